@@ -1,1 +1,9 @@
-//! migration-warden.
+#![doc = "migration-warden"]
+pub mod admit;
+pub mod config;
+pub mod job;
+pub mod manifest;
+pub mod policy;
+pub mod record;
+pub mod review;
+pub mod wire;

@@ -1,0 +1,336 @@
+//! Review, policy and what is known of the cluster in; answer and decision out.
+//!
+//! The one place where the protocol and the policy meet. Pure: the clock, the ids and what the
+//! cluster says are handed in.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::job::mesh::Mesh;
+use crate::job::release::Release;
+use crate::job::{Job, Kind};
+use crate::policy::finding::Finding;
+use crate::policy::select::Selection;
+use crate::policy::verdict::{self, Outcome};
+use crate::policy::{Action, Mode, OnFailure, Policy, fix};
+use crate::record::{Decision, SCHEMA};
+use crate::review::Phase;
+use crate::review::request::{self, MalformedReview, Parsed, Request};
+use crate::review::response::{Cause, Response};
+
+/// The user as which kube-controller-manager makes Jobs from CronJobs. An ownerReference says
+/// nothing: anyone can write one.
+const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-controller";
+
+/// What is known of the namespace of a review.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceView {
+    /// Value of its label `migration-warden.io/mode`.
+    pub mode: Option<String>,
+    /// The service mesh it injects.
+    pub mesh: Option<Mesh>,
+}
+
+/// What does not come from the review itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// When the review came in.
+    pub now: Timestamp,
+    /// Id for the decision.
+    pub id: Uuid,
+    /// Name of this replica.
+    pub replica: &'a str,
+}
+
+/// The answer to a review, and what there is to write down.
+#[derive(Debug)]
+pub struct Answer {
+    /// The AdmissionReview to send.
+    pub body: Vec<u8>,
+    /// `CREATE`, `UPDATE`, …; `None` for an operation Kubernetes does not have.
+    pub operation: Option<Operation>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Rule and action of each finding.
+    pub findings: Vec<(&'static str, Action)>,
+    /// The decision's line, where there is a decision to write down.
+    pub line: Option<Vec<u8>>,
+    /// What to send instead when the line could not be written and the policy says `deny`.
+    pub if_lost: Option<Vec<u8>>,
+}
+
+/// Operation of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object, or the first apply of one.
+    Create,
+    /// A change.
+    Update,
+    /// A deletion.
+    Delete,
+    /// A connection to a subresource.
+    Connect,
+}
+
+impl Operation {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "CREATE" => Some(Self::Create),
+            "UPDATE" => Some(Self::Update),
+            "DELETE" => Some(Self::Delete),
+            "CONNECT" => Some(Self::Connect),
+            _ => None,
+        }
+    }
+
+    /// The word Kubernetes uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// Why a review has no answer: an HTTP error.
+#[derive(Debug, thiserror::Error)]
+pub enum Unanswered {
+    /// The body is no review.
+    #[error(transparent)]
+    Malformed(#[from] MalformedReview),
+    /// The answer could not be written.
+    #[error("failed to write the answer")]
+    Write(#[from] serde_json::Error),
+}
+
+/// Judges one review. `namespace` looks up what is known of a namespace.
+pub fn admit(
+    phase: Phase,
+    body: &[u8],
+    circumstances: &Circumstances<'_>,
+    namespace: impl FnOnce(&str) -> NamespaceView,
+) -> Result<Answer, Unanswered> {
+    let request = match request::parse(body)? {
+        Parsed::Judged(request) => request,
+        Parsed::Other(request) => {
+            return not_judged(&request.uid, Operation::parse(&request.operation));
+        }
+    };
+    let operation = Operation::parse(&request.operation);
+    let (Some(Operation::Create), true, Some(object)) =
+        (operation, request.sub_resource.is_empty(), &request.object)
+    else {
+        return not_judged(&request.uid, operation);
+    };
+    let mut job = Job::new(object, &request.namespace);
+    if job.kind == Kind::Job && &*request.user_info.username == CRONJOB_CONTROLLER {
+        return not_judged(&request.uid, operation);
+    }
+    let policy = circumstances.policy;
+    let selection = policy.selectors.select(&job, policy.detection);
+    if selection == Selection::None {
+        return not_judged(&request.uid, operation);
+    }
+    let view = namespace(job.namespace);
+    job.mesh = view.mesh;
+    let (mode, unknown_mode) = mode(&view, policy, job.namespace);
+    let mut findings = policy.evaluate(&job, selection, mode.cap());
+    let patchable = phase == Phase::Mutate && job.kind == Kind::Job && job.is_hook();
+    let patch = settle(&mut findings, patchable, body, circumstances.now);
+    let case = Case { phase, request: &request, job, selection, mode, circumstances };
+    case.answer(&findings, patch.as_ref(), unknown_mode)
+}
+
+/// The mode of a namespace, and its label's value where that is none.
+fn mode<'v>(
+    view: &'v NamespaceView,
+    policy: &Policy,
+    namespace: &str,
+) -> (Mode, Option<&'v str>) {
+    match view.mode.as_deref() {
+        None => (policy.mode(namespace), None),
+        Some(label) => match Mode::from_label(label) {
+            Some(mode) => (mode, None),
+            None => (Mode::Enforce, Some(label)),
+        },
+    }
+}
+
+/// Decides which findings are patched and builds the patch; a finding whose patch would not apply
+/// to the object at hand is denied.
+fn settle(
+    findings: &mut [Finding],
+    patchable: bool,
+    body: &[u8],
+    now: Timestamp,
+) -> Option<json_patch::Patch> {
+    verdict::settle(findings, patchable);
+    if verdict::outcome(findings) != Outcome::Patched {
+        return None;
+    }
+    let patch = request::object_tree(body)
+        .and_then(|object| fix::patch(verdict::fixes(findings), &object, now));
+    if patch.is_none() {
+        verdict::settle(findings, false);
+    }
+    patch
+}
+
+fn not_judged(uid: &str, operation: Option<Operation>) -> Result<Answer, Unanswered> {
+    Ok(Answer {
+        body: Response::allowed(uid).to_bytes()?,
+        operation,
+        outcome: Outcome::Allowed,
+        findings: Vec::new(),
+        line: None,
+        if_lost: None,
+    })
+}
+
+/// A review that is judged, with all there is to say about it.
+struct Case<'a> {
+    phase: Phase,
+    request: &'a Request<'a>,
+    job: Job<'a>,
+    selection: Selection,
+    mode: Mode,
+    circumstances: &'a Circumstances<'a>,
+}
+
+impl Case<'_> {
+    fn answer(
+        &self,
+        findings: &[Finding],
+        patch: Option<&json_patch::Patch>,
+        unknown_mode: Option<&str>,
+    ) -> Result<Answer, Unanswered> {
+        let outcome = verdict::outcome(findings);
+        let mut response = Response::allowed(&self.request.uid);
+        if outcome == Outcome::Denied {
+            let causes = verdict::with(findings, Action::Deny).map(cause).collect();
+            response.deny(self.name(), self.resource(), verdict::message(findings), causes);
+        }
+        if let Some(patch) = patch {
+            response.patch(patch)?;
+        }
+        response.warnings = self.warnings(findings, outcome, unknown_mode);
+        response.audit_annotations.insert("decision", self.circumstances.id.to_string());
+        response.audit_annotations.insert("verdict", outcome.as_str().to_owned());
+        response.audit_annotations.insert("policy", self.circumstances.policy.hash.clone());
+        if !findings.is_empty() {
+            response.audit_annotations.insert("rules", rules(findings));
+        }
+        // The mutating phase only speaks up when it has done something: the validating one decides.
+        let recorded = self.phase == Phase::Validate || outcome >= Outcome::Patched;
+        let line =
+            if recorded { Some(self.decision(findings, patch, outcome).to_line()?) } else { None };
+        let if_lost = self.if_lost(line.is_some() && response.allowed)?;
+        Ok(Answer {
+            body: response.to_bytes()?,
+            operation: Some(Operation::Create),
+            outcome,
+            findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            line,
+            if_lost,
+        })
+    }
+
+    /// Warnings come from the validating phase, which sees the final object; what the mutating
+    /// phase has changed, or denied, the other will not see.
+    fn warnings(
+        &self,
+        findings: &[Finding],
+        outcome: Outcome,
+        unknown_mode: Option<&str>,
+    ) -> Vec<String> {
+        let all = self.phase == Phase::Validate || outcome == Outcome::Denied;
+        let told = findings.iter().filter(|finding| match finding.action {
+            Action::Patch => outcome == Outcome::Patched,
+            Action::Warn => all,
+            Action::Deny | Action::Audit | Action::Off => false,
+        });
+        let mut lines = verdict::warnings(told);
+        if let (true, Some(label)) = (all, unknown_mode) {
+            lines.push(verdict::one_line(&format!(
+                "namespace label migration-warden.io/mode={label} is unknown, treated as enforce"
+            )));
+        }
+        lines
+    }
+
+    fn decision<'d>(
+        &'d self,
+        findings: &'d [Finding],
+        patch: Option<&'d json_patch::Patch>,
+        outcome: Outcome,
+    ) -> Decision<'d> {
+        Decision {
+            ts: self.circumstances.now,
+            kind: "decision",
+            schema: SCHEMA,
+            id: self.circumstances.id,
+            phase: self.phase.as_str(),
+            uid: &self.request.uid,
+            operation: Operation::Create.as_str(),
+            dry_run: self.request.dry_run,
+            resource: self.resource(),
+            namespace: self.job.namespace,
+            job: self.name(),
+            job_uid: &self.job.metadata.uid,
+            release: Release::of(&self.job),
+            user: &self.request.user_info.username,
+            groups: self.request.user_info.groups.iter().map(|group| &**group).collect(),
+            selection: self.selection.as_str(),
+            mode: self.mode,
+            verdict: outcome,
+            findings,
+            patch,
+            policy: &self.circumstances.policy.hash,
+            replica: self.circumstances.replica,
+        }
+    }
+
+    fn if_lost(&self, may_be_needed: bool) -> Result<Option<Vec<u8>>, Unanswered> {
+        if !may_be_needed || self.circumstances.policy.on_record_failure == OnFailure::Allow {
+            return Ok(None);
+        }
+        let mut response = Response::allowed(&self.request.uid);
+        let message = "the decision could not be written down, and the policy says \
+                       record.onFailure: deny; try again, and tell whoever runs migration-warden";
+        response.deny(self.name(), self.resource(), message.to_owned(), Vec::new());
+        Ok(Some(response.to_bytes()?))
+    }
+
+    fn name(&self) -> &str {
+        // A rename by another webhook leaves the request's name behind.
+        let shown = self.job.name.shown();
+        if shown.is_empty() { &self.request.name } else { shown }
+    }
+
+    fn resource(&self) -> &'static str {
+        match self.job.kind {
+            Kind::Job => "jobs",
+            Kind::CronJob => "cronjobs",
+        }
+    }
+}
+
+fn cause(finding: &Finding) -> Cause {
+    Cause {
+        field: finding.path.to_string(),
+        message: format!("{}; {}", finding.detail, finding.rule.remediation),
+        reason: finding.rule.id,
+    }
+}
+
+/// Ids of the rules that found something, once each.
+fn rules(findings: &[Finding]) -> String {
+    let mut ids: Vec<_> = findings.iter().map(|finding| finding.rule.id).collect();
+    ids.dedup();
+    ids.join(",")
+}

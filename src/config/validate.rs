@@ -1,0 +1,219 @@
+//! Makes a policy of a policy file, or says everything that is wrong with it.
+//!
+//! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
+//! carry file, line and column.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use regex::RegexSet;
+
+use crate::config::{MigrationPolicy, Profile, RuleSetting};
+use crate::manifest::{self, Position};
+use crate::policy::rule::{Options, Patch, Rule};
+use crate::policy::rules::RULES;
+use crate::policy::select::Selectors;
+use crate::policy::{Action, NamespaceMode, Policy};
+
+/// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
+const HASH_DIGITS: usize = 12;
+
+/// One fault of a policy file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Name of the file.
+    pub file: String,
+    /// Where.
+    pub position: Position,
+    /// What, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        write!(f, "{}:{line}:{column}: {}", self.file, self.message)
+    }
+}
+
+/// Everything that is wrong with a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidPolicy(pub Vec<Fault>);
+
+impl fmt::Display for InvalidPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Fault::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// The policy that serves where there is no file: the profile `guide`.
+#[must_use]
+pub fn builtin() -> Policy {
+    Policy {
+        hash: "builtin".to_owned(),
+        // The default selectors are constants that a test compiles.
+        selectors: Selectors::new(super::default_selectors()).unwrap_or_default(),
+        detection: Action::Audit,
+        actions: profile_actions(Profile::Guide),
+        options: Options::default(),
+        namespaces: Vec::new(),
+        on_record_failure: crate::policy::OnFailure::Allow,
+    }
+}
+
+/// Reads a policy file. `file` is its name, for messages.
+pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
+    let at = |position, message| Fault { file: file.to_owned(), position, message };
+    let written: MigrationPolicy = serde_saphyr::from_str(text).map_err(|error| {
+        let (position, message) = manifest::explain(&error);
+        InvalidPolicy(vec![at(position, message)])
+    })?;
+    // Read a second time for the places of values, which the typed form does not have.
+    let document = manifest::documents(text).find_map(Result::ok);
+    let place = |pointer: &str| {
+        document.as_ref().map_or(Position { line: 1, column: 1 }, |d| d.locate(pointer).0)
+    };
+    let mut faults = Vec::new();
+    let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));
+
+    let mut policy = builtin();
+    policy.hash = hash(text);
+    policy.on_record_failure = written.record.on_failure;
+    policy.actions = profile_actions(written.profile);
+    if written.detection.max_action == Action::Patch {
+        let message = "detection.maxAction: patch is no limit; write deny, which lets rules patch";
+        fault("/detection/maxAction", message.to_owned());
+    }
+    policy.detection = written.detection.max_action;
+    let mut set = [None::<&str>; RULES.len()];
+    for (key, setting) in &written.rules {
+        let pointer = format!("/rules/{key}");
+        let Some(index) = RULES.iter().position(|rule| *key == rule.id || *key == rule.name) else {
+            fault(&pointer, unknown_rule(key));
+            continue;
+        };
+        if let Some(other) = set[index].replace(key) {
+            fault(&pointer, format!("{key} and {other} are the same rule; keep one of them"));
+        }
+        apply(RULES[index], setting, &mut policy.actions[index], &mut policy.options)
+            .into_iter()
+            .for_each(|(option, message)| fault(&format!("{pointer}/{option}"), message));
+    }
+    if written.matching.selectors.is_empty() {
+        fault("/match/selectors", "match.selectors is empty: no Job would be a migration".into());
+    }
+    for (index, selector) in written.matching.selectors.iter().enumerate() {
+        let pointer = format!("/match/selectors/{index}");
+        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+            fault(&pointer, "an empty selector matches every Job; name a label".to_owned());
+        } else if let Err(error) = Selectors::new(vec![selector.clone().into()]) {
+            fault(&pointer, error.to_string());
+        }
+    }
+    let selectors = written.matching.selectors.into_iter().map(Into::into).collect();
+    policy.selectors = Selectors::new(selectors).unwrap_or_default();
+    for (index, entry) in written.namespaces.iter().enumerate() {
+        let pointer = format!("/namespaces/{index}/names");
+        if entry.names.is_empty() {
+            fault(&pointer, "names is empty: the entry would match no namespace".to_owned());
+        }
+        match RegexSet::new(entry.names.iter().map(|name| pattern(name))) {
+            Ok(names) => policy.namespaces.push(NamespaceMode { names, mode: entry.mode }),
+            Err(error) => fault(&pointer, error.to_string()),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(policy);
+    }
+    faults.sort_by_key(|fault| (fault.position.line, fault.position.column));
+    Err(InvalidPolicy(faults))
+}
+
+/// The action of each rule in a profile.
+#[must_use]
+pub fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
+    RULES.map(|rule| match profile {
+        Profile::Guide => rule.guide,
+        Profile::Strict => rule.strict,
+        Profile::Audit => rule.guide.min(Action::Audit),
+    })
+}
+
+/// Applies one setting; returns the faults with the option they are about.
+fn apply(
+    rule: &Rule,
+    setting: &RuleSetting,
+    action: &mut Action,
+    options: &mut Options,
+) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    if let (Some(Action::Patch), Patch::Refused(reason)) = (setting.action, rule.patch) {
+        let message = format!("{} {} cannot be patched: {reason}", rule.id, rule.name);
+        faults.push(("action", message));
+    }
+    *action = setting.action.unwrap_or(*action);
+    let written = &setting.options;
+    let mut take = |option: &'static str, given: bool| {
+        let known = rule.options.contains(&option);
+        if given && !known {
+            let takes = match rule.options {
+                [] => "no options".to_owned(),
+                some => some.join(", "),
+            };
+            faults.push((option, format!("{} has no option {option}; it takes {takes}", rule.name)));
+        }
+        given && known
+    };
+    if take("rename", written.rename.is_some()) {
+        options.rename = written.rename.unwrap_or_default();
+    }
+    if take("argocd", written.argocd.is_some()) {
+        options.argocd |= written.argocd.unwrap_or_default();
+    }
+    let ages = [
+        ("maxAge", &written.max_age, &mut options.max_age),
+        ("maxSkew", &written.max_skew, &mut options.max_skew),
+    ];
+    let mut durations = Vec::new();
+    for (name, text, target) in ages {
+        if take(name, text.is_some()) {
+            durations.push((name, text.as_deref().unwrap_or_default(), target));
+        }
+    }
+    for (name, text, target) in durations {
+        match text.parse::<SignedDuration>() {
+            Ok(duration) if !duration.is_negative() => *target = duration,
+            _ => faults.push((name, format!("{text:?} is no duration; write one such as 24h or 15m"))),
+        }
+    }
+    faults
+}
+
+fn unknown_rule(key: &str) -> String {
+    // A typo is nearest to the name with which it shares the most letters in the same places.
+    let likeness = |name: &str| {
+        let forward = key.bytes().zip(name.bytes()).filter(|(a, b)| a == b).count();
+        let backward = key.bytes().rev().zip(name.bytes().rev()).filter(|(a, b)| a == b).count();
+        forward.max(backward)
+    };
+    let nearest = RULES.iter().map(|rule| rule.name).max_by_key(|name| likeness(name));
+    match nearest.filter(|name| likeness(name) * 2 >= key.len()) {
+        Some(name) => format!("there is no rule {key}; did you mean {name}?"),
+        None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
+    }
+}
+
+/// An anchored expression in which `*` stands for any characters.
+fn pattern(glob: &str) -> String {
+    format!("^{}$", regex::escape(glob).replace(r"\*", ".*"))
+}
+
+fn hash(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex[..HASH_DIGITS].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The facts of one Job, as Kubernetes will see it.
+//!
+//! Facts are taken after Kubernetes' own defaulting (`pkg/apis/batch/v1/defaults.go`), so that a
+//! file and the review it becomes read the same. No rule and no policy is known here.
+
+pub mod credentials;
+pub mod hooks;
+pub mod mesh;
+pub mod name;
+pub mod object;
+pub mod release;
+pub mod tool;
+
+use jiff::Timestamp;
+
+use crate::job::mesh::Mesh;
+use crate::job::name::Name;
+use crate::job::object::{Container, Metadata, Object, Spec};
+use crate::wire::Map;
+
+/// What an object is: the Job itself, or the template a CronJob makes Jobs from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Job.
+    Job,
+    /// A CronJob; the facts are those of its `spec.jobTemplate`.
+    CronJob,
+}
+
+/// The facts of a Job or of a CronJob's template.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// Job or CronJob.
+    pub kind: Kind,
+    /// Namespace of the request or manifest; empty when a manifest names none.
+    pub namespace: &'a str,
+    /// Name; a CronJob's own.
+    pub name: Name<'a>,
+    /// Labels, those of the pod template when the Job has none.
+    pub labels: &'a Map<'a>,
+    /// Annotations.
+    pub annotations: &'a Map<'a>,
+    /// Metadata of the object that was sent.
+    pub metadata: &'a Metadata<'a>,
+    /// Spec of the Job.
+    pub spec: &'a Spec<'a>,
+    /// When the apiserver created it, where that is known.
+    pub created: Option<Timestamp>,
+    /// The service mesh that its namespace injects, where a cluster was asked.
+    pub mesh: Option<Mesh>,
+}
+
+impl<'a> Job<'a> {
+    /// Reads the facts of `object`.
+    ///
+    /// `namespace` is the request's and wins over the object's own, which may be missing.
+    #[must_use]
+    pub fn new(object: &'a Object<'a>, namespace: &'a str) -> Self {
+        let metadata = &object.metadata;
+        let (kind, inner) = match &object.spec.job_template {
+            Some(template) => (Kind::CronJob, &**template),
+            None => (Kind::Job, object),
+        };
+        let template = &inner.spec.template.metadata.labels;
+        let labels = match (inner.metadata.labels.is_empty(), kind) {
+            (false, _) => &inner.metadata.labels,
+            // Charts mark the CronJob itself; the Jobs it makes get the template's labels.
+            (true, Kind::CronJob) if !metadata.labels.is_empty() => &metadata.labels,
+            (true, _) => template,
+        };
+        Self {
+            kind,
+            namespace: if namespace.is_empty() { &metadata.namespace } else { namespace },
+            name: Name::new(&metadata.name, &metadata.generate_name),
+            labels,
+            annotations: &inner.metadata.annotations,
+            metadata,
+            spec: &inner.spec,
+            created: metadata.creation_timestamp.as_deref().and_then(|time| time.parse().ok()),
+            mesh: None,
+        }
+    }
+
+    /// `restartPolicy` of the pod; `Always` when nothing is written.
+    #[must_use]
+    pub fn restart_policy(&self) -> &'a str {
+        self.spec.template.spec.restart_policy.as_deref().filter(|p| !p.is_empty()).unwrap_or("Always")
+    }
+
+    /// `backoffLimit`; 6 when nothing is written, no limit with `backoffLimitPerIndex`.
+    #[must_use]
+    pub fn backoff_limit(&self) -> i64 {
+        let default =
+            if self.spec.backoff_limit_per_index.is_some() { i64::from(i32::MAX) } else { 6 };
+        self.spec.backoff_limit.unwrap_or(default)
+    }
+
+    /// Init containers, then containers, each with the field it stands in and its index.
+    pub fn containers(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, usize, &'a Container<'a>)> + use<'a> {
+        let pod = &self.spec.template.spec;
+        let init = pod.init_containers.iter().enumerate();
+        let main = pod.containers.iter().enumerate();
+        init.map(|(i, c)| ("spec.template.spec.initContainers", i, c))
+            .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// Whether a deployer treats it as a hook: only such a Job is created once and never applied
+    /// again.
+    #[must_use]
+    pub fn is_hook(&self) -> bool {
+        [hooks::HOOK, hooks::ARGOCD_HOOK].iter().any(|key| self.annotations.get(key).is_some())
+    }
+
+    /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in
+    /// the URL, nor by a tool that will look for it under the name it wrote.
+    #[must_use]
+    pub fn is_renameable(&self) -> bool {
+        let fields = &self.metadata.managed_fields;
+        !fields.is_empty()
+            && fields.iter().all(|field| &*field.operation == "Update")
+            && self.annotations.get(release::TRACKING_ID).is_none()
+            && self.annotations.get("kubectl.kubernetes.io/last-applied-configuration").is_none()
+    }
+}

@@ -1,0 +1,104 @@
+//! Helm's annotation grammar, exactly.
+//!
+//! Source: `SortManifests`, `operateAnnotationValues` and `calculateHookWeight` of
+//! `helm/helm: pkg/releaseutil/manifest_sorter.go` (3.22.0, the same in 4.3.1). A value is split on
+//! commas, each element trimmed of Unicode white space and lower-cased. Whether a set of events or
+//! policies is a good one is a rule's business.
+
+use std::borrow::Cow;
+
+/// The annotation that names hook events.
+pub const HOOK: &str = "helm.sh/hook";
+/// The annotation that says when Helm deletes a hook.
+pub const DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
+/// The annotation that orders the hooks of one event.
+pub const WEIGHT: &str = "helm.sh/hook-weight";
+/// Argo CD's own annotation for the sync phase.
+pub const ARGOCD_HOOK: &str = "argocd.argoproj.io/hook";
+/// Argo CD's own annotation for deleting a hook.
+pub const ARGOCD_DELETE_POLICY: &str = "argocd.argoproj.io/hook-delete-policy";
+
+/// A moment in a release's life at which Helm runs hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Before the first install.
+    PreInstall,
+    /// Before an upgrade.
+    PreUpgrade,
+    /// Any other event Helm knows.
+    Other,
+}
+
+/// The elements of an annotation as Helm reads them; an empty value has one empty element.
+pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    value.split(',').map(|element| {
+        let element = element.trim();
+        if element.chars().any(char::is_uppercase) {
+            Cow::Owned(element.to_lowercase())
+        } else {
+            Cow::Borrowed(element)
+        }
+    })
+}
+
+/// The event of an element, or `None` for one Helm does not know: it then drops the manifest.
+#[must_use]
+pub fn event(element: &str) -> Option<Event> {
+    match element {
+        "pre-install" => Some(Event::PreInstall),
+        "pre-upgrade" => Some(Event::PreUpgrade),
+        "post-install" | "pre-delete" | "post-delete" | "post-upgrade" | "pre-rollback"
+        | "post-rollback" | "test" | "test-success" => Some(Event::Other),
+        _ => None,
+    }
+}
+
+/// Whether Go's `strconv.Atoi` takes this weight; Helm reads any other as 0.
+#[must_use]
+pub fn is_weight(value: &str) -> bool {
+    // Go takes a sign and ASCII digits within 64 bits, as Rust does.
+    value.parse::<i64>().is_ok()
+}
+
+/// Whether the annotation of an Argo CD hook holds `element`, which Argo CD compares by the letter.
+#[must_use]
+pub fn argocd_has(value: Option<&str>, element: &str) -> bool {
+    value.is_some_and(|value| value.split(',').any(|found| found.trim() == element))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Vec<String> {
+        elements(value).map(Cow::into_owned).collect()
+    }
+
+    #[test]
+    fn splits_trims_and_lowers_as_helm_does() {
+        assert_eq!(read("pre-install,pre-upgrade"), ["pre-install", "pre-upgrade"]);
+        assert_eq!(read(" Pre-Install ,\u{a0}PRE-UPGRADE\t"), ["pre-install", "pre-upgrade"]);
+        assert_eq!(read("pre-install,"), ["pre-install", ""]);
+        assert_eq!(read(""), [""]);
+        assert_eq!(read("pre-install pre-upgrade"), ["pre-install pre-upgrade"]);
+    }
+
+    #[test]
+    fn knows_helm_3_events_and_the_helm_2_alias() {
+        assert_eq!(event("pre-install"), Some(Event::PreInstall));
+        assert_eq!(event("test-success"), Some(Event::Other));
+        for unknown in ["crd-install", "pre-instal", "", "test-failure"] {
+            assert_eq!(event(unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn weights_are_what_atoi_takes() {
+        for good in ["0", "-5", "+5", "05", "9223372036854775807"] {
+            assert!(is_weight(good), "{good:?}");
+        }
+        for bad in ["", " 5", "5 ", "0x5", "1e1", "1_0", "high", "9223372036854775808", "+", "٣"] {
+            assert!(!is_weight(bad), "{bad:?}");
+        }
+    }
+}

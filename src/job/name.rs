@@ -1,0 +1,215 @@
+//! Job names: the timestamp at the end, and the base name before it.
+//!
+//! Dates are real ones (`jiff` parses them), between 2015 and 2099, so that a build number or an
+//! image tag does not pass for a time.
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+/// Characters the apiserver appends to `generateName`
+/// (`k8s.io/apiserver: pkg/storage/names/generate.go`).
+const GENERATED: usize = 5;
+/// A generated name is cut to this length before the random characters are appended.
+const MAX_GENERATED_BASE: usize = 58;
+
+/// How a timestamp is written, which says how far its zone may put it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Seconds or milliseconds since 1970, or a date marked `z`: an exact moment.
+    Exact,
+    /// A date in the zone of whoever rendered the chart.
+    Local,
+}
+
+/// A timestamp found at the end of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp<'a> {
+    /// The name without the timestamp and the dash before it.
+    pub base: &'a str,
+    /// The moment, a date without zone being read as UTC.
+    pub time: Timestamp,
+    /// How it was written.
+    pub form: Form,
+}
+
+/// The name of a Job, given or to be generated.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    full: &'a str,
+    generate: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// From `metadata.name` and `metadata.generateName`; either may be empty.
+    #[must_use]
+    pub fn new(full: &'a str, generate: &'a str) -> Self {
+        // A client may set both: then the name was not generated, and generateName means nothing.
+        let cut = cut(generate, MAX_GENERATED_BASE);
+        let generated = full.is_empty()
+            || full.strip_prefix(cut).is_some_and(|rest| rest.len() == GENERATED);
+        Self { full, generate: if generated { generate } else { "" } }
+    }
+
+    /// `metadata.name`; empty while it is still to be generated.
+    #[must_use]
+    pub fn full(&self) -> &'a str {
+        self.full
+    }
+
+    /// The `generateName` that the name was or will be made from.
+    #[must_use]
+    pub fn generate(&self) -> Option<&'a str> {
+        (!self.generate.is_empty()).then_some(self.generate)
+    }
+
+    /// The name, or what is known of it.
+    #[must_use]
+    pub fn shown(&self) -> &'a str {
+        if self.full.is_empty() { self.generate } else { self.full }
+    }
+
+    /// The timestamp at the end; before the generated characters where there are any.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp<'a>> {
+        match self.generate() {
+            Some(prefix) => stamp(prefix.strip_suffix('-').unwrap_or(prefix)),
+            None => stamp(self.full),
+        }
+    }
+
+    /// The name without its timestamp: what several attempts of one migration have in common.
+    #[must_use]
+    pub fn base(&self) -> &'a str {
+        match (self.stamp(), self.generate()) {
+            (Some(stamp), _) => stamp.base,
+            (None, Some(prefix)) => prefix.strip_suffix('-').unwrap_or(prefix),
+            (None, None) => self.full,
+        }
+    }
+}
+
+/// The longest prefix of at most `length` bytes, on a character boundary.
+#[must_use]
+pub fn cut(text: &str, length: usize) -> &str {
+    let mut end = length.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn stamp(name: &str) -> Option<Stamp<'_>> {
+    // Longest first, so that `20260102-030405` is not read as a name that ends in `030405`.
+    const FORMS: [(&str, Form); 6] = [
+        ("0000-00-00-00-00-00", Form::Local),
+        ("00000000t000000z", Form::Exact),
+        ("00000000-000000", Form::Local),
+        ("00000000000000", Form::Local),
+        ("0000000000000", Form::Exact),
+        ("0000000000", Form::Exact),
+    ];
+    FORMS.iter().find_map(|&(shape, form)| {
+        let at = name.len().checked_sub(shape.len())?;
+        if !name.is_char_boundary(at) {
+            return None;
+        }
+        let (before, text) = name.split_at(at);
+        let base = before.strip_suffix('-').filter(|base| !base.is_empty())?;
+        let matches = text.bytes().zip(shape.bytes()).all(|(byte, model)| match model {
+            b'0' => byte.is_ascii_digit(),
+            _ => byte == model,
+        });
+        let time = if matches { moment(text)? } else { return None };
+        in_range(time).then_some(Stamp { base, time, form })
+    })
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    match text.len() {
+        10 => Timestamp::from_second(text.parse().ok()?).ok(),
+        13 => Timestamp::from_millisecond(text.parse().ok()?).ok(),
+        _ => {
+            let mut digits = text.bytes().filter(u8::is_ascii_digit).map(|b| i16::from(b - b'0'));
+            let mut number = |width: usize| {
+                digits.by_ref().take(width).fold(0_i16, |sum, digit| sum * 10 + digit)
+            };
+            let year = number(4);
+            let [month, day, hour, minute, second] =
+                std::array::from_fn(|_| i8::try_from(number(2)).unwrap_or(i8::MAX));
+            let date = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+            Some(TimeZone::UTC.to_timestamp(date).ok()?)
+        }
+    }
+}
+
+fn in_range(time: Timestamp) -> bool {
+    // 2015-01-01 and 2100-01-01, both UTC.
+    (1_420_070_400..4_102_444_800).contains(&time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base_of(name: &str) -> Option<&str> {
+        Name::new(name, "").stamp().map(|stamp| stamp.base)
+    }
+
+    #[test]
+    fn takes_the_six_forms() {
+        for name in [
+            "shop-migrate-1766361600",
+            "shop-migrate-1766361600123",
+            "shop-migrate-20251222000000",
+            "shop-migrate-20251222-000000",
+            "shop-migrate-2025-12-22-00-00-00",
+            "shop-migrate-20251222t000000z",
+        ] {
+            let stamp = Name::new(name, "").stamp().expect(name);
+            assert_eq!(stamp.base, "shop-migrate", "{name}");
+            assert_eq!(stamp.time.as_second(), 1_766_361_600, "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for name in [
+            "",
+            "shop",
+            "shop-migrate-12",
+            "shop-migrate-0000000001",
+            "shop-migrate-9999999999",
+            "shop-migrate1766361600",
+            "-1766361600",
+            "1766361600",
+            "shop-20261331000000",
+            "shop-20260229-000000",
+            "shop-2026-01-02-03-04",
+            "shop-20251222T000000Z",
+            "shöp-migrate",
+            "é1766361600",
+        ] {
+            assert_eq!(base_of(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_generated_name_is_judged_by_its_prefix() {
+        let stamped = Name::new("", "shop-migrate-1766361600-");
+        assert_eq!(stamped.stamp().map(|s| s.base), Some("shop-migrate"));
+        let stored = Name::new("shop-migrate-1766361600-x7k2p", "shop-migrate-1766361600-");
+        assert_eq!(stored.stamp(), stamped.stamp());
+        let plain = Name::new("shop-migrate-x7k2p", "shop-migrate-");
+        assert_eq!((plain.stamp(), plain.base()), (None, "shop-migrate"));
+        // Patched from generateName: the name is no longer generated.
+        let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
+        assert_eq!(named.base(), "shop-migrate");
+        assert_eq!(named.generate(), None);
+    }
+
+    #[test]
+    fn a_long_generated_name_is_cut_before_the_random_part() {
+        let prefix = "a".repeat(60);
+        let stored = format!("{}x7k2p", "a".repeat(58));
+        assert_eq!(Name::new(&stored, &prefix).generate(), Some(prefix.as_str()));
+    }
+}

@@ -1,0 +1,147 @@
+//! The parts of a Job or CronJob manifest that rules look at, as they are written.
+//!
+//! One shape serves both kinds, so that a review is read in one pass whatever comes first in it.
+//! Nothing is defaulted here; [`crate::job::Job`] does that.
+
+use serde::Deserialize;
+
+use crate::wire::{Map, Text, nullable};
+
+/// A `batch/v1` Job or CronJob.
+#[derive(Debug, Default, Deserialize)]
+pub struct Object<'a> {
+    /// Name, labels, annotations.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub metadata: Metadata<'a>,
+    /// What is to be done.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub spec: Spec<'a>,
+}
+
+/// Object metadata.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata<'a> {
+    /// Empty while the apiserver has not generated it.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Prefix for a generated name.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub generate_name: Text<'a>,
+    /// May be missing in a manifest.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub namespace: Text<'a>,
+    /// Given by the apiserver, between the two phases.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub uid: Text<'a>,
+    /// The apiserver's clock at the create, between the two phases (RFC 3339).
+    #[serde(borrow, default)]
+    pub creation_timestamp: Option<Text<'a>>,
+    /// Labels.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub labels: Map<'a>,
+    /// Annotations.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub annotations: Map<'a>,
+    /// Who set which field; tells an apply from a plain create.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub managed_fields: Vec<ManagedField<'a>>,
+}
+
+/// One entry of `managedFields`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ManagedField<'a> {
+    /// `Apply` or `Update`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub operation: Text<'a>,
+}
+
+/// The spec of a Job, or of a CronJob with the Job's spec inside.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec<'a> {
+    /// Pod retries before the Job fails.
+    #[serde(default)]
+    pub backoff_limit: Option<i64>,
+    /// Retries per index of an Indexed Job.
+    #[serde(default)]
+    pub backoff_limit_per_index: Option<i64>,
+    /// Seconds after which the Job is stopped.
+    #[serde(default)]
+    pub active_deadline_seconds: Option<i64>,
+    /// Pods at the same time.
+    #[serde(default)]
+    pub parallelism: Option<i64>,
+    /// Pods that have to succeed.
+    #[serde(default)]
+    pub completions: Option<i64>,
+    /// `NonIndexed` or `Indexed`.
+    #[serde(borrow, default)]
+    pub completion_mode: Option<Text<'a>>,
+    /// Seconds after its end when the Job is deleted.
+    #[serde(default)]
+    pub ttl_seconds_after_finished: Option<i64>,
+    /// Do not start pods yet.
+    #[serde(default)]
+    pub suspend: Option<bool>,
+    /// The pod.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub template: PodTemplate<'a>,
+    /// The Job that a CronJob makes; absent in a Job.
+    #[serde(borrow, default)]
+    pub job_template: Option<Box<Object<'a>>>,
+}
+
+/// Template of the Job's pods.
+#[derive(Debug, Default, Deserialize)]
+pub struct PodTemplate<'a> {
+    /// Labels and annotations of the pods.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub metadata: Metadata<'a>,
+    /// The pod.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub spec: PodSpec<'a>,
+}
+
+/// A pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodSpec<'a> {
+    /// `Always`, `OnFailure` or `Never`.
+    #[serde(borrow, default)]
+    pub restart_policy: Option<Text<'a>>,
+    /// Containers that run before the others.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub init_containers: Vec<Container<'a>>,
+    /// Containers.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub containers: Vec<Container<'a>>,
+}
+
+/// A container.
+#[derive(Debug, Default, Deserialize)]
+pub struct Container<'a> {
+    /// Image reference.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub image: Text<'a>,
+    /// Entry point.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub command: Vec<Text<'a>>,
+    /// Arguments.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub args: Vec<Text<'a>>,
+    /// Environment variables.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub env: Vec<EnvVar<'a>>,
+}
+
+/// An environment variable.
+#[derive(Debug, Default, Deserialize)]
+pub struct EnvVar<'a> {
+    /// Name.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Literal value; empty where it comes from elsewhere.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub value: Text<'a>,
+}

@@ -1,0 +1,69 @@
+//! Which release a migration belongs to.
+//!
+//! Helm writes no release on hooks (`setMetadataVisitor` runs over the release's manifest only), so
+//! it is told from what charts and deployers write themselves.
+
+use serde::Serialize;
+
+use crate::job::Job;
+
+/// What a migration belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Release {
+    /// Namespace of the Job.
+    pub namespace: String,
+    /// Name of the release.
+    pub name: String,
+    /// Where the name was found.
+    pub source: Source,
+}
+
+/// Where a release's name was found, most reliable first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// Label `app.kubernetes.io/instance` of the Job or its pod template.
+    InstanceLabel,
+    /// Flux's label `helm.toolkit.fluxcd.io/name`.
+    Flux,
+    /// Argo CD's annotation `argocd.argoproj.io/tracking-id`.
+    ArgoCd,
+    /// Nothing but the Job's own name.
+    BaseName,
+}
+
+/// The label that names a release in most charts.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label Flux puts on what its releases create.
+pub const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
+/// The annotation Argo CD tracks its objects by: `APP:batch/Job:NAMESPACE/NAME`.
+pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
+
+impl Release {
+    /// Tells the release of a Job.
+    #[must_use]
+    pub fn of(job: &Job<'_>) -> Self {
+        let (name, source) = find(job);
+        Self { namespace: job.namespace.to_owned(), name: name.to_owned(), source }
+    }
+}
+
+/// Where the release's name stands, without copying it.
+#[must_use]
+pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
+    let template = &job.spec.template.metadata.labels;
+    let filled = |value: Option<&'a str>| value.filter(|value| !value.is_empty());
+    if let Some(name) =
+        filled(job.labels.get(INSTANCE)).or_else(|| filled(template.get(INSTANCE)))
+    {
+        return (name, Source::InstanceLabel);
+    }
+    if let Some(name) = filled(job.labels.get(FLUX_NAME)) {
+        return (name, Source::Flux);
+    }
+    let tracking = job.annotations.get(TRACKING_ID).and_then(|id| id.split(':').next());
+    if let Some(name) = filled(tracking) {
+        return (name, Source::ArgoCd);
+    }
+    (job.name.base(), Source::BaseName)
+}

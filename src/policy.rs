@@ -1,0 +1,173 @@
+//! The policy: which Jobs are migrations, what each rule does, and what it finds in a Job.
+//!
+//! Everything here is pure: the same facts under the same policy give the same findings, in the
+//! server, in `check` and in a replay. The policy file is [`crate::config`]'s.
+
+pub mod finding;
+pub mod fix;
+pub mod path;
+pub mod rule;
+pub mod rules;
+pub mod select;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Job, Kind};
+use crate::policy::finding::{Finding, Report};
+use crate::policy::rule::{Options, Scope};
+use crate::policy::rules::RULES;
+use crate::policy::select::{Selection, Selectors};
+
+/// What the policy does with a rule's findings, mildest first.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The rule is not looked at.
+    Off,
+    /// The finding is written into the decision, and nobody else sees it.
+    Audit,
+    /// The user gets a warning.
+    Warn,
+    /// The Job is corrected; what cannot be corrected is denied.
+    Patch,
+    /// The Job is refused.
+    Deny,
+}
+
+impl Action {
+    /// The word used in policy files, decisions and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Warn => "warn",
+            Self::Patch => "patch",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// How strict a namespace is: a cap on every action.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Actions are carried out as configured.
+    #[default]
+    Enforce,
+    /// `deny` and `patch` become `warn`.
+    Warn,
+    /// Findings are only written into decisions.
+    Audit,
+    /// Nothing is judged.
+    Off,
+}
+
+impl Mode {
+    /// The strongest action that is carried out in this mode.
+    #[must_use]
+    pub fn cap(self) -> Action {
+        match self {
+            Self::Enforce => Action::Deny,
+            Self::Warn => Action::Warn,
+            Self::Audit => Action::Audit,
+            Self::Off => Action::Off,
+        }
+    }
+
+    /// Reads the value of the Namespace label `migration-warden.io/mode`.
+    #[must_use]
+    pub fn from_label(value: &str) -> Option<Self> {
+        match value {
+            "enforce" => Some(Self::Enforce),
+            "warn" => Some(Self::Warn),
+            "audit" => Some(Self::Audit),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// What happens to a review whose decision could not be written down.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is answered as decided; the loss is counted and told.
+    #[default]
+    Allow,
+    /// It is denied.
+    Deny,
+}
+
+/// A mode for namespaces whose name matches one of some patterns.
+#[derive(Clone, Debug)]
+pub struct NamespaceMode {
+    /// Anchored expressions made from the file's `*` patterns.
+    pub names: regex::RegexSet,
+    /// The mode.
+    pub mode: Mode,
+}
+
+/// A policy ready for use.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Short digest of the file it came from, or `builtin`.
+    pub hash: String,
+    /// Which Jobs are migrations.
+    pub selectors: Selectors,
+    /// The strongest action for detected Jobs.
+    pub detection: Action,
+    /// The action of each rule, in the order of [`RULES`].
+    pub actions: [Action; RULES.len()],
+    /// Options of the rules.
+    pub options: Options,
+    /// Modes by namespace, first match wins.
+    pub namespaces: Vec<NamespaceMode>,
+    /// What a lost decision does to its review.
+    pub on_record_failure: OnFailure,
+}
+
+impl Policy {
+    /// The mode the policy file gives a namespace.
+    #[must_use]
+    pub fn mode(&self, namespace: &str) -> Mode {
+        self.namespaces
+            .iter()
+            .find(|entry| entry.names.is_match(namespace))
+            .map_or_else(Mode::default, |entry| entry.mode)
+    }
+
+    /// Judges the facts of one Job: every finding of every rule, with the action it leads to.
+    ///
+    /// `cap` is the strongest action of the Job's namespace.
+    #[must_use]
+    pub fn evaluate(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Vec<Finding> {
+        let cap = match selection {
+            Selection::Labelled => cap,
+            Selection::Detected(_) => cap.min(self.detection),
+            Selection::OptedOut | Selection::None => return Vec::new(),
+        };
+        // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
+        let cap = if job.kind == Kind::CronJob { cap.min(Action::Warn) } else { cap };
+        let mut report = Report::new(job.kind);
+        for (rule, &action) in RULES.iter().zip(&self.actions) {
+            let action = action.min(cap);
+            let in_scope = rule.scope == Scope::Template || job.kind == Kind::Job;
+            if action > Action::Off && in_scope {
+                report.judge(rule, action, |report| {
+                    (rule.check)(job, selection, &self.options, report);
+                });
+            }
+        }
+        report.into_findings()
+    }
+}

@@ -1,0 +1,106 @@
+//! A finding: one breach of one rule, and the report that rules write findings into.
+
+use crate::job::name::cut;
+use crate::job::{Kind, credentials};
+use crate::policy::Action;
+use crate::policy::fix::Fix;
+use crate::policy::path::FieldPath;
+use crate::policy::rule::Rule;
+
+/// Findings of one rule in one Job that are told one by one. A Job of a megabyte may hold ten
+/// thousand, and the answer has to stay readable; the rest is counted in the last one.
+const MAX_PER_RULE: usize = 16;
+
+/// One breach of one rule.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// What the policy does with it.
+    pub action: Action,
+    /// The field at fault.
+    pub path: FieldPath,
+    /// What is wrong, with the values found; never a credential.
+    pub detail: String,
+    /// How the Job can be corrected, where it can be.
+    pub fix: Option<Fix>,
+}
+
+impl Finding {
+    /// The line a denial shows for this finding.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Rule { id, name, remediation, .. } = self.rule;
+        format!("{id} {name}: {}: {}; {remediation}", self.path, self.detail)
+    }
+}
+
+/// Collects the findings of all rules in one Job.
+#[derive(Debug)]
+pub struct Report {
+    kind: Kind,
+    current: Option<(&'static Rule, Action)>,
+    count: usize,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// An empty report on an object of `kind`.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, current: None, count: 0, findings: Vec::new() }
+    }
+
+    /// Runs one rule; what it adds is its own.
+    pub fn judge(&mut self, rule: &'static Rule, action: Action, check: impl FnOnce(&mut Self)) {
+        self.current = Some((rule, action));
+        self.count = 0;
+        check(self);
+        let untold = self.count.saturating_sub(MAX_PER_RULE);
+        if let (true, Some(last)) = (untold > 0, self.findings.last_mut()) {
+            last.detail.push_str(&format!(" (and {untold} more like this)"));
+        }
+        self.current = None;
+    }
+
+    /// Adds a finding that cannot be corrected.
+    pub fn add(&mut self, path: FieldPath, detail: impl Into<String>) {
+        self.push(path, detail.into(), None);
+    }
+
+    /// Adds a finding with a correction, where there is one for this Job.
+    pub fn add_fixable(&mut self, path: FieldPath, detail: impl Into<String>, fix: Option<Fix>) {
+        self.push(path, detail.into(), fix);
+    }
+
+    /// What was found, in the order of the rules.
+    #[must_use]
+    pub fn into_findings(self) -> Vec<Finding> {
+        self.findings
+    }
+
+    fn push(&mut self, path: FieldPath, detail: String, fix: Option<Fix>) {
+        let Some((rule, action)) = self.current else { return };
+        self.count += 1;
+        if self.count > MAX_PER_RULE {
+            return;
+        }
+        let path = match self.kind {
+            Kind::Job => path,
+            Kind::CronJob => path.below("spec.jobTemplate"),
+        };
+        let detail = credentials::mask(&detail).into_owned();
+        self.findings.push(Finding { rule, action, path, detail, fix });
+    }
+}
+
+/// A value as it is shown in a finding: quoted, without control characters, and cut.
+#[must_use]
+pub fn shown(value: &str) -> String {
+    const MAX: usize = 80;
+    // Masked before it is cut, or half a password would no longer look like one.
+    let masked = credentials::mask(value);
+    let cut = cut(&masked, MAX);
+    let more = if cut.len() < masked.len() { "…" } else { "" };
+    format!("{cut:?}{more}")
+}

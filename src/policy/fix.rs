@@ -1,0 +1,136 @@
+//! Corrections, and the JSON Patch that carries them out.
+//!
+//! A patch is built against the object as it was received and tried on it before it is sent: one
+//! that the apiserver cannot apply is an HTTP 500 to the user, whatever the failurePolicy
+//! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{AddOperation, Patch, PatchOperation};
+use serde_json::Value;
+
+use crate::policy::path::FieldPath;
+
+/// A correction: a field and the text it should hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// The field.
+    pub path: FieldPath,
+    /// What it should say.
+    pub value: Replacement,
+}
+
+/// The text a corrected field gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// Always the same.
+    Text(&'static str),
+    /// This prefix and the time of the review, in seconds since 1970.
+    Stamped(String),
+}
+
+impl Fix {
+    /// Sets `path` to a constant.
+    #[must_use]
+    pub fn set(path: FieldPath, text: &'static str) -> Self {
+        Self { path, value: Replacement::Text(text) }
+    }
+
+    /// What the field will say when patched at `now`.
+    #[must_use]
+    pub fn text(&self, now: jiff::Timestamp) -> String {
+        match &self.value {
+            Replacement::Text(text) => (*text).to_owned(),
+            Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()),
+        }
+    }
+}
+
+/// The patch that carries out `fixes` on `object`, or `None` when it would not apply or change
+/// nothing.
+#[must_use]
+pub fn patch<'f>(
+    fixes: impl IntoIterator<Item = &'f Fix>,
+    object: &Value,
+    now: jiff::Timestamp,
+) -> Option<Patch> {
+    let mut patched = object.clone();
+    let mut operations = Vec::new();
+    for fix in fixes {
+        let path = fix.path.pointer();
+        let value = Value::String(fix.text(now));
+        if patched.pointer(path.as_str()) == Some(&value) {
+            continue;
+        }
+        let from = operations.len();
+        operations.extend(missing_parents(&path, &patched).map(|parent| add(parent, Value::Object(serde_json::Map::new()))));
+        operations.push(add(path, value));
+        json_patch::patch(&mut patched, &operations[from..]).ok()?;
+    }
+    (!operations.is_empty()).then_some(Patch(operations))
+}
+
+/// The parents of `path` that are not there, outermost first: `annotations` may be absent or null.
+fn missing_parents<'p>(
+    path: &'p Pointer,
+    object: &Value,
+) -> impl Iterator<Item = PointerBuf> + use<'p> {
+    let mut missing = Vec::new();
+    let mut parent = path.parent();
+    while let Some(pointer) = parent.filter(|pointer| !pointer.is_root()) {
+        if object.pointer(pointer.as_str()).is_some_and(|value| !value.is_null()) {
+            break;
+        }
+        missing.push(pointer.to_buf());
+        parent = pointer.parent();
+    }
+    missing.into_iter().rev()
+}
+
+/// `add` on an object's member also replaces it (RFC 6902, 4.1), so it serves both.
+fn add(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn now() -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_766_361_600).unwrap()
+    }
+
+    #[test]
+    fn makes_the_maps_that_are_missing() {
+        let fix = Fix::set(FieldPath::annotation("helm.sh/hook-delete-policy"), "x");
+        for object in [json!({"metadata": {}}), json!({"metadata": {"annotations": null}})] {
+            let patch = patch([&fix], &object, now()).unwrap();
+            assert_eq!(
+                serde_json::to_value(&patch).unwrap(),
+                json!([
+                    {"op": "add", "path": "/metadata/annotations", "value": {}},
+                    {"op": "add", "path": "/metadata/annotations/helm.sh~1hook-delete-policy", "value": "x"},
+                ])
+            );
+        }
+    }
+
+    #[test]
+    fn changes_nothing_twice() {
+        let fixes = [
+            Fix::set(FieldPath::of("spec.template.spec.restartPolicy"), "Never"),
+            Fix { path: FieldPath::of("metadata.name"), value: Replacement::Stamped("a-".into()) },
+        ];
+        let mut object = json!({"metadata": {"generateName": "a-"}, "spec": {"template": {"spec": {"restartPolicy": "Always"}}}});
+        let first = patch(&fixes, &object, now()).unwrap();
+        json_patch::patch(&mut object, &first).unwrap();
+        assert_eq!(object["metadata"]["name"], "a-1766361600");
+        assert_eq!(patch(&fixes, &object, now()), None);
+    }
+
+    #[test]
+    fn gives_no_patch_that_does_not_apply() {
+        let fix = Fix::set(FieldPath::of("spec.template.spec.restartPolicy"), "Never");
+        assert_eq!(patch([&fix], &json!({"spec": []}), now()), None);
+    }
+}

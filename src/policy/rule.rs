@@ -1,0 +1,137 @@
+//! What a rule is, and the macro that turns a doc comment into its documentation.
+//!
+//! A rule is a value: an id that never changes meaning, a kebab-case name of the bad pattern, its
+//! documentation and a pure function. The list of all rules is [`crate::policy::rules`].
+
+use jiff::SignedDuration;
+
+use crate::job::Job;
+use crate::policy::Action;
+use crate::policy::finding::Report;
+use crate::policy::select::Selection;
+
+/// What a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The Job itself: its name and what Helm does with it. Means nothing for a CronJob.
+    Job,
+    /// What the Job runs: also judged in a CronJob's template.
+    Template,
+}
+
+/// Whether the action `patch` may be chosen for a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// It may; what cannot be corrected in a Job at hand is denied.
+    Possible,
+    /// It may not, and why.
+    Refused(&'static str),
+}
+
+/// Options of the rules that have any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// MW001: also give a named Job another name.
+    pub rename: bool,
+    /// MW002, MW003: Argo CD's own hook annotations will do.
+    pub argocd: bool,
+    /// MW005: how old a timestamp may be.
+    pub max_age: SignedDuration,
+    /// MW005: how far ahead of the apiserver's clock it may be.
+    pub max_skew: SignedDuration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rename: false,
+            argocd: false,
+            max_age: SignedDuration::from_hours(24),
+            max_skew: SignedDuration::from_mins(15),
+        }
+    }
+}
+
+/// The pure function of a rule.
+pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable id, `MW001`.
+    pub id: &'static str,
+    /// Kebab-case name of the bad pattern.
+    pub name: &'static str,
+    /// The fault in a few words, without values.
+    pub reason: &'static str,
+    /// What to write instead: follows the detail after a semicolon.
+    pub remediation: &'static str,
+    /// Path of the field it looks at, as shown in the rules table.
+    pub path: &'static str,
+    /// Action in the profile `guide`.
+    pub guide: Action,
+    /// Action in the profile `strict`.
+    pub strict: Action,
+    /// What it looks at.
+    pub scope: Scope,
+    /// Whether it may patch.
+    pub patch: Patch,
+    /// Names of its options in the policy file.
+    pub options: &'static [&'static str],
+    /// Markdown: what it flags, why, and what to write instead.
+    pub docs: &'static str,
+    /// Adds its findings to the report.
+    pub check: Check,
+}
+
+impl Rule {
+    /// The rule with this id or name.
+    #[must_use]
+    pub fn find(id_or_name: &str) -> Option<&'static Self> {
+        super::rules::RULES
+            .iter()
+            .copied()
+            .find(|rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name)
+    }
+
+    /// The first paragraph of the documentation in one line: what the rule flags.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let first = self.docs.split("\n\n").next().unwrap_or_default();
+        first.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+
+    /// The documentation as Markdown, without the indent of doc comments.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let lines = self.docs.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    }
+}
+
+/// Declares a rule: the doc comment above it is its documentation.
+macro_rules! rule {
+    (
+        $(#[doc = $doc:literal])+
+        pub(super) static $ident:ident = {
+            $($field:ident: $value:expr,)+
+        };
+    ) => {
+        $(#[doc = $doc])+
+        pub(super) static $ident: $crate::policy::rule::Rule = $crate::policy::rule::Rule {
+            docs: concat!($($doc, "\n"),+),
+            $($field: $value,)+
+        };
+    };
+}
+pub(crate) use rule;
+
+/// What every rule file needs.
+pub(crate) mod prelude {
+    pub(crate) use super::{Options, Patch, Scope, rule};
+    pub(crate) use crate::job::Job;
+    pub(crate) use crate::policy::Action::{Audit, Deny, Off, Warn};
+    pub(crate) use crate::policy::finding::{Report, shown};
+    pub(crate) use crate::policy::path::FieldPath;
+    pub(crate) use crate::policy::select::Selection;
+}

@@ -1,0 +1,74 @@
+//! The list of all rules, in the order in which they are judged and reported.
+//!
+//! A new rule is a file here, a line in `RULES`, and a pass and a fail fixture.
+
+use crate::policy::rule::Rule;
+
+macro_rules! rules {
+    ($($file:ident::$rule:ident,)+) => {
+        $(mod $file;)+
+        /// Every rule, ordered by id. An id never changes its meaning and is never used again.
+        pub const RULES: [&Rule; [$(stringify!($file)),+].len()] = [$(&$file::$rule),+];
+    };
+}
+
+rules! {
+    untimestamped_name::UNTIMESTAMPED_NAME,
+    missing_hook::MISSING_HOOK,
+    wrong_delete_policy::WRONG_DELETE_POLICY,
+    restarting_pod::RESTARTING_POD,
+    stale_timestamp::STALE_TIMESTAMP,
+    retried_migration::RETRIED_MIGRATION,
+    no_deadline::NO_DEADLINE,
+    parallel_migration::PARALLEL_MIGRATION,
+    repeated_migration::REPEATED_MIGRATION,
+    inline_credentials::INLINE_CREDENTIALS,
+    floating_image::FLOATING_IMAGE,
+    short_ttl::SHORT_TTL,
+    name_too_long::NAME_TOO_LONG,
+    duplicate_hook_event::DUPLICATE_HOOK_EVENT,
+    unknown_hook_event::UNKNOWN_HOOK_EVENT,
+    bad_hook_weight::BAD_HOOK_WEIGHT,
+    extra_hook_event::EXTRA_HOOK_EVENT,
+    suspended_migration::SUSPENDED_MIGRATION,
+    blocking_sidecar::BLOCKING_SIDECAR,
+    evictable_migration::EVICTABLE_MIGRATION,
+    opaque_release::OPAQUE_RELEASE,
+    unlabelled_migration::UNLABELLED_MIGRATION,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::RULES;
+    use crate::policy::rule::Rule;
+
+    #[test]
+    fn ids_and_names_are_unique_and_in_order() {
+        let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+        assert!(ids.is_sorted());
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), RULES.len());
+        let names: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
+        assert_eq!(names.len(), RULES.len());
+    }
+
+    #[test]
+    fn every_rule_is_documented_alike() {
+        for rule in RULES {
+            let docs = rule.markdown();
+            for part in ["\n## Why is this bad?\n", "\n## Instead\n", "\nSource: "] {
+                assert!(docs.contains(part), "{}: no {part:?}", rule.id);
+            }
+            assert!(rule.summary().ends_with('.'), "{}: {:?}", rule.id, rule.summary());
+            assert!(rule.remediation.chars().count() <= 85, "{}: too long to warn with", rule.id);
+        }
+    }
+
+    #[test]
+    fn rules_are_found_by_id_and_by_name() {
+        assert_eq!(Rule::find("mw004").map(|rule| rule.name), Some("restarting-pod"));
+        assert_eq!(Rule::find("restarting-pod").map(|rule| rule.id), Some("MW004"));
+        assert!(Rule::find("MW999").is_none());
+    }
+}

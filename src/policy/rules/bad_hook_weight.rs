@@ -1,0 +1,57 @@
+//! MW016: Helm reads another weight than is written.
+
+use crate::policy::rule::prelude::*;
+use crate::job::hooks;
+
+rule! {
+    /// A migration Job with a hook weight that is no whole number.
+    ///
+    /// ## Why is this bad?
+    /// Helm reads 0 and says nothing, so the migration may run before the Secret or the database that a
+    /// lower weight was to bring up first. Spaces, `0x5` and `1e1` are no numbers to Helm.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook-weight: "5"
+    /// ```
+    ///
+    /// Source: `calculateHookWeight` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
+    pub(super) static BAD_HOOK_WEIGHT = {
+        id: "MW016",
+        name: "bad-hook-weight",
+        reason: "Helm reads the weight as 0",
+        remediation: "write a whole number such as helm.sh/hook-weight: \"5\"",
+        path: "metadata.annotations['helm.sh/hook-weight']",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Job,
+        patch: Patch::Refused("Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing"),
+        options: &[],
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(hooks::WEIGHT) else { return };
+    if !hooks::is_weight(value) {
+        report.add(
+            FieldPath::annotation(hooks::WEIGHT),
+            format!("found {}, which Helm reads as 0", shown(value)),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn tells_what_helm_reads() {
+        let with = |value: &str| findings("MW016", &job(|j| j["metadata"]["annotations"]["helm.sh/hook-weight"] = json!(value)));
+        assert_eq!(with("1e1"), [r#"metadata.annotations['helm.sh/hook-weight']: found "1e1", which Helm reads as 0"#]);
+        assert!(with("-5").is_empty());
+    }
+}

@@ -1,0 +1,58 @@
+//! MW014: Helm runs the Job twice.
+
+use crate::policy::rule::prelude::*;
+use crate::job::hooks;
+
+rule! {
+    /// A migration Job that names a hook event twice.
+    ///
+    /// ## Why is this bad?
+    /// Helm keeps both, runs the hook twice for the event, and meets the first Job under the same name.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook: pre-install,pre-upgrade
+    /// ```
+    ///
+    /// Source: `(*manifestFile).sort` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
+    pub(super) static DUPLICATE_HOOK_EVENT = {
+        id: "MW014",
+        name: "duplicate-hook-event",
+        reason: "an event is named twice",
+        remediation: "write each event of helm.sh/hook once",
+        path: "metadata.annotations['helm.sh/hook']",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Job,
+        patch: Patch::Refused("Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing"),
+        options: &[],
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(hooks::HOOK) else { return };
+    let mut elements: Vec<_> = hooks::elements(value).filter(|e| hooks::event(e).is_some()).collect();
+    let count = elements.len();
+    elements.sort_unstable();
+    elements.dedup();
+    if elements.len() < count {
+        report.add(FieldPath::annotation(hooks::HOOK), format!("found {}", shown(value)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn case_and_spaces_do_not_make_another_event() {
+        let with = |value: &str| findings("MW014", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)));
+        let value = "pre-install,pre-upgrade, Pre-Install";
+        assert_eq!(with(value), [format!("metadata.annotations['helm.sh/hook']: found {value:?}")]);
+        assert!(with("pre-install,pre-upgrade").is_empty());
+    }
+}

@@ -1,0 +1,63 @@
+//! MW017: the migration runs at another moment, too.
+
+use crate::policy::rule::prelude::*;
+use crate::job::hooks::{self, Event};
+
+rule! {
+    /// A migration Job that is also a hook for another event than `pre-install` and `pre-upgrade`.
+    ///
+    /// ## Why is this bad?
+    /// The migration runs again after the install, at a rollback, at the uninstall or as a test, when no
+    /// one expects the schema to move. A rollback in particular runs the old release's Job under its old
+    /// name.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook: pre-install,pre-upgrade
+    /// ```
+    ///
+    /// Source: the Helm documentation, "Chart Hooks: The Available Hooks".
+    pub(super) static EXTRA_HOOK_EVENT = {
+        id: "MW017",
+        name: "extra-hook-event",
+        reason: "it also runs at another event",
+        remediation: "write helm.sh/hook: pre-install,pre-upgrade",
+        path: "metadata.annotations['helm.sh/hook']",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Job,
+        patch: Patch::Refused("Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing"),
+        options: &[],
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(hooks::HOOK) else { return };
+    let extra: Vec<_> =
+        hooks::elements(value).filter(|e| hooks::event(e) == Some(Event::Other)).collect();
+    if !extra.is_empty() {
+        report.add(
+            FieldPath::annotation(hooks::HOOK),
+            format!("it also runs at {}", extra.join(", ")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn names_the_other_events() {
+        let with = |value: &str| findings("MW017", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)));
+        assert_eq!(
+            with("pre-install,pre-upgrade,post-rollback,Test"),
+            ["metadata.annotations['helm.sh/hook']: it also runs at post-rollback, test"]
+        );
+        assert!(with("pre-install,pre-upgrade").is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! MW010: a password is written into the Job.
+
+use crate::policy::rule::prelude::*;
+use crate::job::credentials;
+
+rule! {
+    /// A password written into a container's command, arguments or environment.
+    ///
+    /// Found are URLs with a password, the data source names of Go's MySQL driver, options (`--password x`,
+    /// `--password=x`), and variables and parameters whose name ends in `password`, `passwd` or `pwd`.
+    /// References such as `$(DB_PASSWORD)` are fine. The value is never shown, here or anywhere.
+    ///
+    /// ## Why is this bad?
+    /// Whoever may read Jobs can read it, and so can whoever reads the apiserver's audit log, a backup of
+    /// etcd, or the release that Helm stores.
+    ///
+    /// ## Instead
+    /// Take it from a Secret, and let Kubernetes put it in:
+    /// ```yaml
+    /// containers:
+    ///   - args: [migrate, apply, --url, $(DATABASE_URL)]
+    ///     env:
+    ///       - name: DATABASE_URL
+    ///         valueFrom: {secretKeyRef: {name: shop-db, key: url}}
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Good practices for Kubernetes Secrets".
+    pub(super) static INLINE_CREDENTIALS = {
+        id: "MW010",
+        name: "inline-credentials",
+        reason: "a password is written into it",
+        remediation: "take it from a Secret with valueFrom.secretKeyRef",
+        path: "spec.template.spec.containers[0].args[3]",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("the webhook has no Secret to put in its place"),
+        options: &[],
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    for (list, index, container) in job.containers() {
+        for hit in credentials::find(container) {
+            let mut path = FieldPath::of(list).index(index).field(hit.field).index(hit.index);
+            if hit.field == "env" {
+                path = path.field("value");
+            }
+            report.add(path, hit.form.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn tells_where_and_never_what() {
+        let found = findings("MW010", &job(|j| {
+            let container = &mut j["spec"]["template"]["spec"]["containers"][0];
+            container["command"] = json!(["sh", "-c", "PGPASSWORD=hunter2 psql"]);
+            container["args"] = json!(["-u", "postgres://a:hunter2@db/x", "--password", "hunter2", "-password=hunter2"]);
+            container["env"] = json!([
+                {"name": "DB_PASSWORD", "value": "hunter2"},
+                {"name": "URL", "value": "mysql://a:hunter2@db"},
+                {"name": "OK_PASSWORD", "value": "$(OTHER)"},
+                {"name": "DB_PASSWORD_FILE", "value": "/run/x"},
+            ]);
+        }));
+        let at = "spec.template.spec.containers[0]";
+        assert_eq!(found, [
+            format!("{at}.command[2]: holds the value of PGPASSWORD"),
+            format!("{at}.args[1]: holds a URL with a password"),
+            format!("{at}.args[3]: holds the value of --password"),
+            format!("{at}.args[4]: holds the value of -password"),
+            format!("{at}.env[0].value: holds the value of DB_PASSWORD"),
+            format!("{at}.env[1].value: holds a URL with a password"),
+        ]);
+    }
+
+    #[test]
+    fn looks_into_init_containers_and_counts_what_it_leaves_out() {
+        let env: Vec<_> = (0..40).map(|i| json!({"name": format!("P{i}_PASSWORD"), "value": "x"})).collect();
+        let found = findings("MW010", &job(|j| {
+            j["spec"]["template"]["spec"]["initContainers"] = json!([{"env": env}]);
+        }));
+        assert_eq!(found.len(), 16);
+        assert_eq!(
+            found[15],
+            "spec.template.spec.initContainers[0].env[15].value: holds the value of P15_PASSWORD (and 24 more like this)"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! MW012: the Job may vanish before Helm has seen its end.
+
+use crate::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job with a `ttlSecondsAfterFinished` below one hour.
+    ///
+    /// ## Why is this bad?
+    /// Helm 4 hangs until its timeout when the Job is gone before Helm has read its status, and so do older
+    /// versions of Argo CD. A failed Job is gone before anyone has read its logs.
+    ///
+    /// ## Instead
+    /// Leave it out, or a day or more:
+    /// ```yaml
+    /// spec:
+    ///   ttlSecondsAfterFinished: 86400
+    /// ```
+    ///
+    /// Source: helm/helm#32586; argoproj/argo-cd#18884.
+    pub(super) static SHORT_TTL = {
+        id: "MW012",
+        name: "short-ttl",
+        reason: "it may vanish too early",
+        remediation: "leave ttlSecondsAfterFinished out, or write 86400",
+        path: "spec.ttlSecondsAfterFinished",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
+        options: &[],
+        check: check,
+    };
+}
+
+/// Long enough for a deployer that was restarted to come back and look.
+const MIN_SECONDS: i64 = 3600;
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if let Some(ttl) = job.spec.ttl_seconds_after_finished.filter(|&ttl| ttl < MIN_SECONDS) {
+        report.add(FieldPath::of("spec.ttlSecondsAfterFinished"), format!("found {ttl}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn an_hour_is_enough() {
+        let with = |value| findings("MW012", &job(|j| j["spec"]["ttlSecondsAfterFinished"] = value));
+        assert_eq!(with(json!(0)), ["spec.ttlSecondsAfterFinished: found 0"]);
+        assert_eq!(with(json!(3599)), ["spec.ttlSecondsAfterFinished: found 3599"]);
+        assert!(with(json!(3600)).is_empty());
+        assert!(with(json!(null)).is_empty());
+    }
+}

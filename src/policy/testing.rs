@@ -1,0 +1,67 @@
+//! For the tests of rules: one valid Job, of which each test changes one thing.
+
+use serde_json::{Value, json};
+
+use crate::job::Job;
+use crate::job::object::Object;
+use crate::policy::Action;
+use crate::policy::finding::Report;
+use crate::policy::rule::{Options, Rule};
+use crate::policy::select::Selectors;
+
+/// A Job that breaks no rule, changed by `tweak`.
+pub(crate) fn job(tweak: impl FnOnce(&mut Value)) -> Value {
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "shop-migrate-1766361600",
+            "namespace": "shop",
+            "labels": {
+                "app.kubernetes.io/component": "migration",
+                "app.kubernetes.io/instance": "shop",
+            },
+            "annotations": {
+                "helm.sh/hook": "pre-install,pre-upgrade",
+                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+            },
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": 600,
+            "template": {
+                "metadata": {
+                    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+                },
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [{
+                        "name": "migrate",
+                        "image": "registry.example.com/shop:1.4.2",
+                        "args": ["migrate", "apply", "--url", "$(DATABASE_URL)"],
+                    }],
+                },
+            },
+        },
+    });
+    tweak(&mut job);
+    job
+}
+
+/// What the rule with this id finds in `job`, as `path: detail`.
+pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
+    findings_with(id, job, &Options::default())
+}
+
+/// The same with options.
+pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
+    use serde::Deserialize;
+    let object = Object::deserialize(job).unwrap();
+    let facts = Job::new(&object, "shop");
+    let rule = Rule::find(id).unwrap();
+    let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
+    let selection = selectors.select(&facts, Action::Audit);
+    let mut report = Report::new(facts.kind);
+    report.judge(rule, Action::Warn, |report| (rule.check)(&facts, selection, options, report));
+    report.into_findings().iter().map(|f| format!("{}: {}", f.path, f.detail)).collect()
+}

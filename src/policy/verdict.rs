@@ -1,0 +1,120 @@
+//! Findings, summed up: allowed or denied, what is patched, and what the user is told.
+
+use serde::Serialize;
+
+use crate::policy::Action;
+use crate::policy::finding::Finding;
+use crate::policy::fix::Fix;
+use crate::job::name::cut;
+
+/// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
+/// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
+const MAX_WARNING: usize = 120;
+/// Most warnings for one review: 30 of 120 stay below the 4096 at which the apiserver cuts.
+const MAX_WARNINGS: usize = 30;
+
+/// What came of a review, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing to say.
+    Allowed,
+    /// Let through with warnings.
+    Warned,
+    /// Let through corrected.
+    Patched,
+    /// Refused.
+    Denied,
+}
+
+impl Outcome {
+    /// The word used in decisions and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Patched => "patched",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// Decides which findings can be patched; those that cannot are denied.
+///
+/// `patchable` says whether this object can be patched at all: a hook Job being created, in the
+/// mutating phase. Another Job's template is immutable, and a patch would fight the next apply.
+pub fn settle(findings: &mut [Finding], patchable: bool) {
+    for finding in findings {
+        if finding.action == Action::Patch && !(patchable && finding.fix.is_some()) {
+            finding.action = Action::Deny;
+        }
+    }
+}
+
+/// The strongest outcome of settled findings.
+#[must_use]
+pub fn outcome(findings: &[Finding]) -> Outcome {
+    match findings.iter().map(|finding| finding.action).max() {
+        Some(Action::Deny) => Outcome::Denied,
+        Some(Action::Patch) => Outcome::Patched,
+        Some(Action::Warn) => Outcome::Warned,
+        Some(Action::Audit | Action::Off) | None => Outcome::Allowed,
+    }
+}
+
+/// The corrections of the findings that are patched.
+pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
+    with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
+}
+
+/// The findings with exactly this action.
+pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(move |finding| finding.action == action)
+}
+
+/// What a denial says: every denied finding with what to write instead, a line each.
+#[must_use]
+pub fn message(findings: &[Finding]) -> String {
+    with(findings, Action::Deny).map(Finding::message).collect::<Vec<_>>().join("\n")
+}
+
+/// A warning about a finding that is not denied, in one line that the apiserver will not cut.
+#[must_use]
+pub fn warning(finding: &Finding) -> String {
+    let rule = finding.rule;
+    let long = match finding.action {
+        Action::Patch => {
+            format!("{} {}: patched; in the chart, {}", rule.id, rule.name, rule.remediation)
+        }
+        _ => format!("{} {}: {}; {}", rule.id, finding.path, finding.detail, rule.remediation),
+    };
+    if long.chars().count() <= MAX_WARNING {
+        return long;
+    }
+    // What to do about it matters more than what was found, which the decision has.
+    one_line(&format!("{} {}: {}", rule.id, rule.name, rule.remediation))
+}
+
+/// Makes a text fit for a warning: the apiserver drops those with control characters.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.chars().count() <= MAX_WARNING {
+        return clean;
+    }
+    let end = clean.char_indices().nth(MAX_WARNING - 1).map_or(clean.len(), |(at, _)| at);
+    format!("{}…", cut(&clean, end))
+}
+
+/// The warnings of a review, cut to a number the apiserver takes whole.
+#[must_use]
+pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
+    let mut lines: Vec<String> = findings.map(warning).collect();
+    if lines.len() > MAX_WARNINGS {
+        let untold = lines.len() - (MAX_WARNINGS - 1);
+        lines.truncate(MAX_WARNINGS - 1);
+        lines.push(format!("{untold} more findings of migration-warden are in its decision log"));
+    }
+    lines
+}

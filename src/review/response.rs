@@ -1,0 +1,115 @@
+//! Writes the answer to a review: AdmissionReview v1 as the apiserver checks it.
+//!
+//! Source of the rules kept here: `VerifyAdmissionResponse` in
+//! `k8s.io/apiserver: pkg/admission/plugin/webhook/request/admissionreview.go`. `kube`'s own type
+//! writes the patch as a list of numbers and no status code (kube-rs/kube#1781).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use serde::Serialize;
+
+/// The answer to one request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response<'a> {
+    /// The request's uid.
+    pub uid: &'a str,
+    /// Whether the object may be stored.
+    pub allowed: bool,
+    /// Why not; only with `allowed: false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status<'a>>,
+    /// A JSON Patch, base64; only from `/mutate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    /// Lines for the user, whether allowed or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Entries for the apiserver's audit log. Keys have no `/` and at most 63 characters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub audit_annotations: BTreeMap<&'static str, String>,
+}
+
+/// The status of a denial, which clients show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status<'a> {
+    status: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Details<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Details<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    group: &'static str,
+    kind: &'static str,
+    causes: Vec<Cause>,
+}
+
+/// One cause of a denial.
+#[derive(Debug, Serialize)]
+pub struct Cause {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong and what to write.
+    pub message: String,
+    /// Id of the rule.
+    pub reason: &'static str,
+}
+
+impl<'a> Response<'a> {
+    /// An answer that lets the object through.
+    #[must_use]
+    pub fn allowed(uid: &'a str) -> Self {
+        Self {
+            uid,
+            allowed: true,
+            status: None,
+            patch: None,
+            patch_type: None,
+            warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Refuses the object `name` (`jobs.batch` or `cronjobs.batch`): 403 Forbidden.
+    ///
+    /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
+    /// object is no valid Job.
+    pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
+        self.allowed = false;
+        let details = Details { name, group: "batch", kind, causes };
+        self.status =
+            Some(Status { status: "Failure", code: 403, reason: "Forbidden", message, details });
+    }
+
+    /// Adds a patch, with its type as the apiserver demands.
+    pub fn patch(&mut self, patch: &json_patch::Patch) -> Result<(), serde_json::Error> {
+        self.patch = Some(ByteString(serde_json::to_vec(patch)?));
+        self.patch_type = Some("JSONPatch");
+        Ok(())
+    }
+
+    /// The bytes of the AdmissionReview.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Review<'r> {
+            api_version: &'static str,
+            kind: &'static str,
+            response: &'r Response<'r>,
+        }
+        serde_json::to_vec(&Review {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: self,
+        })
+    }
+}
