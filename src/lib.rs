@@ -1,9 +1,12 @@
 #![doc = "migration-warden"]
 pub mod admit;
+pub mod check;
+pub mod cli;
 pub mod config;
 pub mod job;
 pub mod manifest;
 pub mod policy;
 pub mod record;
+pub mod render;
 pub mod review;
 pub mod wire;

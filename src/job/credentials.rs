@@ -96,6 +96,18 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
+/// `text` with every credential in it blotted out, byte for byte, so that positions stay true.
+#[must_use]
+pub fn blot(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    let ranges = if may_hold_any(text) { scan(text).map(|found| found.0).collect() } else { Vec::new() };
+    for range in ranges {
+        bytes[range].fill(b'*');
+    }
+    // Ranges end at ASCII characters, so no character was cut.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn first(text: &str) -> Option<Form> {
     if !may_hold_any(text) {
         return None;

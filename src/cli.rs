@@ -1,0 +1,83 @@
+//! The command line: one file per verb, each thin. Exit codes: 0 fine, 1 denied, 2 could not.
+
+mod check;
+mod check_config;
+mod explain;
+mod schema;
+mod serve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::validate;
+use crate::policy::Policy;
+
+/// Keeps schema migrations that run as Helm hook Jobs safe on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve the admission webhook.
+    Serve(serve::Args),
+    /// Judge rendered manifests as the webhook would.
+    Check(check::Args),
+    /// Tell whether a policy file can be used.
+    CheckConfig(check_config::Args),
+    /// Explain a rule, or list them all.
+    Explain(explain::Args),
+    /// Print the JSON Schema of the policy file.
+    Schema,
+}
+
+/// Something could not be done: 2, as with `diff` and `grep`.
+const COULD_NOT: u8 = 2;
+
+impl Args {
+    /// Runs the verb.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = match self.verb {
+            Verb::Serve(args) => args.run(),
+            Verb::Check(args) => args.run(),
+            Verb::CheckConfig(args) => args.run(),
+            Verb::Explain(args) => args.run(),
+            Verb::Schema => schema::run(),
+        };
+        result.unwrap_or_else(|error| {
+            if is_broken_pipe(&error) {
+                return ExitCode::SUCCESS;
+            }
+            let _ = writeln!(anstream::stderr(), "error: {error:#}");
+            ExitCode::from(COULD_NOT)
+        })
+    }
+}
+
+/// Whoever read our output has seen enough, as with `| head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        kind == Some(std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// The policy in a file, or the built-in one.
+fn policy(config: Option<&PathBuf>) -> anyhow::Result<Policy> {
+    let Some(path) = config else { return Ok(validate::builtin()) };
+    read_policy(path)
+}
+
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read {}", path.display()))?;
+    Ok(validate::read(&path.display().to_string(), &text)?)
+}

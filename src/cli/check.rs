@@ -1,0 +1,100 @@
+//! `migration-warden check`: finds the manifests, prints the report.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::ValueEnum;
+
+use crate::check::{Problem, Report};
+use crate::policy::{Action, Policy};
+use crate::render::{human, json};
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files and folders of rendered manifests; `-` is standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Policy file; the built-in profile `guide` without one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let policy = super::policy(self.config.as_ref())?;
+        let mut report = Report::default();
+        for path in &self.paths {
+            if path.as_os_str() == "-" {
+                let mut bytes = Vec::new();
+                std::io::stdin().read_to_end(&mut bytes).context("failed to read stdin")?;
+                check_bytes(&mut report, "<stdin>", bytes, &policy);
+            } else {
+                check_path(&mut report, path, &policy)?;
+            }
+        }
+        let mut out = std::io::BufWriter::new(anstream::stdout().lock());
+        match self.format {
+            Format::Human => human::write(&report, &mut out)?,
+            Format::Json => json::write(&report, &mut out)?,
+        }
+        out.flush()?;
+        Ok(if !report.problems.is_empty() {
+            ExitCode::from(super::COULD_NOT)
+        } else if report.count(Action::Deny) > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them.
+fn check_path(report: &mut Report, path: &Path, policy: &Policy) -> anyhow::Result<()> {
+    let reading = || format!("failed to read {}", path.display());
+    if !path.is_dir() {
+        let bytes = std::fs::read(path).with_context(reading)?;
+        check_bytes(report, &path.display().to_string(), bytes, policy);
+        return Ok(());
+    }
+    if path.join("Chart.yaml").is_file() {
+        anyhow::bail!(
+            "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
+             migration-warden check -",
+            path.display()
+        );
+    }
+    let entries = std::fs::read_dir(path).with_context(reading)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    paths.sort();
+    for path in paths {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if path.is_dir() || matches!(extension, Some("yaml" | "yml" | "json")) {
+            check_path(report, &path, policy)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_bytes(report: &mut Report, file: &str, bytes: Vec<u8>, policy: &Policy) {
+    match String::from_utf8(bytes) {
+        Ok(text) => report.check(file, &text, policy),
+        Err(error) => report.problems.push(Problem {
+            file: file.to_owned(),
+            position: None,
+            message: format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()),
+        }),
+    }
+}

@@ -1,0 +1,21 @@
+//! `migration-warden check-config`: tells whether a policy file can be used.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `check-config`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The policy file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let policy = super::read_policy(&self.file)?;
+        writeln!(anstream::stdout(), "{}: policy {} is fine", self.file.display(), policy.hash)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

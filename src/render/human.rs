@@ -1,0 +1,60 @@
+//! `check --format human`: each finding with the line it stands in, as compilers show errors.
+
+use std::io::{self, Write};
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use crate::check::{Located, Report};
+use crate::policy::Action;
+
+/// Writes the report; `out` strips colour where there is no terminal.
+pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
+    for located in &report.findings {
+        writeln!(out, "{}\n", finding(&renderer, located))?;
+    }
+    for problem in &report.problems {
+        let place = match problem.position {
+            Some(at) => format!("{}:{}:{}", problem.file, at.line, at.column),
+            None => problem.file.clone(),
+        };
+        writeln!(out, "could not check {place}: {}\n", problem.message)?;
+    }
+    let documents = counted(report.documents, "document");
+    let jobs = counted(report.jobs, "migration Job");
+    let [deny, patch, warn, audit] =
+        [Action::Deny, Action::Patch, Action::Warn, Action::Audit].map(|a| report.count(a));
+    writeln!(
+        out,
+        "{documents}, {jobs}: {deny} denied, {patch} patched, {warn} warned, {audit} audited"
+    )
+}
+
+fn finding(renderer: &Renderer, located: &Located) -> String {
+    let found = &located.finding;
+    let level = match found.action {
+        Action::Deny => Level::ERROR.with_name("denied"),
+        Action::Patch => Level::WARNING.with_name("patched"),
+        Action::Warn => Level::WARNING.with_name("warning"),
+        Action::Audit | Action::Off => Level::NOTE.with_name("audit"),
+    };
+    let (line, part) = &located.source;
+    let title = format!("{}: {}", found.rule.name, found.rule.reason);
+    let snippet = Snippet::source(line.as_str())
+        .path(&located.file)
+        .line_start(located.position.line)
+        .annotation(AnnotationKind::Primary.span(part.clone()).label(&found.detail));
+    let report = [level
+        .primary_title(title)
+        .id(found.rule.id)
+        .element(snippet)
+        .element(Level::NOTE.message(format!("{} of {}", found.path, located.job)))
+        .element(Level::HELP.message(found.rule.remediation))];
+    renderer.render(&report)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
