@@ -142,16 +142,19 @@ pub fn admit(
     let mut findings = policy.evaluate(&job, selection, mode.cap());
     let patchable = phase == Phase::Mutate && job.kind == Kind::Job && job.is_hook();
     let patch = settle(&mut findings, patchable, body, circumstances.now);
-    let case = Case { phase, request: &request, job, selection, mode, circumstances };
+    let case = Case {
+        phase,
+        request: &request,
+        job,
+        selection,
+        mode,
+        circumstances,
+    };
     case.answer(&findings, patch.as_ref(), unknown_mode)
 }
 
 /// The mode of a namespace, and its label's value where that is none.
-fn mode<'v>(
-    view: &'v NamespaceView,
-    policy: &Policy,
-    namespace: &str,
-) -> (Mode, Option<&'v str>) {
+fn mode<'v>(view: &'v NamespaceView, policy: &Policy, namespace: &str) -> (Mode, Option<&'v str>) {
     match view.mode.as_deref() {
         None => (policy.mode(namespace), None),
         Some(label) => match Mode::from_label(label) {
@@ -213,22 +216,36 @@ impl Case<'_> {
         let mut response = Response::allowed(&self.request.uid);
         if outcome == Outcome::Denied {
             let causes = verdict::with(findings, Action::Deny).map(cause).collect();
-            response.deny(self.name(), self.resource(), verdict::message(findings), causes);
+            response.deny(
+                self.name(),
+                self.resource(),
+                verdict::message(findings),
+                causes,
+            );
         }
         if let Some(patch) = patch {
             response.patch(patch)?;
         }
         response.warnings = self.warnings(findings, outcome, unknown_mode);
-        response.audit_annotations.insert("decision", self.circumstances.id.to_string());
-        response.audit_annotations.insert("verdict", outcome.as_str().to_owned());
-        response.audit_annotations.insert("policy", self.circumstances.policy.hash.clone());
+        response
+            .audit_annotations
+            .insert("decision", self.circumstances.id.to_string());
+        response
+            .audit_annotations
+            .insert("verdict", outcome.as_str().to_owned());
+        response
+            .audit_annotations
+            .insert("policy", self.circumstances.policy.hash.clone());
         if !findings.is_empty() {
             response.audit_annotations.insert("rules", rules(findings));
         }
         // The mutating phase only speaks up when it has done something: the validating one decides.
         let recorded = self.phase == Phase::Validate || outcome >= Outcome::Patched;
-        let line =
-            if recorded { Some(self.decision(findings, patch, outcome).to_line()?) } else { None };
+        let line = if recorded {
+            Some(self.decision(findings, patch, outcome).to_line()?)
+        } else {
+            None
+        };
         let if_lost = self.if_lost(line.is_some() && response.allowed)?;
         Ok(Answer {
             body: response.to_bytes()?,
@@ -284,7 +301,13 @@ impl Case<'_> {
             job_uid: &self.job.metadata.uid,
             release: Release::of(&self.job),
             user: &self.request.user_info.username,
-            groups: self.request.user_info.groups.iter().map(|group| &**group).collect(),
+            groups: self
+                .request
+                .user_info
+                .groups
+                .iter()
+                .map(|group| &**group)
+                .collect(),
             selection: self.selection.as_str(),
             mode: self.mode,
             verdict: outcome,
@@ -309,7 +332,11 @@ impl Case<'_> {
     fn name(&self) -> &str {
         // A rename by another webhook leaves the request's name behind.
         let shown = self.job.name.shown();
-        if shown.is_empty() { &self.request.name } else { shown }
+        if shown.is_empty() {
+            &self.request.name
+        } else {
+            shown
+        }
     }
 
     fn resource(&self) -> &'static str {

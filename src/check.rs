@@ -60,7 +60,10 @@ impl Report {
     /// Findings with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
-        self.findings.iter().filter(|located| located.finding.action == action).count()
+        self.findings
+            .iter()
+            .filter(|located| located.finding.action == action)
+            .count()
     }
 
     /// Judges every Job in `text`, the content of `file`.
@@ -69,7 +72,13 @@ impl Report {
             self.documents += 1;
             match document {
                 Ok(document) => {
-                    let mut here = Here { report: self, file, text, document: &document, policy };
+                    let mut here = Here {
+                        report: self,
+                        file,
+                        text,
+                        document: &document,
+                        policy,
+                    };
                     here.object(&document.value, "");
                 }
                 Err(broken) => {
@@ -111,7 +120,11 @@ impl Here<'_> {
             return;
         }
         if [version, kind].iter().any(|text| text.contains("{{")) {
-            let field = if kind.contains("{{") { "kind" } else { "apiVersion" };
+            let field = if kind.contains("{{") {
+                "kind"
+            } else {
+                "apiVersion"
+            };
             return self.unrendered(&format!("{pointer}/{field}"));
         }
         if version.split('/').next() != Some("batch") || !matches!(kind, "Job" | "CronJob") {
@@ -119,7 +132,10 @@ impl Here<'_> {
         }
         let templates = ["/metadata/name", "/metadata/generateName"];
         let is_template = |at: &&&str| {
-            value.pointer(at).and_then(Value::as_str).is_some_and(|text| text.contains("{{"))
+            value
+                .pointer(at)
+                .and_then(Value::as_str)
+                .is_some_and(|text| text.contains("{{"))
         };
         if let Some(at) = templates.iter().find(is_template) {
             return self.unrendered(&format!("{pointer}{at}"));
@@ -146,8 +162,9 @@ impl Here<'_> {
         verdict::settle(&mut findings, job.kind == Kind::Job && job.is_hook());
         let secrets = self.secrets(&job, value, pointer);
         for finding in findings {
-            let (position, bytes) =
-                self.document.locate(&format!("{pointer}{}", finding.path.pointer()));
+            let (position, bytes) = self
+                .document
+                .locate(&format!("{pointer}{}", finding.path.pointer()));
             self.report.findings.push(Located {
                 file: self.file.to_owned(),
                 position,
@@ -161,7 +178,11 @@ impl Here<'_> {
 
     /// Where the credentials of a Job stand, whatever the policy thinks of them.
     fn secrets(&self, job: &Job<'_>, value: &Value, pointer: &str) -> Vec<Range<usize>> {
-        let inner = if job.kind == Kind::CronJob { "/spec/jobTemplate" } else { "" };
+        let inner = if job.kind == Kind::CronJob {
+            "/spec/jobTemplate"
+        } else {
+            ""
+        };
         let mut ranges = Vec::new();
         for (list, index, container) in job.containers() {
             for hit in credentials::find(container) {
@@ -179,7 +200,9 @@ impl Here<'_> {
     /// The line that `bytes` begin in, and which part of it they are.
     fn line(&self, bytes: Range<usize>, secrets: &[Range<usize>]) -> (String, Range<usize>) {
         let start = self.text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
-        let end = self.text[bytes.start..].find('\n').map_or(self.text.len(), |at| bytes.start + at);
+        let end = self.text[bytes.start..]
+            .find('\n')
+            .map_or(self.text.len(), |at| bytes.start + at);
         let mut line = credentials::blot(&self.text[start..end]).into_bytes();
         for secret in secrets {
             for byte in &mut line[overlap(secret, start, end)] {
@@ -199,7 +222,11 @@ impl Here<'_> {
 
     fn problem(&mut self, pointer: &str, message: String) {
         let position = Some(self.document.locate(pointer).0);
-        self.report.problems.push(Problem { file: self.file.to_owned(), position, message });
+        self.report.problems.push(Problem {
+            file: self.file.to_owned(),
+            position,
+            message,
+        });
     }
 }
 
@@ -237,7 +264,9 @@ fn path_of(path: &serde_path_to_error::Path) -> (String, String) {
 /// What the apiserver would have liked to see; the parser's own words quote the value.
 fn expectation(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let wanted = text.rsplit_once("expected ").map_or("something else", |(_, wanted)| wanted);
+    let wanted = text
+        .rsplit_once("expected ")
+        .map_or("something else", |(_, wanted)| wanted);
     match wanted {
         "a string" => "must be a string; put the value in quotes".to_owned(),
         "i64" => "must be a whole number".to_owned(),

@@ -65,14 +65,18 @@ impl Args {
 /// Whoever read our output has seen enough, as with `| head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let kind = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
         kind == Some(std::io::ErrorKind::BrokenPipe)
     })
 }
 
 /// The policy in a file, or the built-in one.
 fn policy(config: Option<&PathBuf>) -> anyhow::Result<Policy> {
-    let Some(path) = config else { return Ok(validate::builtin()) };
+    let Some(path) = config else {
+        return Ok(validate::builtin());
+    };
     read_policy(path)
 }
 

@@ -104,8 +104,14 @@ impl Default for Match {
         let label = BTreeMap::from([(MIGRATION_LABEL.to_owned(), "true".to_owned())]);
         Self {
             selectors: vec![
-                LabelSelector { match_expressions: vec![component], ..LabelSelector::default() },
-                LabelSelector { match_labels: label, ..LabelSelector::default() },
+                LabelSelector {
+                    match_expressions: vec![component],
+                    ..LabelSelector::default()
+                },
+                LabelSelector {
+                    match_labels: label,
+                    ..LabelSelector::default()
+                },
             ],
         }
     }
@@ -159,7 +165,11 @@ impl From<LabelSelector> for meta::LabelSelector {
         Self {
             match_labels: Some(selector.match_labels),
             match_expressions: Some(
-                selector.match_expressions.into_iter().map(requirement).collect(),
+                selector
+                    .match_expressions
+                    .into_iter()
+                    .map(requirement)
+                    .collect(),
             ),
         }
     }
@@ -180,7 +190,9 @@ fn audit() -> Action {
 
 impl Default for Detection {
     fn default() -> Self {
-        Self { max_action: audit() }
+        Self {
+            max_action: audit(),
+        }
     }
 }
 
@@ -226,7 +238,10 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<RuleSetting, E> {
         let action = Action::deserialize(serde::de::value::StrDeserializer::new(text))?;
-        Ok(RuleSetting { action: Some(action), ..RuleSetting::default() })
+        Ok(RuleSetting {
+            action: Some(action),
+            ..RuleSetting::default()
+        })
     }
 
     fn visit_bool<E: Error>(self, on: bool) -> Result<RuleSetting, E> {
@@ -234,12 +249,18 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
         if on {
             return Err(E::invalid_value(serde::de::Unexpected::Bool(true), &self));
         }
-        Ok(RuleSetting { action: Some(Action::Off), ..RuleSetting::default() })
+        Ok(RuleSetting {
+            action: Some(Action::Off),
+            ..RuleSetting::default()
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RuleSetting, A::Error> {
         let options = RuleOptions::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(RuleSetting { action: options.action, options })
+        Ok(RuleSetting {
+            action: options.action,
+            options,
+        })
     }
 }
 
@@ -265,7 +286,11 @@ pub struct Record {
 /// The selectors that mark migration Jobs where the policy names none.
 #[must_use]
 pub fn default_selectors() -> Vec<meta::LabelSelector> {
-    Match::default().selectors.into_iter().map(Into::into).collect()
+    Match::default()
+        .selectors
+        .into_iter()
+        .map(Into::into)
+        .collect()
 }
 
 /// The JSON Schema of the policy file (draft 2020-12).

@@ -70,13 +70,20 @@ impl<'a> Job<'a> {
         };
         Self {
             kind,
-            namespace: if namespace.is_empty() { &metadata.namespace } else { namespace },
+            namespace: if namespace.is_empty() {
+                &metadata.namespace
+            } else {
+                namespace
+            },
             name: Name::new(&metadata.name, &metadata.generate_name),
             labels,
             annotations: &inner.metadata.annotations,
             metadata,
             spec: &inner.spec,
-            created: metadata.creation_timestamp.as_deref().and_then(|time| time.parse().ok()),
+            created: metadata
+                .creation_timestamp
+                .as_deref()
+                .and_then(|time| time.parse().ok()),
             mesh: None,
         }
     }
@@ -84,14 +91,23 @@ impl<'a> Job<'a> {
     /// `restartPolicy` of the pod; `Always` when nothing is written.
     #[must_use]
     pub fn restart_policy(&self) -> &'a str {
-        self.spec.template.spec.restart_policy.as_deref().filter(|p| !p.is_empty()).unwrap_or("Always")
+        self.spec
+            .template
+            .spec
+            .restart_policy
+            .as_deref()
+            .filter(|p| !p.is_empty())
+            .unwrap_or("Always")
     }
 
     /// `backoffLimit`; 6 when nothing is written, no limit with `backoffLimitPerIndex`.
     #[must_use]
     pub fn backoff_limit(&self) -> i64 {
-        let default =
-            if self.spec.backoff_limit_per_index.is_some() { i64::from(i32::MAX) } else { 6 };
+        let default = if self.spec.backoff_limit_per_index.is_some() {
+            i64::from(i32::MAX)
+        } else {
+            6
+        };
         self.spec.backoff_limit.unwrap_or(default)
     }
 
@@ -110,7 +126,9 @@ impl<'a> Job<'a> {
     /// again.
     #[must_use]
     pub fn is_hook(&self) -> bool {
-        [hooks::HOOK, hooks::ARGOCD_HOOK].iter().any(|key| self.annotations.get(key).is_some())
+        [hooks::HOOK, hooks::ARGOCD_HOOK]
+            .iter()
+            .any(|key| self.annotations.get(key).is_some())
     }
 
     /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in
@@ -121,6 +139,9 @@ impl<'a> Job<'a> {
         !fields.is_empty()
             && fields.iter().all(|field| &*field.operation == "Update")
             && self.annotations.get(release::TRACKING_ID).is_none()
-            && self.annotations.get("kubectl.kubernetes.io/last-applied-configuration").is_none()
+            && self
+                .annotations
+                .get("kubectl.kubernetes.io/last-applied-configuration")
+                .is_none()
     }
 }

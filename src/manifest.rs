@@ -73,7 +73,13 @@ impl Document {
         }
         let line = here.at.line + self.lines_before;
         let bytes = here.bytes.start + self.bytes_before..here.bytes.end + self.bytes_before;
-        (Position { line, column: here.at.column }, bytes)
+        (
+            Position {
+                line,
+                column: here.at.column,
+            },
+            bytes,
+        )
     }
 }
 
@@ -123,32 +129,50 @@ fn parse(part: &str, lines_before: usize, bytes_before: usize) -> Result<Documen
     match serde_saphyr::from_str::<Spanned<Tree>>(part) {
         Ok(tree) => {
             let (root, value) = place(tree);
-            Ok(Document { value, root, lines_before, bytes_before })
+            Ok(Document {
+                value,
+                root,
+                lines_before,
+                bytes_before,
+            })
         }
         Err(error) => {
             let (position, message) = explain(&error);
             let line = position.line + lines_before;
-            Err(BrokenDocument { position: Position { line, ..position }, message })
+            Err(BrokenDocument {
+                position: Position { line, ..position },
+                message,
+            })
         }
     }
 }
 
 /// Position and words of a parser error, without the snippet it would print.
 pub(crate) fn explain(error: &serde_saphyr::Error) -> (Position, String) {
-    let position = error.location().map_or(Position { line: 1, column: 1 }, |at| Position {
-        line: number(at.line()),
-        column: number(at.column()),
-    });
+    let position = error
+        .location()
+        .map_or(Position { line: 1, column: 1 }, |at| Position {
+            line: number(at.line()),
+            column: number(at.column()),
+        });
     let text = error.without_snippet().to_string();
     // The position is told apart from the words, counted in the whole stream.
     let message = match text.find("line ").filter(|_| text.starts_with("error: ")) {
-        Some(at) => text[at..].split_once(": ").map_or(text.as_str(), |(_, words)| words),
+        Some(at) => text[at..]
+            .split_once(": ")
+            .map_or(text.as_str(), |(_, words)| words),
         None => text.as_str(),
     };
     let message = message.split(" at line ").next().unwrap_or(message);
     // Advice on the parser's own settings is none to a chart's author.
-    let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
-    (position, message.lines().next().unwrap_or_default().to_owned())
+    let message = message
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(message);
+    (
+        position,
+        message.lines().next().unwrap_or_default().to_owned(),
+    )
 }
 
 fn number(value: u64) -> usize {
@@ -164,7 +188,10 @@ enum Tree {
 
 fn place(tree: Spanned<Tree>) -> (Placed, Value) {
     let location = tree.referenced;
-    let at = Position { line: number(location.line()), column: number(location.column()) };
+    let at = Position {
+        line: number(location.line()),
+        column: number(location.column()),
+    };
     let span = location.span();
     let start = number(span.byte_offset().unwrap_or_default());
     let bytes = start..start + number(span.byte_len().unwrap_or_default());
@@ -217,7 +244,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
         // JSON has no infinity; nothing in a manifest may be one.
-        Ok(Tree::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+        Ok(Tree::Scalar(
+            Number::from_f64(value).map_or(Value::Null, Value::Number),
+        ))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
@@ -254,13 +283,31 @@ mod tests {
         let stream = "# first\n---\na: 1\n---\n---\nb:\n  - c: 'x'\n    d: [1, two]\n";
         let documents: Vec<_> = documents(stream).map(Result::unwrap).collect();
         assert_eq!(documents.len(), 2);
-        assert_eq!(documents[1].value, serde_json::json!({"b": [{"c": "x", "d": [1, "two"]}]}));
+        assert_eq!(
+            documents[1].value,
+            serde_json::json!({"b": [{"c": "x", "d": [1, "two"]}]})
+        );
         let (at, bytes) = documents[1].locate("/b/0/d/1");
-        assert_eq!((at, &stream[bytes]), (Position { line: 8, column: 12 }, "two"));
+        assert_eq!(
+            (at, &stream[bytes]),
+            (
+                Position {
+                    line: 8,
+                    column: 12
+                },
+                "two"
+            )
+        );
         let (at, bytes) = documents[1].locate("/b/0/c");
-        assert_eq!((at, &stream[bytes]), (Position { line: 7, column: 8 }, "'x'"));
+        assert_eq!(
+            (at, &stream[bytes]),
+            (Position { line: 7, column: 8 }, "'x'")
+        );
         // The nearest parent that is there.
-        assert_eq!(documents[1].locate("/b/0/e/f").0, Position { line: 7, column: 5 });
+        assert_eq!(
+            documents[1].locate("/b/0/e/f").0,
+            Position { line: 7, column: 5 }
+        );
         assert_eq!(documents[0].locate("/a").0, Position { line: 3, column: 4 });
     }
 
@@ -278,7 +325,9 @@ mod tests {
 
     #[test]
     fn markers_inside_values_are_no_markers() {
-        let found: Vec<_> = documents("a: |\n  ---\n  x\nb: a---b\n").map(Result::unwrap).collect();
+        let found: Vec<_> = documents("a: |\n  ---\n  x\nb: a---b\n")
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].value["a"], "---\nx\n");
     }

@@ -23,7 +23,17 @@ use crate::policy::select::{Selection, Selectors};
 
 /// What the policy does with a rule's findings, mildest first.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -157,7 +167,11 @@ impl Policy {
             Selection::OptedOut | Selection::None => return Vec::new(),
         };
         // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
-        let cap = if job.kind == Kind::CronJob { cap.min(Action::Warn) } else { cap };
+        let cap = if job.kind == Kind::CronJob {
+            cap.min(Action::Warn)
+        } else {
+            cap
+        };
         let mut report = Report::new(job.kind);
         for (rule, &action) in RULES.iter().zip(&self.actions) {
             let action = action.min(cap);

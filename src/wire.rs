@@ -57,7 +57,11 @@ impl Map<'_> {
     /// The value of `key`; of a key written twice the last one counts, as in Go.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(k, _)| &**k == key).map(|(_, value)| &**value)
+        self.0
+            .iter()
+            .rev()
+            .find(|(k, _)| &**k == key)
+            .map(|(_, value)| &**value)
     }
 
     /// Whether there is no entry at all.

@@ -38,7 +38,9 @@ impl Args {
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let mut bytes = Vec::new();
-                std::io::stdin().read_to_end(&mut bytes).context("failed to read stdin")?;
+                std::io::stdin()
+                    .read_to_end(&mut bytes)
+                    .context("failed to read stdin")?;
                 check_bytes(&mut report, "<stdin>", bytes, &policy);
             } else {
                 check_path(&mut report, path, &policy)?;
@@ -76,8 +78,9 @@ fn check_path(report: &mut Report, path: &Path, policy: &Policy) -> anyhow::Resu
         );
     }
     let entries = std::fs::read_dir(path).with_context(reading)?;
-    let mut paths: Vec<PathBuf> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
     paths.sort();
     for path in paths {
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -94,7 +97,10 @@ fn check_bytes(report: &mut Report, file: &str, bytes: Vec<u8>, policy: &Policy)
         Err(error) => report.problems.push(Problem {
             file: file.to_owned(),
             position: None,
-            message: format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()),
+            message: format!(
+                "not UTF-8 from byte {} on",
+                error.utf8_error().valid_up_to()
+            ),
         }),
     }
 }

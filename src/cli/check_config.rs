@@ -15,7 +15,12 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let policy = super::read_policy(&self.file)?;
-        writeln!(anstream::stdout(), "{}: policy {} is fine", self.file.display(), policy.hash)?;
+        writeln!(
+            anstream::stdout(),
+            "{}: policy {} is fine",
+            self.file.display(),
+            policy.hash
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -28,7 +28,12 @@ impl Args {
         };
         writeln!(out, "{} {}\n\n{}\n", rule.id, rule.name, rule.markdown())?;
         writeln!(out, "Field:    {}", rule.path)?;
-        writeln!(out, "Action:   {} (guide), {} (strict)", rule.guide.as_str(), rule.strict.as_str())?;
+        writeln!(
+            out,
+            "Action:   {} (guide), {} (strict)",
+            rule.guide.as_str(),
+            rule.strict.as_str()
+        )?;
         match rule.patch {
             Patch::Possible => writeln!(out, "Patch:    possible")?,
             Patch::Refused(reason) => writeln!(out, "Patch:    refused: {reason}")?,

@@ -4,5 +4,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 impl Args {
-    pub(super) fn run(self) -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        Ok(ExitCode::SUCCESS)
+    }
 }

@@ -64,7 +64,11 @@ pub fn builtin() -> Policy {
 
 /// Reads a policy file. `file` is its name, for messages.
 pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
-    let at = |position, message| Fault { file: file.to_owned(), position, message };
+    let at = |position, message| Fault {
+        file: file.to_owned(),
+        position,
+        message,
+    };
     let written: MigrationPolicy = serde_saphyr::from_str(text).map_err(|error| {
         let (position, message) = manifest::explain(&error);
         InvalidPolicy(vec![at(position, message)])
@@ -72,7 +76,9 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     // Read a second time for the places of values, which the typed form does not have.
     let document = manifest::documents(text).find_map(Result::ok);
     let place = |pointer: &str| {
-        document.as_ref().map_or(Position { line: 1, column: 1 }, |d| d.locate(pointer).0)
+        document
+            .as_ref()
+            .map_or(Position { line: 1, column: 1 }, |d| d.locate(pointer).0)
     };
     let mut faults = Vec::new();
     let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));
@@ -89,37 +95,65 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     let mut set = [None::<&str>; RULES.len()];
     for (key, setting) in &written.rules {
         let pointer = format!("/rules/{key}");
-        let Some(index) = RULES.iter().position(|rule| *key == rule.id || *key == rule.name) else {
+        let Some(index) = RULES
+            .iter()
+            .position(|rule| *key == rule.id || *key == rule.name)
+        else {
             fault(&pointer, unknown_rule(key));
             continue;
         };
         if let Some(other) = set[index].replace(key) {
-            fault(&pointer, format!("{key} and {other} are the same rule; keep one of them"));
+            fault(
+                &pointer,
+                format!("{key} and {other} are the same rule; keep one of them"),
+            );
         }
-        apply(RULES[index], setting, &mut policy.actions[index], &mut policy.options)
-            .into_iter()
-            .for_each(|(option, message)| fault(&format!("{pointer}/{option}"), message));
+        apply(
+            RULES[index],
+            setting,
+            &mut policy.actions[index],
+            &mut policy.options,
+        )
+        .into_iter()
+        .for_each(|(option, message)| fault(&format!("{pointer}/{option}"), message));
     }
     if written.matching.selectors.is_empty() {
-        fault("/match/selectors", "match.selectors is empty: no Job would be a migration".into());
+        fault(
+            "/match/selectors",
+            "match.selectors is empty: no Job would be a migration".into(),
+        );
     }
     for (index, selector) in written.matching.selectors.iter().enumerate() {
         let pointer = format!("/match/selectors/{index}");
         if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
-            fault(&pointer, "an empty selector matches every Job; name a label".to_owned());
+            fault(
+                &pointer,
+                "an empty selector matches every Job; name a label".to_owned(),
+            );
         } else if let Err(error) = Selectors::new(vec![selector.clone().into()]) {
             fault(&pointer, error.to_string());
         }
     }
-    let selectors = written.matching.selectors.into_iter().map(Into::into).collect();
+    let selectors = written
+        .matching
+        .selectors
+        .into_iter()
+        .map(Into::into)
+        .collect();
     policy.selectors = Selectors::new(selectors).unwrap_or_default();
     for (index, entry) in written.namespaces.iter().enumerate() {
         let pointer = format!("/namespaces/{index}/names");
         if entry.names.is_empty() {
-            fault(&pointer, "names is empty: the entry would match no namespace".to_owned());
+            fault(
+                &pointer,
+                "names is empty: the entry would match no namespace".to_owned(),
+            );
         }
         match RegexSet::new(entry.names.iter().map(|name| pattern(name))) {
-            Ok(names) => policy.namespaces.push(NamespaceMode { names, mode: entry.mode }),
+            Ok(names) => policy.namespaces.push(NamespaceMode {
+                names,
+                mode: entry.mode,
+            }),
             Err(error) => fault(&pointer, error.to_string()),
         }
     }
@@ -161,7 +195,10 @@ fn apply(
                 [] => "no options".to_owned(),
                 some => some.join(", "),
             };
-            faults.push((option, format!("{} has no option {option}; it takes {takes}", rule.name)));
+            faults.push((
+                option,
+                format!("{} has no option {option}; it takes {takes}", rule.name),
+            ));
         }
         given && known
     };
@@ -184,7 +221,10 @@ fn apply(
     for (name, text, target) in durations {
         match text.parse::<SignedDuration>() {
             Ok(duration) if !duration.is_negative() => *target = duration,
-            _ => faults.push((name, format!("{text:?} is no duration; write one such as 24h or 15m"))),
+            _ => faults.push((
+                name,
+                format!("{text:?} is no duration; write one such as 24h or 15m"),
+            )),
         }
     }
     faults
@@ -193,11 +233,23 @@ fn apply(
 fn unknown_rule(key: &str) -> String {
     // A typo is nearest to the name with which it shares the most letters in the same places.
     let likeness = |name: &str| {
-        let forward = key.bytes().zip(name.bytes()).filter(|(a, b)| a == b).count();
-        let backward = key.bytes().rev().zip(name.bytes().rev()).filter(|(a, b)| a == b).count();
+        let forward = key
+            .bytes()
+            .zip(name.bytes())
+            .filter(|(a, b)| a == b)
+            .count();
+        let backward = key
+            .bytes()
+            .rev()
+            .zip(name.bytes().rev())
+            .filter(|(a, b)| a == b)
+            .count();
         forward.max(backward)
     };
-    let nearest = RULES.iter().map(|rule| rule.name).max_by_key(|name| likeness(name));
+    let nearest = RULES
+        .iter()
+        .map(|rule| rule.name)
+        .max_by_key(|name| likeness(name));
     match nearest.filter(|name| likeness(name) * 2 >= key.len()) {
         Some(name) => format!("there is no rule {key}; did you mean {name}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
@@ -211,7 +263,11 @@ fn pattern(glob: &str) -> String {
 
 fn hash(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     hex[..HASH_DIGITS].to_owned()
 }
 

@@ -67,7 +67,11 @@ pub fn find(container: &Container<'_>) -> Vec<Hit> {
         } else {
             first(&variable.value)
         };
-        hits.extend(form.map(|form| Hit { field: "env", index, form }));
+        hits.extend(form.map(|form| Hit {
+            field: "env",
+            index,
+            form,
+        }));
     }
     hits
 }
@@ -100,7 +104,11 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn blot(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    let ranges = if may_hold_any(text) { scan(text).map(|found| found.0).collect() } else { Vec::new() };
+    let ranges = if may_hold_any(text) {
+        scan(text).map(|found| found.0).collect()
+    } else {
+        Vec::new()
+    };
     for range in ranges {
         bytes[range].fill(b'*');
     }
@@ -137,10 +145,14 @@ fn scan(text: &str) -> impl Iterator<Item = (Range<usize>, Form)> + '_ {
         )
     });
     let urls = captures(&URL, text).filter(|found| !is_port(&text[found[1].clone()]));
-    let locations = urls.chain(captures(&DSN, text)).map(|found| (found[1].clone(), Form::Url));
+    let locations = urls
+        .chain(captures(&DSN, text))
+        .map(|found| (found[1].clone(), Form::Url));
     let assignments = captures(&ASSIGNMENT, text).filter_map(move |found| {
         let key = text.get(found[1].clone())?;
-        let space = text.get(found[1].end..found[2].start)?.trim_matches(['"', '\'']);
+        let space = text
+            .get(found[1].end..found[2].start)?
+            .trim_matches(['"', '\'']);
         // `--password x` only: a sentence may have the word, too.
         let spaced = !space.contains(['=', ':']);
         (is_key(key) && (!spaced || is_option(key)))
@@ -156,13 +168,25 @@ fn captures<'t>(
     regex: &'static LazyLock<Option<Regex>>,
     text: &'t str,
 ) -> impl Iterator<Item = Vec<Range<usize>>> + 't {
-    regex.as_ref().into_iter().flat_map(|regex| regex.captures_iter(text.as_bytes())).map(
-        |captures| captures.iter().flatten().map(|group| group.range()).collect(),
-    )
+    regex
+        .as_ref()
+        .into_iter()
+        .flat_map(|regex| regex.captures_iter(text.as_bytes()))
+        .map(|captures| {
+            captures
+                .iter()
+                .flatten()
+                .map(|group| group.range())
+                .collect()
+        })
 }
 
 fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build().ok()
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(true)
+        .build()
+        .ok()
 }
 
 /// Whether `host:8080/path@x` was taken for a user and password.
@@ -178,7 +202,9 @@ fn is_key(name: &str) -> bool {
         return false;
     }
     let lower = name.to_ascii_lowercase();
-    ["password", "passwd", "pwd"].iter().any(|end| lower.ends_with(end))
+    ["password", "passwd", "pwd"]
+        .iter()
+        .any(|end| lower.ends_with(end))
         && !lower.contains("no-password")
 }
 
@@ -211,14 +237,26 @@ mod tests {
     #[test]
     fn masks_every_way_a_password_is_written() {
         for (text, masked) in [
-            ("postgres://app:hunter2@db/shop", "postgres://app:***@db/shop"),
-            ("-u=mysql://app:p/w@x@db:3306/s", "-u=mysql://app:***@db:3306/s"),
+            (
+                "postgres://app:hunter2@db/shop",
+                "postgres://app:***@db/shop",
+            ),
+            (
+                "-u=mysql://app:p/w@x@db:3306/s",
+                "-u=mysql://app:***@db:3306/s",
+            ),
             ("app:hunter2@tcp(db:3306)/shop", "app:***@tcp(db:3306)/shop"),
             ("--password=hunter2 --x", "--password=*** --x"),
-            ("flyway -password='hun ter2' migrate", "flyway -password='***' migrate"),
+            (
+                "flyway -password='hun ter2' migrate",
+                "flyway -password='***' migrate",
+            ),
             ("mysql --password hunter2 shop", "mysql --password *** shop"),
             ("PGPASSWORD=hunter2 psql -h db", "PGPASSWORD=*** psql -h db"),
-            ("jdbc:postgresql://db/s?user=a&password=hunter2&ssl=1", "jdbc:postgresql://db/s?user=a&password=***&ssl=1"),
+            (
+                "jdbc:postgresql://db/s?user=a&password=hunter2&ssl=1",
+                "jdbc:postgresql://db/s?user=a&password=***&ssl=1",
+            ),
             ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***;"),
             (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
             ("é postgres://é:ü@db é", "é postgres://é:***@db é"),

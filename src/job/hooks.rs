@@ -76,8 +76,14 @@ mod tests {
 
     #[test]
     fn splits_trims_and_lowers_as_helm_does() {
-        assert_eq!(read("pre-install,pre-upgrade"), ["pre-install", "pre-upgrade"]);
-        assert_eq!(read(" Pre-Install ,\u{a0}PRE-UPGRADE\t"), ["pre-install", "pre-upgrade"]);
+        assert_eq!(
+            read("pre-install,pre-upgrade"),
+            ["pre-install", "pre-upgrade"]
+        );
+        assert_eq!(
+            read(" Pre-Install ,\u{a0}PRE-UPGRADE\t"),
+            ["pre-install", "pre-upgrade"]
+        );
         assert_eq!(read("pre-install,"), ["pre-install", ""]);
         assert_eq!(read(""), [""]);
         assert_eq!(read("pre-install pre-upgrade"), ["pre-install pre-upgrade"]);
@@ -97,7 +103,18 @@ mod tests {
         for good in ["0", "-5", "+5", "05", "9223372036854775807"] {
             assert!(is_weight(good), "{good:?}");
         }
-        for bad in ["", " 5", "5 ", "0x5", "1e1", "1_0", "high", "9223372036854775808", "+", "٣"] {
+        for bad in [
+            "",
+            " 5",
+            "5 ",
+            "0x5",
+            "1e1",
+            "1_0",
+            "high",
+            "9223372036854775808",
+            "+",
+            "٣",
+        ] {
             assert!(!is_weight(bad), "{bad:?}");
         }
     }

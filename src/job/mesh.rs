@@ -46,7 +46,9 @@ pub fn injected(job: &Job<'_>) -> Option<Mesh> {
         .or_else(|| template.annotations.get("sidecar.istio.io/inject"));
     let linkerd = template.annotations.get("linkerd.io/inject");
     // A native sidecar is a restartable init container, which does not keep the pod running.
-    let native = template.annotations.get("config.beta.linkerd.io/proxy-enable-native-sidecar");
+    let native = template
+        .annotations
+        .get("config.beta.linkerd.io/proxy-enable-native-sidecar");
     if istio == Some("true") || (job.mesh == Some(Mesh::Istio) && istio != Some("false")) {
         return Some(Mesh::Istio);
     }

@@ -45,8 +45,13 @@ impl<'a> Name<'a> {
         // A client may set both: then the name was not generated, and generateName means nothing.
         let cut = cut(generate, MAX_GENERATED_BASE);
         let generated = full.is_empty()
-            || full.strip_prefix(cut).is_some_and(|rest| rest.len() == GENERATED);
-        Self { full, generate: if generated { generate } else { "" } }
+            || full
+                .strip_prefix(cut)
+                .is_some_and(|rest| rest.len() == GENERATED);
+        Self {
+            full,
+            generate: if generated { generate } else { "" },
+        }
     }
 
     /// `metadata.name`; empty while it is still to be generated.
@@ -64,7 +69,11 @@ impl<'a> Name<'a> {
     /// The name, or what is known of it.
     #[must_use]
     pub fn shown(&self) -> &'a str {
-        if self.full.is_empty() { self.generate } else { self.full }
+        if self.full.is_empty() {
+            self.generate
+        } else {
+            self.full
+        }
     }
 
     /// The timestamp at the end; before the generated characters where there are any.
@@ -114,10 +123,13 @@ fn stamp(name: &str) -> Option<Stamp<'_>> {
         }
         let (before, text) = name.split_at(at);
         let base = before.strip_suffix('-').filter(|base| !base.is_empty())?;
-        let matches = text.bytes().zip(shape.bytes()).all(|(byte, model)| match model {
-            b'0' => byte.is_ascii_digit(),
-            _ => byte == model,
-        });
+        let matches = text
+            .bytes()
+            .zip(shape.bytes())
+            .all(|(byte, model)| match model {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == model,
+            });
         let time = if matches { moment(text)? } else { return None };
         in_range(time).then_some(Stamp { base, time, form })
     })
@@ -128,9 +140,15 @@ fn moment(text: &str) -> Option<Timestamp> {
         10 => Timestamp::from_second(text.parse().ok()?).ok(),
         13 => Timestamp::from_millisecond(text.parse().ok()?).ok(),
         _ => {
-            let mut digits = text.bytes().filter(u8::is_ascii_digit).map(|b| i16::from(b - b'0'));
+            let mut digits = text
+                .bytes()
+                .filter(u8::is_ascii_digit)
+                .map(|b| i16::from(b - b'0'));
             let mut number = |width: usize| {
-                digits.by_ref().take(width).fold(0_i16, |sum, digit| sum * 10 + digit)
+                digits
+                    .by_ref()
+                    .take(width)
+                    .fold(0_i16, |sum, digit| sum * 10 + digit)
             };
             let year = number(4);
             let [month, day, hour, minute, second] =
@@ -210,6 +228,9 @@ mod tests {
     fn a_long_generated_name_is_cut_before_the_random_part() {
         let prefix = "a".repeat(60);
         let stored = format!("{}x7k2p", "a".repeat(58));
-        assert_eq!(Name::new(&stored, &prefix).generate(), Some(prefix.as_str()));
+        assert_eq!(
+            Name::new(&stored, &prefix).generate(),
+            Some(prefix.as_str())
+        );
     }
 }

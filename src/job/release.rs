@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::job::Job;
+use crate::job::{Job, credentials};
 
 /// What a migration belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,7 +44,13 @@ impl Release {
     #[must_use]
     pub fn of(job: &Job<'_>) -> Self {
         let (name, source) = find(job);
-        Self { namespace: job.namespace.to_owned(), name: name.to_owned(), source }
+        // Annotations are free text, and a release's name goes into every record.
+        let name = credentials::mask(name).into_owned();
+        Self {
+            namespace: job.namespace.to_owned(),
+            name,
+            source,
+        }
     }
 }
 
@@ -53,15 +59,17 @@ impl Release {
 pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
     let template = &job.spec.template.metadata.labels;
     let filled = |value: Option<&'a str>| value.filter(|value| !value.is_empty());
-    if let Some(name) =
-        filled(job.labels.get(INSTANCE)).or_else(|| filled(template.get(INSTANCE)))
+    if let Some(name) = filled(job.labels.get(INSTANCE)).or_else(|| filled(template.get(INSTANCE)))
     {
         return (name, Source::InstanceLabel);
     }
     if let Some(name) = filled(job.labels.get(FLUX_NAME)) {
         return (name, Source::Flux);
     }
-    let tracking = job.annotations.get(TRACKING_ID).and_then(|id| id.split(':').next());
+    let tracking = job
+        .annotations
+        .get(TRACKING_ID)
+        .and_then(|id| id.split(':').next());
     if let Some(name) = filled(tracking) {
         return (name, Source::ArgoCd);
     }

@@ -36,16 +36,37 @@ impl std::fmt::Display for Detection {
 
 /// Command lines, most specific first. Matched on command and arguments joined by a space.
 const COMMANDS: &[(&str, &str)] = &[
-    ("Atlas", r"(^|[/\s])atlas\s+(migrate|schema)\s+apply\b|^migrate\s+apply\b"),
+    (
+        "Atlas",
+        r"(^|[/\s])atlas\s+(migrate|schema)\s+apply\b|^migrate\s+apply\b",
+    ),
     ("Flyway", r"\bflyway\b.*\bmigrate\b"),
-    ("Liquibase", r"\bliquibase\b.*\bupdate(-to-tag|-count|-testing-rollback)?\b"),
-    ("Alembic", r"\balembic\b.*\bupgrade\b|\bflask\s+db\s+upgrade\b"),
-    ("Superset", r"\bsuperset\s+(db\s+(upgrade|migrate)|init)\b|\bsuperset_init\.sh\b"),
+    (
+        "Liquibase",
+        r"\bliquibase\b.*\bupdate(-to-tag|-count|-testing-rollback)?\b",
+    ),
+    (
+        "Alembic",
+        r"\balembic\b.*\bupgrade\b|\bflask\s+db\s+upgrade\b",
+    ),
+    (
+        "Superset",
+        r"\bsuperset\s+(db\s+(upgrade|migrate)|init)\b|\bsuperset_init\.sh\b",
+    ),
     ("Airflow", r"\bairflow\s+db\s+(upgrade|migrate)\b"),
     ("Goose", r"\bgoose\b.*\bup(-to|-by-one)?\b"),
-    ("golang-migrate", r"\bmigrate\b.*-(path|source|database)\b.*\b(up|goto)\b"),
-    ("Prisma", r"\bprisma\s+(migrate\s+deploy|db\s+push)\b|prisma_migration\.py"),
-    ("Rails", r"\b(rails|rake)\s+(\S+\s+)*db:(migrate|prepare|schema:load|setup|\w+_prepare)\b"),
+    (
+        "golang-migrate",
+        r"\bmigrate\b.*-(path|source|database)\b.*\b(up|goto)\b",
+    ),
+    (
+        "Prisma",
+        r"\bprisma\s+(migrate\s+deploy|db\s+push)\b|prisma_migration\.py",
+    ),
+    (
+        "Rails",
+        r"\b(rails|rake)\s+(\S+\s+)*db:(migrate|prepare|schema:load|setup|\w+_prepare)\b",
+    ),
     ("Django", r"\b(manage\.py|django-admin)\s+migrate\b"),
     ("dbmate", r"\bdbmate\b.*\b(up|migrate)\b"),
     ("Sqitch", r"\bsqitch\s+deploy\b"),
@@ -55,7 +76,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("Diesel", r"\bdiesel\s+(migration\s+run|setup)\b"),
     ("SQLx", r"\bsqlx\s+migrate\s+run\b"),
     ("SeaORM", r"\bsea-orm-cli\s+migrate\s+(up|fresh|refresh)\b"),
-    ("EF Core", r"\bdotnet\s+ef\s+database\s+update\b|(^|/)efbundle\b"),
+    (
+        "EF Core",
+        r"\bdotnet\s+ef\s+database\s+update\b|(^|/)efbundle\b",
+    ),
     ("Laravel", r"\bartisan\s+migrate\b"),
     ("Doctrine", r"doctrine:migrations:migrate"),
     ("Phinx", r"\bphinx\s+migrate\b"),
@@ -64,12 +88,21 @@ const COMMANDS: &[(&str, &str)] = &[
         r"node-pg-migrate|drizzle-kit\s+(migrate|push)|mikro-orm\s+migration:up|graphile-migrate\s+migrate|db-migrate\s+up",
     ),
     ("Ecto", r"\bmix\s+ecto\.migrate\b|Release\.migrate"),
-    ("Ory", r"\b(kratos|hydra)\s+migrate\s+sql\b|\bketo\s+migrate\s+up\b"),
+    (
+        "Ory",
+        r"\b(kratos|hydra)\s+migrate\s+sql\b|\bketo\s+migrate\s+up\b",
+    ),
     ("Kong", r"\bkong\s+migrations\s+(bootstrap|up|finish)\b"),
     ("Harbor", r"harbor_core\s+-mode=migrate"),
-    ("Sentry", r"\bsentry\s+upgrade\b|\bsnuba\s+migrations\s+migrate\b"),
+    (
+        "Sentry",
+        r"\bsentry\s+upgrade\b|\bsnuba\s+migrations\s+migrate\b",
+    ),
     ("Dagster", r"\bdagster\s+instance\s+migrate\b"),
-    ("Temporal", r"temporal-(sql|cassandra)-tool\b.*\b(setup|update)-schema\b"),
+    (
+        "Temporal",
+        r"temporal-(sql|cassandra)-tool\b.*\b(setup|update)-schema\b",
+    ),
     ("SpiceDB", r"\bspicedb\s+(datastore\s+)?migrate\b"),
 ];
 
@@ -81,7 +114,10 @@ const IMAGES: &[(&str, &str)] = &[
     ("Liquibase", r"^\S*(^|/)liquibase/liquibase[:@\s]"),
     ("golang-migrate", r"^\S*(^|/)migrate/migrate[:@\s]"),
     ("Hatchet", r"^\S*(^|/)hatchet-migrate[:@\s]"),
-    ("Zitadel", r"^\S*(^|/)zitadel[:@]\S*\s+(\S+\s+)*(init|setup)\b"),
+    (
+        "Zitadel",
+        r"^\S*(^|/)zitadel[:@]\S*\s+(\S+\s+)*(init|setup)\b",
+    ),
     ("OpenProject", r"^\S*(^|/)openproject[:@]\S*\s.*\bseeder\b"),
 ];
 
@@ -150,15 +186,27 @@ pub fn detect(job: &Job<'_>) -> Option<Detection> {
 
 fn strip_shell(line: &[u8]) -> &[u8] {
     let text = line.trim_ascii_start();
-    let Some(end) = text.iter().position(u8::is_ascii_whitespace) else { return text };
+    let Some(end) = text.iter().position(u8::is_ascii_whitespace) else {
+        return text;
+    };
     let (program, rest) = text.split_at(end);
-    let shell = program.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    let shell = program
+        .rsplit(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
     let rest = rest.trim_ascii_start();
     let is_shell = matches!(shell, b"sh" | b"bash" | b"ash" | b"dash");
-    let option = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+    let option = rest
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(rest.len());
     // `-c`, `-ec`, `-lc`, `-euxc`
     let runs_string = rest.starts_with(b"-") && rest[..option].ends_with(b"c");
-    if is_shell && runs_string { rest[option..].trim_ascii_start() } else { text }
+    if is_shell && runs_string {
+        rest[option..].trim_ascii_start()
+    } else {
+        text
+    }
 }
 
 fn first(
@@ -166,7 +214,11 @@ fn first(
     table: &[(&'static str, &str)],
     text: &[u8],
 ) -> Option<&'static str> {
-    set.as_ref()?.matches(text).iter().next().map(|index| table[index].0)
+    set.as_ref()?
+        .matches(text)
+        .iter()
+        .next()
+        .map(|index| table[index].0)
 }
 
 // The patterns are constants, and a test compiles them all; `Option` keeps a panic out of the
@@ -181,7 +233,11 @@ fn set(table: &[(&str, &str)]) -> Option<RegexSet> {
 }
 
 fn one(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).case_insensitive(true).build().ok()
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(true)
+        .build()
+        .ok()
 }
 
 #[cfg(test)]
@@ -209,31 +265,59 @@ mod tests {
     fn knows_tools_by_their_command_line() {
         for (words, tool) in [
             (&["migrate", "apply", "-u", "x"][..], "Atlas"),
-            (&["/bin/sh", "-ec", "cd /src && atlas migrate apply"], "Atlas"),
+            (
+                &["/bin/sh", "-ec", "cd /src && atlas migrate apply"],
+                "Atlas",
+            ),
             (&["sh", "-c", "migrate apply --dir file:///src"], "Atlas"),
             (&["bundle", "exec", "rails", "db:migrate"], "Rails"),
             (&["npx", "prisma", "migrate", "deploy"], "Prisma"),
             (&["python", "manage.py", "migrate", "--noinput"], "Django"),
             (&["alembic", "-c", "x.ini", "upgrade", "head"], "Alembic"),
         ] {
-            assert_eq!(detected("x", "app:1", words), Some(Detection::Command(tool)), "{words:?}");
+            assert_eq!(
+                detected("x", "app:1", words),
+                Some(Detection::Command(tool)),
+                "{words:?}"
+            );
         }
     }
 
     #[test]
     fn knows_images_names_and_the_word_itself() {
-        assert_eq!(detected("x", "arigaio/atlas:1", &[]), Some(Detection::Image("Atlas")));
-        assert_eq!(detected("x", "registry:5000/flyway/flyway", &[]), Some(Detection::Image("Flyway")));
-        assert_eq!(detected("shop-db-migrate-1", "app:1", &[]), Some(Detection::Name));
-        assert_eq!(detected("x", "app:1", &["./bin/migrate"]), Some(Detection::Generic));
+        assert_eq!(
+            detected("x", "arigaio/atlas:1", &[]),
+            Some(Detection::Image("Atlas"))
+        );
+        assert_eq!(
+            detected("x", "registry:5000/flyway/flyway", &[]),
+            Some(Detection::Image("Flyway"))
+        );
+        assert_eq!(
+            detected("shop-db-migrate-1", "app:1", &[]),
+            Some(Detection::Name)
+        );
+        assert_eq!(
+            detected("x", "app:1", &["./bin/migrate"]),
+            Some(Detection::Generic)
+        );
     }
 
     #[test]
     fn leaves_other_jobs_and_false_friends_alone() {
-        assert_eq!(detected("backup-1", "postgres:16", &["pg_dump", "shop"]), None);
+        assert_eq!(
+            detected("backup-1", "postgres:16", &["pg_dump", "shop"]),
+            None
+        );
         assert_eq!(detected("immigration-report", "app:1", &["report"]), None);
-        assert_eq!(detected("gloo-resource-migration", "kubectl:1", &["migrate"]), None);
+        assert_eq!(
+            detected("gloo-resource-migration", "kubectl:1", &["migrate"]),
+            None
+        );
         assert_eq!(detected("x", "velero/velero:1", &["migrate"]), None);
-        assert_eq!(detected("x", "storage-version-migrator:1", &["migrator"]), None);
+        assert_eq!(
+            detected("x", "storage-version-migrator:1", &["migrator"]),
+            None
+        );
     }
 }

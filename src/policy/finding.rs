@@ -30,7 +30,12 @@ impl Finding {
     /// The line a denial shows for this finding.
     #[must_use]
     pub fn message(&self) -> String {
-        let Rule { id, name, remediation, .. } = self.rule;
+        let Rule {
+            id,
+            name,
+            remediation,
+            ..
+        } = self.rule;
         format!("{id} {name}: {}: {}; {remediation}", self.path, self.detail)
     }
 }
@@ -48,7 +53,12 @@ impl Report {
     /// An empty report on an object of `kind`.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { kind, current: None, count: 0, findings: Vec::new() }
+        Self {
+            kind,
+            current: None,
+            count: 0,
+            findings: Vec::new(),
+        }
     }
 
     /// Runs one rule; what it adds is its own.
@@ -58,7 +68,8 @@ impl Report {
         check(self);
         let untold = self.count.saturating_sub(MAX_PER_RULE);
         if let (true, Some(last)) = (untold > 0, self.findings.last_mut()) {
-            last.detail.push_str(&format!(" (and {untold} more like this)"));
+            last.detail
+                .push_str(&format!(" (and {untold} more like this)"));
         }
         self.current = None;
     }
@@ -80,7 +91,9 @@ impl Report {
     }
 
     fn push(&mut self, path: FieldPath, detail: String, fix: Option<Fix>) {
-        let Some((rule, action)) = self.current else { return };
+        let Some((rule, action)) = self.current else {
+            return;
+        };
         self.count += 1;
         if self.count > MAX_PER_RULE {
             return;
@@ -90,7 +103,13 @@ impl Report {
             Kind::CronJob => path.below("spec.jobTemplate"),
         };
         let detail = credentials::mask(&detail).into_owned();
-        self.findings.push(Finding { rule, action, path, detail, fix });
+        self.findings.push(Finding {
+            rule,
+            action,
+            path,
+            detail,
+            fix,
+        });
     }
 }
 

@@ -32,7 +32,10 @@ impl Fix {
     /// Sets `path` to a constant.
     #[must_use]
     pub fn set(path: FieldPath, text: &'static str) -> Self {
-        Self { path, value: Replacement::Text(text) }
+        Self {
+            path,
+            value: Replacement::Text(text),
+        }
     }
 
     /// What the field will say when patched at `now`.
@@ -62,7 +65,10 @@ pub fn patch<'f>(
             continue;
         }
         let from = operations.len();
-        operations.extend(missing_parents(&path, &patched).map(|parent| add(parent, Value::Object(serde_json::Map::new()))));
+        operations.extend(
+            missing_parents(&path, &patched)
+                .map(|parent| add(parent, Value::Object(serde_json::Map::new()))),
+        );
         operations.push(add(path, value));
         json_patch::patch(&mut patched, &operations[from..]).ok()?;
     }
@@ -77,7 +83,10 @@ fn missing_parents<'p>(
     let mut missing = Vec::new();
     let mut parent = path.parent();
     while let Some(pointer) = parent.filter(|pointer| !pointer.is_root()) {
-        if object.pointer(pointer.as_str()).is_some_and(|value| !value.is_null()) {
+        if object
+            .pointer(pointer.as_str())
+            .is_some_and(|value| !value.is_null())
+        {
             break;
         }
         missing.push(pointer.to_buf());
@@ -103,7 +112,10 @@ mod tests {
     #[test]
     fn makes_the_maps_that_are_missing() {
         let fix = Fix::set(FieldPath::annotation("helm.sh/hook-delete-policy"), "x");
-        for object in [json!({"metadata": {}}), json!({"metadata": {"annotations": null}})] {
+        for object in [
+            json!({"metadata": {}}),
+            json!({"metadata": {"annotations": null}}),
+        ] {
             let patch = patch([&fix], &object, now()).unwrap();
             assert_eq!(
                 serde_json::to_value(&patch).unwrap(),
@@ -119,7 +131,10 @@ mod tests {
     fn changes_nothing_twice() {
         let fixes = [
             Fix::set(FieldPath::of("spec.template.spec.restartPolicy"), "Never"),
-            Fix { path: FieldPath::of("metadata.name"), value: Replacement::Stamped("a-".into()) },
+            Fix {
+                path: FieldPath::of("metadata.name"),
+                value: Replacement::Stamped("a-".into()),
+            },
         ];
         let mut object = json!({"metadata": {"generateName": "a-"}, "spec": {"template": {"spec": {"restartPolicy": "Always"}}}});
         let first = patch(&fixes, &object, now()).unwrap();

@@ -90,12 +90,26 @@ mod tests {
     fn is_written_in_both_notations() {
         let hook = FieldPath::annotation("helm.sh/hook");
         assert_eq!(hook.to_string(), "metadata.annotations['helm.sh/hook']");
-        assert_eq!(hook.pointer().as_str(), "/metadata/annotations/helm.sh~1hook");
-        let argument = FieldPath::of("spec.template.spec.containers").index(0).field("args").index(3);
-        assert_eq!(argument.to_string(), "spec.template.spec.containers[0].args[3]");
-        assert_eq!(argument.pointer().as_str(), "/spec/template/spec/containers/0/args/3");
         assert_eq!(
-            FieldPath::of("metadata.labels").below("spec.jobTemplate").to_string(),
+            hook.pointer().as_str(),
+            "/metadata/annotations/helm.sh~1hook"
+        );
+        let argument = FieldPath::of("spec.template.spec.containers")
+            .index(0)
+            .field("args")
+            .index(3);
+        assert_eq!(
+            argument.to_string(),
+            "spec.template.spec.containers[0].args[3]"
+        );
+        assert_eq!(
+            argument.pointer().as_str(),
+            "/spec/template/spec/containers/0/args/3"
+        );
+        assert_eq!(
+            FieldPath::of("metadata.labels")
+                .below("spec.jobTemplate")
+                .to_string(),
             "spec.jobTemplate.metadata.labels"
         );
     }

@@ -60,15 +60,30 @@ mod tests {
             for part in ["\n## Why is this bad?\n", "\n## Instead\n", "\nSource: "] {
                 assert!(docs.contains(part), "{}: no {part:?}", rule.id);
             }
-            assert!(rule.summary().ends_with('.'), "{}: {:?}", rule.id, rule.summary());
-            assert!(rule.remediation.chars().count() <= 85, "{}: too long to warn with", rule.id);
+            assert!(
+                rule.summary().ends_with('.'),
+                "{}: {:?}",
+                rule.id,
+                rule.summary()
+            );
+            assert!(
+                rule.remediation.chars().count() <= 85,
+                "{}: too long to warn with",
+                rule.id
+            );
         }
     }
 
     #[test]
     fn rules_are_found_by_id_and_by_name() {
-        assert_eq!(Rule::find("mw004").map(|rule| rule.name), Some("restarting-pod"));
-        assert_eq!(Rule::find("restarting-pod").map(|rule| rule.id), Some("MW004"));
+        assert_eq!(
+            Rule::find("mw004").map(|rule| rule.name),
+            Some("restarting-pod")
+        );
+        assert_eq!(
+            Rule::find("restarting-pod").map(|rule| rule.id),
+            Some("MW004")
+        );
         assert!(Rule::find("MW999").is_none());
     }
 }

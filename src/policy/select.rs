@@ -52,10 +52,25 @@ impl Selectors {
     pub fn new(selectors: Vec<LabelSelector>) -> Result<Self, ParseExpressionError> {
         let mut keys = BTreeSet::new();
         for selector in &selectors {
-            keys.extend(selector.match_labels.iter().flat_map(BTreeMap::keys).cloned());
-            keys.extend(selector.match_expressions.iter().flatten().map(|e| e.key.clone()));
+            keys.extend(
+                selector
+                    .match_labels
+                    .iter()
+                    .flat_map(BTreeMap::keys)
+                    .cloned(),
+            );
+            keys.extend(
+                selector
+                    .match_expressions
+                    .iter()
+                    .flatten()
+                    .map(|e| e.key.clone()),
+            );
         }
-        let selectors = selectors.into_iter().map(Selector::try_from).collect::<Result<_, _>>()?;
+        let selectors = selectors
+            .into_iter()
+            .map(Selector::try_from)
+            .collect::<Result<_, _>>()?;
         Ok(Self { selectors, keys })
     }
 
@@ -67,7 +82,9 @@ impl Selectors {
             .iter()
             .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))
             .collect();
-        self.selectors.iter().any(|selector| selector.matches(&asked))
+        self.selectors
+            .iter()
+            .any(|selector| selector.matches(&asked))
     }
 
     /// Tells whether `job` is a migration. Detection is skipped where `detection` is `off`.
@@ -76,7 +93,10 @@ impl Selectors {
         // A chart marks a CronJob on itself or on what it makes.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let mut labels = [Some(job.labels), own].into_iter().flatten();
-        if labels.clone().any(|labels| labels.get(MIGRATION_LABEL) == Some("false")) {
+        if labels
+            .clone()
+            .any(|labels| labels.get(MIGRATION_LABEL) == Some("false"))
+        {
             return Selection::OptedOut;
         }
         if labels.any(|labels| self.match_labels(labels)) {

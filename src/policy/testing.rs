@@ -62,6 +62,12 @@ pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<Str
     let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);
     let mut report = Report::new(facts.kind);
-    report.judge(rule, Action::Warn, |report| (rule.check)(&facts, selection, options, report));
-    report.into_findings().iter().map(|f| format!("{}: {}", f.path, f.detail)).collect()
+    report.judge(rule, Action::Warn, |report| {
+        (rule.check)(&facts, selection, options, report)
+    });
+    report
+        .into_findings()
+        .iter()
+        .map(|f| format!("{}: {}", f.path, f.detail))
+        .collect()
 }

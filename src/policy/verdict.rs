@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
+use crate::job::name::cut;
 use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::policy::fix::Fix;
-use crate::job::name::cut;
 
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
@@ -70,13 +70,18 @@ pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
 
 /// The findings with exactly this action.
 pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Finding> {
-    findings.iter().filter(move |finding| finding.action == action)
+    findings
+        .iter()
+        .filter(move |finding| finding.action == action)
 }
 
 /// What a denial says: every denied finding with what to write instead, a line each.
 #[must_use]
 pub fn message(findings: &[Finding]) -> String {
-    with(findings, Action::Deny).map(Finding::message).collect::<Vec<_>>().join("\n")
+    with(findings, Action::Deny)
+        .map(Finding::message)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A warning about a finding that is not denied, in one line that the apiserver will not cut.
@@ -85,9 +90,15 @@ pub fn warning(finding: &Finding) -> String {
     let rule = finding.rule;
     let long = match finding.action {
         Action::Patch => {
-            format!("{} {}: patched; in the chart, {}", rule.id, rule.name, rule.remediation)
+            format!(
+                "{} {}: patched; in the chart, {}",
+                rule.id, rule.name, rule.remediation
+            )
         }
-        _ => format!("{} {}: {}; {}", rule.id, finding.path, finding.detail, rule.remediation),
+        _ => format!(
+            "{} {}: {}; {}",
+            rule.id, finding.path, finding.detail, rule.remediation
+        ),
     };
     if long.chars().count() <= MAX_WARNING {
         return long;
@@ -99,11 +110,17 @@ pub fn warning(finding: &Finding) -> String {
 /// Makes a text fit for a warning: the apiserver drops those with control characters.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     if clean.chars().count() <= MAX_WARNING {
         return clean;
     }
-    let end = clean.char_indices().nth(MAX_WARNING - 1).map_or(clean.len(), |(at, _)| at);
+    let end = clean
+        .char_indices()
+        .nth(MAX_WARNING - 1)
+        .map_or(clean.len(), |(at, _)| at);
     format!("{}…", cut(&clean, end))
 }
 
@@ -114,7 +131,9 @@ pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> 
     if lines.len() > MAX_WARNINGS {
         let untold = lines.len() - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);
-        lines.push(format!("{untold} more findings of migration-warden are in its decision log"));
+        lines.push(format!(
+            "{untold} more findings of migration-warden are in its decision log"
+        ));
     }
     lines
 }

@@ -44,7 +44,11 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
     let snippet = Snippet::source(line.as_str())
         .path(&located.file)
         .line_start(located.position.line)
-        .annotation(AnnotationKind::Primary.span(part.clone()).label(&found.detail));
+        .annotation(
+            AnnotationKind::Primary
+                .span(part.clone())
+                .label(&found.detail),
+        );
     let report = [level
         .primary_title(title)
         .id(found.rule.id)

@@ -30,7 +30,9 @@ pub enum MalformedReview {
     #[error("the body is not UTF-8 from byte {0} on")]
     Utf8(usize),
     /// Some other version or kind.
-    #[error("expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration")]
+    #[error(
+        "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration"
+    )]
     Version,
     /// A review with no `request`: perhaps a response.
     #[error("the AdmissionReview has no request")]
@@ -178,5 +180,9 @@ fn describe(error: &serde_json::Error) -> MalformedReview {
         Category::Data => "a field has the wrong type",
         Category::Syntax | Category::Io => "the JSON is broken or nested too deeply",
     };
-    MalformedReview::Json { problem, line: error.line(), column: error.column() }
+    MalformedReview::Json {
+        problem,
+        line: error.line(),
+        column: error.column(),
+    }
 }

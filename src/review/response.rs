@@ -4,10 +4,13 @@
 //! `k8s.io/apiserver: pkg/admission/plugin/webhook/request/admissionreview.go`. `kube`'s own type
 //! writes the patch as a list of numbers and no status code (kube-rs/kube#1781).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use serde::Serialize;
+
+use crate::job::credentials;
 
 /// The answer to one request.
 #[derive(Debug, Serialize)]
@@ -47,7 +50,7 @@ pub struct Status<'a> {
 #[derive(Debug, Serialize)]
 struct Details<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    name: &'a str,
+    name: Cow<'a, str>,
     group: &'static str,
     kind: &'static str,
     causes: Vec<Cause>,
@@ -85,9 +88,19 @@ impl<'a> Response<'a> {
     /// object is no valid Job.
     pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
         self.allowed = false;
-        let details = Details { name, group: "batch", kind, causes };
-        self.status =
-            Some(Status { status: "Failure", code: 403, reason: "Forbidden", message, details });
+        let details = Details {
+            name: credentials::mask(name),
+            group: "batch",
+            kind,
+            causes,
+        };
+        self.status = Some(Status {
+            status: "Failure",
+            code: 403,
+            reason: "Forbidden",
+            message,
+            details,
+        });
     }
 
     /// Adds a patch, with its type as the apiserver demands.

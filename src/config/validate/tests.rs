@@ -68,17 +68,23 @@ fn the_profile_audit_denies_nothing() {
 fn impossible_settings_are_refused_with_the_reason() {
     assert_eq!(
         faults("rules:\n  missing-hook: patch\n"),
-        ["policy.yaml:4:17: MW002 missing-hook cannot be patched: Helm reads the rendered chart, not \
-          the cluster: a patched hook annotation changes nothing"]
+        [
+            "policy.yaml:4:17: MW002 missing-hook cannot be patched: Helm reads the rendered chart, not \
+          the cluster: a patched hook annotation changes nothing"
+        ]
     );
     assert_eq!(
         faults("rules:\n  missing-hook:\n    argocd: true\n    action: patch\n"),
-        ["policy.yaml:6:13: MW002 missing-hook cannot be patched: Helm reads the rendered chart, not \
-          the cluster: a patched hook annotation changes nothing"]
+        [
+            "policy.yaml:6:13: MW002 missing-hook cannot be patched: Helm reads the rendered chart, not \
+          the cluster: a patched hook annotation changes nothing"
+        ]
     );
     assert_eq!(
         faults("detection: {maxAction: patch}\n"),
-        ["policy.yaml:3:24: detection.maxAction: patch is no limit; write deny, which lets rules patch"]
+        [
+            "policy.yaml:3:24: detection.maxAction: patch is no limit; write deny, which lets rules patch"
+        ]
     );
 }
 
@@ -107,14 +113,26 @@ fn unknown_keys_and_values_have_line_and_column() {
         ("profil: guide\n", "policy.yaml:3:1: "),
         ("profile: mild\n", "policy.yaml:3:10: "),
         ("rules:\n  restarting-pod: forbid\n", "policy.yaml:4:3: "),
-        ("rules:\n  stale-timestamp:\n    maxAges: 1h\n", "policy.yaml:5:5: "),
+        (
+            "rules:\n  stale-timestamp:\n    maxAges: 1h\n",
+            "policy.yaml:5:5: ",
+        ),
         ("rules: {restarting-pod: on}\n", "policy.yaml:3:9: "),
-        ("detection: {maxAction: audit, tools: x}\n", "policy.yaml:3:31: "),
-        ("namespaces: [{names: [x], mode: loud}]\n", "policy.yaml:3:33: "),
+        (
+            "detection: {maxAction: audit, tools: x}\n",
+            "policy.yaml:3:31: ",
+        ),
+        (
+            "namespaces: [{names: [x], mode: loud}]\n",
+            "policy.yaml:3:33: ",
+        ),
         ("record:\n  onFailure: [\n", "policy.yaml:"),
     ] {
         let found = faults(text);
-        assert!(found.len() == 1 && found[0].starts_with(place), "{text}: {found:?}");
+        assert!(
+            found.len() == 1 && found[0].starts_with(place),
+            "{text}: {found:?}"
+        );
     }
     assert!(read("policy.yaml", "").is_err());
     assert!(read("policy.yaml", "apiVersion: v1\nkind: ConfigMap\n").is_err());

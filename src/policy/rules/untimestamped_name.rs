@@ -1,6 +1,7 @@
 //! MW001: the Job's name would be the same at the next release.
 
 use crate::policy::rule::prelude::*;
+use crate::job::credentials;
 use crate::job::name::{Name, cut};
 use crate::policy::fix::{Fix, Replacement};
 
@@ -72,7 +73,9 @@ fn fix(job: &Job<'_>, options: &Options) -> Option<Fix> {
     let prefix = format!("{base}-");
     let name = format!("{prefix}1766361600");
     let is_stamped = Name::new(&name, "").stamp().is_some_and(|stamp| stamp.base == base);
-    (!base.is_empty() && is_stamped).then(|| Fix {
+    // No name Kubernetes takes holds a credential, but the patch is written down before it looks.
+    let is_plain = *credentials::mask(&prefix) == prefix;
+    (!base.is_empty() && is_stamped && is_plain).then(|| Fix {
         path: FieldPath::of("metadata.name"),
         value: Replacement::Stamped(prefix),
     })

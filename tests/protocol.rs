@@ -1,0 +1,752 @@
+//! Review bytes in, answer bytes out: what the apiserver's contract asks, without a server.
+
+use base64::Engine;
+use jiff::Timestamp;
+use migration_warden::admit::{Answer, Circumstances, NamespaceView, Unanswered, admit};
+use migration_warden::config::validate;
+use migration_warden::job::mesh::Mesh;
+use migration_warden::policy::Policy;
+use migration_warden::policy::verdict::Outcome;
+use migration_warden::review::Phase::{self, Mutate, Validate};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
+
+/// One valid Job as an apiserver sends it on a client-side create.
+fn job() -> Value {
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "shop-migrate-1766361600",
+            "namespace": "shop",
+            "labels": {"app.kubernetes.io/component": "migration", "app.kubernetes.io/instance": "shop"},
+            "annotations": {
+                "helm.sh/hook": "pre-install,pre-upgrade",
+                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+            },
+            "managedFields": [{"manager": "helm", "operation": "Update"}],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": 600,
+            "template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "m", "image": "shop:1", "args": ["migrate", "apply"]}],
+            }},
+        },
+    })
+}
+
+fn review(object: Value) -> Value {
+    let resource = if object["kind"] == "CronJob" {
+        "cronjobs"
+    } else {
+        "jobs"
+    };
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": UID,
+            "kind": {"group": "batch", "version": "v1", "kind": object["kind"]},
+            "resource": {"group": "batch", "version": "v1", "resource": resource},
+            "name": object["metadata"]["name"],
+            "namespace": "shop",
+            "operation": "CREATE",
+            "userInfo": {"username": "ci", "groups": ["system:authenticated"]},
+            "object": object,
+            "oldObject": null,
+            "dryRun": false,
+            "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
+        },
+    })
+}
+
+fn changed(tweak: impl FnOnce(&mut Value)) -> Value {
+    let mut job = job();
+    tweak(&mut job);
+    review(job)
+}
+
+fn policy(rules: &str) -> Policy {
+    let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+    validate::read("policy.yaml", &format!("{head}{rules}")).unwrap()
+}
+
+fn ask_bytes(
+    phase: Phase,
+    body: &[u8],
+    policy: &Policy,
+    view: NamespaceView,
+) -> Result<Answer, Unanswered> {
+    let circumstances = Circumstances {
+        policy,
+        now: Timestamp::from_second(1_766_361_605).unwrap(),
+        id: Uuid::from_u128(7),
+        replica: "warden-0",
+    };
+    admit(phase, body, &circumstances, |_| view)
+}
+
+fn ask(phase: Phase, review: &Value, policy: &Policy) -> (Answer, Value) {
+    let answer = ask_bytes(
+        phase,
+        review.to_string().as_bytes(),
+        policy,
+        NamespaceView::default(),
+    )
+    .unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(body["kind"], "AdmissionReview");
+    assert_eq!(body["response"]["uid"], UID);
+    // The apiserver refuses one without the other, and either from a validating webhook.
+    assert_eq!(
+        body["response"]["patch"].is_null(),
+        body["response"]["patchType"].is_null()
+    );
+    assert!(phase == Mutate || body["response"]["patch"].is_null());
+    let response = body["response"].clone();
+    (answer, response)
+}
+
+fn line(answer: &Answer) -> Value {
+    serde_json::from_slice(answer.line.as_deref().expect("a decision")).unwrap()
+}
+
+/// Applies the answer's patch to the object of the review.
+fn patched(review: &Value, response: &Value) -> Value {
+    assert_eq!(response["patchType"], "JSONPatch");
+    let text = response["patch"].as_str().expect("a patch");
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .expect("base64");
+    let patch: json_patch::Patch = serde_json::from_slice(&bytes).unwrap();
+    let mut review = review.clone();
+    json_patch::patch(&mut review["request"]["object"], &patch).expect("the patch applies");
+    review
+}
+
+#[test]
+fn a_good_job_is_let_through_without_a_word() {
+    let builtin = validate::builtin();
+    let (answer, response) = ask(Mutate, &review(job()), &builtin);
+    assert!(answer.line.is_none());
+    assert_eq!(response["allowed"], true);
+    let (answer, response) = ask(Validate, &review(job()), &builtin);
+    assert_eq!(
+        response,
+        json!({"uid": UID, "allowed": true, "auditAnnotations": {
+            "decision": Uuid::from_u128(7).to_string(), "policy": "builtin", "verdict": "allowed",
+        }})
+    );
+    assert_eq!(
+        line(&answer),
+        json!({
+            "ts": "2025-12-22T00:00:05Z", "kind": "decision", "schema": 1,
+            "id": Uuid::from_u128(7).to_string(), "phase": "validate", "uid": UID,
+            "operation": "CREATE", "dry_run": false, "resource": "jobs", "namespace": "shop",
+            "job": "shop-migrate-1766361600", "job_uid": "",
+            "release": {"namespace": "shop", "name": "shop", "source": "instance-label"},
+            "user": "ci", "groups": ["system:authenticated"], "selection": "labelled",
+            "mode": "enforce", "verdict": "allowed", "findings": [], "policy": "builtin",
+            "replica": "warden-0",
+        })
+    );
+}
+
+#[test]
+fn a_denial_tells_everything_at_once() {
+    let bad = changed(|job| {
+        job["metadata"]["name"] = json!("shop-migrate");
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("OnFailure");
+        job["spec"]["parallelism"] = json!(2);
+    });
+    for phase in [Mutate, Validate] {
+        let (answer, response) = ask(phase, &bad, &validate::builtin());
+        assert_eq!(answer.outcome, Outcome::Denied);
+        let write_name = "write name: \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\"";
+        assert_eq!(
+            response["status"],
+            json!({
+                "status": "Failure", "code": 403, "reason": "Forbidden",
+                "message": format!(
+                    "MW001 untimestamped-name: metadata.name: \"shop-migrate\" does not end in a timestamp; \
+                     {write_name}\nMW004 restarting-pod: spec.template.spec.restartPolicy: found \
+                     \"OnFailure\"; write restartPolicy: Never in the pod template"
+                ),
+                "details": {"name": "shop-migrate", "group": "batch", "kind": "jobs", "causes": [
+                    {"field": "metadata.name", "reason": "MW001",
+                     "message": format!("\"shop-migrate\" does not end in a timestamp; {write_name}")},
+                    {"field": "spec.template.spec.restartPolicy", "reason": "MW004",
+                     "message": "found \"OnFailure\"; write restartPolicy: Never in the pod template"},
+                ]},
+            })
+        );
+        assert_eq!(
+            response["warnings"],
+            json!(["MW008 spec.parallelism: found 2; write parallelism: 1"])
+        );
+        assert_eq!(response["auditAnnotations"]["rules"], "MW001,MW004,MW008");
+        let line = line(&answer);
+        assert_eq!(
+            (&line["verdict"], &line["phase"]),
+            (&json!("denied"), &json!(phase.as_str()))
+        );
+        assert_eq!(
+            line["findings"][1],
+            json!({"rule": "MW004", "name": "restarting-pod", "action": "deny",
+                   "path": "spec.template.spec.restartPolicy", "detail": "found \"OnFailure\""})
+        );
+    }
+}
+
+#[test]
+fn warnings_come_from_the_validating_phase_and_audit_findings_from_neither() {
+    let parallel = changed(|job| {
+        job["spec"]["parallelism"] = json!(2);
+        job["spec"]["backoffLimit"] = json!(3);
+    });
+    let (_, response) = ask(Mutate, &parallel, &validate::builtin());
+    assert!(response["warnings"].is_null());
+    let (answer, response) = ask(Validate, &parallel, &validate::builtin());
+    assert_eq!(response["warnings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(line(&answer)["verdict"], "warned");
+    assert_eq!(line(&answer)["findings"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn patches_apply_to_the_object_as_received_and_only_once() {
+    let patching = policy(
+        "rules: {restarting-pod: patch, wrong-delete-policy: patch, untimestamped-name: patch}\n",
+    );
+    let bad = changed(|job| {
+        let metadata = job["metadata"].as_object_mut().unwrap();
+        metadata.remove("name");
+        metadata.insert("generateName".into(), json!("shop-migrate-"));
+        metadata["annotations"] = json!({"helm.sh/hook": "pre-upgrade,pre-install"});
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    });
+    let (answer, response) = ask(Mutate, &bad, &patching);
+    assert_eq!(
+        (answer.outcome, &response["allowed"]),
+        (Outcome::Patched, &json!(true))
+    );
+    let good = patched(&bad, &response);
+    let object = &good["request"]["object"];
+    assert_eq!(object["metadata"]["name"], "shop-migrate-1766361605");
+    assert_eq!(
+        object["metadata"]["annotations"]["helm.sh/hook-delete-policy"],
+        "before-hook-creation,hook-succeeded"
+    );
+    assert_eq!(object["spec"]["template"]["spec"]["restartPolicy"], "Never");
+    let warnings = response["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 3);
+    assert_eq!(
+        warnings[2],
+        "MW004 restarting-pod: patched; in the chart, write restartPolicy: Never in the pod template"
+    );
+    assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(3));
+    // Another mutating webhook may have it sent again.
+    let (again, response) = ask(Mutate, &good, &patching);
+    assert_eq!(again.outcome, Outcome::Allowed);
+    assert!(response["patch"].is_null());
+    assert_eq!(ask(Validate, &good, &patching).0.outcome, Outcome::Allowed);
+}
+
+#[test]
+fn what_cannot_be_patched_is_denied_without_a_patch() {
+    let patching = policy("rules: {restarting-pod: patch, untimestamped-name: patch}\n");
+    let restarting =
+        changed(|job| job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always"));
+    // The validating phase cannot patch, and a finding that is still there was not repaired.
+    assert_eq!(
+        ask(Validate, &restarting, &patching).0.outcome,
+        Outcome::Denied
+    );
+    // Not a hook: its template is immutable, and the next apply would undo the patch.
+    let plain = changed(|job| {
+        job["metadata"]["annotations"] = json!({});
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    });
+    let hooks_off =
+        policy("rules: {restarting-pod: patch, missing-hook: off, wrong-delete-policy: off}\n");
+    assert_eq!(ask(Mutate, &plain, &hooks_off).0.outcome, Outcome::Denied);
+    // A named Job without the option.
+    let named = changed(|job| {
+        job["metadata"]["name"] = json!("shop-migrate");
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    });
+    let (answer, response) = ask(Mutate, &named, &patching);
+    assert_eq!(answer.outcome, Outcome::Denied);
+    assert!(response["patch"].is_null());
+}
+
+#[test]
+fn a_job_is_renamed_only_where_nobody_looks_for_the_old_name() {
+    let renaming = policy("rules:\n  untimestamped-name: {action: patch, rename: true}\n");
+    let named = |tweak: fn(&mut Value)| {
+        changed(|job| {
+            job["metadata"]["name"] = json!("shop-migrate");
+            tweak(job);
+        })
+    };
+    let plain = named(|_| ());
+    let (_, response) = ask(Mutate, &plain, &renaming);
+    let renamed = patched(&plain, &response);
+    assert_eq!(
+        renamed["request"]["object"]["metadata"]["name"],
+        "shop-migrate-1766361605"
+    );
+    let long = changed(|job| job["metadata"]["name"] = json!("a-".repeat(30)));
+    let (_, response) = ask(Mutate, &long, &renaming);
+    let name = patched(&long, &response)["request"]["object"]["metadata"]["name"].clone();
+    assert_eq!(name, format!("{}a-1766361605", "a-".repeat(25)));
+    for tweak in [
+        |job: &mut Value| job["metadata"]["managedFields"][0]["operation"] = json!("Apply"),
+        |job: &mut Value| job["metadata"]["managedFields"] = json!([]),
+        |job: &mut Value| {
+            job["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
+                json!("shop:batch/Job:shop/x");
+        },
+        |job: &mut Value| {
+            job["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+                json!("{}");
+        },
+    ] {
+        assert_eq!(
+            ask(Mutate, &named(tweak), &renaming).0.outcome,
+            Outcome::Denied
+        );
+    }
+}
+
+#[test]
+fn maps_that_are_absent_or_null_are_no_obstacle() {
+    let patching = policy(
+        "rules: {restarting-pod: patch, untimestamped-name: patch, wrong-delete-policy: patch}\n\
+         match: {selectors: [{matchExpressions: [{key: nope, operator: DoesNotExist}]}]}\n",
+    );
+    for (annotations, labels) in [(None, None), (Some(Value::Null), Some(Value::Null))] {
+        let bare = changed(|job| {
+            let metadata = job["metadata"].as_object_mut().unwrap();
+            metadata.remove("annotations");
+            metadata.remove("labels");
+            metadata.remove("managedFields");
+            metadata.extend(annotations.map(|value| ("annotations".to_owned(), value)));
+            metadata.extend(labels.map(|value| ("labels".to_owned(), value)));
+        });
+        let (answer, _) = ask(Mutate, &bare, &patching);
+        assert_eq!(
+            answer.outcome,
+            Outcome::Denied,
+            "no hook, so nothing is patched"
+        );
+        assert_eq!(
+            answer
+                .findings
+                .iter()
+                .filter(|(id, _)| *id == "MW003")
+                .count(),
+            1
+        );
+    }
+}
+
+#[test]
+fn other_operations_kinds_and_subresources_are_let_through() {
+    let bad = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["metadata"]["annotations"] = json!(null);
+    });
+    let with = |field: &str, value: Value| {
+        let mut review = bad.clone();
+        review["request"][field] = value;
+        review
+    };
+    let mut deleted = with("operation", json!("DELETE"));
+    deleted["request"]["object"] = Value::Null;
+    deleted["request"]["oldObject"] = bad["request"]["object"].clone();
+    for review in [
+        with("operation", json!("UPDATE")),
+        deleted,
+        with("operation", json!("CONNECT")),
+        with("operation", json!("PATCH")),
+        with("subResource", json!("status")),
+        with("kind", json!({"group": "", "version": "v1", "kind": "Pod"})),
+        with(
+            "kind",
+            json!({"group": "example.com", "version": "v1", "kind": "Job"}),
+        ),
+        with(
+            "kind",
+            json!({"group": "batch", "version": "v1", "kind": "JobList"}),
+        ),
+    ] {
+        for phase in [Mutate, Validate] {
+            let (answer, response) = ask(phase, &review, &validate::builtin());
+            assert_eq!(response, json!({"uid": UID, "allowed": true}));
+            assert!(answer.line.is_none());
+        }
+    }
+    // Other kinds may have any shape.
+    let mut odd = with(
+        "kind",
+        json!({"group": "", "version": "v1", "kind": "ConfigMap"}),
+    );
+    odd["request"]["object"] = json!({"metadata": {"labels": 5}, "spec": "text", "data": [1]});
+    assert_eq!(ask(Validate, &odd, &validate::builtin()).1["allowed"], true);
+}
+
+#[test]
+fn jobs_of_the_cronjob_controller_are_skipped_and_forged_owners_are_not() {
+    let mut bad = changed(|job| {
+        job["metadata"]["name"] = json!("shop-29000000");
+        job["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "shop", "uid": "1", "controller": true}]);
+    });
+    assert_eq!(
+        ask(Validate, &bad, &validate::builtin()).0.outcome,
+        Outcome::Denied
+    );
+    bad["request"]["userInfo"]["username"] =
+        json!("system:serviceaccount:kube-system:cronjob-controller");
+    let (answer, response) = ask(Validate, &bad, &validate::builtin());
+    assert_eq!(response, json!({"uid": UID, "allowed": true}));
+    assert!(answer.line.is_none());
+}
+
+#[test]
+fn a_labelled_cronjob_gets_warnings_at_most() {
+    let mut job = job();
+    job["spec"]["template"]["spec"]["restartPolicy"] = json!("OnFailure");
+    let cronjob = review(json!({
+        "apiVersion": "batch/v1", "kind": "CronJob",
+        "metadata": {"name": "nightly", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"schedule": "0 0 * * *", "jobTemplate": {"spec": job["spec"]}},
+    }));
+    let (answer, response) = ask(Validate, &cronjob, &policy("profile: strict\n"));
+    assert_eq!(response["allowed"], true);
+    assert_eq!(
+        response["warnings"][0],
+        "MW004 restarting-pod: write restartPolicy: Never in the pod template"
+    );
+    let line = line(&answer);
+    assert_eq!(
+        (&line["resource"], &line["job"]),
+        (&json!("cronjobs"), &json!("nightly"))
+    );
+    assert!(
+        answer
+            .findings
+            .iter()
+            .all(|(id, _)| !matches!(*id, "MW001" | "MW002" | "MW003"))
+    );
+    let (answer, _) = ask(
+        Mutate,
+        &cronjob,
+        &policy("rules: {restarting-pod: patch}\n"),
+    );
+    assert_eq!(answer.outcome, Outcome::Warned);
+}
+
+#[test]
+fn detection_is_capped_and_can_be_switched_off() {
+    let unlabelled = changed(|job| {
+        job["metadata"]["labels"] = json!({"app": "shop"});
+        job["metadata"]["name"] = json!("x");
+    });
+    let (answer, response) = ask(Validate, &unlabelled, &validate::builtin());
+    assert_eq!(
+        (answer.outcome, &response["allowed"]),
+        (Outcome::Allowed, &json!(true))
+    );
+    assert_eq!(line(&answer)["selection"], "detected");
+    let warned = ask(
+        Validate,
+        &unlabelled,
+        &policy("detection: {maxAction: warn}\n"),
+    )
+    .0;
+    assert_eq!(warned.outcome, Outcome::Warned);
+    let denied = ask(
+        Validate,
+        &unlabelled,
+        &policy("detection: {maxAction: deny}\n"),
+    )
+    .0;
+    assert_eq!(denied.outcome, Outcome::Denied);
+    let (off, response) = ask(
+        Validate,
+        &unlabelled,
+        &policy("detection: {maxAction: off}\n"),
+    );
+    assert!(off.line.is_none());
+    assert_eq!(response, json!({"uid": UID, "allowed": true}));
+}
+
+#[test]
+fn a_job_may_opt_out_and_that_is_recorded() {
+    let out = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    });
+    let (answer, response) = ask(Validate, &out, &validate::builtin());
+    assert_eq!(response["allowed"], true);
+    let line = line(&answer);
+    assert_eq!(
+        (&line["selection"], &line["verdict"]),
+        (&json!("opted-out"), &json!("allowed"))
+    );
+}
+
+#[test]
+fn labels_of_the_pod_template_count_where_the_job_has_none() {
+    let inherited = changed(|job| {
+        job["metadata"]["labels"] = json!({});
+        job["metadata"]["name"] = json!("x");
+        job["spec"]["template"]["metadata"] =
+            json!({"labels": {"migration-warden.io/migration": "true"}});
+    });
+    assert_eq!(
+        ask(Validate, &inherited, &validate::builtin()).0.outcome,
+        Outcome::Denied
+    );
+}
+
+#[test]
+fn a_namespaces_mode_is_a_cap_and_its_label_wins() {
+    let bad = changed(|job| job["metadata"]["name"] = json!("x")).to_string();
+    let in_mode = |policy: &Policy, label: Option<&str>| {
+        let view = NamespaceView {
+            mode: label.map(str::to_owned),
+            ..NamespaceView::default()
+        };
+        let answer = ask_bytes(Validate, bad.as_bytes(), policy, view).unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        (answer.outcome, body["response"]["warnings"].clone())
+    };
+    let builtin = validate::builtin();
+    assert_eq!(in_mode(&builtin, Some("enforce")).0, Outcome::Denied);
+    assert_eq!(in_mode(&builtin, Some("warn")).0, Outcome::Warned);
+    assert_eq!(in_mode(&builtin, Some("audit")).0, Outcome::Allowed);
+    assert_eq!(in_mode(&builtin, Some("off")).0, Outcome::Allowed);
+    let (outcome, warnings) = in_mode(&builtin, Some("of"));
+    assert_eq!(outcome, Outcome::Denied);
+    assert_eq!(
+        warnings,
+        json!(["namespace label migration-warden.io/mode=of is unknown, treated as enforce"])
+    );
+    let audited = policy("namespaces: [{names: [sh*], mode: audit}]\n");
+    assert_eq!(in_mode(&audited, None).0, Outcome::Allowed);
+    assert_eq!(in_mode(&audited, Some("enforce")).0, Outcome::Denied);
+}
+
+#[test]
+fn the_namespaces_mesh_is_taken_into_account() {
+    let view = NamespaceView {
+        mesh: Some(Mesh::Istio),
+        ..NamespaceView::default()
+    };
+    let strict = policy("profile: strict\n");
+    let answer = ask_bytes(
+        Validate,
+        review(job()).to_string().as_bytes(),
+        &strict,
+        view,
+    )
+    .unwrap();
+    assert!(answer.findings.iter().any(|(id, _)| *id == "MW019"));
+}
+
+#[test]
+fn the_requests_namespace_and_name_are_used_where_the_object_has_none() {
+    let mut review = changed(|job| {
+        let metadata = job["metadata"].as_object_mut().unwrap();
+        metadata.remove("namespace");
+        metadata.insert("generateName".into(), json!("shop-migrate-1766361600-"));
+        metadata.remove("name");
+    });
+    review["request"]["namespace"] = json!("from-request");
+    review["request"].as_object_mut().unwrap().remove("name");
+    let (answer, _) = ask(Validate, &review, &validate::builtin());
+    let line = line(&answer);
+    assert_eq!(
+        (&line["namespace"], &line["job"]),
+        (&json!("from-request"), &json!("shop-migrate-1766361600-"))
+    );
+    assert_eq!(line["release"]["namespace"], "from-request");
+}
+
+#[test]
+fn a_lost_decision_denies_only_where_the_policy_says_so() {
+    let good = review(job()).to_string();
+    let ask = |policy: &Policy| {
+        ask_bytes(Validate, good.as_bytes(), policy, NamespaceView::default()).unwrap()
+    };
+    assert!(ask(&validate::builtin()).if_lost.is_none());
+    let answer = ask(&policy("record: {onFailure: deny}\n"));
+    let body: Value = serde_json::from_slice(&answer.if_lost.unwrap()).unwrap();
+    assert_eq!(body["response"]["allowed"], false);
+    assert_eq!(body["response"]["status"]["code"], 403);
+}
+
+#[test]
+fn no_credential_gets_into_answer_or_line() {
+    let secret = "s3cr3t-hunter2";
+    let url = format!("postgres://app:{secret}@db/shop");
+    let mut bad = changed(|job| {
+        job["metadata"]["name"] = json!(format!("x --password={secret}"));
+        job["metadata"]["annotations"] = json!({"helm.sh/hook": url, "helm.sh/hook-weight": url});
+        let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+        container["image"] = json!(format!("https://u:{secret}@registry/shop"));
+        container["args"] = json!([
+            "-u",
+            url,
+            "--password",
+            secret,
+            format!("PGPASSWORD={secret}")
+        ]);
+        container["env"] = json!([{"name": "DB_PASSWORD", "value": secret}]);
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!(url);
+        job["metadata"]["labels"]["app.kubernetes.io/instance"] = json!(url);
+    });
+    bad["request"]["userInfo"] = json!({"username": url, "groups": [url]});
+    for phase in [Mutate, Validate] {
+        let (answer, _) = ask(phase, &bad, &policy("profile: strict\n"));
+        assert_eq!(
+            answer
+                .findings
+                .iter()
+                .filter(|(id, _)| *id == "MW010")
+                .count(),
+            4
+        );
+        for bytes in [answer.line.as_deref().unwrap(), &answer.body] {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_limits_of_the_apiserver_are_kept() {
+    let env: Vec<Value> = (0..200)
+        .map(|i| json!({"name": format!("V{i}_PASSWORD"), "value": "x\ny"}))
+        .collect();
+    let big = changed(|job| {
+        job["spec"]["template"]["spec"]["initContainers"] = json!([{"env": env}]);
+        let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+        container["env"] = json!(env);
+        job["metadata"]["annotations"]["helm.sh/hook-weight"] = json!("a\n\t".repeat(500));
+    });
+    let (_, response) = ask(Validate, &big, &policy("profile: guide\n"));
+    let warnings = response["warnings"].as_array().unwrap();
+    let total: usize = warnings
+        .iter()
+        .map(|w| w.as_str().unwrap().chars().count())
+        .sum();
+    assert!(total < 4096, "{total}");
+    for warning in warnings {
+        let text = warning.as_str().unwrap();
+        assert!(
+            text.chars().count() <= 120 && !text.chars().any(char::is_control),
+            "{text:?}"
+        );
+    }
+    for (key, _) in response["auditAnnotations"].as_object().unwrap() {
+        assert!(key.len() <= 63 && !key.contains('/'));
+    }
+}
+
+#[test]
+fn malformed_reviews_get_a_clear_error() {
+    let text = review(job()).to_string();
+    let without = |field: &str| {
+        let mut review = review(job());
+        review["request"].as_object_mut().unwrap().remove(field);
+        review.to_string().into_bytes()
+    };
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let mut wrong_type = review(job());
+    wrong_type["request"]["object"]["spec"]["backoffLimit"] = json!("s3cr3t");
+    for (body, message) in [
+        (Vec::new(), "the body is not an AdmissionReview: the JSON ends too early at line 1, column 0".to_owned()),
+        (text.as_bytes()[..text.len() / 2].to_vec(),
+         format!("the body is not an AdmissionReview: the JSON ends too early at line 1, column {}", text.len() / 2)),
+        (b"{\"apiVersion\": \"\xff\"}".to_vec(), "the body is not UTF-8 from byte 16 on".to_owned()),
+        (text.replace("k8s.io/v1\"", "k8s.io/v1beta1\"").into_bytes(),
+         "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration".to_owned()),
+        (text.replace("\"AdmissionReview\"", "\"Pod\"").into_bytes(),
+         "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration".to_owned()),
+        (b"{\"apiVersion\":\"admission.k8s.io/v1\",\"kind\":\"AdmissionReview\"}".to_vec(),
+         "the AdmissionReview has no request".to_owned()),
+        (without("uid"), "the AdmissionReview's request has no uid".to_owned()),
+        (without("object"), "the AdmissionReview's CREATE request has no object".to_owned()),
+        (deep.into_bytes(), "the body is not an AdmissionReview: a field has the wrong type at line 1, column 1".to_owned()),
+        (b"[1, 2]".to_vec(), "the body is not an AdmissionReview: a field has the wrong type at line 1, column 2".to_owned()),
+    ] {
+        let error = ask_bytes(Validate, &body, &validate::builtin(), NamespaceView::default()).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    let body = wrong_type.to_string();
+    let error = ask_bytes(
+        Validate,
+        body.as_bytes(),
+        &validate::builtin(),
+        NamespaceView::default(),
+    )
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the body is not an AdmissionReview: a field has the wrong type"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("s3cr3t"));
+}
+
+proptest::proptest! {
+    /// Whatever stands in the fields that rules read: an answer the apiserver takes, patches that
+    /// apply, and a second look that finds nothing more to patch.
+    #[test]
+    fn answers_are_well_formed_and_patches_idempotent(
+        name in "[a-z0-9-]{0,70}", generate in proptest::option::of("[a-z-]{0,10}"),
+        hook in proptest::option::of("[a-zA-Z ,-]{0,40}|pre-install,pre-upgrade"),
+        policy_value in proptest::option::of("[a-z ,-]{0,40}|hook-succeeded"),
+        restart in proptest::option::of("Never|Always|OnFailure|\\PC{0,5}"),
+        operation in "Update|Apply", backoff in proptest::option::of(proptest::num::i32::ANY),
+    ) {
+        let review = changed(|job| {
+            job["metadata"]["name"] = json!(name);
+            job["metadata"]["generateName"] = json!(generate);
+            job["metadata"]["managedFields"][0]["operation"] = json!(operation);
+            job["metadata"]["annotations"] = json!({"helm.sh/hook": hook, "helm.sh/hook-delete-policy": policy_value});
+            job["spec"]["template"]["spec"]["restartPolicy"] = json!(restart);
+            job["spec"]["backoffLimit"] = json!(backoff);
+        });
+        let patching = policy(
+            "rules: {restarting-pod: patch, wrong-delete-policy: patch, untimestamped-name: {action: patch, rename: true}}\n",
+        );
+        let (answer, response) = ask(Mutate, &review, &patching);
+        proptest::prop_assert_eq!(response["allowed"].as_bool(), Some(answer.outcome != Outcome::Denied));
+        if answer.outcome == Outcome::Patched {
+            let good = patched(&review, &response);
+            let (again, _) = ask(Mutate, &good, &patching);
+            proptest::prop_assert!(again.outcome < Outcome::Patched, "{:?}", again.findings);
+            proptest::prop_assert!(ask(Validate, &good, &patching).0.outcome < Outcome::Patched);
+        }
+        ask(Validate, &review, &patching);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), at in 0_usize..1500) {
+        let mut body = review(job()).to_string().into_bytes();
+        let at = at.min(body.len());
+        body.splice(at..(at + bytes.len() / 2).min(body.len()), bytes);
+        for phase in [Mutate, Validate] {
+            let _ = ask_bytes(phase, &body, &validate::builtin(), NamespaceView::default());
+        }
+    }
+}
