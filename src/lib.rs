@@ -3,6 +3,8 @@ pub mod admit;
 pub mod config;
 pub mod job;
 pub mod manifest;
+pub mod metrics;
+mod output;
 pub mod policy;
 pub mod record;
 pub mod review;
