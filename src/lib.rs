@@ -6,6 +6,8 @@ pub mod manifest;
 pub mod metrics;
 mod output;
 pub mod policy;
+pub mod poll;
 pub mod record;
 pub mod review;
+pub mod tls;
 pub mod wire;
