@@ -9,5 +9,7 @@ pub mod policy;
 pub mod poll;
 pub mod record;
 pub mod review;
+pub mod server;
+pub mod telemetry;
 pub mod tls;
 pub mod wire;
