@@ -1,0 +1,347 @@
+//! Every metric family of the process, in one typed struct with its own registry.
+//!
+//! Not for values that callers can choose: no label ever holds the name of a Job, a namespace or
+//! a user, so the number of series is bounded however the cluster behaves.
+
+mod labels;
+
+pub use labels::{Operation, Rejection};
+
+use crate::{record::sink::Lost, review::Phase};
+use arc_swap::ArcSwapOption;
+use labels::{FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels};
+use prometheus_client::{
+    encoding::{EncodeMetric, MetricEncoder, text},
+    metrics::{
+        MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
+        info::Info,
+    },
+    registry::Registry,
+};
+use std::{sync::Arc, time::Duration};
+
+/// The content type of [`Metrics::encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds. A review takes tens of microseconds, so most of them lie below 1 ms;
+/// the last ones are there for slow senders and a stuck decision log.
+const REVIEW_SECONDS: [f64; 15] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1,
+    0.5, 1.0, 10.0,
+];
+
+/// The policy in use, as one series: a family would keep the old hashes, or show none or two
+/// while it is changed.
+#[derive(Clone, Debug, Default)]
+struct PolicyInfo(Arc<ArcSwapOption<String>>);
+
+impl EncodeMetric for PolicyInfo {
+    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), std::fmt::Error> {
+        match &*self.0.load() {
+            Some(hash) => encoder.encode_info(&[("hash", hash.as_str())]),
+            None => Ok(()),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Info
+    }
+}
+
+/// The metrics of one process. Every method is cheap and none fails.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
+    durations: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    rejected: Family<ReasonLabels, Counter>,
+    in_flight: Gauge,
+    refused: Counter,
+    lost: Family<ReasonLabels, Counter>,
+    policy_reloads: Family<ResultLabels, Counter>,
+    policy: PolicyInfo,
+    certificate_reloads: Family<ResultLabels, Counter>,
+    certificate_expiration: Gauge,
+    ready: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All families at zero. Series whose labels are known are there from the start: a counter
+    /// that appears only with its first event has no increase to alert on.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("migration_warden"),
+            reviews: Family::default(),
+            findings: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(REVIEW_SECONDS)),
+            rejected: Family::default(),
+            in_flight: Gauge::default(),
+            refused: Counter::default(),
+            lost: Family::default(),
+            policy_reloads: Family::default(),
+            policy: PolicyInfo::default(),
+            certificate_reloads: Family::default(),
+            certificate_expiration: Gauge::default(),
+            ready: Gauge::default(),
+        };
+        metrics.register();
+        for reason in Rejection::ALL.map(Rejection::as_str) {
+            drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
+        }
+        for reason in Lost::ALL.map(Lost::as_str) {
+            drop(metrics.lost.get_or_create(&ReasonLabels { reason }));
+        }
+        for success in [true, false] {
+            drop(metrics.policy_reloads.get_or_create(&success.into()));
+            drop(metrics.certificate_reloads.get_or_create(&success.into()));
+        }
+        metrics
+    }
+
+    // The encoder appends `_total` to counters and `_info` to infos, and a full stop to the help.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "reviews",
+            "Reviews answered, by phase, operation and verdict",
+            self.reviews.clone(),
+        );
+        registry.register(
+            "findings",
+            "Findings in reviews, by rule and by the action taken",
+            self.findings.clone(),
+        );
+        registry.register(
+            "review_duration_seconds",
+            "Time from a review's headers to its answer in seconds, its body's arrival included",
+            self.durations.clone(),
+        );
+        registry.register(
+            "requests_rejected",
+            "Requests answered with an HTTP error instead of a review",
+            self.rejected.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests being answered now",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because too many were open",
+            self.refused.clone(),
+        );
+        registry.register(
+            "decision_records_lost",
+            "Decision lines that were not written before their answer left",
+            self.lost.clone(),
+        );
+        registry.register(
+            "policy_reloads",
+            "Changes of the policy file, by whether the new content is in use",
+            self.policy_reloads.clone(),
+        );
+        registry.register("policy", "The policy in use", self.policy.clone());
+        registry.register(
+            "certificate_reloads",
+            "Changes of the certificate files, by whether the new content is in use",
+            self.certificate_reloads.clone(),
+        );
+        registry.register(
+            "certificate_expiration_timestamp_seconds",
+            "When the certificate in use expires, in seconds since the Unix epoch",
+            self.certificate_expiration.clone(),
+        );
+        registry.register(
+            "ready",
+            "Whether this replica wants reviews: 1 or 0",
+            self.ready.clone(),
+        );
+        registry.register(
+            "build",
+            "The running version",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+    }
+
+    /// Counts an answered review. `verdict` is one of the five words of a decision.
+    pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
+        self.reviews
+            .get_or_create(&ReviewLabels {
+                phase: phase.as_str(),
+                operation: operation.as_str(),
+                verdict,
+            })
+            .inc();
+    }
+
+    /// Counts a finding. `rule` is its id, `action` what the policy did with it.
+    pub fn found(&self, rule: &'static str, action: &'static str) {
+        self.findings
+            .get_or_create(&FindingLabels { rule, action })
+            .inc();
+    }
+
+    /// Notes how long a review took.
+    pub fn took(&self, phase: Phase, duration: Duration) {
+        self.durations
+            .get_or_create(&PhaseLabels {
+                phase: phase.as_str(),
+            })
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts a request that got an HTTP error.
+    pub fn rejected(&self, why: Rejection) {
+        self.rejected
+            .get_or_create(&ReasonLabels {
+                reason: why.as_str(),
+            })
+            .inc();
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use = "the request counts as in flight for as long as the guard lives"]
+    pub fn in_flight(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// Counts a connection that was closed because too many were open.
+    pub fn connection_refused(&self) {
+        self.refused.inc();
+    }
+
+    /// Counts a decision line that was not written.
+    pub fn record_lost(&self, why: Lost) {
+        self.lost
+            .get_or_create(&ReasonLabels {
+                reason: why.as_str(),
+            })
+            .inc();
+    }
+
+    /// Counts a change of the policy file, and whether it was taken.
+    pub fn policy_reloaded(&self, success: bool) {
+        self.policy_reloads.get_or_create(&success.into()).inc();
+    }
+
+    /// Names the policy in use. The former one disappears.
+    pub fn policy_in_use(&self, hash: String) {
+        self.policy.0.store(Some(Arc::new(hash)));
+    }
+
+    /// Counts a change of the certificate files, and whether it was taken.
+    pub fn certificate_reloaded(&self, success: bool) {
+        self.certificate_reloads
+            .get_or_create(&success.into())
+            .inc();
+    }
+
+    /// Tells when the certificate in use expires.
+    pub fn certificate_expires(&self, at: jiff::Timestamp) {
+        self.certificate_expiration.set(at.as_second());
+    }
+
+    /// Tells whether this replica wants reviews.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Everything as `OpenMetrics` text, to be sent as [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail, so an error could only be a family that cannot be
+        // encoded; the others are worth having all the same.
+        if let Err(error) = text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "failed to encode the metrics");
+        }
+        text
+    }
+}
+
+/// One request in flight. See [`Metrics::in_flight`].
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_have_their_published_names() {
+        let metrics = Metrics::new();
+        metrics.reviewed(Phase::Validate, Operation::from("CREATE"), "denied");
+        metrics.reviewed(Phase::Validate, Operation::from("PATCH"), "allowed");
+        metrics.found("MW004", "deny");
+        metrics.took(Phase::Mutate, Duration::from_micros(120));
+        metrics.rejected(Rejection::TooLarge);
+        metrics.connection_refused();
+        metrics.record_lost(Lost::Blocked);
+        metrics.policy_reloaded(true);
+        metrics.certificate_reloaded(false);
+        metrics.certificate_expires(jiff::Timestamp::UNIX_EPOCH);
+        metrics.ready(true);
+        let _guard = metrics.in_flight();
+        let text = metrics.encode();
+        for line in [
+            r#"migration_warden_reviews_total{phase="validate",operation="CREATE",verdict="denied"} 1"#,
+            r#"migration_warden_reviews_total{phase="validate",operation="other",verdict="allowed"} 1"#,
+            r#"migration_warden_findings_total{rule="MW004",action="deny"} 1"#,
+            r#"migration_warden_review_duration_seconds_bucket{le="0.0001",phase="mutate"} 0"#,
+            r#"migration_warden_review_duration_seconds_bucket{le="0.0002",phase="mutate"} 1"#,
+            r#"migration_warden_requests_rejected_total{reason="too_large"} 1"#,
+            r#"migration_warden_requests_rejected_total{reason="panic"} 0"#,
+            "migration_warden_requests_in_flight 1",
+            "migration_warden_connections_refused_total 1",
+            r#"migration_warden_decision_records_lost_total{reason="blocked"} 1"#,
+            r#"migration_warden_policy_reloads_total{result="success"} 1"#,
+            r#"migration_warden_certificate_reloads_total{result="failure"} 1"#,
+            "migration_warden_certificate_expiration_timestamp_seconds 0",
+            "migration_warden_ready 1",
+            concat!(
+                r#"migration_warden_build_info{version=""#,
+                env!("CARGO_PKG_VERSION"),
+                r#""} 1"#
+            ),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn a_new_policy_replaces_the_old_one() {
+        let metrics = Metrics::new();
+        metrics.policy_in_use("aaa".to_owned());
+        metrics.policy_in_use("bbb".to_owned());
+        let text = metrics.encode();
+        let series: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("migration_warden_policy_info"))
+            .collect();
+        assert_eq!(series, [r#"migration_warden_policy_info{hash="bbb"} 1"#]);
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_its_guard_is_dropped() {
+        let metrics = Metrics::new();
+        drop(metrics.in_flight());
+        assert!(metrics.encode().contains("requests_in_flight 0\n"));
+    }
+}

@@ -1,0 +1,122 @@
+//! The labels of metrics, all of them words of ours.
+//!
+//! Not for values that callers can choose.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// What a review asks about. Anything the API server may add later is `Other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// CREATE
+    Create,
+    /// UPDATE
+    Update,
+    /// DELETE
+    Delete,
+    /// CONNECT
+    Connect,
+    /// anything else
+    Other,
+}
+
+impl From<&str> for Operation {
+    fn from(name: &str) -> Self {
+        match name {
+            "CREATE" => Self::Create,
+            "UPDATE" => Self::Update,
+            "DELETE" => Self::Delete,
+            "CONNECT" => Self::Connect,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Operation {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a request was answered with an HTTP error instead of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// 400: not an `AdmissionReview`
+    Malformed,
+    /// 405: not POST
+    Method,
+    /// 408: the body did not arrive in time
+    Timeout,
+    /// 413: the body is over the limit
+    TooLarge,
+    /// 415: not `application/json`
+    ContentType,
+    /// 500: judging panicked
+    Panic,
+    /// 503: too much in flight
+    Overloaded,
+}
+
+impl Rejection {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Malformed,
+        Self::Method,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::ContentType,
+        Self::Panic,
+        Self::Overloaded,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Method => "method",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too_large",
+            Self::ContentType => "content_type",
+            Self::Panic => "panic",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReviewLabels {
+    pub(super) phase: &'static str,
+    pub(super) operation: &'static str,
+    pub(super) verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct PhaseLabels {
+    pub(super) phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FindingLabels {
+    pub(super) rule: &'static str,
+    pub(super) action: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ReasonLabels {
+    pub(super) reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ResultLabels {
+    pub(super) result: &'static str,
+}
+
+impl From<bool> for ResultLabels {
+    fn from(success: bool) -> Self {
+        let result = if success { "success" } else { "failure" };
+        Self { result }
+    }
+}

@@ -1,0 +1,142 @@
+//! Watching small files by reading them again and again.
+//!
+//! Kubernetes updates a mounted Secret or `ConfigMap` by swapping the symlink `..data`, so a
+//! notification on the file itself goes stale with the first change. Not for large files, nor for
+//! what should be seen within less than [`PERIOD`].
+
+use std::{fs, io, path::PathBuf, time::Duration};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often files are read.
+pub const PERIOD: Duration = Duration::from_secs(1);
+
+/// The contents of the watched files, in the order of their paths.
+pub type Contents = Vec<Vec<u8>>;
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {}: {source}", path.display())]
+pub struct ReadError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// A set of files and what was last seen in them.
+#[derive(Debug)]
+pub struct Poller {
+    paths: Vec<PathBuf>,
+    seen: Option<Result<Contents, String>>,
+}
+
+impl Poller {
+    /// Nothing is read yet, so the first [`poll`](Self::poll) brings the contents.
+    #[must_use]
+    pub fn new(paths: Vec<PathBuf>) -> Self {
+        Self { paths, seen: None }
+    }
+
+    /// Reads the files. Returns their contents, or why they cannot be read, if that is not what
+    /// the last call saw: every distinct state is told once.
+    pub fn poll(&mut self) -> Option<Result<Contents, ReadError>> {
+        let found = self.read();
+        let same = match (&self.seen, &found) {
+            (Some(Ok(seen)), Ok(found)) => seen == found,
+            (Some(Err(seen)), Err(found)) => *seen == found.to_string(),
+            _ => false,
+        };
+        if same {
+            return None;
+        }
+        self.seen = Some(
+            found
+                .as_ref()
+                .map(Clone::clone)
+                .map_err(ToString::to_string),
+        );
+        Some(found)
+    }
+
+    /// Polls every `period` and hands on what is new, for as long as it is awaited.
+    pub async fn run(
+        mut self,
+        period: Duration,
+        mut apply: impl FnMut(Result<Contents, ReadError>),
+    ) {
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // A volume on a network may hang, which must not stop the requests.
+            let reading = tokio::task::spawn_blocking(move || {
+                let new = self.poll();
+                (self, new)
+            });
+            let Ok((poller, new)) = reading.await else {
+                return;
+            };
+            self = poller;
+            if let Some(new) = new {
+                apply(new);
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Contents, ReadError> {
+        let read = |path: &PathBuf| {
+            fs::read(path).map_err(|source| ReadError {
+                path: path.clone(),
+                source,
+            })
+        };
+        self.paths.iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_every_distinct_state_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.yaml");
+        let mut poller = Poller::new(vec![path.clone()]);
+        let error = poller.poll().unwrap().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "failed to read {}: No such file or directory (os error 2)",
+                path.display()
+            )
+        );
+        assert!(poller.poll().is_none());
+        fs::write(&path, "a").unwrap();
+        assert_eq!(poller.poll().unwrap().unwrap(), [b"a"]);
+        assert!(poller.poll().is_none());
+        fs::write(&path, "b").unwrap();
+        assert_eq!(poller.poll().unwrap().unwrap(), [b"b"]);
+        fs::remove_file(&path).unwrap();
+        assert!(poller.poll().unwrap().is_err());
+        assert!(poller.poll().is_none());
+        fs::write(&path, "b").unwrap();
+        assert_eq!(poller.poll().unwrap().unwrap(), [b"b"]);
+    }
+
+    #[test]
+    fn sees_a_swapped_symlink() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (version, text) in [("..1", "old"), ("..2", "new")] {
+            fs::create_dir(at(version)).unwrap();
+            fs::write(at(version).join("policy.yaml"), text).unwrap();
+        }
+        symlink("..1", at("..data")).unwrap();
+        symlink("..data/policy.yaml", at("policy.yaml")).unwrap();
+        let mut poller = Poller::new(vec![at("policy.yaml")]);
+        assert_eq!(poller.poll().unwrap().unwrap(), [b"old"]);
+        symlink("..2", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        assert_eq!(poller.poll().unwrap().unwrap(), [b"new"]);
+    }
+}

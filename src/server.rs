@@ -1,0 +1,160 @@
+//! The service: listeners, routes and certificate put together, from start to drain.
+//!
+//! Not for what a review says: that is a [`Judge`]'s part.
+
+pub mod admin;
+mod budget;
+pub mod listen;
+pub mod refusal;
+pub mod routes;
+
+use self::{
+    admin::Readiness,
+    listen::Limits,
+    routes::{MAX_IN_FLIGHT, Reviews},
+};
+use crate::{metrics::Metrics, poll, record::sink::Sink, review::Phase, tls::reload::Certificate};
+use axum::http::StatusCode;
+use axum_server::Handle;
+use std::{
+    convert::Infallible,
+    future::{Future, pending},
+    io,
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long requests in flight may take to end once no new ones are taken.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Answers reviews.
+pub trait Judge: Send + Sync + 'static {
+    /// Answers the review in `body`, whatever is in there.
+    fn judge(&self, phase: Phase, body: &[u8]) -> Answer;
+}
+
+/// What a judge says.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200 for every review, 400 for a body that is none.
+    pub status: StatusCode,
+    /// The response's JSON.
+    pub body: Vec<u8>,
+    /// What to write down before the answer leaves.
+    pub record: Option<Record>,
+}
+
+/// What to write down about a decision.
+#[derive(Debug)]
+pub struct Record {
+    /// One JSON object with at least one field, without a newline.
+    pub line: Vec<u8>,
+    /// The body to answer with instead when the line could not be written.
+    pub deny_if_lost: Option<Vec<u8>>,
+}
+
+/// How soon to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Go on serving for a while, because others still have to learn that this replica goes.
+    Gently,
+    /// Only finish what is in flight.
+    Now,
+}
+
+/// Everything a service is made of.
+pub struct Service {
+    /// Where reviews come in, over HTTPS.
+    pub listener: TcpListener,
+    /// Where operators ask, over HTTP.
+    pub admin: TcpListener,
+    /// What the HTTPS listener shows.
+    pub certificate: Certificate,
+    /// What answers reviews.
+    pub judge: Arc<dyn Judge>,
+    /// Where decisions are written.
+    pub sink: Arc<Sink>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Checks of others; the service adds `certificate` and `shutdown`.
+    pub readiness: Readiness,
+    /// How long to go on serving after [`Stop::Gently`].
+    pub shutdown_delay: Duration,
+}
+
+/// Serves until `stop` resolves, then drains.
+///
+/// Fails when a listener cannot be used.
+pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Result<()> {
+    let metrics = service.metrics;
+    let limits = Limits::default();
+    // Loaded already; the check is there to be seen.
+    let _certificate = service
+        .readiness
+        .register("certificate", "not loaded", true);
+    let open = service
+        .readiness
+        .register("shutdown", "shutting down", true);
+
+    let reviews = Reviews::new(
+        service.judge,
+        service.sink,
+        Arc::clone(&metrics),
+        MAX_IN_FLIGHT,
+    );
+    let (https, http) = (Handle::new(), Handle::new());
+    let serve_reviews = listen::https(
+        service.listener,
+        service.certificate.config(),
+        routes::router(Arc::clone(&reviews)),
+        limits,
+        https.clone(),
+        Arc::clone(&metrics),
+    );
+    let serve_admin = listen::http(
+        service.admin,
+        admin::router(service.readiness, Arc::clone(&metrics)),
+        limits,
+        http.clone(),
+        metrics,
+    );
+    let fresh = service.certificate.keep_fresh(poll::PERIOD);
+    let stopping = async {
+        let stop = stop.await;
+        open.set(false);
+        reviews.close_connections();
+        if stop == Stop::Gently {
+            let delay = service.shutdown_delay;
+            tracing::info!(?delay, "stopping: still serving until others know");
+            tokio::time::sleep(delay).await;
+        }
+        tracing::info!("stopping: finishing what is in flight");
+        https.graceful_shutdown(Some(DRAIN));
+        pending::<Infallible>().await
+    };
+    let served = tokio::select! {
+        served = serve_reviews => served,
+        // Nobody stops this one first, so that it tells until the end that the service stops.
+        served = serve_admin => served,
+        () = fresh => Err(io::Error::other("the certificate is no longer watched")),
+        never = stopping => match never {},
+    };
+    http.shutdown();
+    served
+}
+
+/// Resolves with the first signal to stop: SIGTERM means gently, SIGINT (Ctrl-C) now.
+///
+/// Fails when signals cannot be received.
+pub fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => Stop::Gently,
+            _ = interrupt.recv() => Stop::Now,
+        }
+    })
+}

@@ -1,0 +1,94 @@
+//! How long a request may take.
+//!
+//! Not for enforcing it.
+
+use std::time::Duration;
+
+/// For requests that do not say how long their caller waits. The API server's own default.
+const DEFAULT: Duration = Duration::from_secs(10);
+
+/// No webhook may be given more.
+const MAX: Duration = Duration::from_secs(30);
+
+/// The time for a request with this query: nine tenths of its `timeout`, so that the answer still
+/// reaches the caller.
+pub(super) fn budget(query: Option<&str>) -> Duration {
+    let fields = query.unwrap_or_default().split('&');
+    let timeout = fields
+        .filter_map(|field| field.strip_prefix("timeout="))
+        .find_map(go_duration)
+        .unwrap_or(DEFAULT);
+    timeout.min(MAX) * 9 / 10
+}
+
+/// Reads a duration as Go prints it: `10s`, `1m30s`, `1.5s`. Nothing for zero, a negative one or
+/// something else.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at(end);
+        // "ms" before "m" and "s".
+        let (tail, unit) = UNITS
+            .iter()
+            .find_map(|(name, unit)| Some((tail.strip_prefix(name)?, unit)))?;
+        seconds += number.parse::<f64>().ok()? * unit;
+        rest = tail;
+    }
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+}
+
+const UNITS: [(&str, f64); 7] = [
+    ("ns", 1e-9),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("ms", 1e-3),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_go_durations() {
+        for (text, millis) in [
+            ("10s", Some(10_000)),
+            ("1m30s", Some(90_000)),
+            ("1.5s", Some(1_500)),
+            ("250ms", Some(250)),
+            ("0s", None),
+            ("", None),
+            ("10", None),
+            ("-1s", None),
+            ("s", None),
+            ("1.2.3s", None),
+            ("99999999999999999999999h", None),
+        ] {
+            assert_eq!(
+                go_duration(text),
+                millis.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn leaves_a_tenth_for_the_way_back() {
+        for (query, millis) in [
+            (None, 9_000),
+            (Some(""), 9_000),
+            (Some("timeout=5s"), 4_500),
+            (Some("a=b&timeout=1s"), 900),
+            (Some("timeout=soon"), 9_000),
+            (Some("timeout=5m"), 27_000),
+        ] {
+            assert_eq!(budget(query), Duration::from_millis(millis), "{query:?}");
+        }
+    }
+}

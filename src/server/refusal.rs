@@ -1,0 +1,142 @@
+//! HTTP errors as Kubernetes' own `Status` objects, whose message clients then show.
+//!
+//! Not for denials: those are reviews, answered with HTTP 200.
+
+use crate::metrics::Rejection;
+use axum::{
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// A request that gets no review.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: &'static str,
+    header: Option<(HeaderName, HeaderValue)>,
+    /// What it counts as, if it counts.
+    pub(super) why: Option<Rejection>,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, why: Option<Rejection>, message: &'static str) -> Self {
+        Self {
+            status,
+            message,
+            header: None,
+            why,
+        }
+    }
+
+    pub(super) const fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            None,
+            "no such path: reviews go to /validate and /mutate",
+        )
+    }
+
+    pub(super) fn method() -> Self {
+        let mut refusal = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Some(Rejection::Method),
+            "reviews are sent with POST",
+        );
+        refusal.header = Some((header::ALLOW, HeaderValue::from_static("POST")));
+        refusal
+    }
+
+    pub(super) const fn content_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Some(Rejection::ContentType),
+            "a review's content type is application/json",
+        )
+    }
+
+    pub(super) const fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Some(Rejection::TooLarge),
+            "the review is over the limit of 8 MiB",
+        )
+    }
+
+    pub(super) const fn timeout() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Some(Rejection::Timeout),
+            "the review did not arrive in time",
+        )
+    }
+
+    pub(super) const fn truncated() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Some(Rejection::Malformed),
+            "the review did not arrive whole",
+        )
+    }
+
+    pub(super) const fn panic() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Some(Rejection::Panic),
+            "judging this review failed: a bug, which the log of migration-warden locates",
+        )
+    }
+
+    pub(super) fn overloaded() -> Self {
+        let mut refusal = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Some(Rejection::Overloaded),
+            "too many reviews at once, try again",
+        );
+        // With this the API server itself tries again, within the review's own time limit.
+        refusal.header = Some((header::RETRY_AFTER, HeaderValue::from_static("1")));
+        refusal
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = status_json(self.status, self.message);
+        let kind = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (self.status, kind, body).into_response();
+        if let Some((name, value)) = self.header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// A `Status` object that says `message`, as JSON.
+#[must_use]
+pub fn status_json(status: StatusCode, message: &str) -> Vec<u8> {
+    serde_json::json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason(status),
+        "code": status.as_u16(),
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// The API machinery's word for an HTTP status.
+fn reason(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "BadRequest",
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
+        StatusCode::REQUEST_TIMEOUT => "Timeout",
+        StatusCode::PAYLOAD_TOO_LARGE => "RequestEntityTooLarge",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "UnsupportedMediaType",
+        StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+        StatusCode::INTERNAL_SERVER_ERROR => "InternalError",
+        _ => "",
+    }
+}

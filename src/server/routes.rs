@@ -1,0 +1,220 @@
+//! The HTTP side of reviews: which requests get one, and what it may cost.
+//!
+//! Everything is done in one handler without middleware, because a review takes little longer
+//! than a few layers would. Not for what a review says: that is the judge's part.
+
+use super::{Answer, Judge, budget::budget, refusal::Refusal};
+use crate::{
+    metrics::{Metrics, Rejection},
+    record::sink::Sink,
+    review::Phase,
+};
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use futures_util::StreamExt;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
+
+/// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
+pub const MAX_BODY: usize = 8 << 20;
+
+/// Bodies are paid for in pieces of this size, one at least, out of [`MAX_IN_FLIGHT`].
+const PIECE: usize = 64 << 10;
+
+/// What all bodies in flight may take together: a thousand small ones, or eight of the longest.
+pub const MAX_IN_FLIGHT: usize = 64 << 20;
+
+/// What both routes share.
+pub struct Reviews {
+    judge: Arc<dyn Judge>,
+    sink: Arc<Sink>,
+    metrics: Arc<Metrics>,
+    pieces: Semaphore,
+    closing: AtomicBool,
+}
+
+impl Reviews {
+    /// Reviews that take at most `in_flight` bytes of bodies at once.
+    #[must_use]
+    pub fn new(
+        judge: Arc<dyn Judge>,
+        sink: Arc<Sink>,
+        metrics: Arc<Metrics>,
+        in_flight: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            judge,
+            sink,
+            metrics,
+            pieces: Semaphore::new(in_flight.div_ceil(PIECE)),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on every answer asks the caller to close its connection, so that it turns to
+    /// another replica before this one is gone.
+    pub fn close_connections(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    async fn respond(&self, phase: Phase, request: Request) -> Response {
+        let _in_flight = self.metrics.in_flight();
+        let version = request.version();
+        let start = Instant::now();
+        let mut response = match self.review(phase, request, start).await {
+            Ok(answer) => {
+                if answer.status == StatusCode::BAD_REQUEST {
+                    self.metrics.rejected(Rejection::Malformed);
+                }
+                self.metrics.took(phase, start.elapsed());
+                json(answer.status, answer.body)
+            }
+            Err(refusal) => {
+                if let Some(why) = refusal.why {
+                    self.metrics.rejected(why);
+                }
+                refusal.into_response()
+            }
+        };
+        // HTTP/2 has no such header; its connections are told to go when the server drains.
+        if self.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    async fn review(
+        &self,
+        phase: Phase,
+        request: Request,
+        start: Instant,
+    ) -> Result<Answer, Refusal> {
+        if request.method() != Method::POST {
+            return Err(Refusal::method());
+        }
+        if !is_json(request.headers()) {
+            return Err(Refusal::content_type());
+        }
+        let deadline = start + budget(request.uri().query());
+        let (body, paid) = timeout_at(deadline, self.read(request.into_body()))
+            .await
+            .map_err(|_| Refusal::timeout())??;
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
+        // The decision log may take a while, and the body is no longer needed.
+        drop((body, paid));
+        let mut answer = judged.map_err(|_| Refusal::panic())?;
+        if let Some(record) = answer.record.take() {
+            let written = timeout_at(deadline, self.sink.write(record.line)).await;
+            if let (Ok(Err(_)) | Err(_), Some(denial)) = (written, record.deny_if_lost) {
+                answer.body = denial;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Reads the whole body, within its share of what all may take.
+    async fn read(&self, body: Body) -> Result<(Buffer, SemaphorePermit<'_>), Refusal> {
+        let declared = body.size_hint().lower();
+        if declared > MAX_BODY as u64 {
+            return Err(Refusal::too_large());
+        }
+        let mut paid = self.pay(1)?;
+        let mut chunks = body.into_data_stream();
+        let mut next = async || {
+            let chunk = chunks.next().await.transpose();
+            chunk.map_err(|_| Refusal::truncated())
+        };
+        // A small body comes in one piece, which then need not be copied.
+        let first = next().await?.unwrap_or_default();
+        let Some(mut chunk) = next().await? else {
+            paid.merge(self.pay(first.len().div_ceil(PIECE).saturating_sub(1))?);
+            return Ok((Buffer::Whole(first), paid));
+        };
+        let declared = usize::try_from(declared).unwrap_or(MAX_BODY);
+        let mut bytes = Vec::with_capacity(declared.max(first.len() + chunk.len()));
+        bytes.extend_from_slice(&first);
+        loop {
+            if bytes.len() + chunk.len() > MAX_BODY {
+                return Err(Refusal::too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+            // What has arrived is paid for, not what was announced: announcing costs a sender
+            // nothing and would shut out everybody else.
+            let due = bytes.len().div_ceil(PIECE) - paid.num_permits();
+            paid.merge(self.pay(due)?);
+            match next().await? {
+                Some(more) => chunk = more,
+                None => return Ok((Buffer::Joined(bytes), paid)),
+            }
+        }
+    }
+
+    fn pay(&self, pieces: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
+        self.pieces
+            .try_acquire_many(pieces)
+            .map_err(|_| Refusal::overloaded())
+    }
+}
+
+enum Buffer {
+    Whole(Bytes),
+    Joined(Vec<u8>),
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
+
+/// `POST /validate` and `POST /mutate`.
+pub fn router(reviews: Arc<Reviews>) -> Router {
+    let validate = |State(reviews): State<Arc<Reviews>>, request: Request| async move {
+        reviews.respond(Phase::Validate, request).await
+    };
+    let mutate = |State(reviews): State<Arc<Reviews>>, request: Request| async move {
+        reviews.respond(Phase::Mutate, request).await
+    };
+    Router::new()
+        .route("/validate", any(validate))
+        .route("/mutate", any(mutate))
+        .fallback(async || Refusal::not_found())
+        .with_state(reviews)
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}

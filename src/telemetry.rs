@@ -1,0 +1,94 @@
+//! The process's own log, on stderr: stdout carries the decision lines.
+//!
+//! Not for decisions, and not for metrics.
+
+use crate::output::{Attempt, Output};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    env,
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+    panic::{self, PanicHookInfo},
+    sync::Arc,
+    time::Duration,
+};
+use tracing_subscriber::{
+    EnvFilter, filter::ParseError, util::SubscriberInitExt, util::TryInitError,
+};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people. Coloured when stderr is a terminal and `NO_COLOR` is not set.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter is not one.
+    #[error("failed to read the log filter: {0}")]
+    Filter(#[from] ParseError),
+    /// Stderr cannot be used.
+    #[error("failed to open stderr: {0}")]
+    Stderr(#[from] io::Error),
+    /// There is a log already.
+    #[error("failed to set up the log: {0}")]
+    Init(#[from] TryInitError),
+}
+
+/// Starts the process's log. `filter` is a list such as `info,migration_warden=debug`.
+///
+/// Panics are logged too: where they happened, and only a message that is a literal, because any
+/// other may quote what was being worked on.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    let stderr = Stderr(Output::new(io::stderr().as_fd().try_clone_to_owned()?)?);
+    let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(Arc::new(stderr));
+    match format {
+        LogFormat::Text => log.finish().try_init()?,
+        LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
+    }
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+fn log_panic(info: &PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let message = info.payload().downcast_ref::<&'static str>().copied();
+    let message = message.unwrap_or("(left out, it may hold what was being worked on)");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(place, message, %backtrace, "panicked");
+    } else {
+        tracing::error!(place, message, "panicked");
+    }
+}
+
+/// Stderr that drops a line rather than wait: a log collector that hangs must not hang the
+/// answers, and it is when the decision log hangs that there is something to say here.
+struct Stderr(Output);
+
+impl io::Write for &Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.0.attempt(line) {
+            Attempt::MayWait if self.0.writable(Duration::ZERO) => {
+                // A log that cannot be written has nowhere to say so.
+                let _ = self.0.write_all(line);
+            }
+            _ => {}
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

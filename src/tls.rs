@@ -1,0 +1,107 @@
+//! A certificate and its key, as PEM, made into what TLS connections are accepted with.
+//!
+//! Not for reading files or noticing changes: see [`reload`]; nor for making certificates: see
+//! [`issue`].
+
+pub mod issue;
+pub mod reload;
+
+use jiff::Timestamp;
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    version::{TLS12, TLS13},
+};
+use std::sync::Arc;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// A certificate and key that can be served.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What connections are accepted with.
+    pub config: Arc<ServerConfig>,
+    /// When the server's own certificate expires.
+    pub not_after: Timestamp,
+}
+
+/// Why a certificate and key cannot be served. No text holds anything of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No `BEGIN CERTIFICATE` block.
+    #[error(
+        "failed to find a certificate in the certificate file: it must hold the server's certificate and then its intermediates, as PEM"
+    )]
+    NoCertificate,
+    /// A block that is not PEM.
+    #[error("failed to read the certificate file as PEM: it is cut off or damaged")]
+    CertificatePem,
+    /// PEM that holds no X.509 certificate.
+    #[error("failed to read the server's certificate as X.509: {0}")]
+    Certificate(String),
+    /// No key that could be read. The reason is left out, because it could quote the key.
+    #[error(
+        "failed to find a private key in the key file: it must hold one unencrypted PKCS#8, SEC1 or PKCS#1 key, as PEM"
+    )]
+    NoKey,
+    /// A key of a kind that cannot be used.
+    #[error(
+        "failed to use the private key: only ECDSA (P-256, P-384), Ed25519 and RSA (2048 bits and more) keys are supported"
+    )]
+    Key,
+    /// Certificate and key do not belong together.
+    #[error(
+        "failed to pair certificate and private key: the key belongs to another certificate (the server's own must come first in the certificate file)"
+    )]
+    Mismatch,
+    /// What rustls itself refuses.
+    #[error("failed to set up TLS: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Loaded, TlsError> {
+    let chain = chain(cert_pem)?;
+    let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
+    let provider = ring::default_provider();
+    // Only to tell a key that cannot be used from one that does not fit.
+    if provider
+        .key_provider
+        .load_private_key(key.clone_key())
+        .is_err()
+    {
+        return Err(TlsError::Key);
+    }
+    // Not the process's default provider: another crate could install another one.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
+            error => TlsError::Config(error),
+        })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The API server never resumes a session, so tickets would only cost it and us two messages
+    // per connection, and let an old certificate's sessions outlive its replacement.
+    config.send_tls13_tickets = 0;
+    Ok(Loaded {
+        config: Arc::new(config),
+        not_after,
+    })
+}
+
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        // The reason could quote a key that was put into the wrong file.
+        .map_err(|_| TlsError::CertificatePem)
+}
+
+fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
+    let (_, certificate) =
+        X509Certificate::from_der(der).map_err(|error| TlsError::Certificate(error.to_string()))?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Timestamp::from_second(seconds).map_err(|error| TlsError::Certificate(error.to_string()))
+}
