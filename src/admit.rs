@@ -14,9 +14,9 @@ use crate::policy::select::Selection;
 use crate::policy::verdict::{self, Outcome};
 use crate::policy::{Action, Mode, OnFailure, Policy, fix};
 use crate::record::{Decision, SCHEMA};
-use crate::review::Phase;
 use crate::review::request::{self, MalformedReview, Parsed, Request};
 use crate::review::response::{Cause, Response};
+use crate::review::{Operation, Phase};
 
 /// The user as which kube-controller-manager makes Jobs from CronJobs. An ownerReference says
 /// nothing: anyone can write one.
@@ -49,8 +49,8 @@ pub struct Circumstances<'a> {
 pub struct Answer {
     /// The AdmissionReview to send.
     pub body: Vec<u8>,
-    /// `CREATE`, `UPDATE`, …; `None` for an operation Kubernetes does not have.
-    pub operation: Option<Operation>,
+    /// What was to be done with the object.
+    pub operation: Operation,
     /// What came of it.
     pub outcome: Outcome,
     /// Rule and action of each finding.
@@ -59,42 +59,6 @@ pub struct Answer {
     pub line: Option<Vec<u8>>,
     /// What to send instead when the line could not be written and the policy says `deny`.
     pub if_lost: Option<Vec<u8>>,
-}
-
-/// Operation of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// A new object, or the first apply of one.
-    Create,
-    /// A change.
-    Update,
-    /// A deletion.
-    Delete,
-    /// A connection to a subresource.
-    Connect,
-}
-
-impl Operation {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "CREATE" => Some(Self::Create),
-            "UPDATE" => Some(Self::Update),
-            "DELETE" => Some(Self::Delete),
-            "CONNECT" => Some(Self::Connect),
-            _ => None,
-        }
-    }
-
-    /// The word Kubernetes uses.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
-        }
-    }
 }
 
 /// Why a review has no answer: an HTTP error.
@@ -118,11 +82,11 @@ pub fn admit(
     let request = match request::parse(body)? {
         Parsed::Judged(request) => request,
         Parsed::Other(request) => {
-            return not_judged(&request.uid, Operation::parse(&request.operation));
+            return not_judged(&request.uid, Operation::from(&*request.operation));
         }
     };
-    let operation = Operation::parse(&request.operation);
-    let (Some(Operation::Create), true, Some(object)) =
+    let operation = Operation::from(&*request.operation);
+    let (Operation::Create, true, Some(object)) =
         (operation, request.sub_resource.is_empty(), &request.object)
     else {
         return not_judged(&request.uid, operation);
@@ -184,7 +148,7 @@ fn settle(
     patch
 }
 
-fn not_judged(uid: &str, operation: Option<Operation>) -> Result<Answer, Unanswered> {
+fn not_judged(uid: &str, operation: Operation) -> Result<Answer, Unanswered> {
     Ok(Answer {
         body: Response::allowed(uid).to_bytes()?,
         operation,
@@ -249,7 +213,7 @@ impl Case<'_> {
         let if_lost = self.if_lost(line.is_some() && response.allowed)?;
         Ok(Answer {
             body: response.to_bytes()?,
-            operation: Some(Operation::Create),
+            operation: Operation::Create,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
             line,

@@ -2,6 +2,7 @@
 pub mod admit;
 pub mod check;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod job;
 pub mod manifest;

@@ -5,9 +5,12 @@
 
 mod labels;
 
-pub use labels::{Operation, Rejection};
+pub use labels::Rejection;
 
-use crate::{record::sink::Lost, review::Phase};
+use crate::{
+    record::sink::Lost,
+    review::{Operation, Phase},
+};
 use arc_swap::ArcSwapOption;
 use labels::{FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels};
 use prometheus_client::{

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod budget;
+pub mod judge;
 pub mod listen;
 pub mod refusal;
 pub mod routes;

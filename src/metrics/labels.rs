@@ -4,45 +4,6 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// What a review asks about. Anything the API server may add later is `Other`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// CREATE
-    Create,
-    /// UPDATE
-    Update,
-    /// DELETE
-    Delete,
-    /// CONNECT
-    Connect,
-    /// anything else
-    Other,
-}
-
-impl From<&str> for Operation {
-    fn from(name: &str) -> Self {
-        match name {
-            "CREATE" => Self::Create,
-            "UPDATE" => Self::Update,
-            "DELETE" => Self::Delete,
-            "CONNECT" => Self::Connect,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Operation {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
-            Self::Other => "other",
-        }
-    }
-}
-
 /// Why a request was answered with an HTTP error instead of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
