@@ -91,6 +91,7 @@ pub enum Profile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
     /// A Job that any of these matches is a migration Job. The list replaces the default one.
+    #[schemars(length(min = 1))]
     pub selectors: Vec<LabelSelector>,
 }
 
@@ -120,6 +121,7 @@ impl Default for Match {
 /// A selector of Jobs by their labels, as elsewhere in Kubernetes.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
     #[serde(default)]
@@ -181,6 +183,7 @@ impl From<LabelSelector> for meta::LabelSelector {
 pub struct Detection {
     /// The strongest action for them; `off` looks for none.
     #[serde(default = "audit")]
+    #[schemars(extend("enum" = ["off", "audit", "warn", "deny"]))]
     pub max_action: Action,
 }
 
@@ -269,6 +272,7 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamespaceEntry {
     /// Names; `*` stands for any characters.
+    #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// Their mode.
     pub mode: Mode,

@@ -1,4 +1,20 @@
-#![doc = "migration-warden"]
+//! migration-warden keeps schema migrations that run as Helm hook Jobs safe on Kubernetes.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! bytes -> review -> job facts -> findings -> verdict -> response bytes
+//!                        ^            |           |
+//!  manifest files -------+      (pure: no I/O,    +-> decision -> record, metrics
+//!  (check)                       clock, log)
+//! ```
+//!
+//! [`review`] reads and writes the protocol, [`job`] takes the facts of one Job, [`policy`] holds the
+//! rules and what the policy does with their findings, [`admit`] puts the three together. All of
+//! that is pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the
+//! apiserver. Around it are the effects: [`config`] (the policy file), [`tls`], [`record`],
+//! [`metrics`], [`cluster`], and the command line in [`cli`].
+
 pub mod admit;
 pub mod check;
 pub mod cli;

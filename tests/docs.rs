@@ -1,0 +1,221 @@
+//! What is written about the program agrees with it. `UPDATE_DOCS=1` writes instead of comparing.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use migration_warden::policy::rule::Patch;
+use migration_warden::policy::rules::RULES;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Compares a file, or writes it when asked to.
+fn agrees(path: &str, expected: &str) {
+    let path = root().join(path);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, expected).unwrap();
+        return;
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "{} is out of date; UPDATE_DOCS=1 cargo test --test docs writes it",
+        path.display()
+    );
+}
+
+/// `text` with the part between the markers of `name` replaced.
+fn between(text: &str, name: &str, part: &str) -> String {
+    let (begin, end) = (
+        format!("<!-- {name}:begin -->\n"),
+        format!("<!-- {name}:end -->"),
+    );
+    let from = text.find(&begin).unwrap_or_else(|| panic!("no {begin}")) + begin.len();
+    let to = text.find(&end).unwrap_or_else(|| panic!("no {end}"));
+    format!("{}\n{part}\n{}", &text[..from], &text[to..])
+}
+
+fn output(args: &[&str]) -> String {
+    let command = Command::cargo_bin("migration-warden")
+        .unwrap()
+        .current_dir(root())
+        .args(args)
+        .output();
+    String::from_utf8(command.unwrap().stdout).unwrap()
+}
+
+fn rules_table() -> String {
+    let mut table = String::from("| id | name | what it flags | guide | strict | patch |\n");
+    table.push_str("|---|---|---|---|---|---|\n");
+    for rule in RULES {
+        let patch = if rule.patch == Patch::Possible {
+            "yes"
+        } else {
+            ""
+        };
+        writeln!(
+            table,
+            "| [{0}](docs/rules.md#{1}) | `{2}` | {3} | {4} | {5} | {patch} |",
+            rule.id,
+            anchor(rule.id, rule.name),
+            rule.name,
+            rule.summary().trim_end_matches('.'),
+            rule.guide.as_str(),
+            rule.strict.as_str(),
+        )
+        .unwrap();
+    }
+    table
+}
+
+fn anchor(id: &str, name: &str) -> String {
+    format!("{}-{name}", id.to_lowercase())
+}
+
+#[test]
+fn the_readme_shows_the_rules_and_real_output() {
+    let path = root().join("README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let readme = between(&readme, "rules", &rules_table());
+    let shown = output(&["check", "docs/examples/job.yaml"]);
+    let readme = between(
+        &readme,
+        "check",
+        &format!("```console\n$ migration-warden check docs/examples/job.yaml\n{shown}```\n"),
+    );
+    agrees("README.md", &readme);
+}
+
+#[test]
+fn the_rules_page_is_what_explain_says() {
+    let mut page = String::from(
+        "# Rules\n\nWritten from the rules' own documentation; `migration-warden explain RULE` prints the same.\n",
+    );
+    for rule in RULES {
+        let docs = rule.markdown().replace("\n## ", "\n### ");
+        write!(
+            page,
+            "\n## {} {}\n\n{docs}\n\nField: `{}`. Action: {} in `guide`, {} in `strict`. ",
+            rule.id,
+            rule.name,
+            rule.path,
+            rule.guide.as_str(),
+            rule.strict.as_str()
+        )
+        .unwrap();
+        match rule.patch {
+            Patch::Possible => page.push_str("`patch` is possible.\n"),
+            Patch::Refused(reason) => writeln!(page, "`patch` is refused: {reason}.").unwrap(),
+        }
+    }
+    agrees("docs/rules.md", &page);
+}
+
+#[test]
+fn the_published_schema_is_the_programs() {
+    agrees("docs/policy.schema.json", &output(&["schema"]));
+}
+
+#[test]
+fn the_example_policy_is_fine() {
+    let shown = output(&["check-config", "docs/examples/policy.yaml"]);
+    assert!(
+        shown.starts_with("docs/examples/policy.yaml: policy "),
+        "{shown}"
+    );
+    assert!(shown.ends_with(" is fine\n"), "{shown}");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let policy = std::fs::read_to_string(root().join("docs/examples/policy.yaml")).unwrap();
+    assert!(readme.contains(&policy), "the README shows another policy");
+}
+
+/// The schema and the parser take the same files: an editor must not accept what `serve` refuses.
+#[test]
+fn schema_and_parser_agree() {
+    let schema: serde_json::Value = serde_json::from_str(&output(&["schema"])).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let head = r#""apiVersion": "config.migration-warden.io/v1alpha1", "kind": "MigrationPolicy""#;
+    for (good, rest) in [
+        (true, ""),
+        (
+            true,
+            r#", "profile": "strict", "rules": {"MW004": "patch", "missing-hook": {"action": "warn", "argocd": true}}"#,
+        ),
+        (
+            true,
+            r#", "rules": {"stale-timestamp": {"maxAge": "1h"}}, "namespaces": [{"names": ["a*"], "mode": "off"}]"#,
+        ),
+        (
+            true,
+            r#", "match": {"selectors": [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}]}"#,
+        ),
+        (
+            true,
+            r#", "detection": {"maxAction": "warn"}, "record": {"onFailure": "deny"}"#,
+        ),
+        (false, r#", "profile": "mild""#),
+        (false, r#", "rules": {"MW999": "deny"}"#),
+        (false, r#", "rules": {"missing-hook": "patch"}"#),
+        (false, r#", "rules": {"missing-hook": {"action": "patch"}}"#),
+        (false, r#", "rules": {"missing-hook": {"rename": true}}"#),
+        (false, r#", "detection": {"maxAction": "patch"}"#),
+        (false, r#", "detection": {"tools": []}"#),
+        (false, r#", "match": {"selectors": []}"#),
+        (false, r#", "match": {"selectors": [{}]}"#),
+        (false, r#", "namespaces": [{"names": [], "mode": "off"}]"#),
+        (false, r#", "extra": 1"#),
+    ] {
+        let text = format!("{{{head}{rest}}}");
+        let parsed = migration_warden::config::validate::read("p", &text).is_ok();
+        let valid = validator.is_valid(&serde_json::from_str(&text).unwrap());
+        assert_eq!((parsed, valid), (good, good), "{text}");
+    }
+}
+
+/// Between review and verdict there is no clock, log, file, environment or client.
+#[test]
+fn the_middle_is_pure() {
+    let banned = [
+        "tokio",
+        "kube::Client",
+        "std::fs",
+        "std::env",
+        "std::net",
+        "SystemTime",
+        "Instant",
+        "Timestamp::now",
+        "tracing::",
+        "Uuid::now",
+    ];
+    let src = root().join("src");
+    let mut files = vec![
+        src.join("admit.rs"),
+        src.join("check.rs"),
+        src.join("manifest.rs"),
+        src.join("wire.rs"),
+    ];
+    for part in ["review", "job", "policy"] {
+        files.push(src.join(format!("{part}.rs")));
+        collect(&src.join(part), &mut files);
+    }
+    assert!(files.len() > 40, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for word in banned {
+            assert!(!text.contains(word), "{} has {word}", file.display());
+        }
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files)
+        } else {
+            files.push(path)
+        }
+    }
+}
