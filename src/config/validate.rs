@@ -231,27 +231,15 @@ fn apply(
 }
 
 fn unknown_rule(key: &str) -> String {
-    // A typo is nearest to the name with which it shares the most letters in the same places.
-    let likeness = |name: &str| {
-        let forward = key
-            .bytes()
-            .zip(name.bytes())
-            .filter(|(a, b)| a == b)
-            .count();
-        let backward = key
-            .bytes()
-            .rev()
-            .zip(name.bytes().rev())
-            .filter(|(a, b)| a == b)
-            .count();
-        forward.max(backward)
-    };
+    /// Below this two names have little in common; clap, which suggests arguments, takes the same.
+    const ALIKE: f64 = 0.7;
     let nearest = RULES
         .iter()
-        .map(|rule| rule.name)
-        .max_by_key(|name| likeness(name));
-    match nearest.filter(|name| likeness(name) * 2 >= key.len()) {
-        Some(name) => format!("there is no rule {key}; did you mean {name}?"),
+        .map(|rule| (strsim::jaro(key, rule.name), rule.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > ALIKE);
+    match nearest {
+        Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
     }
 }

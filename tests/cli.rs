@@ -1,0 +1,327 @@
+//! The command line as a user meets it: what it prints and how it exits.
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+fn warden(args: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("migration-warden").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args);
+    command
+}
+
+/// Exit code, standard output and standard error.
+fn run(args: &[&str], stdin: &[u8]) -> (i32, String, String) {
+    let output = warden(args).write_stdin(stdin).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn check_json(stdin: &str) -> (i32, Value) {
+    let (code, out, err) = run(&["check", "--format", "json", "-"], stdin.as_bytes());
+    assert_eq!(err, "");
+    (code, serde_json::from_str(&out).unwrap())
+}
+
+fn valid() -> String {
+    std::fs::read_to_string("tests/fixtures/valid_job.yaml").unwrap()
+}
+
+#[test]
+fn exit_codes_tell_fine_denied_and_could_not() {
+    assert_eq!(run(&["check", "tests/fixtures/valid_job.yaml"], b"").0, 0);
+    assert_eq!(run(&["check", "docs/examples/job.yaml"], b"").0, 1);
+    assert_eq!(
+        run(
+            &["check", "tests/fixtures/fail/retried-migration.yaml"],
+            b""
+        )
+        .0,
+        0
+    );
+    let (code, out, err) = run(&["check", "no/such/file.yaml"], b"");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        "error: failed to read no/such/file.yaml: No such file or directory (os error 2)\n"
+    );
+    assert_eq!(run(&["check", "-"], b"a: [1").0, 2);
+    assert_eq!(run(&["check"], b"").0, 2);
+}
+
+#[test]
+fn json_has_the_documented_shape() {
+    let (code, out) =
+        check_json(&valid().replace("restartPolicy: Never", "restartPolicy: OnFailure"));
+    assert_eq!(code, 1);
+    let line = valid()
+        .lines()
+        .position(|line| line.contains("restartPolicy"))
+        .unwrap()
+        + 1;
+    assert_eq!(
+        out,
+        json!({
+            "version": 1, "documents": 1, "jobs": 1,
+            "findings": [{
+                "rule": "MW004", "name": "restarting-pod", "action": "deny", "file": "<stdin>",
+                "line": line, "column": 22, "namespace": "shop", "job": "shop-migrate-1766361600",
+                "path": "spec.template.spec.restartPolicy", "reason": "restartPolicy is not Never",
+                "detail": "found \"OnFailure\"",
+                "remediation": "write restartPolicy: Never in the pod template",
+            }],
+            "summary": {"deny": 1, "patch": 0, "warn": 0, "audit": 0},
+        })
+    );
+}
+
+#[test]
+fn streams_lists_and_cronjobs_are_looked_into() {
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    let indented = |text: &str, by: &str| {
+        text.lines()
+            .map(|line| format!("{by}{line}\n"))
+            .collect::<String>()
+    };
+    let item = indented(&bad, "    ").replacen("    ", "  - ", 1);
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n{item}");
+    let (code, out) = check_json(&list);
+    assert_eq!(
+        (code, &out["jobs"], &out["findings"][0]["rule"]),
+        (1, &json!(1), &json!("MW004"))
+    );
+    assert!(
+        list.lines()
+            .nth(out["findings"][0]["line"].as_u64().unwrap() as usize - 1)
+            .unwrap()
+            .contains("OnFailure")
+    );
+
+    let stream = format!(
+        "# nothing\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n---\n{bad}"
+    );
+    let (_, out) = check_json(&stream);
+    assert_eq!((&out["documents"], &out["jobs"]), (&json!(2), &json!(1)));
+    let line = out["findings"][0]["line"].as_u64().unwrap() as usize;
+    assert!(stream.lines().nth(line - 1).unwrap().contains("OnFailure"));
+
+    let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\n  labels: {app.kubernetes.io/component: migration}\n\
+        spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: []\n";
+    let (code, out) = check_json(cronjob);
+    assert_eq!((code, &out["jobs"]), (0, &json!(1)));
+    assert_eq!(
+        out["findings"][0]["path"],
+        "spec.jobTemplate.spec.template.spec.restartPolicy"
+    );
+    assert_eq!(
+        (&out["findings"][0]["action"], &out["findings"][0]["line"]),
+        (&json!("warn"), &json!(12))
+    );
+}
+
+#[test]
+fn what_could_not_be_checked_is_told_and_the_rest_is_checked() {
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    let (code, out) = check_json(&format!("a: [1\n---\n{bad}"));
+    assert_eq!((code, &out["summary"]["deny"]), (2, &json!(1)));
+    assert_eq!(
+        (&out["problems"][0]["file"], &out["problems"][0]["line"]),
+        (&json!("<stdin>"), &json!(1))
+    );
+
+    let number = valid().replace("hook-weight: \"0\"", "hook-weight: 0");
+    let (code, out) = check_json(&number);
+    assert_eq!(code, 2);
+    assert_eq!(
+        out["problems"][0]["message"],
+        "metadata.annotations['helm.sh/hook-weight'] must be a string; put the value in quotes"
+    );
+    let (_, out) = check_json(&valid().replace("backoffLimit: 0", "backoffLimit: none"));
+    assert_eq!(
+        out["problems"][0]["message"],
+        "spec.backoffLimit must be a whole number"
+    );
+
+    let (code, out, err) = run(&["check", "-"], b"kind: \xff");
+    assert_eq!((code, err.as_str()), (2, ""));
+    assert!(
+        out.starts_with("could not check <stdin>: not UTF-8 from byte 6 on\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn templates_that_were_not_rendered_get_a_hint() {
+    let hint = "this looks like a chart's template: render it first, as in helm template RELEASE CHART | migration-warden check -";
+    for text in [
+        valid().replace(
+            "name: shop-migrate-1766361600",
+            "name: \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\"",
+        ),
+        "kind: {{ .Values.kind }}\napiVersion: batch/v1\n".to_owned(),
+        "{{- if .Values.migrate }}\napiVersion: batch/v1\nkind: Job\n{{- end }}\n".to_owned(),
+    ] {
+        let (code, out) = check_json(&text);
+        assert_eq!(code, 2, "{text}");
+        let message = out["problems"][0]["message"].as_str().unwrap();
+        assert!(message.ends_with(hint), "{message}");
+    }
+    let chart = tempfile::tempdir().unwrap();
+    std::fs::write(chart.path().join("Chart.yaml"), "name: x\n").unwrap();
+    let path = chart.path().to_str().unwrap();
+    let (code, _, err) = run(&["check", path], b"");
+    assert_eq!(code, 2);
+    assert_eq!(
+        err,
+        format!(
+            "error: {path} is a chart, not its manifests; render it: helm template RELEASE {path} | migration-warden check -\n"
+        )
+    );
+}
+
+#[test]
+fn folders_are_searched_and_paths_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("b")).unwrap();
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    std::fs::write(folder.path().join("b/job.yml"), &bad).unwrap();
+    std::fs::write(folder.path().join("a.yaml"), valid()).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "a: [1").unwrap();
+    let json: String =
+        serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": []})).unwrap();
+    std::fs::write(folder.path().join("c.json"), json).unwrap();
+    let (code, out, _) = run(
+        &["check", "--format", "json", folder.path().to_str().unwrap()],
+        b"",
+    );
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &out["documents"], &out["jobs"]),
+        (1, &json!(3), &json!(2))
+    );
+    assert_eq!(
+        out["findings"][0]["file"],
+        folder.path().join("b/job.yml").to_str().unwrap()
+    );
+}
+
+#[test]
+fn a_policy_changes_the_verdict_as_it_does_in_the_server() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let write = |rest: &str| {
+        let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+        std::fs::write(policy.path(), format!("{head}{rest}")).unwrap();
+    };
+    let path = policy.path().to_str().unwrap();
+    let check = |stdin: &str| {
+        run(
+            &["check", "--config", path, "--format", "json", "-"],
+            stdin.as_bytes(),
+        )
+    };
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    for (rest, code, action) in [
+        ("rules: {restarting-pod: patch}\n", 0, "patch"),
+        ("rules: {MW004: warn}\n", 0, "warn"),
+        ("namespaces: [{names: [shop], mode: audit}]\n", 0, "audit"),
+        ("profile: audit\n", 0, "audit"),
+    ] {
+        write(rest);
+        let (found, out, _) = check(&bad);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            (found, &out["findings"][0]["action"]),
+            (code, &json!(action)),
+            "{rest}"
+        );
+    }
+    // Not a hook: nothing that could be patched.
+    write("rules: {restarting-pod: patch, missing-hook: warn}\n");
+    let plain = bad
+        .lines()
+        .filter(|line| !line.contains("helm.sh/hook: "))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert_eq!(check(&plain).0, 1);
+    write("rules: {missing-hook: patch}\n");
+    let (code, _, err) = check(&bad);
+    assert_eq!(code, 2);
+    assert!(
+        err.starts_with(&format!(
+            "error: {path}:3:23: MW002 missing-hook cannot be patched: "
+        )),
+        "{err}"
+    );
+}
+
+#[test]
+fn check_config_tells_every_fault() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let path = policy.path().to_str().unwrap();
+    std::fs::write(
+        policy.path(),
+        "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nrules:\n  a: deny\n  b: warn\n",
+    )
+    .unwrap();
+    let (code, out, err) = run(&["check-config", path], b"");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        format!(
+            "error: {path}:4:6: there is no rule a; `migration-warden explain` lists them all\n\
+             {path}:5:6: there is no rule b; `migration-warden explain` lists them all\n"
+        )
+    );
+}
+
+#[test]
+fn explain_takes_ids_and_names_and_lists_all() {
+    let (code, by_id, _) = run(&["explain", "MW001"], b"");
+    assert_eq!(code, 0);
+    assert!(
+        by_id.starts_with("MW001 untimestamped-name\n\nA migration Job whose name"),
+        "{by_id}"
+    );
+    assert!(
+        by_id.contains(
+            "Action:   deny (guide), deny (strict)\nPatch:    possible\nOptions:  rename\n"
+        )
+    );
+    assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
+    assert_eq!(run(&["explain"], b"").1.lines().count(), 22);
+    let (code, _, err) = run(&["explain", "MW999"], b"");
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            2,
+            "error: there is no rule MW999; `migration-warden explain` lists them all\n"
+        )
+    );
+}
+
+#[test]
+fn serve_refuses_what_it_cannot_start_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, "kind: x\n").unwrap();
+    let (code, out, err) = run(&["serve", "--config", policy.to_str().unwrap()], b"");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(
+        err.starts_with(&format!("error: {}:1:", policy.display())),
+        "{err}"
+    );
+    let (code, _, err) = run(&["serve", "--tls-cert", "x.crt"], b"");
+    assert_eq!(code, 2);
+    assert!(err.contains("--tls-key"), "{err}");
+    let missing = folder.path().join("none.crt");
+    let missing = missing.to_str().unwrap();
+    let (code, _, err) = run(&["serve", "--tls-cert", missing, "--tls-key", missing], b"");
+    assert_eq!(code, 2);
+    assert!(
+        err.contains(&format!("error: failed to read {missing}: ")),
+        "{err}"
+    );
+}
