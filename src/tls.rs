@@ -37,8 +37,8 @@ pub enum TlsError {
     #[error("failed to read the certificate file as PEM: it is cut off or damaged")]
     CertificatePem,
     /// PEM that holds no X.509 certificate.
-    #[error("failed to read the server's certificate as X.509: {0}")]
-    Certificate(String),
+    #[error("failed to read the server's certificate as X.509: it is damaged")]
+    Certificate,
     /// No key that could be read. The reason is left out, because it could quote the key.
     #[error(
         "failed to find a private key in the key file: it must hold one unencrypted PKCS#8, SEC1 or PKCS#1 key, as PEM"
@@ -100,8 +100,7 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
-    let (_, certificate) =
-        X509Certificate::from_der(der).map_err(|error| TlsError::Certificate(error.to_string()))?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| TlsError::Certificate)?;
     let seconds = certificate.validity().not_after.timestamp();
-    Timestamp::from_second(seconds).map_err(|error| TlsError::Certificate(error.to_string()))
+    Timestamp::from_second(seconds).map_err(|_| TlsError::Certificate)
 }

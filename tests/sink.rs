@@ -1,5 +1,11 @@
 //! The decision log's end, against real files and pipes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test may fail as a test does"
+)]
+
 use migration_warden::{
     metrics::Metrics,
     record::sink::{LIMIT, Lost, Sink},

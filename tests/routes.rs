@@ -1,0 +1,287 @@
+//! What requests for reviews get, over real TLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test may fail as a test does"
+)]
+
+mod common;
+
+use common::{Server, Setup, ask, post, receive};
+use std::{
+    io::{self, Read},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+use tokio::io::AsyncWriteExt;
+
+#[tokio::test]
+async fn reviews_are_judged_in_the_phase_of_their_path() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    for (path, phase) in [("/validate?timeout=5s", "validate"), ("/mutate", "mutate")] {
+        let answer = ask(&mut stream, &post(path, "{}")).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(
+            answer.body,
+            format!("{{\"phase\":\"{phase}\",\"bytes\":2}}")
+        );
+        let took = format!("review_duration_seconds_count{{phase=\"{phase}\"}}");
+        assert_eq!(server.metric(&took), Some(1.0));
+    }
+    assert_eq!(server.metric("requests_in_flight"), Some(0.0));
+}
+
+#[tokio::test]
+async fn requests_that_are_no_reviews_are_refused() {
+    let server = Server::start().await;
+    let request = |head: &str| format!("{head}\r\nHost: localhost\r\n\r\n");
+    let json = "Content-Type: application/json";
+    for (request, code, reason, message) in [
+        (
+            request("POST / HTTP/1.1\r\nContent-Length: 0"),
+            404,
+            "NotFound",
+            "no such path: reviews go to /validate and /mutate",
+        ),
+        (
+            request("GET /validate HTTP/1.1"),
+            405,
+            "MethodNotAllowed",
+            "reviews are sent with POST",
+        ),
+        (
+            request("POST /validate HTTP/1.1\r\nContent-Length: 0"),
+            415,
+            "UnsupportedMediaType",
+            "a review's content type is application/json",
+        ),
+        (
+            request(
+                "POST /mutate HTTP/1.1\r\nContent-Type: application/jsonl\r\nContent-Length: 0",
+            ),
+            415,
+            "UnsupportedMediaType",
+            "a review's content type is application/json",
+        ),
+        // Refused before any of it is sent.
+        (
+            request(&format!(
+                "POST /validate HTTP/1.1\r\n{json}\r\nContent-Length: 8388609"
+            )),
+            413,
+            "RequestEntityTooLarge",
+            "the review is over the limit of 8 MiB",
+        ),
+    ] {
+        let mut stream = server.connect().await;
+        let answer = ask(&mut stream, &request).await;
+        assert_eq!(answer.status, code, "{request}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let allow = (code == 405).then_some("POST");
+        assert_eq!(answer.header("allow"), allow);
+        let expected = (message.to_owned(), reason.to_owned(), u64::from(code));
+        assert_eq!(answer.status_object(), expected);
+    }
+    for (reason, count) in [("method", 1.0), ("content_type", 2.0), ("too_large", 1.0)] {
+        assert_eq!(server.rejected(reason), Some(count), "{reason}");
+    }
+    assert_eq!(server.judge.judged.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn the_content_type_may_have_parameters() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let request = post("/validate", "{}").replace("on/json", "on/JSON; charset=utf-8");
+    assert_eq!(ask(&mut stream, &request).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_of_8_mib_is_judged_and_a_longer_one_of_unknown_length_is_not() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let body = "x".repeat(8 << 20);
+    let answer = ask(&mut stream, &post("/validate", &body)).await;
+    assert_eq!(answer.body, "{\"phase\":\"validate\",\"bytes\":8388608}");
+
+    let head = "POST /validate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let short = format!("{head}2\r\n{{}}\r\n0\r\n\r\n");
+    assert_eq!(ask(&mut stream, &short).await.status, 200);
+    let long = format!("{head}800000\r\n{body}\r\n1\r\nx\r\n");
+    assert_eq!(ask(&mut stream, &long).await.status, 413);
+}
+
+#[tokio::test]
+async fn what_the_judge_calls_malformed_is_counted() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    assert_eq!(
+        ask(&mut stream, &post("/validate", "malformed"))
+            .await
+            .status,
+        400
+    );
+    assert_eq!(server.rejected("malformed"), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let answer = ask(&mut stream, &post("/validate", "panic")).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(
+        answer.status_object().0,
+        "judging this review failed: a bug, which the log of migration-warden locates"
+    );
+    // On the same connection, even.
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+    assert_eq!(server.rejected("panic"), Some(1.0));
+    assert_eq!(server.metric("requests_in_flight"), Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+async fn what_cannot_be_taken_on_is_refused_at_once() {
+    const TWO_BODIES: usize = 2 * (64 << 10);
+    let server = Server::with(Setup {
+        in_flight: TWO_BODIES,
+        ..Setup::default()
+    })
+    .await;
+    let mut hanging = Vec::new();
+    for path in ["/validate", "/mutate"] {
+        let mut stream = server.connect().await;
+        stream
+            .write_all(post(path, "hang").as_bytes())
+            .await
+            .unwrap();
+        hanging.push(stream);
+    }
+    while server.judge.judged.load(Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let start = Instant::now();
+    for path in ["/validate", "/mutate"] {
+        let answer = ask(&mut server.connect().await, &post(path, "{}")).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        let (message, reason, _) = answer.status_object();
+        assert_eq!(message, "too many reviews at once, try again");
+        assert_eq!(reason, "ServiceUnavailable");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1));
+    assert_eq!(server.rejected("overloaded"), Some(2.0));
+    server.judge.release();
+    for mut stream in hanging {
+        assert_eq!(receive(&mut stream).await.unwrap().status, 200);
+    }
+    let answer = ask(&mut server.connect().await, &post("/validate", "{}")).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn long_bodies_share_what_may_be_in_flight() {
+    let server = Server::with(Setup {
+        in_flight: 1 << 20,
+        ..Setup::default()
+    })
+    .await;
+    let mut stream = server.connect().await;
+    let answer = ask(&mut stream, &post("/validate", &"x".repeat(1 << 20))).await;
+    assert_eq!(answer.status, 200);
+    let answer = ask(&mut stream, &post("/validate", &"x".repeat((1 << 20) + 1))).await;
+    assert_eq!(answer.status, 503);
+    // What was only announced takes nothing from others.
+    let mut idle = server.connect().await;
+    let head = post("/validate", "").replace("Length: 0", "Length: 8000000");
+    idle.write_all(head.as_bytes()).await.unwrap();
+    let mut stream = server.connect().await;
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_in_time_is_given_up() {
+    let server = Server::start().await;
+    let mut stream = server.connect().await;
+    let request = post("/validate?timeout=200ms", "").replace("Length: 0", "Length: 100");
+    let start = Instant::now();
+    let answer = ask(&mut stream, &(request + "{")).await;
+    let took = start.elapsed();
+    assert!(
+        took > Duration::from_millis(150) && took < Duration::from_millis(400),
+        "{took:?}"
+    );
+    assert_eq!(answer.status, 408);
+    let expected = "the review did not arrive in time".to_owned();
+    assert_eq!(
+        answer.status_object(),
+        (expected, "Timeout".to_owned(), 408)
+    );
+    assert_eq!(server.rejected("timeout"), Some(1.0));
+}
+
+#[tokio::test]
+async fn decisions_are_written_before_the_answer_leaves() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let server = Server::with(Setup {
+        output: writer.into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut stream = server.connect().await;
+    assert_eq!(
+        ask(&mut stream, &post("/validate", "record")).await.status,
+        200
+    );
+    let mut line = [0; 8];
+    reader.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"{\"a\":1}\n");
+}
+
+#[tokio::test]
+async fn a_lost_decision_denies_only_where_that_was_asked_for() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let server = Server::with(Setup {
+        output: writer.into(),
+        ..Setup::default()
+    })
+    .await;
+    let mut stream = server.connect().await;
+    let answer = ask(&mut stream, &post("/validate", "record")).await;
+    assert_eq!(answer.body, "{\"phase\":\"validate\",\"bytes\":6}");
+    let answer = ask(&mut stream, &post("/validate", "deny")).await;
+    assert_eq!((answer.status, &*answer.body), (200, "{\"denied\":true}"));
+    assert_eq!(
+        server.metric("decision_records_lost_total{reason=\"failed\"}"),
+        Some(2.0)
+    );
+}
+
+#[tokio::test]
+async fn http_2_is_served_too() {
+    use http_body_util::{BodyExt, Full};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let server = Server::start().await;
+    let ca = std::fs::read(common::issued().ca.as_ref().unwrap()).unwrap();
+    let config = common::client_config(&ca, tokio_rustls::rustls::DEFAULT_VERSIONS, "h2");
+    let stream = common::connect_with(server.address, config).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    server.reviews.close_connections();
+    let request = hyper::Request::post("https://localhost/mutate")
+        .header("content-type", "application/json")
+        .body(Full::new(hyper::body::Bytes::from("x".repeat(100_000))))
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(&body[..], b"{\"phase\":\"mutate\",\"bytes\":100000}");
+}

@@ -1,0 +1,179 @@
+//! The whole service: both listeners, readiness, and its end.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test may fail as a test does"
+)]
+
+mod common;
+
+use common::{Response, TestJudge, ask, connect, issued, post, receive};
+use migration_warden::{
+    metrics::Metrics,
+    record::sink::Sink,
+    server::{self, Service, Stop, admin::Readiness, listen},
+    tls::reload::Certificate,
+};
+use std::{fs::File, io, net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+struct Running {
+    reviews: SocketAddr,
+    admin: SocketAddr,
+    judge: Arc<TestJudge>,
+    readiness: Readiness,
+    stop: Option<oneshot::Sender<Stop>>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+fn start(shutdown_delay: Duration) -> Running {
+    let any = || listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (listener, admin) = (any(), any());
+    let metrics = Arc::new(Metrics::new());
+    let judge = Arc::new(TestJudge::default());
+    let readiness = Readiness::default();
+    let null = File::options().write(true).open("/dev/null").unwrap();
+    let (cert, key) = (issued().cert.clone(), issued().key.clone());
+    let (stop, stopped) = oneshot::channel();
+    let (reviews_at, admin_at) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
+    let service = Service {
+        listener,
+        admin,
+        certificate: Certificate::load(cert, key, Arc::clone(&metrics)).unwrap(),
+        judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
+        sink: Arc::new(Sink::new(null.into(), Arc::clone(&metrics)).unwrap()),
+        metrics,
+        readiness: readiness.clone(),
+        shutdown_delay,
+    };
+    let task = tokio::spawn(server::run(service, async { stopped.await.unwrap() }));
+    Running {
+        reviews: reviews_at,
+        admin: admin_at,
+        judge,
+        readiness,
+        stop: Some(stop),
+        task,
+    }
+}
+
+impl Running {
+    async fn get(&self, path: &str) -> Response {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        ask(
+            &mut stream,
+            &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        )
+        .await
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        self.stop.take().unwrap().send(stop).unwrap();
+    }
+
+    async fn ended(self) {
+        let ended = timeout(Duration::from_secs(5), self.task).await;
+        ended.expect("the service has ended").unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn readiness_needs_every_check() {
+    let running = start(Duration::ZERO);
+    let policy = running.readiness.register("policy", "not loaded", false);
+    // Registration order is the order of the report.
+    sleep(Duration::from_millis(20)).await;
+    let report = running.get("/readyz").await;
+    assert_eq!(report.status, 503);
+    assert_eq!(
+        report.body,
+        "[-]policy failed: not loaded\n[+]certificate ok\n[+]shutdown ok\nreadyz check failed\n"
+    );
+    policy.set(true);
+    let report = running.get("/readyz").await;
+    assert_eq!(report.status, 200);
+    assert_eq!(
+        report.body,
+        "[+]policy ok\n[+]certificate ok\n[+]shutdown ok\nreadyz check passed\n"
+    );
+}
+
+#[tokio::test]
+async fn operators_get_what_they_ask_for() {
+    let running = start(Duration::ZERO);
+    let live = running.get("/livez").await;
+    assert_eq!((live.status, &*live.body), (200, "ok"));
+
+    let version = running.get("/version").await;
+    assert_eq!(version.header("content-type"), Some("application/json"));
+    let version: serde_json::Value = serde_json::from_str(&version.body).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["platform"].as_str().unwrap().starts_with("linux/"));
+
+    let metrics = running.get("/metrics").await;
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(metrics.body.contains("\nmigration_warden_ready 1\n"));
+    assert!(metrics.body.ends_with("# EOF\n"));
+
+    assert_eq!(running.get("/validate").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_gentle_stop_fails_readiness_first_and_goes_on_serving() {
+    let mut running = start(Duration::from_millis(400));
+    assert_eq!(running.get("/readyz").await.status, 200);
+    let mut pooled = connect(running.reviews).await;
+    assert_eq!(ask(&mut pooled, &post("/validate", "{}")).await.status, 200);
+    running.stop(Stop::Gently);
+    sleep(Duration::from_millis(100)).await;
+
+    let report = running.get("/readyz").await;
+    assert_eq!(report.status, 503);
+    assert!(report.body.contains("[-]shutdown failed: shutting down\n"));
+    assert_eq!(running.get("/livez").await.status, 200);
+    assert!(
+        running
+            .get("/metrics")
+            .await
+            .body
+            .contains("\nmigration_warden_ready 0\n")
+    );
+    let answer = ask(&mut pooled, &post("/validate", "{}")).await;
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    let mut fresh = connect(running.reviews).await;
+    assert_eq!(ask(&mut fresh, &post("/mutate", "{}")).await.status, 200);
+    running.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stop_without_delay_finishes_what_is_in_flight() {
+    let mut running = start(Duration::from_secs(60));
+    let mut stream = connect(running.reviews).await;
+    stream
+        .write_all(post("/validate", "hang").as_bytes())
+        .await
+        .unwrap();
+    while running.judge.judged.load(Ordering::SeqCst) == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    running.stop(Stop::Now);
+    sleep(Duration::from_millis(50)).await;
+    // Until the end the admin port tells what is going on.
+    assert_eq!(running.get("/readyz").await.status, 503);
+    running.judge.release();
+    assert_eq!(receive(&mut stream).await.unwrap().status, 200);
+    running.ended().await;
+}
