@@ -135,50 +135,52 @@ fn may_hold_any(text: &str) -> bool {
 
 /// Every credential in `text` with where it stands.
 fn scan(text: &str) -> impl Iterator<Item = (Range<usize>, Form)> + '_ {
+    // Each expression has what comes before the secret as its first group.
     static URL: LazyLock<Option<Regex>> =
-        LazyLock::new(|| compile(r#"[a-z][a-z0-9+.-]*://[^\s/?#"'@:]*:([^\s"']+)@"#));
+        LazyLock::new(|| compile(r#"([a-z][a-z0-9+.-]*://)[^\s/?#"'@:]*:([^\s"']+)@"#));
     static DSN: LazyLock<Option<Regex>> =
-        LazyLock::new(|| compile(r#"[^\s"'@:/=]+:([^\s"'@]+)@(?:tcp6?|udp|unix)\("#));
+        LazyLock::new(|| compile(r#"([^\s"'@:/=]+:)([^\s"'@]+)@(?:tcp6?|udp|unix)\("#));
     static ASSIGNMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         compile(
-            r#"([a-z0-9_.-]*(?:password|passwd|pwd))(?:["']?\s*[=:]\s*|\s+)(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}]+))"#,
+            r#"([a-z0-9_.-]*(?:password|passwd|pwd))["']?\s*[=:]\s*(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}]+))"#,
         )
     });
-    let urls = captures(&URL, text).filter(|found| !is_port(&text[found[1].clone()]));
-    let locations = urls
-        .chain(captures(&DSN, text))
-        .map(|found| (found[1].clone(), Form::Url));
-    let assignments = captures(&ASSIGNMENT, text).filter_map(move |found| {
-        let key = text.get(found[1].clone())?;
-        let space = text
-            .get(found[1].end..found[2].start)?
-            .trim_matches(['"', '\'']);
-        // `--password x` only: a sentence may have the word, too.
-        let spaced = !space.contains(['=', ':']);
-        (is_key(key) && (!spaced || is_option(key)))
-            .then(|| (found[2].clone(), Form::Assignment(key.to_owned())))
+    static OPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        compile(
+            r#"(-[a-z0-9_.-]*(?:password|passwd|pwd))["']?\s+(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}-][^\s"'&;,)}]*))"#,
+        )
     });
-    locations
-        .chain(assignments)
-        .filter(|(range, _)| text.get(range.clone()).is_some_and(is_secret))
+    let url = |_: &str, secret: &str| (!is_port(secret)).then_some(Form::Url);
+    let dsn = |_: &str, _: &str| Some(Form::Url);
+    let named = |key: &str, _: &str| is_key(key).then(|| Form::Assignment(key.to_owned()));
+    matches(&URL, text, url)
+        .chain(matches(&DSN, text, dsn))
+        .chain(matches(&ASSIGNMENT, text, named))
+        .chain(matches(&OPTION, text, named))
 }
 
-/// The whole match and its groups, those that took no part left out.
-fn captures<'t>(
+/// The secrets `regex` finds, as far as `form` takes them from what comes before and themselves.
+fn matches<'t>(
     regex: &'static LazyLock<Option<Regex>>,
     text: &'t str,
-) -> impl Iterator<Item = Vec<Range<usize>>> + 't {
-    regex
-        .as_ref()
-        .into_iter()
-        .flat_map(|regex| regex.captures_iter(text.as_bytes()))
-        .map(|captures| {
-            captures
-                .iter()
-                .flatten()
-                .map(|group| group.range())
-                .collect()
-        })
+    form: impl Fn(&str, &str) -> Option<Form> + 't,
+) -> impl Iterator<Item = (Range<usize>, Form)> + 't {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let captures = regex.as_ref()?.captures_at(text.as_bytes(), from)?;
+            let mut groups = captures.iter().skip(1).flatten().map(|group| group.range());
+            let (before, secret) = (groups.next()?, groups.next()?);
+            let value = text.get(secret.clone()).filter(|value| is_secret(value));
+            let key = text.get(before.clone()).unwrap_or_default();
+            if let Some(form) = value.and_then(|value| form(key, value)) {
+                from = secret.end;
+                return Some((secret, form));
+            }
+            // What was taken for a value may be the next key.
+            from = before.end;
+        }
+    })
 }
 
 fn compile(pattern: &str) -> Option<Regex> {
@@ -260,6 +262,16 @@ mod tests {
             ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***;"),
             (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
             ("é postgres://é:ü@db é", "é postgres://é:***@db é"),
+            ("pwd --password=hunter2", "pwd --password=***"),
+            ("PWD=--password=hunter2", "PWD=--password=***"),
+            (
+                "http://h:1/a,postgres://u:hunter2@h",
+                "http://h:1/a,postgres://u:***@h",
+            ),
+            (
+                "--password $(X) --db-password hunter2",
+                "--password $(X) --db-password ***",
+            ),
         ] {
             assert_eq!(mask(text), masked);
         }
