@@ -3,6 +3,7 @@
 //! Text in, findings with line and column out; reading files and printing is
 //! [`crate::cli`]'s and [`crate::render`]'s.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -243,16 +244,16 @@ fn path_of(path: &serde_path_to_error::Path) -> (String, String) {
     for segment in path {
         match segment {
             Segment::Seq { index } => {
-                pointer.push_str(&format!("/{index}"));
-                name.push_str(&format!("[{index}]"));
+                let _ = write!(pointer, "/{index}");
+                let _ = write!(name, "[{index}]");
             }
             Segment::Map { key } => {
-                pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1")));
+                let _ = write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"));
                 let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 match (plain, name.is_empty()) {
                     (true, true) => name.push_str(key),
-                    (true, false) => name.push_str(&format!(".{key}")),
-                    (false, _) => name.push_str(&format!("['{key}']")),
+                    (true, false) => drop(write!(name, ".{key}")),
+                    (false, _) => drop(write!(name, "['{key}']")),
                 }
             }
             Segment::Enum { .. } | Segment::Unknown => {}

@@ -202,14 +202,14 @@ fn place(tree: Spanned<Tree>) -> (Placed, Value) {
             (Node::Seq(places), Value::Array(values))
         }
         Tree::Map(entries) => {
-            let mut places = Vec::with_capacity(entries.len());
+            let mut nodes = Vec::with_capacity(entries.len());
             let mut values = Map::new();
             for (key, entry) in entries {
                 let (placed, value) = place(entry);
-                places.push((key.clone(), placed));
+                nodes.push((key.clone(), placed));
                 values.insert(key, value);
             }
-            (Node::Map(places), Value::Object(values))
+            (Node::Map(nodes), Value::Object(values))
         }
     };
     (Placed { at, bytes, node }, value)

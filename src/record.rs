@@ -97,8 +97,7 @@ fn masked<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&credentials::mask(text))
 }
 
-#[expect(clippy::ptr_arg, reason = "serde hands over the field as it is")]
-fn all_masked<S: Serializer>(texts: &Vec<&str>, serializer: S) -> Result<S::Ok, S::Error> {
+fn all_masked<S: Serializer>(texts: &[&str], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(texts.iter().map(|text| credentials::mask(text)))
 }
 

@@ -1,5 +1,11 @@
 //! The command line as a user meets it: what it prints and how it exits.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
@@ -24,6 +30,15 @@ fn check_json(stdin: &str) -> (i32, Value) {
     let (code, out, err) = run(&["check", "--format", "json", "-"], stdin.as_bytes());
     assert_eq!(err, "");
     (code, serde_json::from_str(&out).unwrap())
+}
+
+/// The line of the stream that the first finding points at.
+fn pointed_at<'a>(stream: &'a str, out: &Value) -> &'a str {
+    let line = out["findings"][0]["line"].as_u64().unwrap();
+    stream
+        .lines()
+        .nth(usize::try_from(line).unwrap() - 1)
+        .unwrap()
 }
 
 fn valid() -> String {
@@ -82,9 +97,16 @@ fn json_has_the_documented_shape() {
 fn streams_lists_and_cronjobs_are_looked_into() {
     let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
     let indented = |text: &str, by: &str| {
-        text.lines()
-            .map(|line| format!("{by}{line}\n"))
-            .collect::<String>()
+        let lines: Vec<_> = text
+            .lines()
+            .map(|line| {
+                format!(
+                    "{by}{line}
+"
+                )
+            })
+            .collect();
+        lines.concat()
     };
     let item = indented(&bad, "    ").replacen("    ", "  - ", 1);
     let list = format!("apiVersion: v1\nkind: List\nitems:\n{item}");
@@ -93,20 +115,14 @@ fn streams_lists_and_cronjobs_are_looked_into() {
         (code, &out["jobs"], &out["findings"][0]["rule"]),
         (1, &json!(1), &json!("MW004"))
     );
-    assert!(
-        list.lines()
-            .nth(out["findings"][0]["line"].as_u64().unwrap() as usize - 1)
-            .unwrap()
-            .contains("OnFailure")
-    );
+    assert!(pointed_at(&list, &out).contains("OnFailure"));
 
     let stream = format!(
         "# nothing\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\n---\n{bad}"
     );
     let (_, out) = check_json(&stream);
     assert_eq!((&out["documents"], &out["jobs"]), (&json!(2), &json!(1)));
-    let line = out["findings"][0]["line"].as_u64().unwrap() as usize;
-    assert!(stream.lines().nth(line - 1).unwrap().contains("OnFailure"));
+    assert!(pointed_at(&stream, &out).contains("OnFailure"));
 
     let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\n  labels: {app.kubernetes.io/component: migration}\n\
         spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: []\n";

@@ -1,5 +1,11 @@
 //! What is written about the program agrees with it. `UPDATE_DOCS=1` writes instead of comparing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -213,9 +219,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, files)
+            collect(&path, files);
         } else {
-            files.push(path)
+            files.push(path);
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Review bytes in, answer bytes out: what the apiserver's contract asks, without a server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use base64::Engine;
 use jiff::Timestamp;
 use migration_warden::admit::{Answer, Circumstances, NamespaceView, Unanswered, admit};
@@ -39,7 +45,7 @@ fn job() -> Value {
     })
 }
 
-fn review(object: Value) -> Value {
+fn review(object: &Value) -> Value {
     let resource = if object["kind"] == "CronJob" {
         "cronjobs"
     } else {
@@ -67,7 +73,7 @@ fn review(object: Value) -> Value {
 fn changed(tweak: impl FnOnce(&mut Value)) -> Value {
     let mut job = job();
     tweak(&mut job);
-    review(job)
+    review(&job)
 }
 
 fn policy(rules: &str) -> Policy {
@@ -132,10 +138,10 @@ fn patched(review: &Value, response: &Value) -> Value {
 #[test]
 fn a_good_job_is_let_through_without_a_word() {
     let builtin = validate::builtin();
-    let (answer, response) = ask(Mutate, &review(job()), &builtin);
+    let (answer, response) = ask(Mutate, &review(&job()), &builtin);
     assert!(answer.line.is_none());
     assert_eq!(response["allowed"], true);
-    let (answer, response) = ask(Validate, &review(job()), &builtin);
+    let (answer, response) = ask(Validate, &review(&job()), &builtin);
     assert_eq!(
         response,
         json!({"uid": UID, "allowed": true, "auditAnnotations": {
@@ -421,7 +427,7 @@ fn jobs_of_the_cronjob_controller_are_skipped_and_forged_owners_are_not() {
 fn a_labelled_cronjob_gets_warnings_at_most() {
     let mut job = job();
     job["spec"]["template"]["spec"]["restartPolicy"] = json!("OnFailure");
-    let cronjob = review(json!({
+    let cronjob = review(&json!({
         "apiVersion": "batch/v1", "kind": "CronJob",
         "metadata": {"name": "nightly", "labels": {"app.kubernetes.io/component": "migration"}},
         "spec": {"schedule": "0 0 * * *", "jobTemplate": {"spec": job["spec"]}},
@@ -552,7 +558,7 @@ fn the_namespaces_mesh_is_taken_into_account() {
     let strict = policy("profile: strict\n");
     let answer = ask_bytes(
         Validate,
-        review(job()).to_string().as_bytes(),
+        review(&job()).to_string().as_bytes(),
         &strict,
         view,
     )
@@ -581,7 +587,7 @@ fn the_requests_namespace_and_name_are_used_where_the_object_has_none() {
 
 #[test]
 fn a_lost_decision_denies_only_where_the_policy_says_so() {
-    let good = review(job()).to_string();
+    let good = review(&job()).to_string();
     let ask = |policy: &Policy| {
         ask_bytes(Validate, good.as_bytes(), policy, NamespaceView::default()).unwrap()
     };
@@ -662,14 +668,14 @@ fn the_limits_of_the_apiserver_are_kept() {
 
 #[test]
 fn malformed_reviews_get_a_clear_error() {
-    let text = review(job()).to_string();
+    let text = review(&job()).to_string();
     let without = |field: &str| {
-        let mut review = review(job());
+        let mut review = review(&job());
         review["request"].as_object_mut().unwrap().remove(field);
         review.to_string().into_bytes()
     };
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-    let mut wrong_type = review(job());
+    let mut wrong_type = review(&job());
     wrong_type["request"]["object"]["spec"]["backoffLimit"] = json!("s3cr3t");
     for (body, message) in [
         (Vec::new(), "the body is not an AdmissionReview: the JSON ends too early at line 1, column 0".to_owned()),
@@ -742,7 +748,7 @@ proptest::proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), at in 0_usize..1500) {
-        let mut body = review(job()).to_string().into_bytes();
+        let mut body = review(&job()).to_string().into_bytes();
         let at = at.min(body.len());
         body.splice(at..(at + bytes.len() / 2).min(body.len()), bytes);
         for phase in [Mutate, Validate] {

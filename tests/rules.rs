@@ -1,5 +1,11 @@
 //! Every rule against its fixtures, and the charts of the field against all rules.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -26,9 +32,7 @@ fn profile(name: &str) -> Policy {
 fn check(text: &str, policy: &Policy) -> Report {
     let mut report = Report::default();
     report.check("fixture.yaml", text, policy);
-    for problem in &report.problems {
-        panic!("{problem:?}\n{text}");
-    }
+    assert!(report.problems.is_empty(), "{:?}\n{text}", report.problems);
     report
 }
 
@@ -171,9 +175,10 @@ fn labelled(text: &str) -> String {
         .map(|document| {
             let mut value = document.unwrap().value;
             value["metadata"]["labels"]["app.kubernetes.io/component"] = "migration".into();
-            format!("---\n{value}\n")
+            value.to_string()
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .join("\n---\n")
 }
 
 #[test]

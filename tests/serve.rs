@@ -1,5 +1,11 @@
 //! The program as the README starts it: what it serves, prints, reloads, and how it ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -7,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 /// How long anything may take before the test gives up.
@@ -65,7 +72,6 @@ impl Server {
     fn post(&self, path: &str, body: &str) -> (u16, Value) {
         let mut roots = rustls::RootCertStore::empty();
         let pem = std::fs::read(&self.ca).unwrap();
-        use rustls::pki_types::pem::PemObject;
         roots
             .add(rustls::pki_types::CertificateDer::from_pem_slice(&pem).unwrap())
             .unwrap();

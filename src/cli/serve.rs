@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// How the program's own log looks, on stderr.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
-    /// What the program's own log holds: a level, or filters such as info,migration_warden=debug.
+    /// What the program's own log holds: a level, or filters such as `info,migration_warden=debug`.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     log_level: String,
 }
@@ -72,7 +72,8 @@ enum Cluster {
     /// None.
     Off,
     /// The one this pod runs in.
-    InCluster,
+    #[value(name = "in-cluster")]
+    Pod,
     /// That of the current context of the kubeconfig.
     Kubeconfig,
 }
@@ -168,20 +169,25 @@ impl Args {
     }
 
     fn certificate(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Certificate> {
-        let (cert, key) = match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-            _ => {
-                let issued = issue::ensure(&self.tls_dir, Timestamp::now())?;
-                if let Some(ca) = &issued.ca {
-                    tracing::info!(
-                        ca = %ca.display(),
-                        "serving with a development certificate for localhost, trust this CA"
-                    );
-                }
-                (issued.cert, issued.key)
-            }
-        };
-        Ok(Certificate::load(cert, key, Arc::clone(metrics))?)
+        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
+            return Ok(Certificate::load(
+                cert.clone(),
+                key.clone(),
+                Arc::clone(metrics),
+            )?);
+        }
+        let issued = issue::ensure(&self.tls_dir, Timestamp::now())?;
+        if let Some(ca) = &issued.ca {
+            tracing::info!(
+                ca = %ca.display(),
+                "serving with a development certificate for localhost, trust this CA"
+            );
+        }
+        Ok(Certificate::load(
+            issued.cert,
+            issued.key,
+            Arc::clone(metrics),
+        )?)
     }
 
     async fn namespaces(
@@ -197,7 +203,7 @@ impl Args {
                 let never = futures_util::future::Either::Left(std::future::pending());
                 return Ok((Namespaces::default(), never));
             }
-            Cluster::InCluster => {
+            Cluster::Pod => {
                 kube::Config::incluster().context("failed to find the cluster this pod runs in")?
             }
             Cluster::Kubeconfig => {
@@ -215,7 +221,7 @@ impl Args {
             let ready = async {
                 ready.await;
                 known.set(true);
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 () = ready => (),

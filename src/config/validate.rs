@@ -3,7 +3,7 @@
 //! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
 //! carry file, line and column.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
 use regex::RegexSet;
@@ -108,14 +108,10 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
                 format!("{key} and {other} are the same rule; keep one of them"),
             );
         }
-        apply(
-            RULES[index],
-            setting,
-            &mut policy.actions[index],
-            &mut policy.options,
-        )
-        .into_iter()
-        .for_each(|(option, message)| fault(&format!("{pointer}/{option}"), message));
+        let (action, options) = (&mut policy.actions[index], &mut policy.options);
+        for (option, message) in apply(RULES[index], setting, action, options) {
+            fault(&format!("{pointer}/{option}"), message);
+        }
     }
     if written.matching.selectors.is_empty() {
         fault(
@@ -251,12 +247,11 @@ fn pattern(glob: &str) -> String {
 
 fn hash(text: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let hex: String = digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    hex[..HASH_DIGITS].to_owned()
+    let (bytes, _) = digest.as_ref().split_at(HASH_DIGITS / 2);
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

@@ -220,8 +220,7 @@ fn is_secret(value: &str) -> bool {
     let mut start = value.chars();
     let reference = match (start.next(), start.next()) {
         (Some('$'), Some(next)) => matches!(next, '(' | '{' | '_') || next.is_ascii_alphabetic(),
-        (Some('`'), _) => true,
-        (Some('{'), Some('{')) => true,
+        (Some('`'), _) | (Some('{'), Some('{')) => true,
         (Some('<'), _) => value.ends_with('>'),
         _ => false,
     };

@@ -1,5 +1,7 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
+use std::fmt::Write;
+
 use crate::job::name::cut;
 use crate::job::{Kind, credentials};
 use crate::policy::Action;
@@ -68,20 +70,19 @@ impl Report {
         check(self);
         let untold = self.count.saturating_sub(MAX_PER_RULE);
         if let (true, Some(last)) = (untold > 0, self.findings.last_mut()) {
-            last.detail
-                .push_str(&format!(" (and {untold} more like this)"));
+            let _ = write!(last.detail, " (and {untold} more like this)");
         }
         self.current = None;
     }
 
     /// Adds a finding that cannot be corrected.
-    pub fn add(&mut self, path: FieldPath, detail: impl Into<String>) {
-        self.push(path, detail.into(), None);
+    pub fn add(&mut self, path: FieldPath, detail: impl AsRef<str>) {
+        self.push(path, detail.as_ref(), None);
     }
 
     /// Adds a finding with a correction, where there is one for this Job.
-    pub fn add_fixable(&mut self, path: FieldPath, detail: impl Into<String>, fix: Option<Fix>) {
-        self.push(path, detail.into(), fix);
+    pub fn add_fixable(&mut self, path: FieldPath, detail: impl AsRef<str>, fix: Option<Fix>) {
+        self.push(path, detail.as_ref(), fix);
     }
 
     /// What was found, in the order of the rules.
@@ -90,7 +91,7 @@ impl Report {
         self.findings
     }
 
-    fn push(&mut self, path: FieldPath, detail: String, fix: Option<Fix>) {
+    fn push(&mut self, path: FieldPath, detail: &str, fix: Option<Fix>) {
         let Some((rule, action)) = self.current else {
             return;
         };
@@ -102,7 +103,7 @@ impl Report {
             Kind::Job => path,
             Kind::CronJob => path.below("spec.jobTemplate"),
         };
-        let detail = credentials::mask(&detail).into_owned();
+        let detail = credentials::mask(detail).into_owned();
         self.findings.push(Finding {
             rule,
             action,

@@ -63,7 +63,7 @@ pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<Str
     let selection = selectors.select(&facts, Action::Audit);
     let mut report = Report::new(facts.kind);
     report.judge(rule, Action::Warn, |report| {
-        (rule.check)(&facts, selection, options, report)
+        (rule.check)(&facts, selection, options, report);
     });
     report
         .into_findings()

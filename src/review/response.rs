@@ -39,6 +39,7 @@ pub struct Response<'a> {
 /// The status of a denial, which clients show.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the field's name in Kubernetes")]
 pub struct Status<'a> {
     status: &'static str,
     code: u16,
