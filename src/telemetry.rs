@@ -66,9 +66,9 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     let message = message.unwrap_or("(left out, it may hold what was being worked on)");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
-        tracing::error!(place, message, %backtrace, "panicked");
+        tracing::error!(place, panic = message, %backtrace, "panicked");
     } else {
-        tracing::error!(place, message, "panicked");
+        tracing::error!(place, panic = message, "panicked");
     }
 }
 

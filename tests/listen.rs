@@ -69,18 +69,18 @@ async fn a_first_request_that_does_not_come_is_given_up() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_only_when_its_time_is_over() {
     let server = limited(Limits {
-        first_request: Duration::from_millis(100),
-        idle: Duration::from_millis(500),
+        first_request: Duration::from_millis(300),
+        idle: Duration::from_secs(1),
         ..Limits::default()
     })
     .await;
     let mut stream = server.connect().await;
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
-    sleep(Duration::from_millis(300)).await;
+    sleep(Duration::from_millis(500)).await;
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
     let start = Instant::now();
     assert!(receive(&mut stream).await.is_none());
-    assert!(start.elapsed() > Duration::from_millis(400));
+    assert!(start.elapsed() > Duration::from_millis(800));
 }
 
 #[tokio::test]

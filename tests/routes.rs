@@ -211,7 +211,7 @@ async fn a_body_that_does_not_arrive_in_time_is_given_up() {
     let answer = ask(&mut stream, &(request + "{")).await;
     let took = start.elapsed();
     assert!(
-        took > Duration::from_millis(150) && took < Duration::from_millis(400),
+        took > Duration::from_millis(150) && took < Duration::from_secs(2),
         "{took:?}"
     );
     assert_eq!(answer.status, 408);

@@ -10,15 +10,14 @@ const DEFAULT: Duration = Duration::from_secs(10);
 /// No webhook may be given more.
 const MAX: Duration = Duration::from_secs(30);
 
-/// The time for a request with this query: nine tenths of its `timeout`, so that the answer still
-/// reaches the caller.
+/// The time for a request with this query: nine tenths of its `timeout`, if it has one, so that
+/// the answer still reaches the caller.
 pub(super) fn budget(query: Option<&str>) -> Duration {
     let fields = query.unwrap_or_default().split('&');
     let timeout = fields
         .filter_map(|field| field.strip_prefix("timeout="))
-        .find_map(go_duration)
-        .unwrap_or(DEFAULT);
-    timeout.min(MAX) * 9 / 10
+        .find_map(go_duration);
+    timeout.map_or(DEFAULT, |timeout| timeout.min(MAX) * 9 / 10)
 }
 
 /// Reads a duration as Go prints it: `10s`, `1m30s`, `1.5s`. Nothing for zero, a negative one or
@@ -81,11 +80,11 @@ mod tests {
     #[test]
     fn leaves_a_tenth_for_the_way_back() {
         for (query, millis) in [
-            (None, 9_000),
-            (Some(""), 9_000),
+            (None, 10_000),
+            (Some(""), 10_000),
             (Some("timeout=5s"), 4_500),
             (Some("a=b&timeout=1s"), 900),
-            (Some("timeout=soon"), 9_000),
+            (Some("timeout=soon"), 10_000),
             (Some("timeout=5m"), 27_000),
         ] {
             assert_eq!(budget(query), Duration::from_millis(millis), "{query:?}");

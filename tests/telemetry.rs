@@ -1,0 +1,165 @@
+//! The process's own log, as it comes out of a process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what helps a test may fail as a test does"
+)]
+
+use migration_warden::{
+    record::sink::Sink,
+    telemetry::{self, LogFormat},
+};
+use std::{
+    env,
+    io::{self, Read},
+    process::{Command, Output, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+const CHILD: &str = "TELEMETRY_TEST_CHILD";
+
+/// Runs the test of that name again in a process of its own, where it does its part as a child.
+fn child(test: &str, format: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, format)
+        .env_remove("RUST_BACKTRACE");
+    command
+}
+
+/// As a child: starts the log and returns true.
+fn is_child() -> bool {
+    let format = match env::var(CHILD).as_deref() {
+        Ok("json") => LogFormat::Json,
+        Ok(_) => LogFormat::Text,
+        Err(_) => return false,
+    };
+    telemetry::init(format, "info,noisy=warn").unwrap();
+    true
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn events_are_lines_on_stderr() {
+    if is_child() {
+        tracing::info!(port = 8443, "listening");
+        tracing::debug!("left out");
+        tracing::info!(target: "noisy", "left out");
+        return;
+    }
+    let name = "events_are_lines_on_stderr";
+    let json = lines(&child(name, "json").output().unwrap());
+    assert_eq!(json.len(), 1, "{json:?}");
+    let event: serde_json::Value = serde_json::from_str(&json[0]).unwrap();
+    assert_eq!(
+        (&event["level"], &event["message"], &event["port"]),
+        (&"INFO".into(), &"listening".into(), &8443.into())
+    );
+    let text = lines(&child(name, "text").output().unwrap());
+    assert_eq!(text.len(), 1, "{text:?}");
+    assert!(
+        text[0].ends_with(" INFO telemetry: listening port=8443"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn a_panic_is_located_without_what_it_quotes() {
+    if is_child() {
+        let body = String::from("s3cret");
+        let _ = std::panic::catch_unwind(|| panic!("a literal"));
+        let _ = std::panic::catch_unwind(|| panic!("cannot read {body}"));
+        return;
+    }
+    let name = "a_panic_is_located_without_what_it_quotes";
+    let lines = lines(&child(name, "json").output().unwrap());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let events = lines
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let messages = [
+        "a literal",
+        "(left out, it may hold what was being worked on)",
+    ];
+    for (event, message) in events.zip(messages) {
+        assert_eq!(
+            (&event["level"], &event["panic"]),
+            (&"ERROR".into(), &message.into())
+        );
+        assert!(
+            event["place"]
+                .as_str()
+                .unwrap()
+                .starts_with("tests/telemetry.rs:")
+        );
+    }
+    assert!(!lines.concat().contains("s3cret"));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    if is_child() {
+        for number in 0..10_000 {
+            tracing::info!(number, "a line nobody reads");
+        }
+        return;
+    }
+    let mut child = child("a_log_that_nobody_reads_stops_nothing", "text")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for _ in 0..1000 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("the process waits for its log");
+}
+
+#[test]
+fn a_filter_that_is_none_is_refused() {
+    let error = telemetry::init(LogFormat::Text, "warden=loud").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "failed to read the log filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5"
+    );
+}
+
+#[tokio::test]
+async fn a_decision_log_that_hangs_is_alarmed_once() {
+    if is_child() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let sink = Sink::new(writer.into(), Arc::default()).unwrap();
+        let line = || format!("{{\"fill\":\"{}\"}}", "x".repeat(1000)).into_bytes();
+        while sink.write(line()).await.is_ok() {}
+        for _ in 0..5 {
+            sink.write(line()).await.unwrap_err();
+        }
+        reader.read_exact(&mut [0; 10_000]).unwrap();
+        for _ in 0..5 {
+            sink.write(line()).await.unwrap();
+        }
+        return;
+    }
+    let output = child("a_decision_log_that_hangs_is_alarmed_once", "text").output();
+    let lines = lines(&output.unwrap());
+    let ends = [
+        "ERROR migration_warden::record::sink: failed to write the decision line: the reader is too slow; answers go out without their lines until it can be written again reason=\"blocked\"",
+        " INFO migration_warden::record::sink: the decision log is written again lost=6",
+    ];
+    assert_eq!(lines.len(), ends.len(), "{lines:?}");
+    for (line, end) in lines.iter().zip(ends) {
+        assert!(line.ends_with(end), "{line}");
+    }
+}
