@@ -1,0 +1,168 @@
+//! `check` on a file and the server on the review that the file becomes say the same.
+
+use std::{collections::BTreeSet, env, fs, path::Path};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Recorded, Recorder, Space, Warden, Webhooks, check};
+
+/// The policy that finds most. Where the namespace's mesh is concerned, it and the server know the same: nothing.
+const POLICY: &str = "profile: strict\n";
+
+/// Needs the server's `creationTimestamp`, which a file has not.
+const STALE_TIMESTAMP: &str = "MW005";
+
+/// What every planted password begins with: no one may ever say it.
+const SECRET: &str = "s3cr3t-";
+
+/// A finding, whoever made it.
+type Finding = (String, String, String);
+
+/// One Job of the fixtures.
+struct Case {
+    origin: String,
+    manifest: String,
+}
+
+/// Every Job of a folder of fixtures.
+fn check_and_server_agree(folder: &str) {
+    let recorder = Recorder::start();
+    let space = Space::new();
+    let _registration = Webhooks::recorded_by(&recorder).register(&space);
+    let warden = Warden::serve(POLICY);
+
+    let (mut reviewed, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
+    for Case { origin, manifest } in cases(folder) {
+        let report = check(POLICY, &manifest);
+        assert!(matches!(report.code, Some(0 | 1)), "{origin}: {report}");
+        let report = report.json();
+        let by_check = |action: &str| findings(&report["findings"], action);
+
+        // What the apiserver makes of it, without judging unknown fields: neither do we.
+        let args = ["create", "--dry-run=server", "--validate=ignore", "-f", "-"];
+        let created = space.kubectl_with(&args, &manifest);
+        let reviews = recorder.take();
+        if created.code != Some(0) {
+            let reason = created.stderr.trim().replace('\n', " ");
+            refused.push(format!("{origin} ({} reviews): {reason}", reviews.len()));
+        } else if reviews.len() != 2 {
+            wrong.push(format!("{origin}: {} reviews", reviews.len()));
+        }
+        for review in &reviews {
+            reviewed += 1;
+            // The mutating phase writes down only what it denies (nothing is patched here).
+            let expected = match &*review.path {
+                "/mutate" if by_check("deny").is_empty() => BTreeSet::new(),
+                _ => by_check(""),
+            };
+            // What is no migration leaves no decision, in either.
+            let judged = report["jobs"] == 1;
+            let by_server = by_server(&warden, review, judged);
+            if by_server != expected {
+                wrong.push(format!(
+                    "{origin} {}\n  only check: {:?}\n  only server: {:?}",
+                    review.path,
+                    expected.difference(&by_server).collect::<Vec<_>>(),
+                    by_server.difference(&expected).collect::<Vec<_>>(),
+                ));
+            }
+        }
+    }
+    eprintln!(
+        "{reviewed} reviews; the apiserver itself refused:\n{}",
+        refused.join("\n")
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    assert!(reviewed > 50, "only {reviewed} reviews");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn check_and_server_agree_on_what_passes() {
+    check_and_server_agree("pass");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn check_and_server_agree_on_what_fails() {
+    check_and_server_agree("fail");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn check_and_server_agree_on_real_charts() {
+    check_and_server_agree("charts");
+}
+
+/// What the server finds in a review that it now gets, and that the recorder got before.
+fn by_server(warden: &Warden, review: &Recorded, judged: bool) -> BTreeSet<Finding> {
+    let answer = warden.post(&review.path, &review.body);
+    assert!(!answer.to_string().contains(SECRET), "{answer:#}");
+    let response = &answer["response"];
+    let uid = review.request()["uid"].clone();
+    assert_eq!(response["uid"], uid);
+    if response["allowed"] == true && (review.path == "/mutate" || !judged) {
+        return BTreeSet::new();
+    }
+    let decision = warden.decision("of a recorded review", |decision| decision["uid"] == uid);
+    assert_eq!(
+        response["allowed"],
+        decision["verdict"] != "denied",
+        "{answer:#}\n{decision:#}"
+    );
+    assert!(!decision.to_string().contains(SECRET), "{decision:#}");
+    findings(&decision["findings"], "")
+}
+
+/// Rule, path and detail of the findings with this action, or of all.
+fn findings(list: &Value, action: &str) -> BTreeSet<Finding> {
+    let list = list.as_array().unwrap().iter();
+    list.filter(|finding| action.is_empty() || finding["action"] == action)
+        .filter(|finding| finding["rule"] != STALE_TIMESTAMP)
+        .map(|finding| {
+            let text = |key| finding[key].as_str().unwrap_or_default().to_owned();
+            (text("rule"), text("path"), text("detail"))
+        })
+        .collect()
+}
+
+/// Every Job of a folder of fixtures; those of the charts also with the label that marks them.
+fn cases(folder: &str) -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = fs::read_dir(root.join("tests/fixtures").join(folder)).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.retain(|file| !file.ends_with("expected.yaml"));
+
+    let mut cases = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(root).unwrap().display();
+        let text = fs::read_to_string(&file).unwrap();
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        for (i, mut document) in documents.into_iter().enumerate() {
+            // The test's own namespace, and a time of its own: the server's.
+            let metadata = document["metadata"].as_object_mut().unwrap();
+            metadata.remove("namespace");
+            metadata.remove("creationTimestamp");
+            let origin = format!("{name}, document {i}");
+            cases.push(Case {
+                origin,
+                manifest: document.to_string(),
+            });
+            if folder == "charts" {
+                document["metadata"]["labels"]["migration-warden.io/migration"] = json!("true");
+                let origin = format!("{name}, document {i}, labelled");
+                cases.push(Case {
+                    origin,
+                    manifest: document.to_string(),
+                });
+            }
+        }
+    }
+    cases
+}

@@ -1,0 +1,109 @@
+//! The cluster under test and the programs that talk to it.
+
+use std::{env, fs, path::PathBuf, process::Command, sync::OnceLock};
+
+use serde_json::Value;
+
+/// A control plane made by `tests/cluster/up`.
+pub(crate) struct Cluster {
+    dir: PathBuf,
+    assets: PathBuf,
+    kind: NodeKind,
+}
+
+/// What happens to pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NodeKind {
+    /// Every Job completes at once; nothing is run.
+    Kwok,
+    /// Containers run.
+    Real,
+}
+
+/// A major version of Helm: 3 creates Jobs by POST, 4 by server-side apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Helm {
+    V3,
+    V4,
+}
+
+impl Helm {
+    pub(crate) const BOTH: [Self; 2] = [Self::V3, Self::V4];
+
+    /// The name of a release, which both can install side by side.
+    pub(crate) fn release(self, name: &str) -> String {
+        format!("{name}-{self:?}").to_lowercase()
+    }
+}
+
+impl Cluster {
+    /// The cluster that `MW_CLUSTER` names, checked once.
+    pub(crate) fn get() -> &'static Self {
+        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+        CLUSTER.get_or_init(|| {
+            let dir = env::var_os("MW_CLUSTER")
+                .expect("MW_CLUSTER must name a directory made by tests/cluster/up");
+            let dir = PathBuf::from(dir);
+            let kind = fs::read_to_string(dir.join("node-kind"))
+                .expect("MW_CLUSTER must name a directory made by tests/cluster/up");
+            let kind = match kind.trim() {
+                "kwok" => NodeKind::Kwok,
+                "real" => NodeKind::Real,
+                other => panic!("unknown kind of node: {other}"),
+            };
+            let assets = env::var_os("ASSETS").map_or_else(default_assets, PathBuf::from);
+            Self { dir, assets, kind }
+        })
+    }
+
+    /// Fails a test that was pointed at the wrong kind of cluster, before it fails obscurely.
+    pub(crate) fn wants(&self, kind: NodeKind) {
+        assert_eq!(self.kind, kind, "this test wants another kind of node");
+    }
+
+    pub(crate) fn kubectl(&self) -> Command {
+        self.command("kubectl")
+    }
+
+    pub(crate) fn helm(&self, helm: Helm) -> Command {
+        self.command(match helm {
+            Helm::V3 => "helm3",
+            Helm::V4 => "helm4",
+        })
+    }
+
+    /// The audit events of this namespace's Jobs so far, oldest first.
+    pub(crate) fn audit(&self, namespace: &str) -> Vec<Value> {
+        let log = fs::read_to_string(self.dir.join("audit.log")).unwrap();
+        let mark = format!("\"namespace\":\"{namespace}\"");
+        let lines = log.lines().filter(|line| line.contains(&mark));
+        // The last line may be half written.
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// A program from the cache, that knows this cluster and nothing of the user's own.
+    fn command(&self, program: &str) -> Command {
+        // One home for all: what they keep there are caches of the cluster's API.
+        let home = self.dir.join("home");
+        let mut command = Command::new(self.assets.join(program));
+        command
+            .env_clear()
+            .env("HOME", &home)
+            .env("KUBECONFIG", self.dir.join("kubeconfig"));
+        for kind in ["CACHE", "CONFIG", "DATA"] {
+            command.env(format!("HELM_{kind}_HOME"), home.join(kind.to_lowercase()));
+        }
+        command
+    }
+}
+
+/// Where `tests/cluster/build` puts the programs when it is not told.
+fn default_assets() -> PathBuf {
+    let cache = env::var_os("XDG_CACHE_HOME").map_or_else(
+        || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache"),
+        PathBuf::from,
+    );
+    cache.join("migration-warden/cluster")
+}

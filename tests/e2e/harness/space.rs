@@ -1,0 +1,132 @@
+//! A namespace of a test's own.
+
+use std::{
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use serde_json::Value;
+
+use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch};
+
+/// A fresh namespace; dropping it deletes it, without waiting.
+pub(crate) struct Space {
+    name: String,
+    cluster: &'static Cluster,
+}
+
+impl Space {
+    /// On a node whose Jobs complete at once.
+    pub(crate) fn new() -> Self {
+        Self::on(NodeKind::Kwok)
+    }
+
+    pub(crate) fn on(kind: NodeKind) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let cluster = Cluster::get();
+        cluster.wants(kind);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("e2e-{}-{}-{count}", epoch(), process::id());
+        let space = Self { name, cluster };
+        space
+            .kubectl(&["create", "namespace", &space.name])
+            .succeeds();
+        space
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn kubectl(&self, args: &[&str]) -> Outcome {
+        self.kubectl_with(args, "")
+    }
+
+    /// With a manifest on standard input, for `-f -`.
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn kubectl_with(&self, args: &[&str], stdin: &str) -> Outcome {
+        let mut command = self.cluster.kubectl();
+        Outcome::of(command.args(args).args(["--namespace", &self.name]), stdin)
+    }
+
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn helm(&self, helm: Helm, args: &[&str]) -> Outcome {
+        let mut command = self.cluster.helm(helm);
+        command.args(args).args(["--namespace", &self.name]);
+        Outcome::of(&mut command, "")
+    }
+
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn install(&self, helm: Helm, release: &str, chart: &Chart) -> Outcome {
+        let dir = chart.write();
+        let path = dir.path().to_str().unwrap();
+        self.helm(helm, &["install", release, path, "--timeout", "60s"])
+    }
+
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn upgrade(&self, helm: Helm, release: &str, chart: &Chart) -> Outcome {
+        let dir = chart.write();
+        let path = dir.path().to_str().unwrap();
+        self.helm(
+            helm,
+            &[
+                "upgrade",
+                release,
+                path,
+                "--timeout",
+                "60s",
+                "--set",
+                "version=2",
+            ],
+        )
+    }
+
+    /// The audit events for requests with this verb on this namespace's Jobs.
+    pub(crate) fn audit(&self, verb: &str) -> Vec<Value> {
+        let mut events = self.cluster.audit(&self.name);
+        events.retain(|event| event["verb"] == verb);
+        events
+    }
+
+    /// What the apiserver wrote of this namespace's mutating webhook in this round: whether the object
+    /// was changed; nothing when it was not called.
+    pub(crate) fn mutated(&self, event: &Value, round: u8) -> Option<bool> {
+        let prefix = format!("mutation.webhook.admission.k8s.io/round_{round}_index_");
+        event["annotations"]
+            .as_object()?
+            .iter()
+            .find_map(|(key, value)| {
+                let call: Value = serde_json::from_str(value.as_str()?).ok()?;
+                let ours = key.starts_with(&prefix) && call["configuration"] == *self.name;
+                ours.then(|| call["mutated"].as_bool())?
+            })
+    }
+
+    /// The live Jobs.
+    pub(crate) fn jobs(&self) -> Vec<Value> {
+        let args = ["get", "jobs", "-o", "json"];
+        let mut list = self.kubectl(&args).succeeds().json();
+        serde_json::from_value(list["items"].take()).unwrap()
+    }
+
+    /// The live Jobs of this release.
+    pub(crate) fn jobs_of(&self, release: &str) -> Vec<Value> {
+        let mut jobs = self.jobs();
+        jobs.retain(|job| job["metadata"]["labels"]["app.kubernetes.io/instance"] == *release);
+        jobs
+    }
+
+    /// The live object.
+    pub(crate) fn get(&self, kind: &str, name: &str) -> Value {
+        self.kubectl(&["get", kind, name, "-o", "json"])
+            .succeeds()
+            .json()
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        let _ = self.kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}

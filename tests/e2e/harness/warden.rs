@@ -1,0 +1,176 @@
+//! The binary under test, serving.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Outcome, eventually};
+
+/// A running `migration-warden serve`; dropping it ends it.
+pub(crate) struct Warden {
+    process: Child,
+    port: u16,
+    dir: TempDir,
+    decisions: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Warden {
+    /// Serves this policy, given without its `apiVersion` and `kind`, and waits until it is ready.
+    pub(crate) fn serve(policy: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let config = write_policy(dir.path(), policy);
+        let (port, admin) = (free_port(), free_port());
+        let mut process = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
+            .arg("serve")
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .arg("--config")
+            .arg(config)
+            .arg("--tls-dir")
+            .arg(dir.path().join("tls"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(dir.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let decisions = Arc::new(Mutex::new(Vec::new()));
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let sink = Arc::clone(&decisions);
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let value: Value = serde_json::from_str(&line).expect("stdout has only JSON lines");
+                if value["kind"] == "decision" {
+                    sink.lock().unwrap().push(value);
+                }
+            }
+        });
+        let mut warden = Self {
+            process,
+            port,
+            dir,
+            decisions,
+        };
+        eventually("the webhook to be ready", || {
+            let exit = warden.process.try_wait().unwrap();
+            assert!(exit.is_none(), "serve ended: {exit:?}\n{}", warden.stderr());
+            ready(admin).then_some(())
+        });
+        warden
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The CA that `serve` made for itself, as PEM.
+    pub(crate) fn ca(&self) -> String {
+        fs::read_to_string(self.ca_path()).unwrap()
+    }
+
+    fn ca_path(&self) -> PathBuf {
+        self.dir.path().join("tls/ca.crt")
+    }
+
+    /// Every decision so far.
+    pub(crate) fn decisions(&self) -> Vec<Value> {
+        self.decisions.lock().unwrap().clone()
+    }
+
+    /// The first decision that is so, waiting for it.
+    pub(crate) fn decision(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("a decision: {what}"), || {
+            self.decisions
+                .lock()
+                .unwrap()
+                .iter()
+                .find(|decision| is(decision))
+                .cloned()
+        })
+    }
+
+    /// Sends a review as the apiserver would, and returns the answer.
+    pub(crate) fn post(&self, path: &str, review: &str) -> Value {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--data-binary",
+            "@-",
+        ])
+        .args(["--header", "Content-Type: application/json", "--cacert"])
+        .arg(self.ca_path())
+        .arg(self.url(path));
+        Outcome::of(&mut curl, review).succeeds().json()
+    }
+
+    /// Ends the process as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Warden {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("serve said:\n{}", self.stderr());
+            // One test makes hundreds.
+            for decision in self.decisions().iter().rev().take(8).rev() {
+                eprintln!("decision: {decision}");
+            }
+        }
+    }
+}
+
+/// `migration-warden check --format json` on this text, under this policy.
+pub(crate) fn check(policy: &str, manifest: &str) -> Outcome {
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
+    command.args(["check", "--format", "json", "--config"]);
+    command.arg(write_policy(dir.path(), policy)).arg("-");
+    Outcome::of(&mut command, manifest)
+}
+
+fn write_policy(dir: &Path, policy: &str) -> PathBuf {
+    const HEADER: &str = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+    let path = dir.join("policy.yaml");
+    fs::write(&path, HEADER.to_owned() + policy).unwrap();
+    path
+}
+
+/// A port that was free a moment ago. Asking for port 0 instead would mean reading the log for the answer.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn ready(admin: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", admin)) else {
+        return false;
+    };
+    let mut answer = String::new();
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}

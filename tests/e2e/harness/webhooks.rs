@@ -1,0 +1,179 @@
+//! Webhook configurations for one namespace.
+
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
+
+use super::{Cluster, Outcome, Recorder, Space, Warden, eventually};
+
+/// What to register: where the reviews go, and which.
+pub(crate) struct Webhooks {
+    mutate: String,
+    validate: String,
+    ca: String,
+    /// Of the configurations' names, by which the apiserver orders the mutating ones.
+    prefix: &'static str,
+    failure_policy: &'static str,
+    reinvocation: &'static str,
+    operations: &'static [&'static str],
+    resources: &'static [&'static str],
+}
+
+/// Registered configurations; dropping them deletes them.
+pub(crate) struct Registration {
+    name: String,
+}
+
+impl Webhooks {
+    /// As the webhook is meant to be installed: Jobs and `CronJobs`, when they are created.
+    pub(crate) fn of(warden: &Warden) -> Self {
+        Self::new(warden.url("/mutate"), warden.url("/validate"), warden.ca())
+    }
+
+    /// Both phases go to the recorder.
+    pub(crate) fn recorded_by(recorder: &Recorder) -> Self {
+        Self::new(
+            recorder.url("/mutate"),
+            recorder.url("/validate"),
+            recorder.ca().to_owned(),
+        )
+    }
+
+    fn new(mutate: String, validate: String, ca: String) -> Self {
+        Self {
+            mutate,
+            validate,
+            ca,
+            prefix: "",
+            failure_policy: "Fail",
+            reinvocation: "Never",
+            operations: &["CREATE"],
+            resources: &["jobs", "cronjobs"],
+        }
+    }
+
+    pub(crate) fn failing_open(self) -> Self {
+        Self {
+            failure_policy: "Ignore",
+            ..self
+        }
+    }
+
+    /// Called again when a later webhook changed the object.
+    pub(crate) fn reinvoked(self) -> Self {
+        Self {
+            reinvocation: "IfNeeded",
+            ..self
+        }
+    }
+
+    /// Called after the others.
+    pub(crate) fn last(self) -> Self {
+        Self {
+            prefix: "zz-",
+            ..self
+        }
+    }
+
+    /// Sees everything that can be done to a Job.
+    pub(crate) fn for_everything(self) -> Self {
+        Self {
+            operations: &["*"],
+            resources: &["jobs", "jobs/status", "cronjobs"],
+            ..self
+        }
+    }
+
+    /// Registers both phases for the namespace, and waits until the apiserver calls them.
+    pub(crate) fn register(self, space: &Space) -> Registration {
+        let name = format!("{}{}", self.prefix, space.name());
+        let configurations = [
+            self.configuration(space, &name, "Mutating", &self.mutate),
+            self.configuration(space, &name, "Validating", &self.validate),
+        ];
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": configurations});
+        space
+            .kubectl_with(&["create", "-f", "-"], &list.to_string())
+            .succeeds();
+        let registration = Registration { name: name.clone() };
+        for phase in ["Mutating", "Validating"] {
+            let tripwire = tripwire(&name, phase);
+            let map = json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "tripwire", "labels": {"tripwire": tripwire}},
+            });
+            eventually("the webhook configuration to take effect", || {
+                let args = ["create", "--dry-run=server", "-f", "-"];
+                let created = space.kubectl_with(&args, &map.to_string());
+                created
+                    .stderr
+                    .contains("failed calling webhook")
+                    .then_some(())
+            });
+        }
+        registration
+    }
+
+    fn configuration(&self, space: &Space, name: &str, phase: &str, url: &str) -> Value {
+        let namespaces = json!({"matchLabels": {"kubernetes.io/metadata.name": space.name()}});
+        let verb = if phase == "Mutating" {
+            "mutate"
+        } else {
+            "validate"
+        };
+        let mut webhook = json!({
+            "name": format!("{verb}.migration-warden.io"),
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": url, "caBundle": ByteString(self.ca.clone().into_bytes())},
+            "failurePolicy": self.failure_policy,
+            "namespaceSelector": namespaces,
+            "rules": [{
+                "apiGroups": ["batch"],
+                "apiVersions": ["v1"],
+                "operations": self.operations,
+                "resources": self.resources,
+            }],
+            "sideEffects": "None",
+            "timeoutSeconds": 5,
+        });
+        if phase == "Mutating" {
+            webhook["reinvocationPolicy"] = self.reinvocation.into();
+        }
+        // The apiserver learns of a configuration some time after it was stored. Its second webhook, which
+        // cannot be called, tells when: from then on a marked ConfigMap is refused.
+        let tripwire = json!({
+            "name": "tripwire.migration-warden.io",
+            "admissionReviewVersions": ["v1"],
+            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "failurePolicy": "Fail",
+            "namespaceSelector": namespaces,
+            "objectSelector": {"matchLabels": {"tripwire": tripwire(name, phase)}},
+            "rules": [{
+                "apiGroups": [""],
+                "apiVersions": ["v1"],
+                "operations": ["CREATE"],
+                "resources": ["configmaps"],
+            }],
+            "sideEffects": "None",
+            "timeoutSeconds": 1,
+        });
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": format!("{phase}WebhookConfiguration"),
+            "metadata": {"name": name},
+            "webhooks": [webhook, tripwire],
+        })
+    }
+}
+
+fn tripwire(name: &str, phase: &str) -> String {
+    format!("{name}-{phase}")
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
+        let mut command = Cluster::get().kubectl();
+        let _ = Outcome::of(command.args(["delete", kinds, &self.name]), "");
+    }
+}

@@ -1,0 +1,25 @@
+//! End-to-end tests: the built binary, a real apiserver, and both Helms.
+//!
+//! They need a cluster made by `tests/cluster/up` and are therefore ignored by a plain `cargo test`;
+//! `tests/run` runs them all, `tests/cluster/README.md` says how to run one. Each test has a namespace,
+//! a webhook process and webhook configurations of its own, so that they run side by side.
+//! Tests in [`node`] want a node that runs pods, all others one whose Jobs complete at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "clippy.toml allows them in test functions; here the helpers are test code as well"
+)]
+
+mod actions;
+mod agree;
+mod availability;
+mod denials;
+mod guide;
+mod harness;
+mod hooks;
+mod node;
+mod patches;
+mod requests;
+mod untouched;
