@@ -125,10 +125,13 @@ fn first(text: &str) -> Option<Form> {
 
 /// A cheap look before the expressions run: environments may be a megabyte long.
 ///
-/// A URL or DSN with a password has an `@`; every key that is looked for has a `w` after `s` or `p`.
+/// A URL or DSN with a password has an `@`; a key that is looked for ends in `pass`, or has a `w`
+/// after `s` or `p`.
 fn may_hold_any(text: &str) -> bool {
     let bytes = text.as_bytes();
     memchr::memchr(b'@', bytes).is_some()
+        || memchr::memmem::find(bytes, b"pass").is_some()
+        || memchr::memmem::find(bytes, b"PASS").is_some()
         || memchr::memchr2_iter(b'w', b'W', bytes)
             .any(|at| at > 0 && matches!(bytes[at - 1].to_ascii_lowercase(), b's' | b'p'))
 }
@@ -142,12 +145,12 @@ fn scan(text: &str) -> impl Iterator<Item = (Range<usize>, Form)> + '_ {
         LazyLock::new(|| compile(r#"([^\s"'@:/=]+:)([^\s"'@]+)@(?:tcp6?|udp|unix)\("#));
     static ASSIGNMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
         compile(
-            r#"([a-z0-9_.-]*(?:password|passwd|pwd))["']?\s*[=:]\s*(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}]+))"#,
+            r#"([a-z0-9_.-]*(?:password|passwd|pwd|pass))["']?\s*[=:]\s*(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}]+))"#,
         )
     });
     static OPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
         compile(
-            r#"(-[a-z0-9_.-]*(?:password|passwd|pwd))["']?\s+(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}-][^\s"'&;,)}]*))"#,
+            r#"(-[a-z0-9_.-]*(?:password|passwd|pwd|pass))["']?\s+(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}-][^\s"'&;,)}]*))"#,
         )
     });
     let url = |_: &str, secret: &str| (!is_port(secret)).then_some(Form::Url);
@@ -204,10 +207,12 @@ fn is_key(name: &str) -> bool {
         return false;
     }
     let lower = name.to_ascii_lowercase();
-    ["password", "passwd", "pwd"]
+    // `compass` and `bypass` are none.
+    let last_word = lower.rsplit(['_', '-', '.']).next();
+    let is_password = ["password", "passwd", "pwd"]
         .iter()
-        .any(|end| lower.ends_with(end))
-        && !lower.contains("no-password")
+        .any(|end| lower.ends_with(end));
+    (is_password || last_word == Some("pass")) && !lower.contains("no-pass")
 }
 
 fn is_option(word: &str) -> bool {
@@ -262,6 +267,10 @@ mod tests {
             (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
             ("é postgres://é:ü@db é", "é postgres://é:***@db é"),
             ("pwd --password=hunter2", "pwd --password=***"),
+            (
+                "pwd --db-pass hunter2 DB_PASS=hunter2",
+                "pwd --db-pass *** DB_PASS=***",
+            ),
             ("PWD=--password=hunter2", "PWD=--password=***"),
             (
                 "http://h:1/a,postgres://u:hunter2@h",
@@ -292,6 +301,7 @@ mod tests {
             "ALLOW_EMPTY_PASSWORD=yes",
             "MYSQL_PWD=",
             "mail@example.com",
+            "--bypass=x compass=north",
         ] {
             assert_eq!(mask(text), text);
         }

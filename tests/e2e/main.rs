@@ -19,6 +19,7 @@ mod denials;
 mod guide;
 mod harness;
 mod hooks;
+mod namespaces;
 mod node;
 mod patches;
 mod requests;

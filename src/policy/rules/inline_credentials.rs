@@ -7,7 +7,7 @@ rule! {
     /// A password written into a container's command, arguments or environment.
     ///
     /// Found are URLs with a password, the data source names of Go's MySQL driver, options (`--password x`,
-    /// `--password=x`), and variables and parameters whose name ends in `password`, `passwd` or `pwd`.
+    /// `--password=x`), and variables and parameters whose name ends in `password`, `passwd`, `pwd` or `_pass`.
     /// References such as `$(DB_PASSWORD)` are fine. The value is never shown, here or anywhere.
     ///
     /// ## Why is this bad?

@@ -61,6 +61,10 @@ impl Cluster {
         assert_eq!(self.kind, kind, "this test wants another kind of node");
     }
 
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.dir.join("kubeconfig")
+    }
+
     pub(crate) fn kubectl(&self) -> Command {
         self.command("kubectl")
     }
@@ -91,7 +95,7 @@ impl Cluster {
         command
             .env_clear()
             .env("HOME", &home)
-            .env("KUBECONFIG", self.dir.join("kubeconfig"));
+            .env("KUBECONFIG", self.kubeconfig());
         for kind in ["CACHE", "CONFIG", "DATA"] {
             command.env(format!("HELM_{kind}_HOME"), home.join(kind.to_lowercase()));
         }

@@ -49,7 +49,15 @@ impl Guarded {
         policy: &str,
         change: impl FnOnce(Webhooks) -> Webhooks,
     ) -> Self {
-        let warden = Warden::serve(policy);
+        Self::by(Warden::serve(policy), space, change)
+    }
+
+    /// Guards a namespace by a webhook that serves already.
+    pub(crate) fn by(
+        warden: Warden,
+        space: Space,
+        change: impl FnOnce(Webhooks) -> Webhooks,
+    ) -> Self {
         let registration = change(Webhooks::of(&warden)).register(&space);
         Self {
             _registration: registration,

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Outcome, eventually};
+use super::{Cluster, Outcome, eventually};
 
 /// A running `migration-warden serve`; dropping it ends it.
 pub(crate) struct Warden {
@@ -26,17 +26,31 @@ pub(crate) struct Warden {
 impl Warden {
     /// Serves this policy, given without its `apiVersion` and `kind`, and waits until it is ready.
     pub(crate) fn serve(policy: &str) -> Self {
+        Self::start(policy, |command| command)
+    }
+
+    /// The same, asking the cluster under test for the labels of its namespaces.
+    pub(crate) fn serve_with_cluster(policy: &str) -> Self {
+        let kubeconfig = Cluster::get().kubeconfig();
+        Self::start(policy, |command| {
+            command.args(["--cluster", "kubeconfig"]).env("KUBECONFIG", kubeconfig)
+        })
+    }
+
+    fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
         let (port, admin) = (free_port(), free_port());
-        let mut process = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
+        command
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
             .arg("--config")
             .arg(config)
             .arg("--tls-dir")
-            .arg(dir.path().join("tls"))
+            .arg(dir.path().join("tls"));
+        let mut process = change(&mut command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(dir.path().join("stderr")).unwrap())
