@@ -18,9 +18,10 @@ use crate::review::request::{self, MalformedReview, Parsed, Request};
 use crate::review::response::{Cause, Response};
 use crate::review::{Operation, Phase};
 
-/// The user as which kube-controller-manager makes Jobs from CronJobs. An ownerReference says
-/// nothing: anyone can write one.
+/// The user as which the CronJob controller makes Jobs.
 const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-controller";
+/// The same without `--use-service-account-credentials`: all controllers are this user.
+const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
 /// What is known of the namespace of a review.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,13 +87,16 @@ pub fn admit(
         }
     };
     let operation = Operation::from(&*request.operation);
-    let (Operation::Create, true, Some(object)) =
-        (operation, request.sub_resource.is_empty(), &request.object)
-    else {
+    let (Operation::Create, true, Some(object), Some(kind)) = (
+        operation,
+        request.sub_resource.is_empty(),
+        &request.object,
+        Kind::parse(&request.kind.kind),
+    ) else {
         return not_judged(&request.uid, operation);
     };
-    let mut job = Job::new(object, &request.namespace);
-    if job.kind == Kind::Job && &*request.user_info.username == CRONJOB_CONTROLLER {
+    let mut job = Job::new(object, kind, &request.namespace);
+    if is_from_cronjob(&job, &request.user_info.username) {
         return not_judged(&request.uid, operation);
     }
     let policy = circumstances.policy;
@@ -115,6 +119,14 @@ pub fn admit(
         circumstances,
     };
     case.answer(&findings, patch.as_ref(), unknown_mode)
+}
+
+/// Whether the CronJob controller made this Job. An ownerReference alone says nothing: anyone can
+/// write one.
+fn is_from_cronjob(job: &Job<'_>, user: &str) -> bool {
+    let is_controller =
+        user == CRONJOB_CONTROLLER || (user == CONTROLLER_MANAGER && job.is_owned_by_cronjob());
+    job.kind == Kind::Job && is_controller
 }
 
 /// The mode of a namespace, and its label's value where that is none.
@@ -210,7 +222,9 @@ impl Case<'_> {
         } else {
             None
         };
-        let if_lost = self.if_lost(line.is_some() && response.allowed)?;
+        // Where nothing may be denied, a lost line denies nothing either.
+        let may_deny = self.cap() == Action::Deny && line.is_some() && response.allowed;
+        let if_lost = self.if_lost(may_deny)?;
         Ok(Answer {
             body: response.to_bytes()?,
             operation: Operation::Create,
@@ -282,8 +296,14 @@ impl Case<'_> {
         }
     }
 
-    fn if_lost(&self, may_be_needed: bool) -> Result<Option<Vec<u8>>, Unanswered> {
-        if !may_be_needed || self.circumstances.policy.on_record_failure == OnFailure::Allow {
+    fn cap(&self) -> Action {
+        self.circumstances
+            .policy
+            .cap(&self.job, self.selection, self.mode.cap())
+    }
+
+    fn if_lost(&self, may_deny: bool) -> Result<Option<Vec<u8>>, Unanswered> {
+        if !may_deny || self.circumstances.policy.on_record_failure == OnFailure::Allow {
             return Ok(None);
         }
         let mut response = Response::allowed(&self.request.uid);

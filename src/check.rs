@@ -67,8 +67,9 @@ impl Report {
             .count()
     }
 
-    /// Judges every Job in `text`, the content of `file`.
-    pub fn check(&mut self, file: &str, text: &str, policy: &Policy) {
+    /// Judges every Job in `text`, the content of `file`. `namespace` is that of manifests which name
+    /// none.
+    pub fn check(&mut self, file: &str, text: &str, policy: &Policy, namespace: &str) {
         for document in manifest::documents(text) {
             self.documents += 1;
             match document {
@@ -79,11 +80,19 @@ impl Report {
                         text,
                         document: &document,
                         policy,
+                        namespace,
                     };
-                    here.object(&document.value, "");
+                    here.object(
+                        &document.value,
+                        "",
+                        Group {
+                            version: "",
+                            kind: "",
+                        },
+                    );
                 }
                 Err(broken) => {
-                    let hint = if text.contains("{{") { UNRENDERED } else { "" };
+                    let hint = if broken.is_template { UNRENDERED } else { "" };
                     self.problems.push(Problem {
                         file: file.to_owned(),
                         position: Some(broken.position),
@@ -106,17 +115,31 @@ struct Here<'a> {
     text: &'a str,
     document: &'a Document,
     policy: &'a Policy,
+    namespace: &'a str,
+}
+
+/// What the items of a list are, where they do not say so themselves.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    version: &'a str,
+    kind: &'a str,
 }
 
 impl Here<'_> {
     /// Judges the object at `pointer`, or the objects in it.
-    fn object(&mut self, value: &Value, pointer: &str) {
-        let field = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (version, kind) = (field("apiVersion"), field("kind"));
-        if kind.ends_with("List") {
+    fn object(&mut self, value: &Value, pointer: &str, list: Group<'_>) {
+        let field = |name: &str| value.get(name).and_then(Value::as_str);
+        let version = field("apiVersion").unwrap_or(list.version);
+        let kind = field("kind").unwrap_or(list.kind);
+        if let Some(item_kind) = kind.strip_suffix("List") {
             let items = value.get("items").and_then(Value::as_array);
             for (index, item) in items.into_iter().flatten().enumerate() {
-                self.object(item, &format!("{pointer}/items/{index}"));
+                // The items of a typed list need not say what they are.
+                let group = Group {
+                    version,
+                    kind: item_kind,
+                };
+                self.object(item, &format!("{pointer}/items/{index}"), group);
             }
             return;
         }
@@ -128,9 +151,9 @@ impl Here<'_> {
             };
             return self.unrendered(&format!("{pointer}/{field}"));
         }
-        if version.split('/').next() != Some("batch") || !matches!(kind, "Job" | "CronJob") {
+        let (Some("batch"), Some(kind)) = (version.split('/').next(), Kind::parse(kind)) else {
             return;
-        }
+        };
         let templates = ["/metadata/name", "/metadata/generateName"];
         let is_template = |at: &&&str| {
             value
@@ -142,7 +165,7 @@ impl Here<'_> {
             return self.unrendered(&format!("{pointer}{at}"));
         }
         match serde_path_to_error::deserialize::<_, Object<'_>>(value) {
-            Ok(object) => self.judge(&object, value, pointer),
+            Ok(object) => self.judge(&object, kind, value, pointer),
             Err(error) => {
                 let (at, name) = path_of(error.path());
                 let what = expectation(error.inner());
@@ -151,8 +174,10 @@ impl Here<'_> {
         }
     }
 
-    fn judge(&mut self, object: &Object<'_>, value: &Value, pointer: &str) {
-        let job = Job::new(object, "");
+    fn judge(&mut self, object: &Object<'_>, kind: Kind, value: &Value, pointer: &str) {
+        let own = &*object.metadata.namespace;
+        let namespace = if own.is_empty() { self.namespace } else { own };
+        let job = Job::new(object, kind, namespace);
         let selection = self.policy.selectors.select(&job, self.policy.detection);
         if !matches!(selection, Selection::Labelled | Selection::Detected(_)) {
             return;
@@ -177,43 +202,50 @@ impl Here<'_> {
         }
     }
 
-    /// Where the credentials of a Job stand, whatever the policy thinks of them.
-    fn secrets(&self, job: &Job<'_>, value: &Value, pointer: &str) -> Vec<Range<usize>> {
+    /// The credentials of a Job, whatever the policy thinks of them.
+    fn secrets(&self, job: &Job<'_>, value: &Value, pointer: &str) -> Vec<Secret> {
         let inner = if job.kind == Kind::CronJob {
             "/spec/jobTemplate"
         } else {
             ""
         };
-        let mut ranges = Vec::new();
+        let mut secrets = Vec::new();
         for (list, index, container) in job.containers() {
             for hit in credentials::find(container) {
                 let end = if hit.field == "env" { "/value" } else { "" };
                 let list = list.replace('.', "/");
                 let at = format!("{inner}/{list}/{index}/{}/{}{end}", hit.field, hit.index);
-                if value.pointer(&at).is_some() {
-                    ranges.push(self.document.locate(&format!("{pointer}{at}")).1);
+                if let Some(text) = value.pointer(&at).and_then(Value::as_str) {
+                    let bytes = self.document.locate(&format!("{pointer}{at}")).1;
+                    secrets.push(Secret {
+                        bytes,
+                        text: text.to_owned(),
+                    });
                 }
             }
         }
-        ranges
+        secrets
     }
 
-    /// The line that `bytes` begin in, and which part of it they are.
-    fn line(&self, bytes: Range<usize>, secrets: &[Range<usize>]) -> (String, Range<usize>) {
-        let start = self.text[..bytes.start].rfind('\n').map_or(0, |at| at + 1);
-        let end = self.text[bytes.start..]
-            .find('\n')
-            .map_or(self.text.len(), |at| bytes.start + at);
-        let mut line = credentials::blot(&self.text[start..end]).into_bytes();
+    /// What is shown of the line that `bytes` begin in, and which part of it they are.
+    fn line(&self, bytes: Range<usize>, secrets: &[Secret]) -> (String, Range<usize>) {
+        let (start, end) = window(self.text, bytes.start);
+        let mut line = credentials::blot(&self.text[start..end]);
         for secret in secrets {
-            for byte in &mut line[overlap(secret, start, end)] {
-                if !byte.is_ascii_whitespace() {
-                    *byte = b'*';
-                }
+            // An anchor may stand in another line than where its value is used.
+            line = line.replace(&secret.text, &"*".repeat(secret.text.len()));
+            let span = overlap(&secret.bytes, start, end);
+            let covered: String = line.get(span.clone()).map_or_else(String::new, |part| {
+                part.bytes()
+                    .map(|b| if b.is_ascii_whitespace() { ' ' } else { '*' })
+                    .collect()
+            });
+            if covered.len() == span.len() {
+                line.replace_range(span, &covered);
             }
         }
-        let part = bytes.start - start..bytes.end.min(end).max(bytes.start) - start;
-        (String::from_utf8_lossy(&line).into_owned(), part)
+        let part = bytes.start - start..bytes.end.clamp(bytes.start, end.max(bytes.start)) - start;
+        (line, part)
     }
 
     fn unrendered(&mut self, pointer: &str) {
@@ -229,6 +261,43 @@ impl Here<'_> {
             message,
         });
     }
+}
+
+/// A credential in a manifest.
+struct Secret {
+    bytes: Range<usize>,
+    text: String,
+}
+
+/// Where the line around `at` begins and ends, cut where it is very long: a list of a thousand Jobs
+/// may stand in one line. Cut between words, so that no half of a credential is left at the edge.
+fn window(text: &str, at: usize) -> (usize, usize) {
+    const MOST: usize = 500;
+    let on_boundary = |mut at: usize| {
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    };
+    let is_gap = |c: char| c == '"' || c.is_whitespace();
+    let (from, to) = (
+        on_boundary(at.saturating_sub(MOST)),
+        on_boundary((at + MOST).min(text.len())),
+    );
+    let (before, after) = (&text[from..at], &text[at..to]);
+    let start = match before.rfind('\n') {
+        Some(found) => from + found + 1,
+        None if from == 0 => 0,
+        None => before
+            .find(is_gap)
+            .map_or(at, |found| on_boundary(from + found + 1)),
+    };
+    let end = match after.find('\n') {
+        Some(found) => at + found,
+        None if to == text.len() => to,
+        None => after.rfind(is_gap).map_or(at, |found| at + found),
+    };
+    (start, end)
 }
 
 /// The part of `range` within the line from `start` to `end`, counted from its start.

@@ -50,16 +50,28 @@ pub struct Job<'a> {
     pub mesh: Option<Mesh>,
 }
 
+impl Kind {
+    /// The kind of an object of the API group `batch`, if it is one that is judged.
+    #[must_use]
+    pub fn parse(kind: &str) -> Option<Self> {
+        match kind {
+            "Job" => Some(Self::Job),
+            "CronJob" => Some(Self::CronJob),
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Job<'a> {
-    /// Reads the facts of `object`.
+    /// Reads the facts of `object`, which is of this kind whatever fields it has.
     ///
     /// `namespace` is the request's and wins over the object's own, which may be missing.
     #[must_use]
-    pub fn new(object: &'a Object<'a>, namespace: &'a str) -> Self {
+    pub fn new(object: &'a Object<'a>, kind: Kind, namespace: &'a str) -> Self {
         let metadata = &object.metadata;
-        let (kind, inner) = match &object.spec.job_template {
-            Some(template) => (Kind::CronJob, &**template),
-            None => (Kind::Job, object),
+        let inner = match (kind, &object.spec.job_template) {
+            (Kind::CronJob, Some(template)) => &**template,
+            _ => object,
         };
         let template = &inner.spec.template.metadata.labels;
         let labels = match (inner.metadata.labels.is_empty(), kind) {
@@ -120,6 +132,15 @@ impl<'a> Job<'a> {
         let main = pod.containers.iter().enumerate();
         init.map(|(i, c)| ("spec.template.spec.initContainers", i, c))
             .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// Whether a CronJob is written down as the controller that owns it; anyone can write that.
+    #[must_use]
+    pub fn is_owned_by_cronjob(&self) -> bool {
+        let owners = &self.metadata.owner_references;
+        owners
+            .iter()
+            .any(|owner| owner.controller && &*owner.kind == "CronJob")
     }
 
     /// Whether a deployer treats it as a hook: only such a Job is created once and never applied

@@ -38,6 +38,8 @@ pub struct BrokenDocument {
     pub position: Position,
     /// What it is.
     pub message: String,
+    /// Whether the document holds `{{`, as a template does.
+    pub is_template: bool,
 }
 
 /// A value and its place; `None` where the parser knows none.
@@ -138,10 +140,14 @@ fn parse(part: &str, lines_before: usize, bytes_before: usize) -> Result<Documen
         }
         Err(error) => {
             let (position, message) = explain(&error);
-            let line = position.line + lines_before;
+            let position = Position {
+                line: position.line + lines_before,
+                ..position
+            };
             Err(BrokenDocument {
-                position: Position { line, ..position },
+                position,
                 message,
+                is_template: part.contains("{{"),
             })
         }
     }

@@ -156,22 +156,28 @@ impl Policy {
             .map_or_else(Mode::default, |entry| entry.mode)
     }
 
+    /// The strongest action for this Job; `cap` is that of its namespace.
+    #[must_use]
+    pub fn cap(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+        let cap = match selection {
+            Selection::Labelled => cap,
+            Selection::Detected(_) => cap.min(self.detection),
+            Selection::OptedOut | Selection::None => Action::Off,
+        };
+        // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
+        if job.kind == Kind::CronJob {
+            cap.min(Action::Warn)
+        } else {
+            cap
+        }
+    }
+
     /// Judges the facts of one Job: every finding of every rule, with the action it leads to.
     ///
     /// `cap` is the strongest action of the Job's namespace.
     #[must_use]
     pub fn evaluate(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Vec<Finding> {
-        let cap = match selection {
-            Selection::Labelled => cap,
-            Selection::Detected(_) => cap.min(self.detection),
-            Selection::OptedOut | Selection::None => return Vec::new(),
-        };
-        // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
-        let cap = if job.kind == Kind::CronJob {
-            cap.min(Action::Warn)
-        } else {
-            cap
-        };
+        let cap = self.cap(job, selection, cap);
         let mut report = Report::new(job.kind);
         for (rule, &action) in RULES.iter().zip(&self.actions) {
             let action = action.min(cap);

@@ -27,8 +27,9 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long requests in flight may take to end once no new ones are taken.
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long requests in flight may take to end once no new ones are taken. With the usual delay
+/// before it this stays below the 30 s after which Kubernetes kills a pod.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Answers reviews.
 pub trait Judge: Send + Sync + 'static {

@@ -225,6 +225,105 @@ fn folders_are_searched_and_paths_are_told() {
 }
 
 #[test]
+fn items_of_a_typed_list_need_not_say_what_they_are() {
+    let job: Value = json!({"metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": []}}}});
+    let list = json!({"apiVersion": "batch/v1", "kind": "JobList", "items": [job]});
+    let (code, out) = check_json(&list.to_string());
+    assert_eq!((code, &out["jobs"]), (1, &json!(1)));
+}
+
+#[test]
+fn nothing_on_stdin_is_no_success() {
+    let (code, _, err) = run(&["check", "-"], b"\n---\n# nothing\n");
+    assert_eq!(
+        (code, err.as_str()),
+        (2, "error: there is nothing to check on stdin\n")
+    );
+}
+
+#[test]
+fn links_between_folders_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a", "b"] {
+        std::os::unix::fs::symlink(folder.path(), folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("job.yaml"), valid()).unwrap();
+    let (code, out, _) = run(&["check", folder.path().to_str().unwrap()], b"");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("1 document, 1 migration Job: "), "{out}");
+}
+
+#[test]
+fn the_namespace_of_manifests_that_name_none_can_be_given() {
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    let text = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nnamespaces: [{names: [sandbox], mode: audit}]\n";
+    std::fs::write(policy.path(), text).unwrap();
+    let bad = valid()
+        .replace("restartPolicy: Never", "restartPolicy: OnFailure")
+        .replace("  namespace: shop\n", "");
+    let path = policy.path().to_str().unwrap();
+    let check = |rest: &[&str]| {
+        run(
+            &[&["check", "--config", path, "-"], rest].concat(),
+            bad.as_bytes(),
+        )
+        .0
+    };
+    assert_eq!(
+        (
+            check(&[]),
+            check(&["--namespace", "sandbox"]),
+            check(&["-n", "shop"])
+        ),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn a_credential_behind_an_anchor_is_not_shown() {
+    let secret = "s3cr3t-anchor";
+    let bad = valid()
+        .replace(
+            "helm.sh/hook: pre-install,pre-upgrade",
+            &format!("helm.sh/hook: &pw {secret}"),
+        )
+        .replace("args: [", "args: [--password, *pw, ")
+        .replace(
+            "args:\n",
+            "args:\n            - --password\n            - *pw\n",
+        );
+    assert!(bad.contains("*pw"));
+    let (code, out, err) = run(&["check", "-"], bad.as_bytes());
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("MW010") && out.contains("MW002"), "{out}");
+    let shown: Vec<_> = out.lines().filter(|line| line.contains(" | ")).collect();
+    assert!(
+        shown
+            .iter()
+            .all(|line| !line.contains(&format!("&pw {secret}"))),
+        "{out}"
+    );
+}
+
+/// A list of all Jobs of a cluster, in one line as `jq --compact-output` writes it.
+#[test]
+fn one_long_line_is_no_burden() {
+    let job: Value = json!({"apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"template": {"spec": {"containers": []}}}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": vec![job; 3000]}).to_string();
+    let start = std::time::Instant::now();
+    let (code, out, _) = run(&["check", "-"], list.as_bytes());
+    assert_eq!(code, 1);
+    assert!(
+        out.len() < 3000 * 10 * 2500 && start.elapsed().as_secs() < 30,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[test]
 fn a_policy_changes_the_verdict_as_it_does_in_the_server() {
     let policy = tempfile::NamedTempFile::new().unwrap();
     let write = |rest: &str| {

@@ -421,6 +421,14 @@ fn jobs_of_the_cronjob_controller_are_skipped_and_forged_owners_are_not() {
     let (answer, response) = ask(Validate, &bad, &validate::builtin());
     assert_eq!(response, json!({"uid": UID, "allowed": true}));
     assert!(answer.line.is_none());
+    // Without service accounts of their own, all controllers are one user.
+    bad["request"]["userInfo"]["username"] = json!("system:kube-controller-manager");
+    assert!(ask(Validate, &bad, &validate::builtin()).0.line.is_none());
+    bad["request"]["object"]["metadata"]["ownerReferences"] = json!([]);
+    assert_eq!(
+        ask(Validate, &bad, &validate::builtin()).0.outcome,
+        Outcome::Denied
+    );
 }
 
 #[test]
@@ -596,6 +604,48 @@ fn a_lost_decision_denies_only_where_the_policy_says_so() {
     let body: Value = serde_json::from_slice(&answer.if_lost.unwrap()).unwrap();
     assert_eq!(body["response"]["allowed"], false);
     assert_eq!(body["response"]["status"]["code"], 403);
+}
+
+#[test]
+fn a_lost_decision_denies_nothing_that_may_not_be_denied() {
+    let opted_out = changed(|job| {
+        job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    });
+    let detected = changed(|job| job["metadata"]["labels"] = json!({"app": "shop"}));
+    let mut cronjob = review(&json!({
+        "kind": "CronJob",
+        "metadata": {"name": "nightly", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"jobTemplate": {"spec": job()["spec"]}},
+    }));
+    cronjob["request"]["namespace"] = json!("other");
+    for review in [&opted_out, &detected, &cronjob] {
+        let (answer, _) = ask(Validate, review, &policy("record: {onFailure: deny}\n"));
+        assert!(answer.line.is_some() && answer.if_lost.is_none());
+    }
+    for mode in ["warn", "audit", "off"] {
+        let rest =
+            format!("record: {{onFailure: deny}}\nnamespaces: [{{names: [shop], mode: {mode}}}]\n");
+        assert!(
+            ask(Validate, &review(&job()), &policy(&rest))
+                .0
+                .if_lost
+                .is_none(),
+            "{mode}"
+        );
+    }
+}
+
+#[test]
+fn a_kind_is_what_the_request_says() {
+    // Fields that do not belong to a Job do not make it a CronJob.
+    let disguised = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["spec"]["jobTemplate"] = json!({});
+    });
+    assert_eq!(
+        ask(Validate, &disguised, &validate::builtin()).0.outcome,
+        Outcome::Denied
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn profile(name: &str) -> Policy {
 
 fn check(text: &str, policy: &Policy) -> Report {
     let mut report = Report::default();
-    report.check("fixture.yaml", text, policy);
+    report.check("fixture.yaml", text, policy, "");
     assert!(report.problems.is_empty(), "{:?}\n{text}", report.problems);
     report
 }
@@ -194,6 +194,33 @@ fn no_planted_secret_is_printed() {
         assert!(
             out.contains("MW010") && !out.contains("s3cr3t"),
             "{name}: {out}"
+        );
+    }
+}
+
+/// A Job may hold a megabyte of this, and every other review waits for it.
+#[test]
+fn the_search_for_credentials_is_linear_in_the_text() {
+    use migration_warden::job::{credentials, object::Container};
+    for part in [
+        "pwd=$a",
+        "a://:1/",
+        "a:$",
+        "pass=$(",
+        "--password ",
+        "a://",
+        "pwd='",
+        "p@tcp(",
+    ] {
+        let text = format!("{}a@tcp(", part.repeat(150_000));
+        let json = serde_json::json!({"args": [text]}).to_string();
+        let container: Container<'_> = serde_json::from_str(&json).unwrap();
+        let start = std::time::Instant::now();
+        let _ = (credentials::mask(&text), credentials::find(&container));
+        assert!(
+            start.elapsed().as_secs() < 5,
+            "{part}: {:?}",
+            start.elapsed()
         );
     }
 }

@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// Policy file; the built-in profile `guide` without one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Namespace of manifests that name none, as in `helm template --namespace`.
+    #[arg(long, short, value_name = "NAME", default_value = "")]
+    namespace: String,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -34,18 +37,25 @@ enum Format {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let policy = super::policy(self.config.as_ref())?;
-        let mut report = Report::default();
+        let mut run = Run {
+            report: Report::default(),
+            policy,
+            namespace: self.namespace,
+        };
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let mut bytes = Vec::new();
                 std::io::stdin()
                     .read_to_end(&mut bytes)
                     .context("failed to read stdin")?;
-                check_bytes(&mut report, "<stdin>", bytes, &policy);
+                run.bytes("<stdin>", bytes);
+                let found = run.report.documents + run.report.problems.len();
+                anyhow::ensure!(found > 0, "there is nothing to check on stdin");
             } else {
-                check_path(&mut report, path, &policy)?;
+                run.path(path)?;
             }
         }
+        let report = run.report;
         let mut out = std::io::BufWriter::new(anstream::stdout().lock());
         match self.format {
             Format::Human => human::write(&report, &mut out)?,
@@ -62,45 +72,58 @@ impl Args {
     }
 }
 
-/// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them.
-fn check_path(report: &mut Report, path: &Path, policy: &Policy) -> anyhow::Result<()> {
-    let reading = || format!("failed to read {}", path.display());
-    if !path.is_dir() {
-        let bytes = std::fs::read(path).with_context(reading)?;
-        check_bytes(report, &path.display().to_string(), bytes, policy);
-        return Ok(());
-    }
-    if path.join("Chart.yaml").is_file() {
-        anyhow::bail!(
-            "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
-             migration-warden check -",
-            path.display()
-        );
-    }
-    let entries = std::fs::read_dir(path).with_context(reading)?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    paths.sort();
-    for path in paths {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if path.is_dir() || matches!(extension, Some("yaml" | "yml" | "json")) {
-            check_path(report, &path, policy)?;
-        }
-    }
-    Ok(())
+/// A run over all paths.
+struct Run {
+    report: Report,
+    policy: Policy,
+    namespace: String,
 }
 
-fn check_bytes(report: &mut Report, file: &str, bytes: Vec<u8>, policy: &Policy) {
-    match String::from_utf8(bytes) {
-        Ok(text) => report.check(file, &text, policy),
-        Err(error) => report.problems.push(Problem {
-            file: file.to_owned(),
-            position: None,
-            message: format!(
-                "not UTF-8 from byte {} on",
-                error.utf8_error().valid_up_to()
-            ),
-        }),
+impl Run {
+    /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them.
+    fn path(&mut self, path: &Path) -> anyhow::Result<()> {
+        let reading = || format!("failed to read {}", path.display());
+        if !path.is_dir() {
+            let bytes = std::fs::read(path).with_context(reading)?;
+            self.bytes(&path.display().to_string(), bytes);
+            return Ok(());
+        }
+        if path.join("Chart.yaml").is_file() {
+            anyhow::bail!(
+                "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
+                 migration-warden check -",
+                path.display()
+            );
+        }
+        let entries = std::fs::read_dir(path).with_context(reading)?;
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()?;
+        paths.sort();
+        for path in paths {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            // A link to a folder may lead back here.
+            let is_folder = path.is_dir() && !path.is_symlink();
+            if is_folder || (path.is_file() && matches!(extension, Some("yaml" | "yml" | "json"))) {
+                self.path(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, file: &str, bytes: Vec<u8>) {
+        match String::from_utf8(bytes) {
+            Ok(text) => self
+                .report
+                .check(file, &text, &self.policy, &self.namespace),
+            Err(error) => self.report.problems.push(Problem {
+                file: file.to_owned(),
+                position: None,
+                message: format!(
+                    "not UTF-8 from byte {} on",
+                    error.utf8_error().valid_up_to()
+                ),
+            }),
+        }
     }
 }

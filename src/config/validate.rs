@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 use jiff::SignedDuration;
 use regex::RegexSet;
 
-use crate::config::{MigrationPolicy, Profile, RuleSetting};
+use crate::config::{LabelSelectorRequirement, MigrationPolicy, Operator, Profile, RuleSetting};
 use crate::manifest::{self, Position};
 use crate::policy::rule::{Options, Patch, Rule};
 use crate::policy::rules::RULES;
@@ -126,6 +126,8 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
                 &pointer,
                 "an empty selector matches every Job; name a label".to_owned(),
             );
+        } else if let Some(message) = selector.match_expressions.iter().find_map(misused) {
+            fault(&pointer, message);
         } else if let Err(error) = Selectors::new(vec![selector.clone().into()]) {
             fault(&pointer, error.to_string());
         }
@@ -202,7 +204,11 @@ fn apply(
         options.rename = written.rename.unwrap_or_default();
     }
     if take("argocd", written.argocd.is_some()) {
-        options.argocd |= written.argocd.unwrap_or_default();
+        let argocd = match rule.name {
+            "missing-hook" => &mut options.argocd_hook,
+            _ => &mut options.argocd_delete_policy,
+        };
+        *argocd = written.argocd.unwrap_or_default();
     }
     let ages = [
         ("maxAge", &written.max_age, &mut options.max_age),
@@ -237,6 +243,17 @@ fn unknown_rule(key: &str) -> String {
     match nearest {
         Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
+    }
+}
+
+/// What is wrong with the values of a requirement.
+fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
+    let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
+    let operator = requirement.operator;
+    match (takes_values, requirement.values.is_empty()) {
+        (true, true) => Some(format!("operator {operator:?} needs values")),
+        (false, false) => Some(format!("operator {operator:?} takes no values")),
+        _ => None,
     }
 }
 

@@ -3,15 +3,15 @@
 //! One scanner serves both the `inline-credentials` rule and the masking of decisions, so that what
 //! the rule can see is never printed. Placeholders (`$(NAME)`, `${NAME}`, `$NAME`) are no
 //! credentials. It is a scanner for the ways migration tools take passwords, not for every secret
-//! that exists.
+//! that exists. [`scan`] finds them in text.
+
+mod scan;
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder};
-
-use crate::job::object::Container;
+use crate::job::object::{Container, EnvVar};
+use scan::{Reader, is_key, is_option, is_secret};
 
 /// How a credential is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn find(container: &Container<'_>) -> Vec<Hit> {
         let mut option: Option<&str> = None;
         for (index, word) in words.iter().enumerate() {
             let form = match option.take() {
-                Some(key) if !word.starts_with('-') && is_secret(word) => {
+                Some(key) if !word.starts_with('-') && is_secret(word, Reader::Shell) => {
                     Some(Form::Assignment(key.to_owned()))
                 }
                 _ => first(word),
@@ -61,8 +61,8 @@ pub fn find(container: &Container<'_>) -> Vec<Hit> {
             hits.extend(form.map(|form| Hit { field, index, form }));
         }
     }
-    for (index, variable) in container.env.iter().enumerate() {
-        let form = if is_key(&variable.name) && is_secret(&variable.value) {
+    for &(index, ref variable) in &container.env.0 {
+        let form = if is_key(&variable.name) && is_secret(&variable.value, Reader::Shell) {
             Some(Form::Assignment(variable.name.to_string()))
         } else {
             first(&variable.value)
@@ -79,10 +79,9 @@ pub fn find(container: &Container<'_>) -> Vec<Hit> {
 /// `text` with every credential in it replaced by `***`.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
-    if !may_hold_any(text) {
-        return Cow::Borrowed(text);
-    }
-    let mut ranges: Vec<Range<usize>> = scan(text).map(|(range, _)| range).collect();
+    let mut ranges: Vec<Range<usize>> = scan::secrets(text, Reader::Kubernetes)
+        .map(|(range, _)| range)
+        .collect();
     if ranges.is_empty() {
         return Cow::Borrowed(text);
     }
@@ -104,136 +103,22 @@ pub fn mask(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn blot(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    let ranges = if may_hold_any(text) {
-        scan(text).map(|found| found.0).collect()
-    } else {
-        Vec::new()
-    };
-    for range in ranges {
+    for (range, _) in scan::secrets(text, Reader::Kubernetes) {
         bytes[range].fill(b'*');
     }
-    // Ranges end at ASCII characters, so no character was cut.
+    // Ranges begin and end at ASCII characters, so none was cut.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn first(text: &str) -> Option<Form> {
-    if !may_hold_any(text) {
-        return None;
-    }
-    scan(text).next().map(|(_, form)| form)
+    scan::secrets(text, Reader::Shell)
+        .next()
+        .map(|(_, form)| form)
 }
 
-/// A cheap look before the expressions run: environments may be a megabyte long.
-///
-/// A URL or DSN with a password has an `@`; a key that is looked for ends in `pass`, or has a `w`
-/// after `s` or `p`.
-fn may_hold_any(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    memchr::memchr(b'@', bytes).is_some()
-        || memchr::memmem::find(bytes, b"pass").is_some()
-        || memchr::memmem::find(bytes, b"PASS").is_some()
-        || memchr::memchr2_iter(b'w', b'W', bytes)
-            .any(|at| at > 0 && matches!(bytes[at - 1].to_ascii_lowercase(), b's' | b'p'))
-}
-
-/// Every credential in `text` with where it stands.
-fn scan(text: &str) -> impl Iterator<Item = (Range<usize>, Form)> + '_ {
-    // Each expression has what comes before the secret as its first group.
-    static URL: LazyLock<Option<Regex>> =
-        LazyLock::new(|| compile(r#"([a-z][a-z0-9+.-]*://)[^\s/?#"'@:]*:([^\s"']+)@"#));
-    static DSN: LazyLock<Option<Regex>> =
-        LazyLock::new(|| compile(r#"([^\s"'@:/=]+:)([^\s"'@]+)@(?:tcp6?|udp|unix)\("#));
-    static ASSIGNMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        compile(
-            r#"([a-z0-9_.-]*(?:password|passwd|pwd|pass))["']?\s*[=:]\s*(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}]+))"#,
-        )
-    });
-    static OPTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        compile(
-            r#"(-[a-z0-9_.-]*(?:password|passwd|pwd|pass))["']?\s+(?:"([^"]+)"|'([^']+)'|([^\s"'&;,)}-][^\s"'&;,)}]*))"#,
-        )
-    });
-    let url = |_: &str, secret: &str| (!is_port(secret)).then_some(Form::Url);
-    let dsn = |_: &str, _: &str| Some(Form::Url);
-    let named = |key: &str, _: &str| is_key(key).then(|| Form::Assignment(key.to_owned()));
-    matches(&URL, text, url)
-        .chain(matches(&DSN, text, dsn))
-        .chain(matches(&ASSIGNMENT, text, named))
-        .chain(matches(&OPTION, text, named))
-}
-
-/// The secrets `regex` finds, as far as `form` takes them from what comes before and themselves.
-fn matches<'t>(
-    regex: &'static LazyLock<Option<Regex>>,
-    text: &'t str,
-    form: impl Fn(&str, &str) -> Option<Form> + 't,
-) -> impl Iterator<Item = (Range<usize>, Form)> + 't {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let captures = regex.as_ref()?.captures_at(text.as_bytes(), from)?;
-            let mut groups = captures.iter().skip(1).flatten().map(|group| group.range());
-            let (before, secret) = (groups.next()?, groups.next()?);
-            let value = text.get(secret.clone()).filter(|value| is_secret(value));
-            let key = text.get(before.clone()).unwrap_or_default();
-            if let Some(form) = value.and_then(|value| form(key, value)) {
-                from = secret.end;
-                return Some((secret, form));
-            }
-            // What was taken for a value may be the next key.
-            from = before.end;
-        }
-    })
-}
-
-fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
-        .ok()
-}
-
-/// Whether `host:8080/path@x` was taken for a user and password.
-fn is_port(password: &str) -> bool {
-    password
-        .split_once(['/', '?'])
-        .is_some_and(|(port, _)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Whether a variable or option of this name holds a password.
-fn is_key(name: &str) -> bool {
-    if matches!(name, "PWD" | "OLDPWD") {
-        return false;
-    }
-    let lower = name.to_ascii_lowercase();
-    // `compass` and `bypass` are none.
-    let last_word = lower.rsplit(['_', '-', '.']).next();
-    let is_password = ["password", "passwd", "pwd"]
-        .iter()
-        .any(|end| lower.ends_with(end));
-    (is_password || last_word == Some("pass")) && !lower.contains("no-pass")
-}
-
-fn is_option(word: &str) -> bool {
-    word.starts_with('-') && !word.contains(['=', ' ']) && is_key(word)
-}
-
-/// Whether a value is a secret rather than a reference to one, a switch, or nothing.
-fn is_secret(value: &str) -> bool {
-    let value = value.trim_matches(['"', '\'']);
-    let mut start = value.chars();
-    let reference = match (start.next(), start.next()) {
-        (Some('$'), Some(next)) => matches!(next, '(' | '{' | '_') || next.is_ascii_alphabetic(),
-        (Some('`'), _) | (Some('{'), Some('{')) => true,
-        (Some('<'), _) => value.ends_with('>'),
-        _ => false,
-    };
-    let switch = ["true", "false", "yes", "no", "null", "none"];
-    !value.is_empty()
-        && !reference
-        && !value.bytes().all(|byte| byte == b'*')
-        && !switch.iter().any(|word| value.eq_ignore_ascii_case(word))
+/// Whether a variable is worth a closer look.
+pub(super) fn is_suspect(variable: &EnvVar<'_>) -> bool {
+    scan::may_hold_any(&variable.name) || scan::may_hold_any(&variable.value)
 }
 
 #[cfg(test)]
@@ -261,9 +146,25 @@ mod tests {
             ("PGPASSWORD=hunter2 psql -h db", "PGPASSWORD=*** psql -h db"),
             (
                 "jdbc:postgresql://db/s?user=a&password=hunter2&ssl=1",
-                "jdbc:postgresql://db/s?user=a&password=***&ssl=1",
+                "jdbc:postgresql://db/s?user=a&password=***",
             ),
-            ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***;"),
+            ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***"),
+            (
+                "postgres://app@srv:hunter2@db/x",
+                "postgres://app@srv:***@db/x",
+            ),
+            ("root:hunter2@/shop", "root:***@/shop"),
+            ("root:hunter2@tcp/shop", "root:***@tcp/shop"),
+            ("root:p@ss@tcp(db)/x", "root:***@tcp(db)/x"),
+            ("postgres://app:hun'ter2@db", "postgres://app:***@db"),
+            ("--password=$ecret1", "--password=***"),
+            ("postgres://u:$ecret@h", "postgres://u:***@h"),
+            ("postgres://u:$(X)hunter2@h", "postgres://u:***@h"),
+            ("--password=hunt,er2 x", "--password=*** x"),
+            (
+                r#"{\"db_password\":\"hunter2\"}"#,
+                r#"{\"db_password\":\"***"}"#,
+            ),
             (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
             ("é postgres://é:ü@db é", "é postgres://é:***@db é"),
             ("pwd --password=hunter2", "pwd --password=***"),
@@ -293,8 +194,9 @@ mod tests {
             "postgres://app@db/shop",
             "https://registry:5000/@scope/x",
             "https://db:5432/a@b",
-            "PGPASSWORD=\"$DB\" psql",
-            "export PGPASSWORD=$(cat /run/secret)",
+            "export PGPASSWORD=$(cat)",
+            "postgres://u:$(PW)@h/x?contact=a@b",
+            "password=$(PW)&ssl=1",
             "--password-file=/run/secret",
             "PWD=/app",
             "the password is asked for",
@@ -304,6 +206,18 @@ mod tests {
             "--bypass=x compass=north",
         ] {
             assert_eq!(mask(text), text);
+        }
+    }
+
+    #[test]
+    fn what_a_shell_resolves_is_no_finding() {
+        for text in [
+            "PGPASSWORD=\"$DB\" psql",
+            "export PGPASSWORD=$(cat /run/secret)",
+            "PGPASSWORD=`cat /run/secret` psql",
+            "postgres://u:$PW@h",
+        ] {
+            assert_eq!(first(text), None, "{text}");
         }
     }
 

@@ -34,7 +34,13 @@ pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
     value.split(',').map(|element| {
         let element = element.trim();
         if element.chars().any(char::is_uppercase) {
-            Cow::Owned(element.to_lowercase())
+            // Go maps each character to one; Rust would make two of some.
+            Cow::Owned(
+                element
+                    .chars()
+                    .filter_map(|c| c.to_lowercase().next())
+                    .collect(),
+            )
         } else {
             Cow::Borrowed(element)
         }
@@ -85,6 +91,7 @@ mod tests {
             ["pre-install", "pre-upgrade"]
         );
         assert_eq!(read("pre-install,"), ["pre-install", ""]);
+        assert_eq!(read("PRE-İNSTALL"), ["pre-install"]);
         assert_eq!(read(""), [""]);
         assert_eq!(read("pre-install pre-upgrade"), ["pre-install pre-upgrade"]);
     }

@@ -29,7 +29,12 @@ pub fn of_namespace<'a>(
     label: impl Fn(&str) -> Option<&'a str>,
     annotation: impl Fn(&str) -> Option<&'a str>,
 ) -> Option<Mesh> {
-    if label("istio-injection") == Some("enabled") || label("istio.io/rev").is_some() {
+    // `istio-injection` wins over a revision.
+    let istio = match label("istio-injection") {
+        Some(injection) => injection == "enabled",
+        None => label("istio.io/rev").is_some(),
+    };
+    if istio {
         return Some(Mesh::Istio);
     }
     matches!(annotation("linkerd.io/inject"), Some("enabled" | "ingress")).then_some(Mesh::Linkerd)
@@ -49,7 +54,11 @@ pub fn injected(job: &Job<'_>) -> Option<Mesh> {
     let native = template
         .annotations
         .get("config.beta.linkerd.io/proxy-enable-native-sidecar");
-    if istio == Some("true") || (job.mesh == Some(Mesh::Istio) && istio != Some("false")) {
+    let revision = template.labels.get("istio.io/rev").is_some();
+    if istio == Some("true")
+        || (revision && istio != Some("false"))
+        || (job.mesh == Some(Mesh::Istio) && istio != Some("false"))
+    {
         return Some(Mesh::Istio);
     }
     let asked = matches!(linkerd, Some("enabled" | "ingress"));

@@ -45,9 +45,10 @@ impl<'a> Name<'a> {
         // A client may set both: then the name was not generated, and generateName means nothing.
         let cut = cut(generate, MAX_GENERATED_BASE);
         let generated = full.is_empty()
-            || full
-                .strip_prefix(cut)
-                .is_some_and(|rest| rest.len() == GENERATED);
+            || stamp(full).is_none()
+                && full
+                    .strip_prefix(cut)
+                    .is_some_and(|rest| rest.len() == GENERATED);
         Self {
             full,
             generate: if generated { generate } else { "" },
@@ -80,7 +81,10 @@ impl<'a> Name<'a> {
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp<'a>> {
         match self.generate() {
-            Some(prefix) => stamp(prefix.strip_suffix('-').unwrap_or(prefix)),
+            Some(prefix) => {
+                let kept = cut(prefix, MAX_GENERATED_BASE);
+                stamp(kept.strip_suffix('-').unwrap_or(kept))
+            }
             None => stamp(self.full),
         }
     }
@@ -222,6 +226,20 @@ mod tests {
         let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
         assert_eq!(named.base(), "shop-migrate");
         assert_eq!(named.generate(), None);
+    }
+
+    #[test]
+    fn a_timestamp_that_will_be_cut_off_does_not_count() {
+        let prefix = format!("{}-1766361600-", "a".repeat(50));
+        assert_eq!(Name::new("", &prefix).stamp(), None);
+        let prefix = format!("{}-1766361600-", "a".repeat(46));
+        assert!(Name::new("", &prefix).stamp().is_some());
+    }
+
+    #[test]
+    fn a_name_that_was_given_is_judged_by_itself() {
+        let given = Name::new("shop-migrate-1766361600", "shop-migrate-17663");
+        assert_eq!(given.base(), "shop-migrate");
     }
 
     #[test]

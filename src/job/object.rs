@@ -3,8 +3,12 @@
 //! One shape serves both kinds, so that a review is read in one pass whatever comes first in it.
 //! Nothing is defaulted here; [`crate::job::Job`] does that.
 
-use serde::Deserialize;
+use std::fmt;
 
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+use crate::job::credentials;
 use crate::wire::{Map, Text, nullable};
 
 /// A `batch/v1` Job or CronJob.
@@ -43,9 +47,23 @@ pub struct Metadata<'a> {
     /// Annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub annotations: Map<'a>,
+    /// Who owns it.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub owner_references: Vec<OwnerReference<'a>>,
     /// Who set which field; tells an apply from a plain create.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub managed_fields: Vec<ManagedField<'a>>,
+}
+
+/// One entry of `ownerReferences`.
+#[derive(Debug, Default, Deserialize)]
+pub struct OwnerReference<'a> {
+    /// Kind of the owner.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub kind: Text<'a>,
+    /// Whether it is the one that manages the object.
+    #[serde(default, deserialize_with = "nullable")]
+    pub controller: bool,
 }
 
 /// One entry of `managedFields`.
@@ -132,7 +150,39 @@ pub struct Container<'a> {
     pub args: Vec<Text<'a>>,
     /// Environment variables.
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub env: Vec<EnvVar<'a>>,
+    pub env: Environment<'a>,
+}
+
+/// The environment variables that may hold a credential, each with its index in the list.
+///
+/// An environment may be a megabyte long, and the others are of no interest to any rule.
+#[derive(Debug, Default)]
+pub struct Environment<'a>(pub Vec<(usize, EnvVar<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Environment<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EnvironmentVisitor;
+        impl<'de> Visitor<'de> for EnvironmentVisitor {
+            type Value = Environment<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of environment variables")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut suspects = Vec::new();
+                let mut index = 0;
+                while let Some(variable) = seq.next_element::<EnvVar<'de>>()? {
+                    if credentials::is_suspect(&variable) {
+                        suspects.push((index, variable));
+                    }
+                    index += 1;
+                }
+                Ok(Environment(suspects))
+            }
+        }
+        deserializer.deserialize_seq(EnvironmentVisitor)
+    }
 }
 
 /// An environment variable.

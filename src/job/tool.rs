@@ -127,7 +127,8 @@ const GENERIC: &str = r"(^|[/\s_-])(db-?)?migrat(e|ions?|or)([\s.:_-]|$)";
 const NAME: &str = r"(^|-)(db-?|schema-?|auto-?)?migrat(e|ions?|or)(-|$)";
 
 /// Things that are called migration and migrate no database schema.
-const FALSE_FRIENDS: &str = r"storage-version-migrat|resource-migration|crd-migrat|velero";
+const FALSE_FRIENDS: &str =
+    r"storage-version-migrat|resource-migration|crd-migrat|\bvelero/velero\b";
 
 static COMMAND_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(COMMANDS));
 static IMAGE_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| set(IMAGES));
@@ -196,17 +197,23 @@ fn strip_shell(line: &[u8]) -> &[u8] {
         .unwrap_or_default();
     let rest = rest.trim_ascii_start();
     let is_shell = matches!(shell, b"sh" | b"bash" | b"ash" | b"dash");
-    let option = rest
-        .iter()
-        .position(u8::is_ascii_whitespace)
-        .unwrap_or(rest.len());
-    // `-c`, `-ec`, `-lc`, `-euxc`
-    let runs_string = rest.starts_with(b"-") && rest[..option].ends_with(b"c");
-    if is_shell && runs_string {
-        rest[option..].trim_ascii_start()
-    } else {
-        text
+    if !is_shell {
+        return text;
     }
+    // `-c`, `-ec`, `-o pipefail -c`: the command follows the first option that ends in `c`.
+    let mut left = rest;
+    while left.starts_with(b"-") || left.starts_with(b"pipefail") {
+        let end = left
+            .iter()
+            .position(u8::is_ascii_whitespace)
+            .unwrap_or(left.len());
+        let (option, after) = left.split_at(end);
+        left = after.trim_ascii_start();
+        if option.starts_with(b"-") && option.ends_with(b"c") {
+            return left;
+        }
+    }
+    text
 }
 
 fn first(
@@ -243,6 +250,7 @@ fn one(pattern: &str) -> Option<Regex> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::Kind;
     use crate::job::object::Object;
 
     fn detected(name: &str, image: &str, words: &[&str]) -> Option<Detection> {
@@ -252,7 +260,7 @@ mod tests {
         });
         let text = json.to_string();
         let object: Object<'_> = serde_json::from_str(&text).unwrap();
-        detect(&Job::new(&object, "shop"))
+        detect(&Job::new(&object, Kind::Job, "shop"))
     }
 
     #[test]

@@ -33,8 +33,10 @@ pub enum Patch {
 pub struct Options {
     /// MW001: also give a named Job another name.
     pub rename: bool,
-    /// MW002, MW003: Argo CD's own hook annotations will do.
-    pub argocd: bool,
+    /// MW002: Argo CD's own hook annotation will do.
+    pub argocd_hook: bool,
+    /// MW003: Argo CD's own delete policy will do.
+    pub argocd_delete_policy: bool,
     /// MW005: how old a timestamp may be.
     pub max_age: SignedDuration,
     /// MW005: how far ahead of the apiserver's clock it may be.
@@ -45,7 +47,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             rename: false,
-            argocd: false,
+            argocd_hook: false,
+            argocd_delete_policy: false,
             max_age: SignedDuration::from_hours(24),
             max_skew: SignedDuration::from_mins(15),
         }

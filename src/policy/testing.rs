@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::job::Job;
 use crate::job::object::Object;
+use crate::job::{Job, Kind};
 use crate::policy::Action;
 use crate::policy::finding::Report;
 use crate::policy::rule::{Options, Rule};
@@ -57,7 +57,7 @@ pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
 pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
     use serde::Deserialize;
     let object = Object::deserialize(job).unwrap();
-    let facts = Job::new(&object, "shop");
+    let facts = Job::new(&object, Kind::Job, "shop");
     let rule = Rule::find(id).unwrap();
     let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);

@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::job::Kind;
 use crate::job::object::Object;
 use crate::wire::{Text, nullable};
 
@@ -169,7 +170,7 @@ fn checked<'a, O>(review: Review<'a, Request<'a, O>>) -> Result<Request<'a, O>, 
 }
 
 fn is_judged(kind: &GroupKind<'_>) -> bool {
-    &*kind.group == "batch" && matches!(&*kind.kind, "Job" | "CronJob")
+    &*kind.group == "batch" && Kind::parse(&kind.kind).is_some()
 }
 
 fn describe(error: &serde_json::Error) -> MalformedReview {

@@ -134,7 +134,6 @@ impl Reviews {
         if declared > MAX_BODY as u64 {
             return Err(Refusal::too_large());
         }
-        let mut paid = self.pay(1)?;
         let mut chunks = body.into_data_stream();
         let mut next = async || {
             let chunk = chunks.next().await.transpose();
@@ -142,6 +141,8 @@ impl Reviews {
         };
         // A small body comes in one piece, which then need not be copied.
         let first = next().await?.unwrap_or_default();
+        // Only what has arrived is paid for: opening a request costs a sender nothing.
+        let mut paid = self.pay(1)?;
         let Some(mut chunk) = next().await? else {
             paid.merge(self.pay(first.len().div_ceil(PIECE).saturating_sub(1))?);
             return Ok((Buffer::Whole(first), paid));

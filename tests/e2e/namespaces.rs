@@ -4,16 +4,23 @@ use crate::harness::{Chart, Guarded, Space, Warden, action, eventually};
 
 fn guarded(policy: &str) -> Guarded {
     let space = Space::new();
-    Guarded::by(Warden::serve_with_cluster(policy), space, |webhooks| webhooks)
+    Guarded::by(Warden::serve_with_cluster(policy), space, |webhooks| {
+        webhooks
+    })
 }
 
 /// Sets the namespace's label and waits until the webhook decides in that mode.
 fn label(space: &Guarded, label: &str, is: impl Fn(&serde_json::Value) -> bool) {
-    space.kubectl(&["label", "--overwrite", "namespace", space.name(), label]).succeeds();
+    space
+        .kubectl(&["label", "--overwrite", "namespace", space.name(), label])
+        .succeeds();
     let mut attempt = 0;
     eventually(&format!("a decision under {label}"), || {
         attempt += 1;
-        let release = format!("w{attempt}-{}", label.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+        let release = format!(
+            "w{attempt}-{}",
+            label.replace(|c: char| !c.is_ascii_alphanumeric(), "")
+        );
         let _ = space.kubectl_with(&["create", "-f", "-"], &Chart::broken().render(&release));
         space.warden.decisions().iter().any(&is).then_some(())
     });
@@ -23,19 +30,28 @@ fn label(space: &Guarded, label: &str, is: impl Fn(&serde_json::Value) -> bool) 
 #[ignore = "needs a cluster: run tests/run"]
 fn its_label_chooses_the_mode_and_wins_over_the_policy() {
     let space = Space::new();
-    let policy = format!("namespaces:\n  - {{names: [{}], mode: audit}}\n", space.name());
+    let policy = format!(
+        "namespaces:\n  - {{names: [{}], mode: audit}}\n",
+        space.name()
+    );
     let warden = Warden::serve_with_cluster(&policy);
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     space.accepts(&Chart::broken().render("policy"));
     assert_eq!(space.decision("policy")["mode"], "audit");
-    label(&space, "migration-warden.io/mode=enforce", |decision| decision["mode"] == "enforce");
+    label(&space, "migration-warden.io/mode=enforce", |decision| {
+        decision["mode"] == "enforce"
+    });
     space.rejects(&Chart::broken().render("enforced"), &["MW004"]);
-    label(&space, "migration-warden.io/mode=warn", |decision| decision["mode"] == "warn");
+    label(&space, "migration-warden.io/mode=warn", |decision| {
+        decision["mode"] == "warn"
+    });
     space
         .kubectl_with(&["create", "-f", "-"], &Chart::broken().render("warned"))
         .succeeds()
         .warns("MW004");
-    label(&space, "migration-warden.io/mode=off", |decision| decision["mode"] == "off");
+    label(&space, "migration-warden.io/mode=off", |decision| {
+        decision["mode"] == "off"
+    });
     space.accepts(&Chart::broken().render("off"));
     assert_eq!(action(&space.decision("off"), "MW004"), None);
 }
@@ -44,7 +60,9 @@ fn its_label_chooses_the_mode_and_wins_over_the_policy() {
 #[ignore = "needs a cluster: run tests/run"]
 fn a_mode_that_does_not_exist_is_told_and_enforced() {
     let space = guarded("");
-    label(&space, "migration-warden.io/mode=of", |decision| decision["mode"] == "enforce");
+    label(&space, "migration-warden.io/mode=of", |decision| {
+        decision["mode"] == "enforce"
+    });
     let refused = eventually("the label to be seen", || {
         let refused = space.rejects(&Chart::broken().render("typo"), &["MW004"]);
         refused.stderr.contains("mode=of").then_some(refused)

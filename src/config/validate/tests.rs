@@ -139,6 +139,32 @@ fn unknown_keys_and_values_have_line_and_column() {
 }
 
 #[test]
+fn options_belong_to_one_rule_each() {
+    let text =
+        format!("{HEAD}rules: {{missing-hook: {{argocd: true}}, MW003: {{argocd: false}}}}\n");
+    let options = read("policy.yaml", &text).unwrap().options;
+    assert!(options.argocd_hook && !options.argocd_delete_policy);
+}
+
+#[test]
+fn values_go_with_their_operator() {
+    for (requirement, message) in [
+        (
+            "{key: a, operator: Exists, values: [b]}",
+            "operator Exists takes no values",
+        ),
+        ("{key: a, operator: NotIn}", "operator NotIn needs values"),
+    ] {
+        assert_eq!(
+            faults(&format!(
+                "match: {{selectors: [{{matchExpressions: [{requirement}]}}]}}\n"
+            )),
+            [format!("policy.yaml:3:21: {message}")]
+        );
+    }
+}
+
+#[test]
 fn the_default_selectors_compile() {
     assert!(Selectors::new(crate::config::default_selectors()).is_ok());
 }

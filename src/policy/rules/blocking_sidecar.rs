@@ -64,6 +64,7 @@ mod tests {
             )]
         };
         assert_eq!(with(json!({"labels": {"sidecar.istio.io/inject": "true"}})), text("Istio"));
+        assert_eq!(with(json!({"labels": {"istio.io/rev": "canary"}})), text("Istio"));
         assert_eq!(with(json!({"annotations": {"linkerd.io/inject": "enabled"}})), text("Linkerd"));
         assert!(with(json!({})).is_empty());
         assert!(with(json!({"annotations": {

@@ -39,7 +39,7 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let argocd = job.annotations.get(hooks::ARGOCD_HOOK);
-    if options.argocd && hooks::argocd_has(argocd, "PreSync") {
+    if options.argocd_hook && hooks::argocd_has(argocd, "PreSync") {
         return;
     }
     let value = job.annotations.get(hooks::HOOK);
@@ -90,7 +90,7 @@ mod tests {
     fn argo_cd_counts_only_when_asked_for() {
         let argo = job(|j| j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "Skip, PreSync"}));
         assert_eq!(findings("MW002", &argo).len(), 1);
-        let options = crate::policy::rule::Options { argocd: true, ..Default::default() };
+        let options = crate::policy::rule::Options { argocd_hook: true, ..Default::default() };
         assert!(crate::policy::testing::findings_with("MW002", &argo, &options).is_empty());
     }
 }

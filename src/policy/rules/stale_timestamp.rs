@@ -41,9 +41,9 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let (Some(stamp), Some(created)) = (job.name.stamp(), job.created) else { return };
     let slack = if stamp.form == Form::Local { ZONES } else { SignedDuration::ZERO };
     let age = created.duration_since(stamp.time);
-    let (distance, side) = if age > options.max_age + slack {
+    let (distance, side) = if age > options.max_age.saturating_add(slack) {
         (age, "before")
-    } else if -age > options.max_skew + slack {
+    } else if -age > options.max_skew.saturating_add(slack) {
         (-age, "after")
     } else {
         return;
@@ -59,6 +59,20 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
 mod tests {
     use crate::policy::testing::{findings, job};
     use serde_json::json;
+
+    #[test]
+    fn the_longest_age_is_no_overflow() {
+        let options = crate::policy::rule::Options {
+            max_age: jiff::SignedDuration::MAX,
+            max_skew: jiff::SignedDuration::MAX,
+            ..Default::default()
+        };
+        let dated = job(|j| {
+            j["metadata"]["name"] = json!("shop-20251222000000");
+            j["metadata"]["creationTimestamp"] = json!("2026-12-22T00:00:00Z");
+        });
+        assert!(crate::policy::testing::findings_with("MW005", &dated, &options).is_empty());
+    }
 
     #[test]
     fn compares_with_the_creation_time() {

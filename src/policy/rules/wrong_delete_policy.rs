@@ -47,7 +47,7 @@ rule! {
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let argocd = job.annotations.get(hooks::ARGOCD_DELETE_POLICY);
     let wanted = ["BeforeHookCreation", "HookSucceeded"];
-    if options.argocd
+    if options.argocd_delete_policy
         && wanted.iter().all(|policy| hooks::argocd_has(argocd, policy))
         && !hooks::argocd_has(argocd, "HookFailed")
     {

@@ -33,7 +33,9 @@ impl Warden {
     pub(crate) fn serve_with_cluster(policy: &str) -> Self {
         let kubeconfig = Cluster::get().kubeconfig();
         Self::start(policy, |command| {
-            command.args(["--cluster", "kubeconfig"]).env("KUBECONFIG", kubeconfig)
+            command
+                .args(["--cluster", "kubeconfig"])
+                .env("KUBECONFIG", kubeconfig)
         })
     }
 
