@@ -39,3 +39,13 @@ pub(crate) fn quick() -> bool {
 pub(crate) fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
+
+/// Whether `name` is to be measured: all are, unless arguments pick some by parts of their names.
+pub(crate) fn is_wanted(name: &str) -> bool {
+    let picked = || {
+        std::env::args()
+            .skip(1)
+            .filter(|argument| !argument.starts_with("--"))
+    };
+    picked().next().is_none() || picked().any(|part| name.contains(&part))
+}

@@ -110,6 +110,9 @@ fn measure_load(dir: &Path, broken: &mut Vec<String>) {
         })
         .collect();
     for ((size, bytes), connections) in bodies::SIZES.into_iter().zip([8, 4, 4]) {
+        if !ratios::is_wanted(size) {
+            continue;
+        }
         let body = bodies::allowed(bytes);
         rounds(&client, &mut runners, &body, connections);
         report(size, body.len(), connections, &runners, broken);
