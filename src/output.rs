@@ -60,6 +60,11 @@ impl Output {
         Ok(Self { file, medium })
     }
 
+    /// Whether `bytes` are written as one piece or not at all, whoever else writes.
+    pub(crate) fn takes_whole(&self, bytes: &[u8]) -> bool {
+        self.medium == Medium::Pipe && bytes.len() <= ATOMIC
+    }
+
     /// Writes all of `bytes` if that needs no waiting.
     pub(crate) fn attempt(&self, bytes: &[u8]) -> Attempt {
         match self.medium {
@@ -67,7 +72,7 @@ impl Output {
                 Ok(()) => Attempt::Written,
                 Err(torn) => Attempt::Failed { torn },
             },
-            Medium::Pipe if bytes.len() <= ATOMIC => match self.write_without_waiting(bytes) {
+            Medium::Pipe if self.takes_whole(bytes) => match self.write_without_waiting(bytes) {
                 Ok(written) if written == bytes.len() => Attempt::Written,
                 Err(Errno::AGAIN | Errno::INTR) => Attempt::WouldWait,
                 Ok(written) => Attempt::Failed { torn: written > 0 },

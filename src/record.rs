@@ -1,8 +1,9 @@
 //! The record: what was decided, written down as one JSON line per decision.
 //!
-//! Here is the line; [`sink`] writes it. Lines are published: fields are added, never changed
+//! Here is the line; [`sink`] writes it, [`id`] names it. Lines are published: fields are added, never changed
 //! without a new `schema`.
 
+pub mod id;
 pub mod sink;
 
 use jiff::Timestamp;
@@ -104,6 +105,9 @@ fn all_masked<S: Serializer>(texts: &[&str], serializer: S) -> Result<S::Ok, S::
 impl Decision<'_> {
     /// The line, without a line feed.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(self)
+        // Lines without findings fit, and need not be moved while they grow.
+        let mut line = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut line, self)?;
+        Ok(line)
     }
 }

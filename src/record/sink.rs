@@ -17,8 +17,8 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::OwnedFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -62,14 +62,16 @@ impl Lost {
 #[derive(Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
+    writer: Thread,
 }
 
 #[derive(Debug)]
 struct Shared {
     output: Output,
     metrics: Arc<Metrics>,
-    state: Mutex<State>,
-    work: Condvar,
+    /// Shared by those who write a line that the kernel takes whole, so that they need not wait
+    /// for each other; whoever changes it, or could leave a part of a line, has it alone.
+    state: RwLock<State>,
 }
 
 #[derive(Debug, Default)]
@@ -116,14 +118,15 @@ impl Sink {
         let shared = Arc::new(Shared {
             output: Output::new(fd)?,
             metrics,
-            state: Mutex::default(),
-            work: Condvar::new(),
+            state: RwLock::default(),
         });
-        let writer = Arc::clone(&shared);
-        thread::Builder::new()
+        let work = Arc::clone(&shared);
+        let writer = thread::Builder::new()
             .name("decision-log".to_owned())
-            .spawn(move || writer.run())?;
-        Ok(Self { shared })
+            .spawn(move || work.run())?
+            .thread()
+            .clone();
+        Ok(Self { shared, writer })
     }
 
     /// Writes one line: a JSON object with at least one field, without a newline.
@@ -136,6 +139,7 @@ impl Sink {
             Submitted::Settled(result) => return result,
             Submitted::Queued(waiting) => waiting,
         };
+        self.writer.unpark();
         match timeout(LIMIT, &mut waiting.done).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Lost::Failed),
@@ -150,7 +154,7 @@ impl Sink {
 impl Drop for Sink {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
-        self.shared.work.notify_one();
+        self.writer.unpark();
     }
 }
 
@@ -161,12 +165,15 @@ impl Drop for Waiting<'_> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn submit(&self, mut line: Vec<u8>) -> Submitted<'_> {
         line.push(b'\n');
+        if self.attempt_shared(&line) {
+            return Submitted::Settled(Ok(()));
+        }
         let mut state = self.lock();
         if !state.writing && state.queue.is_empty() {
             match self.attempt(&mut state, &line) {
@@ -194,8 +201,6 @@ impl Shared {
             line,
             done: sender,
         });
-        drop(state);
-        self.work.notify_one();
         Submitted::Queued(Waiting {
             shared: self,
             id,
@@ -213,6 +218,15 @@ impl Shared {
             state.queued_bytes -= job.line.len();
             self.lose(&mut state, Lost::Blocked);
         }
+    }
+
+    /// Writes a line beside others, if there is nothing to tell, nothing to wait for, and no way
+    /// to leave a part of it.
+    fn attempt_shared(&self, line: &[u8]) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.is_clear()
+            && self.output.takes_whole(line)
+            && matches!(self.output.attempt(line), Attempt::Written)
     }
 
     /// Writes a line if that needs no waiting.
@@ -249,10 +263,9 @@ impl Shared {
         let mut state = self.lock();
         loop {
             while state.queue.is_empty() && !state.closed {
-                state = self
-                    .work
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                drop(state);
+                thread::park();
+                state = self.lock();
             }
             if state.closed {
                 return;
@@ -290,9 +303,9 @@ impl Shared {
     /// Writes a line without the lock, so that others can see how long it takes and give up.
     fn write_patiently<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
+        mut state: RwLockWriteGuard<'a, State>,
         line: &[u8],
-    ) -> (MutexGuard<'a, State>, Result<(), Lost>) {
+    ) -> (RwLockWriteGuard<'a, State>, Result<(), Lost>) {
         let (line, told) = state.compose(line);
         state.writing = true;
         drop(state);
@@ -313,6 +326,11 @@ impl Shared {
 }
 
 impl State {
+    /// No line waits or is half out, and none was lost: a line can go out as it is.
+    fn is_clear(&self) -> bool {
+        self.queue.is_empty() && !self.writing && self.lost == 0 && !self.torn
+    }
+
     /// A line is out, and with it the news of those lost before it.
     fn settle(&mut self, told: u64) {
         self.lost -= told;

@@ -120,10 +120,14 @@ impl<'a> Response<'a> {
             kind: &'static str,
             response: &'r Response<'r>,
         }
-        serde_json::to_vec(&Review {
+        let review = Review {
             api_version: "admission.k8s.io/v1",
             kind: "AdmissionReview",
             response: self,
-        })
+        };
+        // Answers without findings fit, and need not be moved while they grow.
+        let mut bytes = Vec::with_capacity(512);
+        serde_json::to_writer(&mut bytes, &review)?;
+        Ok(bytes)
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use crate::admit::{Circumstances, Unanswered, admit};
 use crate::cluster::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
+use crate::record::id;
 use crate::review::Phase;
 use crate::server::refusal::status_json;
 use crate::server::{Answer, Judge, Record};
@@ -29,10 +29,11 @@ pub struct Warden {
 
 impl Judge for Warden {
     fn judge(&self, phase: Phase, body: &[u8]) -> Answer {
+        let now = Timestamp::now();
         let circumstances = Circumstances {
             policy: &self.policy.current(),
-            now: Timestamp::now(),
-            id: Uuid::now_v7(),
+            now,
+            id: id::next(now),
             replica: &self.replica,
         };
         match admit(phase, body, &circumstances, |name| {

@@ -224,7 +224,9 @@ fn is_port(password: &str) -> bool {
 
 /// Whether a variable or option of this name holds a password.
 pub(super) fn is_key(name: &str) -> bool {
-    if matches!(name, "PWD" | "OLDPWD") {
+    // Most names end otherwise, and need not be copied.
+    let may_be = matches!(name.as_bytes(), [.., b'd' | b'D' | b's' | b'S']);
+    if !may_be || matches!(name, "PWD" | "OLDPWD") {
         return false;
     }
     let lower = name.to_ascii_lowercase();
