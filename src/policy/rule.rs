@@ -28,6 +28,11 @@ pub enum Patch {
     Refused(&'static str),
 }
 
+/// Why no rule about hook annotations may patch them.
+pub const HELM_READS_THE_CHART: Patch = Patch::Refused(
+    "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
+);
+
 /// Options of the rules that have any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -140,7 +145,7 @@ pub(crate) use rule;
 
 /// What every rule file needs.
 pub(crate) mod prelude {
-    pub(crate) use super::{Options, Patch, Scope, rule};
+    pub(crate) use super::{HELM_READS_THE_CHART, Options, Patch, Scope, rule};
     pub(crate) use crate::job::Job;
     pub(crate) use crate::policy::Action::{Audit, Deny, Off, Warn};
     pub(crate) use crate::policy::finding::{Report, shown};

@@ -30,7 +30,7 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Job,
-        patch: Patch::Refused("Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing"),
+        patch: HELM_READS_THE_CHART,
         options: &[],
         check: check,
     };
