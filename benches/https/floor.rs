@@ -28,14 +28,17 @@ pub(crate) enum Floor {
     Rules,
     /// The same, from a whole `serde_json::Value`.
     Value,
+    /// `Rules`, and a line as long as a decision's to stdout: what a log costs, made without care.
+    Logged,
 }
 
 impl Floor {
     /// Every one, with its name.
-    pub(crate) const ALL: [(&'static str, Self); 3] = [
+    pub(crate) const ALL: [(&'static str, Self); 4] = [
         ("const", Self::Const),
         ("rules", Self::Rules),
         ("value", Self::Value),
+        ("rules + log", Self::Logged),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -43,6 +46,13 @@ impl Floor {
         found.map_or("", |(name, _)| name)
     }
 }
+
+/// About what the decision about a small review is.
+const LINE: [u8; 900] = {
+    let mut line = [b'x'; 900];
+    line[899] = b'\n';
+    line
+};
 
 /// Serves until the process is killed.
 pub(crate) fn serve(floor: Floor, port: u16, dir: &Path) {
@@ -55,6 +65,11 @@ pub(crate) fn serve(floor: Floor, port: u16, dir: &Path) {
                 Floor::Const => r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"","allowed":true}}"#.to_owned(),
                 Floor::Rules => floor::rules(&body).unwrap_or_default(),
                 Floor::Value => floor::value(&body).unwrap_or_default(),
+                Floor::Logged => {
+                    let written = rustix::io::write(rustix::stdio::stdout(), &LINE);
+                    assert_eq!(written, Ok(LINE.len()), "a line is written whole");
+                    floor::rules(&body).unwrap_or_default()
+                }
             };
             ([(header::CONTENT_TYPE, "application/json")], json).into_response()
         };

@@ -45,7 +45,7 @@ impl Contender {
                 let mut command = Command::new(std::env::current_exe().expect("own path"));
                 command.args([FLOOR, floor.name(), &port.to_string()]);
                 command.arg(dir);
-                command.stdout(Stdio::null());
+                command.stdout(Stdio::piped());
                 command
             }
             Self::Warden {
