@@ -108,7 +108,7 @@ pub fn admit(
     job.mesh = view.mesh;
     let (mode, unknown_mode) = mode(&view, policy, job.namespace);
     let mut findings = policy.evaluate(&job, selection, mode.cap());
-    let patchable = phase == Phase::Mutate && job.kind == Kind::Job && job.is_hook();
+    let patchable = phase == Phase::Mutate && job.is_patchable();
     let patch = settle(&mut findings, patchable, body, circumstances.now);
     let case = Case {
         phase,
@@ -222,9 +222,11 @@ impl Case<'_> {
         } else {
             None
         };
-        // Where nothing may be denied, a lost line denies nothing either.
-        let may_deny = self.cap() == Action::Deny && line.is_some() && response.allowed;
-        let if_lost = self.if_lost(may_deny)?;
+        let if_lost = if line.is_some() && response.allowed {
+            self.if_lost()?
+        } else {
+            None
+        };
         Ok(Answer {
             body: response.to_bytes()?,
             operation: Operation::Create,
@@ -296,14 +298,13 @@ impl Case<'_> {
         }
     }
 
-    fn cap(&self) -> Action {
-        self.circumstances
-            .policy
-            .cap(&self.job, self.selection, self.mode.cap())
-    }
-
-    fn if_lost(&self, may_deny: bool) -> Result<Option<Vec<u8>>, Unanswered> {
-        if !may_deny || self.circumstances.policy.on_record_failure == OnFailure::Allow {
+    /// The denial to send when the decision is lost. Where nothing may be denied, a lost decision
+    /// denies nothing either.
+    fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
+        let policy = self.circumstances.policy;
+        if policy.on_record_failure == OnFailure::Allow
+            || policy.cap(&self.job, self.selection, self.mode.cap()) < Action::Deny
+        {
             return Ok(None);
         }
         let mut response = Response::allowed(&self.request.uid);

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
@@ -13,6 +14,7 @@ use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
 use crate::manifest::{self, Document, Position};
 use crate::policy::finding::Finding;
+use crate::policy::path::FieldPath;
 use crate::policy::select::Selection;
 use crate::policy::{Action, Policy, verdict};
 
@@ -25,7 +27,7 @@ pub struct Located {
     pub position: Position,
     /// The line shown with the finding, credentials blotted out, and the part that is meant.
     pub source: (String, Range<usize>),
-    /// Namespace written in the manifest; may be empty.
+    /// Namespace of the manifest, or the one given for those that name none; may be empty.
     pub namespace: String,
     /// Name of the Job or CronJob.
     pub job: String,
@@ -185,7 +187,7 @@ impl Here<'_> {
         self.report.jobs += 1;
         let cap = self.policy.mode(job.namespace).cap();
         let mut findings = self.policy.evaluate(&job, selection, cap);
-        verdict::settle(&mut findings, job.kind == Kind::Job && job.is_hook());
+        verdict::settle(&mut findings, job.is_patchable());
         let secrets = self.secrets(&job, value, pointer);
         for finding in findings {
             let (position, bytes) = self
@@ -204,23 +206,16 @@ impl Here<'_> {
 
     /// The credentials of a Job, whatever the policy thinks of them.
     fn secrets(&self, job: &Job<'_>, value: &Value, pointer: &str) -> Vec<Secret> {
-        let inner = if job.kind == Kind::CronJob {
-            "/spec/jobTemplate"
-        } else {
-            ""
-        };
         let mut secrets = Vec::new();
         for (list, index, container) in job.containers() {
             for hit in credentials::find(container) {
-                let end = if hit.field == "env" { "/value" } else { "" };
-                let list = list.replace('.', "/");
-                let at = format!("{inner}/{list}/{index}/{}/{}{end}", hit.field, hit.index);
-                if let Some(text) = value.pointer(&at).and_then(Value::as_str) {
+                let at = FieldPath::credential(list, index, &hit)
+                    .within(job.kind)
+                    .pointer();
+                if let Some(text) = value.pointer(at.as_str()).and_then(Value::as_str) {
                     let bytes = self.document.locate(&format!("{pointer}{at}")).1;
-                    secrets.push(Secret {
-                        bytes,
-                        text: text.to_owned(),
-                    });
+                    let text = text.to_owned();
+                    secrets.push(Secret { bytes, text });
                 }
             }
         }
@@ -308,16 +303,16 @@ fn overlap(range: &Range<usize>, start: usize, end: usize) -> Range<usize> {
 }
 
 /// The path of a value the parser stumbled over: as JSON Pointer, and as people write it.
-fn path_of(path: &serde_path_to_error::Path) -> (String, String) {
-    let (mut pointer, mut name) = (String::new(), String::new());
+fn path_of(path: &serde_path_to_error::Path) -> (PointerBuf, String) {
+    let (mut pointer, mut name) = (PointerBuf::new(), String::new());
     for segment in path {
         match segment {
             Segment::Seq { index } => {
-                let _ = write!(pointer, "/{index}");
+                pointer.push_back(*index);
                 let _ = write!(name, "[{index}]");
             }
             Segment::Map { key } => {
-                let _ = write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"));
+                pointer.push_back(key);
                 let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
                 match (plain, name.is_empty()) {
                     (true, true) => name.push_str(key),

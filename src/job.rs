@@ -143,13 +143,12 @@ impl<'a> Job<'a> {
             .any(|owner| owner.controller && &*owner.kind == "CronJob")
     }
 
-    /// Whether a deployer treats it as a hook: only such a Job is created once and never applied
-    /// again.
+    /// Whether it is a hook Job, which is created once and never applied again: another Job's
+    /// template is immutable, and a patch would fight the next apply.
     #[must_use]
-    pub fn is_hook(&self) -> bool {
-        [hooks::HOOK, hooks::ARGOCD_HOOK]
-            .iter()
-            .any(|key| self.annotations.get(key).is_some())
+    pub fn is_patchable(&self) -> bool {
+        let is_hook = |key: &&str| self.annotations.get(key).is_some();
+        self.kind == Kind::Job && [hooks::HOOK, hooks::ARGOCD_HOOK].iter().any(is_hook)
     }
 
     /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in

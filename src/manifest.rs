@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use json_patch::jsonptr::Pointer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
@@ -63,8 +64,8 @@ impl Document {
     #[must_use]
     pub fn locate(&self, pointer: &str) -> (Position, Range<usize>) {
         let mut here = &self.root;
-        for token in pointer.split('/').skip(1) {
-            let key = token.replace("~1", "/").replace("~0", "~");
+        for token in Pointer::parse(pointer).unwrap_or(Pointer::root()).tokens() {
+            let key = token.decoded();
             let next = match &here.node {
                 Node::Map(entries) => entries.iter().find(|(k, _)| *k == key).map(|(_, v)| v),
                 Node::Seq(items) => key.parse().ok().and_then(|index: usize| items.get(index)),

@@ -199,6 +199,22 @@ fn templates_that_were_not_rendered_get_a_hint() {
 }
 
 #[test]
+fn the_hint_is_only_for_the_document_that_is_a_template() {
+    let (_, out) = check_json("a: [1\n---\nb: \"{{ x }}\"\n---\nc: {{ x }\n");
+    let messages: Vec<_> = out["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["message"].as_str().unwrap())
+        .collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(
+        !messages[0].contains("template") && messages[1].contains("template"),
+        "{messages:?}"
+    );
+}
+
+#[test]
 fn folders_are_searched_and_paths_are_told() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("b")).unwrap();

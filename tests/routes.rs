@@ -183,6 +183,32 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn requests_whose_body_has_not_begun_take_nothing_from_others() {
+    let server = Server::with(Setup {
+        in_flight: 1,
+        ..Setup::default()
+    })
+    .await;
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        let head = post("/validate", "").replace("Length: 0", "Length: 10");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        idle.push(stream);
+    }
+    let start = Instant::now();
+    while server.metric("requests_in_flight") != Some(3.0) {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "they were refused"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let answer = ask(&mut server.connect().await, &post("/validate", "{}")).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn long_bodies_share_what_may_be_in_flight() {
     let server = Server::with(Setup {
         in_flight: 1 << 20,

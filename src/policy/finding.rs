@@ -99,10 +99,7 @@ impl Report {
         if self.count > MAX_PER_RULE {
             return;
         }
-        let path = match self.kind {
-            Kind::Job => path,
-            Kind::CronJob => path.below("spec.jobTemplate"),
-        };
+        let path = path.within(self.kind);
         let detail = credentials::mask(detail).into_owned();
         self.findings.push(Finding {
             rule,

@@ -4,6 +4,9 @@ use std::fmt;
 
 use json_patch::jsonptr::PointerBuf;
 
+use crate::job::Kind;
+use crate::job::credentials::Hit;
+
 /// One step into an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
@@ -50,12 +53,31 @@ impl FieldPath {
         self
     }
 
-    /// The same path below `prefix`.
+    /// The path of a credential in the container at `index` of `list`.
     #[must_use]
-    pub fn below(self, prefix: &'static str) -> Self {
-        let mut path = Self::of(prefix);
-        path.0.extend(self.0);
-        path
+    pub fn credential(list: &'static str, index: usize, hit: &Hit) -> Self {
+        let path = Self::of(list)
+            .index(index)
+            .field(hit.field)
+            .index(hit.index);
+        if hit.field == "env" {
+            path.field("value")
+        } else {
+            path
+        }
+    }
+
+    /// The path of a Job's field in an object of this kind.
+    #[must_use]
+    pub fn within(self, kind: Kind) -> Self {
+        match kind {
+            Kind::Job => self,
+            Kind::CronJob => {
+                let mut path = Self::of("spec.jobTemplate");
+                path.0.extend(self.0);
+                path
+            }
+        }
     }
 
     /// The path as a JSON Pointer (RFC 6901), `/` and `~` in keys escaped.
@@ -108,7 +130,7 @@ mod tests {
         );
         assert_eq!(
             FieldPath::of("metadata.labels")
-                .below("spec.jobTemplate")
+                .within(Kind::CronJob)
                 .to_string(),
             "spec.jobTemplate.metadata.labels"
         );

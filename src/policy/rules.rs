@@ -1,41 +1,57 @@
 //! The list of all rules, in the order in which they are judged and reported.
 //!
-//! A new rule is a file here, a line in `RULES`, and a pass and a fail fixture.
+//! A new rule is a file here, its line in `RULES`, and a pass and a fail fixture.
 
 use crate::policy::rule::Rule;
 
-macro_rules! rules {
-    ($($file:ident::$rule:ident,)+) => {
-        $(mod $file;)+
-        /// Every rule, ordered by id. An id never changes its meaning and is never used again.
-        pub const RULES: [&Rule; [$(stringify!($file)),+].len()] = [$(&$file::$rule),+];
-    };
-}
+mod bad_hook_weight;
+mod blocking_sidecar;
+mod duplicate_hook_event;
+mod evictable_migration;
+mod extra_hook_event;
+mod floating_image;
+mod inline_credentials;
+mod missing_hook;
+mod name_too_long;
+mod no_deadline;
+mod opaque_release;
+mod parallel_migration;
+mod repeated_migration;
+mod restarting_pod;
+mod retried_migration;
+mod short_ttl;
+mod stale_timestamp;
+mod suspended_migration;
+mod unknown_hook_event;
+mod unlabelled_migration;
+mod untimestamped_name;
+mod wrong_delete_policy;
 
-rules! {
-    untimestamped_name::UNTIMESTAMPED_NAME,
-    missing_hook::MISSING_HOOK,
-    wrong_delete_policy::WRONG_DELETE_POLICY,
-    restarting_pod::RESTARTING_POD,
-    stale_timestamp::STALE_TIMESTAMP,
-    retried_migration::RETRIED_MIGRATION,
-    no_deadline::NO_DEADLINE,
-    parallel_migration::PARALLEL_MIGRATION,
-    repeated_migration::REPEATED_MIGRATION,
-    inline_credentials::INLINE_CREDENTIALS,
-    floating_image::FLOATING_IMAGE,
-    short_ttl::SHORT_TTL,
-    name_too_long::NAME_TOO_LONG,
-    duplicate_hook_event::DUPLICATE_HOOK_EVENT,
-    unknown_hook_event::UNKNOWN_HOOK_EVENT,
-    bad_hook_weight::BAD_HOOK_WEIGHT,
-    extra_hook_event::EXTRA_HOOK_EVENT,
-    suspended_migration::SUSPENDED_MIGRATION,
-    blocking_sidecar::BLOCKING_SIDECAR,
-    evictable_migration::EVICTABLE_MIGRATION,
-    opaque_release::OPAQUE_RELEASE,
-    unlabelled_migration::UNLABELLED_MIGRATION,
-}
+/// Every rule, ordered by id. An id never changes its meaning and is never used again.
+pub const RULES: [&Rule; 22] = [
+    &untimestamped_name::UNTIMESTAMPED_NAME,
+    &missing_hook::MISSING_HOOK,
+    &wrong_delete_policy::WRONG_DELETE_POLICY,
+    &restarting_pod::RESTARTING_POD,
+    &stale_timestamp::STALE_TIMESTAMP,
+    &retried_migration::RETRIED_MIGRATION,
+    &no_deadline::NO_DEADLINE,
+    &parallel_migration::PARALLEL_MIGRATION,
+    &repeated_migration::REPEATED_MIGRATION,
+    &inline_credentials::INLINE_CREDENTIALS,
+    &floating_image::FLOATING_IMAGE,
+    &short_ttl::SHORT_TTL,
+    &name_too_long::NAME_TOO_LONG,
+    &duplicate_hook_event::DUPLICATE_HOOK_EVENT,
+    &unknown_hook_event::UNKNOWN_HOOK_EVENT,
+    &bad_hook_weight::BAD_HOOK_WEIGHT,
+    &extra_hook_event::EXTRA_HOOK_EVENT,
+    &suspended_migration::SUSPENDED_MIGRATION,
+    &blocking_sidecar::BLOCKING_SIDECAR,
+    &evictable_migration::EVICTABLE_MIGRATION,
+    &opaque_release::OPAQUE_RELEASE,
+    &unlabelled_migration::UNLABELLED_MIGRATION,
+];
 
 #[cfg(test)]
 mod tests {

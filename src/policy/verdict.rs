@@ -42,8 +42,8 @@ impl Outcome {
 
 /// Decides which findings can be patched; those that cannot are denied.
 ///
-/// `patchable` says whether this object can be patched at all: a hook Job being created, in the
-/// mutating phase. Another Job's template is immutable, and a patch would fight the next apply.
+/// `patchable` says whether this object can be patched at all: a hook Job that is being created, in
+/// the mutating phase.
 pub fn settle(findings: &mut [Finding], patchable: bool) {
     for finding in findings {
         if finding.action == Action::Patch && !(patchable && finding.fix.is_some()) {

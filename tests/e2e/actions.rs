@@ -1,6 +1,6 @@
 //! The milder actions: the Job gets in, and someone is told.
 
-use crate::harness::{BREACHES, Guarded, Helm, action};
+use crate::harness::{BREACHES, Breach, Guarded, Helm, Outcome, action};
 
 fn all(action: &str) -> String {
     let rules = BREACHES.map(|breach| format!("  {}: {action}\n", breach.name));
@@ -23,18 +23,23 @@ fn installs(space: &Guarded, expected: &str, verdict: &str) {
     }
 }
 
+/// What kubectl says when it creates the Job with this breach, which it can.
+fn created(space: &Guarded, breach: &Breach) -> Outcome {
+    let manifest = breach
+        .chart()
+        .render(&format!("k-{}", breach.id.to_lowercase()));
+    space
+        .kubectl_with(&["create", "-f", "-"], &manifest)
+        .succeeds()
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn warn_lets_the_job_in_and_tells_the_user() {
     let space = Guarded::with(&all("warn"));
     installs(&space, "warn", "warned");
     for breach in &BREACHES {
-        let manifest = breach
-            .chart()
-            .render(&format!("k-{}", breach.id.to_lowercase()));
-        let created = space
-            .kubectl_with(&["create", "-f", "-"], &manifest)
-            .succeeds();
+        let created = created(&space, breach);
         created.warns(breach.id);
         let warnings = created
             .stderr
@@ -53,12 +58,7 @@ fn audit_lets_the_job_in_and_only_records_it() {
     let space = Guarded::with(&all("audit"));
     installs(&space, "audit", "allowed");
     for breach in &BREACHES {
-        let manifest = breach
-            .chart()
-            .render(&format!("k-{}", breach.id.to_lowercase()));
-        let created = space
-            .kubectl_with(&["create", "-f", "-"], &manifest)
-            .succeeds();
+        let created = created(&space, breach);
         created.never_says("MW");
     }
 }
@@ -86,12 +86,6 @@ fn a_namespace_of_the_policy_can_be_milder() {
     );
     let space = Guarded::over(space, &policy, |webhooks| webhooks);
     for breach in &BREACHES {
-        let manifest = breach
-            .chart()
-            .render(&format!("k-{}", breach.id.to_lowercase()));
-        space
-            .kubectl_with(&["create", "-f", "-"], &manifest)
-            .succeeds()
-            .warns(breach.id);
+        created(&space, breach).warns(breach.id);
     }
 }

@@ -1,7 +1,7 @@
 //! MW016: Helm reads another weight than is written.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job with a hook weight that is no whole number.
@@ -34,7 +34,9 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::WEIGHT) else { return };
+    let Some(value) = job.annotations.get(hooks::WEIGHT) else {
+        return;
+    };
     if !hooks::is_weight(value) {
         report.add(
             FieldPath::annotation(hooks::WEIGHT),
@@ -50,8 +52,16 @@ mod tests {
 
     #[test]
     fn tells_what_helm_reads() {
-        let with = |value: &str| findings("MW016", &job(|j| j["metadata"]["annotations"]["helm.sh/hook-weight"] = json!(value)));
-        assert_eq!(with("1e1"), [r#"metadata.annotations['helm.sh/hook-weight']: found "1e1", which Helm reads as 0"#]);
+        let with = |value: &str| {
+            findings(
+                "MW016",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook-weight"] = json!(value)),
+            )
+        };
+        assert_eq!(
+            with("1e1"),
+            [r#"metadata.annotations['helm.sh/hook-weight']: found "1e1", which Helm reads as 0"#]
+        );
         assert!(with("-5").is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! MW019: a sidecar keeps the finished migration running.
 
-use crate::policy::rule::prelude::*;
 use crate::job::mesh;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration whose pod gets a service-mesh sidecar.
@@ -57,19 +57,36 @@ mod tests {
 
     #[test]
     fn sees_what_the_pod_asks_for() {
-        let with = |metadata| findings("MW019", &job(|j| j["spec"]["template"]["metadata"] = metadata));
+        let with = |metadata| {
+            findings(
+                "MW019",
+                &job(|j| j["spec"]["template"]["metadata"] = metadata),
+            )
+        };
         let text = |mesh| {
             vec![format!(
                 "spec.template.metadata.annotations: {mesh} puts a sidecar into the pod, which does not end with the migration"
             )]
         };
-        assert_eq!(with(json!({"labels": {"sidecar.istio.io/inject": "true"}})), text("Istio"));
-        assert_eq!(with(json!({"labels": {"istio.io/rev": "canary"}})), text("Istio"));
-        assert_eq!(with(json!({"annotations": {"linkerd.io/inject": "enabled"}})), text("Linkerd"));
+        assert_eq!(
+            with(json!({"labels": {"sidecar.istio.io/inject": "true"}})),
+            text("Istio")
+        );
+        assert_eq!(
+            with(json!({"labels": {"istio.io/rev": "canary"}})),
+            text("Istio")
+        );
+        assert_eq!(
+            with(json!({"annotations": {"linkerd.io/inject": "enabled"}})),
+            text("Linkerd")
+        );
         assert!(with(json!({})).is_empty());
-        assert!(with(json!({"annotations": {
-            "linkerd.io/inject": "enabled",
-            "config.beta.linkerd.io/proxy-enable-native-sidecar": "true",
-        }})).is_empty());
+        assert!(
+            with(json!({"annotations": {
+                "linkerd.io/inject": "enabled",
+                "config.beta.linkerd.io/proxy-enable-native-sidecar": "true",
+            }}))
+            .is_empty()
+        );
     }
 }

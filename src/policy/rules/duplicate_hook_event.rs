@@ -1,7 +1,7 @@
 //! MW014: Helm runs the Job twice.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job that names a hook event twice.
@@ -33,16 +33,28 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else { return };
+    let Some(value) = job.annotations.get(hooks::HOOK) else {
+        return;
+    };
     let known = hooks::elements(value).filter(|element| hooks::event(element).is_some());
     // Helm 2's name of the same event.
-    let mut elements: Vec<_> =
-        known.map(|e| if e == "test-success" { "test".into() } else { e }).collect();
+    let mut elements: Vec<_> = known
+        .map(|e| {
+            if e == "test-success" {
+                "test".into()
+            } else {
+                e
+            }
+        })
+        .collect();
     let count = elements.len();
     elements.sort_unstable();
     elements.dedup();
     if elements.len() < count {
-        report.add(FieldPath::annotation(hooks::HOOK), format!("found {}", shown(value)));
+        report.add(
+            FieldPath::annotation(hooks::HOOK),
+            format!("found {}", shown(value)),
+        );
     }
 }
 
@@ -53,9 +65,19 @@ mod tests {
 
     #[test]
     fn case_and_spaces_do_not_make_another_event() {
-        let with = |value: &str| findings("MW014", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)));
+        let with = |value: &str| {
+            findings(
+                "MW014",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+        };
         let value = "pre-install,pre-upgrade, Pre-Install";
-        assert_eq!(with(value), [format!("metadata.annotations['helm.sh/hook']: found {value:?}")]);
+        assert_eq!(
+            with(value),
+            [format!(
+                "metadata.annotations['helm.sh/hook']: found {value:?}"
+            )]
+        );
         assert!(with("pre-install,pre-upgrade").is_empty());
     }
 }

@@ -55,12 +55,19 @@ mod tests {
 
     #[test]
     fn either_autoscaler_will_do() {
-        let with = |annotations| findings("MW020", &job(|j| j["spec"]["template"]["metadata"]["annotations"] = annotations));
+        let with = |annotations| {
+            findings(
+                "MW020",
+                &job(|j| j["spec"]["template"]["metadata"]["annotations"] = annotations),
+            )
+        };
         assert_eq!(
             with(json!({})),
             ["spec.template.metadata.annotations: nothing keeps the autoscaler from evicting it"]
         );
         assert!(with(json!({"karpenter.sh/do-not-disrupt": "true"})).is_empty());
-        assert!(with(json!({"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"})).is_empty());
+        assert!(
+            with(json!({"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"})).is_empty()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! MW017: the migration runs at another moment, too.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks::{self, Event};
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job that is also a hook for another event than `pre-install` and `pre-upgrade`.
@@ -35,9 +35,12 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else { return };
-    let extra: Vec<_> =
-        hooks::elements(value).filter(|e| hooks::event(e) == Some(Event::Other)).collect();
+    let Some(value) = job.annotations.get(hooks::HOOK) else {
+        return;
+    };
+    let extra: Vec<_> = hooks::elements(value)
+        .filter(|e| hooks::event(e) == Some(Event::Other))
+        .collect();
     if !extra.is_empty() {
         report.add(
             FieldPath::annotation(hooks::HOOK),
@@ -53,7 +56,12 @@ mod tests {
 
     #[test]
     fn names_the_other_events() {
-        let with = |value: &str| findings("MW017", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)));
+        let with = |value: &str| {
+            findings(
+                "MW017",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+        };
         assert_eq!(
             with("pre-install,pre-upgrade,post-rollback,Test"),
             ["metadata.annotations['helm.sh/hook']: it also runs at post-rollback, test"]

@@ -47,7 +47,8 @@ fn is_floating(image: &str) -> bool {
     }
     // A colon before the last slash is a registry's port.
     let last = image.rsplit('/').next().unwrap_or(image);
-    last.split_once(':').is_none_or(|(_, tag)| tag.is_empty() || tag == "latest")
+    last.split_once(':')
+        .is_none_or(|(_, tag)| tag.is_empty() || tag == "latest")
 }
 
 #[cfg(test)]
@@ -58,13 +59,26 @@ mod tests {
     #[test]
     fn a_port_is_no_tag() {
         let with = |image: &str| {
-            findings("MW011", &job(|j| j["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image)))
+            findings(
+                "MW011",
+                &job(|j| j["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image)),
+            )
         };
         let path = "spec.template.spec.containers[0].image";
-        for image in ["shop", "shop:latest", "registry:5000/shop", "registry:5000/shop:latest"] {
+        for image in [
+            "shop",
+            "shop:latest",
+            "registry:5000/shop",
+            "registry:5000/shop:latest",
+        ] {
             assert_eq!(with(image), [format!("{path}: found {image:?}")]);
         }
-        for image in ["shop:1", "registry:5000/shop:1.2", "shop@sha256:abc", "shop:latest@sha256:abc"] {
+        for image in [
+            "shop:1",
+            "registry:5000/shop:1.2",
+            "shop@sha256:abc",
+            "shop:latest@sha256:abc",
+        ] {
             assert!(with(image).is_empty(), "{image}");
         }
     }

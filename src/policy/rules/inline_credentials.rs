@@ -1,7 +1,7 @@
 //! MW010: a password is written into the Job.
 
-use crate::policy::rule::prelude::*;
 use crate::job::credentials;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A password written into a container's command, arguments or environment.
@@ -43,11 +43,10 @@ rule! {
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     for (list, index, container) in job.containers() {
         for hit in credentials::find(container) {
-            let mut path = FieldPath::of(list).index(index).field(hit.field).index(hit.index);
-            if hit.field == "env" {
-                path = path.field("value");
-            }
-            report.add(path, hit.form.to_string());
+            report.add(
+                FieldPath::credential(list, index, &hit),
+                hit.form.to_string(),
+            );
         }
     }
 }
@@ -59,34 +58,51 @@ mod tests {
 
     #[test]
     fn tells_where_and_never_what() {
-        let found = findings("MW010", &job(|j| {
-            let container = &mut j["spec"]["template"]["spec"]["containers"][0];
-            container["command"] = json!(["sh", "-c", "PGPASSWORD=hunter2 psql"]);
-            container["args"] = json!(["-u", "postgres://a:hunter2@db/x", "--password", "hunter2", "-password=hunter2"]);
-            container["env"] = json!([
-                {"name": "DB_PASSWORD", "value": "hunter2"},
-                {"name": "URL", "value": "mysql://a:hunter2@db"},
-                {"name": "OK_PASSWORD", "value": "$(OTHER)"},
-                {"name": "DB_PASSWORD_FILE", "value": "/run/x"},
-            ]);
-        }));
+        let found = findings(
+            "MW010",
+            &job(|j| {
+                let container = &mut j["spec"]["template"]["spec"]["containers"][0];
+                container["command"] = json!(["sh", "-c", "PGPASSWORD=hunter2 psql"]);
+                container["args"] = json!([
+                    "-u",
+                    "postgres://a:hunter2@db/x",
+                    "--password",
+                    "hunter2",
+                    "-password=hunter2"
+                ]);
+                container["env"] = json!([
+                    {"name": "DB_PASSWORD", "value": "hunter2"},
+                    {"name": "URL", "value": "mysql://a:hunter2@db"},
+                    {"name": "OK_PASSWORD", "value": "$(OTHER)"},
+                    {"name": "DB_PASSWORD_FILE", "value": "/run/x"},
+                ]);
+            }),
+        );
         let at = "spec.template.spec.containers[0]";
-        assert_eq!(found, [
-            format!("{at}.command[2]: holds the value of PGPASSWORD"),
-            format!("{at}.args[1]: holds a URL with a password"),
-            format!("{at}.args[3]: holds the value of --password"),
-            format!("{at}.args[4]: holds the value of -password"),
-            format!("{at}.env[0].value: holds the value of DB_PASSWORD"),
-            format!("{at}.env[1].value: holds a URL with a password"),
-        ]);
+        assert_eq!(
+            found,
+            [
+                format!("{at}.command[2]: holds the value of PGPASSWORD"),
+                format!("{at}.args[1]: holds a URL with a password"),
+                format!("{at}.args[3]: holds the value of --password"),
+                format!("{at}.args[4]: holds the value of -password"),
+                format!("{at}.env[0].value: holds the value of DB_PASSWORD"),
+                format!("{at}.env[1].value: holds a URL with a password"),
+            ]
+        );
     }
 
     #[test]
     fn looks_into_init_containers_and_counts_what_it_leaves_out() {
-        let env: Vec<_> = (0..40).map(|i| json!({"name": format!("P{i}_PASSWORD"), "value": "x"})).collect();
-        let found = findings("MW010", &job(|j| {
-            j["spec"]["template"]["spec"]["initContainers"] = json!([{"env": env}]);
-        }));
+        let env: Vec<_> = (0..40)
+            .map(|i| json!({"name": format!("P{i}_PASSWORD"), "value": "x"}))
+            .collect();
+        let found = findings(
+            "MW010",
+            &job(|j| {
+                j["spec"]["template"]["spec"]["initContainers"] = json!([{"env": env}]);
+            }),
+        );
         assert_eq!(found.len(), 16);
         assert_eq!(
             found[15],

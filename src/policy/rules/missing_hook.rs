@@ -1,7 +1,7 @@
 //! MW002: Helm does not run the Job before the new version starts.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks::{self, Event};
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job that is not both a `pre-install` and a `pre-upgrade` hook.
@@ -71,26 +71,50 @@ mod tests {
 
     #[test]
     fn tells_what_is_missing() {
-        let with = |value| findings("MW002", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = value));
+        let with = |value| {
+            findings(
+                "MW002",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = value),
+            )
+        };
         let path = "metadata.annotations['helm.sh/hook']";
-        assert_eq!(with(json!("pre-install")), [format!(r#"{path}: found "pre-install", pre-upgrade is missing"#)]);
-        assert_eq!(with(json!("Pre-Upgrade ")), [format!(r#"{path}: found "Pre-Upgrade ", pre-install is missing"#)]);
+        assert_eq!(
+            with(json!("pre-install")),
+            [format!(
+                r#"{path}: found "pre-install", pre-upgrade is missing"#
+            )]
+        );
+        assert_eq!(
+            with(json!("Pre-Upgrade ")),
+            [format!(
+                r#"{path}: found "Pre-Upgrade ", pre-install is missing"#
+            )]
+        );
         assert_eq!(
             with(json!("post-install")),
-            [format!(r#"{path}: found "post-install", pre-install and pre-upgrade are missing"#)]
+            [format!(
+                r#"{path}: found "post-install", pre-install and pre-upgrade are missing"#
+            )]
         );
         let none = job(|j| j["metadata"]["annotations"] = json!({}));
         assert_eq!(
             findings("MW002", &none),
-            [format!("{path}: there is no such annotation, so Helm runs it as no hook")]
+            [format!(
+                "{path}: there is no such annotation, so Helm runs it as no hook"
+            )]
         );
     }
 
     #[test]
     fn argo_cd_counts_only_when_asked_for() {
-        let argo = job(|j| j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "Skip, PreSync"}));
+        let argo = job(|j| {
+            j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "Skip, PreSync"});
+        });
         assert_eq!(findings("MW002", &argo).len(), 1);
-        let options = crate::policy::rule::Options { argocd_hook: true, ..Default::default() };
+        let options = crate::policy::rule::Options {
+            argocd_hook: true,
+            ..Default::default()
+        };
         assert!(crate::policy::testing::findings_with("MW002", &argo, &options).is_empty());
     }
 }

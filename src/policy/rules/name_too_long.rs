@@ -56,10 +56,16 @@ mod tests {
     fn sixty_three_fit() {
         let with = |length: usize| {
             let name = format!("{}-1766361600", "a".repeat(length - 11));
-            (findings("MW013", &job(|j| j["metadata"]["name"] = json!(name))), name)
+            (
+                findings("MW013", &job(|j| j["metadata"]["name"] = json!(name))),
+                name,
+            )
         };
         let (found, name) = with(64);
-        assert_eq!(found, [format!("metadata.name: {name:?} has 64 characters")]);
+        assert_eq!(
+            found,
+            [format!("metadata.name: {name:?} has 64 characters")]
+        );
         assert!(with(63).0.is_empty());
     }
 }

@@ -34,7 +34,10 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if job.spec.active_deadline_seconds.is_none() {
-        report.add(FieldPath::of("spec.activeDeadlineSeconds"), "there is none, and Helm's timeout does not stop the Job");
+        report.add(
+            FieldPath::of("spec.activeDeadlineSeconds"),
+            "there is none, and Helm's timeout does not stop the Job",
+        );
     }
 }
 
@@ -45,7 +48,12 @@ mod tests {
 
     #[test]
     fn asks_for_one() {
-        let with = |value| findings("MW007", &job(|j| j["spec"]["activeDeadlineSeconds"] = value));
+        let with = |value| {
+            findings(
+                "MW007",
+                &job(|j| j["spec"]["activeDeadlineSeconds"] = value),
+            )
+        };
         assert_eq!(
             with(json!(null)),
             ["spec.activeDeadlineSeconds: there is none, and Helm's timeout does not stop the Job"]

@@ -1,7 +1,7 @@
 //! MW021: no one can tell which release it belongs to.
 
-use crate::policy::rule::prelude::*;
 use crate::job::release::{self, Source};
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job whose release can be told from nothing but its name.
@@ -38,7 +38,10 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if release::find(job).1 == Source::BaseName {
-        report.add(FieldPath::of("metadata.labels"), "nothing but the name tells the release");
+        report.add(
+            FieldPath::of("metadata.labels"),
+            "nothing but the name tells the release",
+        );
     }
 }
 
@@ -53,9 +56,13 @@ mod tests {
             j["metadata"]["labels"] = json!({"app.kubernetes.io/component": "migration"});
             j["spec"]["template"]["metadata"]["labels"] = json!({});
         });
-        assert_eq!(findings("MW021", &bare), ["metadata.labels: nothing but the name tells the release"]);
+        assert_eq!(
+            findings("MW021", &bare),
+            ["metadata.labels: nothing but the name tells the release"]
+        );
         let mut pod = bare.clone();
-        pod["spec"]["template"]["metadata"]["labels"] = json!({"app.kubernetes.io/instance": "shop"});
+        pod["spec"]["template"]["metadata"]["labels"] =
+            json!({"app.kubernetes.io/instance": "shop"});
         assert!(findings("MW021", &pod).is_empty());
     }
 }

@@ -47,12 +47,18 @@ mod tests {
 
     #[test]
     fn tells_the_field_at_fault() {
-        assert_eq!(findings("MW009", &job(|j| j["spec"]["completions"] = json!(3))), ["spec.completions: found 3"]);
+        assert_eq!(
+            findings("MW009", &job(|j| j["spec"]["completions"] = json!(3))),
+            ["spec.completions: found 3"]
+        );
         let indexed = job(|j| {
             j["spec"]["completions"] = json!(1);
             j["spec"]["completionMode"] = json!("Indexed");
         });
-        assert_eq!(findings("MW009", &indexed), [r#"spec.completionMode: found "Indexed""#]);
+        assert_eq!(
+            findings("MW009", &indexed),
+            [r#"spec.completionMode: found "Indexed""#]
+        );
         assert!(findings("MW009", &job(|j| j["spec"]["completions"] = json!(1))).is_empty());
     }
 }

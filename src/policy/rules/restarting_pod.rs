@@ -1,7 +1,7 @@
 //! MW004: the kubelet or the Job controller reuses the pod.
 
-use crate::policy::rule::prelude::*;
 use crate::policy::fix::Fix;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration whose pod has a `restartPolicy` other than `Never`.
@@ -55,9 +55,17 @@ mod tests {
 
     #[test]
     fn absent_means_always() {
-        let with = |value| findings("MW004", &job(|j| j["spec"]["template"]["spec"]["restartPolicy"] = value));
+        let with = |value| {
+            findings(
+                "MW004",
+                &job(|j| j["spec"]["template"]["spec"]["restartPolicy"] = value),
+            )
+        };
         let path = "spec.template.spec.restartPolicy";
-        assert_eq!(with(json!("OnFailure")), [format!(r#"{path}: found "OnFailure""#)]);
+        assert_eq!(
+            with(json!("OnFailure")),
+            [format!(r#"{path}: found "OnFailure""#)]
+        );
         assert_eq!(with(json!(null)), [format!(r#"{path}: found "Always""#)]);
         assert_eq!(with(json!("")), [format!(r#"{path}: found "Always""#)]);
         assert!(with(json!("Never")).is_empty());

@@ -36,8 +36,15 @@ rule! {
 const MIN_SECONDS: i64 = 3600;
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if let Some(ttl) = job.spec.ttl_seconds_after_finished.filter(|&ttl| ttl < MIN_SECONDS) {
-        report.add(FieldPath::of("spec.ttlSecondsAfterFinished"), format!("found {ttl}"));
+    if let Some(ttl) = job
+        .spec
+        .ttl_seconds_after_finished
+        .filter(|&ttl| ttl < MIN_SECONDS)
+    {
+        report.add(
+            FieldPath::of("spec.ttlSecondsAfterFinished"),
+            format!("found {ttl}"),
+        );
     }
 }
 
@@ -48,9 +55,17 @@ mod tests {
 
     #[test]
     fn an_hour_is_enough() {
-        let with = |value| findings("MW012", &job(|j| j["spec"]["ttlSecondsAfterFinished"] = value));
+        let with = |value| {
+            findings(
+                "MW012",
+                &job(|j| j["spec"]["ttlSecondsAfterFinished"] = value),
+            )
+        };
         assert_eq!(with(json!(0)), ["spec.ttlSecondsAfterFinished: found 0"]);
-        assert_eq!(with(json!(3599)), ["spec.ttlSecondsAfterFinished: found 3599"]);
+        assert_eq!(
+            with(json!(3599)),
+            ["spec.ttlSecondsAfterFinished: found 3599"]
+        );
         assert!(with(json!(3600)).is_empty());
         assert!(with(json!(null)).is_empty());
     }

@@ -1,7 +1,7 @@
 //! MW005: the Job was rendered long ago, or by a clock that is wrong.
 
-use crate::policy::rule::prelude::*;
 use crate::job::name::Form;
+use crate::policy::rule::prelude::*;
 use jiff::SignedDuration;
 
 rule! {
@@ -38,8 +38,14 @@ rule! {
 const ZONES: SignedDuration = SignedDuration::from_hours(14);
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
-    let (Some(stamp), Some(created)) = (job.name.stamp(), job.created) else { return };
-    let slack = if stamp.form == Form::Local { ZONES } else { SignedDuration::ZERO };
+    let (Some(stamp), Some(created)) = (job.name.stamp(), job.created) else {
+        return;
+    };
+    let slack = if stamp.form == Form::Local {
+        ZONES
+    } else {
+        SignedDuration::ZERO
+    };
     let age = created.duration_since(stamp.time);
     let (distance, side) = if age > options.max_age.saturating_add(slack) {
         (age, "before")
@@ -51,7 +57,12 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let minutes = distance.as_mins();
     report.add(
         FieldPath::of("metadata.name"),
-        format!("{} is {}h{:02}m {side} its creation", shown(job.name.full()), minutes / 60, minutes % 60),
+        format!(
+            "{} is {}h{:02}m {side} its creation",
+            shown(job.name.full()),
+            minutes / 60,
+            minutes % 60
+        ),
     );
 }
 
@@ -77,10 +88,13 @@ mod tests {
     #[test]
     fn compares_with_the_creation_time() {
         let at = |name: &str, created: &str| {
-            findings("MW005", &job(|j| {
-                j["metadata"]["name"] = json!(name);
-                j["metadata"]["creationTimestamp"] = json!(created);
-            }))
+            findings(
+                "MW005",
+                &job(|j| {
+                    j["metadata"]["name"] = json!(name);
+                    j["metadata"]["creationTimestamp"] = json!(created);
+                }),
+            )
         };
         assert!(at("shop-1766361600", "2025-12-22T23:59:59Z").is_empty());
         assert_eq!(
@@ -94,6 +108,12 @@ mod tests {
         );
         // 14 hours ahead on a clock in Kiribati.
         assert!(at("shop-20251222-140000", "2025-12-22T00:00:00Z").is_empty());
-        assert!(findings("MW005", &job(|j| j["metadata"]["creationTimestamp"] = json!(null))).is_empty());
+        assert!(
+            findings(
+                "MW005",
+                &job(|j| j["metadata"]["creationTimestamp"] = json!(null))
+            )
+            .is_empty()
+        );
     }
 }

@@ -34,7 +34,10 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if job.spec.suspend == Some(true) {
-        report.add(FieldPath::of("spec.suspend"), "found true, so Helm waits until its timeout");
+        report.add(
+            FieldPath::of("spec.suspend"),
+            "found true, so Helm waits until its timeout",
+        );
     }
 }
 
@@ -46,7 +49,10 @@ mod tests {
     #[test]
     fn flags_only_true() {
         let with = |value| findings("MW018", &job(|j| j["spec"]["suspend"] = value));
-        assert_eq!(with(json!(true)), ["spec.suspend: found true, so Helm waits until its timeout"]);
+        assert_eq!(
+            with(json!(true)),
+            ["spec.suspend: found true, so Helm waits until its timeout"]
+        );
         assert!(with(json!(false)).is_empty());
     }
 }

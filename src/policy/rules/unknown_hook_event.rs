@@ -1,7 +1,7 @@
 //! MW015: Helm drops the whole manifest.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job that names a hook event Helm does not know, an empty one included.
@@ -37,11 +37,17 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else { return };
+    let Some(value) = job.annotations.get(hooks::HOOK) else {
+        return;
+    };
     if let Some(unknown) = hooks::elements(value).find(|element| hooks::event(element).is_none()) {
         report.add(
             FieldPath::annotation(hooks::HOOK),
-            format!("found {}, in which Helm does not know {}", shown(value), shown(&unknown)),
+            format!(
+                "found {}, in which Helm does not know {}",
+                shown(value),
+                shown(&unknown)
+            ),
         );
     }
 }
@@ -53,7 +59,12 @@ mod tests {
 
     #[test]
     fn an_empty_event_is_unknown() {
-        let with = |value: &str| findings("MW015", &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)));
+        let with = |value: &str| {
+            findings(
+                "MW015",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+        };
         for (value, unknown) in [
             ("pre-install,pre-upgrade,", ""),
             ("", ""),
@@ -63,7 +74,9 @@ mod tests {
         ] {
             assert_eq!(
                 with(value),
-                [format!("metadata.annotations['helm.sh/hook']: found {value:?}, in which Helm does not know {unknown:?}")]
+                [format!(
+                    "metadata.annotations['helm.sh/hook']: found {value:?}, in which Helm does not know {unknown:?}"
+                )]
             );
         }
         assert!(with("pre-install, PRE-UPGRADE,test-success").is_empty());

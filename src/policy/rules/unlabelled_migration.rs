@@ -37,7 +37,10 @@ rule! {
 
 fn check(_: &Job<'_>, selection: Selection, _: &Options, report: &mut Report) {
     if let Selection::Detected(detection) = selection {
-        report.add(FieldPath::of("metadata.labels"), format!("looks like a migration: {detection}"));
+        report.add(
+            FieldPath::of("metadata.labels"),
+            format!("looks like a migration: {detection}"),
+        );
     }
 }
 
@@ -48,8 +51,14 @@ mod tests {
 
     #[test]
     fn says_what_gave_it_away() {
-        let found = findings("MW022", &job(|j| j["metadata"]["labels"] = json!({"app": "shop"})));
-        assert_eq!(found, ["metadata.labels: looks like a migration: it runs Atlas"]);
+        let found = findings(
+            "MW022",
+            &job(|j| j["metadata"]["labels"] = json!({"app": "shop"})),
+        );
+        assert_eq!(
+            found,
+            ["metadata.labels: looks like a migration: it runs Atlas"]
+        );
         assert!(findings("MW022", &job(|_| ())).is_empty());
     }
 }

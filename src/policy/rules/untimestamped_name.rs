@@ -1,9 +1,9 @@
 //! MW001: the Job's name would be the same at the next release.
 
-use crate::policy::rule::prelude::*;
 use crate::job::credentials;
 use crate::job::name::{Name, cut};
 use crate::policy::fix::{Fix, Replacement};
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job whose name does not end in a timestamp.
@@ -55,7 +55,10 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         return;
     }
     let detail = match job.name.generate() {
-        Some(prefix) => format!("generateName {} has no timestamp before the generated characters", shown(prefix)),
+        Some(prefix) => format!(
+            "generateName {} has no timestamp before the generated characters",
+            shown(prefix)
+        ),
         None => format!("{} does not end in a timestamp", shown(job.name.full())),
     };
     report.add_fixable(FieldPath::of("metadata.name"), detail, fix(job, options));
@@ -72,7 +75,9 @@ fn fix(job: &Job<'_>, options: &Options) -> Option<Fix> {
     // A base that ends in digits would be read together with the seconds as another form.
     let prefix = format!("{base}-");
     let name = format!("{prefix}1766361600");
-    let is_stamped = Name::new(&name, "").stamp().is_some_and(|stamp| stamp.base == base);
+    let is_stamped = Name::new(&name, "")
+        .stamp()
+        .is_some_and(|stamp| stamp.base == base);
     // No name Kubernetes takes holds a credential, but the patch is written down before it looks.
     let is_plain = *credentials::mask(&prefix) == prefix;
     (!base.is_empty() && is_stamped && is_plain).then(|| Fix {
@@ -88,8 +93,14 @@ mod tests {
 
     #[test]
     fn tells_the_name() {
-        let found = findings("MW001", &job(|j| j["metadata"]["name"] = json!("shop-migrate-12")));
-        assert_eq!(found, [r#"metadata.name: "shop-migrate-12" does not end in a timestamp"#]);
+        let found = findings(
+            "MW001",
+            &job(|j| j["metadata"]["name"] = json!("shop-migrate-12")),
+        );
+        assert_eq!(
+            found,
+            [r#"metadata.name: "shop-migrate-12" does not end in a timestamp"#]
+        );
     }
 
     #[test]
@@ -104,7 +115,9 @@ mod tests {
             );
             assert_eq!(
                 found,
-                [r#"metadata.name: generateName "shop-migrate-" has no timestamp before the generated characters"#]
+                [
+                    r#"metadata.name: generateName "shop-migrate-" has no timestamp before the generated characters"#
+                ]
             );
         }
     }

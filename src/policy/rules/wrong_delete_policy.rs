@@ -1,8 +1,8 @@
 //! MW003: Helm keeps or deletes the wrong Jobs.
 
-use crate::policy::rule::prelude::*;
 use crate::job::hooks::{self, DELETE_POLICY};
 use crate::policy::fix::Fix;
+use crate::policy::rule::prelude::*;
 
 rule! {
     /// A migration Job whose delete policy is not exactly `before-hook-creation` and `hook-succeeded`.
@@ -48,7 +48,9 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let argocd = job.annotations.get(hooks::ARGOCD_DELETE_POLICY);
     let wanted = ["BeforeHookCreation", "HookSucceeded"];
     if options.argocd_delete_policy
-        && wanted.iter().all(|policy| hooks::argocd_has(argocd, policy))
+        && wanted
+            .iter()
+            .all(|policy| hooks::argocd_has(argocd, policy))
         && !hooks::argocd_has(argocd, "HookFailed")
     {
         return;
@@ -70,7 +72,11 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         (None, _) => "there is no such annotation, so finished Jobs stay".to_owned(),
         (Some(value), None) => format!("found {}", shown(value)),
         (Some(value), Some(unknown)) => {
-            format!("found {}, in which Helm does not know {}", shown(value), shown(&unknown))
+            format!(
+                "found {}, in which Helm does not know {}",
+                shown(value),
+                shown(&unknown)
+            )
         }
     };
     let path = FieldPath::annotation(DELETE_POLICY);
@@ -86,18 +92,43 @@ mod tests {
     #[test]
     fn tells_what_was_found() {
         let key = "helm.sh/hook-delete-policy";
-        let with = |value: &str| findings("MW003", &job(|j| j["metadata"]["annotations"][key] = json!(value)));
+        let with = |value: &str| {
+            findings(
+                "MW003",
+                &job(|j| j["metadata"]["annotations"][key] = json!(value)),
+            )
+        };
         let path = "metadata.annotations['helm.sh/hook-delete-policy']";
-        assert_eq!(with("hook-succeeded"), [format!(r#"{path}: found "hook-succeeded""#)]);
+        assert_eq!(
+            with("hook-succeeded"),
+            [format!(r#"{path}: found "hook-succeeded""#)]
+        );
         assert_eq!(
             with("before-hook-creation,hook-succeded"),
             [format!(
                 r#"{path}: found "before-hook-creation,hook-succeded", in which Helm does not know "hook-succeded""#
             )]
         );
-        assert_eq!(with(""), [format!(r#"{path}: found "", in which Helm does not know """#)]);
+        assert_eq!(
+            with(""),
+            [format!(
+                r#"{path}: found "", in which Helm does not know """#
+            )]
+        );
         assert!(with(" Hook-Succeeded,before-hook-creation,hook-succeeded").is_empty());
-        let none = job(|j| drop(j["metadata"]["annotations"].as_object_mut().unwrap().remove(key)));
-        assert_eq!(findings("MW003", &none), [format!("{path}: there is no such annotation, so finished Jobs stay")]);
+        let none = job(|j| {
+            drop(
+                j["metadata"]["annotations"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove(key),
+            );
+        });
+        assert_eq!(
+            findings("MW003", &none),
+            [format!(
+                "{path}: there is no such annotation, so finished Jobs stay"
+            )]
+        );
     }
 }
