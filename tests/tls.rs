@@ -323,6 +323,27 @@ fn processes_that_start_together_agree_on_one_certificate() {
     });
 }
 
+#[test]
+fn half_a_pair_that_another_process_is_writing_is_waited_for() {
+    let (made, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    issue::ensure(made.path(), Timestamp::now()).unwrap();
+    let copy = |name: &str| {
+        fs::copy(made.path().join(name), dir.path().join(name)).unwrap();
+    };
+    let other = fs::File::create(dir.path().join(".lock")).unwrap();
+    other.lock().unwrap();
+    copy("tls.key");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| issue::ensure(dir.path(), Timestamp::now()));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!waiting.is_finished(), "{:?}", waiting.join());
+        copy("ca.crt");
+        copy("tls.crt");
+        other.unlock().unwrap();
+        assert!(waiting.join().unwrap().is_ok());
+    });
+}
+
 /// A mounted Secret: files that are links through `..data`, which is swapped as a whole.
 struct Volume(tempfile::TempDir);
 

@@ -89,18 +89,31 @@ enum Found {
 /// Returns the certificate in `dir`, and makes it when there is none, or when ours expires within
 /// 30 days of `now`. Safe to call from several processes at once.
 pub fn ensure(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
-    if let Found::Usable(issued) = look(dir, now)? {
+    let unlocked = look(dir, now);
+    if let Ok(Found::Usable(issued)) = unlocked {
         return Ok(issued);
     }
-    fs::create_dir_all(dir).map_err(failed("create", dir))?;
-    let lock = dir.join(".lock");
-    let file = File::create(&lock).map_err(failed("write", &lock))?;
-    file.lock().map_err(failed("lock", &lock))?;
+    // Without the lock, half of a pair may be one that another process is writing.
+    let _lock = match (lock(dir), unlocked) {
+        (Ok(lock), _) => lock,
+        // Nobody is writing where nothing can be written, so what was seen stands.
+        (Err(_), Err(seen)) => return Err(seen),
+        (Err(error), Ok(_)) => return Err(error),
+    };
     // Another process may have been first.
     if let Found::Usable(issued) = look(dir, now)? {
         return Ok(issued);
     }
     make(dir, now)
+}
+
+/// Waits until no other process makes a certificate in `dir`; released when dropped.
+fn lock(dir: &Path) -> Result<File, IssueError> {
+    fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    let path = dir.join(".lock");
+    let file = File::create(&path).map_err(failed("write", &path))?;
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
 }
 
 fn look(dir: &Path, now: Timestamp) -> Result<Found, IssueError> {
