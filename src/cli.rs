@@ -56,10 +56,26 @@ impl Args {
             if is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
-            let _ = writeln!(anstream::stderr(), "error: {error:#}");
+            let _ = writeln!(anstream::stderr(), "error: {}", told(&error));
             ExitCode::from(COULD_NOT)
         })
     }
+}
+
+/// An error with its causes, each told once: our own errors have theirs in their words already,
+/// because the log prints nothing else.
+fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|told, cause| {
+            if told.ends_with(&cause) {
+                told
+            } else {
+                format!("{told}: {cause}")
+            }
+        })
+        .unwrap_or_default()
 }
 
 /// Whoever read our output has seen enough, as with `| head`.
