@@ -452,7 +452,9 @@ fn serve_refuses_what_it_cannot_start_with() {
     let (code, _, err) = run(&["serve", "--tls-cert", missing, "--tls-key", missing], b"");
     assert_eq!(code, 2);
     assert!(
-        err.contains(&format!("error: failed to read {missing}: ")),
+        err.ends_with(&format!(
+            "error: failed to read {missing}: No such file or directory (os error 2)\n"
+        )),
         "{err}"
     );
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -42,12 +42,11 @@ impl Warden {
     fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
-        let (port, admin) = (free_port(), free_port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
         command
             .arg("serve")
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json"])
             .arg("--config")
             .arg(config)
             .arg("--tls-dir")
@@ -71,13 +70,15 @@ impl Warden {
         });
         let mut warden = Self {
             process,
-            port,
+            port: 0,
             dir,
             decisions,
         };
         eventually("the webhook to be ready", || {
             let exit = warden.process.try_wait().unwrap();
             assert!(exit.is_none(), "serve ended: {exit:?}\n{}", warden.stderr());
+            let (port, admin) = warden.ports()?;
+            warden.port = port;
             ready(admin).then_some(())
         });
         warden
@@ -135,6 +136,18 @@ impl Warden {
         self.process.wait().unwrap();
     }
 
+    /// Where it says that it serves. It chooses the ports itself: one that was free a moment ago may
+    /// be another's by the time it is used.
+    fn ports(&self) -> Option<(u16, u16)> {
+        let log = self.stderr();
+        let mut lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let serving = lines.find(|line| line["message"] == "serving")?;
+        let port = |name: &str| serving[name].as_str()?.rsplit(':').next()?.parse().ok();
+        Some((port("address")?, port("admin")?))
+    }
+
     fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
@@ -168,15 +181,6 @@ fn write_policy(dir: &Path, policy: &str) -> PathBuf {
     let path = dir.join("policy.yaml");
     fs::write(&path, HEADER.to_owned() + policy).unwrap();
     path
-}
-
-/// A port that was free a moment ago. Asking for port 0 instead would mean reading the log for the answer.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn ready(admin: u16) -> bool {
