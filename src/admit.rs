@@ -203,18 +203,13 @@ impl Case<'_> {
             response.patch(patch)?;
         }
         response.warnings = self.warnings(findings, outcome, unknown_mode);
-        response
-            .audit_annotations
-            .insert("decision", self.circumstances.id.to_string());
-        response
-            .audit_annotations
-            .insert("verdict", outcome.as_str().to_owned());
-        response
-            .audit_annotations
-            .insert("policy", self.circumstances.policy.hash.clone());
+        let annotations = &mut response.audit_annotations;
+        annotations.push(("decision", self.circumstances.id.to_string().into()));
+        annotations.push(("policy", (&*self.circumstances.policy.hash).into()));
         if !findings.is_empty() {
-            response.audit_annotations.insert("rules", rules(findings));
+            annotations.push(("rules", rules(findings).into()));
         }
+        annotations.push(("verdict", outcome.as_str().into()));
         // The mutating phase only speaks up when it has done something: the validating one decides.
         let recorded = self.phase == Phase::Validate || outcome >= Outcome::Patched;
         let line = if recorded {

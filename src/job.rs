@@ -3,6 +3,7 @@
 //! Facts are taken after Kubernetes' own defaulting (`pkg/apis/batch/v1/defaults.go`), so that a
 //! file and the review it becomes read the same. No rule and no policy is known here.
 
+pub mod annotation;
 pub mod credentials;
 pub mod hooks;
 pub mod mesh;
@@ -13,6 +14,7 @@ pub mod tool;
 
 use jiff::Timestamp;
 
+use crate::job::annotation::{Annotation, Annotations};
 use crate::job::mesh::Mesh;
 use crate::job::name::Name;
 use crate::job::object::{Container, Metadata, Object, Spec};
@@ -39,7 +41,7 @@ pub struct Job<'a> {
     /// Labels, those of the pod template when the Job has none.
     pub labels: &'a Map<'a>,
     /// Annotations.
-    pub annotations: &'a Map<'a>,
+    pub annotations: &'a Annotations<'a>,
     /// Metadata of the object that was sent.
     pub metadata: &'a Metadata<'a>,
     /// Spec of the Job.
@@ -147,8 +149,8 @@ impl<'a> Job<'a> {
     /// template is immutable, and a patch would fight the next apply.
     #[must_use]
     pub fn is_patchable(&self) -> bool {
-        let is_hook = |key: &&str| self.annotations.get(key).is_some();
-        self.kind == Kind::Job && [hooks::HOOK, hooks::ARGOCD_HOOK].iter().any(is_hook)
+        let is_hook = |annotation| self.annotations.get(annotation).is_some();
+        self.kind == Kind::Job && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
     }
 
     /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in
@@ -158,10 +160,7 @@ impl<'a> Job<'a> {
         let fields = &self.metadata.managed_fields;
         !fields.is_empty()
             && fields.iter().all(|field| &*field.operation == "Update")
-            && self.annotations.get(release::TRACKING_ID).is_none()
-            && self
-                .annotations
-                .get("kubectl.kubernetes.io/last-applied-configuration")
-                .is_none()
+            && self.annotations.get(Annotation::ArgoCdTrackingId).is_none()
+            && self.annotations.get(Annotation::LastApplied).is_none()
     }
 }

@@ -32,7 +32,6 @@ pub struct Decision<'a> {
     /// `mutate` or `validate`.
     pub phase: &'static str,
     /// uid of the review.
-    #[serde(serialize_with = "masked")]
     pub uid: &'a str,
     /// `CREATE`.
     pub operation: &'static str,
@@ -40,17 +39,15 @@ pub struct Decision<'a> {
     pub dry_run: bool,
     /// `jobs` or `cronjobs`.
     pub resource: &'static str,
-    /// Namespace of the request.
-    #[serde(serialize_with = "masked")]
+    /// Namespace of the request, which exists.
     pub namespace: &'a str,
     /// Name of the object; its `generateName` while it has no name.
     #[serde(serialize_with = "masked")]
     pub job: &'a str,
     /// uid of the object; empty in the mutating phase, which comes before it is given.
-    #[serde(serialize_with = "masked")]
     pub job_uid: &'a str,
     /// What the migration belongs to.
-    pub release: Release,
+    pub release: Release<'a>,
     /// Who asked.
     #[serde(serialize_with = "masked")]
     pub user: &'a str,

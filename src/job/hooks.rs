@@ -7,17 +7,6 @@
 
 use std::borrow::Cow;
 
-/// The annotation that names hook events.
-pub const HOOK: &str = "helm.sh/hook";
-/// The annotation that says when Helm deletes a hook.
-pub const DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
-/// The annotation that orders the hooks of one event.
-pub const WEIGHT: &str = "helm.sh/hook-weight";
-/// Argo CD's own annotation for the sync phase.
-pub const ARGOCD_HOOK: &str = "argocd.argoproj.io/hook";
-/// Argo CD's own annotation for deleting a hook.
-pub const ARGOCD_DELETE_POLICY: &str = "argocd.argoproj.io/hook-delete-policy";
-
 /// A moment in a release's life at which Helm runs hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -33,7 +22,12 @@ pub enum Event {
 pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
     value.split(',').map(|element| {
         let element = element.trim();
-        if element.chars().any(char::is_uppercase) {
+        if element
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'-'))
+        {
+            Cow::Borrowed(element)
+        } else {
             // Go maps each character to one; Rust would make two of some.
             Cow::Owned(
                 element
@@ -41,8 +35,6 @@ pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
                     .filter_map(|c| c.to_lowercase().next())
                     .collect(),
             )
-        } else {
-            Cow::Borrowed(element)
         }
     })
 }

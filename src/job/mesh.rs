@@ -4,6 +4,7 @@
 //! Linkerd, "Automatic proxy injection" (`linkerd.io/inject`).
 
 use crate::job::Job;
+use crate::job::annotation::Annotation;
 
 /// A service mesh that adds a sidecar container to pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,10 @@ pub fn injected(job: &Job<'_>) -> Option<Mesh> {
     let istio = template
         .labels
         .get("sidecar.istio.io/inject")
-        .or_else(|| template.annotations.get("sidecar.istio.io/inject"));
-    let linkerd = template.annotations.get("linkerd.io/inject");
+        .or_else(|| template.annotations.get(Annotation::IstioInject));
+    let linkerd = template.annotations.get(Annotation::LinkerdInject);
     // A native sidecar is a restartable init container, which does not keep the pod running.
-    let native = template
-        .annotations
-        .get("config.beta.linkerd.io/proxy-enable-native-sidecar");
+    let native = template.annotations.get(Annotation::LinkerdNativeSidecar);
     let revision = template.labels.get("istio.io/rev").is_some();
     if istio == Some("true")
         || (revision && istio != Some("false"))

@@ -45,10 +45,10 @@ impl<'a> Name<'a> {
         // A client may set both: then the name was not generated, and generateName means nothing.
         let cut = cut(generate, MAX_GENERATED_BASE);
         let generated = full.is_empty()
-            || stamp(full).is_none()
-                && full
-                    .strip_prefix(cut)
-                    .is_some_and(|rest| rest.len() == GENERATED);
+            || full
+                .strip_prefix(cut)
+                .is_some_and(|rest| rest.len() == GENERATED)
+                && stamp(full).is_none();
         Self {
             full,
             generate: if generated { generate } else { "" },

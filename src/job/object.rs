@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
+use crate::job::annotation::Annotations;
 use crate::job::credentials;
 use crate::wire::{Map, Text, nullable};
 
@@ -46,7 +47,7 @@ pub struct Metadata<'a> {
     pub labels: Map<'a>,
     /// Annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub annotations: Map<'a>,
+    pub annotations: Annotations<'a>,
     /// Who owns it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub owner_references: Vec<OwnerReference<'a>>,

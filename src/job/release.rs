@@ -3,17 +3,20 @@
 //! Helm writes no release on hooks (`setMetadataVisitor` runs over the release's manifest only), so
 //! it is told from what charts and deployers write themselves.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+use crate::job::annotation::Annotation;
 use crate::job::{Job, credentials};
 
 /// What a migration belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Release {
+pub struct Release<'a> {
     /// Namespace of the Job.
-    pub namespace: String,
+    pub namespace: &'a str,
     /// Name of the release.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Where the name was found.
     pub source: Source,
 }
@@ -36,19 +39,16 @@ pub enum Source {
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label Flux puts on what its releases create.
 pub const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
-/// The annotation Argo CD tracks its objects by: `APP:batch/Job:NAMESPACE/NAME`.
-pub const TRACKING_ID: &str = "argocd.argoproj.io/tracking-id";
 
-impl Release {
+impl<'a> Release<'a> {
     /// Tells the release of a Job.
     #[must_use]
-    pub fn of(job: &Job<'_>) -> Self {
+    pub fn of(job: &Job<'a>) -> Self {
         let (name, source) = find(job);
         // Annotations are free text, and a release's name goes into every record.
-        let name = credentials::mask(name).into_owned();
         Self {
-            namespace: job.namespace.to_owned(),
-            name,
+            namespace: job.namespace,
+            name: credentials::mask(name),
             source,
         }
     }
@@ -68,7 +68,7 @@ pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
     }
     let tracking = job
         .annotations
-        .get(TRACKING_ID)
+        .get(Annotation::ArgoCdTrackingId)
         .and_then(|id| id.split(':').next());
     if let Some(name) = filled(tracking) {
         return (name, Source::ArgoCd);

@@ -103,6 +103,7 @@ fn add(path: PointerBuf, value: Value) -> PatchOperation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::annotation::Annotation;
     use serde_json::json;
 
     fn now() -> jiff::Timestamp {
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn makes_the_maps_that_are_missing() {
-        let fix = Fix::set(FieldPath::annotation("helm.sh/hook-delete-policy"), "x");
+        let fix = Fix::set(FieldPath::annotation(Annotation::DeletePolicy), "x");
         for object in [
             json!({"metadata": {}}),
             json!({"metadata": {"annotations": null}}),

@@ -5,6 +5,7 @@ use std::fmt;
 use json_patch::jsonptr::PointerBuf;
 
 use crate::job::Kind;
+use crate::job::annotation::Annotation;
 use crate::job::credentials::Hit;
 
 /// One step into an object.
@@ -28,8 +29,8 @@ impl FieldPath {
 
     /// The path of an annotation.
     #[must_use]
-    pub fn annotation(key: &'static str) -> Self {
-        Self::of("metadata.annotations").key(key)
+    pub fn annotation(annotation: Annotation) -> Self {
+        Self::of("metadata.annotations").key(annotation.key())
     }
 
     /// Steps into an entry of a map.
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn is_written_in_both_notations() {
-        let hook = FieldPath::annotation("helm.sh/hook");
+        let hook = FieldPath::annotation(Annotation::Hook);
         assert_eq!(hook.to_string(), "metadata.annotations['helm.sh/hook']");
         assert_eq!(
             hook.pointer().as_str(),

@@ -147,6 +147,7 @@ pub(crate) use rule;
 pub(crate) mod prelude {
     pub(crate) use super::{HELM_READS_THE_CHART, Options, Patch, Scope, rule};
     pub(crate) use crate::job::Job;
+    pub(crate) use crate::job::annotation::Annotation;
     pub(crate) use crate::policy::Action::{Audit, Deny, Off, Warn};
     pub(crate) use crate::policy::finding::{Report, shown};
     pub(crate) use crate::policy::path::FieldPath;

@@ -5,10 +5,9 @@
 //! writes the patch as a list of numbers and no status code (kube-rs/kube#1781).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::job::credentials;
 
@@ -32,8 +31,8 @@ pub struct Response<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Entries for the apiserver's audit log. Keys have no `/` and at most 63 characters.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
+    pub audit_annotations: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 /// The status of a denial, which clients show.
@@ -68,6 +67,13 @@ pub struct Cause {
     pub reason: &'static str,
 }
 
+fn as_map<S: Serializer>(
+    entries: &[(&'static str, Cow<'_, str>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(key, value)| (key, value)))
+}
+
 impl<'a> Response<'a> {
     /// An answer that lets the object through.
     #[must_use]
@@ -79,7 +85,7 @@ impl<'a> Response<'a> {
             patch: None,
             patch_type: None,
             warnings: Vec::new(),
-            audit_annotations: BTreeMap::new(),
+            audit_annotations: Vec::new(),
         }
     }
 

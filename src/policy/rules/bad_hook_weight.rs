@@ -34,12 +34,12 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::WEIGHT) else {
+    let Some(value) = job.annotations.get(Annotation::HookWeight) else {
         return;
     };
     if !hooks::is_weight(value) {
         report.add(
-            FieldPath::annotation(hooks::WEIGHT),
+            FieldPath::annotation(Annotation::HookWeight),
             format!("found {}, which Helm reads as 0", shown(value)),
         );
     }

@@ -33,7 +33,7 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else {
+    let Some(value) = job.annotations.get(Annotation::Hook) else {
         return;
     };
     let known = hooks::elements(value).filter(|element| hooks::event(element).is_some());
@@ -52,7 +52,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     elements.dedup();
     if elements.len() < count {
         report.add(
-            FieldPath::annotation(hooks::HOOK),
+            FieldPath::annotation(Annotation::Hook),
             format!("found {}", shown(value)),
         );
     }

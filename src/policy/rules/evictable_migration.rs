@@ -38,8 +38,8 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let annotations = &job.spec.template.metadata.annotations;
-    let kept = annotations.get("cluster-autoscaler.kubernetes.io/safe-to-evict") == Some("false")
-        || annotations.get("karpenter.sh/do-not-disrupt") == Some("true");
+    let kept = annotations.get(Annotation::SafeToEvict) == Some("false")
+        || annotations.get(Annotation::DoNotDisrupt) == Some("true");
     if !kept {
         report.add(
             FieldPath::of("spec.template.metadata.annotations"),

@@ -35,7 +35,7 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else {
+    let Some(value) = job.annotations.get(Annotation::Hook) else {
         return;
     };
     let extra: Vec<_> = hooks::elements(value)
@@ -43,7 +43,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .collect();
     if !extra.is_empty() {
         report.add(
-            FieldPath::annotation(hooks::HOOK),
+            FieldPath::annotation(Annotation::Hook),
             format!("it also runs at {}", extra.join(", ")),
         );
     }

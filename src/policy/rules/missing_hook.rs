@@ -38,11 +38,11 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
-    let argocd = job.annotations.get(hooks::ARGOCD_HOOK);
+    let argocd = job.annotations.get(Annotation::ArgoCdHook);
     if options.argocd_hook && hooks::argocd_has(argocd, "PreSync") {
         return;
     }
-    let value = job.annotations.get(hooks::HOOK);
+    let value = job.annotations.get(Annotation::Hook);
     let (mut install, mut upgrade) = (false, false);
     for element in value.into_iter().flat_map(hooks::elements) {
         match hooks::event(&element) {
@@ -61,7 +61,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         None => "there is no such annotation, so Helm runs it as no hook".to_owned(),
         Some(value) => format!("found {}, {missing}", shown(value)),
     };
-    report.add(FieldPath::annotation(hooks::HOOK), detail);
+    report.add(FieldPath::annotation(Annotation::Hook), detail);
 }
 
 #[cfg(test)]

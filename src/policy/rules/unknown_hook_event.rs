@@ -37,12 +37,12 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(hooks::HOOK) else {
+    let Some(value) = job.annotations.get(Annotation::Hook) else {
         return;
     };
     if let Some(unknown) = hooks::elements(value).find(|element| hooks::event(element).is_none()) {
         report.add(
-            FieldPath::annotation(hooks::HOOK),
+            FieldPath::annotation(Annotation::Hook),
             format!(
                 "found {}, in which Helm does not know {}",
                 shown(value),

@@ -1,6 +1,6 @@
 //! MW003: Helm keeps or deletes the wrong Jobs.
 
-use crate::job::hooks::{self, DELETE_POLICY};
+use crate::job::hooks;
 use crate::policy::fix::Fix;
 use crate::policy::rule::prelude::*;
 
@@ -45,7 +45,7 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
-    let argocd = job.annotations.get(hooks::ARGOCD_DELETE_POLICY);
+    let argocd = job.annotations.get(Annotation::ArgoCdDeletePolicy);
     let wanted = ["BeforeHookCreation", "HookSucceeded"];
     if options.argocd_delete_policy
         && wanted
@@ -55,7 +55,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     {
         return;
     }
-    let value = job.annotations.get(DELETE_POLICY);
+    let value = job.annotations.get(Annotation::DeletePolicy);
     let (mut before, mut succeeded, mut failed, mut unknown) = (false, false, false, None);
     for element in value.into_iter().flat_map(hooks::elements) {
         match &*element {
@@ -79,7 +79,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
             )
         }
     };
-    let path = FieldPath::annotation(DELETE_POLICY);
+    let path = FieldPath::annotation(Annotation::DeletePolicy);
     let fix = Fix::set(path.clone(), "before-hook-creation,hook-succeeded");
     report.add_fixable(path, detail, Some(fix));
 }
