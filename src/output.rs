@@ -16,9 +16,8 @@ use std::{
     time::Duration,
 };
 
-/// What POSIX promises a pipe takes whole or not at all, and what fits the one free slot that
-/// makes Linux call a pipe writable, in bytes.
-const ATOMIC: usize = 4096;
+/// What fits the one free slot that makes Linux call a pipe writable, in bytes.
+const SLOT: usize = 4096;
 
 /// The device number of `/dev/null`, `/dev/full` and their like has this major part on Linux.
 const MEMORY_DEVICES: u64 = 1;
@@ -36,14 +35,14 @@ enum Medium {
 
 /// How a write without waiting ended.
 pub(crate) enum Attempt {
-    /// All of it was taken by the kernel.
-    Written,
+    /// So many bytes were taken by the kernel, one at least; the others would have to wait.
+    Written(usize),
     /// Nothing was written, because it would have to wait.
     WouldWait,
     /// Nothing was written, because nobody can tell whether it would have to wait.
     MayWait,
-    /// It failed; the flag tells whether a part of it is out.
-    Failed { torn: bool },
+    /// It failed after so many bytes.
+    Failed { written: usize },
 }
 
 /// An open file descriptor to write lines to.
@@ -60,45 +59,34 @@ impl Output {
         Ok(Self { file, medium })
     }
 
-    /// Whether `bytes` are written as one piece or not at all, whoever else writes.
-    pub(crate) fn takes_whole(&self, bytes: &[u8]) -> bool {
-        self.medium == Medium::Pipe && bytes.len() <= ATOMIC
-    }
-
-    /// Writes all of `bytes` if that needs no waiting.
+    /// Writes as much of `bytes` as needs no waiting.
     pub(crate) fn attempt(&self, bytes: &[u8]) -> Attempt {
         match self.medium {
-            Medium::File => match self.write_all(bytes) {
-                Ok(()) => Attempt::Written,
-                Err(torn) => Attempt::Failed { torn },
-            },
-            Medium::Pipe if self.takes_whole(bytes) => match self.write_without_waiting(bytes) {
-                Ok(written) if written == bytes.len() => Attempt::Written,
+            Medium::File => self.write_all(bytes),
+            Medium::Pipe => match self.write_without_waiting(bytes) {
+                Ok(written) if written > 0 => Attempt::Written(written),
                 Err(Errno::AGAIN | Errno::INTR) => Attempt::WouldWait,
-                Ok(written) => Attempt::Failed { torn: written > 0 },
-                Err(_) => Attempt::Failed { torn: false },
+                Ok(_) | Err(_) => Attempt::Failed { written: 0 },
             },
-            Medium::Pipe | Medium::Other => Attempt::MayWait,
+            Medium::Other => Attempt::MayWait,
         }
     }
 
-    /// Writes all of `bytes`, however long the reader takes. An error tells whether a part of
-    /// them is out.
-    pub(crate) fn write_all(&self, bytes: &[u8]) -> Result<(), bool> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
+    /// Writes all of `bytes`, however long the reader takes.
+    pub(crate) fn write_all(&self, bytes: &[u8]) -> Attempt {
+        let mut written = 0;
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
             match rustix::io::write(&self.file, rest) {
-                Ok(0) => return Err(rest.len() < bytes.len()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+                Ok(more) if more > 0 => written += more,
                 Err(Errno::INTR) => {}
                 // Whoever shares the open file may have made it non-blocking.
                 Err(Errno::AGAIN) => {
                     self.writable(Duration::from_secs(1));
                 }
-                Err(_) => return Err(rest.len() < bytes.len()),
+                Ok(_) | Err(_) => return Attempt::Failed { written },
             }
         }
-        Ok(())
+        Attempt::Written(written)
     }
 
     /// Waits until something can be written, or until a write would fail; false when the time is
@@ -134,7 +122,8 @@ impl Output {
 
     fn ask_then_write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         if self.writable(Duration::ZERO) {
-            rustix::io::write(&self.file, bytes)
+            let fits = bytes.get(..SLOT).unwrap_or(bytes);
+            rustix::io::write(&self.file, fits)
         } else {
             Err(Errno::AGAIN)
         }
@@ -169,18 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn asking_first_never_waits_and_never_tears() {
+    fn asking_first_never_waits() {
         let (mut reader, writer) = io::pipe().unwrap();
         let output = Output::new(writer.into()).unwrap();
-        let line = [b'x'; ATOMIC];
+        let line = [b'x'; 2 * SLOT];
         let mut written = 0;
-        while output.ask_then_write(&line) == Ok(ATOMIC) {
-            written += ATOMIC;
+        while output.ask_then_write(&line) == Ok(SLOT) {
+            written += SLOT;
         }
         assert_eq!(output.ask_then_write(&line), Err(Errno::AGAIN));
-        let mut page = [0; ATOMIC];
+        let mut page = [0; SLOT];
         reader.read_exact(&mut page).unwrap();
-        assert_eq!(output.ask_then_write(&line), Ok(ATOMIC));
-        assert!(written >= ATOMIC);
+        assert_eq!(output.ask_then_write(&line), Ok(SLOT));
+        assert!(written >= SLOT);
     }
 }

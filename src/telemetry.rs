@@ -78,10 +78,14 @@ struct Stderr(Output);
 
 impl io::Write for &Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A log that cannot be written has nowhere to say so.
         match self.0.attempt(line) {
+            // What is left of a long line has to wait, or the next one would begin in it.
+            Attempt::Written(written) => {
+                self.0.write_all(line.get(written..).unwrap_or_default());
+            }
             Attempt::MayWait if self.0.writable(Duration::ZERO) => {
-                // A log that cannot be written has nowhere to say so.
-                let _ = self.0.write_all(line);
+                self.0.write_all(line);
             }
             _ => {}
         }

@@ -143,6 +143,22 @@ async fn a_panic_costs_one_request() {
     assert_eq!(server.metric("requests_in_flight"), Some(0.0));
 }
 
+#[tokio::test]
+async fn small_reviews_do_not_wait_for_large_ones() {
+    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(300_000)));
+    let server = Server::start().await;
+    let mut hanging = server.connect().await;
+    hanging.write_all(large("hang").as_bytes()).await.unwrap();
+    while server.judge.judged.load(Ordering::SeqCst) < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut stream = server.connect().await;
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+    assert_eq!(ask(&mut stream, &large("panic")).await.status, 500);
+    server.judge.release();
+    assert_eq!(receive(&mut hanging).await.unwrap().status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn what_cannot_be_taken_on_is_refused_at_once() {
     const TWO_BODIES: usize = 2 * (64 << 10);

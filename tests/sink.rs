@@ -24,6 +24,11 @@ fn line(number: usize, len: usize) -> Vec<u8> {
     format!("{head}{fill}\"}}").into_bytes()
 }
 
+/// Never, as far as these tests go: the sink's own limit comes first.
+fn later() -> tokio::time::Instant {
+    tokio::time::Instant::now() + LIMIT * 100
+}
+
 fn piped() -> (PipeReader, Sink, Arc<Metrics>) {
     let (reader, writer) = io::pipe().unwrap();
     let metrics = Arc::new(Metrics::new());
@@ -45,7 +50,7 @@ fn parse(line: &str) -> serde_json::Value {
 /// Writes lines until one is lost; returns how many got through.
 async fn fill(sink: &Sink, len: usize) -> usize {
     let mut written = 0;
-    while sink.write(line(written, len)).await.is_ok() {
+    while sink.write(line(written, len), later()).await.is_ok() {
         written += 1;
     }
     written
@@ -55,16 +60,41 @@ async fn fill(sink: &Sink, len: usize) -> usize {
 async fn a_line_is_there_before_the_write_returns() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let sink = Sink::new(file.reopen().unwrap().into(), Arc::default()).unwrap();
-    sink.write(b"{\"a\":1}".to_vec()).await.unwrap();
-    sink.write(b"{\"a\":2}".to_vec()).await.unwrap();
+    sink.write(b"{\"a\":1}".to_vec(), later()).await.unwrap();
+    sink.write(b"{\"a\":2}".to_vec(), later()).await.unwrap();
     let text = std::fs::read_to_string(file.path()).unwrap();
     assert_eq!(text, "{\"a\":1}\n{\"a\":2}\n");
 
     let (mut reader, sink, _) = piped();
-    sink.write(b"{\"a\":3}".to_vec()).await.unwrap();
+    sink.write(b"{\"a\":3}".to_vec(), later()).await.unwrap();
     let mut bytes = [0; 8];
     reader.read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes, b"{\"a\":3}\n");
+}
+
+#[tokio::test]
+async fn lines_that_are_ready_together_are_written_together() {
+    // A pipe from which each read gets what one write has put in.
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::DIRECT).unwrap();
+    let sink = Sink::new(writer, Arc::default()).unwrap();
+    let write = |line: &[u8]| sink.write(line.to_vec(), later());
+    let (first, second) = tokio::join!(write(b"{\"a\":1}"), write(b"{\"a\":2}"));
+    assert_eq!((first, second), (Ok(()), Ok(())));
+    let mut bytes = [0; 100];
+    let length = rustix::io::read(&reader, &mut bytes).unwrap();
+    assert_eq!(&bytes[..length], b"{\"a\":1}\n{\"a\":2}\n");
+}
+
+#[tokio::test]
+async fn a_line_is_written_even_if_its_task_is_given_up() {
+    let (mut reader, sink, metrics) = piped();
+    let mut write = Box::pin(sink.write(b"{\"a\":1}".to_vec(), later()));
+    assert!(futures_util::poll!(&mut write).is_pending());
+    drop(write);
+    let mut bytes = [0; 8];
+    reader.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"{\"a\":1}\n");
+    assert_eq!(lost(&metrics, "blocked"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -97,7 +127,7 @@ async fn lines_stay_whole_with_many_writers_and_a_slow_reader() {
                         _ => 300,
                     };
                     let number = writer * LINES + number;
-                    sink.write(line(number, len)).await.unwrap();
+                    sink.write(line(number, len), later()).await.unwrap();
                 }
             })
         })
@@ -122,8 +152,14 @@ async fn a_stuck_reader_costs_one_wait_and_the_loss_is_told_exactly() {
     // The one that found the pipe full has waited; nobody else does.
     let start = Instant::now();
     for number in 0..20 {
-        assert_eq!(sink.write(line(number, 1000)).await, Err(Lost::Blocked));
-        assert_eq!(sink.write(line(number, 9000)).await, Err(Lost::Blocked));
+        assert_eq!(
+            sink.write(line(number, 1000), later()).await,
+            Err(Lost::Blocked)
+        );
+        assert_eq!(
+            sink.write(line(number, 9000), later()).await,
+            Err(Lost::Blocked)
+        );
     }
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     assert_eq!(lost(&metrics, "blocked"), 41);
@@ -132,8 +168,8 @@ async fn a_stuck_reader_costs_one_wait_and_the_loss_is_told_exactly() {
     for _ in 0..written {
         assert!(parse(&lines.next().unwrap().unwrap()).get("lost").is_none());
     }
-    sink.write(b"{\"a\":1}".to_vec()).await.unwrap();
-    sink.write(b"{\"a\":2}".to_vec()).await.unwrap();
+    sink.write(b"{\"a\":1}".to_vec(), later()).await.unwrap();
+    sink.write(b"{\"a\":2}".to_vec(), later()).await.unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "{\"lost\":41,\"a\":1}");
     assert_eq!(lines.next().unwrap().unwrap(), "{\"a\":2}");
     assert_eq!(lost(&metrics, "blocked"), 41);
@@ -145,9 +181,12 @@ async fn a_wait_ends_in_time_and_leaves_nothing_behind() {
     let sink = Arc::new(sink);
     // Nobody reads: all of these wait at the same time, none longer than the limit.
     let mut written = 0;
-    while tokio::time::timeout(Duration::from_millis(50), sink.write(line(written, 1000)))
-        .await
-        .is_ok()
+    while tokio::time::timeout(
+        Duration::from_millis(50),
+        sink.write(line(written, 1000), later()),
+    )
+    .await
+    .is_ok()
     {
         written += 1;
     }
@@ -157,7 +196,7 @@ async fn a_wait_ends_in_time_and_leaves_nothing_behind() {
             let sink = Arc::clone(&sink);
             tokio::spawn(async move {
                 let start = Instant::now();
-                let result = sink.write(line(1000 + number, 1000)).await;
+                let result = sink.write(line(1000 + number, 1000), later()).await;
                 (result, start.elapsed())
             })
         })
@@ -173,7 +212,7 @@ async fn a_wait_ends_in_time_and_leaves_nothing_behind() {
     for number in 0..written {
         assert_eq!(parse(&lines.next().unwrap().unwrap())["n"], number);
     }
-    sink.write(b"{\"a\":1}".to_vec()).await.unwrap();
+    sink.write(b"{\"a\":1}".to_vec(), later()).await.unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "{\"lost\":11,\"a\":1}");
     drop(sink);
     assert!(lines.next().is_none());
@@ -187,7 +226,7 @@ async fn a_reader_that_wakes_up_in_time_loses_nothing() {
         BufReader::new(reader).lines().map(Result::unwrap).count()
     });
     for number in 0..200 {
-        sink.write(line(number, 1000)).await.unwrap();
+        sink.write(line(number, 1000), later()).await.unwrap();
     }
     drop(sink);
     assert_eq!(reading.join().unwrap(), 200);
@@ -198,16 +237,19 @@ async fn a_reader_that_wakes_up_in_time_loses_nothing() {
 async fn a_long_line_that_was_begun_is_finished_and_not_told_as_lost() {
     let (reader, sink, metrics) = piped();
     let start = Instant::now();
-    assert_eq!(sink.write(line(0, 100_000)).await, Err(Lost::Blocked));
+    assert_eq!(
+        sink.write(line(0, 100_000), later()).await,
+        Err(Lost::Blocked)
+    );
     assert!(start.elapsed() < LIMIT * 2);
     let start = Instant::now();
-    assert_eq!(sink.write(line(1, 100)).await, Err(Lost::Blocked));
+    assert_eq!(sink.write(line(1, 100), later()).await, Err(Lost::Blocked));
     assert!(start.elapsed() < LIMIT);
     assert_eq!(lost(&metrics, "blocked"), 1);
 
     let mut lines = BufReader::new(reader).lines();
     assert_eq!(parse(&lines.next().unwrap().unwrap())["n"], 0);
-    sink.write(line(2, 100)).await.unwrap();
+    sink.write(line(2, 100), later()).await.unwrap();
     let next = parse(&lines.next().unwrap().unwrap());
     assert_eq!((&next["n"], &next["lost"]), (&2.into(), &1.into()));
 }
@@ -219,7 +261,10 @@ async fn a_full_disk_is_told_at_once() {
     let sink = Sink::new(full.into(), Arc::clone(&metrics)).unwrap();
     let start = Instant::now();
     for number in 0..10 {
-        assert_eq!(sink.write(line(number, 100)).await, Err(Lost::Failed));
+        assert_eq!(
+            sink.write(line(number, 100), later()).await,
+            Err(Lost::Failed)
+        );
     }
     assert!(start.elapsed() < LIMIT);
     assert_eq!(lost(&metrics, "failed"), 10);
@@ -228,11 +273,14 @@ async fn a_full_disk_is_told_at_once() {
 #[tokio::test]
 async fn a_reader_that_is_gone_is_told_at_once() {
     let (reader, sink, metrics) = piped();
-    sink.write(line(0, 100)).await.unwrap();
+    sink.write(line(0, 100), later()).await.unwrap();
     drop(reader);
     let start = Instant::now();
     for (number, len) in [(1, 100), (2, 9000), (3, 100_000)] {
-        assert_eq!(sink.write(line(number, len)).await, Err(Lost::Failed));
+        assert_eq!(
+            sink.write(line(number, len), later()).await,
+            Err(Lost::Failed)
+        );
     }
     assert!(start.elapsed() < LIMIT);
     assert_eq!(lost(&metrics, "failed"), 3);
@@ -244,7 +292,7 @@ async fn a_socket_and_its_slow_reader_are_served_too() {
     let metrics = Arc::new(Metrics::new());
     let sink = Sink::new(writer.into(), Arc::clone(&metrics)).unwrap();
     for number in 0..3 {
-        sink.write(line(number, 100)).await.unwrap();
+        sink.write(line(number, 100), later()).await.unwrap();
     }
     let reading = thread::spawn(move || {
         let lines = BufReader::new(reader).lines();
@@ -252,7 +300,7 @@ async fn a_socket_and_its_slow_reader_are_served_too() {
             .map(|line| parse(&line.unwrap())["n"].as_u64().unwrap())
             .collect::<Vec<_>>()
     });
-    sink.write(line(3, 1_000_000)).await.unwrap();
+    sink.write(line(3, 1_000_000), later()).await.unwrap();
     drop(sink);
     assert_eq!(reading.join().unwrap(), [0, 1, 2, 3]);
 }

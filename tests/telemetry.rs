@@ -7,7 +7,7 @@
 )]
 
 use migration_warden::{
-    record::sink::Sink,
+    record::sink::{LIMIT, Sink},
     telemetry::{self, LogFormat},
 };
 use std::{
@@ -141,14 +141,15 @@ async fn a_decision_log_that_hangs_is_alarmed_once() {
     if is_child() {
         let (mut reader, writer) = io::pipe().unwrap();
         let sink = Sink::new(writer.into(), Arc::default()).unwrap();
+        let later = || tokio::time::Instant::now() + LIMIT * 2;
         let line = || format!("{{\"fill\":\"{}\"}}", "x".repeat(1000)).into_bytes();
-        while sink.write(line()).await.is_ok() {}
+        while sink.write(line(), later()).await.is_ok() {}
         for _ in 0..5 {
-            sink.write(line()).await.unwrap_err();
+            sink.write(line(), later()).await.unwrap_err();
         }
         reader.read_exact(&mut [0; 10_000]).unwrap();
         for _ in 0..5 {
-            sink.write(line()).await.unwrap();
+            sink.write(line(), later()).await.unwrap();
         }
         return;
     }

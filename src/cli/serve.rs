@@ -100,6 +100,11 @@ impl Args {
         };
         telemetry::init(format, &self.log_level)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            // Passing requests from one worker to another costs more than a review, which one
+            // alone answers tens of thousands of times in a second.
+            .worker_threads(1)
+            // For large reviews.
+            .max_blocking_threads(4)
             .enable_all()
             .build()?;
         runtime.block_on(self.serve())?;

@@ -4,24 +4,30 @@
 //! its line, which is counted, alarmed, and told in the next line that gets through. Not for
 //! making lines, and not for deciding what a lost one means for the answer.
 //!
-//! Most lines are written in the calling task. Only where that could wait (a full pipe, a long
-//! line, a terminal) does a line go to the one writer thread, and stays in its queue until it can
-//! be written, so that a caller who gives up can still take it back.
+//! A task with a line first lets those run that are ready to, and may have lines, too; who comes
+//! back first writes all of them at once. A system call that wakes the reader costs as much as
+//! judging a review. Only where a write could wait (a full pipe, a long line, a terminal) the one writer thread does it, and
+//! lines stay in the queue until they can be written, so that a caller who gives up can still take
+//! its own back.
 
+mod queue;
+
+use self::queue::{Attendant, Queue, Settled, Ticket};
 use crate::{
     metrics::Metrics,
     output::{Attempt, Output},
 };
 use std::{
-    borrow::Cow,
-    collections::VecDeque,
-    io,
+    io, mem,
     os::fd::OwnedFd,
-    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, Thread},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout_at},
+};
 
 /// The longest a line keeps its answer waiting.
 pub const LIMIT: Duration = Duration::from_millis(500);
@@ -58,6 +64,12 @@ impl Lost {
     }
 }
 
+/// How much is written at once, where it is not one line. A pipe holds four of these.
+const BATCH: usize = 16 << 10;
+
+/// How many times a task writes before it leaves the rest to the thread: its own answer waits.
+const MAX_WRITES: usize = 16;
+
 /// The decision log's end. One per process.
 #[derive(Debug)]
 pub struct Sink {
@@ -69,45 +81,7 @@ pub struct Sink {
 struct Shared {
     output: Output,
     metrics: Arc<Metrics>,
-    /// Shared by those who write a line that the kernel takes whole, so that they need not wait
-    /// for each other; whoever changes it, or could leave a part of a line, has it alone.
-    state: RwLock<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    queue: VecDeque<Job>,
-    queued_bytes: usize,
-    next_id: u64,
-    /// The thread is in the middle of a line, without the lock.
-    writing: bool,
-    /// Since when nothing that wants to be written could be.
-    blocked_since: Option<Instant>,
-    /// Lines lost since the last one that got through.
-    lost: u64,
-    /// A part of a line is out without its end.
-    torn: bool,
-    closed: bool,
-}
-
-/// A line, newline included, that waits for the thread.
-#[derive(Debug)]
-struct Job {
-    id: u64,
-    line: Vec<u8>,
-    done: oneshot::Sender<Result<(), Lost>>,
-}
-
-enum Submitted<'a> {
-    Settled(Result<(), Lost>),
-    Queued(Waiting<'a>),
-}
-
-/// The wish for a queued line to be written. Dropping it takes the line back.
-struct Waiting<'a> {
-    shared: &'a Shared,
-    id: u64,
-    done: oneshot::Receiver<Result<(), Lost>>,
+    queue: Mutex<Queue>,
 }
 
 impl Sink {
@@ -118,7 +92,7 @@ impl Sink {
         let shared = Arc::new(Shared {
             output: Output::new(fd)?,
             metrics,
-            state: RwLock::default(),
+            queue: Mutex::default(),
         });
         let work = Arc::clone(&shared);
         let writer = thread::Builder::new()
@@ -131,23 +105,30 @@ impl Sink {
 
     /// Writes one line: a JSON object with at least one field, without a newline.
     ///
-    /// Returns when the kernel has the whole line, or after at most [`LIMIT`] without it. A line
-    /// whose writing has begun when the time is over is finished all the same, late, and is then
-    /// not told as lost in the log.
-    pub async fn write(&self, line: Vec<u8>) -> Result<(), Lost> {
-        let mut waiting = match self.shared.submit(line) {
-            Submitted::Settled(result) => return result,
-            Submitted::Queued(waiting) => waiting,
+    /// Returns when the kernel has the whole line, or at `deadline` without it, or after [`LIMIT`]
+    /// if that is sooner. A line whose writing has begun when the time is over is finished all the
+    /// same, late, and is then not told as lost in the log.
+    pub async fn write(&self, line: Vec<u8>, deadline: Instant) -> Result<(), Lost> {
+        let mut waiting = Waiting {
+            sink: self,
+            ticket: self.shared.submit(line)?,
+            is_due: true,
+            is_settled: false,
         };
-        self.writer.unpark();
-        match timeout(LIMIT, &mut waiting.done).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(Lost::Failed),
-            Err(_) => {
-                waiting.shared.take_back(waiting.id);
-                waiting.done.try_recv().unwrap_or(Err(Lost::Blocked))
-            }
+        yield_now().await;
+        waiting.begin();
+        let deadline = deadline.min(Instant::now() + LIMIT);
+        let result = match waiting.ticket.done.try_recv() {
+            Ok(result) => Ok(Ok(result)),
+            Err(_) => timeout_at(deadline, &mut waiting.ticket.done).await,
+        };
+        if let Ok(result) = result {
+            waiting.is_settled = true;
+            return result.unwrap_or(Err(Lost::Failed));
         }
+        waiting.give_up();
+        // It may have been written just now.
+        waiting.ticket.done.try_recv().unwrap_or(Err(Lost::Blocked))
     }
 }
 
@@ -158,99 +139,134 @@ impl Drop for Sink {
     }
 }
 
+/// The wish for a line to be written.
+///
+/// Whoever drops it before it was begun has the line written all the same, if that needs no
+/// waiting: the decision was made. Later it is taken back.
+struct Waiting<'a> {
+    sink: &'a Sink,
+    ticket: Ticket,
+    is_due: bool,
+    is_settled: bool,
+}
+
+impl Waiting<'_> {
+    /// Writes what is queued, unless somebody else has.
+    fn begin(&mut self) {
+        self.is_due = false;
+        if self.sink.shared.attend() == Attendant::Thread {
+            self.sink.writer.unpark();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.is_settled = true;
+        let shared = &self.sink.shared;
+        let mut queue = shared.lock();
+        if queue.take_back(self.ticket.id) {
+            shared.lose(&mut queue, Lost::Blocked);
+        }
+    }
+}
+
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.take_back(self.id);
+        if self.is_due {
+            self.begin();
+        }
+        if !self.is_settled {
+            self.give_up();
+        }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit(&self, mut line: Vec<u8>) -> Submitted<'_> {
+    fn submit(&self, mut line: Vec<u8>) -> Result<Ticket, Lost> {
         line.push(b'\n');
-        if self.attempt_shared(&line) {
-            return Submitted::Settled(Ok(()));
+        let mut queue = self.lock();
+        let is_stuck = queue.is_stuck(LIMIT) && !self.output.writable(Duration::ZERO);
+        if is_stuck || queue.is_full(line.len(), QUEUE_BYTES) {
+            self.lose(&mut queue, Lost::Blocked);
+            return Err(Lost::Blocked);
         }
-        let mut state = self.lock();
-        if !state.writing && state.queue.is_empty() {
-            match self.attempt(&mut state, &line) {
-                Attempt::Written => return Submitted::Settled(Ok(())),
-                Attempt::Failed { .. } => return Submitted::Settled(Err(Lost::Failed)),
-                Attempt::WouldWait | Attempt::MayWait => {}
+        Ok(queue.push(line))
+    }
+
+    /// Writes what is queued without waiting, unless somebody is at it. Tells who has to write
+    /// what is left.
+    fn attend(&self) -> Attendant {
+        let mut queue = self.lock();
+        if queue.attendant == Attendant::Nobody {
+            queue.attendant = Attendant::Task;
+            queue = self.drain(queue, false);
+        } else {
+            queue.is_awaited = true;
+        }
+        queue.attendant
+    }
+
+    /// Writes what is queued. Who is not `patient` leaves to the thread what would have to wait.
+    fn drain<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        patient: bool,
+    ) -> MutexGuard<'a, Queue> {
+        for _ in 0..MAX_WRITES {
+            let Some(batch) = queue.take(BATCH) else {
+                queue.leave_to_nobody();
+                return queue;
+            };
+            // Without the lock, so that others can queue their lines, or see how long it takes
+            // and give up.
+            drop(queue);
+            let bytes = batch.bytes();
+            let mut attempt = self.output.attempt(&bytes);
+            if patient && matches!(attempt, Attempt::MayWait) {
+                attempt = self.output.write_all(&bytes);
+            }
+            let (written, failed) = match attempt {
+                Attempt::Written(written) => (written, false),
+                Attempt::Failed { written } => (written, true),
+                Attempt::WouldWait | Attempt::MayWait => (0, false),
+            };
+            drop(bytes);
+            queue = self.lock();
+            let Settled { told, left } = queue.settle(batch, written);
+            if told > 0 && !queue.has_lost() {
+                tracing::info!(lost = told, "the decision log is written again");
+            }
+            if failed {
+                self.refuse(&mut queue, left);
+            } else if left > 0 {
+                break;
+            }
+            if !patient && !mem::take(&mut queue.is_awaited) {
+                // Those whose lines are left have yet to come back, with more beside them.
+                queue.leave_to_nobody();
+                return queue;
             }
         }
-        let stuck = state
-            .blocked_since
-            .is_some_and(|since| since.elapsed() >= LIMIT)
-            && !self.output.writable(Duration::ZERO);
-        let full = state.queued_bytes > 0 && state.queued_bytes + line.len() > QUEUE_BYTES;
-        if stuck || full {
-            self.lose(&mut state, Lost::Blocked);
-            return Submitted::Settled(Err(Lost::Blocked));
-        }
-        state.blocked_since.get_or_insert_with(Instant::now);
-        let id = state.next_id;
-        state.next_id += 1;
-        state.queued_bytes += line.len();
-        let (sender, done) = oneshot::channel();
-        state.queue.push_back(Job {
-            id,
-            line,
-            done: sender,
-        });
-        Submitted::Queued(Waiting {
-            shared: self,
-            id,
-            done,
-        })
+        queue.leave_to_thread();
+        queue
     }
 
-    /// Removes a line that the thread has not begun and counts it as lost.
-    fn take_back(&self, id: u64) {
-        let mut state = self.lock();
-        let Some(index) = state.queue.iter().position(|job| job.id == id) else {
-            return;
-        };
-        if let Some(job) = state.queue.remove(index) {
-            state.queued_bytes -= job.line.len();
-            self.lose(&mut state, Lost::Blocked);
+    fn refuse(&self, queue: &mut Queue, lines: usize) {
+        for _ in 0..lines {
+            if let Some(done) = queue.refuse() {
+                self.lose(queue, Lost::Failed);
+                // Its waiter may have given up meanwhile.
+                let _ = done.send(Err(Lost::Failed));
+            }
         }
     }
 
-    /// Writes a line beside others, if there is nothing to tell, nothing to wait for, and no way
-    /// to leave a part of it.
-    fn attempt_shared(&self, line: &[u8]) -> bool {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.is_clear()
-            && self.output.takes_whole(line)
-            && matches!(self.output.attempt(line), Attempt::Written)
-    }
-
-    /// Writes a line if that needs no waiting.
-    fn attempt(&self, state: &mut State, line: &[u8]) -> Attempt {
-        let (line, told) = state.compose(line);
-        let attempt = self.output.attempt(&line);
-        match attempt {
-            Attempt::Written => state.settle(told),
-            Attempt::Failed { torn } => self.fail(state, torn),
-            Attempt::WouldWait | Attempt::MayWait => {}
-        }
-        attempt
-    }
-
-    fn fail(&self, state: &mut State, torn: bool) {
-        state.torn |= torn;
-        state.moved();
-        self.lose(state, Lost::Failed);
-    }
-
-    fn lose(&self, state: &mut State, why: Lost) {
-        state.lost += 1;
+    fn lose(&self, queue: &mut Queue, why: Lost) {
         self.metrics.record_lost(why);
-        if state.lost == 1 {
+        if queue.lose() {
             tracing::error!(
                 reason = why.as_str(),
                 "{why}; answers go out without their lines until it can be written again"
@@ -260,127 +276,21 @@ impl Shared {
 
     /// The writer thread: what could not be written in the calling task.
     fn run(&self) {
-        let mut state = self.lock();
-        loop {
-            while state.queue.is_empty() && !state.closed {
-                drop(state);
+        let mut queue = self.lock();
+        while !queue.closed {
+            let has_to_write = queue.attendant == Attendant::Thread;
+            drop(queue);
+            if !has_to_write {
                 thread::park();
-                state = self.lock();
+                queue = self.lock();
+                continue;
             }
-            if state.closed {
-                return;
-            }
-            // Without the lock, and with the line still in the queue.
-            drop(state);
+            // The lines stay in the queue meanwhile.
             let writable = self.output.writable(LOOK_UP);
-            state = self.lock();
-            if !writable {
-                continue;
-            }
-            let Some(job) = state.queue.pop_front() else {
-                continue;
-            };
-            state.queued_bytes -= job.line.len();
-            let result = match self.attempt(&mut state, &job.line) {
-                Attempt::Written => Ok(()),
-                Attempt::Failed { .. } => Err(Lost::Failed),
-                Attempt::WouldWait => {
-                    state.queued_bytes += job.line.len();
-                    state.queue.push_front(job);
-                    continue;
-                }
-                Attempt::MayWait => {
-                    let result;
-                    (state, result) = self.write_patiently(state, &job.line);
-                    result
-                }
-            };
-            // Its waiter may have given up meanwhile.
-            let _ = job.done.send(result);
-        }
-    }
-
-    /// Writes a line without the lock, so that others can see how long it takes and give up.
-    fn write_patiently<'a>(
-        &'a self,
-        mut state: RwLockWriteGuard<'a, State>,
-        line: &[u8],
-    ) -> (RwLockWriteGuard<'a, State>, Result<(), Lost>) {
-        let (line, told) = state.compose(line);
-        state.writing = true;
-        drop(state);
-        let written = self.output.write_all(&line);
-        let mut state = self.lock();
-        state.writing = false;
-        match written {
-            Ok(()) => {
-                state.settle(told);
-                (state, Ok(()))
-            }
-            Err(torn) => {
-                self.fail(&mut state, torn);
-                (state, Err(Lost::Failed))
+            queue = self.lock();
+            if writable {
+                queue = self.drain(queue, true);
             }
         }
-    }
-}
-
-impl State {
-    /// No line waits or is half out, and none was lost: a line can go out as it is.
-    fn is_clear(&self) -> bool {
-        self.queue.is_empty() && !self.writing && self.lost == 0 && !self.torn
-    }
-
-    /// A line is out, and with it the news of those lost before it.
-    fn settle(&mut self, told: u64) {
-        self.lost -= told;
-        self.torn = false;
-        self.moved();
-        if told > 0 && self.lost == 0 {
-            tracing::info!(lost = told, "the decision log is written again");
-        }
-    }
-
-    /// The output answered, so whatever waits now waits anew.
-    fn moved(&mut self) {
-        self.blocked_since = (!self.queue.is_empty()).then(Instant::now);
-    }
-
-    /// The line as it goes out, on a fresh line and with the number of those lost before it, and
-    /// that number.
-    fn compose<'a>(&self, line: &'a [u8]) -> (Cow<'a, [u8]>, u64) {
-        let fields = line.strip_prefix(b"{").filter(|_| self.lost > 0);
-        if fields.is_none() && !self.torn {
-            return (Cow::Borrowed(line), 0);
-        }
-        let mut bytes = Vec::with_capacity(line.len() + 40);
-        if self.torn {
-            bytes.push(b'\n');
-        }
-        let Some(fields) = fields else {
-            bytes.extend_from_slice(line);
-            return (Cow::Owned(bytes), 0);
-        };
-        bytes.extend_from_slice(format!("{{\"lost\":{},", self.lost).as_bytes());
-        bytes.extend_from_slice(fields);
-        (Cow::Owned(bytes), self.lost)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_torn_line_is_ended_and_the_lost_ones_are_told() {
-        let mut state = State::default();
-        assert_eq!(state.compose(b"{\"a\":1}\n").0.as_ref(), b"{\"a\":1}\n");
-        state.lost = 3;
-        state.torn = true;
-        let (line, told) = state.compose(b"{\"a\":1}\n");
-        assert_eq!((line.as_ref(), told), (&b"\n{\"lost\":3,\"a\":1}\n"[..], 3));
-        drop(line);
-        state.settle(told);
-        assert_eq!(state.compose(b"{\"a\":1}\n").0.as_ref(), b"{\"a\":1}\n");
     }
 }

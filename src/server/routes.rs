@@ -39,6 +39,10 @@ const PIECE: usize = 64 << 10;
 /// What all bodies in flight may take together: a thousand small ones, or eight of the longest.
 pub const MAX_IN_FLIGHT: usize = 64 << 20;
 
+/// From this size on a body is judged by a thread of its own: it takes that long that small ones
+/// should not have to wait for it.
+const HEAVY: usize = 256 << 10;
+
 /// What both routes share.
 pub struct Reviews {
     judge: Arc<dyn Judge>,
@@ -115,17 +119,26 @@ impl Reviews {
         let (body, paid) = timeout_at(deadline, self.read(request.into_body()))
             .await
             .map_err(|_| Refusal::timeout())??;
-        let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
-        // The decision log may take a while, and the body is no longer needed.
-        drop((body, paid));
-        let mut answer = judged.map_err(|_| Refusal::panic())?;
+        let mut answer = self.judge(phase, body).await?;
+        // The decision log may take a while.
+        drop(paid);
         if let Some(record) = answer.record.take() {
-            let written = timeout_at(deadline, self.sink.write(record.line)).await;
-            if let (Ok(Err(_)) | Err(_), Some(denial)) = (written, record.deny_if_lost) {
+            let written = self.sink.write(record.line, deadline).await;
+            if let (Err(_), Some(denial)) = (written, record.deny_if_lost) {
                 answer.body = denial;
             }
         }
         Ok(answer)
+    }
+
+    async fn judge(&self, phase: Phase, body: Buffer) -> Result<Answer, Refusal> {
+        if body.len() < HEAVY {
+            return catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)))
+                .map_err(|_| Refusal::panic());
+        }
+        let judge = Arc::clone(&self.judge);
+        let judged = tokio::task::spawn_blocking(move || judge.judge(phase, &body));
+        judged.await.map_err(|_| Refusal::panic())
     }
 
     /// Reads the whole body, within its share of what all may take.

@@ -56,7 +56,7 @@ pub fn issued() -> &'static Issued {
     issued
 }
 
-/// Does what the review says: `panic`, `hang` (until released), `malformed`, `record`, `deny` (a
+/// Does what the review says, blanks apart: `panic`, `hang` (until released), `malformed`, `record`, `deny` (a
 /// record that must not be lost); everything else is answered with the phase.
 #[derive(Default)]
 pub struct TestJudge {
@@ -85,6 +85,7 @@ impl Judge for TestJudge {
             .into(),
             record: None,
         };
+        let body = body.trim_ascii();
         match body {
             b"panic" => panic!("the judge's own"),
             // Tasks that wait for this very worker must not hang too.
