@@ -5,6 +5,7 @@
 
 pub mod annotation;
 pub mod credentials;
+pub mod environment;
 pub mod hooks;
 pub mod mesh;
 pub mod name;

@@ -16,7 +16,8 @@ use std::{
     time::Duration,
 };
 
-/// What fits the one free slot that makes Linux call a pipe writable, in bytes.
+/// What POSIX promises a pipe takes whole or not at all, and what fits the one free slot that
+/// makes Linux call a pipe writable, in bytes.
 const SLOT: usize = 4096;
 
 /// The device number of `/dev/null`, `/dev/full` and their like has this major part on Linux.
@@ -35,7 +36,7 @@ enum Medium {
 
 /// How a write without waiting ended.
 pub(crate) enum Attempt {
-    /// So many bytes were taken by the kernel, one at least; the others would have to wait.
+    /// So many bytes were taken by the kernel; the others would have to wait.
     Written(usize),
     /// Nothing was written, because it would have to wait.
     WouldWait,
@@ -57,6 +58,15 @@ impl Output {
         let file = File::from(fd);
         let medium = medium(&file.metadata()?);
         Ok(Self { file, medium })
+    }
+
+    /// How many bytes of several lines are best written at once, so that none is torn: by others
+    /// who write to the same pipe, or by a long wait in the middle of them.
+    pub(crate) fn at_once(&self) -> usize {
+        match self.medium {
+            Medium::File | Medium::Pipe => SLOT,
+            Medium::Other => 0,
+        }
     }
 
     /// Writes as much of `bytes` as needs no waiting.

@@ -32,6 +32,7 @@ pub struct Decision<'a> {
     /// `mutate` or `validate`.
     pub phase: &'static str,
     /// uid of the review.
+    #[serde(serialize_with = "masked")]
     pub uid: &'a str,
     /// `CREATE`.
     pub operation: &'static str,
@@ -39,12 +40,14 @@ pub struct Decision<'a> {
     pub dry_run: bool,
     /// `jobs` or `cronjobs`.
     pub resource: &'static str,
-    /// Namespace of the request, which exists.
+    /// Namespace of the request.
+    #[serde(serialize_with = "masked")]
     pub namespace: &'a str,
     /// Name of the object; its `generateName` while it has no name.
     #[serde(serialize_with = "masked")]
     pub job: &'a str,
     /// uid of the object; empty in the mutating phase, which comes before it is given.
+    #[serde(serialize_with = "masked")]
     pub job_uid: &'a str,
     /// What the migration belongs to.
     pub release: Release<'a>,

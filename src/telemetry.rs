@@ -5,11 +5,15 @@
 use crate::output::{Attempt, Output};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
+    borrow::Cow,
     env,
     io::{self, IsTerminal},
     os::fd::AsFd,
     panic::{self, PanicHookInfo},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tracing_subscriber::{
@@ -46,7 +50,10 @@ pub enum TelemetryError {
 /// other may quote what was being worked on.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    let stderr = Stderr(Output::new(io::stderr().as_fd().try_clone_to_owned()?)?);
+    let stderr = Stderr {
+        output: Output::new(io::stderr().as_fd().try_clone_to_owned()?)?,
+        torn: AtomicBool::new(false),
+    };
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -72,20 +79,29 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// Stderr that drops a line rather than wait: a log collector that hangs must not hang the
-/// answers, and it is when the decision log hangs that there is something to say here.
-struct Stderr(Output);
+/// Stderr that drops a line, or the rest of one, rather than wait: a log collector that hangs must
+/// not hang the answers, and it is when the decision log hangs that there is something to say here.
+struct Stderr {
+    output: Output,
+    /// The last line is out without its end.
+    torn: AtomicBool,
+}
 
 impl io::Write for &Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let torn = self.torn.load(Ordering::Relaxed);
+        let bytes = if torn {
+            Cow::Owned([b"\n", line].concat())
+        } else {
+            Cow::Borrowed(line)
+        };
         // A log that cannot be written has nowhere to say so.
-        match self.0.attempt(line) {
-            // What is left of a long line has to wait, or the next one would begin in it.
+        match self.output.attempt(&bytes) {
             Attempt::Written(written) => {
-                self.0.write_all(line.get(written..).unwrap_or_default());
+                self.torn.store(written < bytes.len(), Ordering::Relaxed);
             }
-            Attempt::MayWait if self.0.writable(Duration::ZERO) => {
-                self.0.write_all(line);
+            Attempt::MayWait if self.output.writable(Duration::ZERO) => {
+                self.output.write_all(&bytes);
             }
             _ => {}
         }

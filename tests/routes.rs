@@ -159,6 +159,42 @@ async fn small_reviews_do_not_wait_for_large_ones() {
     assert_eq!(receive(&mut hanging).await.unwrap().status, 200);
 }
 
+#[tokio::test]
+async fn a_large_review_is_written_down_though_its_caller_has_left() {
+    let (mut reader, writer) = io::pipe().unwrap();
+    let server = Server::with(Setup {
+        in_flight: 300_000,
+        output: writer.into(),
+        ..Setup::default()
+    })
+    .await;
+    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(262_144)));
+    let mut leaving = server.connect().await;
+    leaving.write_all(large("hang").as_bytes()).await.unwrap();
+    while server.judge.judged.load(Ordering::SeqCst) < 1 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(leaving);
+    let start = Instant::now();
+    while server.metric("requests_in_flight") != Some(0.0) {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "it is still there"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Its body is in memory, and paid for.
+    let mut stream = server.connect().await;
+    assert_eq!(ask(&mut stream, &large("{}")).await.status, 503);
+    server.judge.release();
+    let mut line = [0; 8];
+    tokio::task::spawn_blocking(move || reader.read_exact(&mut line).unwrap())
+        .await
+        .unwrap();
+    let mut stream = server.connect().await;
+    assert_eq!(ask(&mut stream, &large("{}")).await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn what_cannot_be_taken_on_is_refused_at_once() {
     const TWO_BODIES: usize = 2 * (64 << 10);

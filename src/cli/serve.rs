@@ -100,11 +100,9 @@ impl Args {
         };
         telemetry::init(format, &self.log_level)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            // Passing requests from one worker to another costs more than a review, which one
-            // alone answers tens of thousands of times in a second.
+            // One answers tens of thousands of reviews in a second. Several would hand requests to
+            // each other, which costs more than judging them.
             .worker_threads(1)
-            // For large reviews.
-            .max_blocking_threads(4)
             .enable_all()
             .build()?;
         runtime.block_on(self.serve())?;

@@ -10,8 +10,9 @@ mod scan;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::job::object::{Container, EnvVar};
-use scan::{Reader, is_key, is_option, is_secret};
+use crate::job::object::Container;
+use scan::{Reader, is_option, is_secret};
+pub(super) use scan::{is_key, may_hold_any};
 
 /// How a credential is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ pub fn find(container: &Container<'_>) -> Vec<Hit> {
 /// `text` with every credential in it replaced by `***`.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
-    if !scan::may_hold_any(text) {
+    if !may_hold_any(text) {
         return Cow::Borrowed(text);
     }
     let mut ranges: Vec<Range<usize>> = scan::secrets(text, Reader::Kubernetes)
@@ -117,11 +118,6 @@ fn first(text: &str) -> Option<Form> {
     scan::secrets(text, Reader::Shell)
         .next()
         .map(|(_, form)| form)
-}
-
-/// Whether a variable is worth a closer look.
-pub(super) fn is_suspect(variable: &EnvVar<'_>) -> bool {
-    scan::may_hold_any(&variable.name) || scan::may_hold_any(&variable.value)
 }
 
 #[cfg(test)]

@@ -3,13 +3,10 @@
 //! One shape serves both kinds, so that a review is read in one pass whatever comes first in it.
 //! Nothing is defaulted here; [`crate::job::Job`] does that.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use crate::job::annotation::Annotations;
-use crate::job::credentials;
+use crate::job::environment::Environment;
 use crate::wire::{Map, Text, nullable};
 
 /// A `batch/v1` Job or CronJob.
@@ -152,47 +149,4 @@ pub struct Container<'a> {
     /// Environment variables.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub env: Environment<'a>,
-}
-
-/// The environment variables that may hold a credential, each with its index in the list.
-///
-/// An environment may be a megabyte long, and the others are of no interest to any rule.
-#[derive(Debug, Default)]
-pub struct Environment<'a>(pub Vec<(usize, EnvVar<'a>)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Environment<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EnvironmentVisitor;
-        impl<'de> Visitor<'de> for EnvironmentVisitor {
-            type Value = Environment<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of environment variables")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut suspects = Vec::new();
-                let mut index = 0;
-                while let Some(variable) = seq.next_element::<EnvVar<'de>>()? {
-                    if credentials::is_suspect(&variable) {
-                        suspects.push((index, variable));
-                    }
-                    index += 1;
-                }
-                Ok(Environment(suspects))
-            }
-        }
-        deserializer.deserialize_seq(EnvironmentVisitor)
-    }
-}
-
-/// An environment variable.
-#[derive(Debug, Default, Deserialize)]
-pub struct EnvVar<'a> {
-    /// Name.
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    pub name: Text<'a>,
-    /// Literal value; empty where it comes from elsewhere.
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    pub value: Text<'a>,
 }

@@ -18,13 +18,14 @@ use crate::{
     output::{Attempt, Output},
 };
 use std::{
-    io, mem,
+    io,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, Thread},
     time::Duration,
 };
 use tokio::{
+    sync::oneshot::error::TryRecvError,
     task::yield_now,
     time::{Instant, timeout_at},
 };
@@ -63,9 +64,6 @@ impl Lost {
         }
     }
 }
-
-/// How much is written at once, where it is not one line. A pipe holds four of these.
-const BATCH: usize = 16 << 10;
 
 /// How many times a task writes before it leaves the rest to the thread: its own answer waits.
 const MAX_WRITES: usize = 16;
@@ -109,6 +107,7 @@ impl Sink {
     /// if that is sooner. A line whose writing has begun when the time is over is finished all the
     /// same, late, and is then not told as lost in the log.
     pub async fn write(&self, line: Vec<u8>, deadline: Instant) -> Result<(), Lost> {
+        let deadline = deadline.min(Instant::now() + LIMIT);
         let mut waiting = Waiting {
             sink: self,
             ticket: self.shared.submit(line)?,
@@ -117,14 +116,17 @@ impl Sink {
         };
         yield_now().await;
         waiting.begin();
-        let deadline = deadline.min(Instant::now() + LIMIT);
         let result = match waiting.ticket.done.try_recv() {
-            Ok(result) => Ok(Ok(result)),
-            Err(_) => timeout_at(deadline, &mut waiting.ticket.done).await,
+            Ok(result) => Some(result),
+            Err(TryRecvError::Closed) => Some(Err(Lost::Failed)),
+            Err(TryRecvError::Empty) => timeout_at(deadline, &mut waiting.ticket.done)
+                .await
+                .ok()
+                .map(|result| result.unwrap_or(Err(Lost::Failed))),
         };
-        if let Ok(result) = result {
+        if let Some(result) = result {
             waiting.is_settled = true;
-            return result.unwrap_or(Err(Lost::Failed));
+            return result;
         }
         waiting.give_up();
         // It may have been written just now.
@@ -154,7 +156,7 @@ impl Waiting<'_> {
     /// Writes what is queued, unless somebody else has.
     fn begin(&mut self) {
         self.is_due = false;
-        if self.sink.shared.attend() == Attendant::Thread {
+        if self.sink.shared.attend(self.ticket.id) == Attendant::Thread {
             self.sink.writer.unpark();
         }
     }
@@ -166,6 +168,8 @@ impl Waiting<'_> {
         if queue.take_back(self.ticket.id) {
             shared.lose(&mut queue, Lost::Blocked);
         }
+        // Whoever is trying to write it at this moment sees that nobody waits.
+        self.ticket.done.close();
     }
 }
 
@@ -198,13 +202,12 @@ impl Shared {
 
     /// Writes what is queued without waiting, unless somebody is at it. Tells who has to write
     /// what is left.
-    fn attend(&self) -> Attendant {
+    fn attend(&self, id: u64) -> Attendant {
         let mut queue = self.lock();
+        queue.rely_on(id);
         if queue.attendant == Attendant::Nobody {
             queue.attendant = Attendant::Task;
             queue = self.drain(queue, false);
-        } else {
-            queue.is_awaited = true;
         }
         queue.attendant
     }
@@ -216,7 +219,7 @@ impl Shared {
         patient: bool,
     ) -> MutexGuard<'a, Queue> {
         for _ in 0..MAX_WRITES {
-            let Some(batch) = queue.take(BATCH) else {
+            let Some(batch) = queue.take(self.output.at_once()) else {
                 queue.leave_to_nobody();
                 return queue;
             };
@@ -235,17 +238,23 @@ impl Shared {
             };
             drop(bytes);
             queue = self.lock();
-            let Settled { told, left } = queue.settle(batch, written);
-            if told > 0 && !queue.has_lost() {
+            let Settled {
+                told,
+                left,
+                abandoned,
+            } = queue.settle(batch, written);
+            if told > 0 && queue.is_whole_again() {
                 tracing::info!(lost = told, "the decision log is written again");
+            }
+            for _ in 0..abandoned {
+                self.lose(&mut queue, Lost::Blocked);
             }
             if failed {
                 self.refuse(&mut queue, left);
             } else if left > 0 {
                 break;
             }
-            if !patient && !mem::take(&mut queue.is_awaited) {
-                // Those whose lines are left have yet to come back, with more beside them.
+            if !patient && !queue.is_relied_on() {
                 queue.leave_to_nobody();
                 return queue;
             }

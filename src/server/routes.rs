@@ -26,7 +26,8 @@ use std::{
     },
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
@@ -39,16 +40,20 @@ const PIECE: usize = 64 << 10;
 /// What all bodies in flight may take together: a thousand small ones, or eight of the longest.
 pub const MAX_IN_FLIGHT: usize = 64 << 20;
 
-/// From this size on a body is judged by a thread of its own: it takes that long that small ones
-/// should not have to wait for it.
-const HEAVY: usize = 256 << 10;
+/// Bodies from this size on are judged on a thread of their own: small ones should not have to
+/// wait that long.
+const LARGE: usize = 256 << 10;
+
+/// How many large bodies are judged at once.
+const MAX_LARGE: usize = 4;
 
 /// What both routes share.
 pub struct Reviews {
     judge: Arc<dyn Judge>,
     sink: Arc<Sink>,
     metrics: Arc<Metrics>,
-    pieces: Semaphore,
+    pieces: Arc<Semaphore>,
+    large: Semaphore,
     closing: AtomicBool,
 }
 
@@ -65,7 +70,8 @@ impl Reviews {
             judge,
             sink,
             metrics,
-            pieces: Semaphore::new(in_flight.div_ceil(PIECE)),
+            pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
+            large: Semaphore::new(MAX_LARGE),
             closing: AtomicBool::new(false),
         })
     }
@@ -76,7 +82,7 @@ impl Reviews {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    async fn respond(&self, phase: Phase, request: Request) -> Response {
+    async fn respond(self: Arc<Self>, phase: Phase, request: Request) -> Response {
         let _in_flight = self.metrics.in_flight();
         let version = request.version();
         let start = Instant::now();
@@ -104,7 +110,7 @@ impl Reviews {
     }
 
     async fn review(
-        &self,
+        self: &Arc<Self>,
         phase: Phase,
         request: Request,
         start: Instant,
@@ -119,7 +125,34 @@ impl Reviews {
         let (body, paid) = timeout_at(deadline, self.read(request.into_body()))
             .await
             .map_err(|_| Refusal::timeout())??;
-        let mut answer = self.judge(phase, body).await?;
+        if body.len() < LARGE {
+            return self.decide(phase, body, paid, deadline).await;
+        }
+        // Goes on when the caller has left: what is judged is written down, and what is in memory
+        // is paid for.
+        let reviews = Arc::clone(self);
+        let decided =
+            tokio::spawn(async move { reviews.decide(phase, body, paid, deadline).await });
+        decided.await.unwrap_or_else(|_| Err(Refusal::panic()))
+    }
+
+    async fn decide(
+        &self,
+        phase: Phase,
+        body: Buffer,
+        paid: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Answer, Refusal> {
+        let mut answer = if body.len() < LARGE {
+            let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
+            judged.map_err(|_| Refusal::panic())?
+        } else {
+            let turn = timeout_at(deadline, self.large.acquire()).await;
+            let _turn = turn.map_err(|_| Refusal::overloaded())?;
+            let judge = Arc::clone(&self.judge);
+            let judged = spawn_blocking(move || judge.judge(phase, &body)).await;
+            judged.map_err(|_| Refusal::panic())?
+        };
         // The decision log may take a while.
         drop(paid);
         if let Some(record) = answer.record.take() {
@@ -131,18 +164,8 @@ impl Reviews {
         Ok(answer)
     }
 
-    async fn judge(&self, phase: Phase, body: Buffer) -> Result<Answer, Refusal> {
-        if body.len() < HEAVY {
-            return catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)))
-                .map_err(|_| Refusal::panic());
-        }
-        let judge = Arc::clone(&self.judge);
-        let judged = tokio::task::spawn_blocking(move || judge.judge(phase, &body));
-        judged.await.map_err(|_| Refusal::panic())
-    }
-
     /// Reads the whole body, within its share of what all may take.
-    async fn read(&self, body: Body) -> Result<(Buffer, SemaphorePermit<'_>), Refusal> {
+    async fn read(&self, body: Body) -> Result<(Buffer, OwnedSemaphorePermit), Refusal> {
         let declared = body.size_hint().lower();
         if declared > MAX_BODY as u64 {
             return Err(Refusal::too_large());
@@ -179,10 +202,10 @@ impl Reviews {
         }
     }
 
-    fn pay(&self, pieces: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+    fn pay(&self, pieces: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        self.pieces
-            .try_acquire_many(pieces)
+        Arc::clone(&self.pieces)
+            .try_acquire_many_owned(pieces)
             .map_err(|_| Refusal::overloaded())
     }
 }

@@ -56,8 +56,9 @@ pub fn issued() -> &'static Issued {
     issued
 }
 
-/// Does what the review says, blanks apart: `panic`, `hang` (until released), `malformed`, `record`, `deny` (a
-/// record that must not be lost); everything else is answered with the phase.
+/// Does what the review says, blanks apart: `panic`, `hang` (until released, then a record),
+/// `malformed`, `record`, `deny` (a record that must not be lost); everything else is answered with
+/// the phase.
 #[derive(Default)]
 pub struct TestJudge {
     pub judged: AtomicUsize,
@@ -86,16 +87,18 @@ impl Judge for TestJudge {
             record: None,
         };
         let body = body.trim_ascii();
-        match body {
-            b"panic" => panic!("the judge's own"),
+        if body == b"hang" {
             // Tasks that wait for this very worker must not hang too.
-            b"hang" => tokio::task::block_in_place(|| {
+            tokio::task::block_in_place(|| {
                 let released = self.released.lock().unwrap();
                 let wait = self.release.wait_while(released, |released| !*released);
                 drop(wait.unwrap());
-            }),
+            });
+        }
+        match body {
+            b"panic" => panic!("the judge's own"),
             b"malformed" => answer.status = StatusCode::BAD_REQUEST,
-            b"record" | b"deny" => {
+            b"record" | b"deny" | b"hang" => {
                 answer.record = Some(Record {
                     line: b"{\"a\":1}".to_vec(),
                     deny_if_lost: (body == b"deny").then(|| b"{\"denied\":true}".to_vec()),

@@ -24,12 +24,21 @@ const MAX_KEY: usize = 64;
 
 /// A cheap look first: a URL or DSN with a password has an `@`, and every key that is looked for has
 /// `pas` or `pwd`.
-pub(super) fn may_hold_any(text: &str) -> bool {
+pub(in crate::job) fn may_hold_any(text: &str) -> bool {
     let bytes = text.as_bytes();
-    memchr::memchr3_iter(b'@', b'p', b'P', bytes).any(|at| {
-        let next = bytes.get(at + 1..at + 3).unwrap_or_default();
-        bytes[at] == b'@' || next.eq_ignore_ascii_case(b"as") || next.eq_ignore_ascii_case(b"wd")
-    })
+    let [second, third] = [1, 2].map(|from| bytes.get(from..).unwrap_or_default());
+    let begins = |a: u8, b: u8, c: u8| {
+        let [a, b, c] = [a, b, c].map(|byte| byte | 0x20);
+        a == b'p' && (b == b'a' && c == b's' || b == b'w' && c == b'd')
+    };
+    // Without a way out in the middle, so that the compiler can look at many bytes at once: most
+    // texts are short, and most hold none.
+    let found = bytes
+        .iter()
+        .zip(second)
+        .zip(third)
+        .fold(false, |found, ((&a, &b), &c)| found | begins(a, b, c));
+    found || memchr::memchr(b'@', bytes).is_some()
 }
 
 /// Every credential in `text` with where it stands. Ranges may overlap.
@@ -223,7 +232,7 @@ fn is_port(password: &str) -> bool {
 }
 
 /// Whether a variable or option of this name holds a password.
-pub(super) fn is_key(name: &str) -> bool {
+pub(in crate::job) fn is_key(name: &str) -> bool {
     // Most names end otherwise, and need not be copied.
     let may_be = matches!(name.as_bytes(), [.., b'd' | b'D' | b's' | b'S']);
     if !may_be || matches!(name, "PWD" | "OLDPWD") {

@@ -28,11 +28,13 @@ pub(super) enum Attendant {
 pub(super) struct Queue {
     lines: VecDeque<Line>,
     bytes: usize,
-    next_id: u64,
+    last_id: u64,
     pub(super) attendant: Attendant,
     pub(super) closed: bool,
-    /// Somebody relies on the attendant for a line that is queued.
-    pub(super) is_awaited: bool,
+    /// Lines up to this id are relied on to be written by the attendant.
+    awaited: u64,
+    /// Somebody was told that lines are lost, and not yet that they are written again.
+    is_alarmed: bool,
     /// Since when nothing that wants to be written could be.
     blocked_since: Option<Instant>,
     /// Lines lost since the last one that got through.
@@ -53,7 +55,7 @@ struct Line {
     done: oneshot::Sender<Result<(), Lost>>,
 }
 
-/// The wish for a line to be written.
+/// What the task has that queued a line.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) id: u64,
@@ -62,8 +64,8 @@ pub(super) struct Ticket {
 
 impl Queue {
     pub(super) fn push(&mut self, bytes: Vec<u8>) -> Ticket {
-        let id = self.next_id;
-        self.next_id += 1;
+        self.last_id += 1;
+        let id = self.last_id;
         self.bytes += bytes.len();
         let (sender, done) = oneshot::channel();
         self.lines.push_back(Line {
@@ -77,6 +79,19 @@ impl Queue {
             self.blocked_since.get_or_insert_with(Instant::now);
         }
         Ticket { id, done }
+    }
+
+    /// A task relies on whoever writes to write this line, too.
+    pub(super) fn rely_on(&mut self, id: u64) {
+        self.awaited = self.awaited.max(id);
+    }
+
+    /// Whether a task relies on the next line to be written now. Others have yet to come back, with
+    /// more lines beside theirs.
+    pub(super) fn is_relied_on(&self) -> bool {
+        self.lines
+            .front()
+            .is_some_and(|line| line.id <= self.awaited)
     }
 
     /// Removes a line whose writing has not begun; false when it has.
@@ -111,7 +126,7 @@ impl Queue {
         self.blocked_since.get_or_insert_with(Instant::now);
     }
 
-    /// What to write next: a line, and as many of those behind it as fit `limit` bytes together.
+    /// What to write next: a line, and as many of those behind it as fit `limit` bytes with it.
     pub(super) fn take(&mut self, limit: usize) -> Option<Batch> {
         let first = self.lines.pop_front()?;
         let mut length = first.bytes.len();
@@ -162,12 +177,19 @@ impl Queue {
                 let _ = line.done.send(Ok(()));
             }
         }
-        let left = lines.len();
+        // Their waiters have given up while they were being tried.
+        let before = lines.len();
+        lines.retain(|line| line.out > 0 || !line.done.is_closed());
+        let (left, abandoned) = (lines.len(), before - lines.len());
         while let Some(line) = lines.pop_back() {
             self.bytes += line.bytes.len();
             self.lines.push_front(line);
         }
-        Settled { told, left }
+        Settled {
+            told,
+            left,
+            abandoned,
+        }
     }
 
     /// The output refuses the next line.
@@ -180,14 +202,15 @@ impl Queue {
         Some(line.done)
     }
 
-    /// Counts a line as lost; true for the first one since lines were written.
+    /// Counts a line as lost; true when that is news.
     pub(super) fn lose(&mut self) -> bool {
         self.lost += 1;
-        self.lost == 1
+        !mem::replace(&mut self.is_alarmed, true)
     }
 
-    pub(super) fn has_lost(&self) -> bool {
-        self.lost > 0
+    /// True when no line is lost any more that was not told of, and that is news.
+    pub(super) fn is_whole_again(&mut self) -> bool {
+        self.lost == 0 && mem::take(&mut self.is_alarmed)
     }
 }
 
@@ -198,6 +221,8 @@ pub(super) struct Settled {
     pub(super) told: u64,
     /// Lines that are not out yet.
     pub(super) left: usize,
+    /// Lines that nobody waits for any more, and that were not begun: they are not written.
+    pub(super) abandoned: usize,
 }
 
 /// Lines that are written together.
@@ -260,6 +285,14 @@ mod tests {
         (queue, tickets)
     }
 
+    fn settled(told: u64, left: usize) -> Settled {
+        Settled {
+            told,
+            left,
+            abandoned: 0,
+        }
+    }
+
     fn text(batch: &Batch) -> String {
         String::from_utf8(batch.bytes().into_owned()).unwrap()
     }
@@ -288,7 +321,7 @@ mod tests {
             let (mut queue, mut tickets) = queue(&lines);
             let batch = queue.take(100).unwrap();
             let left = lines.len() - whole;
-            assert_eq!(queue.settle(batch, written), Settled { told: 0, left });
+            assert_eq!(queue.settle(batch, written), settled(0, left));
             for (index, ticket) in tickets.iter_mut().enumerate() {
                 let result = ticket.done.try_recv();
                 let expected = if index < whole {
@@ -312,6 +345,33 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_given_up_while_it_is_tried_is_not_put_back_unless_begun() {
+        for (written, left, abandoned) in [(0, 0, 2), (2, 1, 1), (4, 0, 1)] {
+            let (mut queue, tickets) = queue(&["{1}\n", "{2}\n"]);
+            let batch = queue.take(100).unwrap();
+            for mut ticket in tickets {
+                assert!(!queue.take_back(ticket.id));
+                ticket.done.close();
+            }
+            let settled = queue.settle(batch, written);
+            assert_eq!((settled.left, settled.abandoned), (left, abandoned));
+            assert_eq!(queue.lines.len(), left);
+        }
+    }
+
+    #[test]
+    fn lines_are_relied_on_up_to_the_last_one_asked_for() {
+        let (mut queue, tickets) = queue(&["{1}\n", "{2}\n", "{3}\n"]);
+        queue.rely_on(tickets[1].id);
+        queue.rely_on(tickets[0].id);
+        for relied_on in [true, true, false] {
+            assert_eq!(queue.is_relied_on(), relied_on);
+            drop(queue.take(0));
+        }
+        assert!(!queue.is_relied_on());
+    }
+
+    #[test]
     fn the_lost_ones_are_told_once() {
         let (mut queue, _tickets) = queue(&["{\"a\":1}\n", "{\"a\":2}\n"]);
         queue.lost = 3;
@@ -319,10 +379,10 @@ mod tests {
         // Another one is lost while this one is written, and told later.
         queue.lose();
         assert_eq!(text(&batch), "{\"lost\":3,\"a\":1}\n");
-        assert_eq!(queue.settle(batch, 5), Settled { told: 0, left: 1 });
+        assert_eq!(queue.settle(batch, 5), settled(0, 1));
         let batch = queue.take(8).unwrap();
         assert_eq!(text(&batch), "t\":3,\"a\":1}\n");
-        assert_eq!(queue.settle(batch, 12), Settled { told: 3, left: 0 });
+        assert_eq!(queue.settle(batch, 12), settled(3, 0));
         assert_eq!(text(&queue.take(8).unwrap()), "{\"lost\":1,\"a\":2}\n");
     }
 
