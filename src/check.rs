@@ -3,6 +3,8 @@
 //! Text in, findings with line and column out; reading files and printing is
 //! [`crate::cli`]'s and [`crate::render`]'s.
 
+mod strings;
+
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -10,6 +12,7 @@ use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use crate::check::strings::Annotated;
 use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
 use crate::manifest::{self, Document, Position};
@@ -166,7 +169,9 @@ impl Here<'_> {
         if let Some(at) = templates.iter().find(is_template) {
             return self.unrendered(&format!("{pointer}{at}"));
         }
-        match serde_path_to_error::deserialize::<_, Object<'_>>(value) {
+        let object = serde_path_to_error::deserialize::<_, Object<'_>>(value);
+        let annotated = serde_path_to_error::deserialize::<_, Annotated>(value);
+        match annotated.and(object) {
             Ok(object) => self.judge(&object, kind, value, pointer),
             Err(error) => {
                 let (at, name) = path_of(error.path());

@@ -64,7 +64,8 @@ impl Output {
     /// who write to the same pipe, or by a long wait in the middle of them.
     pub(crate) fn at_once(&self) -> usize {
         match self.medium {
-            Medium::File | Medium::Pipe => SLOT,
+            Medium::File => 16 * SLOT,
+            Medium::Pipe => SLOT,
             Medium::Other => 0,
         }
     }

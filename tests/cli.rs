@@ -155,6 +155,13 @@ fn what_could_not_be_checked_is_told_and_the_rest_is_checked() {
         out["problems"][0]["message"],
         "metadata.annotations['helm.sh/hook-weight'] must be a string; put the value in quotes"
     );
+    let other = valid().replace("hook-weight: \"0\"", "hook-weight: \"0\"\n    x/y: 5");
+    let (code, out) = check_json(&other);
+    assert_eq!(code, 2);
+    assert_eq!(
+        out["problems"][0]["message"],
+        "metadata.annotations['x/y'] must be a string; put the value in quotes"
+    );
     let (_, out) = check_json(&valid().replace("backoffLimit: 0", "backoffLimit: none"));
     assert_eq!(
         out["problems"][0]["message"],

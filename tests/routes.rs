@@ -145,7 +145,7 @@ async fn a_panic_costs_one_request() {
 
 #[tokio::test]
 async fn small_reviews_do_not_wait_for_large_ones() {
-    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(300_000)));
+    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)));
     let server = Server::start().await;
     let mut hanging = server.connect().await;
     hanging.write_all(large("hang").as_bytes()).await.unwrap();
@@ -163,12 +163,12 @@ async fn small_reviews_do_not_wait_for_large_ones() {
 async fn a_large_review_is_written_down_though_its_caller_has_left() {
     let (mut reader, writer) = io::pipe().unwrap();
     let server = Server::with(Setup {
-        in_flight: 300_000,
+        in_flight: (1 << 20) + 4096,
         output: writer.into(),
         ..Setup::default()
     })
     .await;
-    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(262_144)));
+    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)));
     let mut leaving = server.connect().await;
     leaving.write_all(large("hang").as_bytes()).await.unwrap();
     while server.judge.judged.load(Ordering::SeqCst) < 1 {

@@ -40,9 +40,9 @@ const PIECE: usize = 64 << 10;
 /// What all bodies in flight may take together: a thousand small ones, or eight of the longest.
 pub const MAX_IN_FLIGHT: usize = 64 << 20;
 
-/// Bodies from this size on are judged on a thread of their own: small ones should not have to
-/// wait that long.
-const LARGE: usize = 256 << 10;
+/// Bodies from this size on, a millisecond's work, are judged on a thread of their own: small ones
+/// should not have to wait longer.
+const LARGE: usize = 1 << 20;
 
 /// How many large bodies are judged at once.
 const MAX_LARGE: usize = 4;
