@@ -10,10 +10,7 @@ mod common;
 
 use common::{Server, Setup, ask, post, receive};
 use migration_warden::server::listen::Limits;
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -143,9 +140,7 @@ async fn draining_finishes_what_is_in_flight_and_closes_what_is_idle() {
     let mut busy = server.connect().await;
     let request = post("/validate", "hang");
     busy.write_all(request.as_bytes()).await.unwrap();
-    while server.judge.judged.load(Ordering::SeqCst) < 2 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    server.judge.has_begun(2).await;
     server.reviews.close_connections();
     server
         .handle

@@ -143,15 +143,17 @@ async fn a_panic_costs_one_request() {
     assert_eq!(server.metric("requests_in_flight"), Some(0.0));
 }
 
+/// A review that is judged on a thread of its own.
+fn large(what: &str) -> String {
+    post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)))
+}
+
 #[tokio::test]
 async fn small_reviews_do_not_wait_for_large_ones() {
-    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)));
     let server = Server::start().await;
     let mut hanging = server.connect().await;
     hanging.write_all(large("hang").as_bytes()).await.unwrap();
-    while server.judge.judged.load(Ordering::SeqCst) < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    server.judge.has_begun(1).await;
     let mut stream = server.connect().await;
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
     assert_eq!(ask(&mut stream, &large("panic")).await.status, 500);
@@ -168,12 +170,9 @@ async fn a_large_review_is_written_down_though_its_caller_has_left() {
         ..Setup::default()
     })
     .await;
-    let large = |what: &str| post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)));
     let mut leaving = server.connect().await;
     leaving.write_all(large("hang").as_bytes()).await.unwrap();
-    while server.judge.judged.load(Ordering::SeqCst) < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    server.judge.has_begun(1).await;
     drop(leaving);
     let start = Instant::now();
     while server.metric("requests_in_flight") != Some(0.0) {
@@ -212,9 +211,7 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
             .unwrap();
         hanging.push(stream);
     }
-    while server.judge.judged.load(Ordering::SeqCst) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    server.judge.has_begun(2).await;
     let start = Instant::now();
     for path in ["/validate", "/mutate"] {
         let answer = ask(&mut server.connect().await, &post(path, "{}")).await;

@@ -15,7 +15,7 @@ use migration_warden::{
     server::{self, Service, Stop, admin::Readiness, listen},
     tls::reload::Certificate,
 };
-use std::{fs::File, io, net::SocketAddr, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -164,9 +164,7 @@ async fn a_stop_without_delay_finishes_what_is_in_flight() {
         .write_all(post("/validate", "hang").as_bytes())
         .await
         .unwrap();
-    while running.judge.judged.load(Ordering::SeqCst) == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    running.judge.has_begun(1).await;
     running.stop(Stop::Now);
     sleep(Duration::from_millis(50)).await;
     // Until the end the admin port tells what is going on.

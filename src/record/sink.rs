@@ -6,9 +6,9 @@
 //!
 //! A task with a line first lets those run that are ready to, and may have lines, too; who comes
 //! back first writes all of them at once. A system call that wakes the reader costs as much as
-//! judging a review. Only where a write could wait (a full pipe, a long line, a terminal) the one writer thread does it, and
-//! lines stay in the queue until they can be written, so that a caller who gives up can still take
-//! its own back.
+//! judging a review. Only where a write could wait (a full pipe, a terminal) the one writer thread
+//! does it, and lines stay in the queue until they can be written, so that a caller who gives up
+//! can still take its own back.
 
 mod queue;
 

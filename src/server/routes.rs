@@ -126,42 +126,45 @@ impl Reviews {
             .await
             .map_err(|_| Refusal::timeout())??;
         if body.len() < LARGE {
-            return self.decide(phase, body, paid, deadline).await;
+            let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
+            // The decision log may take a while, and the body is no longer needed.
+            drop((body, paid));
+            let answer = judged.map_err(|_| Refusal::panic())?;
+            return Ok(self.record(answer, deadline).await);
         }
         // Goes on when the caller has left: what is judged is written down, and what is in memory
         // is paid for.
         let reviews = Arc::clone(self);
-        let decided =
-            tokio::spawn(async move { reviews.decide(phase, body, paid, deadline).await });
+        let decided = tokio::spawn(async move {
+            let answer = reviews.judge_apart(phase, body, deadline).await?;
+            drop(paid);
+            Ok(reviews.record(answer, deadline).await)
+        });
         decided.await.unwrap_or_else(|_| Err(Refusal::panic()))
     }
 
-    async fn decide(
+    async fn judge_apart(
         &self,
         phase: Phase,
         body: Buffer,
-        paid: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Answer, Refusal> {
-        let mut answer = if body.len() < LARGE {
-            let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
-            judged.map_err(|_| Refusal::panic())?
-        } else {
-            let turn = timeout_at(deadline, self.large.acquire()).await;
-            let _turn = turn.map_err(|_| Refusal::overloaded())?;
-            let judge = Arc::clone(&self.judge);
-            let judged = spawn_blocking(move || judge.judge(phase, &body)).await;
-            judged.map_err(|_| Refusal::panic())?
-        };
-        // The decision log may take a while.
-        drop(paid);
+        let turn = timeout_at(deadline, self.large.acquire()).await;
+        let _turn = turn.map_err(|_| Refusal::overloaded())?;
+        let judge = Arc::clone(&self.judge);
+        let judged = spawn_blocking(move || judge.judge(phase, &body)).await;
+        judged.map_err(|_| Refusal::panic())
+    }
+
+    /// The answer to send, once its decision is written down or lost.
+    async fn record(&self, mut answer: Answer, deadline: Instant) -> Answer {
         if let Some(record) = answer.record.take() {
             let written = self.sink.write(record.line, deadline).await;
             if let (Err(_), Some(denial)) = (written, record.deny_if_lost) {
                 answer.body = denial;
             }
         }
-        Ok(answer)
+        answer
     }
 
     /// Reads the whole body, within its share of what all may take.

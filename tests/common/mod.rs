@@ -28,6 +28,7 @@ use std::{
         Arc, Condvar, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -67,6 +68,13 @@ pub struct TestJudge {
 }
 
 impl TestJudge {
+    /// Returns when so many reviews have come to the judge.
+    pub async fn has_begun(&self, reviews: usize) {
+        while self.judged.load(Ordering::SeqCst) < reviews {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     pub fn release(&self) {
         *self.released.lock().unwrap() = true;
         self.release.notify_all();
