@@ -42,7 +42,9 @@ impl Selection {
 /// The selectors of a policy; a Job that any of them matches is a migration Job.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    selectors: Vec<Selector>,
+    /// As they came, for who has to write them down again.
+    written: Vec<LabelSelector>,
+    parsed: Vec<Selector>,
     /// The keys the selectors ask for. No other label can change the answer.
     keys: BTreeSet<String>,
 }
@@ -67,11 +69,22 @@ impl Selectors {
                     .map(|e| e.key.clone()),
             );
         }
-        let selectors = selectors
-            .into_iter()
+        let parsed = selectors
+            .iter()
+            .cloned()
             .map(Selector::try_from)
             .collect::<Result<_, _>>()?;
-        Ok(Self { selectors, keys })
+        Ok(Self {
+            written: selectors,
+            parsed,
+            keys,
+        })
+    }
+
+    /// The selectors as they were given.
+    #[must_use]
+    pub fn as_written(&self) -> &[LabelSelector] {
+        &self.written
     }
 
     /// Whether any selector matches these labels.
@@ -82,9 +95,7 @@ impl Selectors {
             .iter()
             .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))
             .collect();
-        self.selectors
-            .iter()
-            .any(|selector| selector.matches(&asked))
+        self.parsed.iter().any(|selector| selector.matches(&asked))
     }
 
     /// Tells whether `job` is a migration. Detection is skipped where `detection` is `off`.
