@@ -1,67 +1,55 @@
-//! What the cluster is asked: the labels of namespaces, kept by a watch.
+//! What is asked of the cluster, and what is written there. Each part has a file of its own.
 //!
-//! Reviews never wait for the apiserver: they read what the watch has brought. Without a cluster
-//! nothing is known, and the policy file decides alone.
+//! Reviews never wait for the apiserver: they read what has been brought before.
 
-use std::future::Future;
+pub mod certificate;
+pub mod namespaces;
+pub mod registration;
 
-use futures_util::StreamExt;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use std::time::Duration;
 
-use crate::admit::NamespaceView;
-use crate::job::mesh;
+use kube::Client;
 
-/// The Namespace label that chooses how strict the policy is there.
-const MODE_LABEL: &str = "migration-warden.io/mode";
+/// Which cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cluster {
+    /// None.
+    Off,
+    /// The one this pod runs in.
+    #[value(name = "in-cluster")]
+    Pod,
+    /// That of the current context of the kubeconfig.
+    Kubeconfig,
+}
 
-/// What is known of namespaces.
-#[derive(Clone, Debug, Default)]
-pub struct Namespaces(Option<Store<PartialObjectMeta<Namespace>>>);
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not in a pod, or in one without a service account.
+    #[error("failed to find the cluster this pod runs in: {0}")]
+    Pod(#[from] kube::config::InClusterError),
+    /// No kubeconfig, or one that cannot be used.
+    #[error("failed to read the kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The settings make no client.
+    #[error("failed to make a client: {0}")]
+    Client(#[from] kube::Error),
+}
 
-impl Namespaces {
-    /// What is known of one; nothing without a cluster, or of one made a moment ago.
-    #[must_use]
-    pub fn view(&self, name: &str) -> NamespaceView {
-        let found = self
-            .0
-            .as_ref()
-            .and_then(|store| store.get(&ObjectRef::new(name)));
-        let Some(namespace) = found else {
-            return NamespaceView::default();
+/// A request that takes longer than this is given up and sent again later.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// A client for the cluster; nothing when there is none. Nothing is asked yet.
+    pub async fn connect(self) -> Result<Option<Client>, ConnectError> {
+        let mut config = match self {
+            Self::Off => return Ok(None),
+            Self::Pod => kube::Config::incluster()?,
+            Self::Kubeconfig => kube::Config::from_kubeconfig(&Default::default()).await?,
         };
-        let (labels, annotations) = (namespace.labels(), namespace.annotations());
-        NamespaceView {
-            mode: labels.get(MODE_LABEL).cloned(),
-            mesh: mesh::of_namespace(
-                |key| labels.get(key).map(String::as_str),
-                |key| annotations.get(key).map(String::as_str),
-            ),
-        }
-    }
-
-    /// Watches the cluster's namespaces for as long as the second future is awaited; the first
-    /// ends when all of them are known.
-    pub fn watch(client: Client) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
-        let (store, writer) = reflector::store();
-        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
-        let events = watcher(api, watcher::Config::default())
-            .default_backoff()
-            .modify(|namespace| namespace.managed_fields_mut().clear())
-            .reflect(writer);
-        let watching = events.for_each(|event| async {
-            if let Err(error) = event {
-                tracing::warn!(%error, "failed to watch namespaces, what was known stays in use");
-            }
-        });
-        let known = store.clone();
-        let ready = async move {
-            // An error means that the watch is gone, and so is the process.
-            let _ = known.wait_until_ready().await;
-        };
-        (Self(Some(store)), ready, watching)
+        config.connect_timeout = Some(TIMEOUT);
+        // The client takes the process's default; everything of ours names its provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Some(Client::try_from(config)?))
     }
 }

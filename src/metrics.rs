@@ -12,7 +12,9 @@ use crate::{
     review::{Operation, Phase},
 };
 use arc_swap::ArcSwapOption;
-use labels::{FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels};
+use labels::{
+    ConfigurationLabels, FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels,
+};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
     metrics::{
@@ -69,6 +71,8 @@ pub struct Metrics {
     policy: PolicyInfo,
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_expiration: Gauge,
+    ca_expiration: Gauge,
+    agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
 }
 
@@ -102,6 +106,8 @@ impl Metrics {
             policy: PolicyInfo::default(),
             certificate_reloads: Family::default(),
             certificate_expiration: Gauge::default(),
+            ca_expiration: Gauge::default(),
+            agreement: Family::default(),
             ready: Gauge::default(),
         };
         metrics.register(&durations);
@@ -171,6 +177,16 @@ impl Metrics {
             "certificate_expiration_timestamp_seconds",
             "When the certificate in use expires, in seconds since the Unix epoch",
             self.certificate_expiration.clone(),
+        );
+        registry.register(
+            "ca_expiration_timestamp_seconds",
+            "When the last CA that callers are told to trust expires, in seconds since the Unix epoch; 0 where that is another's part",
+            self.ca_expiration.clone(),
+        );
+        registry.register(
+            "webhook_configuration_in_agreement",
+            "Whether a registered webhook configuration sends the Jobs that the policy in use takes for migrations: 1 or 0",
+            self.agreement.clone(),
         );
         registry.register(
             "ready",
@@ -263,6 +279,17 @@ impl Metrics {
         self.certificate_expiration.set(at.as_second());
     }
 
+    /// Tells when the last of the CAs expires that callers are told to trust.
+    pub fn ca_expires(&self, at: jiff::Timestamp) {
+        self.ca_expiration.set(at.as_second());
+    }
+
+    /// Tells whether the webhook configuration of this kind agrees with the policy in use.
+    pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
+        let labels = ConfigurationLabels { kind };
+        self.agreement.get_or_create(&labels).set(agrees.into());
+    }
+
     /// Tells whether this replica wants reviews.
     pub fn ready(&self, ready: bool) {
         self.ready.set(ready.into());
@@ -308,6 +335,8 @@ mod tests {
         metrics.policy_reloaded(true);
         metrics.certificate_reloaded(false);
         metrics.certificate_expires(jiff::Timestamp::UNIX_EPOCH);
+        metrics.ca_expires(jiff::Timestamp::UNIX_EPOCH);
+        metrics.in_agreement("ValidatingWebhookConfiguration", false);
         metrics.ready(true);
         let _guard = metrics.in_flight();
         let text = metrics.encode();
@@ -325,6 +354,8 @@ mod tests {
             r#"migration_warden_policy_reloads_total{result="success"} 1"#,
             r#"migration_warden_certificate_reloads_total{result="failure"} 1"#,
             "migration_warden_certificate_expiration_timestamp_seconds 0",
+            "migration_warden_ca_expiration_timestamp_seconds 0",
+            r#"migration_warden_webhook_configuration_in_agreement{kind="ValidatingWebhookConfiguration"} 0"#,
             "migration_warden_ready 1",
             concat!(
                 r#"migration_warden_build_info{version=""#,

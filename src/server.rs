@@ -1,4 +1,4 @@
-//! The service: listeners, routes and certificate put together, from start to drain.
+//! The service: listeners and routes put together, from start to drain.
 //!
 //! Not for what a review says: that is a [`Judge`]'s part.
 
@@ -14,9 +14,9 @@ use self::{
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
-use crate::{metrics::Metrics, poll, record::sink::Sink, review::Phase, tls::reload::Certificate};
+use crate::{metrics::Metrics, record::sink::Sink, review::Phase};
 use axum::http::StatusCode;
-use axum_server::Handle;
+use axum_server::{Handle, tls_rustls::RustlsConfig};
 use std::{
     convert::Infallible,
     future::{Future, pending},
@@ -72,15 +72,15 @@ pub struct Service {
     pub listener: TcpListener,
     /// Where operators ask, over HTTP.
     pub admin: TcpListener,
-    /// What the HTTPS listener shows.
-    pub certificate: Certificate,
+    /// What connections are accepted with.
+    pub tls: RustlsConfig,
     /// What answers reviews.
     pub judge: Arc<dyn Judge>,
     /// Where decisions are written.
     pub sink: Arc<Sink>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Checks of others; the service adds `certificate` and `shutdown`.
+    /// Checks of others; the service adds `shutdown`.
     pub readiness: Readiness,
     /// How long to go on serving after [`Stop::Gently`].
     pub shutdown_delay: Duration,
@@ -92,10 +92,6 @@ pub struct Service {
 pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Result<()> {
     let metrics = service.metrics;
     let limits = Limits::default();
-    // Loaded already; the check is there to be seen.
-    let _certificate = service
-        .readiness
-        .register("certificate", "not loaded", true);
     let open = service
         .readiness
         .register("shutdown", "shutting down", true);
@@ -109,7 +105,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     let (https, http) = (Handle::new(), Handle::new());
     let serve_reviews = listen::https(
         service.listener,
-        service.certificate.config(),
+        service.tls,
         routes::router(Arc::clone(&reviews)),
         limits,
         https.clone(),
@@ -122,7 +118,6 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         http.clone(),
         metrics,
     );
-    let fresh = service.certificate.keep_fresh(poll::PERIOD);
     let stopping = async {
         let stop = stop.await;
         open.set(false);
@@ -140,7 +135,6 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         served = serve_reviews => served,
         // Nobody stops this one first, so that it tells until the end that the service stops.
         served = serve_admin => served,
-        () = fresh => Err(io::Error::other("the certificate is no longer watched")),
         never = stopping => match never {},
     };
     http.shutdown();

@@ -4,14 +4,17 @@
 //! [`make`], and [`issue`] for those of a development folder.
 
 pub mod issue;
+pub mod live;
 pub mod make;
 pub mod reload;
+pub mod rotation;
 
 use jiff::Timestamp;
 use rustls::{
-    ServerConfig,
+    ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ResolvesServerCertUsingSni, WebPkiClientVerifier, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
@@ -55,49 +58,88 @@ pub enum TlsError {
         "failed to pair certificate and private key: the key belongs to another certificate (the server's own must come first in the certificate file)"
     )]
     Mismatch,
+    /// No CA that callers could be verified against.
+    #[error(
+        "failed to find a CA in the file of the callers' CA: it must hold the certificates of one or more CAs, as PEM"
+    )]
+    ClientCa,
     /// What rustls itself refuses.
     #[error("failed to set up TLS: {0}")]
     Config(#[from] rustls::Error),
 }
 
-/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
-pub fn server_config(cert_pem: &[u8], key_pem: &[u8]) -> Result<Loaded, TlsError> {
-    let chain = chain(cert_pem)?;
+/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. With `client_ca`
+/// only callers with a certificate of one of its CAs are accepted.
+pub fn server_config(
+    cert_pem: &[u8],
+    key_pem: &[u8],
+    client_ca_pem: Option<&[u8]>,
+) -> Result<Loaded, TlsError> {
+    let chain = chain(cert_pem).map_err(|_| TlsError::CertificatePem)?;
     let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
-    let provider = ring::default_provider();
     // Only to tell a key that cannot be used from one that does not fit.
-    if provider
+    if ring::default_provider()
         .key_provider
         .load_private_key(key.clone_key())
         .is_err()
     {
         return Err(TlsError::Key);
     }
-    // Not the process's default provider: another crate could install another one.
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_no_client_auth()
+    let config = builder()?;
+    let config = match client_ca_pem {
+        Some(pem) => config.with_client_cert_verifier(client_verifier(pem)?),
+        None => config.with_no_client_auth(),
+    };
+    let config = config
         .with_single_cert(chain, key)
         .map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
             error => TlsError::Config(error),
         })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // The API server never resumes a session, so tickets would only cost it and us two messages
-    // per connection, and let an old certificate's sessions outlive its replacement.
-    config.send_tls13_tickets = 0;
     Ok(Loaded {
-        config: Arc::new(config),
+        config: Arc::new(settled(config)),
         not_after,
     })
 }
 
-fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// A configuration with nothing to show, for the time until there is something.
+fn empty_config() -> Result<Arc<ServerConfig>, rustls::Error> {
+    let nothing = Arc::new(ResolvesServerCertUsingSni::new());
+    let config = builder()?.with_no_client_auth().with_cert_resolver(nothing);
+    Ok(Arc::new(settled(config)))
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, rustls::Error> {
+    // Not the process's default provider: another crate could install another one.
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+}
+
+fn settled(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // The API server never resumes a session, so tickets would only cost it and us two messages
+    // per connection, and let an old certificate's sessions outlive its replacement.
+    config.send_tls13_tickets = 0;
+    config
+}
+
+/// Verifies callers against the CAs in a PEM text.
+fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for ca in chain(ca_pem).map_err(|_| TlsError::ClientCa)? {
+        roots.add(ca).map_err(|_| TlsError::ClientCa)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+        .build()
+        .map_err(|_| TlsError::ClientCa)
+}
+
+/// Without the reason of a failure: it could quote a key that was put into the wrong file.
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ()> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        // The reason could quote a key that was put into the wrong file.
-        .map_err(|_| TlsError::CertificatePem)
+        .map_err(drop)
 }
 
 fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {

@@ -13,9 +13,9 @@ use migration_warden::{
     metrics::Metrics,
     record::sink::Sink,
     server::{self, Service, Stop, admin::Readiness, listen},
-    tls::reload::Certificate,
+    tls::live::LiveTls,
 };
-use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -40,13 +40,16 @@ fn start(shutdown_delay: Duration) -> Running {
     let judge = Arc::new(TestJudge::default());
     let readiness = Readiness::default();
     let null = File::options().write(true).open("/dev/null").unwrap();
-    let (cert, key) = (issued().cert.clone(), issued().key.clone());
+    let read = |path| fs::read(path).unwrap();
+    let live = LiveTls::new(Arc::clone(&metrics)).unwrap();
+    live.show(&read(&issued().cert), &read(&issued().key))
+        .unwrap();
     let (stop, stopped) = oneshot::channel();
     let (reviews_at, admin_at) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let service = Service {
         listener,
         admin,
-        certificate: Certificate::load(cert, key, Arc::clone(&metrics)).unwrap(),
+        tls: live.config(),
         judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
         sink: Arc::new(Sink::new(null.into(), Arc::clone(&metrics)).unwrap()),
         metrics,
@@ -92,14 +95,14 @@ async fn readiness_needs_every_check() {
     assert_eq!(report.status, 503);
     assert_eq!(
         report.body,
-        "[-]policy failed: not loaded\n[+]certificate ok\n[+]shutdown ok\nreadyz check failed\n"
+        "[-]policy failed: not loaded\n[+]shutdown ok\nreadyz check failed\n"
     );
     policy.set(true);
     let report = running.get("/readyz").await;
     assert_eq!(report.status, 200);
     assert_eq!(
         report.body,
-        "[+]policy ok\n[+]certificate ok\n[+]shutdown ok\nreadyz check passed\n"
+        "[+]policy ok\n[+]shutdown ok\nreadyz check passed\n"
     );
 }
 

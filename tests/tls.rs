@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use migration_warden::{
     metrics::Metrics,
     server::listen::{self, Limits},
-    tls::{issue, reload::Certificate, server_config},
+    tls::{issue, live::LiveTls, reload::TlsFiles, server_config},
 };
 use std::{
     fs,
@@ -26,9 +26,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
 use tokio_rustls::rustls::{
-    ProtocolVersion,
+    ClientConfig, ProtocolVersion, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     version::{TLS12, TLS13},
 };
 
@@ -47,6 +52,22 @@ fn pair() -> Pair {
         ca: read("ca.crt"),
         cert: read("tls.crt"),
         key: read("tls.key"),
+    }
+}
+
+/// A caller's certificate with its own CA.
+fn client() -> Pair {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate().unwrap();
+    Pair {
+        ca: ca.pem(),
+        cert: params.signed_by(&key, &ca).unwrap().pem(),
+        key: key.serialize_pem(),
     }
 }
 
@@ -83,7 +104,7 @@ async fn trusts(address: SocketAddr, ca: &str) -> bool {
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
     let pair = pair();
-    let loaded = server_config(pair.cert.as_bytes(), pair.key.as_bytes()).unwrap();
+    let loaded = server_config(pair.cert.as_bytes(), pair.key.as_bytes(), None).unwrap();
     let address = serve(RustlsConfig::from_config(loaded.config)).await;
     for (offered, spoken) in [
         (&TLS12, ProtocolVersion::TLSv1_2),
@@ -158,7 +179,8 @@ fn keys_may_be_pkcs8_sec1_or_pkcs1() {
         let old = convert.rsplit(' ').next().unwrap();
         assert!(String::from_utf8(read(old)).unwrap().contains(header));
         for key in ["key.pem", "pkcs8.pem", old] {
-            server_config(&read("cert.pem"), &read(key)).unwrap_or_else(|e| panic!("{key}: {e}"));
+            server_config(&read("cert.pem"), &read(key), None)
+                .unwrap_or_else(|e| panic!("{key}: {e}"));
         }
     }
 }
@@ -188,7 +210,7 @@ async fn a_chain_is_served_whole() {
     }
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
     let chain = read("leaf.crt") + &read("middle.crt");
-    let loaded = server_config(chain.as_bytes(), read("leaf.key").as_bytes()).unwrap();
+    let loaded = server_config(chain.as_bytes(), read("leaf.key").as_bytes(), None).unwrap();
     let address = serve(RustlsConfig::from_config(loaded.config)).await;
     assert!(trusts(address, &read("root.crt")).await);
 }
@@ -228,7 +250,7 @@ fn what_cannot_be_served_is_explained_without_the_key() {
             "failed to read the server's certificate as X.509: it is damaged",
         ),
     ] {
-        let error = server_config(cert.as_bytes(), key.as_bytes()).unwrap_err();
+        let error = server_config(cert.as_bytes(), key.as_bytes(), None).unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert!(!format!("{error:?}").contains(secret));
     }
@@ -267,7 +289,7 @@ fn development_certificates_are_made_once_and_renewed_in_time() {
     let renewed = cert();
     assert_ne!(renewed, first);
     let key = fs::read(&issued.key).unwrap();
-    let loaded = server_config(renewed.as_bytes(), &key).unwrap();
+    let loaded = server_config(renewed.as_bytes(), &key, None).unwrap();
     assert_eq!(
         loaded.not_after.as_second(),
         (now + days(336 + 365)).as_second()
@@ -276,7 +298,7 @@ fn development_certificates_are_made_once_and_renewed_in_time() {
     // What of ours is damaged or incomplete is made anew.
     fs::write(&issued.key, "").unwrap();
     issue::ensure(&dir, now + days(336)).unwrap();
-    assert!(server_config(cert().as_bytes(), &fs::read(&issued.key).unwrap()).is_ok());
+    assert!(server_config(cert().as_bytes(), &fs::read(&issued.key).unwrap(), None).is_ok());
 }
 
 #[test]
@@ -317,7 +339,7 @@ fn processes_that_start_together_agree_on_one_certificate() {
                     fs::read(issued.cert).unwrap(),
                     fs::read(issued.key).unwrap(),
                 );
-                server_config(&cert, &key).unwrap();
+                server_config(&cert, &key, None).unwrap();
             });
         }
     });
@@ -383,10 +405,11 @@ async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
     let volume = Volume::new(&first);
     let path = |name: &str| volume.0.path().join(name);
     let metrics = Arc::new(Metrics::new());
-    let certificate =
-        Certificate::load(path("tls.crt"), path("tls.key"), Arc::clone(&metrics)).unwrap();
-    let address = serve(certificate.config()).await;
-    tokio::spawn(certificate.keep_fresh(Duration::from_millis(10)));
+    let live = LiveTls::new(Arc::clone(&metrics)).unwrap();
+    let files = (path("tls.crt"), path("tls.key"));
+    let files = TlsFiles::certificate(files.0, files.1, &live, Arc::clone(&metrics)).unwrap();
+    let address = serve(live.config()).await;
+    tokio::spawn(files.keep_fresh(Duration::from_millis(10)));
     let reloads = |result: &str| {
         let series = format!("migration_warden_certificate_reloads_total{{result=\"{result}\"}} ");
         let text = metrics.encode();
@@ -420,10 +443,83 @@ async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
 fn a_certificate_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let loaded = Certificate::load(path("tls.crt"), path("tls.key"), Arc::default());
+    let live = LiveTls::new(Arc::default()).unwrap();
+    let loaded = TlsFiles::certificate(path("tls.crt"), path("tls.key"), &live, Arc::default());
     let expected = format!(
         "failed to read {}: No such file or directory (os error 2)",
         path("tls.crt").display()
     );
     assert_eq!(loaded.unwrap_err().to_string(), expected);
+}
+
+#[tokio::test]
+async fn before_there_is_a_certificate_no_handshake_succeeds() {
+    let first = pair();
+    let live = LiveTls::new(Arc::default()).unwrap();
+    let address = serve(live.config()).await;
+    assert!(!trusts(address, &first.ca).await);
+    live.show(first.cert.as_bytes(), first.key.as_bytes())
+        .unwrap();
+    assert!(trusts(address, &first.ca).await);
+}
+
+/// A caller that shows this certificate, if any, gets an answer.
+async fn lets_in(address: SocketAddr, ca: &str, shows: Option<&Pair>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
+        .unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match shows {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let cert = CertificateDer::from_pem_slice(pair.cert.as_bytes()).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes());
+            builder
+                .with_client_auth_cert(vec![cert], key.unwrap())
+                .unwrap()
+        }
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // In TLS 1.3 the client is done before the server has seen its certificate, so only an answer tells.
+    let Ok(mut stream) = common::connect_with(address, config).await else {
+        return false;
+    };
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    stream.write_all(request).await.is_ok()
+        && stream.read_to_end(&mut answer).await.is_ok()
+        && answer.starts_with(b"HTTP/1.1")
+}
+
+#[tokio::test]
+async fn only_callers_of_the_demanded_ca_are_let_in() {
+    let (server, known, stranger) = (pair(), client(), client());
+    let live = LiveTls::new(Arc::default()).unwrap();
+    live.demand(known.ca.as_bytes()).unwrap();
+    live.show(server.cert.as_bytes(), server.key.as_bytes())
+        .unwrap();
+    let address = serve(live.config()).await;
+    assert!(lets_in(address, &server.ca, Some(&known)).await);
+    assert!(!lets_in(address, &server.ca, Some(&stranger)).await);
+    assert!(!lets_in(address, &server.ca, None).await);
+    // A new certificate does not let everybody in.
+    let renewed = pair();
+    live.show(renewed.cert.as_bytes(), renewed.key.as_bytes())
+        .unwrap();
+    assert!(!lets_in(address, &renewed.ca, None).await);
+    live.demand(stranger.ca.as_bytes()).unwrap();
+    assert!(lets_in(address, &renewed.ca, Some(&stranger)).await);
+    assert!(!lets_in(address, &renewed.ca, Some(&known)).await);
+    for broken in ["", "garbage", &known.key] {
+        assert_eq!(
+            live.demand(broken.as_bytes()).unwrap_err().to_string(),
+            "failed to find a CA in the file of the callers' CA: it must hold the certificates of one or more \
+             CAs, as PEM"
+        );
+    }
+    assert!(lets_in(address, &renewed.ca, Some(&stranger)).await);
 }

@@ -1,5 +1,7 @@
 //! `migration-warden serve`: puts the service together from its arguments.
 
+mod tls;
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -8,12 +10,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{ArgGroup, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
+use futures_util::future::{BoxFuture, select_all};
+use jiff::SignedDuration;
+use kube::Client;
 
-use crate::cluster::Namespaces;
-use crate::config::reload::{LivePolicy, PolicyFile};
+use crate::cluster::Cluster;
+use crate::cluster::namespaces::Namespaces;
+use crate::config::reload::LivePolicy;
 use crate::job::tool;
 use crate::metrics::Metrics;
 use crate::poll;
@@ -22,8 +26,6 @@ use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
 use crate::server::{Service, listen, run, stop_signal};
 use crate::telemetry::{self, LogFormat};
-use crate::tls::issue;
-use crate::tls::reload::Certificate;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -53,7 +55,35 @@ pub(super) struct Args {
         conflicts_with = "files"
     )]
     tls_dir: PathBuf,
-    /// Which cluster to ask for the labels of namespaces.
+    /// Secret of this pod's namespace in which the server keeps a CA and a certificate of its own
+    /// making, renewed in time.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "service",
+        conflicts_with_all = ["files", "tls_dir"]
+    )]
+    tls_secret: Option<String>,
+    /// Service by which the apiserver reaches this pod: the certificate in --tls-secret is made for it.
+    #[arg(long, value_name = "NAME", requires = "tls_secret")]
+    service: Option<String>,
+    /// Only callers with a certificate of this CA may send reviews, PEM. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration that send
+    /// reviews here: compared with the policy, and given the CA of --tls-secret or --ca-bundle.
+    #[arg(long, value_name = "NAME")]
+    webhook_configuration: Option<String>,
+    /// CAs to write into the webhook configurations, PEM, where the certificate comes from files.
+    /// Read again when it changes.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "webhook_configuration",
+        conflicts_with = "tls_secret"
+    )]
+    ca_bundle: Option<PathBuf>,
+    /// Which cluster to ask for the labels of namespaces, and whatever else is asked for here.
     #[arg(long, value_enum, default_value_t = Cluster::Off)]
     cluster: Cluster,
     /// How long to go on serving after SIGTERM, while others learn that this replica goes.
@@ -65,17 +95,6 @@ pub(super) struct Args {
     /// What the program's own log holds: a level, or filters such as `info,migration_warden=debug`.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     log_level: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Cluster {
-    /// None.
-    Off,
-    /// The one this pod runs in.
-    #[value(name = "in-cluster")]
-    Pod,
-    /// That of the current context of the kubeconfig.
-    Kubeconfig,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -114,10 +133,20 @@ impl Args {
         let stop = stop_signal()?;
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
+        let mut background = Background::default();
         let policy_in_use = readiness.register("policy", "no policy is in use", false);
-        let (policy, policy_file) = self.policy(&metrics)?;
+        let policy = self.policy(&metrics, &mut background)?;
         policy_in_use.set(true);
-        let certificate = self.certificate(&metrics)?;
+        let client = self.cluster.connect().await?;
+        let tls = tls::set_up(
+            &self,
+            client.as_ref(),
+            &policy,
+            &metrics,
+            &readiness,
+            &mut background,
+        )?;
+        let namespaces = namespaces(client, &readiness, &mut background);
         let listener = listen::bind(self.listen)?;
         let admin = listen::bind(self.admin_listen)?;
         tracing::info!(
@@ -127,9 +156,8 @@ impl Args {
             policy = %policy.current().hash,
             "serving"
         );
-        let (namespaces, watching) = self.namespaces(&readiness).await?;
         let warden = Warden {
-            policy: policy.clone(),
+            policy,
             namespaces,
             metrics: Arc::clone(&metrics),
             replica: rustix::system::uname()
@@ -141,7 +169,7 @@ impl Args {
         let service = Service {
             listener,
             admin,
-            certificate,
+            tls: tls.config(),
             judge: Arc::new(warden),
             sink: Arc::new(Sink::new(stdout, Arc::clone(&metrics))?),
             metrics: Arc::clone(&metrics),
@@ -150,87 +178,74 @@ impl Args {
         };
         // Takes milliseconds, which the first answer should not wait for.
         tokio::task::spawn_blocking(tool::warm_up);
-        let fresh = async {
-            match policy_file {
-                Some(file) => policy.keep_fresh(file, poll::PERIOD, metrics).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             served = run(service, stop) => Ok(served?),
-            () = fresh => anyhow::bail!("the policy file is no longer watched"),
-            () = watching => anyhow::bail!("namespaces are no longer watched"),
+            ended = background.run() => anyhow::bail!("failed to go on: {ended} ended"),
         }
     }
 
-    fn policy(&self, metrics: &Metrics) -> anyhow::Result<(LivePolicy, Option<PolicyFile>)> {
+    fn policy(
+        &self,
+        metrics: &Arc<Metrics>,
+        background: &mut Background,
+    ) -> anyhow::Result<LivePolicy> {
         let Some(path) = &self.config else {
-            return Ok((LivePolicy::builtin(metrics), None));
+            return Ok(LivePolicy::builtin(metrics));
         };
         let (policy, file) = LivePolicy::load(path.clone(), metrics)?;
-        Ok((policy, Some(file)))
+        let (live, metrics) = (policy.clone(), Arc::clone(metrics));
+        background.add("watching the policy file", async move {
+            live.keep_fresh(file, poll::PERIOD, metrics).await;
+        });
+        Ok(policy)
+    }
+}
+
+/// What goes on beside the service, and should never end.
+#[derive(Default)]
+struct Background(Vec<BoxFuture<'static, &'static str>>);
+
+impl Background {
+    fn add(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(Box::pin(async move {
+            task.await;
+            name
+        }));
     }
 
-    fn certificate(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Certificate> {
-        if let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) {
-            return Ok(Certificate::load(
-                cert.clone(),
-                key.clone(),
-                Arc::clone(metrics),
-            )?);
+    /// Runs all of it, and says what ended.
+    async fn run(self) -> &'static str {
+        if self.0.is_empty() {
+            return std::future::pending().await;
         }
-        let issued = issue::ensure(&self.tls_dir, Timestamp::now())?;
-        if let Some(ca) = &issued.ca {
-            tracing::info!(
-                ca = %ca.display(),
-                "serving with a development certificate for localhost, trust this CA"
-            );
-        }
-        Ok(Certificate::load(
-            issued.cert,
-            issued.key,
-            Arc::clone(metrics),
-        )?)
+        select_all(self.0).await.0
     }
+}
 
-    async fn namespaces(
-        &self,
-        readiness: &Readiness,
-    ) -> anyhow::Result<(Namespaces, impl Future<Output = ()> + use<>)> {
-        let config = match self.cluster {
-            Cluster::Off => {
-                tracing::info!(
-                    "no cluster is asked (--cluster off): labels and annotations of namespaces \
-                     (migration-warden.io/mode, mesh injection) are not taken into account"
-                );
-                let never = futures_util::future::Either::Left(std::future::pending());
-                return Ok((Namespaces::default(), never));
-            }
-            Cluster::Pod => {
-                kube::Config::incluster().context("failed to find the cluster this pod runs in")?
-            }
-            Cluster::Kubeconfig => {
-                kube::Config::from_kubeconfig(&kube::config::KubeConfigOptions::default())
-                    .await
-                    .context("failed to read the kubeconfig")?
-            }
+fn namespaces(
+    client: Option<Client>,
+    readiness: &Readiness,
+    background: &mut Background,
+) -> Namespaces {
+    let Some(client) = client else {
+        tracing::info!(
+            "no cluster is asked (--cluster off): labels and annotations of namespaces \
+             (migration-warden.io/mode, mesh injection) are not taken into account"
+        );
+        return Namespaces::default();
+    };
+    let known = readiness.register("namespaces", "not all namespaces are known yet", false);
+    let (namespaces, ready, watching) = Namespaces::watch(client);
+    background.add("watching namespaces", async move {
+        let ready = async {
+            ready.await;
+            known.set(true);
+            std::future::pending::<()>().await;
         };
-        // The client takes the process's default; everything of ours names its provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = kube::Client::try_from(config).context("failed to make a client")?;
-        let known = readiness.register("namespaces", "not all namespaces are known yet", false);
-        let (namespaces, ready, watching) = Namespaces::watch(client);
-        let watching = async move {
-            let ready = async {
-                ready.await;
-                known.set(true);
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                () = ready => (),
-                () = watching => (),
-            }
-        };
-        Ok((namespaces, futures_util::future::Either::Right(watching)))
-    }
+        tokio::select! {
+            () = ready => (),
+            () = watching => (),
+        }
+    });
+    namespaces
 }

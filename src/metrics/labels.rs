@@ -81,3 +81,8 @@ impl From<bool> for ResultLabels {
         Self { result }
     }
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ConfigurationLabels {
+    pub(super) kind: &'static str,
+}

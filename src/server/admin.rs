@@ -19,26 +19,31 @@ use std::{
     },
 };
 
-/// The conditions under which this replica wants reviews. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<Mutex<Vec<Check>>>);
-
-/// One condition. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Check {
-    name: &'static str,
-    failure: &'static str,
-    passing: Arc<AtomicBool>,
+/// What is told of one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It holds; the text says more, where there is more to say.
+    Ok(String),
+    /// Somebody should look at this, but reviews are better sent here than nowhere.
+    Warning(String),
+    /// Reviews should go elsewhere.
+    Failed(String),
 }
+
+type Probe = Box<dyn Fn() -> Status + Send + Sync>;
+
+/// The conditions under which this replica wants reviews. Clones share them.
+#[derive(Clone, Default)]
+pub struct Readiness(Arc<Mutex<Vec<(&'static str, Probe)>>>);
+
+/// A condition that somebody sets. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Check(Arc<AtomicBool>);
 
 impl Check {
     /// Says whether the condition holds now.
     pub fn set(&self, passing: bool) {
-        self.passing.store(passing, Ordering::Release);
-    }
-
-    fn passing(&self) -> bool {
-        self.passing.load(Ordering::Acquire)
+        self.0.store(passing, Ordering::Release);
     }
 }
 
@@ -47,35 +52,47 @@ impl Readiness {
     /// does not.
     #[must_use]
     pub fn register(&self, name: &'static str, failure: &'static str, passing: bool) -> Check {
-        let check = Check {
-            name,
-            failure,
-            passing: Arc::new(AtomicBool::new(passing)),
-        };
-        self.checks().push(check.clone());
+        let check = Check(Arc::new(AtomicBool::new(passing)));
+        let passing = Arc::clone(&check.0);
+        self.probe(name, move || {
+            if passing.load(Ordering::Acquire) {
+                Status::Ok(String::new())
+            } else {
+                Status::Failed(failure.to_owned())
+            }
+        });
         check
+    }
+
+    /// Adds a condition that is looked at when somebody asks.
+    pub fn probe(&self, name: &'static str, probe: impl Fn() -> Status + Send + Sync + 'static) {
+        self.checks().push((name, Box::new(probe)));
     }
 
     /// Whether all conditions hold.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.checks().iter().all(Check::passing)
+        let failed = |probe: &Probe| matches!(probe(), Status::Failed(_));
+        !self.checks().iter().any(|(_, probe)| failed(probe))
     }
 
-    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<Check>> {
+    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Probe)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The verdict and its reasons, spelled as Kubernetes' own components do.
     fn report(&self) -> (bool, String) {
         let (mut ready, mut text) = (true, String::new());
-        for check in self.checks().iter() {
+        for (name, probe) in self.checks().iter() {
             // Writing to a String cannot fail.
-            let _ = if check.passing() {
-                writeln!(text, "[+]{} ok", check.name)
-            } else {
-                ready = false;
-                writeln!(text, "[-]{} failed: {}", check.name, check.failure)
+            let _ = match probe() {
+                Status::Ok(more) if more.is_empty() => writeln!(text, "[+]{name} ok"),
+                Status::Ok(more) => writeln!(text, "[+]{name} ok: {more}"),
+                Status::Warning(what) => writeln!(text, "[!]{name} warning: {what}"),
+                Status::Failed(why) => {
+                    ready = false;
+                    writeln!(text, "[-]{name} failed: {why}")
+                }
             };
         }
         text.push_str(if ready {

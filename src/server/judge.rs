@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 
 use crate::admit::{Circumstances, Unanswered, admit};
-use crate::cluster::Namespaces;
+use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
 use crate::record::id;

@@ -122,7 +122,7 @@ fn look(dir: &Path, now: Timestamp) -> Result<Found, IssueError> {
         (None, None) => Ok(Found::Nothing),
         (None, Some(_)) => Err(foreign(&key, &cert)),
         (Some(cert_pem), key_pem) if is_ours(&cert_pem) => {
-            let fresh = server_config(&cert_pem, &key_pem.unwrap_or_default())
+            let fresh = server_config(&cert_pem, &key_pem.unwrap_or_default(), None)
                 .is_ok_and(|loaded| loaded.not_after > now + RENEW_BEFORE);
             if fresh && ca.exists() {
                 let ca = Some(ca);

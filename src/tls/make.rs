@@ -12,7 +12,7 @@ use std::{fmt, time::Duration};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 /// A clock that is behind ours must not find a certificate from the future.
-const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why no certificate can be made. No text holds anything of a key.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,12 @@ impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leaf").finish_non_exhaustive()
     }
+}
+
+/// A certificate as PEM.
+pub(super) fn to_pem(der: &CertificateDer<'_>) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    pem::encode_config(&pem::Pem::new("CERTIFICATE", der.to_vec()), config)
 }
 
 fn params(

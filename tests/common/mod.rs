@@ -204,7 +204,7 @@ async fn serve(
 ) -> std::io::Result<()> {
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (cert, key) = (&issued().cert, &issued().key);
-    let loaded = server_config(&fs::read(cert).unwrap(), &fs::read(key).unwrap()).unwrap();
+    let loaded = server_config(&fs::read(cert).unwrap(), &fs::read(key).unwrap(), None).unwrap();
     let tls = RustlsConfig::from_config(loaded.config);
     listen::https(listener, tls, app, limits, handle, metrics).await
 }

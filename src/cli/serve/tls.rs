@@ -1,0 +1,136 @@
+//! Where `serve` takes its certificate from, and who is told to trust it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+
+use super::{Args, Background};
+use crate::cluster::certificate::KeptCertificate;
+use crate::cluster::registration::{Disagreement, Registration};
+use crate::config::reload::LivePolicy;
+use crate::metrics::Metrics;
+use crate::poll;
+use crate::server::admin::{Readiness, Status};
+use crate::tls::issue;
+use crate::tls::live::LiveTls;
+use crate::tls::reload::{TlsFiles, keep_bundle};
+
+/// Takes the certificate from where the arguments say, and adds what keeps it fresh.
+pub(super) fn set_up(
+    args: &Args,
+    client: Option<&Client>,
+    policy: &LivePolicy,
+    metrics: &Arc<Metrics>,
+    readiness: &Readiness,
+    background: &mut Background,
+) -> anyhow::Result<LiveTls> {
+    let live = LiveTls::new(Arc::clone(metrics))?;
+    if let Some(ca) = &args.client_ca {
+        let files = TlsFiles::client_ca(ca.clone(), &live, Arc::clone(metrics))?;
+        background.add("watching the callers' CA", files.keep_fresh(poll::PERIOD));
+    }
+    let (bundle, bundled) = watch::channel(String::new());
+    if let Some(secret) = &args.tls_secret {
+        let client = client.context(needs_cluster("--tls-secret"))?.clone();
+        let service = args.service.as_deref().unwrap_or_default();
+        let kept = KeptCertificate::new(client, secret.clone(), service);
+        let keeping = kept.keep_fresh(live.clone(), bundle, Arc::clone(metrics));
+        background.add("keeping the certificate", keeping);
+    } else {
+        let files = files(args, &live, metrics)?;
+        background.add(
+            "watching the certificate files",
+            files.keep_fresh(poll::PERIOD),
+        );
+        if let Some(file) = &args.ca_bundle {
+            let keeping = keep_bundle(file.clone(), poll::PERIOD, live.clone(), bundle);
+            background.add("watching the CA file", keeping);
+        }
+    }
+    tell_expiry(readiness, &live);
+
+    if let Some(name) = &args.webhook_configuration {
+        let client = client
+            .context(needs_cluster("--webhook-configuration"))?
+            .clone();
+        let writes = args.tls_secret.is_some() || args.ca_bundle.is_some();
+        let disagreement = Disagreement::default();
+        let registration = Registration {
+            client,
+            name: name.clone(),
+            policy: policy.clone(),
+            bundle: writes.then_some(bundled),
+            metrics: Arc::clone(metrics),
+            disagreement: disagreement.clone(),
+        };
+        let trusted = writes.then(|| {
+            readiness.register(
+                "ca-bundle",
+                "the API server is not told yet whom to trust",
+                false,
+            )
+        });
+        background.add("watching the webhook configurations", async move {
+            let trusted = || {
+                if let Some(check) = &trusted {
+                    check.set(true);
+                }
+            };
+            registration.keep(trusted).await;
+        });
+        readiness.probe("webhook-configuration", move || {
+            disagreement
+                .current()
+                .map_or(Status::Ok(String::new()), Status::Warning)
+        });
+    }
+    Ok(live)
+}
+
+fn needs_cluster(argument: &str) -> String {
+    format!("failed to use {argument} without a cluster: add --cluster in-cluster")
+}
+
+fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<TlsFiles> {
+    if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        let metrics = Arc::clone(metrics);
+        return Ok(TlsFiles::certificate(
+            cert.clone(),
+            key.clone(),
+            live,
+            metrics,
+        )?);
+    }
+    let issued = issue::ensure(&args.tls_dir, Timestamp::now())?;
+    if let Some(ca) = &issued.ca {
+        tracing::info!(
+            ca = %ca.display(),
+            "serving with a development certificate for localhost, trust this CA"
+        );
+    }
+    let metrics = Arc::clone(metrics);
+    Ok(TlsFiles::certificate(
+        issued.cert,
+        issued.key,
+        live,
+        metrics,
+    )?)
+}
+
+fn tell_expiry(readiness: &Readiness, live: &LiveTls) {
+    let live = live.clone();
+    readiness.probe("certificate", move || {
+        let expiry = live.expiry();
+        let Some(expires) = expiry.certificate else {
+            return Status::Failed("there is none yet".to_owned());
+        };
+        if expires < Timestamp::now() {
+            return Status::Failed(format!("expired {expires}"));
+        }
+        let ca = expiry.ca.map(|ca| format!(", its CA {ca}"));
+        Status::Ok(format!("expires {expires}{}", ca.unwrap_or_default()))
+    });
+}

@@ -1,0 +1,161 @@
+//! The self-managed certificate: kept in one Secret, which all replicas read and any of them renews.
+//!
+//! Two that renew at once are told apart by the Secret's resourceVersion: the second one's write is
+//! refused, and it takes what the first has written. When something is due is
+//! [`crate::tls::rotation`]'s part, and making the CA known [`super::registration`]'s.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, api::PostParams};
+use tokio::{sync::watch, time};
+
+use super::TIMEOUT;
+use crate::{
+    metrics::Metrics,
+    tls::{TlsError, live::LiveTls, make::MakeError, rotation::Material},
+};
+
+/// How often the Secret is looked at. A new certificate may take so long to be shown by all; its CA
+/// is trusted before and after.
+const PERIOD: Duration = Duration::from_secs(30);
+/// After a failure, at first; doubled with each further one up to [`PERIOD`].
+const RETRY: Duration = Duration::from_millis(250);
+/// Writes that another replica may be faster with, before it counts as a failure.
+const RACES: usize = 5;
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// The apiserver refused or could not be reached.
+    #[error("failed to {action} the Secret {name}: {source}")]
+    Api {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Name of the Secret.
+        name: String,
+        /// What it said.
+        source: kube::Error,
+    },
+    /// The apiserver did not answer.
+    #[error("failed to read or write the Secret {0}: the API server did not answer in time")]
+    Timeout(String),
+    /// Others were faster each time.
+    #[error("failed to write the Secret {0}: others keep writing it")]
+    Races(String),
+    /// A new one could not be made.
+    #[error(transparent)]
+    Make(#[from] MakeError),
+    /// What is kept cannot be shown.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// The Secret of an installation, made by its chart.
+#[derive(Clone, Debug)]
+pub struct KeptCertificate {
+    api: Api<Secret>,
+    name: String,
+    names: Vec<String>,
+}
+
+impl KeptCertificate {
+    /// In the client's own namespace, for what is reached by `service` there.
+    #[must_use]
+    pub fn new(client: Client, secret: String, service: &str) -> Self {
+        let host = format!("{service}.{}.svc", client.default_namespace());
+        Self {
+            api: Api::default_namespaced(client),
+            name: secret,
+            names: vec![host],
+        }
+    }
+
+    /// What to show at `now`: what is kept, renewed and written back where that is due.
+    pub async fn at(&self, now: Timestamp) -> Result<Material, KeptError> {
+        for _ in 0..RACES {
+            let mut secret = self
+                .api
+                .get(&self.name)
+                .await
+                .map_err(self.failed("read"))?;
+            let kept = Material::from_data(secret.data.as_ref());
+            let Some(renewed) = kept.renewed(&self.names, now)? else {
+                return Ok(kept);
+            };
+            secret
+                .data
+                .get_or_insert_default()
+                .extend(renewed.to_data());
+            let written = self
+                .api
+                .replace(&self.name, &PostParams::default(), &secret)
+                .await;
+            match written {
+                Ok(_) => {
+                    tracing::info!(secret = %self.name, "renewed what the certificate's Secret holds");
+                    return Ok(renewed);
+                }
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) => return Err(self.failed("write")(error)),
+            }
+        }
+        Err(KeptError::Races(self.name.clone()))
+    }
+
+    /// Keeps `live` and `bundle` (the CAs to trust, PEM) at what the Secret holds, for as long as it
+    /// is awaited.
+    pub async fn keep_fresh(
+        self,
+        live: LiveTls,
+        bundle: watch::Sender<String>,
+        metrics: Arc<Metrics>,
+    ) {
+        let (mut shown, mut retry) = (Material::default(), RETRY);
+        loop {
+            let wait = match self.look(&live, &mut shown).await {
+                Ok(news) => {
+                    if news {
+                        metrics.certificate_reloaded(true);
+                        live.trusted(&shown.ca_certs);
+                        bundle.send_replace(shown.ca_certs.clone());
+                        tracing::info!(expiry = ?live.expiry(), "the certificate of the Secret is in use");
+                    }
+                    retry = RETRY;
+                    PERIOD
+                }
+                Err(error) => {
+                    metrics.certificate_reloaded(false);
+                    tracing::warn!(%error, "what was in use stays so, trying again");
+                    let wait = retry;
+                    retry = (retry * 2).min(PERIOD);
+                    wait
+                }
+            };
+            time::sleep(wait).await;
+        }
+    }
+
+    /// Takes into use what is new, and says whether anything was.
+    async fn look(&self, live: &LiveTls, shown: &mut Material) -> Result<bool, KeptError> {
+        let material = time::timeout(TIMEOUT, self.at(Timestamp::now()))
+            .await
+            .map_err(|_| KeptError::Timeout(self.name.clone()))??;
+        if material == *shown {
+            return Ok(false);
+        }
+        live.show(material.cert.as_bytes(), material.key.as_bytes())?;
+        *shown = material;
+        Ok(true)
+    }
+
+    fn failed(&self, action: &'static str) -> impl FnOnce(kube::Error) -> KeptError + use<> {
+        let name = self.name.clone();
+        move |source| KeptError::Api {
+            action,
+            name,
+            source,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the cluster is asked: the labels of namespaces, kept by a watch.
+//!
+//! Reviews never wait for the apiserver: they read what the watch has brought. Without a cluster
+//! nothing is known, and the policy file decides alone.
+
+use std::future::Future;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+
+use crate::admit::NamespaceView;
+use crate::job::mesh;
+
+/// The Namespace label that chooses how strict the policy is there.
+const MODE_LABEL: &str = "migration-warden.io/mode";
+
+/// What is known of namespaces.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces(Option<Store<PartialObjectMeta<Namespace>>>);
+
+impl Namespaces {
+    /// What is known of one; nothing without a cluster, or of one made a moment ago.
+    #[must_use]
+    pub fn view(&self, name: &str) -> NamespaceView {
+        let found = self
+            .0
+            .as_ref()
+            .and_then(|store| store.get(&ObjectRef::new(name)));
+        let Some(namespace) = found else {
+            return NamespaceView::default();
+        };
+        let (labels, annotations) = (namespace.labels(), namespace.annotations());
+        NamespaceView {
+            mode: labels.get(MODE_LABEL).cloned(),
+            mesh: mesh::of_namespace(
+                |key| labels.get(key).map(String::as_str),
+                |key| annotations.get(key).map(String::as_str),
+            ),
+        }
+    }
+
+    /// Watches the cluster's namespaces for as long as the second future is awaited; the first
+    /// ends when all of them are known.
+    pub fn watch(client: Client) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
+        let (store, writer) = reflector::store();
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .modify(|namespace| namespace.managed_fields_mut().clear())
+            .reflect(writer);
+        let watching = events.for_each(|event| async {
+            if let Err(error) = event {
+                tracing::warn!(%error, "failed to watch namespaces, what was known stays in use");
+            }
+        });
+        let known = store.clone();
+        let ready = async move {
+            // An error means that the watch is gone, and so is the process.
+            let _ = known.wait_until_ready().await;
+        };
+        (Self(Some(store)), ready, watching)
+    }
+}

@@ -1,0 +1,211 @@
+//! The webhook configurations by which the apiserver sends reviews here: watched, told about where they
+//! do not fit the policy in use, and given the CA to trust.
+//!
+//! They are made by the chart, and nothing but `caBundle` is ever written. What should stand in them is
+//! [`entries`]' part.
+
+mod entries;
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::watch, time};
+
+pub use entries::{Entry, Kind};
+
+use super::TIMEOUT;
+use crate::{config::reload::LivePolicy, metrics::Metrics};
+
+/// How often the configurations are compared with the policy in use, which may have changed, and a
+/// write that failed is tried again.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// What is wrong with the registration, for whoever asks. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Disagreement(Arc<ArcSwapOption<String>>);
+
+impl Disagreement {
+    /// What is wrong; nothing when all is well, or nothing is known yet.
+    #[must_use]
+    pub fn current(&self) -> Option<String> {
+        self.0.load().as_deref().cloned()
+    }
+}
+
+/// The two configurations of an installation, which have the same name.
+pub struct Registration {
+    /// To watch and write with.
+    pub client: Client,
+    /// Their name.
+    pub name: String,
+    /// What they should agree with.
+    pub policy: LivePolicy,
+    /// The CAs to trust, PEM, where making them known is our part. Empty while none is known.
+    pub bundle: Option<watch::Receiver<String>>,
+    /// Where disagreement is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where it is told.
+    pub disagreement: Disagreement,
+}
+
+impl Registration {
+    /// Watches and writes, for as long as it is awaited. `trusted` is called each time every entry
+    /// trusts the CAs of the bundle.
+    pub async fn keep(mut self, trusted: impl Fn()) {
+        let mut changes = std::pin::pin!(stream::select(
+            watched::<ValidatingWebhookConfiguration>(&self.client, &self.name),
+            watched::<MutatingWebhookConfiguration>(&self.client, &self.name),
+        ));
+        let mut ticks = time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut seen: [Option<Option<Vec<Entry>>>; 2] = [None, None];
+        loop {
+            tokio::select! {
+                Some((kind, entries)) = changes.next() => seen[kind as usize] = Some(entries),
+                () = new_bundle(self.bundle.as_mut()) => {}
+                _ = ticks.tick() => {}
+            }
+            let [Some(validating), Some(mutating)] = &seen else {
+                continue;
+            };
+            let found = [(Kind::Validating, validating), (Kind::Mutating, mutating)];
+            self.compare(&found);
+            if self.publish(&found).await {
+                trusted();
+            }
+        }
+    }
+
+    fn compare(&self, found: &[(Kind, &Option<Vec<Entry>>)]) {
+        let policy = self.policy.current();
+        let mut faults = Vec::new();
+        for (kind, entries) in found {
+            let fault = entries::fault(*kind, &self.name, entries.as_deref(), &policy);
+            self.metrics.in_agreement(kind.as_str(), fault.is_none());
+            faults.extend(fault);
+        }
+        let told = (!faults.is_empty()).then(|| faults.join("; "));
+        if told != self.disagreement.current() {
+            match &told {
+                Some(fault) => {
+                    tracing::error!(%fault, "Jobs that the policy means are not sent here")
+                }
+                None => tracing::info!("the webhook configurations agree with the policy"),
+            }
+            self.disagreement.0.store(told.map(Arc::new));
+        }
+    }
+
+    /// Writes the bundle where it is missing. Says whether every entry has it.
+    async fn publish(&self, found: &[(Kind, &Option<Vec<Entry>>)]) -> bool {
+        let Some(bundle) = &self.bundle else {
+            return true;
+        };
+        let bundle = bundle.borrow().clone();
+        if bundle.is_empty() {
+            return false;
+        }
+        let mut all = true;
+        for (kind, entries) in found {
+            let entries = entries.as_deref().unwrap_or_default();
+            let Some(patch) = entries::trusting(entries, &bundle, Timestamp::now()) else {
+                continue;
+            };
+            let written = match kind {
+                Kind::Validating => self.write::<ValidatingWebhookConfiguration>(patch).await,
+                Kind::Mutating => self.write::<MutatingWebhookConfiguration>(patch).await,
+            };
+            match written {
+                Ok(()) => {
+                    tracing::info!(kind = kind.as_str(), name = %self.name, "wrote the CA to trust")
+                }
+                Err(error) => {
+                    all = false;
+                    tracing::warn!(kind = kind.as_str(), name = %self.name, %error, "failed to write the CA to trust, trying again");
+                }
+            }
+        }
+        all
+    }
+
+    async fn write<K>(&self, patch: json_patch::Patch) -> Result<(), String>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        let patch = Patch::<()>::Json(patch);
+        let params = PatchParams::default();
+        match time::timeout(TIMEOUT, api.patch(&self.name, &params, &patch)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the API server did not answer in time".to_owned()),
+        }
+    }
+}
+
+/// Resolves when there is a new bundle; never, where there is none to write.
+async fn new_bundle(bundle: Option<&mut watch::Receiver<String>>) {
+    if let Some(bundle) = bundle
+        && bundle.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// The entries of a configuration each time it changes; nothing when there is none of this name.
+fn watched<K>(
+    client: &Client,
+    name: &str,
+) -> impl Stream<Item = (Kind, Option<Vec<Entry>>)> + use<K>
+where
+    K: entries::Configuration
+        + Resource<DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    watcher(Api::<K>::all(client.clone()), config)
+        .default_backoff()
+        .scan(None, |found: &mut Option<Vec<Entry>>, event| {
+            let news = match event {
+                Ok(watcher::Event::Init) => {
+                    *found = None;
+                    false
+                }
+                Ok(watcher::Event::InitApply(object)) => {
+                    *found = Some(object.entries());
+                    false
+                }
+                Ok(watcher::Event::InitDone) => true,
+                Ok(watcher::Event::Apply(object)) => {
+                    *found = Some(object.entries());
+                    true
+                }
+                Ok(watcher::Event::Delete(_)) => {
+                    *found = None;
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(kind = K::KIND.as_str(), %error, "failed to watch the webhook configuration, what was known stays in use");
+                    false
+                }
+            };
+            std::future::ready(Some(news.then(|| (K::KIND, found.clone()))))
+        })
+        .filter_map(std::future::ready)
+}

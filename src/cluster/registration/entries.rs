@@ -1,0 +1,285 @@
+//! What stands in a webhook configuration, and what should. Pure.
+
+use jiff::Timestamp;
+use json_patch::{AddOperation, Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+    WebhookClientConfig,
+};
+
+use crate::policy::{Action, Policy, cel};
+use crate::tls::rotation;
+
+/// Which of the two configurations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// For `/validate`.
+    Validating,
+    /// For `/mutate`.
+    Mutating,
+}
+
+impl Kind {
+    /// Its name in Kubernetes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Validating => "ValidatingWebhookConfiguration",
+            Self::Mutating => "MutatingWebhookConfiguration",
+        }
+    }
+}
+
+/// What is looked at in one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    name: String,
+    ca_bundle: Vec<u8>,
+    /// Name and expression of each match condition.
+    conditions: Vec<(String, String)>,
+}
+
+impl Entry {
+    fn new(
+        name: String,
+        client: WebhookClientConfig,
+        conditions: Option<Vec<MatchCondition>>,
+    ) -> Self {
+        let conditions = conditions.into_iter().flatten();
+        Self {
+            name,
+            ca_bundle: client.ca_bundle.unwrap_or_default().0,
+            conditions: conditions.map(|c| (c.name, c.expression)).collect(),
+        }
+    }
+
+    fn condition(&self, name: &str) -> Option<&str> {
+        let mut conditions = self.conditions.iter();
+        conditions.find_map(|(found, expression)| (found == name).then_some(&**expression))
+    }
+}
+
+/// A configuration of either kind.
+pub(super) trait Configuration {
+    /// Which.
+    const KIND: Kind;
+    /// What is looked at.
+    fn entries(self) -> Vec<Entry>;
+}
+
+impl Configuration for ValidatingWebhookConfiguration {
+    const KIND: Kind = Kind::Validating;
+
+    fn entries(self) -> Vec<Entry> {
+        let webhooks = self.webhooks.into_iter().flatten();
+        webhooks
+            .map(|w| Entry::new(w.name, w.client_config, w.match_conditions))
+            .collect()
+    }
+}
+
+impl Configuration for MutatingWebhookConfiguration {
+    const KIND: Kind = Kind::Mutating;
+
+    fn entries(self) -> Vec<Entry> {
+        let webhooks = self.webhooks.into_iter().flatten();
+        webhooks
+            .map(|w| Entry::new(w.name, w.client_config, w.match_conditions))
+            .collect()
+    }
+}
+
+/// Why Jobs that the policy takes for migrations may not be sent here; nothing when they are.
+pub(super) fn fault(
+    kind: Kind,
+    name: &str,
+    entries: Option<&[Entry]>,
+    policy: &Policy,
+) -> Option<String> {
+    let of = format!("{} {name}", kind.as_str());
+    let Some(entries) = entries else {
+        return Some(format!(
+            "there is no {of}: nothing is sent here, install the chart again"
+        ));
+    };
+    let selectors = policy.selectors.as_written();
+    let migration = cel::migration(selectors);
+    let rest = if policy.detection == Action::Off {
+        cel::OPTED_OUT.to_owned()
+    } else {
+        cel::not_a_migration(selectors)
+    };
+    let other = entries.iter().find(|entry| {
+        let differs = |condition, expected: &str| {
+            entry
+                .condition(condition)
+                .is_some_and(|found| found != expected)
+        };
+        differs(cel::MIGRATION, &migration) || differs(cel::NOT_A_MIGRATION, &rest)
+    });
+    if let Some(Entry { name: entry, .. }) = other {
+        return Some(format!(
+            "the entry {entry} of the {of} selects by other labels than the policy's match.selectors: \
+             change the policy in the chart's values, and upgrade the chart"
+        ));
+    }
+    let asked = entries
+        .iter()
+        .any(|entry| entry.condition(cel::MIGRATION).is_some());
+    (!asked).then(|| {
+        format!(
+            "no entry of the {of} has the match condition {:?}: install the chart again",
+            cel::MIGRATION
+        )
+    })
+}
+
+/// What to write so that every entry trusts the CAs in `bundle`; nothing when all do. CAs of ours that
+/// are trusted already stay so until they expire: another replica may still show what they signed.
+pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Option<Patch> {
+    let mut operations = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let Some(wanted) = rotation::trusting(bundle, &entry.ca_bundle, now) else {
+            continue;
+        };
+        let index = index.to_string();
+        let at = |field: &[&str]| {
+            PointerBuf::from_tokens(
+                ["webhooks", &index]
+                    .into_iter()
+                    .chain(field.iter().copied()),
+            )
+        };
+        // Somebody may have put another entry into this place.
+        operations.push(PatchOperation::Test(TestOperation {
+            path: at(&["name"]),
+            value: entry.name.clone().into(),
+        }));
+        operations.push(PatchOperation::Add(AddOperation {
+            path: at(&["clientConfig", "caBundle"]),
+            value: serde_json::to_value(ByteString(wanted.into_bytes())).ok()?,
+        }));
+    }
+    (!operations.is_empty()).then_some(Patch(operations))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::validate;
+    use jiff::SignedDuration;
+
+    const LABELLED: &str = "match: {selectors: [{matchLabels: {a: b}}]}\n";
+
+    fn policy(rest: &str) -> Policy {
+        let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+        validate::read("p.yaml", &format!("{head}{rest}")).unwrap()
+    }
+
+    fn entry(name: &str, condition: &str, expression: &str) -> Entry {
+        Entry {
+            name: name.to_owned(),
+            ca_bundle: Vec::new(),
+            conditions: vec![(condition.to_owned(), expression.to_owned())],
+        }
+    }
+
+    fn installed(policy: &Policy) -> Vec<Entry> {
+        let selectors = policy.selectors.as_written();
+        vec![
+            entry("validate", cel::MIGRATION, &cel::migration(selectors)),
+            entry(
+                "detect",
+                cel::NOT_A_MIGRATION,
+                &cel::not_a_migration(selectors),
+            ),
+        ]
+    }
+
+    fn told(entries: Option<&[Entry]>, policy: &Policy) -> Option<String> {
+        fault(Kind::Validating, "mw", entries, policy)
+    }
+
+    #[test]
+    fn what_the_chart_registers_agrees() {
+        for policy in [policy(""), policy(LABELLED)] {
+            assert_eq!(told(Some(&installed(&policy)), &policy), None);
+            // Detection is switched off by leaving its entry out.
+            assert_eq!(told(Some(&installed(&policy)[..1]), &policy), None);
+        }
+    }
+
+    #[test]
+    fn other_selectors_disagree() {
+        let (old, new) = (policy(""), policy(LABELLED));
+        assert_eq!(
+            told(Some(&installed(&old)), &new).unwrap(),
+            "the entry validate of the ValidatingWebhookConfiguration mw selects by other labels than the \
+             policy's match.selectors: change the policy in the chart's values, and upgrade the chart"
+        );
+        let mut half = installed(&new);
+        half[1] = installed(&old)[1].clone();
+        assert!(told(Some(&half), &new).unwrap().contains("entry detect"));
+    }
+
+    #[test]
+    fn without_detection_only_what_opted_out_is_sent_besides() {
+        let policy = policy("detection: {maxAction: off}\n");
+        let mut entries = installed(&policy);
+        assert!(told(Some(&entries), &policy).is_some());
+        entries[1] = entry("detect", cel::NOT_A_MIGRATION, cel::OPTED_OUT);
+        assert_eq!(told(Some(&entries), &policy), None);
+    }
+
+    #[test]
+    fn nothing_that_asks_for_migrations_is_told() {
+        let policy = policy("");
+        assert_eq!(
+            told(None, &policy).unwrap(),
+            "there is no ValidatingWebhookConfiguration mw: nothing is sent here, install the chart again"
+        );
+        assert_eq!(
+            told(Some(&installed(&policy)[1..]), &policy).unwrap(),
+            "no entry of the ValidatingWebhookConfiguration mw has the match condition \"migration\": \
+             install the chart again"
+        );
+    }
+
+    #[test]
+    fn a_bundle_is_written_once_and_keeps_its_predecessor() {
+        let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let names = ["mw.mw.svc".to_owned()];
+        let made = |at| {
+            let kept = rotation::Material::default().renewed(&names, at);
+            kept.unwrap().unwrap().ca_certs
+        };
+        let (old, new) = (made(now), made(now));
+        let mut entries = vec![entry("validate", "c", "x"), entry("detect", "c", "y")];
+        entries[1].ca_bundle = old.clone().into_bytes();
+        let patch = trusting(&entries, &new, now).unwrap();
+        let told = serde_json::to_value(&patch).unwrap();
+        assert_eq!(told[0]["op"], "test");
+        assert_eq!(told[0]["path"], "/webhooks/0/name");
+        assert_eq!(told[0]["value"], "validate");
+        assert_eq!(told[1]["op"], "add");
+        assert_eq!(told[1]["path"], "/webhooks/0/clientConfig/caBundle");
+        let bundle = |operation: usize| {
+            let value = told[operation]["value"].clone();
+            let bytes: ByteString = serde_json::from_value(value).unwrap();
+            String::from_utf8(bytes.0).unwrap()
+        };
+        assert_eq!(bundle(1), new);
+        assert_eq!(bundle(3), format!("{new}{old}"));
+        for (entry, operation) in entries.iter_mut().zip([1, 3]) {
+            entry.ca_bundle = bundle(operation).into_bytes();
+        }
+        assert!(trusting(&entries, &new, now).is_none());
+        // Until it expires.
+        let later = now + SignedDuration::from_hours(366 * 24);
+        let newer = made(later);
+        let told = serde_json::to_value(trusting(&entries, &newer, later)).unwrap();
+        let bytes: ByteString = serde_json::from_value(told[1]["value"].clone()).unwrap();
+        assert_eq!(String::from_utf8(bytes.0).unwrap(), newer);
+    }
+}

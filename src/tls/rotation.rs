@@ -1,0 +1,417 @@
+//! Which CA and certificate a self-managed installation shows, now and next.
+//!
+//! Texts and a clock in, texts out: where they are kept, and who takes them into use, is
+//! [`crate::cluster::certificate`]'s part. Replicas need no agreement, because a CA is trusted for a
+//! day before anything it signed is shown, and stays trusted until it expires.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use super::make::{Ca, MakeError};
+use super::server_config;
+
+/// The name of our CAs. Each has a key of its own.
+const CA_NAME: &str = "migration-warden CA";
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Of a CA. Nobody has to trust it by hand, so it may be short.
+const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// A CA with less left gets a successor: longer than a certificate lives, so that one never
+/// outlives its CA, and long enough for somebody to notice when that fails.
+const CA_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(120 * 24);
+/// Of what a server shows.
+const LEAF_LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// A third of its life, as cert-manager does.
+const LEAF_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// For how long a CA is trusted before it signs: every apiserver has learned of it by then, and so
+/// has whoever copies it by hand or by pipeline.
+const PUBLISHED_BEFORE: SignedDuration = DAY;
+
+/// What is kept, as the data of a Secret. Debug output has no key.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Material {
+    /// `ca.crt`: every CA to trust, PEM.
+    pub ca_certs: String,
+    /// `ca.key`: key of the CA that signs.
+    pub ca_key: String,
+    /// `next-ca.key`: key of a CA that is trusted already and does not sign yet; empty without one.
+    pub next_ca_key: String,
+    /// `tls.crt`: what the server shows.
+    pub cert: String,
+    /// `tls.key`: its key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Material {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Material").finish_non_exhaustive()
+    }
+}
+
+impl Material {
+    /// Reads the data of a Secret. What is missing or no text is taken for empty, and made anew.
+    #[must_use]
+    pub fn from_data(data: Option<&BTreeMap<String, ByteString>>) -> Self {
+        let text = |key: &str| {
+            let bytes = data.and_then(|data| data.get(key));
+            bytes
+                .and_then(|bytes| String::from_utf8(bytes.0.clone()).ok())
+                .unwrap_or_default()
+        };
+        Self {
+            ca_certs: text("ca.crt"),
+            ca_key: text("ca.key"),
+            next_ca_key: text("next-ca.key"),
+            cert: text("tls.crt"),
+            key: text("tls.key"),
+        }
+    }
+
+    /// The data of a Secret.
+    #[must_use]
+    pub fn to_data(&self) -> BTreeMap<String, ByteString> {
+        [
+            ("ca.crt", &self.ca_certs),
+            ("ca.key", &self.ca_key),
+            ("next-ca.key", &self.next_ca_key),
+            ("tls.crt", &self.cert),
+            ("tls.key", &self.key),
+        ]
+        .map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes())))
+        .into()
+    }
+
+    /// What has to be kept instead at `now`, for a server with these names; nothing when all is well.
+    pub fn renewed(&self, names: &[String], now: Timestamp) -> Result<Option<Self>, MakeError> {
+        let mut trusted = unexpired(&self.ca_certs, now);
+        let mut signing = find(&trusted, &self.ca_key);
+        let mut next = find(&trusted, &self.next_ca_key);
+        let leaf = Leaf::read(&self.cert, &self.key, names, &trusted);
+        let mut leaf_stays = leaf
+            .as_ref()
+            .is_some_and(|leaf| leaf.not_after > now + LEAF_RENEW_BEFORE);
+
+        if let Some(successor) = next.take_if(|next| {
+            let published = next.begins + PUBLISHED_BEFORE;
+            published <= now || signing.is_none() && leaf.is_none()
+        }) {
+            signing = Some(successor);
+            leaf_stays = false;
+        }
+        // Whoever trusts the certificate in use is not made to distrust it: where it is still good, a
+        // CA whose key was lost is followed by one that has to wait for its day, too.
+        let in_use = leaf.filter(|leaf| leaf.not_after > now + PUBLISHED_BEFORE + DAY);
+        if signing.is_none() && in_use.is_none() {
+            let ca = Known::make(now)?;
+            trusted.push(ca.trusted());
+            signing = Some(ca);
+            leaf_stays = false;
+        }
+        let ending = signing
+            .as_ref()
+            .is_none_or(|signing| signing.not_after < now + CA_RENEW_BEFORE);
+        if ending && next.is_none() {
+            let ca = Known::make(now)?;
+            trusted.push(ca.trusted());
+            next = Some(ca);
+        }
+
+        let mut renewed = Self {
+            ca_certs: trusted.iter().map(|ca| &*ca.pem).collect(),
+            ca_key: signing.as_ref().map_or_else(String::new, Known::key),
+            next_ca_key: next.as_ref().map_or_else(String::new, Known::key),
+            ..self.clone()
+        };
+        if let (false, Some(signing)) = (leaf_stays, &signing) {
+            let lifetime = LEAF_LIFETIME.min(signing.not_after.duration_since(now));
+            let leaf = signing.ca.leaf("migration-warden", names, now, lifetime)?;
+            (renewed.cert, renewed.key) = (leaf.cert_pem, leaf.key_pem);
+        }
+        Ok((renewed != *self).then_some(renewed))
+    }
+}
+
+/// What a caller that trusts `found` has to trust instead; nothing when all of `bundle` is among it.
+///
+/// CAs of ours that it trusts already stay until they expire: what they signed may still be shown.
+#[must_use]
+pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
+    let found = unexpired(&String::from_utf8_lossy(found), now);
+    let mut wanted = unexpired(bundle, now);
+    let among = |ca: &Trusted, others: &[Trusted]| others.iter().any(|other| other.pem == ca.pem);
+    // Not the order: replicas that know of different bundles for a while would never come to rest.
+    if wanted.iter().all(|ca| among(ca, &found)) {
+        return None;
+    }
+    for ca in found {
+        if ca.ours && !among(&ca, &wanted) {
+            wanted.push(ca);
+        }
+    }
+    Some(wanted.into_iter().map(|ca| ca.pem).collect())
+}
+
+/// A CA that is trusted.
+struct Trusted {
+    pem: String,
+    ours: bool,
+    begins: Timestamp,
+    not_after: Timestamp,
+}
+
+/// A CA that can sign, too.
+struct Known {
+    ca: Ca,
+    begins: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Known {
+    fn make(now: Timestamp) -> Result<Self, MakeError> {
+        Ok(Self {
+            ca: Ca::make(CA_NAME, now, CA_LIFETIME)?,
+            begins: now,
+            not_after: now + CA_LIFETIME,
+        })
+    }
+
+    fn trusted(&self) -> Trusted {
+        Trusted {
+            pem: self.ca.cert_pem().to_owned(),
+            ours: true,
+            begins: self.begins,
+            not_after: self.not_after,
+        }
+    }
+
+    fn key(&self) -> String {
+        self.ca.key_pem()
+    }
+}
+
+/// The certificates that have not expired, one PEM text each. What is damaged is left out.
+fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
+    let blocks = CertificateDer::pem_slice_iter(pem.as_bytes());
+    let read = |der: CertificateDer<'_>| {
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        let validity = certificate.validity();
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let mut names = certificate.subject().iter_common_name();
+        Some(Trusted {
+            pem: super::make::to_pem(&der),
+            ours: names.any(|name| name.as_str() == Ok(CA_NAME)),
+            begins: at(validity.not_before.timestamp())? + super::make::BACKDATE,
+            not_after: at(validity.not_after.timestamp())?,
+        })
+    };
+    blocks
+        .filter_map(|block| read(block.ok()?))
+        .filter(|ca| ca.not_after > now)
+        .collect()
+}
+
+/// The CA among these that this key belongs to.
+fn find(trusted: &[Trusted], key: &str) -> Option<Known> {
+    trusted.iter().find_map(|trusted| {
+        Some(Known {
+            ca: Ca::load(&trusted.pem, key).ok()?,
+            begins: trusted.begins,
+            not_after: trusted.not_after,
+        })
+    })
+}
+
+/// What the server shows, where it can be shown.
+struct Leaf {
+    not_after: Timestamp,
+}
+
+impl Leaf {
+    /// Nothing where the pair cannot be served, lacks a name, or no CA that is trusted has signed it.
+    fn read(cert: &str, key: &str, names: &[String], trusted: &[Trusted]) -> Option<Self> {
+        let loaded = server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
+        let der = CertificateDer::from_pem_slice(cert.as_bytes()).ok()?;
+        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+        let alternatives = certificate.subject_alternative_name().ok()??;
+        let has = |name: &String| {
+            let mut dns = alternatives.value.general_names.iter();
+            dns.any(|found| matches!(found, x509_parser::extensions::GeneralName::DNSName(dns) if dns == name))
+        };
+        let signed = trusted.iter().any(|ca| {
+            let Ok(ca) = CertificateDer::from_pem_slice(ca.pem.as_bytes()) else {
+                return false;
+            };
+            X509Certificate::from_der(&ca)
+                .is_ok_and(|(_, ca)| certificate.verify_signature(Some(ca.public_key())).is_ok())
+        });
+        (names.iter().all(has) && signed).then_some(Self {
+            not_after: loaded.not_after,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HOST: &str = "migration-warden.mw.svc";
+
+    fn names() -> Vec<String> {
+        vec![HOST.to_owned()]
+    }
+
+    fn start() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn first() -> Material {
+        let made = Material::default().renewed(&names(), start());
+        made.unwrap().unwrap()
+    }
+
+    fn after(days: i64) -> Timestamp {
+        start() + DAY * i32::try_from(days).unwrap()
+    }
+
+    fn cas(material: &Material, now: Timestamp) -> usize {
+        unexpired(&material.ca_certs, now).len()
+    }
+
+    /// Whether somebody who trusts these CAs trusts what is shown.
+    fn trusts(ca_certs: &str, material: &Material, now: Timestamp) -> bool {
+        let trusted = unexpired(ca_certs, now);
+        let leaf = Leaf::read(&material.cert, &material.key, &names(), &trusted);
+        leaf.is_some_and(|leaf| leaf.not_after > now)
+    }
+
+    #[test]
+    fn the_first_is_shown_at_once_and_kept() {
+        let made = first();
+        assert!(trusts(&made.ca_certs, &made, start()));
+        assert_eq!(cas(&made, start()), 1);
+        assert_eq!(made.next_ca_key, "");
+        assert_eq!(made.renewed(&names(), start()).unwrap(), None);
+        assert_eq!(made.renewed(&names(), after(59)).unwrap(), None);
+        assert_eq!(Material::from_data(Some(&made.to_data())), made);
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_by_the_same_ca_with_a_third_of_its_life_left() {
+        let made = first();
+        let renewed = made.renewed(&names(), after(60)).unwrap().unwrap();
+        assert_ne!(renewed.cert, made.cert);
+        assert_eq!(
+            (&renewed.ca_certs, &renewed.ca_key),
+            (&made.ca_certs, &made.ca_key)
+        );
+        assert!(trusts(&made.ca_certs, &renewed, after(60)));
+    }
+
+    #[test]
+    fn a_ca_is_trusted_for_a_day_before_it_signs_and_until_it_expires_afterwards() {
+        let mut kept = first();
+        for day in [60, 120, 180, 240] {
+            kept = kept.renewed(&names(), after(day)).unwrap().unwrap();
+        }
+        assert_eq!(cas(&kept, after(240)), 1);
+        let published = kept.renewed(&names(), after(246)).unwrap().unwrap();
+        assert_eq!(cas(&published, after(246)), 2);
+        assert_eq!(
+            (&published.cert, &published.ca_key),
+            (&kept.cert, &kept.ca_key)
+        );
+        let almost = after(247) - SignedDuration::from_secs(1);
+        assert_eq!(published.renewed(&names(), almost).unwrap(), None);
+        let signing = published.renewed(&names(), after(247)).unwrap().unwrap();
+        assert_eq!(signing.ca_key, published.next_ca_key);
+        assert_eq!(signing.next_ca_key, "");
+        assert_eq!(cas(&signing, after(247)), 2);
+        assert!(trusts(&published.ca_certs, &signing, after(247)));
+        assert!(!trusts(&kept.ca_certs, &signing, after(247)));
+        // Replicas that still show the former certificate are trusted, too.
+        assert!(trusts(&signing.ca_certs, &published, after(247)));
+        let later = signing.renewed(&names(), after(366)).unwrap().unwrap();
+        assert_eq!(cas(&later, after(366)), 1);
+    }
+
+    #[test]
+    fn what_is_lost_or_damaged_is_made_anew() {
+        let made = first();
+        let lost: [fn(&mut Material); 4] = [
+            |m| m.cert.clear(),
+            |m| m.key.truncate(40),
+            |m| m.ca_certs = "garbage".to_owned(),
+            |m| *m = Material::default(),
+        ];
+        for lose in lost {
+            let mut kept = made.clone();
+            lose(&mut kept);
+            let renewed = kept.renewed(&names(), start()).unwrap().unwrap();
+            assert!(trusts(&renewed.ca_certs, &renewed, start()));
+            assert_eq!(renewed.renewed(&names(), start()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_lost_key_of_the_ca_makes_nobody_distrust_what_is_shown() {
+        let mut kept = first();
+        kept.ca_key.clear();
+        let published = kept.renewed(&names(), start()).unwrap().unwrap();
+        assert_eq!((&published.cert, cas(&published, start())), (&kept.cert, 2));
+        assert_eq!(published.renewed(&names(), start()).unwrap(), None);
+        let signing = published.renewed(&names(), after(1)).unwrap().unwrap();
+        assert!(trusts(&published.ca_certs, &signing, after(1)));
+    }
+
+    #[test]
+    fn another_name_of_the_service_needs_another_certificate() {
+        let other = ["other.mw.svc".to_owned()];
+        let renewed = first().renewed(&other, start()).unwrap().unwrap();
+        assert_eq!(renewed.ca_certs, first_of(&renewed));
+        assert_eq!(renewed.renewed(&other, start()).unwrap(), None);
+    }
+
+    fn first_of(material: &Material) -> String {
+        unexpired(&material.ca_certs, start())[0].pem.clone()
+    }
+
+    #[test]
+    fn no_key_is_ever_printed() {
+        let made = first();
+        assert_eq!(format!("{made:?}"), "Material { .. }");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        /// However rarely somebody looks, as long as it is once in three weeks.
+        #[test]
+        fn nobody_is_ever_shown_what_he_could_not_trust(hours in prop::collection::vec(1..500_i32, 60)) {
+            let mut now = start();
+            let mut kept = first();
+            // What a caller knew a day ago, and what it knows.
+            let (mut known, mut since) = (kept.ca_certs.clone(), now);
+            for hours in hours {
+                now += SignedDuration::from_hours(hours.into());
+                if let Some(renewed) = kept.renewed(&names(), now).unwrap() {
+                    prop_assert!(
+                        trusts(&known, &renewed, now),
+                        "known since {since}, shown at {now}"
+                    );
+                    prop_assert_eq!(renewed.renewed(&names(), now).unwrap(), None);
+                    if renewed.ca_certs != kept.ca_certs {
+                        (known, since) = (renewed.ca_certs.clone(), now);
+                    }
+                    kept = renewed;
+                }
+                prop_assert!(trusts(&known, &kept, now));
+                prop_assert!(cas(&kept, now) <= 3);
+            }
+        }
+    }
+}
