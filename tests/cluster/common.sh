@@ -1,8 +1,9 @@
 # What the cluster scripts share: where the programs are, which versions they have, and how a
 # process is started, watched and ended. Sourced, never run.
 
-K8S=1.37.2 ETCD=3.7.3 HELM3=3.22.0 HELM4=4.3.1 KWOK=0.8.0
-ASSETS=${ASSETS:-${XDG_CACHE_HOME:-$HOME/.cache}/migration-warden/cluster}
+K8S=1.37.2 ETCD=3.7.3 HELM3=3.22.0 HELM4=4.3.1 KWOK=0.8.0 CYCLONEDX=0.5.9
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/migration-warden
+ASSETS=${ASSETS:-$CACHE/cluster}
 
 # The one bridge real pods hang on. Its name and its network are fixed, because kube-proxy's tables
 # are one per machine anyway: a machine has one real node at a time.

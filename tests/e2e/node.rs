@@ -1,5 +1,7 @@
 //! Migrations that really run.
 
+mod image;
+
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};
 
 fn guarded(policy: &str) -> Guarded {

@@ -76,6 +76,16 @@ impl Cluster {
         })
     }
 
+    /// What lists and exports the real node's images.
+    pub(crate) fn ctr(&self) -> Command {
+        let mut command = Command::new("ctr");
+        command
+            .arg("--address")
+            .arg(self.dir.join("node/containerd.sock"));
+        command.args(["--namespace", "k8s.io"]);
+        command
+    }
+
     /// The audit events of this namespace's Jobs so far, oldest first.
     pub(crate) fn audit(&self, namespace: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.dir.join("audit.log")).unwrap();
