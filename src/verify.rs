@@ -86,7 +86,7 @@ fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
                 ),
                 Sent::Broken => (
                     State::NotInForce,
-                    "allowed without a word",
+                    "allowed without a word from migration-warden",
                     advice::unjudged(namespace),
                 ),
             };
@@ -176,3 +176,6 @@ impl Display for Verification {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
