@@ -158,7 +158,8 @@ impl Report {
 
     fn names(&mut self, file: &str, leaf: &Facts, question: &Question) {
         if leaf.names.is_empty() {
-            let told = "has no DNS name and no IP address (subjectAltName): no client accepts it for any server";
+            let told =
+                "no client accepts it: it has no DNS name and no IP address (subjectAltName)";
             self.check(file, Err(told.to_owned()));
         }
         for name in &question.names {
@@ -278,3 +279,6 @@ fn vouches(
             .all,
     )
 }
+
+#[cfg(test)]
+mod tests;
