@@ -151,22 +151,12 @@ impl Display for Verification {
                 writeln!(f, "         {line}")?;
             }
         }
-        let namespace = &self.namespace;
-        match self.state() {
-            State::InForce => {
-                writeln!(f, "\nmigration-warden is in force in namespace {namespace}")?
-            }
-            State::NotInForce => {
-                writeln!(
-                    f,
-                    "\nmigration-warden is not in force in namespace {namespace}"
-                )?;
-            }
-            State::Unknown => writeln!(
-                f,
-                "\nnobody can tell whether migration-warden is in force in namespace {namespace}"
-            )?,
-        }
+        let whether = match self.state() {
+            State::InForce => "migration-warden is in force",
+            State::NotInForce => "migration-warden is not in force",
+            State::Unknown => "nobody can tell whether migration-warden is in force",
+        };
+        writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
         // What hinders both is said once.
         let mut advice = vec![good.advice, broken.advice];
         advice.dedup();

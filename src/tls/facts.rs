@@ -45,6 +45,7 @@ impl Facts {
     }
 
     /// Reads the first certificate of a PEM text.
+    #[must_use]
     pub fn first(pem: &[u8]) -> Option<Self> {
         Self::of(CertificateDer::from_pem_slice(pem).ok()?).ok()
     }

@@ -30,7 +30,7 @@ pub(super) fn unjudged(namespace: &str) -> String {
         "\
 no webhook judged the Job, or what it found was only recorded:
 - is it registered? kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations
-- does their namespaceSelector leave {namespace} out, as it does kube-system and the webhook's own namespace?
+- does their namespaceSelector leave {namespace} out? It does kube-system and the webhook's own namespace
 - is the mode audit or off? kubectl get namespace {namespace} --show-labels: migration-warden.io/mode;
   then the policy's namespaces and profile
 - do the policy's selectors match neither app.kubernetes.io/component: migration nor

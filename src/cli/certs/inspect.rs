@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = super::duration)]
     warn_before: SignedDuration,
     /// How to print.
-    #[arg(long, short, value_enum, default_value_t = Format::Human)]
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
     output: Format,
 }
 

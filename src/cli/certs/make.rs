@@ -19,8 +19,8 @@ pub(super) struct Args {
     /// Folder for ca.crt, tls.crt and tls.key; what is not ours in it is never replaced.
     #[arg(long, value_name = "DIR", default_value = "certs/dev")]
     dir: PathBuf,
-    /// DNS name or IP address the server is reached by; may be repeated. localhost, 127.0.0.1 and
-    /// ::1 without any.
+    /// DNS name or IP address the server is reached by; may be repeated. Without any it is this
+    /// machine's loopback: localhost and its two addresses.
     #[arg(long = "name", value_name = "NAME", value_parser = name)]
     names: Vec<String>,
     /// How long the certificate is valid, ten years at most.
