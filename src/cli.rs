@@ -1,10 +1,12 @@
 //! The command line: one file per verb, each thin. Exit codes: 0 fine, 1 denied, 2 could not.
 
+mod certs;
 mod check;
 mod check_config;
 mod explain;
 mod schema;
 mod serve;
+mod verify;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,10 @@ enum Verb {
     Explain(explain::Args),
     /// Print the JSON Schema of the policy file.
     Schema,
+    /// Tell whether the webhook is in force in a namespace of a cluster.
+    Verify(verify::Args),
+    /// Make and inspect certificates.
+    Certs(certs::Args),
 }
 
 /// Something could not be done: 2, as with `diff` and `grep`.
@@ -51,6 +57,8 @@ impl Args {
             Verb::CheckConfig(args) => args.run(),
             Verb::Explain(args) => args.run(),
             Verb::Schema => schema::run(),
+            Verb::Verify(args) => args.run(),
+            Verb::Certs(args) => args.run(),
         };
         result.unwrap_or_else(|error| {
             if is_broken_pipe(&error) {

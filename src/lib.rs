@@ -32,4 +32,5 @@ pub mod review;
 pub mod server;
 pub mod telemetry;
 pub mod tls;
+pub mod verify;
 pub mod wire;

@@ -1,4 +1,5 @@
-//! Writes what `check` found, for people and for programs.
+//! Writes what `check` and `certs inspect` found, for people and for programs.
 
+pub mod certificates;
 pub mod human;
 pub mod json;

@@ -1,8 +1,11 @@
 //! A certificate and its key, as PEM, made into what TLS connections are accepted with.
 //!
 //! Not for reading files or noticing changes: see [`reload`]; nor for making certificates: see
-//! [`make`], and [`issue`] for those of a development folder.
+//! [`make`], and [`issue`] for those of a development folder; nor for telling people whether they
+//! are any good: see [`inspect`].
 
+pub mod facts;
+pub mod inspect;
 pub mod issue;
 pub mod live;
 pub mod make;

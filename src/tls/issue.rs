@@ -5,20 +5,18 @@
 //! else put into the directory: those are used as they are.
 
 use super::{
+    facts::Facts,
     make::{Ca, MakeError},
     server_config,
 };
 use jiff::{SignedDuration, Timestamp};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-/// The names a development server is reached by.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// The CA's name, by which our own certificates are told from a user's.
@@ -28,6 +26,9 @@ const CA_NAME: &str = "migration-warden development CA";
 /// new CA that has to be made known again.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Short-lived ones are renewed when this part of their life is left.
+const RENEW_PART: i32 = 3;
 
 /// File modes.
 const PUBLIC: u32 = 0o644;
@@ -68,6 +69,12 @@ pub enum IssueError {
         /// The file that should be there too.
         missing: PathBuf,
     },
+    /// Something of a user's own is in the place of what is to be made.
+    #[error(
+        "failed to replace {}: it is not a development certificate of ours, so it is left alone; remove it, or choose another directory",
+        .0.display()
+    )]
+    NotOurs(PathBuf),
     /// The certificate cannot be made.
     #[error(transparent)]
     Make(#[from] MakeError),
@@ -75,8 +82,8 @@ pub enum IssueError {
 
 /// What the directory holds.
 enum Found {
-    /// Nothing, or something of ours that is no longer any good.
-    Nothing,
+    /// Nothing, or a certificate of ours that is no longer any good.
+    Nothing(Option<Facts>),
     /// A certificate that can be served.
     Usable(Issued),
 }
@@ -96,10 +103,28 @@ pub fn ensure(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
         (Err(error), Ok(_)) => return Err(error),
     };
     // Another process may have been first.
-    if let Found::Usable(issued) = look(dir, now)? {
-        return Ok(issued);
-    }
-    make(dir, now)
+    let names = match look(dir, now)? {
+        Found::Usable(issued) => return Ok(issued),
+        Found::Nothing(former) => former.map_or_else(names, |former| former.names),
+    };
+    replace(dir, &names, LIFETIME, now)
+}
+
+/// Makes a certificate for these names in `dir`, in the place of one of ours or of nothing.
+pub fn make(
+    dir: &Path,
+    names: &[String],
+    lifetime: SignedDuration,
+    now: Timestamp,
+) -> Result<Issued, IssueError> {
+    let _lock = lock(dir)?;
+    replace(dir, names, lifetime, now)
+}
+
+/// The names a development server is reached by.
+#[must_use]
+pub fn names() -> Vec<String> {
+    NAMES.map(str::to_owned).to_vec()
 }
 
 /// Waits until no other process makes a certificate in `dir`; released when dropped.
@@ -119,43 +144,62 @@ fn look(dir: &Path, now: Timestamp) -> Result<Found, IssueError> {
         missing: missing.clone(),
     };
     match (cert_pem, key_pem) {
-        (None, None) => Ok(Found::Nothing),
+        (None, None) => Ok(Found::Nothing(None)),
         (None, Some(_)) => Err(foreign(&key, &cert)),
-        (Some(cert_pem), key_pem) if is_ours(&cert_pem) => {
-            let fresh = server_config(&cert_pem, &key_pem.unwrap_or_default(), None)
-                .is_ok_and(|loaded| loaded.not_after > now + RENEW_BEFORE);
-            if fresh && ca.exists() {
+        (Some(cert_pem), key_pem) => match (ours(&cert_pem), key_pem) {
+            (Some(facts), Some(key_pem))
+                if is_fresh(&facts, now)
+                    && server_config(&cert_pem, &key_pem, None).is_ok()
+                    && ca.exists() =>
+            {
                 let ca = Some(ca);
                 Ok(Found::Usable(Issued { ca, cert, key }))
-            } else {
-                Ok(Found::Nothing)
             }
-        }
-        (Some(_), None) => Err(foreign(&cert, &key)),
-        (Some(_), Some(_)) => Ok(Found::Usable(Issued {
-            ca: None,
-            cert,
-            key,
-        })),
+            (Some(facts), _) => Ok(Found::Nothing(Some(facts))),
+            (None, None) => Err(foreign(&cert, &key)),
+            (None, Some(_)) => Ok(Found::Usable(Issued {
+                ca: None,
+                cert,
+                key,
+            })),
+        },
     }
 }
 
-fn is_ours(cert_pem: &[u8]) -> bool {
-    let Ok(der) = CertificateDer::from_pem_slice(cert_pem) else {
-        return false;
-    };
-    let Ok((_, certificate)) = X509Certificate::from_der(&der) else {
-        return false;
-    };
-    let mut names = certificate.issuer().iter_common_name();
-    names.any(|name| name.as_str() == Ok(CA_NAME))
+/// The first certificate of a PEM text when it is one of ours.
+fn ours(pem: &[u8]) -> Option<Facts> {
+    Facts::first(pem).filter(|facts| facts.issuer == format!("CN={CA_NAME}"))
+}
+
+fn is_fresh(facts: &Facts, now: Timestamp) -> bool {
+    let part = facts.not_after.duration_since(facts.not_before) / RENEW_PART;
+    now + RENEW_BEFORE.min(part) < facts.not_after
 }
 
 /// Makes CA and server certificate together and forgets the CA's key, so that nobody can ever
 /// use it for another name on a machine where the CA was made known.
-fn make(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
-    let ca = Ca::make(CA_NAME, now, LIFETIME)?;
-    let leaf = ca.leaf("migration-warden", &NAMES.map(str::to_owned), now, LIFETIME)?;
+fn replace(
+    dir: &Path,
+    names: &[String],
+    lifetime: SignedDuration,
+    now: Timestamp,
+) -> Result<Issued, IssueError> {
+    let mut has_cert = false;
+    for name in ["ca.crt", "tls.crt"] {
+        let path = dir.join(name);
+        let found = read(&path)?;
+        if found.as_deref().is_some_and(|pem| ours(pem).is_none()) {
+            return Err(IssueError::NotOurs(path));
+        }
+        has_cert = found.is_some();
+    }
+    // A key alone could be anybody's.
+    let key = dir.join("tls.key");
+    if !has_cert && key.exists() {
+        return Err(IssueError::NotOurs(key));
+    }
+    let ca = Ca::make(CA_NAME, now, lifetime)?;
+    let leaf = ca.leaf("migration-warden", names, now, lifetime)?;
     // The CA first: whoever sees the new certificate can already find what to trust.
     Ok(Issued {
         ca: Some(write(dir, "ca.crt", ca.cert_pem(), PUBLIC)?),

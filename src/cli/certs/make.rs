@@ -1,0 +1,73 @@
+//! `migration-warden certs make`: a CA and a certificate in a folder.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::ServerName;
+
+use crate::tls::inspect::shown;
+use crate::tls::issue;
+
+/// Nobody needs more, and the calendar of certificates ends.
+const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+
+/// Arguments of `certs make`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder for ca.crt, tls.crt and tls.key; what is not ours in it is never replaced.
+    #[arg(long, value_name = "DIR", default_value = "certs/dev")]
+    dir: PathBuf,
+    /// DNS name or IP address the server is reached by; may be repeated. Without any it is this
+    /// machine's loopback: localhost and its two addresses.
+    #[arg(long = "name", value_name = "NAME", value_parser = name)]
+    names: Vec<String>,
+    /// How long the certificate is valid, ten years at most.
+    #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = lifetime)]
+    lifetime: SignedDuration,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no DNS name and no IP address".to_owned()),
+    }
+}
+
+fn lifetime(text: &str) -> Result<SignedDuration, String> {
+    let lifetime = super::duration(text)?;
+    if lifetime.is_zero() || lifetime > MAX_LIFETIME {
+        return Err("must be more than nothing and at most 3650d".to_owned());
+    }
+    Ok(lifetime)
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let names = if self.names.is_empty() {
+            issue::names()
+        } else {
+            self.names
+        };
+        let now = Timestamp::now();
+        let issued = issue::make(&self.dir, &names, self.lifetime, now)?;
+        let mut out = anstream::stdout().lock();
+        if let Some(ca) = &issued.ca {
+            writeln!(
+                out,
+                "{}: the CA to trust; its key was not kept",
+                ca.display()
+            )?;
+        }
+        writeln!(
+            out,
+            "{}: the certificate for {}, until {}",
+            issued.cert.display(),
+            names.join(", "),
+            shown(now + self.lifetime)
+        )?;
+        writeln!(out, "{}: its private key", issued.key.display())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

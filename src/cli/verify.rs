@@ -1,0 +1,59 @@
+//! `migration-warden verify`: asks the cluster about two Jobs, prints what became of them.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use kube::{Client, Config};
+use serde_json::Value;
+
+use crate::verify::answer::{Outcome, classify};
+use crate::verify::{State, Verification, ask, jobs};
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Namespace to ask about; that of the kubeconfig's current context, or of the pod, without it.
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let verification = runtime.block_on(self.verify())?;
+        write!(anstream::stdout(), "{verification}")?;
+        Ok(match verification.state() {
+            State::InForce => ExitCode::SUCCESS,
+            State::NotInForce => ExitCode::FAILURE,
+            State::Unknown => ExitCode::from(super::COULD_NOT),
+        })
+    }
+
+    async fn verify(self) -> anyhow::Result<Verification> {
+        let config = Config::infer()
+            .await
+            .context("failed to find a cluster in a kubeconfig or around this pod")?;
+        // The client takes the process's default; everything of ours names its provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(config).context("failed to make a client")?;
+        let namespace = self
+            .namespace
+            .unwrap_or_else(|| client.default_namespace().to_owned());
+        let good = outcome(&client, &namespace, &jobs::good(Timestamp::now())).await?;
+        let broken = outcome(&client, &namespace, &jobs::broken()).await?;
+        Ok(Verification {
+            namespace,
+            good,
+            broken,
+        })
+    }
+}
+
+async fn outcome(client: &Client, namespace: &str, job: &Value) -> anyhow::Result<Outcome> {
+    let answer = ask::dry_run(client, namespace, job).await?;
+    Ok(classify(job, &answer))
+}

@@ -1,0 +1,149 @@
+//! Reads what the apiserver answered: who let the Job through, or who did not.
+
+use serde_json::Value;
+
+/// The domain of our webhooks' names.
+const DOMAIN: &str = "migration-warden.io";
+
+/// What the apiserver answered to the creation of a Job.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The values of its `Warning` headers.
+    pub warnings: Vec<String>,
+    /// The Job as it would be stored, or a `Status`.
+    pub body: Value,
+}
+
+/// What became of a Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was let through.
+    Allowed {
+        /// With another name, restart policy or delete policy than it had.
+        corrected: bool,
+        /// The warnings, whoever gave them.
+        warnings: Vec<String>,
+    },
+    /// A webhook of ours refused it.
+    Denied {
+        /// The webhook's name.
+        webhook: String,
+        /// Its words.
+        message: String,
+    },
+    /// A webhook of ours was asked and gave no answer.
+    Unanswered {
+        /// The apiserver's words.
+        message: String,
+    },
+    /// Our `ValidatingAdmissionPolicy` refused it, so no webhook did.
+    DeniedByPolicy {
+        /// The apiserver's words.
+        message: String,
+    },
+    /// Somebody else refused it, which tells nothing about us.
+    Refused {
+        /// Who.
+        by: Obstacle,
+        /// The apiserver's words.
+        message: String,
+    },
+}
+
+/// Who stands between us and the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// We may not create Jobs.
+    Permission,
+    /// We are not known.
+    Identity,
+    /// The namespace is not there.
+    Namespace,
+    /// Another webhook, a quota, a policy, or the apiserver itself.
+    Other,
+}
+
+/// What the answer means for the Job that was sent.
+#[must_use]
+pub fn classify(sent: &Value, answer: &Answer) -> Outcome {
+    if (200..300).contains(&answer.status) {
+        return Outcome::Allowed {
+            corrected: is_corrected(sent, &answer.body),
+            warnings: answer
+                .warnings
+                .iter()
+                .flat_map(|value| quoted(value))
+                .collect(),
+        };
+    }
+    let message = match answer.body["message"].as_str() {
+        Some(message) => message.to_owned(),
+        None => format!("HTTP status {}", answer.status),
+    };
+    if let Some((webhook, denied)) = named(&message, "admission webhook \"")
+        && let Some((_, said)) = denied.split_once("denied the request: ")
+        && is_ours(webhook)
+    {
+        return Outcome::Denied {
+            webhook: webhook.to_owned(),
+            message: said.to_owned(),
+        };
+    }
+    if named(&message, "failed calling webhook \"").is_some_and(|(webhook, _)| is_ours(webhook)) {
+        return Outcome::Unanswered { message };
+    }
+    if message.contains("ValidatingAdmissionPolicy 'migration-warden") {
+        return Outcome::DeniedByPolicy { message };
+    }
+    let by = match answer.status {
+        401 => Obstacle::Identity,
+        403 if message.contains("cannot create resource \"jobs\"") => Obstacle::Permission,
+        404 if message.starts_with("namespaces ") => Obstacle::Namespace,
+        _ => Obstacle::Other,
+    };
+    Outcome::Refused { by, message }
+}
+
+/// The name after this text, up to its closing quote, and what follows.
+fn named<'a>(message: &'a str, before: &str) -> Option<(&'a str, &'a str)> {
+    message.split_once(before)?.1.split_once('"')
+}
+
+fn is_ours(webhook: &str) -> bool {
+    webhook
+        .strip_suffix(DOMAIN)
+        .is_some_and(|rest| rest.ends_with('.'))
+}
+
+fn is_corrected(sent: &Value, stored: &Value) -> bool {
+    [
+        "/metadata/name",
+        "/metadata/annotations/helm.sh~1hook-delete-policy",
+        "/spec/template/spec/restartPolicy",
+    ]
+    .iter()
+    .any(|path| stored.pointer(path) != sent.pointer(path))
+}
+
+/// The texts in a `Warning` header: `299 - "text"`, several of which a proxy may have joined.
+fn quoted(header: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut chars = header.chars();
+    while chars.by_ref().any(|char| char == '"') {
+        let mut text = String::new();
+        while let Some(char) = chars.next() {
+            match char {
+                '"' => break,
+                '\\' => text.extend(chars.next()),
+                char => text.push(char),
+            }
+        }
+        texts.push(text);
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests;

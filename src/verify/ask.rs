@@ -1,0 +1,56 @@
+//! Asks an apiserver what would become of a Job.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::PostParams;
+use kube::client::Body;
+use kube::core::Request;
+use serde_json::Value;
+
+use super::answer::Answer;
+
+/// Longer than the webhooks of both phases may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The apiserver took too long.
+    #[error("failed to get an answer from the apiserver within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// It cannot be reached, or not be understood.
+    #[error("failed to ask the apiserver: {0}")]
+    Client(#[from] kube::Error),
+    /// The request cannot be written.
+    #[error("failed to write the request: {0}")]
+    Request(#[from] kube::core::request::Error),
+}
+
+/// Creates the Job without storing it.
+pub async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<Answer, AskError> {
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some("migration-warden-verify".to_owned()),
+    };
+    let url = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let request = Request::new(url).create(&params, job.to_string().into_bytes())?;
+    // Not `Api::create`, which throws the warnings away.
+    let asking = async {
+        let response = client.send(request.map(Body::from)).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect_bytes().await?;
+        let warnings = head.headers.get_all("warning").iter();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            warnings: warnings
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect(),
+            // A proxy's answer need not be JSON; its status tells enough.
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        })
+    };
+    tokio::time::timeout(TIMEOUT, asking)
+        .await
+        .map_err(|_| AskError::Timeout)?
+}
