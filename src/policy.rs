@@ -3,6 +3,7 @@
 //! Everything here is pure: the same facts under the same policy give the same findings, in the
 //! server, in `check` and in a replay. The policy file is [`crate::config`]'s.
 
+pub mod cel;
 pub mod finding;
 pub mod fix;
 pub mod path;

@@ -42,6 +42,8 @@ impl Selection {
 /// The selectors of a policy; a Job that any of them matches is a migration Job.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
+    /// As they came, for who has to write them down again.
+    written: Vec<LabelSelector>,
     selectors: Vec<Selector>,
     /// The keys the selectors ask for. No other label can change the answer.
     keys: BTreeSet<String>,
@@ -67,11 +69,22 @@ impl Selectors {
                     .map(|e| e.key.clone()),
             );
         }
-        let selectors = selectors
-            .into_iter()
+        let parsed = selectors
+            .iter()
+            .cloned()
             .map(Selector::try_from)
             .collect::<Result<_, _>>()?;
-        Ok(Self { selectors, keys })
+        Ok(Self {
+            written: selectors,
+            selectors: parsed,
+            keys,
+        })
+    }
+
+    /// The selectors as they were given.
+    #[must_use]
+    pub fn as_written(&self) -> &[LabelSelector] {
+        &self.written
     }
 
     /// Whether any selector matches these labels.
