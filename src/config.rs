@@ -3,6 +3,7 @@
 //! These types are the file as it is written; [`validate`] makes a [`crate::policy::Policy`] of it
 //! or says everything that is wrong, with line and column. Watching the file is [`reload`]'s.
 
+mod off;
 pub mod reload;
 pub mod validate;
 
@@ -11,7 +12,8 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::select::MIGRATION_LABEL;
@@ -182,8 +184,8 @@ impl From<LabelSelector> for meta::LabelSelector {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Detection {
     /// The strongest action for them; `off` looks for none.
-    #[serde(default = "audit")]
-    #[schemars(extend("enum" = ["off", "audit", "warn", "deny"]))]
+    #[serde(default = "audit", deserialize_with = "off::word")]
+    #[schemars(schema_with = "max_action_schema")]
     pub max_action: Action,
 }
 
@@ -213,6 +215,7 @@ pub struct RuleSetting {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleOptions {
     /// What the policy does with the rule's findings; the profile's action when left out.
+    #[serde(default, deserialize_with = "off::optional")]
     pub action: Option<Action>,
     /// `untimestamped-name`: with `patch`, also give a named Job another name.
     pub rename: Option<bool>,
@@ -240,7 +243,7 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<RuleSetting, E> {
-        let action = Action::deserialize(serde::de::value::StrDeserializer::new(text))?;
+        let action = Action::deserialize(StrDeserializer::new(text))?;
         Ok(RuleSetting {
             action: Some(action),
             ..RuleSetting::default()
@@ -248,12 +251,8 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
     }
 
     fn visit_bool<E: Error>(self, on: bool) -> Result<RuleSetting, E> {
-        // YAML 1.1 reads a bare `off` as false.
-        if on {
-            return Err(E::invalid_value(serde::de::Unexpected::Bool(true), &self));
-        }
         Ok(RuleSetting {
-            action: Some(Action::Off),
+            action: Some(off::of_bool(on, &self)?),
             ..RuleSetting::default()
         })
     }
@@ -275,6 +274,8 @@ pub struct NamespaceEntry {
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// Their mode.
+    #[serde(deserialize_with = "off::word")]
+    #[schemars(schema_with = "off::schema::<Mode>")]
     pub mode: Mode,
 }
 
@@ -303,6 +304,12 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
 }
 
+/// The actions that are limits.
+fn max_action_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // `false` is `off`, as YAML 1.1 reads it.
+    schemars::json_schema!({"enum": ["off", "audit", "warn", "deny", false]})
+}
+
 /// A property for each rule, so that an editor offers names, actions and options that exist.
 fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     use crate::policy::rule::Patch;
@@ -312,9 +319,16 @@ fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut all = RuleOptions::json_schema(generator).to_value()["properties"].take();
     let mut properties = serde_json::Map::new();
     for rule in RULES {
-        let mut actions = vec!["deny", "warn", "audit", "off"];
+        // `false` is `off`, as YAML 1.1 reads it.
+        let mut actions = vec![
+            json!("deny"),
+            json!("warn"),
+            json!("audit"),
+            json!("off"),
+            json!(false),
+        ];
         if rule.patch == Patch::Possible {
-            actions.push("patch");
+            actions.push(json!("patch"));
         }
         let action = json!({"enum": actions});
         let mut options = serde_json::Map::from_iter([("action".to_owned(), action.clone())]);
