@@ -5,7 +5,7 @@ program makes of the same policy: with `--webhook-configuration` it compares the
 
 {{/* A CEL string. */}}
 {{- define "migration-warden.cel.string" -}}
-'{{ . | replace "\\" "\\\\" | replace "'" "\\'" }}'
+'{{ . | replace "\\" "\\\\" | replace "'" "\\'" | replace "\n" "\\n" | replace "\r" "\\r" }}'
 {{- end }}
 
 {{/* A CEL list of strings. */}}
@@ -43,7 +43,7 @@ object.metadata.?labels[?'migration-warden.io/migration'].optMap(v, v in ['false
 {{- range .matchExpressions }}
 {{- $requirements = append $requirements (include "migration-warden.cel.requirement" .) }}
 {{- end }}
-{{- $selectors = append $selectors (printf "(%s)" (join " && " $requirements)) }}
+{{- $selectors = append $selectors (printf "(%s)" (join " && " $requirements | default "true")) }}
 {{- end }}
 {{- join " || " $selectors }}
 {{- end }}
