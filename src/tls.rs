@@ -1,9 +1,10 @@
 //! A certificate and its key, as PEM, made into what TLS connections are accepted with.
 //!
 //! Not for reading files or noticing changes: see [`reload`]; nor for making certificates: see
-//! [`issue`].
+//! [`make`], and [`issue`] for those of a development folder.
 
 pub mod issue;
+pub mod make;
 pub mod reload;
 
 use jiff::Timestamp;

@@ -44,7 +44,7 @@ impl Selection {
 pub struct Selectors {
     /// As they came, for who has to write them down again.
     written: Vec<LabelSelector>,
-    selectors: Vec<Selector>,
+    parsed: Vec<Selector>,
     /// The keys the selectors ask for. No other label can change the answer.
     keys: BTreeSet<String>,
 }
@@ -76,7 +76,7 @@ impl Selectors {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             written: selectors,
-            selectors: parsed,
+            parsed,
             keys,
         })
     }
@@ -95,9 +95,7 @@ impl Selectors {
             .iter()
             .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))
             .collect();
-        self.selectors
-            .iter()
-            .any(|selector| selector.matches(&asked))
+        self.parsed.iter().any(|selector| selector.matches(&asked))
     }
 
     /// Tells whether `job` is a migration. Detection is skipped where `detection` is `off`.

@@ -4,19 +4,17 @@
 //! Not for production, where somebody else issues certificates, and never for files that somebody
 //! else put into the directory: those are used as they are.
 
-use super::server_config;
-use jiff::{SignedDuration, Timestamp};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+use super::{
+    make::{Ca, MakeError},
+    server_config,
 };
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
@@ -30,9 +28,6 @@ const CA_NAME: &str = "migration-warden development CA";
 /// new CA that has to be made known again.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
-
-/// A clock that is behind ours must not find a certificate from the future.
-const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// File modes.
 const PUBLIC: u32 = 0o644;
@@ -74,8 +69,8 @@ pub enum IssueError {
         missing: PathBuf,
     },
     /// The certificate cannot be made.
-    #[error("failed to issue a development certificate: {0}")]
-    Issue(#[from] rcgen::Error),
+    #[error(transparent)]
+    Make(#[from] MakeError),
 }
 
 /// What the directory holds.
@@ -159,41 +154,14 @@ fn is_ours(cert_pem: &[u8]) -> bool {
 /// Makes CA and server certificate together and forgets the CA's key, so that nobody can ever
 /// use it for another name on a machine where the CA was made known.
 fn make(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
-    let mut params = params(Vec::new(), CA_NAME, now)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-
-    let names = NAMES.map(str::to_owned).to_vec();
-    let mut params = self::params(names, "migration-warden", now)?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate()?;
-    let cert = params.signed_by(&key, &ca)?;
-
+    let ca = Ca::make(CA_NAME, now, LIFETIME)?;
+    let leaf = ca.leaf("migration-warden", &NAMES.map(str::to_owned), now, LIFETIME)?;
     // The CA first: whoever sees the new certificate can already find what to trust.
     Ok(Issued {
-        ca: Some(write(dir, "ca.crt", &ca.pem(), PUBLIC)?),
-        key: write(dir, "tls.key", &key.serialize_pem(), SECRET)?,
-        cert: write(dir, "tls.crt", &cert.pem(), PUBLIC)?,
+        ca: Some(write(dir, "ca.crt", ca.cert_pem(), PUBLIC)?),
+        key: write(dir, "tls.key", &leaf.key_pem, SECRET)?,
+        cert: write(dir, "tls.crt", &leaf.cert_pem, PUBLIC)?,
     })
-}
-
-fn params(
-    names: Vec<String>,
-    common_name: &str,
-    now: Timestamp,
-) -> Result<CertificateParams, IssueError> {
-    let mut params = CertificateParams::new(names)?;
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common_name);
-    params.distinguished_name = name;
-    let epoch = date_time_ymd(1970, 1, 1);
-    let seconds = |at: Timestamp| Duration::from_secs(at.as_second().unsigned_abs());
-    params.not_before = epoch + seconds(now - BACKDATE);
-    params.not_after = epoch + seconds(now + LIFETIME);
-    Ok(params)
 }
 
 /// Writes a file so that a reader finds the old or the new content, never a part of it.

@@ -1,0 +1,236 @@
+//! Makes a CA, and certificates that servers show.
+//!
+//! Texts in, texts out: the clock is handed in, and files and Secrets are its callers' part.
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{fmt, time::Duration};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// A clock that is behind ours must not find a certificate from the future.
+const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Why no certificate can be made. No text holds anything of a key.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The key cannot be made, or a name cannot stand in a certificate.
+    #[error("failed to make a certificate: {0}")]
+    Make(#[from] rcgen::Error),
+    /// The CA that was kept is damaged.
+    #[error("failed to read the CA's {0}: it is damaged, or not PEM")]
+    Damaged(&'static str),
+    /// Half of one CA and half of another.
+    #[error("failed to pair the CA's certificate and key: the key belongs to another certificate")]
+    Mismatch,
+}
+
+/// A CA that can sign.
+pub struct Ca {
+    cert_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Ca {
+    /// Makes a CA that is valid from an hour before `now` until `lifetime` after it.
+    pub fn make(
+        common_name: &str,
+        now: Timestamp,
+        lifetime: SignedDuration,
+    ) -> Result<Self, MakeError> {
+        let mut params = params(&[], common_name, now, lifetime)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate()?;
+        Ok(Self {
+            cert_pem: params.self_signed(&key)?.pem(),
+            issuer: Issuer::new(params, key),
+        })
+    }
+
+    /// Takes up a CA whose certificate and key were kept.
+    pub fn load(cert_pem: &str, key_pem: &str) -> Result<Self, MakeError> {
+        let damaged = || MakeError::Damaged("certificate");
+        let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(|_| damaged())?;
+        let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| damaged())?;
+        // The reason is left out, because it could quote the key.
+        let key = KeyPair::from_pem(key_pem).map_err(|_| MakeError::Damaged("key"))?;
+        if certificate.public_key().raw != key.subject_public_key_info() {
+            return Err(MakeError::Mismatch);
+        }
+        Ok(Self {
+            cert_pem: cert_pem.to_owned(),
+            issuer: Issuer::from_ca_cert_der(&der, key)?,
+        })
+    }
+
+    /// The certificate, which others have to trust.
+    #[must_use]
+    pub fn cert_pem(&self) -> &str {
+        &self.cert_pem
+    }
+
+    /// The private key, for whoever keeps the CA.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
+    /// Makes a key and a server's certificate for these DNS names and IP addresses, valid from an
+    /// hour before `now` until `lifetime` after it.
+    pub fn leaf(
+        &self,
+        common_name: &str,
+        names: &[String],
+        now: Timestamp,
+        lifetime: SignedDuration,
+    ) -> Result<Leaf, MakeError> {
+        let mut params = params(names, common_name, now, lifetime)?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        Ok(Leaf {
+            cert_pem: params.signed_by(&key, &self.issuer)?.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+}
+
+impl fmt::Debug for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ca").finish_non_exhaustive()
+    }
+}
+
+/// A server's certificate and its key.
+pub struct Leaf {
+    /// The certificate.
+    pub cert_pem: String,
+    /// The private key, PKCS#8.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leaf").finish_non_exhaustive()
+    }
+}
+
+fn params(
+    names: &[String],
+    common_name: &str,
+    now: Timestamp,
+    lifetime: SignedDuration,
+) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names)?;
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    params.distinguished_name = name;
+    let epoch = date_time_ymd(1970, 1, 1);
+    let seconds = |at: Timestamp| Duration::from_secs(at.as_second().unsigned_abs());
+    params.not_before = epoch + seconds(now - BACKDATE);
+    params.not_after = epoch + seconds(now + lifetime);
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+    fn now() -> Timestamp {
+        "2026-03-01T12:00:00Z".parse().unwrap()
+    }
+
+    fn with<T>(pem: &str, look: impl FnOnce(&X509Certificate<'_>) -> T) -> T {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        look(&X509Certificate::from_der(&der).unwrap().1)
+    }
+
+    #[test]
+    fn a_certificate_begins_an_hour_ago_and_ends_on_the_second() {
+        let ca = Ca::make("a CA", now(), DAY).unwrap();
+        let leaf = ca
+            .leaf("a server", &["localhost".to_owned()], now(), DAY / 2)
+            .unwrap();
+        for (pem, lifetime) in [(ca.cert_pem(), DAY), (&leaf.cert_pem, DAY / 2)] {
+            let (begin, end) = with(pem, |certificate| {
+                let validity = certificate.validity();
+                (
+                    validity.not_before.timestamp(),
+                    validity.not_after.timestamp(),
+                )
+            });
+            assert_eq!(begin, now().as_second() - 3600);
+            assert_eq!(end, (now() + lifetime).as_second());
+        }
+    }
+
+    #[test]
+    fn a_ca_that_was_kept_signs_as_before() {
+        let made = Ca::make("a CA", now(), DAY).unwrap();
+        let kept = Ca::load(made.cert_pem(), &made.key_pem()).unwrap();
+        assert_eq!(kept.cert_pem(), made.cert_pem());
+        assert_eq!(kept.key_pem(), made.key_pem());
+        let leaf = kept.leaf("a server", &[], now(), DAY).unwrap();
+        with(made.cert_pem(), |ca| {
+            with(&leaf.cert_pem, |leaf| {
+                assert_eq!(leaf.issuer(), ca.subject());
+                leaf.verify_signature(Some(ca.public_key())).unwrap();
+            });
+        });
+    }
+
+    #[test]
+    fn what_was_not_kept_whole_is_refused_without_the_key() {
+        let (one, other) = (
+            Ca::make("a CA", now(), DAY).unwrap(),
+            Ca::make("a CA", now(), DAY).unwrap(),
+        );
+        let key = one.key_pem();
+        for (cert, key, expected) in [
+            (
+                one.cert_pem(),
+                &*other.key_pem(),
+                "failed to pair the CA's certificate and key: the key belongs to another certificate",
+            ),
+            (
+                one.cert_pem(),
+                &key[..key.len() / 2],
+                "failed to read the CA's key: it is damaged, or not PEM",
+            ),
+            (
+                &one.cert_pem()[..40],
+                &key,
+                "failed to read the CA's certificate: it is damaged, or not PEM",
+            ),
+            (
+                "",
+                &key,
+                "failed to read the CA's certificate: it is damaged, or not PEM",
+            ),
+        ] {
+            let error = Ca::load(cert, key).unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        let secret = key.lines().nth(1).unwrap();
+        assert!(!format!("{one:?}").contains(secret));
+    }
+
+    #[test]
+    fn a_name_that_no_certificate_can_hold_is_refused() {
+        let ca = Ca::make("a CA", now(), DAY).unwrap();
+        let error = ca
+            .leaf("a server", &["bücher.example".to_owned()], now(), DAY)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "failed to make a certificate: Invalid IA5String: 'bücher.example'"
+        );
+    }
+}
