@@ -54,7 +54,7 @@ pub(crate) fn markdown(yaml: &str, defaults: &Value) -> String {
         } else {
             format!("`{default}`")
         };
-        let text = text.replace('|', "\\|").replace('<', "&lt;");
+        let text = text.replace('|', "\\|");
         writeln!(table, "| `{}` | {default} | {text} |", path.join(".")).unwrap();
     }
     table
