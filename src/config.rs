@@ -3,7 +3,6 @@
 //! These types are the file as it is written; [`validate`] makes a [`crate::policy::Policy`] of it
 //! or says everything that is wrong, with line and column. Watching the file is [`reload`]'s.
 
-mod off;
 pub mod reload;
 pub mod validate;
 
@@ -184,7 +183,7 @@ impl From<LabelSelector> for meta::LabelSelector {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Detection {
     /// The strongest action for them; `off` looks for none.
-    #[serde(default = "audit", deserialize_with = "off::word")]
+    #[serde(default = "audit")]
     #[schemars(schema_with = "max_action_schema")]
     pub max_action: Action,
 }
@@ -215,7 +214,6 @@ pub struct RuleSetting {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleOptions {
     /// What the policy does with the rule's findings; the profile's action when left out.
-    #[serde(default, deserialize_with = "off::optional")]
     pub action: Option<Action>,
     /// `untimestamped-name`: with `patch`, also give a named Job another name.
     pub rename: Option<bool>,
@@ -251,8 +249,12 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
     }
 
     fn visit_bool<E: Error>(self, on: bool) -> Result<RuleSetting, E> {
+        // YAML 1.1 reads a bare `off` as false.
+        if on {
+            return Err(E::invalid_value(serde::de::Unexpected::Bool(true), &self));
+        }
         Ok(RuleSetting {
-            action: Some(off::of_bool(on, &self)?),
+            action: Some(Action::Off),
             ..RuleSetting::default()
         })
     }
@@ -274,8 +276,7 @@ pub struct NamespaceEntry {
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// Their mode.
-    #[serde(deserialize_with = "off::word")]
-    #[schemars(schema_with = "off::schema::<Mode>")]
+    #[schemars(schema_with = "mode_schema")]
     pub mode: Mode,
 }
 
@@ -302,6 +303,12 @@ pub fn default_selectors() -> Vec<meta::LabelSelector> {
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
+}
+
+/// The modes.
+fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // `false` is `off`, as YAML 1.1 reads it.
+    schemars::json_schema!({"anyOf": [generator.subschema_for::<Mode>(), {"const": false}]})
 }
 
 /// The actions that are limits.

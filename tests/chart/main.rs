@@ -172,7 +172,7 @@ fn faults(values: &Value) -> String {
     faults.collect::<Vec<_>>().join("\n")
 }
 
-/// GitOps tools render a chart again and again, and without a cluster.
+/// `GitOps` tools render a chart again and again, and without a cluster.
 #[test]
 fn templates_neither_ask_nor_invent() {
     let mut files = vec![chart().join("templates")];

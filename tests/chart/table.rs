@@ -72,7 +72,7 @@ pub(crate) fn unexplained(defaults: &Value, rows: &[Row]) -> Vec<String> {
             Some(map) => {
                 open.extend(map.iter().map(|(key, value)| {
                     (path.iter().cloned().chain([key.clone()]).collect(), value)
-                }))
+                }));
             }
             None => missing.push(path.join(".")),
         }
