@@ -11,7 +11,8 @@ use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::JsonSchema;
-use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::select::MIGRATION_LABEL;
@@ -183,7 +184,7 @@ impl From<LabelSelector> for meta::LabelSelector {
 pub struct Detection {
     /// The strongest action for them; `off` looks for none.
     #[serde(default = "audit")]
-    #[schemars(extend("enum" = ["off", "audit", "warn", "deny"]))]
+    #[schemars(schema_with = "max_action_schema")]
     pub max_action: Action,
 }
 
@@ -240,7 +241,7 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<RuleSetting, E> {
-        let action = Action::deserialize(serde::de::value::StrDeserializer::new(text))?;
+        let action = Action::deserialize(StrDeserializer::new(text))?;
         Ok(RuleSetting {
             action: Some(action),
             ..RuleSetting::default()
@@ -275,6 +276,7 @@ pub struct NamespaceEntry {
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// Their mode.
+    #[schemars(schema_with = "mode_schema")]
     pub mode: Mode,
 }
 
@@ -303,6 +305,18 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
 }
 
+/// The modes.
+fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // `false` is `off`, as YAML 1.1 reads it.
+    schemars::json_schema!({"anyOf": [generator.subschema_for::<Mode>(), {"const": false}]})
+}
+
+/// The actions that are limits.
+fn max_action_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // `false` is `off`, as YAML 1.1 reads it.
+    schemars::json_schema!({"enum": ["off", "audit", "warn", "deny", false]})
+}
+
 /// A property for each rule, so that an editor offers names, actions and options that exist.
 fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     use crate::policy::rule::Patch;
@@ -312,9 +326,16 @@ fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut all = RuleOptions::json_schema(generator).to_value()["properties"].take();
     let mut properties = serde_json::Map::new();
     for rule in RULES {
-        let mut actions = vec!["deny", "warn", "audit", "off"];
+        // `false` is `off`, as YAML 1.1 reads it.
+        let mut actions = vec![
+            json!("deny"),
+            json!("warn"),
+            json!("audit"),
+            json!("off"),
+            json!(false),
+        ];
         if rule.patch == Patch::Possible {
-            actions.push("patch");
+            actions.push(json!("patch"));
         }
         let action = json!({"enum": actions});
         let mut options = serde_json::Map::from_iter([("action".to_owned(), action.clone())]);

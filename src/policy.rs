@@ -39,6 +39,8 @@ use crate::policy::select::{Selection, Selectors};
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// The rule is not looked at.
+    // A bare `off` is false in YAML 1.1, and so in a policy that Helm has read.
+    #[serde(alias = "false")]
     Off,
     /// The finding is written into the decision, and nobody else sees it.
     Audit,
@@ -78,6 +80,8 @@ pub enum Mode {
     /// Findings are only written into decisions.
     Audit,
     /// Nothing is judged.
+    // As with `Action::Off`.
+    #[serde(alias = "false")]
     Off,
 }
 

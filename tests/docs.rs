@@ -161,6 +161,21 @@ fn schema_and_parser_agree() {
             true,
             r#", "detection": {"maxAction": "warn"}, "record": {"onFailure": "deny"}"#,
         ),
+        // A bare `off`, once Helm has read it.
+        (
+            true,
+            r#", "rules": {"MW011": false, "stale-timestamp": {"action": false}}"#,
+        ),
+        (
+            true,
+            r#", "detection": {"maxAction": false}, "namespaces": [{"names": ["a*"], "mode": false}]"#,
+        ),
+        (false, r#", "rules": {"MW011": true}"#),
+        (false, r#", "detection": {"maxAction": true}"#),
+        (
+            false,
+            r#", "namespaces": [{"names": ["a*"], "mode": true}]"#,
+        ),
         (false, r#", "profile": "mild""#),
         (false, r#", "rules": {"MW999": "deny"}"#),
         (false, r#", "rules": {"missing-hook": "patch"}"#),

@@ -228,7 +228,7 @@ fn key(cert: &Text, key: Option<&Text>) -> Result<String, String> {
     let Some(key) = key else {
         return Err("there is no tls.key beside it".to_owned());
     };
-    match server_config(&cert.pem, &key.pem) {
+    match server_config(&cert.pem, &key.pem, None) {
         Ok(_) => Ok(format!("{} holds its key", key.file)),
         Err(error) => Err(error.to_string()),
     }

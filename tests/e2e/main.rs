@@ -15,6 +15,7 @@
 mod actions;
 mod agree;
 mod availability;
+mod chart;
 mod denials;
 mod guide;
 mod harness;
@@ -22,6 +23,7 @@ mod hooks;
 mod namespaces;
 mod node;
 mod patches;
+mod release;
 mod requests;
 mod untouched;
 mod verify;

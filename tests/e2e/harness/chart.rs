@@ -7,6 +7,9 @@ use std::{
 
 use tempfile::TempDir;
 
+/// The product's own chart.
+pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/migration-warden");
+
 /// The guide's pattern, with the label that marks a migration Job.
 const JOB: &str = r#"apiVersion: batch/v1
 kind: Job

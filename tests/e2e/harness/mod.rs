@@ -9,8 +9,8 @@ mod warden;
 mod webhooks;
 
 pub(crate) use chart::{
-    BREACHES, Breach, Chart, MISSING_HOOK, RESTARTING_POD, UNTIMESTAMPED_NAME, WRONG_DELETE_POLICY,
-    epoch,
+    BREACHES, Breach, CHART, Chart, MISSING_HOOK, RESTARTING_POD, UNTIMESTAMPED_NAME,
+    WRONG_DELETE_POLICY, epoch,
 };
 pub(crate) use cluster::{Cluster, Helm, NodeKind};
 pub(crate) use outcome::Outcome;

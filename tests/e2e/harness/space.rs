@@ -46,8 +46,14 @@ impl Space {
     /// With a manifest on standard input, for `-f -`.
     #[must_use = "say whether it succeeds or fails"]
     pub(crate) fn kubectl_with(&self, args: &[&str], stdin: &str) -> Outcome {
+        self.kubectl_in(&self.name, args, stdin)
+    }
+
+    /// In another namespace than this one.
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn kubectl_in(&self, namespace: &str, args: &[&str], stdin: &str) -> Outcome {
         let mut command = self.cluster.kubectl();
-        Outcome::of(command.args(args).args(["--namespace", &self.name]), stdin)
+        Outcome::of(command.args(args).args(["--namespace", namespace]), stdin)
     }
 
     #[must_use = "say whether it succeeds or fails"]

@@ -1,0 +1,76 @@
+{{/* Names, labels and the few facts that several templates need. */}}
+
+{{- define "migration-warden.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* A name has 63 characters at most, where it is also a label's value, and `-verify` may follow. */}}
+{{- define "migration-warden.fullname" -}}
+{{- $name := include "migration-warden.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- $name = .Values.fullnameOverride }}
+{{- else if not (contains $name .Release.Name) }}
+{{- $name = printf "%s-%s" .Release.Name $name }}
+{{- else }}
+{{- $name = .Release.Name }}
+{{- end }}
+{{- $name | trunc 56 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "migration-warden.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "migration-warden.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "migration-warden.labels" -}}
+{{ include "migration-warden.selectorLabels" . }}
+app.kubernetes.io/component: admission-webhook
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/part-of: migration-warden
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "migration-warden.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* Name of the Secret with the serving certificate. */}}
+{{- define "migration-warden.tlsSecret" -}}
+{{- if eq .Values.certificates.mode "existing-secret" -}}
+{{- required "certificates.existingSecret: name the Secret with tls.crt, tls.key and ca.crt, or choose another certificates.mode" .Values.certificates.existingSecret }}
+{{- else -}}
+{{- include "migration-warden.fullname" . }}-tls
+{{- end }}
+{{- end }}
+
+{{/* Not empty where the replicas themselves write caBundle; else cert-manager does. */}}
+{{- define "migration-warden.writesCABundle" -}}
+{{- if ne .Values.certificates.mode "cert-manager" }}yes{{ end }}
+{{- end }}
+
+{{/* Not empty where only callers with a client certificate are heard. */}}
+{{- define "migration-warden.clientCA" -}}
+{{- with .Values.certificates.clientCA }}
+{{- if and .secretName .configMapName }}
+{{- fail "certificates.clientCA: secretName and configMapName are both set; keep one of them" }}
+{{- end }}
+{{- if or .secretName .configMapName }}yes{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* What Pod Security `restricted` asks of a pod, and of a container. */}}
+{{- define "migration-warden.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "migration-warden.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}

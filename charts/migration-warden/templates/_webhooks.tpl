@@ -1,0 +1,117 @@
+{{/*
+What the entries of both webhook configurations share. An expression here is, to the byte, what the
+program makes of the same policy: with `--webhook-configuration` it compares them.
+*/}}
+
+{{/* A CEL string. */}}
+{{- define "migration-warden.cel.string" -}}
+'{{ . | replace "\\" "\\\\" | replace "'" "\\'" | replace "\n" "\\n" | replace "\r" "\\r" }}'
+{{- end }}
+
+{{/* A CEL list of strings. */}}
+{{- define "migration-warden.cel.list" -}}
+[{{ range $i, $value := . }}{{ if $i }}, {{ end }}{{ include "migration-warden.cel.string" $value }}{{ end }}]
+{{- end }}
+
+{{- define "migration-warden.cel.optedOut" -}}
+object.metadata.?labels[?'migration-warden.io/migration'].optMap(v, v in ['false']).orValue(false)
+{{- end }}
+
+{{/* One requirement of a selector: {key, operator, values}. */}}
+{{- define "migration-warden.cel.requirement" -}}
+{{- $label := printf "object.metadata.?labels[?%s]" (include "migration-warden.cel.string" .key) -}}
+{{- $values := include "migration-warden.cel.list" (.values | default list) -}}
+{{- if eq .operator "In" -}}
+{{ $label }}.optMap(v, v in {{ $values }}).orValue(false)
+{{- else if eq .operator "NotIn" -}}
+{{ $label }}.optMap(v, !(v in {{ $values }})).orValue(true)
+{{- else if eq .operator "Exists" -}}
+{{ $label }}.hasValue()
+{{- else -}}
+!{{ $label }}.hasValue()
+{{- end }}
+{{- end }}
+
+{{/* The policy's selectors: a Job that any of them matches is a migration Job. */}}
+{{- define "migration-warden.cel.selectors" -}}
+{{- $selectors := list }}
+{{- range .Values.policy.match.selectors }}
+{{- $requirements := list }}
+{{- range $key, $value := .matchLabels }}
+{{- $requirements = append $requirements (include "migration-warden.cel.requirement" (dict "key" $key "operator" "In" "values" (list $value))) }}
+{{- end }}
+{{- range .matchExpressions }}
+{{- $requirements = append $requirements (include "migration-warden.cel.requirement" .) }}
+{{- end }}
+{{- $selectors = append $selectors (printf "(%s)" (join " && " $requirements | default "true")) }}
+{{- end }}
+{{- join " || " $selectors }}
+{{- end }}
+
+{{/* Conditions of the entries for migration Jobs. */}}
+{{- define "migration-warden.migrationConditions" -}}
+{{ include "migration-warden.notTheControlPlane" . }}
+- name: migration
+  expression: {{ printf "!(%s) && (%s)" (include "migration-warden.cel.optedOut" .) (include "migration-warden.cel.selectors" .) | quote }}
+{{- end }}
+
+{{/*
+Conditions of the entries for all other Jobs. With detection off in the policy only those that opted out
+are of interest: they are recorded.
+*/}}
+{{- define "migration-warden.detectConditions" -}}
+{{ include "migration-warden.notTheControlPlane" . }}
+{{- if eq (include "migration-warden.detection" .) "off" }}
+- name: opted-out
+  expression: {{ include "migration-warden.cel.optedOut" . | quote }}
+{{- else }}
+- name: not-a-migration
+  expression: {{ printf "%s || !(%s)" (include "migration-warden.cel.optedOut" .) (include "migration-warden.cel.selectors" .) | quote }}
+{{- end }}
+{{- end }}
+
+{{/* A webhook that is down must not keep the control plane from its work, such as the Jobs of CronJobs. */}}
+{{- define "migration-warden.notTheControlPlane" -}}
+- name: not-the-control-plane
+  expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:cronjob-controller', 'system:kube-controller-manager'])"
+{{- end }}
+
+{{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}
+{{- define "migration-warden.detection" -}}
+{{- $action := dig "detection" "maxAction" "audit" .Values.policy | toString }}
+{{- eq $action "false" | ternary "off" $action }}
+{{- end }}
+
+{{/* Everything of an entry but name, policy, time and conditions: {root, path, resource}. */}}
+{{- define "migration-warden.entry" -}}
+admissionReviewVersions: [v1]
+clientConfig:
+  # No caBundle: whoever has the certificate writes it, and a template that did would take it away again.
+  service:
+    namespace: {{ .root.Release.Namespace }}
+    name: {{ include "migration-warden.fullname" .root }}
+    path: {{ .path }}
+    port: {{ .root.Values.service.port }}
+matchPolicy: Equivalent
+namespaceSelector:
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: {{ concat (list "kube-system" "kube-node-lease" .root.Release.Namespace) .root.Values.webhooks.excludedNamespaces | uniq | toJson }}
+objectSelector: {}
+rules:
+  - apiGroups: [batch]
+    apiVersions: [v1]
+    resources: [{{ .resource }}]
+    operations: [CREATE]
+    scope: Namespaced
+sideEffects: None
+{{- end }}
+
+{{/* Has cert-manager's cainjector write caBundle. */}}
+{{- define "migration-warden.webhookAnnotations" -}}
+{{- if eq .Values.certificates.mode "cert-manager" -}}
+annotations:
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "migration-warden.fullname" . }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,162 @@
+//! The webhook configurations: the right Jobs, each once, and permissions for no more than that.
+
+use serde_json::{Value, json};
+
+use migration_warden::policy::cel;
+
+use super::rendered;
+use crate::harness::Space;
+
+/// The apiserver has to send the Jobs that the program takes for migrations, and not twice.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_entries_are_those_of_the_policy() {
+    let space = Space::new();
+    for rendered in rendered(&space) {
+        let set = &*rendered.set;
+        let (_, selectors) = rendered.policy();
+        let rest = if set == "undetected" {
+            json!({"name": "opted-out", "expression": cel::OPTED_OUT})
+        } else {
+            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration(&selectors)})
+        };
+        let migration = json!({"name": cel::MIGRATION, "expression": cel::migration(&selectors)});
+        let others =
+            json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
+        let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
+        if set == "strict" {
+            outside.extend(["kube-public", "default"]);
+        }
+        for (kind, path) in [
+            ("ValidatingWebhookConfiguration", "/validate"),
+            ("MutatingWebhookConfiguration", "/mutate"),
+        ] {
+            let configuration = rendered.one(kind);
+            assert!(!configuration.to_string().contains("caBundle"), "{set}");
+            for entry in configuration["webhooks"].as_array().unwrap() {
+                let name = entry["name"].as_str().unwrap();
+                let (conditions, resource) = match name {
+                    "validate.migration-warden.io" | "mutate.migration-warden.io" => {
+                        (json!([others, migration]), "jobs")
+                    }
+                    "detect.migration-warden.io" | "detect-mutate.migration-warden.io" => {
+                        (json!([others, rest]), "jobs")
+                    }
+                    _ => (json!([others]), "cronjobs"),
+                };
+                let (policy, seconds) = match (name, set) {
+                    (
+                        "validate.migration-warden.io" | "mutate.migration-warden.io",
+                        "undetected",
+                    ) => ("Ignore", 2),
+                    ("validate.migration-warden.io" | "mutate.migration-warden.io", _) => {
+                        ("Fail", 5)
+                    }
+                    _ => ("Ignore", 1),
+                };
+                let mut expected = json!({
+                    "name": name,
+                    "admissionReviewVersions": ["v1"],
+                    "clientConfig": {"service": {
+                        "namespace": space.name(),
+                        "name": configuration["metadata"]["name"],
+                        "path": path,
+                        "port": if set == "host-network" { 8443 } else { 443 },
+                    }},
+                    "failurePolicy": policy,
+                    "matchConditions": conditions,
+                    "matchPolicy": "Equivalent",
+                    "namespaceSelector": {"matchExpressions": [
+                        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": outside},
+                    ]},
+                    "objectSelector": {},
+                    "rules": [{
+                        "apiGroups": ["batch"],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": [resource],
+                        "scope": "Namespaced",
+                    }],
+                    "sideEffects": "None",
+                    "timeoutSeconds": seconds,
+                });
+                if path == "/mutate" {
+                    expected["reinvocationPolicy"] = json!("IfNeeded");
+                }
+                assert_eq!(*entry, expected, "{set} {name}");
+            }
+        }
+        let detects = set != "minimal";
+        let validating = rendered.entries("ValidatingWebhookConfiguration");
+        assert_eq!(
+            validating.contains(&"detect.migration-warden.io"),
+            detects,
+            "{set}"
+        );
+        assert_eq!(validating.len(), 2 + usize::from(detects), "{set}");
+        let mutating = rendered.entries("MutatingWebhookConfiguration");
+        // Where detected Jobs may be denied.
+        let all = [
+            "mutate.migration-warden.io",
+            "detect-mutate.migration-warden.io",
+        ];
+        assert_eq!(mutating, all[..=usize::from(set == "strict")], "{set}");
+    }
+}
+
+/// Every permission of the replicas; one more than these is one too many.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn permissions_are_these() {
+    let space = Space::new();
+    for rendered in rendered(&space) {
+        let set = &*rendered.set;
+        let (managed, injected) = match set {
+            "cert-manager" | "issuer" => (false, true),
+            "existing-secret" => (false, false),
+            _ => (true, false),
+        };
+        let role = rendered.one("ClusterRole");
+        let name = &role["metadata"]["name"];
+        let configurations = if injected {
+            json!(["list", "watch"])
+        } else {
+            json!(["list", "watch", "patch"])
+        };
+        let expected = json!([
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+            {
+                "apiGroups": ["admissionregistration.k8s.io"],
+                "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+                "resourceNames": [name],
+                "verbs": configurations,
+            },
+        ]);
+        assert_eq!(role["rules"], expected, "{set}");
+
+        // The other one is the test's.
+        let roles = rendered.of("Role").into_iter();
+        let roles: Vec<_> = roles
+            .filter(|role| role["metadata"]["name"] == *name)
+            .collect();
+        let secrets = rendered.of("Secret");
+        assert_eq!(
+            (roles.len(), secrets.len()),
+            (usize::from(managed), usize::from(managed)),
+            "{set}"
+        );
+        if managed {
+            let secret = &secrets[0]["metadata"]["name"];
+            let expected = json!([{
+                "apiGroups": [""],
+                "resources": ["secrets"],
+                "resourceNames": [secret],
+                "verbs": ["get", "update"],
+            }]);
+            assert_eq!(roles[0]["rules"], expected, "{set}");
+            // Whoever renders it again must not take away what the replicas put there.
+            assert_eq!(secrets[0]["data"], Value::Null);
+            assert_eq!(secrets[0]["stringData"], Value::Null);
+        }
+    }
+}

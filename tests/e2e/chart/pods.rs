@@ -1,0 +1,170 @@
+//! The objects and their pods: whose they are, what they are told, and whether the apiserver takes them.
+
+use serde_json::{Value, json};
+
+use super::rendered;
+use crate::harness::Space;
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn every_object_says_whose_it_is() {
+    let space = Space::new();
+    for rendered in rendered(&space) {
+        for object in &rendered.objects {
+            let (kind, metadata) = (object["kind"].as_str().unwrap(), &object["metadata"]);
+            let labels = &metadata["labels"];
+            for label in [
+                "name",
+                "instance",
+                "component",
+                "version",
+                "part-of",
+                "managed-by",
+            ] {
+                assert!(
+                    labels[format!("app.kubernetes.io/{label}")].is_string(),
+                    "{kind} {labels}"
+                );
+            }
+            let hook = metadata["annotations"]["helm.sh/hook"].is_string();
+            let namespace = match kind {
+                _ if kind.starts_with("Cluster") || kind.ends_with("WebhookConfiguration") => {
+                    Value::Null
+                }
+                "FlowSchema" | "PriorityLevelConfiguration" => Value::Null,
+                "Role" | "RoleBinding" if hook => json!("default"),
+                _ => json!(space.name()),
+            };
+            assert_eq!(metadata["namespace"], namespace, "{} {kind}", rendered.set);
+        }
+    }
+}
+
+/// The apiserver takes all objects, and the pods where Pod Security is at its strictest.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_apiserver_takes_it() {
+    let space = Space::new();
+    let restricted = "pod-security.kubernetes.io/enforce=restricted";
+    space
+        .kubectl(&["label", "namespace", space.name(), restricted])
+        .succeeds();
+    for rendered in rendered(&space) {
+        let set = &*rendered.set;
+        let known = rendered.objects.iter().filter(|object| {
+            let version = object["apiVersion"].as_str().unwrap();
+            // Kinds of operators that are not here.
+            !version.starts_with("cert-manager.io/")
+                && !version.starts_with("monitoring.coreos.com/")
+        });
+        // The test's pod is tried below; some are in another namespace, which is theirs alone.
+        let known: Vec<_> = known.filter(|object| object["kind"] != "Pod").collect();
+        for object in known {
+            // kubectl refuses a namespace that is not the object's.
+            let namespace = object["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or(space.name());
+            let args = ["apply", "--dry-run=server", "-f", "-"];
+            let applied = space
+                .kubectl_in(namespace, &args, &object.to_string())
+                .succeeds();
+            // A Deployment that breaks Pod Security is taken with a warning.
+            let host = set == "host-network" && object["kind"] == "Deployment";
+            assert_eq!(applied.stderr.contains("Warning"), host, "{set}: {applied}");
+        }
+
+        let template = &rendered.one("Deployment")["spec"]["template"];
+        let mut pods = vec![json!({"metadata": template["metadata"], "spec": template["spec"]})];
+        pods.extend(rendered.of("Pod").into_iter().cloned());
+        for mut pod in pods {
+            pod["apiVersion"] = json!("v1");
+            pod["kind"] = json!("Pod");
+            pod["metadata"]["name"] = json!("tried");
+            // Its own is not there, as nothing is installed.
+            pod["spec"]["serviceAccountName"] = json!("default");
+            let args = ["create", "--dry-run=server", "-f", "-"];
+            let created = space.kubectl_with(&args, &pod.to_string());
+            if pod["spec"]["hostNetwork"] == true {
+                created.fails().says("violates PodSecurity");
+            } else {
+                created.succeeds().never_says("Warning");
+            }
+        }
+    }
+}
+
+/// Reviews go where the pods listen, the policy is a folder, and certificates come the chosen way.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_arguments_go_with_the_values() {
+    let space = Space::new();
+    for rendered in rendered(&space) {
+        let set = &*rendered.set;
+        let spec = &rendered.one("Deployment")["spec"]["template"]["spec"];
+        let container = &spec["containers"][0];
+        let args: Vec<_> = container["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|arg| arg.as_str().unwrap())
+            .collect();
+        let fullname = rendered.one("Deployment")["metadata"]["name"]
+            .as_str()
+            .unwrap();
+        let (port, admin) = if set == "host-network" {
+            (9443, 9080)
+        } else {
+            (8443, 8080)
+        };
+        let mut expected = vec![
+            "serve".to_owned(),
+            "--config=/etc/migration-warden/policy/policy.yaml".to_owned(),
+            format!("--listen=[::]:{port}"),
+            format!("--admin-listen=[::]:{admin}"),
+            "--cluster=in-cluster".to_owned(),
+            format!("--webhook-configuration={fullname}"),
+        ];
+        let mut mounts = vec!["/etc/migration-warden/policy"];
+        if matches!(set, "cert-manager" | "issuer" | "existing-secret") {
+            expected.push("--tls-dir=/etc/migration-warden/tls".to_owned());
+            mounts.push("/etc/migration-warden/tls");
+        } else {
+            expected.push(format!("--tls-secret={fullname}-tls"));
+            expected.push(format!("--service={fullname}"));
+        }
+        if set == "existing-secret" {
+            expected.push("--ca-bundle=/etc/migration-warden/tls/ca.crt".to_owned());
+            expected.push("--client-ca=/etc/migration-warden/client-ca/client-ca.crt".to_owned());
+            mounts.push("/etc/migration-warden/client-ca");
+        }
+        if set == "host-network" {
+            expected.push("--client-ca=/etc/migration-warden/client-ca/ca.crt".to_owned());
+            mounts.push("/etc/migration-warden/client-ca");
+        }
+        expected.extend([
+            "--log-format=json".to_owned(),
+            "--log-level=info".to_owned(),
+        ]);
+        assert_eq!(args, expected, "{set}");
+
+        let mounted = container["volumeMounts"].as_array().unwrap();
+        let paths: Vec<_> = mounted
+            .iter()
+            .map(|mount| mount["mountPath"].as_str().unwrap())
+            .collect();
+        assert_eq!(paths, mounts, "{set}");
+        // A subPath would never be renewed, and everything here is read again when it changes.
+        assert!(
+            mounted.iter().all(|mount| mount["subPath"].is_null()),
+            "{set}"
+        );
+        assert_eq!(container["ports"][0]["containerPort"], port, "{set}");
+        assert_eq!(container["ports"][1]["containerPort"], admin, "{set}");
+        let injected = &rendered.one("MutatingWebhookConfiguration")["metadata"]["annotations"];
+        let from = match set {
+            "cert-manager" | "issuer" => json!(format!("{}/{fullname}", space.name())),
+            _ => Value::Null,
+        };
+        assert_eq!(injected["cert-manager.io/inject-ca-from"], from, "{set}");
+    }
+}
