@@ -29,7 +29,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Serve the admission webhook.
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Judge rendered manifests as the webhook would.
     Check(check::Args),
     /// Tell whether a policy file can be used.

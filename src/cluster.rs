@@ -9,6 +9,7 @@ pub mod registration;
 use std::time::Duration;
 
 use kube::Client;
+use kube::config::KubeConfigOptions;
 
 /// Which cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -45,7 +46,9 @@ impl Cluster {
         let mut config = match self {
             Self::Off => return Ok(None),
             Self::Pod => kube::Config::incluster()?,
-            Self::Kubeconfig => kube::Config::from_kubeconfig(&Default::default()).await?,
+            Self::Kubeconfig => {
+                kube::Config::from_kubeconfig(&KubeConfigOptions::default()).await?
+            }
         };
         config.connect_timeout = Some(TIMEOUT);
         // The client takes the process's default; everything of ours names its provider.

@@ -78,7 +78,7 @@ pub fn server_config(
     key_pem: &[u8],
     client_ca_pem: Option<&[u8]>,
 ) -> Result<Loaded, TlsError> {
-    let chain = chain(cert_pem).map_err(|_| TlsError::CertificatePem)?;
+    let chain = chain(cert_pem)?;
     let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
     // Only to tell a key that cannot be used from one that does not fit.
@@ -138,11 +138,11 @@ fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsErro
         .map_err(|_| TlsError::ClientCa)
 }
 
-/// Without the reason of a failure: it could quote a key that was put into the wrong file.
-fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ()> {
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(drop)
+        // The reason could quote a key that was put into the wrong file.
+        .map_err(|_| TlsError::CertificatePem)
 }
 
 fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {

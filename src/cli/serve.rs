@@ -70,8 +70,8 @@ pub(super) struct Args {
     /// Only callers with a certificate of this CA may send reviews, PEM. Read again when it changes.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration that send
-    /// reviews here: compared with the policy, and given the CA of --tls-secret or --ca-bundle.
+    /// Name of the two webhook configurations, validating and mutating, that send reviews here:
+    /// compared with the policy, and given the CA of --tls-secret or --ca-bundle.
     #[arg(long, value_name = "NAME")]
     webhook_configuration: Option<String>,
     /// CAs to write into the webhook configurations, PEM, where the certificate comes from files.

@@ -97,11 +97,10 @@ impl Registration {
         }
         let told = (!faults.is_empty()).then(|| faults.join("; "));
         if told != self.disagreement.current() {
-            match &told {
-                Some(fault) => {
-                    tracing::error!(%fault, "Jobs that the policy means are not sent here")
-                }
-                None => tracing::info!("the webhook configurations agree with the policy"),
+            if let Some(fault) = &told {
+                tracing::error!(%fault, "Jobs that the policy means are not sent here");
+            } else {
+                tracing::info!("the webhook configurations agree with the policy");
             }
             self.disagreement.0.store(told.map(Arc::new));
         }
@@ -128,7 +127,7 @@ impl Registration {
             };
             match written {
                 Ok(()) => {
-                    tracing::info!(kind = kind.as_str(), name = %self.name, "wrote the CA to trust")
+                    tracing::info!(kind = kind.as_str(), name = %self.name, "wrote the CA to trust");
                 }
                 Err(error) => {
                     all = false;
@@ -161,7 +160,7 @@ async fn new_bundle(bundle: Option<&mut watch::Receiver<String>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The entries of a configuration each time it changes; nothing when there is none of this name.

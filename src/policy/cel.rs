@@ -9,6 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 pub const MIGRATION: &str = "migration";
 /// Name of the match condition that lets all other Jobs through: the complement of [`MIGRATION`].
 pub const NOT_A_MIGRATION: &str = "not-a-migration";
+/// Name of the match condition that lets only Jobs through that have opted out: instead of
+/// [`NOT_A_MIGRATION`], where nothing is detected.
+pub const ONLY_OPTED_OUT: &str = "opted-out";
 /// Name of the match condition that keeps the control plane away.
 pub const NOT_THE_CONTROL_PLANE: &str = "not-the-control-plane";
 

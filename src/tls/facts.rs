@@ -50,7 +50,7 @@ impl Facts {
         Self::of(CertificateDer::from_pem_slice(pem).ok()?).ok()
     }
 
-    fn of(der: CertificateDer<'static>) -> Result<Self, TlsError> {
+    pub(super) fn of(der: CertificateDer<'static>) -> Result<Self, TlsError> {
         let (_, certificate) =
             X509Certificate::from_der(&der).map_err(|_| TlsError::Certificate)?;
         let names = certificate

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, pem::PemObject};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::{TlsError, empty_config, server_config};
+use super::{TlsError, empty_config, facts::Facts, server_config};
 use crate::metrics::Metrics;
 
 /// The TLS settings in use. Clones share them.
@@ -105,11 +103,6 @@ impl LiveTls {
 }
 
 fn last_expiry(pem: &str) -> Option<Timestamp> {
-    CertificateDer::pem_slice_iter(pem.as_bytes())
-        .filter_map(|block| {
-            let der = block.ok()?;
-            let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-            Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
-        })
-        .max()
+    let all = Facts::all(pem.as_bytes()).ok()?;
+    all.iter().map(|ca| ca.not_after).max()
 }

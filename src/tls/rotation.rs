@@ -11,7 +11,8 @@ use k8s_openapi::ByteString;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use super::make::{Ca, MakeError};
+use super::facts::Facts;
+use super::make::{BACKDATE, Ca, MakeError, to_pem};
 use super::server_config;
 
 /// The name of our CAs. Each has a key of its own.
@@ -90,10 +91,8 @@ impl Material {
         let mut trusted = unexpired(&self.ca_certs, now);
         let mut signing = find(&trusted, &self.ca_key);
         let mut next = find(&trusted, &self.next_ca_key);
-        let leaf = Leaf::read(&self.cert, &self.key, names, &trusted);
-        let mut leaf_stays = leaf
-            .as_ref()
-            .is_some_and(|leaf| leaf.not_after > now + LEAF_RENEW_BEFORE);
+        let leaf = shown_until(&self.cert, &self.key, names, &trusted);
+        let mut leaf_stays = leaf.is_some_and(|expires| expires > now + LEAF_RENEW_BEFORE);
 
         if let Some(successor) = next.take_if(|next| {
             let published = next.begins + PUBLISHED_BEFORE;
@@ -104,7 +103,7 @@ impl Material {
         }
         // Whoever trusts the certificate in use is not made to distrust it: where it is still good, a
         // CA whose key was lost is followed by one that has to wait for its day, too.
-        let in_use = leaf.filter(|leaf| leaf.not_after > now + PUBLISHED_BEFORE + DAY);
+        let in_use = leaf.filter(|expires| *expires > now + PUBLISHED_BEFORE + DAY);
         if signing.is_none() && in_use.is_none() {
             let ca = Known::make(now)?;
             trusted.push(ca.trusted());
@@ -195,22 +194,15 @@ impl Known {
 
 /// The certificates that have not expired, one PEM text each. What is damaged is left out.
 fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
-    let blocks = CertificateDer::pem_slice_iter(pem.as_bytes());
-    let read = |der: CertificateDer<'_>| {
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        let validity = certificate.validity();
-        let at = |seconds| Timestamp::from_second(seconds).ok();
-        let mut names = certificate.subject().iter_common_name();
-        Some(Trusted {
-            pem: super::make::to_pem(&der),
-            ours: names.any(|name| name.as_str() == Ok(CA_NAME)),
-            begins: at(validity.not_before.timestamp())? + super::make::BACKDATE,
-            not_after: at(validity.not_after.timestamp())?,
-        })
-    };
-    blocks
-        .filter_map(|block| read(block.ok()?))
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .filter_map(|block| Facts::of(block.ok()?).ok())
         .filter(|ca| ca.not_after > now)
+        .map(|ca| Trusted {
+            pem: to_pem(&ca.der),
+            ours: ca.subject == format!("CN={CA_NAME}"),
+            begins: ca.not_before + BACKDATE,
+            not_after: ca.not_after,
+        })
         .collect()
 }
 
@@ -225,33 +217,21 @@ fn find(trusted: &[Trusted], key: &str) -> Option<Known> {
     })
 }
 
-/// What the server shows, where it can be shown.
-struct Leaf {
-    not_after: Timestamp,
+/// When what the server shows expires. Nothing where the pair cannot be served, lacks a name, or no
+/// CA that is trusted has signed it.
+fn shown_until(cert: &str, key: &str, names: &[String], trusted: &[Trusted]) -> Option<Timestamp> {
+    server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
+    let leaf = Facts::first(cert.as_bytes())?;
+    let signed = trusted.iter().any(|ca| signed_by(&leaf, ca) == Some(true));
+    let fits = names.iter().all(|name| leaf.names.contains(name));
+    (signed && fits).then_some(leaf.not_after)
 }
 
-impl Leaf {
-    /// Nothing where the pair cannot be served, lacks a name, or no CA that is trusted has signed it.
-    fn read(cert: &str, key: &str, names: &[String], trusted: &[Trusted]) -> Option<Self> {
-        let loaded = server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
-        let der = CertificateDer::from_pem_slice(cert.as_bytes()).ok()?;
-        let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-        let alternatives = certificate.subject_alternative_name().ok()??;
-        let has = |name: &String| {
-            let mut dns = alternatives.value.general_names.iter();
-            dns.any(|found| matches!(found, x509_parser::extensions::GeneralName::DNSName(dns) if dns == name))
-        };
-        let signed = trusted.iter().any(|ca| {
-            let Ok(ca) = CertificateDer::from_pem_slice(ca.pem.as_bytes()) else {
-                return false;
-            };
-            X509Certificate::from_der(&ca)
-                .is_ok_and(|(_, ca)| certificate.verify_signature(Some(ca.public_key())).is_ok())
-        });
-        (names.iter().all(has) && signed).then_some(Self {
-            not_after: loaded.not_after,
-        })
-    }
+fn signed_by(leaf: &Facts, ca: &Trusted) -> Option<bool> {
+    let ca = Facts::first(ca.pem.as_bytes())?;
+    let (_, ca) = X509Certificate::from_der(&ca.der).ok()?;
+    let (_, leaf) = X509Certificate::from_der(&leaf.der).ok()?;
+    Some(leaf.verify_signature(Some(ca.public_key())).is_ok())
 }
 
 #[cfg(test)]
@@ -285,8 +265,8 @@ mod tests {
     /// Whether somebody who trusts these CAs trusts what is shown.
     fn trusts(ca_certs: &str, material: &Material, now: Timestamp) -> bool {
         let trusted = unexpired(ca_certs, now);
-        let leaf = Leaf::read(&material.cert, &material.key, &names(), &trusted);
-        leaf.is_some_and(|leaf| leaf.not_after > now)
+        let expires = shown_until(&material.cert, &material.key, &names(), &trusted);
+        expires.is_some_and(|expires| expires > now)
     }
 
     #[test]

@@ -105,22 +105,23 @@ pub(super) fn fault(
     };
     let selectors = policy.selectors.as_written();
     let migration = cel::migration(selectors);
-    let rest = if policy.detection == Action::Off {
-        cel::OPTED_OUT.to_owned()
-    } else {
-        cel::not_a_migration(selectors)
-    };
+    let rest = cel::not_a_migration(selectors);
+    let detects = policy.detection != Action::Off;
     let other = entries.iter().find(|entry| {
         let differs = |condition, expected: &str| {
             entry
                 .condition(condition)
                 .is_some_and(|found| found != expected)
         };
-        differs(cel::MIGRATION, &migration) || differs(cel::NOT_A_MIGRATION, &rest)
+        // Asked about more than the policy wants to know, we say so little that it does not matter.
+        let misses = detects && entry.condition(cel::ONLY_OPTED_OUT).is_some();
+        differs(cel::MIGRATION, &migration)
+            || detects && differs(cel::NOT_A_MIGRATION, &rest)
+            || misses
     });
     if let Some(Entry { name: entry, .. }) = other {
         return Some(format!(
-            "the entry {entry} of the {of} selects by other labels than the policy's match.selectors: \
+            "the entry {entry} of the {of} selects other Jobs than the policy in use: \
              change the policy in the chart's values, and upgrade the chart"
         ));
     }
@@ -215,8 +216,8 @@ mod tests {
         let (old, new) = (policy(""), policy(LABELLED));
         assert_eq!(
             told(Some(&installed(&old)), &new).unwrap(),
-            "the entry validate of the ValidatingWebhookConfiguration mw selects by other labels than the \
-             policy's match.selectors: change the policy in the chart's values, and upgrade the chart"
+            "the entry validate of the ValidatingWebhookConfiguration mw selects other Jobs than the policy in use: \
+             change the policy in the chart's values, and upgrade the chart"
         );
         let mut half = installed(&new);
         half[1] = installed(&old)[1].clone();
@@ -225,11 +226,13 @@ mod tests {
 
     #[test]
     fn without_detection_only_what_opted_out_is_sent_besides() {
-        let policy = policy("detection: {maxAction: off}\n");
-        let mut entries = installed(&policy);
-        assert!(told(Some(&entries), &policy).is_some());
-        entries[1] = entry("detect", cel::NOT_A_MIGRATION, cel::OPTED_OUT);
-        assert_eq!(told(Some(&entries), &policy), None);
+        let (detecting, not) = (policy(""), policy("detection: {maxAction: off}\n"));
+        let mut entries = installed(&detecting);
+        assert_eq!(told(Some(&entries), &not), None);
+        entries[1] = entry("detect", cel::ONLY_OPTED_OUT, cel::OPTED_OUT);
+        assert_eq!(told(Some(&entries), &not), None);
+        let fault = told(Some(&entries), &detecting).unwrap();
+        assert!(fault.contains("entry detect"), "{fault}");
     }
 
     #[test]
