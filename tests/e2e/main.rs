@@ -3,7 +3,8 @@
 //! They need a cluster made by `tests/cluster/up` and are therefore ignored by a plain `cargo test`;
 //! `tests/run` runs them all, `tests/cluster/README.md` says how to run one. Each test has a namespace,
 //! a webhook process and webhook configurations of its own, so that they run side by side.
-//! Tests in [`node`] want a node that runs pods, all others one whose Jobs complete at once.
+//! Tests in [`node`] want a node that runs pods, and those in [`install`] want it for themselves; all others
+//! want one whose Jobs complete at once.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod denials;
 mod guide;
 mod harness;
 mod hooks;
+mod install;
 mod namespaces;
 mod node;
 mod patches;

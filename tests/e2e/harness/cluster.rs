@@ -88,9 +88,17 @@ impl Cluster {
 
     /// The audit events of this namespace's Jobs so far, oldest first.
     pub(crate) fn audit(&self, namespace: &str) -> Vec<Value> {
+        self.audit_with(&format!("\"namespace\":\"{namespace}\""))
+    }
+
+    /// The audit events of this user so far, oldest first; see `tests/cluster/up` for which are kept.
+    pub(crate) fn audit_of(&self, user: &str) -> Vec<Value> {
+        self.audit_with(&format!("\"username\":\"{user}\""))
+    }
+
+    fn audit_with(&self, mark: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.dir.join("audit.log")).unwrap();
-        let mark = format!("\"namespace\":\"{namespace}\"");
-        let lines = log.lines().filter(|line| line.contains(&mark));
+        let lines = log.lines().filter(|line| line.contains(mark));
         // The last line may be half written.
         lines
             .filter_map(|line| serde_json::from_str(line).ok())

@@ -1,0 +1,230 @@
+//! The chart as a user installs it, on a node that runs its pods: the whole path from the apiserver through
+//! the Service to a replica and back.
+//!
+//! Its entries are for the whole cluster, so these tests run alone, after all others.
+
+mod load;
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+
+use crate::harness::{BREACHES, CHART, Chart, Cluster, Helm, NodeKind, Outcome, Space, eventually};
+use load::Load;
+
+/// Of the namespace, the release and the objects, as the docs have it.
+const NAME: &str = "migration-warden";
+
+/// What the kernel may count for an idle replica.
+const MAX_IDLE_MIB: u64 = 15;
+
+/// A release of the chart. Dropped, it is uninstalled, whatever the test came to.
+struct Install {
+    helm: Helm,
+    cluster: &'static Cluster,
+}
+
+impl Install {
+    fn new(helm: Helm, values: &[&str]) -> Self {
+        let cluster = Cluster::get();
+        cluster.wants(NodeKind::Real);
+        let install = Self { helm, cluster };
+        let args = [
+            "install",
+            NAME,
+            CHART,
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "90s",
+        ];
+        install.helm(&[&args, values].concat()).succeeds();
+        install
+    }
+
+    fn upgrade(&self, values: &[&str]) -> Outcome {
+        let args = ["upgrade", NAME, CHART, "--wait", "--timeout", "90s"];
+        self.helm(&[&args, values].concat())
+    }
+
+    fn helm(&self, args: &[&str]) -> Outcome {
+        let mut command = self.cluster.helm(self.helm);
+        Outcome::of(command.args(args).args(["--namespace", NAME]), "")
+    }
+
+    fn kubectl(&self, args: &[&str]) -> Outcome {
+        let mut command = self.cluster.kubectl();
+        Outcome::of(command.args(args).args(["--namespace", NAME]), "")
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Value {
+        self.kubectl(&["get", kind, name, "-o", "json"])
+            .succeeds()
+            .json()
+    }
+
+    /// The decisions in the pods' logs, as long as they are there.
+    fn decisions(&self) -> Vec<Value> {
+        let label = format!("app.kubernetes.io/instance={NAME}");
+        let logs = self.kubectl(&["logs", "--selector", &label, "--tail=-1"]);
+        let lines = logs.succeeds().stdout;
+        let lines = lines
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &Value| line["kind"] == "decision")
+            .collect()
+    }
+}
+
+impl Drop for Install {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let label = format!("app.kubernetes.io/instance={NAME}");
+            for args in [
+                &["get", "pods", "-o", "wide"][..],
+                &["logs", "--selector", &label, "--prefix", "--tail=40"],
+                &["get", "events"],
+            ] {
+                eprintln!("{}", self.kubectl(args));
+            }
+        }
+        let _ = self.helm(&["uninstall", NAME, "--wait"]);
+        let _ = self.kubectl(&["delete", "namespace", NAME]);
+    }
+}
+
+/// The processes that serve, in whichever container.
+fn replicas() -> Vec<u32> {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter(|id: &u32| {
+        let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        command.starts_with(b"/migration-warden\0serve\0")
+    })
+    .collect()
+}
+
+fn resident_mib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+/// Good charts get in, each breach is refused in its words, and it is all gone afterwards.
+fn installs_judges_and_goes(helm: Helm) {
+    let install = Install::new(helm, &[]);
+    let space = Space::on(NodeKind::Real);
+    for with in Helm::BOTH {
+        let release = with.release("good");
+        space.install(with, &release, &Chart::good()).succeeds();
+        for breach in BREACHES {
+            let refused = space
+                .install(
+                    with,
+                    &with.release(&breach.id.to_lowercase()),
+                    &breach.chart(),
+                )
+                .fails();
+            refused.says("admission webhook \"mutate.migration-warden.io\" denied the request");
+            refused.says(breach.id);
+        }
+        let decisions = install.decisions();
+        let allowed = decisions.iter().find(|decision| {
+            decision["verdict"] == "allowed" && decision["release"]["name"] == *release
+        });
+        assert!(allowed.is_some(), "{decisions:#?}");
+    }
+    install.helm(&["test", NAME]).succeeds();
+
+    let replicas = replicas();
+    assert_eq!(replicas.len(), 2);
+    for replica in replicas {
+        let mib = resident_mib(replica);
+        eprintln!("{helm:?}: a replica has {mib} MiB resident");
+        assert!(mib <= MAX_IDLE_MIB, "{mib} MiB");
+    }
+    every_permission_is_used(&install);
+
+    install.helm(&["uninstall", NAME, "--wait"]).succeeds();
+    space
+        .install(helm, "unguarded", &BREACHES[3].chart())
+        .succeeds();
+}
+
+/// Every verb that the roles grant was needed, by the apiserver's own account.
+fn every_permission_is_used(install: &Install) {
+    let user = format!("system:serviceaccount:{NAME}:{NAME}");
+    let used: BTreeSet<(String, String)> = install
+        .cluster
+        .audit_of(&user)
+        .iter()
+        .filter(|event| event["responseStatus"]["code"].as_u64() < Some(300))
+        .map(|event| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            (text(&event["verb"]), text(&event["objectRef"]["resource"]))
+        })
+        .collect();
+    for role in ["clusterrole", "role"] {
+        let role = install.get(role, NAME);
+        for rule in role["rules"].as_array().unwrap() {
+            for resource in rule["resources"].as_array().unwrap() {
+                for verb in rule["verbs"].as_array().unwrap() {
+                    let text = |value: &Value| value.as_str().unwrap().to_owned();
+                    let permission = (text(verb), text(resource));
+                    assert!(
+                        used.contains(&permission),
+                        "{permission:?} is not among {used:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn with_no_values_by_helm_3() {
+    installs_judges_and_goes(Helm::V3);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn with_no_values_by_helm_4() {
+    installs_judges_and_goes(Helm::V4);
+}
+
+/// Steady creates through everything that is done to an installation on purpose.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn nothing_is_lost_while_it_changes() {
+    let install = Install::new(Helm::V4, &[]);
+    let space = Space::on(NodeKind::Real);
+    let load = Load::start(&space);
+
+    let restart = ["rollout", "restart", "deployment", NAME];
+    install.kubectl(&restart).succeeds();
+    let rolled = ["rollout", "status", "deployment", NAME, "--timeout=90s"];
+    install.kubectl(&rolled).succeeds();
+    install
+        .upgrade(&["--set", "logLevel=debug,replicaCount=3"])
+        .succeeds();
+    install
+        .upgrade(&["--set", "policy.detection.maxAction=warn"])
+        .succeeds();
+    let policy = |maximum: &str| {
+        let map = install.get("configmap", NAME).to_string();
+        map.contains(maximum).then_some(())
+    };
+    eventually("the policy to be there", || policy("warn"));
+    load::rotate(&install);
+
+    let done = load.stop();
+    eprintln!("{} creates, {:?} the slowest", done.creates, done.slowest);
+    assert!(done.wrong.is_empty(), "{:#?}", done.wrong);
+    assert!(done.creates > 100, "{} creates", done.creates);
+    assert_eq!(load::failed_open(&install), 0);
+}
