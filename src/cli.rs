@@ -3,6 +3,7 @@
 mod check;
 mod check_config;
 mod explain;
+mod generate;
 mod schema;
 mod serve;
 
@@ -34,6 +35,8 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Explain a rule, or list them all.
     Explain(explain::Args),
+    /// Print manifests made from the policy.
+    Generate(generate::Args),
     /// Print the JSON Schema of the policy file.
     Schema,
 }
@@ -50,6 +53,7 @@ impl Args {
             Verb::Check(args) => args.run(),
             Verb::CheckConfig(args) => args.run(),
             Verb::Explain(args) => args.run(),
+            Verb::Generate(args) => args.run(),
             Verb::Schema => schema::run(),
         };
         result.unwrap_or_else(|error| {
