@@ -16,7 +16,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Print a ValidatingAdmissionPolicy and its binding for the rules that CEL can express.
+    /// Print a `ValidatingAdmissionPolicy` and its binding for the rules that CEL can express.
     Vap(VapArgs),
 }
 

@@ -24,3 +24,4 @@ mod node;
 mod patches;
 mod requests;
 mod untouched;
+mod vap;
