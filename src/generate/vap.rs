@@ -246,3 +246,6 @@ fn mode(policy: &Policy) -> String {
          .optMap(v, v in ['warn', 'audit', 'off'] ? v : 'enforce').orValue({otherwise})"
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("the webhook has no Secret to put in its place"),
         options: &[],
-        cel: Cel::Refused("CEL has no way to tell a password from other text that would not cry wolf"),
+        cel: Cel::Refused("CEL cannot tell a password from other text without false alarms"),
         check: check,
     };
 }
