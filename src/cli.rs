@@ -4,6 +4,7 @@ mod certs;
 mod check;
 mod check_config;
 mod explain;
+mod generate;
 mod schema;
 mod serve;
 mod verify;
@@ -36,6 +37,8 @@ enum Verb {
     CheckConfig(check_config::Args),
     /// Explain a rule, or list them all.
     Explain(explain::Args),
+    /// Print manifests made from the policy.
+    Generate(generate::Args),
     /// Print the JSON Schema of the policy file.
     Schema,
     /// Tell whether the webhook is in force in a namespace of a cluster.
@@ -56,6 +59,7 @@ impl Args {
             Verb::Check(args) => args.run(),
             Verb::CheckConfig(args) => args.run(),
             Verb::Explain(args) => args.run(),
+            Verb::Generate(args) => args.run(),
             Verb::Schema => schema::run(),
             Verb::Verify(args) => args.run(),
             Verb::Certs(args) => args.run(),

@@ -4,6 +4,7 @@
 //! file and the review it becomes read the same. No rule and no policy is known here.
 
 pub mod annotation;
+pub mod cel;
 pub mod credentials;
 pub mod environment;
 pub mod hooks;

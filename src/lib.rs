@@ -12,7 +12,7 @@
 //! [`review`] reads and writes the protocol, [`job`] takes the facts of one Job, [`policy`] holds the
 //! rules and what the policy does with their findings, [`admit`] puts the three together. All of
 //! that is pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the
-//! apiserver. Around it are the effects: [`config`] (the policy file), [`tls`], [`record`],
+//! apiserver, and [`generate`] writes the rules down in the apiserver's own language. Around it are the effects: [`config`] (the policy file), [`tls`], [`record`],
 //! [`metrics`], [`cluster`], and the command line in [`cli`].
 
 pub mod admit;
@@ -20,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod generate;
 pub mod job;
 pub mod manifest;
 pub mod metrics;

@@ -425,7 +425,7 @@ fn explain_takes_ids_and_names_and_lists_all() {
     );
     assert!(
         by_id.contains(
-            "Action:   deny (guide), deny (strict)\nPatch:    possible\nOptions:  rename\n"
+            "Action:   deny (guide), deny (strict)\nPatch:    possible\nCEL:      in `generate vap`\nOptions:  rename\n"
         )
     );
     assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
@@ -437,6 +437,30 @@ fn explain_takes_ids_and_names_and_lists_all() {
             2,
             "error: there is no rule MW999; `migration-warden explain` lists them all\n"
         )
+    );
+}
+
+#[test]
+fn generate_vap_prints_what_kubectl_can_apply() {
+    let (code, out, err) = run(&["generate", "vap", "--name", "net"], b"");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let manifests: Vec<Value> = serde_saphyr::from_multiple(&out).unwrap();
+    assert_eq!(manifests.len(), 6);
+    assert_eq!(manifests[0]["kind"], "ValidatingAdmissionPolicy");
+    assert_eq!(
+        manifests[1],
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": "net"},
+            "spec": {"policyName": "net", "validationActions": ["Warn", "Audit"]},
+        })
+    );
+    let (code, out, err) = run(&["generate", "vap", "--action", "Deny,Warn"], b"");
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        "error: the apiserver takes Deny or Warn, not both: a denial says more than a warning\n"
     );
 }
 

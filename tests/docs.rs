@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use migration_warden::policy::rule::Patch;
+use migration_warden::policy::rule::{Cel, Patch};
 use migration_warden::policy::rules::RULES;
 
 fn root() -> PathBuf {
@@ -120,6 +120,24 @@ fn the_rules_page_is_what_explain_says() {
 }
 
 #[test]
+fn the_page_on_the_net_shows_what_each_rule_is_in_it() {
+    let mut table = String::from("| rule | in the net |\n|---|---|\n");
+    for rule in RULES {
+        let told = match rule.cel {
+            Cel::Expression(_) => "yes".to_owned(),
+            Cel::Refused(reason) => format!("no: {reason}"),
+        };
+        writeln!(table, "| {} `{}` | {told} |", rule.id, rule.name).unwrap();
+    }
+    let page = std::fs::read_to_string(root().join("docs/vap.md")).unwrap();
+    let page = between(&page, "rules", &table);
+    let help = output(&["generate", "vap", "-h"]);
+    let options = help.split_once("Options:\n").unwrap().1;
+    let page = between(&page, "options", &format!("```text\n{options}```\n"));
+    agrees("docs/vap.md", &page);
+}
+
+#[test]
 fn the_published_schema_is_the_programs() {
     agrees("docs/policy.schema.json", &output(&["schema"]));
 }
@@ -217,7 +235,7 @@ fn the_middle_is_pure() {
         src.join("manifest.rs"),
         src.join("wire.rs"),
     ];
-    for part in ["review", "job", "policy"] {
+    for part in ["review", "job", "policy", "generate"] {
         files.push(src.join(format!("{part}.rs")));
         collect(&src.join(part), &mut files);
     }

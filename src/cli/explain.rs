@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::policy::rule::{Patch, Rule};
+use crate::policy::rule::{Cel, Patch, Rule};
 use crate::policy::rules::RULES;
 
 /// Arguments of `explain`.
@@ -37,6 +37,10 @@ impl Args {
         match rule.patch {
             Patch::Possible => writeln!(out, "Patch:    possible")?,
             Patch::Refused(reason) => writeln!(out, "Patch:    refused: {reason}")?,
+        }
+        match rule.cel {
+            Cel::Expression(_) => writeln!(out, "CEL:      in `generate vap`")?,
+            Cel::Refused(reason) => writeln!(out, "CEL:      not in `generate vap`: {reason}")?,
         }
         if !rule.options.is_empty() {
             writeln!(out, "Options:  {}", rule.options.join(", "))?;

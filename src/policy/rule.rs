@@ -33,6 +33,16 @@ pub const HELM_READS_THE_CHART: Patch = Patch::Refused(
     "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
 );
 
+/// Whether a `ValidatingAdmissionPolicy` can have a rule, too.
+#[derive(Clone, Copy, Debug)]
+pub enum Cel {
+    /// It can: an expression that is true where the rule finds nothing, and never an error. It may
+    /// use the variables of [`crate::job::cel`].
+    Expression(fn(&Options) -> String),
+    /// It cannot, and why.
+    Refused(&'static str),
+}
+
 /// Options of the rules that have any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -86,6 +96,8 @@ pub struct Rule {
     pub patch: Patch,
     /// Names of its options in the policy file.
     pub options: &'static [&'static str],
+    /// What it is in CEL.
+    pub cel: Cel,
     /// Markdown: what it flags, why, and what to write instead.
     pub docs: &'static str,
     /// Adds its findings to the report.
@@ -145,9 +157,10 @@ pub(crate) use rule;
 
 /// What every rule file needs.
 pub(crate) mod prelude {
-    pub(crate) use super::{HELM_READS_THE_CHART, Options, Patch, Scope, rule};
+    pub(crate) use super::{Cel, HELM_READS_THE_CHART, Options, Patch, Scope, rule};
     pub(crate) use crate::job::Job;
     pub(crate) use crate::job::annotation::Annotation;
+    pub(crate) use crate::job::cel;
     pub(crate) use crate::policy::Action::{Audit, Deny, Off, Warn};
     pub(crate) use crate::policy::finding::{Report, shown};
     pub(crate) use crate::policy::path::FieldPath;

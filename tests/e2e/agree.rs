@@ -19,9 +19,9 @@ const SECRET: &str = "s3cr3t-";
 type Finding = (String, String, String);
 
 /// One Job of the fixtures.
-struct Case {
-    origin: String,
-    manifest: String,
+pub(crate) struct Case {
+    pub(crate) origin: String,
+    pub(crate) manifest: String,
 }
 
 /// Every Job of a folder of fixtures.
@@ -132,7 +132,7 @@ fn findings(list: &Value, action: &str) -> BTreeSet<Finding> {
 }
 
 /// Every Job of a folder of fixtures; those of the charts also with the label that marks them.
-fn cases(folder: &str) -> Vec<Case> {
+pub(crate) fn cases(folder: &str) -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = fs::read_dir(root.join("tests/fixtures").join(folder)).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();

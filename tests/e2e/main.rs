@@ -28,4 +28,5 @@ mod patches;
 mod release;
 mod requests;
 mod untouched;
+mod vap;
 mod verify;

@@ -29,6 +29,7 @@ rule! {
         scope: Scope::Job,
         patch: HELM_READS_THE_CHART,
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -43,6 +44,16 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("found {}, which Helm reads as 0", shown(value)),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    // `int` fails on what it does not take, so the largest numbers are compared as strings.
+    let weight = cel::annotation(Annotation::HookWeight);
+    format!(
+        "{weight}.optMap(v, v.matches('^[-+]?[0-9]+$') && [v.find('[1-9][0-9]*$')].all(n, \
+         size(n) < 19 || size(n) == 19 && \
+         n <= (v.startsWith('-') ? '9223372036854775808' : '9223372036854775807'))).orValue(true)"
+    )
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("a migration may need the mesh to reach its database"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -48,6 +49,26 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("{mesh} puts a sidecar into the pod, which does not end with the migration"),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    let own = "object.spec.template.?metadata.?labels";
+    let istio = cel::pod_annotation(Annotation::IstioInject);
+    let linkerd = cel::pod_annotation(Annotation::LinkerdInject);
+    let native = cel::pod_annotation(Annotation::LinkerdNativeSidecar);
+    let space = "namespaceObject.metadata";
+    let by_istio = format!(
+        "{space}.?labels[?'istio-injection'].optMap(v, v == 'enabled')\
+         .orValue({space}.?labels[?'istio.io/rev'].hasValue())"
+    );
+    let by_linkerd =
+        format!("{space}.?annotations[?'linkerd.io/inject'].orValue('') in ['enabled', 'ingress']");
+    format!(
+        "[{own}[?'sidecar.istio.io/inject'].or({istio}).orValue('')].all(i, i != 'true' && \
+         (i == 'false' || !({own}[?'istio.io/rev'].hasValue() || {by_istio}))) && \
+         [{linkerd}.orValue('')].all(l, {native}.orValue('') == 'true' || \
+         !(l in ['enabled', 'ingress'] || l != 'disabled' && !({by_istio}) && {by_linkerd}))"
+    )
 }
 
 #[cfg(test)]

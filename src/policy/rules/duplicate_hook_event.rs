@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Job,
         patch: HELM_READS_THE_CHART,
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -56,6 +57,20 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("found {}", shown(value)),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    let events = cel::events();
+    let others: Vec<_> = events
+        .into_iter()
+        .filter(|e| !e.starts_with("test"))
+        .collect();
+    // Helm 2's name of the same event.
+    format!(
+        "{}.all(k, variables.hook.filter(e, e == k).size() <= 1) && \
+         variables.hook.filter(e, e in ['test', 'test-success']).size() <= 1",
+        cel::list(&others)
+    )
 }
 
 #[cfg(test)]

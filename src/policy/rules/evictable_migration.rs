@@ -32,6 +32,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("which autoscaler there is, the webhook does not know"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -46,6 +47,14 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             "nothing keeps the autoscaler from evicting it",
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    format!(
+        "{}.orValue('') == 'false' || {}.orValue('') == 'true'",
+        cel::pod_annotation(Annotation::SafeToEvict),
+        cel::pod_annotation(Annotation::DoNotDisrupt)
+    )
 }
 
 #[cfg(test)]

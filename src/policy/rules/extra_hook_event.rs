@@ -30,6 +30,7 @@ rule! {
         scope: Scope::Job,
         patch: HELM_READS_THE_CHART,
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -47,6 +48,13 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("it also runs at {}", extra.join(", ")),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    format!(
+        "!variables.hook.exists(e, e in {})",
+        cel::list(&cel::OTHER_EVENTS)
+    )
 }
 
 #[cfg(test)]

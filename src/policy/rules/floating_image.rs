@@ -27,6 +27,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("the webhook asks no registry"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -49,6 +50,14 @@ fn is_floating(image: &str) -> bool {
     let last = image.rsplit('/').next().unwrap_or(image);
     last.split_once(':')
         .is_none_or(|(_, tag)| tag.is_empty() || tag == "latest")
+}
+
+fn expression(_: &Options) -> String {
+    // A colon before the last slash is a registry's port.
+    let fine = "[c.?image.orValue('')].all(i, i == '' || i.contains('@') || \
+                 i.matches('(^|/)[^/:]*:[^/]+$') && !i.matches('(^|/)[^/:]*:latest$'))";
+    let pod = "object.spec.template.spec";
+    format!("{pod}.containers.all(c, {fine}) && {pod}.?initContainers.orValue([]).all(c, {fine})")
 }
 
 #[cfg(test)]

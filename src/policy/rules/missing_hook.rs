@@ -33,6 +33,7 @@ rule! {
         scope: Scope::Job,
         patch: HELM_READS_THE_CHART,
         options: &["argocd"],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -62,6 +63,17 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         Some(value) => format!("found {}, {missing}", shown(value)),
     };
     report.add(FieldPath::annotation(Annotation::Hook), detail);
+}
+
+fn expression(options: &Options) -> String {
+    let helm = "'pre-install' in variables.hook && 'pre-upgrade' in variables.hook";
+    if !options.argocd_hook {
+        return helm.to_owned();
+    }
+    let argocd = cel::annotation(Annotation::ArgoCdHook);
+    format!(
+        "{helm} || {argocd}.optMap(v, v.split(',').exists(e, e.trim() == 'PreSync')).orValue(false)"
+    )
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ rule! {
         scope: Scope::Job,
         patch: Patch::Refused("a name that was cut may be another Job's"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -45,6 +46,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("{} has {length} characters", shown(job.name.full())),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    format!("size(object.metadata.name) <= {MAX}")
 }
 
 #[cfg(test)]

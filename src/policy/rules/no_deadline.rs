@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("only its author knows how long a migration may take"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -39,6 +40,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             "there is none, and Helm's timeout does not stop the Job",
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    "has(object.spec.activeDeadlineSeconds)".to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! MW021: no one can tell which release it belongs to.
 
-use crate::job::release::{self, Source};
+use crate::job::release::{self, FLUX_NAME, INSTANCE, Source};
 use crate::policy::rule::prelude::*;
 
 rule! {
@@ -32,6 +32,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("the webhook cannot know the release, either"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -43,6 +44,16 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             "nothing but the name tells the release",
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    let job = "object.metadata.?labels";
+    let pod = "object.spec.template.?metadata.?labels";
+    let tracking = cel::annotation(Annotation::ArgoCdTrackingId);
+    format!(
+        "{job}[?'{INSTANCE}'].orValue('') != '' || {pod}[?'{INSTANCE}'].orValue('') != '' || \
+         {job}[?'{FLUX_NAME}'].orValue('') != '' || {tracking}.orValue('').split(':')[0] != ''"
+    )
 }
 
 #[cfg(test)]

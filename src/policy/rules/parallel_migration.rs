@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("a Job written for several pods may not be right with one"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -36,6 +37,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if let Some(pods) = job.spec.parallelism.filter(|&pods| pods > 1) {
         report.add(FieldPath::of("spec.parallelism"), format!("found {pods}"));
     }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?parallelism.orValue(1) <= 1".to_owned()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("a Job written for several completions may not be right with one"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -38,6 +39,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     } else if job.spec.completion_mode.as_deref() == Some("Indexed") {
         report.add(FieldPath::of("spec.completionMode"), "found \"Indexed\"");
     }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?completions.orValue(1) <= 1 && object.spec.?completionMode.orValue('') != 'Indexed'".to_owned()
 }
 
 #[cfg(test)]

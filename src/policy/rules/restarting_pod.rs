@@ -34,6 +34,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Possible,
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -46,6 +47,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let path = FieldPath::of("spec.template.spec.restartPolicy");
     let fix = Fix::set(path.clone(), "Never");
     report.add_fixable(path, format!("found {}", shown(found)), Some(fix));
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.template.spec.?restartPolicy.orValue('Always') == 'Never'".to_owned()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("whether a migration may be retried is for its author to say"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -37,6 +38,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if limit > 0 {
         report.add(FieldPath::of("spec.backoffLimit"), format!("found {limit}"));
     }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?backoffLimit.orValue(6) <= 0".to_owned()
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -46,6 +47,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("found {ttl}"),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    format!("object.spec.?ttlSecondsAfterFinished.orValue({MIN_SECONDS}) >= {MIN_SECONDS}")
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ rule! {
         scope: Scope::Job,
         patch: Patch::Refused("a new name would hide that the manifest is old"),
         options: &["maxAge", "maxSkew"],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -64,6 +65,27 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
             minutes % 60
         ),
     );
+}
+
+fn expression(options: &Options) -> String {
+    /// Longer than any distance between two years that names may hold, and within CEL's range.
+    const CENTURY: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
+    let seconds = |limit: SignedDuration| limit.min(CENTURY).as_secs_f64();
+    let within = |slack: SignedDuration| {
+        format!(
+            "age <= duration('{}s') && age >= duration('-{}s')",
+            seconds(options.max_age.saturating_add(slack)),
+            seconds(options.max_skew.saturating_add(slack))
+        )
+    };
+    format!(
+        "variables.stamp == '' || \
+         [timestamp(object.metadata.creationTimestamp) - variables.time].all(age, \
+         size(variables.stamp) in {} ? {} : {})",
+        cel::LOCAL,
+        within(ZONES),
+        within(SignedDuration::ZERO)
+    )
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ rule! {
         scope: Scope::Template,
         patch: Patch::Refused("a Job is suspended on purpose"),
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -39,6 +40,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             "found true, so Helm waits until its timeout",
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    "!object.spec.?suspend.orValue(false)".to_owned()
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ rule! {
         scope: Scope::Job,
         patch: HELM_READS_THE_CHART,
         options: &[],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -50,6 +51,10 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             ),
         );
     }
+}
+
+fn expression(_: &Options) -> String {
+    format!("variables.hook.all(e, e in {})", cel::list(&cel::events()))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ rule! {
         scope: Scope::Job,
         patch: Patch::Possible,
         options: &["rename"],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -84,6 +85,10 @@ fn fix(job: &Job<'_>, options: &Options) -> Option<Fix> {
         path: FieldPath::of("metadata.name"),
         value: Replacement::Stamped(prefix),
     })
+}
+
+fn expression(_: &Options) -> String {
+    "variables.stamp != ''".to_owned()
 }
 
 #[cfg(test)]

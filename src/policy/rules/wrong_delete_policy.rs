@@ -40,6 +40,7 @@ rule! {
         scope: Scope::Job,
         patch: Patch::Possible,
         options: &["argocd"],
+        cel: Cel::Expression(expression),
         check: check,
     };
 }
@@ -82,6 +83,21 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let path = FieldPath::annotation(Annotation::DeletePolicy);
     let fix = Fix::set(path.clone(), "before-hook-creation,hook-succeeded");
     report.add_fixable(path, detail, Some(fix));
+}
+
+fn expression(options: &Options) -> String {
+    let helm = "'before-hook-creation' in variables.deletePolicy && \
+                'hook-succeeded' in variables.deletePolicy && \
+                variables.deletePolicy.all(e, e in ['before-hook-creation', 'hook-succeeded'])";
+    if !options.argocd_delete_policy {
+        return helm.to_owned();
+    }
+    let argocd = cel::annotation(Annotation::ArgoCdDeletePolicy);
+    format!(
+        "{helm} || {argocd}.optMap(v, \
+         ['BeforeHookCreation', 'HookSucceeded'].all(w, v.split(',').exists(e, e.trim() == w)) && \
+         !v.split(',').exists(e, e.trim() == 'HookFailed')).orValue(false)"
+    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod chart;
 mod cluster;
+mod net;
 mod outcome;
 mod recorder;
 mod space;
@@ -13,11 +14,12 @@ pub(crate) use chart::{
     WRONG_DELETE_POLICY, epoch,
 };
 pub(crate) use cluster::{Cluster, Helm, NodeKind};
+pub(crate) use net::Net;
 pub(crate) use outcome::Outcome;
 pub(crate) use recorder::Recorded;
 pub(crate) use recorder::Recorder;
 pub(crate) use space::Space;
-pub(crate) use warden::{Warden, check};
+pub(crate) use warden::{Warden, check, generate_vap};
 pub(crate) use webhooks::{Registration, Webhooks};
 
 use std::{

@@ -176,6 +176,15 @@ pub(crate) fn check(policy: &str, manifest: &str) -> Outcome {
     Outcome::of(&mut command, manifest)
 }
 
+/// `migration-warden generate vap` under this policy.
+pub(crate) fn generate_vap(policy: &str, args: &[&str]) -> Outcome {
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
+    command.args(["generate", "vap", "--config"]);
+    command.arg(write_policy(dir.path(), policy)).args(args);
+    Outcome::of(&mut command, "")
+}
+
 fn write_policy(dir: &Path, policy: &str) -> PathBuf {
     const HEADER: &str = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
     let path = dir.join("policy.yaml");

@@ -1,0 +1,72 @@
+//! `migration-warden generate`: manifests made from the policy.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::generate;
+use crate::generate::vap::{FailurePolicy, Settings, ValidationAction};
+
+/// Arguments of `generate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Print a `ValidatingAdmissionPolicy` and its binding for the rules that CEL can express.
+    Vap(VapArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct VapArgs {
+    /// The policy file; the built-in policy without one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Name of the policy and its binding; `-warn` and `-audit` are appended for the milder rules.
+    #[arg(long, default_value = "migration-warden")]
+    name: String,
+    /// What the apiserver does with a Job that breaks a rule the policy denies.
+    #[arg(
+        long = "action",
+        value_name = "ACTION",
+        value_delimiter = ',',
+        default_value = "Warn,Audit"
+    )]
+    actions: Vec<ValidationAction>,
+    /// Whether an expression that fails counts as a broken rule.
+    #[arg(long, default_value = "Fail")]
+    failure_policy: FailurePolicy,
+    /// Namespaces that are not judged, besides kube-system and kube-node-lease.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        default_value = "migration-warden"
+    )]
+    excluded_namespaces: Vec<String>,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let What::Vap(args) = self.what;
+        let policy = super::policy(args.config.as_ref())?;
+        let both = [ValidationAction::Deny, ValidationAction::Warn];
+        if both.iter().all(|action| args.actions.contains(action)) {
+            anyhow::bail!(
+                "the apiserver takes Deny or Warn, not both: a denial says more than a warning"
+            );
+        }
+        let settings = Settings {
+            name: args.name,
+            actions: args.actions,
+            failure_policy: args.failure_policy,
+            excluded_namespaces: args.excluded_namespaces,
+        };
+        let manifests = generate::vap::manifests(&policy, &settings);
+        anstream::stdout().write_all(generate::yaml(&manifests)?.as_bytes())?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,139 @@
+//! The generated `ValidatingAdmissionPolicy` alone, on a real apiserver, says what the engine says.
+
+mod grammar;
+mod scope;
+mod types;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use migration_warden::policy::rule::{Cel, Rule};
+use serde_json::Value;
+
+use crate::agree::{Case, cases};
+use crate::harness::{Net, Outcome, Space, check};
+
+/// Every rule denies but the one whose findings change with the clock.
+const EVERYTHING: &str = "profile: strict
+rules:
+  stale-timestamp: off
+  blocking-sidecar: deny
+  evictable-migration: deny
+  opaque-release: deny
+";
+
+/// What the apiserver makes of a Job, without judging unknown fields: neither does the engine.
+const CREATE: [&str; 5] = ["create", "--dry-run=server", "--validate=ignore", "-f", "-"];
+
+/// The rules that the apiserver tells of: in its denial the first, in its warnings all.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    denied: Option<String>,
+    warned: BTreeSet<String>,
+}
+
+impl Told {
+    /// Of what the policy of this name says; others may stand in the cluster.
+    fn by_apiserver(created: &Outcome, name: &str) -> Self {
+        let id = |text: &str| text.chars().take(5).collect();
+        let mut told = Self::default();
+        let ours = format!("ValidatingAdmissionPolicy '{name}' with");
+        for line in created.stderr.lines().filter(|line| line.contains(&ours)) {
+            if let Some((_, message)) = line.split_once(" denied request: ") {
+                told.denied = Some(id(message));
+            } else if line.starts_with("Warning: Validation failed for ") {
+                told.warned.insert(id(line.split_once("': ").unwrap().1));
+            }
+        }
+        told
+    }
+
+    /// What the engine denies of the rules that the net has.
+    fn by_engine(policy: &str, manifest: &str) -> Self {
+        let report = check(policy, manifest);
+        assert!(matches!(report.code, Some(0 | 1)), "{report}");
+        let report = report.json();
+        let findings = report["findings"].as_array().unwrap().iter();
+        let ids = findings
+            .filter(|finding| finding["action"] == "deny")
+            .filter_map(|finding| finding["rule"].as_str())
+            .filter(|id| matches!(Rule::find(id).unwrap().cel, Cel::Expression(_)));
+        Self {
+            denied: ids.clone().next().map(str::to_owned),
+            warned: ids.map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Sends every case and compares.
+fn net_and_engine_agree(policy: &str, cases: &[Case], at_least: usize) {
+    let space = Space::new();
+    let _net = Net::below(&space, policy, "Deny").and_warns(&space);
+
+    let mut judged: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut refused, mut wrong) = (Vec::new(), Vec::new());
+    for Case { origin, manifest } in cases {
+        let created = space.kubectl_with(&CREATE, manifest);
+        let told = Told::by_apiserver(&created, space.name());
+        if created.code != Some(0) && told.denied.is_none() {
+            let reason = created.stderr.trim().replace('\n', " ");
+            // Only what the apiserver itself takes for invalid never comes to the policy.
+            assert!(reason.contains(" is invalid: "), "{origin}: {reason}");
+            refused.push(format!("{origin}: {reason}"));
+            continue;
+        }
+        let engine = Told::by_engine(policy, manifest);
+        if told != engine {
+            let said = created.stderr.trim();
+            wrong.push(format!(
+                "{origin}\n  engine: {engine:?}\n  net: {told:?}\n{said}"
+            ));
+        }
+        for id in told.warned {
+            *judged.entry(id).or_default() += 1;
+        }
+    }
+    eprintln!(
+        "{judged:?} of {}; the apiserver itself refused:\n{}",
+        cases.len(),
+        refused.join("\n")
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    let sent = cases.len() - refused.len();
+    assert!(sent >= at_least, "only {sent} judged");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_agrees_with_the_engine_on_what_passes() {
+    net_and_engine_agree(EVERYTHING, &cases("pass"), 50);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_agrees_with_the_engine_on_what_fails() {
+    net_and_engine_agree(EVERYTHING, &cases("fail"), 50);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_agrees_with_the_engine_on_real_charts() {
+    net_and_engine_agree(EVERYTHING, &cases("charts"), 30);
+    net_and_engine_agree("", &cases("charts"), 30);
+}
+
+/// The valid Job with one thing changed.
+fn job(origin: impl Into<String>, tweak: impl FnOnce(&mut Value)) -> Case {
+    let mut job: Value =
+        serde_saphyr::from_str(include_str!("../fixtures/valid_job.yaml")).unwrap();
+    job["metadata"].as_object_mut().unwrap().remove("namespace");
+    tweak(&mut job);
+    Case {
+        origin: origin.into(),
+        manifest: job.to_string(),
+    }
+}

@@ -1,0 +1,219 @@
+//! Names, images and annotations at the edges of what the engine takes.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{CREATE, EVERYTHING, Told, job, net_and_engine_agree};
+use crate::agree::Case;
+use crate::harness::{Net, Space};
+
+fn annotated(key: &str, values: &[&str]) -> Vec<Case> {
+    let case = |value: &&str| {
+        job(format!("{key}: {value:?}"), |j| {
+            j["metadata"]["annotations"][key] = json!(value);
+        })
+    };
+    values.iter().map(case).collect()
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_reads_annotations_as_helm_does() {
+    let mut cases = annotated(
+        "helm.sh/hook",
+        &[
+            " Pre-Install ,\u{a0}PRE-UPGRADE\t",
+            "PRE-\u{130}NSTALL,pre-upgrade",
+            "pre-\u{ef}nstall,pre-upgrade",
+            "pre-install,pre-upgrade,",
+            "pre-install,pre-upgrade,test,Test-Success",
+            "pre-install,pre-upgrade,PRE-install",
+            "pre-install,pre-upgrade,crd-install,crd-install",
+            "pre-install,\u{200b}pre-upgrade",
+            "pre-install pre-upgrade",
+            "",
+        ],
+    );
+    cases.extend(annotated(
+        "helm.sh/hook-delete-policy",
+        &[
+            "hoo\u{212a}-Succeeded,before-hook-creation,hook-succeeded",
+            "before-hook-creation,hook-succeeded,",
+            "before-hook-creation",
+            "hook-succeeded,before-hook-creation,hook-failed",
+        ],
+    ));
+    cases.extend(annotated(
+        "helm.sh/hook-weight",
+        &[
+            "0",
+            "-5",
+            "+5",
+            "-0",
+            "0005",
+            "",
+            "+",
+            " 5",
+            "0x5",
+            "1_0",
+            "\u{663}",
+            "9223372036854775807",
+            "9223372036854775808",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "+00000000009223372036854775807",
+            "10000000000000000000",
+            "5\n",
+        ],
+    ));
+    net_and_engine_agree(EVERYTHING, &cases, 30);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_reads_argo_cds_annotations_where_the_policy_says_so() {
+    let policy = format!(
+        "{EVERYTHING}  missing-hook: {{argocd: true}}\n  wrong-delete-policy: {{argocd: true}}\n"
+    );
+    let case = |hook: &str, delete: &str| {
+        job(format!("{hook:?} and {delete:?}"), |j| {
+            j["metadata"]["annotations"] = json!({
+                "argocd.argoproj.io/hook": hook,
+                "argocd.argoproj.io/hook-delete-policy": delete,
+            });
+        })
+    };
+    let both = "HookSucceeded, BeforeHookCreation";
+    let cases = [
+        case("PreSync", both),
+        case("Sync, PreSync ", both),
+        case("presync", both),
+        case("", both),
+        case("PreSync", "HookSucceeded"),
+        case("PreSync", "HookSucceeded,BeforeHookCreation,HookFailed"),
+        case("PreSync", "hooksucceeded,beforehookcreation"),
+    ];
+    net_and_engine_agree(&policy, &cases, 7);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_reads_names_and_images_as_the_engine_does() {
+    let mut cases: Vec<_> = [
+        "m-1766361600",
+        "m-1420070399",
+        "m-1420070400",
+        "m-4102444799",
+        "m-4102444800",
+        "m-1420070399999",
+        "m-1420070400000",
+        "m-4102444799999",
+        "m-4102444800000",
+        "m-20251222000000",
+        "m-20251222-235959",
+        "m-20251222t000000z",
+        "m-2025-12-22-00-00-00",
+        "m-20251222t000000",
+        "m-20251222000000z",
+        "m-20141231235959",
+        "m-21000101000000",
+        "m-20240229000000",
+        "m-20250229000000",
+        "m-20250431000000",
+        "m-20251301000000",
+        "m-20251222240000",
+        "m-20251222006000",
+        "m-2025-12-22-00-00",
+        "m-12-1766361600",
+        "m1766361600",
+        "1766361600",
+        "m-17663616001",
+        "m-1766361600-x",
+        "m.1766361600",
+        "m-1766361600123456",
+    ]
+    .iter()
+    .map(|name| job(*name, |j| j["metadata"]["name"] = json!(name)))
+    .collect();
+    let long = |stem: usize| format!("{}-1766361600-", "a".repeat(stem));
+    for (name, generate) in [
+        (json!(null), "m-1766361600-".to_owned()),
+        (json!(null), "m-1766361600".to_owned()),
+        (json!(null), "m-20251222-000000-".to_owned()),
+        (json!(null), "m-".to_owned()),
+        (json!(null), "m-1766361600--".to_owned()),
+        (json!(null), long(46)),
+        (json!(null), long(47)),
+        (json!("m-1766361600-x7k2p"), "m-1766361600-".to_owned()),
+        (json!("m-x7k2p"), "m-".to_owned()),
+        (json!("m-1766361600"), "m-17663".to_owned()),
+        (json!("other-1766361600-x7k2p"), "m-1766361600-".to_owned()),
+    ] {
+        cases.push(job(format!("{name} from {generate:?}"), |j| {
+            j["metadata"]["name"] = name;
+            j["metadata"]["generateName"] = json!(generate);
+        }));
+    }
+    for image in [
+        "a",
+        "a:",
+        "a:1",
+        "a:latest",
+        "a:latest1",
+        "r:5000/a",
+        "r:5000/a:1",
+        "r:5000/a:latest",
+        "r/a:latest@sha256:1",
+        "a@sha256:1",
+        "r:1/b/a:x",
+        "a:b:c",
+        "a:latest:c",
+    ] {
+        cases.push(job(format!("image {image:?}"), |j| {
+            j["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        }));
+        cases.push(job(format!("init image {image:?}"), |j| {
+            j["spec"]["template"]["spec"]["initContainers"] =
+                json!([{"name": "init", "image": image}]);
+        }));
+    }
+    net_and_engine_agree(EVERYTHING, &cases, 60);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_time_is_compared_with_the_apiservers() {
+    let policy = "rules: {stale-timestamp: deny}\n";
+    let space = Space::new();
+    let _net = Net::below(&space, policy, "Deny");
+    let (hour, minute) = (3600, 60);
+    let now = Timestamp::now().as_second();
+    for (offset, exact, local) in [
+        (0, true, true),
+        (-23 * hour, true, true),
+        (-25 * hour, false, true),
+        (-37 * hour, false, true),
+        (-39 * hour, false, false),
+        (14 * minute, true, true),
+        (17 * minute, false, true),
+        (14 * hour, false, true),
+        (15 * hour, false, false),
+    ] {
+        let time = Timestamp::from_second(now + offset).unwrap();
+        for (form, fresh) in [
+            ("%s", exact),
+            ("%s123", exact),
+            ("%Y%m%dt%H%M%Sz", exact),
+            ("%Y%m%d-%H%M%S", local),
+            ("%Y%m%d%H%M%S", local),
+            ("%Y-%m-%d-%H-%M-%S", local),
+        ] {
+            let name = format!("m-{}", time.strftime(form));
+            let case = job(&name, |j| j["metadata"]["name"] = json!(name));
+            let created = space.kubectl_with(&CREATE, &case.manifest);
+            let told = Told::by_apiserver(&created, space.name()).denied;
+            let expected = (!fresh).then(|| "MW005".to_owned());
+            assert_eq!(told, expected, "{offset} s, {form}: {created}");
+        }
+    }
+}
