@@ -157,10 +157,10 @@ fn installs_judges_and_goes(helm: Helm) {
 
 /// Every verb that the roles grant was needed, by the apiserver's own account.
 fn every_permission_is_used(install: &Install) {
-    let user = format!("system:serviceaccount:{NAME}:{NAME}");
+    let account = format!("system:serviceaccount:{NAME}:{NAME}");
     let used: BTreeSet<(String, String)> = install
         .cluster
-        .audit_of(&user)
+        .audit_of(&account)
         .iter()
         .filter(|event| event["responseStatus"]["code"].as_u64() < Some(300))
         .map(|event| {
