@@ -72,6 +72,7 @@ pub struct Metrics {
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_expiration: Gauge,
     ca_expiration: Gauge,
+    ca_published: Family<ConfigurationLabels, Gauge>,
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
 }
@@ -107,6 +108,7 @@ impl Metrics {
             certificate_reloads: Family::default(),
             certificate_expiration: Gauge::default(),
             ca_expiration: Gauge::default(),
+            ca_published: Family::default(),
             agreement: Family::default(),
             ready: Gauge::default(),
         };
@@ -182,6 +184,11 @@ impl Metrics {
             "ca_expiration_timestamp_seconds",
             "When the last CA that callers are told to trust expires, in seconds since the Unix epoch; 0 where that is another's part",
             self.ca_expiration.clone(),
+        );
+        registry.register(
+            "ca_published",
+            "Whether every entry of a webhook configuration trusts the CA of the certificate in use: 1 or 0; not there where that is another's part",
+            self.ca_published.clone(),
         );
         registry.register(
             "webhook_configuration_in_agreement",
@@ -284,6 +291,15 @@ impl Metrics {
         self.ca_expiration.set(at.as_second());
     }
 
+    /// Tells whether every entry of the webhook configuration of this kind trusts the CA of the
+    /// certificate in use.
+    pub fn ca_published(&self, kind: &'static str, published: bool) {
+        let labels = ConfigurationLabels { kind };
+        self.ca_published
+            .get_or_create(&labels)
+            .set(published.into());
+    }
+
     /// Tells whether the webhook configuration of this kind agrees with the policy in use.
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
         let labels = ConfigurationLabels { kind };
@@ -336,6 +352,7 @@ mod tests {
         metrics.certificate_reloaded(false);
         metrics.certificate_expires(jiff::Timestamp::UNIX_EPOCH);
         metrics.ca_expires(jiff::Timestamp::UNIX_EPOCH);
+        metrics.ca_published("MutatingWebhookConfiguration", true);
         metrics.in_agreement("ValidatingWebhookConfiguration", false);
         metrics.ready(true);
         let _guard = metrics.in_flight();
@@ -355,6 +372,7 @@ mod tests {
             r#"migration_warden_certificate_reloads_total{result="failure"} 1"#,
             "migration_warden_certificate_expiration_timestamp_seconds 0",
             "migration_warden_ca_expiration_timestamp_seconds 0",
+            r#"migration_warden_ca_published{kind="MutatingWebhookConfiguration"} 1"#,
             r#"migration_warden_webhook_configuration_in_agreement{kind="ValidatingWebhookConfiguration"} 0"#,
             "migration_warden_ready 1",
             concat!(

@@ -49,7 +49,10 @@ pub enum TelemetryError {
 /// Panics are logged too: where they happened, and only a message that is a literal, because any
 /// other may quote what was being worked on.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+    // What this part warns of quotes the answers of the apiserver, and Secrets are among them.
+    let filter = EnvFilter::builder()
+        .parse(filter)?
+        .add_directive("kube_client::client=error".parse()?);
     let stderr = Stderr {
         output: Output::new(io::stderr().as_fd().try_clone_to_owned()?)?,
         torn: AtomicBool::new(false),

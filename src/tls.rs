@@ -147,6 +147,16 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| TlsError::Certificate)?;
-    let seconds = certificate.validity().not_after.timestamp();
-    Timestamp::from_second(seconds).map_err(|_| TlsError::Certificate)
+    Ok(moment(certificate.validity().not_after.timestamp()))
+}
+
+/// A certificate's time in seconds. That of one that never expires (RFC 5280, section 4.1.2.5) is a
+/// little later than a [`Timestamp`] can be.
+fn moment(seconds: i64) -> Timestamp {
+    let farthest = if seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_second(seconds).unwrap_or(farthest)
 }

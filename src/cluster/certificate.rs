@@ -72,30 +72,41 @@ impl KeptCertificate {
         }
     }
 
-    /// What to show at `now`: what is kept, renewed and written back where that is due.
-    pub async fn at(&self, now: Timestamp) -> Result<Material, KeptError> {
+    /// What to show at `now`: what is kept, renewed and written back where that is due. Where that
+    /// fails and what is kept can still be shown, that comes with the reason.
+    pub async fn at(&self, now: Timestamp) -> Result<(Material, Option<KeptError>), KeptError> {
+        let mut kept = Material::default();
+        let error = match self.renewed(now, &mut kept).await {
+            Ok(()) => return Ok((kept, None)),
+            Err(error) => error,
+        };
+        if kept.is_usable(&self.names, now) {
+            Ok((kept, Some(error)))
+        } else {
+            Err(error)
+        }
+    }
+
+    /// Renews what is due, and leaves in `kept` what the Secret was last seen to hold.
+    async fn renewed(&self, now: Timestamp, kept: &mut Material) -> Result<(), KeptError> {
         for _ in 0..RACES {
             let mut secret = self
                 .api
                 .get(&self.name)
                 .await
                 .map_err(self.failed("read"))?;
-            let kept = Material::from_data(secret.data.as_ref());
+            *kept = Material::from_data(secret.data.as_ref());
             let Some(renewed) = kept.renewed(&self.names, now)? else {
-                return Ok(kept);
+                return Ok(());
             };
-            secret
-                .data
-                .get_or_insert_default()
-                .extend(renewed.to_data());
-            let written = self
-                .api
-                .replace(&self.name, &PostParams::default(), &secret)
-                .await;
-            match written {
+            let data = secret.data.get_or_insert_default();
+            data.extend(renewed.to_data());
+            let params = PostParams::default();
+            match self.api.replace(&self.name, &params, &secret).await {
                 Ok(_) => {
                     tracing::info!(secret = %self.name, "renewed what the certificate's Secret holds");
-                    return Ok(renewed);
+                    *kept = renewed;
+                    return Ok(());
                 }
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(error) => return Err(self.failed("write")(error)),
@@ -114,13 +125,10 @@ impl KeptCertificate {
     ) {
         let (mut shown, mut retry) = (Material::default(), RETRY);
         loop {
-            let wait = match self.look(&live, &mut shown).await {
+            let wait = match self.look(&live, &mut shown, &bundle).await {
                 Ok(news) => {
                     if news {
                         metrics.certificate_reloaded(true);
-                        live.trusted(&shown.ca_certs);
-                        bundle.send_replace(shown.ca_certs.clone());
-                        tracing::info!(expiry = ?live.expiry(), "the certificate of the Secret is in use");
                     }
                     retry = RETRY;
                     PERIOD
@@ -137,17 +145,26 @@ impl KeptCertificate {
         }
     }
 
-    /// Takes into use what is new, and says whether anything was.
-    async fn look(&self, live: &LiveTls, shown: &mut Material) -> Result<bool, KeptError> {
-        let material = time::timeout(TIMEOUT, self.at(Timestamp::now()))
+    /// Takes into use what is new, and says whether anything was. What cannot be renewed but shown
+    /// is taken into use before the failure is told.
+    async fn look(
+        &self,
+        live: &LiveTls,
+        shown: &mut Material,
+        bundle: &watch::Sender<String>,
+    ) -> Result<bool, KeptError> {
+        let (material, error) = time::timeout(TIMEOUT, self.at(Timestamp::now()))
             .await
             .map_err(|_| KeptError::Timeout(self.name.clone()))??;
-        if material == *shown {
-            return Ok(false);
+        let news = material != *shown;
+        if news {
+            live.show(material.cert.as_bytes(), material.key.as_bytes())?;
+            live.trusted(&material.ca_certs);
+            bundle.send_replace(material.ca_certs.clone());
+            tracing::info!(expiry = ?live.expiry(), "the certificate of the Secret is in use");
+            *shown = material;
         }
-        live.show(material.cert.as_bytes(), material.key.as_bytes())?;
-        *shown = material;
-        Ok(true)
+        error.map_or(Ok(news), Err)
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(kube::Error) -> KeptError + use<> {

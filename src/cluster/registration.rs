@@ -20,16 +20,20 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::watch, time};
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
 
 pub use entries::{Entry, Kind};
 
 use super::TIMEOUT;
-use crate::{config::reload::LivePolicy, metrics::Metrics};
+use crate::{config::reload::LivePolicy, metrics::Metrics, tls::rotation};
 
 /// How often the configurations are compared with the policy in use, which may have changed, and a
-/// write that failed is tried again.
-const PERIOD: Duration = Duration::from_secs(5);
+/// write that failed is tried again. Also the least time between two writes of one configuration:
+/// another writer that wants something else must not make this a race.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// What is wrong with the registration, for whoever asks. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -60,9 +64,9 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Watches and writes, for as long as it is awaited. `trusted` is called each time every entry
-    /// trusts the CAs of the bundle.
-    pub async fn keep(mut self, trusted: impl Fn()) {
+    /// Watches and writes, for as long as it is awaited. `trusted` is told each time whether every
+    /// entry trusts the CAs of the bundle.
+    pub async fn keep(mut self, trusted: impl Fn(bool)) {
         let mut changes = std::pin::pin!(stream::select(
             watched::<ValidatingWebhookConfiguration>(&self.client, &self.name),
             watched::<MutatingWebhookConfiguration>(&self.client, &self.name),
@@ -70,6 +74,7 @@ impl Registration {
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         let mut seen: [Option<Option<Vec<Entry>>>; 2] = [None, None];
+        let mut written = [None, None];
         loop {
             tokio::select! {
                 Some((kind, entries)) = changes.next() => seen[kind as usize] = Some(entries),
@@ -81,9 +86,8 @@ impl Registration {
             };
             let found = [(Kind::Validating, validating), (Kind::Mutating, mutating)];
             self.compare(&found);
-            if self.publish(&found).await {
-                trusted();
-            }
+            let all = self.publish(&found, &mut written).await;
+            trusted(all);
         }
     }
 
@@ -107,35 +111,50 @@ impl Registration {
     }
 
     /// Writes the bundle where it is missing. Says whether every entry has it.
-    async fn publish(&self, found: &[(Kind, &Option<Vec<Entry>>)]) -> bool {
+    async fn publish(
+        &self,
+        found: &[(Kind, &Option<Vec<Entry>>)],
+        written: &mut [Option<Instant>; 2],
+    ) -> bool {
         let Some(bundle) = &self.bundle else {
             return true;
         };
         let bundle = bundle.borrow().clone();
-        if bundle.is_empty() {
+        if !rotation::usable(&bundle, Timestamp::now()) {
             return false;
         }
         let mut all = true;
         for (kind, entries) in found {
             let entries = entries.as_deref().unwrap_or_default();
-            let Some(patch) = entries::trusting(entries, &bundle, Timestamp::now()) else {
-                continue;
+            let done = match entries::trusting(entries, &bundle, Timestamp::now()) {
+                Some(patch) => self.put(*kind, patch, &mut written[*kind as usize]).await,
+                None => true,
             };
-            let written = match kind {
-                Kind::Validating => self.write::<ValidatingWebhookConfiguration>(patch).await,
-                Kind::Mutating => self.write::<MutatingWebhookConfiguration>(patch).await,
-            };
-            match written {
-                Ok(()) => {
-                    tracing::info!(kind = kind.as_str(), name = %self.name, "wrote the CA to trust");
-                }
-                Err(error) => {
-                    all = false;
-                    tracing::warn!(kind = kind.as_str(), name = %self.name, %error, "failed to write the CA to trust, trying again");
-                }
-            }
+            self.metrics.ca_published(kind.as_str(), done);
+            all &= done;
         }
         all
+    }
+
+    /// Writes one configuration, unless that was only just done.
+    async fn put(&self, kind: Kind, patch: json_patch::Patch, last: &mut Option<Instant>) -> bool {
+        if last.is_some_and(|last| last.elapsed() < PERIOD) {
+            return false;
+        }
+        *last = Some(Instant::now());
+        let result = match kind {
+            Kind::Validating => self.write::<ValidatingWebhookConfiguration>(patch).await,
+            Kind::Mutating => self.write::<MutatingWebhookConfiguration>(patch).await,
+        };
+        let (kind, name) = (kind.as_str(), &self.name);
+        match result {
+            Ok(()) => tracing::info!(kind, %name, "wrote the CA to trust"),
+            Err(error) => {
+                tracing::warn!(kind, %name, %error, "failed to write the CA to trust, trying again");
+                return false;
+            }
+        }
+        true
     }
 
     async fn write<K>(&self, patch: json_patch::Patch) -> Result<(), String>

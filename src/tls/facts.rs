@@ -2,13 +2,13 @@
 //!
 //! Not for whether that is any good: see [`inspect`](super::inspect).
 
-use super::TlsError;
+use super::{TlsError, moment};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::Serialize;
 use std::net::IpAddr;
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, time::ASN1Time,
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer,
     x509::SubjectPublicKeyInfo,
 };
 
@@ -63,8 +63,8 @@ impl Facts {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             names,
-            not_before: time(certificate.validity().not_before)?,
-            not_after: time(certificate.validity().not_after)?,
+            not_before: moment(certificate.validity().not_before.timestamp()),
+            not_after: moment(certificate.validity().not_after.timestamp()),
             is_ca: certificate.is_ca(),
             key: key(certificate.public_key()),
             der,
@@ -82,10 +82,6 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         }
         _ => None,
     }
-}
-
-fn time(time: ASN1Time) -> Result<Timestamp, TlsError> {
-    Timestamp::from_second(time.timestamp()).map_err(|_| TlsError::Certificate)
 }
 
 fn key(key: &SubjectPublicKeyInfo<'_>) -> String {

@@ -32,6 +32,10 @@ const LEAF_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// has whoever copies it by hand or by pipeline.
 const PUBLISHED_BEFORE: SignedDuration = DAY;
 
+/// CAs that a caller goes on trusting beside those it is told to. A Secret that is emptied again and
+/// again must not make the webhook configurations grow without end.
+const FORMER: usize = 8;
+
 /// What is kept, as the data of a Secret. Debug output has no key.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Material {
@@ -86,12 +90,20 @@ impl Material {
         .into()
     }
 
+    /// Whether what is kept can be shown to those who trust its CAs.
+    #[must_use]
+    pub fn is_usable(&self, names: &[String], now: Timestamp) -> bool {
+        let trusted = unexpired(&self.ca_certs, now);
+        shown_until(&self.cert, &self.key, names, &trusted, now)
+            .is_some_and(|expires| expires > now)
+    }
+
     /// What has to be kept instead at `now`, for a server with these names; nothing when all is well.
     pub fn renewed(&self, names: &[String], now: Timestamp) -> Result<Option<Self>, MakeError> {
         let mut trusted = unexpired(&self.ca_certs, now);
-        let mut signing = find(&trusted, &self.ca_key);
-        let mut next = find(&trusted, &self.next_ca_key);
-        let leaf = shown_until(&self.cert, &self.key, names, &trusted);
+        let mut signing = find(&trusted, &self.ca_key, now);
+        let mut next = find(&trusted, &self.next_ca_key, now);
+        let leaf = shown_until(&self.cert, &self.key, names, &trusted, now);
         let mut leaf_stays = leaf.is_some_and(|expires| expires > now + LEAF_RENEW_BEFORE);
 
         if let Some(successor) = next.take_if(|next| {
@@ -134,32 +146,43 @@ impl Material {
     }
 }
 
+/// Whether a caller could trust anything of this bundle.
+#[must_use]
+pub fn usable(bundle: &str, now: Timestamp) -> bool {
+    !unexpired(bundle, now).is_empty()
+}
+
 /// What a caller that trusts `found` has to trust instead; nothing when all of `bundle` is among it.
 ///
-/// CAs of ours that it trusts already stay until they expire: what they signed may still be shown.
+/// What it trusts already stays until it expires, the newest few of it: another replica may know of
+/// another bundle for a while, and show what only that one covers.
 #[must_use]
 pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
-    let found = unexpired(&String::from_utf8_lossy(found), now);
+    let mut found = unexpired(&String::from_utf8_lossy(found), now);
     let mut wanted = unexpired(bundle, now);
     let among = |ca: &Trusted, others: &[Trusted]| others.iter().any(|other| other.pem == ca.pem);
     // Not the order: replicas that know of different bundles for a while would never come to rest.
     if wanted.iter().all(|ca| among(ca, &found)) {
         return None;
     }
-    for ca in found {
-        if ca.ours && !among(&ca, &wanted) {
-            wanted.push(ca);
-        }
-    }
+    found.retain(|ca| !among(ca, &wanted));
+    found.sort_by_key(|ca| std::cmp::Reverse(ca.begins));
+    found.truncate(FORMER);
+    wanted.append(&mut found);
     Some(wanted.into_iter().map(|ca| ca.pem).collect())
 }
 
 /// A CA that is trusted.
 struct Trusted {
     pem: String,
-    ours: bool,
     begins: Timestamp,
     not_after: Timestamp,
+}
+
+impl Trusted {
+    fn valid(&self, now: Timestamp) -> bool {
+        self.begins <= now.saturating_add(BACKDATE).unwrap_or(now)
+    }
 }
 
 /// A CA that can sign, too.
@@ -181,7 +204,6 @@ impl Known {
     fn trusted(&self) -> Trusted {
         Trusted {
             pem: self.ca.cert_pem().to_owned(),
-            ours: true,
             begins: self.begins,
             not_after: self.not_after,
         }
@@ -199,16 +221,20 @@ fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
         .filter(|ca| ca.not_after > now)
         .map(|ca| Trusted {
             pem: to_pem(&ca.der),
-            ours: ca.subject == format!("CN={CA_NAME}"),
-            begins: ca.not_before + BACKDATE,
+            begins: ca
+                .not_before
+                .saturating_add(BACKDATE)
+                .unwrap_or(ca.not_before),
             not_after: ca.not_after,
         })
         .collect()
 }
 
 /// The CA among these that this key belongs to.
-fn find(trusted: &[Trusted], key: &str) -> Option<Known> {
-    trusted.iter().find_map(|trusted| {
+fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<Known> {
+    // One from the future is a wrong clock's work, and nobody would trust what it signs.
+    let valid = trusted.iter().filter(|ca| ca.valid(now));
+    valid.into_iter().find_map(|trusted| {
         Some(Known {
             ca: Ca::load(&trusted.pem, key).ok()?,
             begins: trusted.begins,
@@ -217,14 +243,20 @@ fn find(trusted: &[Trusted], key: &str) -> Option<Known> {
     })
 }
 
-/// When what the server shows expires. Nothing where the pair cannot be served, lacks a name, or no
-/// CA that is trusted has signed it.
-fn shown_until(cert: &str, key: &str, names: &[String], trusted: &[Trusted]) -> Option<Timestamp> {
+/// When what the server shows expires. Nothing where the pair cannot be served, lacks a name, comes
+/// from the future, or no CA that is trusted has signed it.
+fn shown_until(
+    cert: &str,
+    key: &str,
+    names: &[String],
+    trusted: &[Trusted],
+    now: Timestamp,
+) -> Option<Timestamp> {
     server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
     let leaf = Facts::first(cert.as_bytes())?;
     let signed = trusted.iter().any(|ca| signed_by(&leaf, ca) == Some(true));
     let fits = names.iter().all(|name| leaf.names.contains(name));
-    (signed && fits).then_some(leaf.not_after)
+    (signed && fits && leaf.not_before <= now).then_some(leaf.not_after)
 }
 
 fn signed_by(leaf: &Facts, ca: &Trusted) -> Option<bool> {
@@ -265,7 +297,7 @@ mod tests {
     /// Whether somebody who trusts these CAs trusts what is shown.
     fn trusts(ca_certs: &str, material: &Material, now: Timestamp) -> bool {
         let trusted = unexpired(ca_certs, now);
-        let expires = shown_until(&material.cert, &material.key, &names(), &trusted);
+        let expires = shown_until(&material.cert, &material.key, &names(), &trusted, now);
         expires.is_some_and(|expires| expires > now)
     }
 
@@ -346,6 +378,42 @@ mod tests {
         assert_eq!(published.renewed(&names(), start()).unwrap(), None);
         let signing = published.renewed(&names(), after(1)).unwrap().unwrap();
         assert!(trusts(&published.ca_certs, &signing, after(1)));
+    }
+
+    #[test]
+    fn what_a_clock_that_runs_ahead_has_made_is_made_anew() {
+        let made = Material::default()
+            .renewed(&names(), after(70))
+            .unwrap()
+            .unwrap();
+        assert!(!made.is_usable(&names(), start()));
+        let renewed = made.renewed(&names(), start()).unwrap().unwrap();
+        assert!(renewed.is_usable(&names(), start()));
+        assert_eq!(renewed.renewed(&names(), start()).unwrap(), None);
+    }
+
+    #[test]
+    fn replicas_that_know_different_bundles_come_to_rest() {
+        let made = |name| Ca::make(name, start(), DAY).unwrap().cert_pem().to_owned();
+        let (one, other) = (made("one"), made("other"));
+        let by_one = trusting(&one, other.as_bytes(), start()).unwrap();
+        assert_eq!(by_one, format!("{one}{other}"));
+        for bundle in [&one, &other] {
+            assert_eq!(trusting(bundle, by_one.as_bytes(), start()), None);
+        }
+        assert_eq!(trusting(&one, by_one.as_bytes(), after(2)), None);
+        assert!(usable(&one, start()) && !usable(&one, after(2)) && !usable("", start()));
+    }
+
+    #[test]
+    fn only_the_newest_few_stay_trusted() {
+        let mut found = String::new();
+        for day in 0..20 {
+            let ca = Ca::make("a CA", after(day), DAY * 365).unwrap();
+            found = trusting(ca.cert_pem(), found.as_bytes(), after(day)).unwrap();
+            assert!(found.starts_with(ca.cert_pem()));
+        }
+        assert_eq!(unexpired(&found, after(20)).len(), 1 + FORMER);
     }
 
     #[test]

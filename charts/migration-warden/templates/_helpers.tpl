@@ -1,7 +1,7 @@
 {{/* Names, labels and the few facts that several templates need. */}}
 
 {{- define "migration-warden.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- default .Chart.Name .Values.nameOverride | trunc 56 | trimSuffix "-" }}
 {{- end }}
 
 {{/* A name has 63 characters at most, where it is also a label's value, and `-verify` may follow. */}}
@@ -39,6 +39,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "migration-warden.tlsSecret" -}}
 {{- if eq .Values.certificates.mode "existing-secret" -}}
 {{- required "certificates.existingSecret: name the Secret with tls.crt, tls.key and ca.crt, or choose another certificates.mode" .Values.certificates.existingSecret }}
+{{- else if eq .Values.certificates.mode "cert-manager" -}}
+{{/* Not the replicas' own: whoever changes the mode would have two owners of one Secret. */}}
+{{- include "migration-warden.fullname" . }}-issued
 {{- else -}}
 {{- include "migration-warden.fullname" . }}-tls
 {{- end }}

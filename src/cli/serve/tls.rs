@@ -1,6 +1,7 @@
 //! Where `serve` takes its certificate from, and who is told to trust it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::server::admin::{Readiness, Status};
 use crate::tls::issue;
 use crate::tls::live::LiveTls;
 use crate::tls::reload::{TlsFiles, keep_bundle};
+use crate::tls::rotation;
 
 /// Takes the certificate from where the arguments say, and adds what keeps it fresh.
 pub(super) fn set_up(
@@ -46,6 +48,14 @@ pub(super) fn set_up(
             files.keep_fresh(poll::PERIOD),
         );
         if let Some(file) = &args.ca_bundle {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("failed to read the CAs in {}", file.display()))?;
+            if !rotation::usable(&text, Timestamp::now()) {
+                anyhow::bail!(
+                    "failed to find a CA that has not expired in {}: it must hold certificates as PEM",
+                    file.display()
+                );
+            }
             let keeping = keep_bundle(file.clone(), poll::PERIOD, live.clone(), bundle);
             background.add("watching the CA file", keeping);
         }
@@ -66,20 +76,12 @@ pub(super) fn set_up(
             metrics: Arc::clone(metrics),
             disagreement: disagreement.clone(),
         };
-        let trusted = writes.then(|| {
-            readiness.register(
-                "ca-bundle",
-                "the API server is not told yet whom to trust",
-                false,
-            )
-        });
+        let trust = Trust::default();
+        if writes {
+            tell_trust(readiness, &trust);
+        }
         background.add("watching the webhook configurations", async move {
-            let trusted = || {
-                if let Some(check) = &trusted {
-                    check.set(true);
-                }
-            };
-            registration.keep(trusted).await;
+            registration.keep(|all| trust.set(all)).await;
         });
         readiness.probe("webhook-configuration", move || {
             disagreement
@@ -88,6 +90,32 @@ pub(super) fn set_up(
         });
     }
     Ok(live)
+}
+
+/// Whether the apiserver trusts what is shown: now, and ever. Clones share it.
+#[derive(Clone, Default)]
+struct Trust(Arc<(AtomicBool, AtomicBool)>);
+
+impl Trust {
+    fn set(&self, all: bool) {
+        self.0.0.store(all, Ordering::Relaxed);
+        self.0.1.fetch_or(all, Ordering::Relaxed);
+    }
+}
+
+/// A replica that is trusted by nobody yet should not replace one that is. Later all replicas show
+/// the same, so it would help nobody to send reviews elsewhere.
+fn tell_trust(readiness: &Readiness, trust: &Trust) {
+    let trust = trust.clone();
+    readiness.probe("ca-bundle", move || {
+        let [now, ever] = [&trust.0.0, &trust.0.1].map(|flag| flag.load(Ordering::Relaxed));
+        let message = "the webhook configurations do not hold the CA to trust (caBundle)";
+        match (now, ever) {
+            (true, _) => Status::Ok(String::new()),
+            (false, true) => Status::Warning(message.to_owned()),
+            (false, false) => Status::Failed(message.to_owned()),
+        }
+    });
 }
 
 fn needs_cluster(argument: &str) -> String {

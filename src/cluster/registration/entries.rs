@@ -136,8 +136,7 @@ pub(super) fn fault(
     })
 }
 
-/// What to write so that every entry trusts the CAs in `bundle`; nothing when all do. CAs of ours that
-/// are trusted already stay so until they expire: another replica may still show what they signed.
+/// What to write so that every entry trusts the CAs in `bundle`; nothing when all do.
 pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Option<Patch> {
     let mut operations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
