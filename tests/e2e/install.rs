@@ -5,8 +5,15 @@
 
 mod load;
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::harness::{BREACHES, CHART, Chart, Cluster, Helm, NodeKind, Outcome, Space, eventually};
@@ -63,6 +70,28 @@ impl Install {
             .json()
     }
 
+    /// A rolling restart, an upgrade that makes new pods, another number of replicas, another policy, another CA.
+    fn change(&self, round: u32) {
+        let restart = ["rollout", "restart", "deployment", NAME];
+        self.kubectl(&restart).succeeds();
+        self.is_rolled_out();
+        let (level, replicas, action) = if round.is_multiple_of(2) {
+            ("debug", 3, "warn")
+        } else {
+            ("info", 2, "audit")
+        };
+        let pods = format!("logLevel={level},replicaCount={replicas}");
+        self.upgrade(&["--set", &pods]).succeeds();
+        let policy = format!("{pods},policy.detection.maxAction={action}");
+        self.upgrade(&["--set", &policy]).succeeds();
+        load::rotate(self);
+    }
+
+    fn is_rolled_out(&self) {
+        let rolled = ["rollout", "status", "deployment", NAME, "--timeout=90s"];
+        self.kubectl(&rolled).succeeds();
+    }
+
     /// The decisions in the pods' logs, as long as they are there.
     fn decisions(&self) -> Vec<Value> {
         let label = format!("app.kubernetes.io/instance={NAME}");
@@ -79,7 +108,7 @@ impl Install {
 
 impl Drop for Install {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             let label = format!("app.kubernetes.io/instance={NAME}");
             for args in [
                 &["get", "pods", "-o", "wide"][..],
@@ -103,6 +132,12 @@ fn replicas() -> Vec<u32> {
         command.starts_with(b"/migration-warden\0serve\0")
     })
     .collect()
+}
+
+/// Ends a process as a crash would.
+fn kill(process: u32) {
+    let mut kill = Command::new("kill");
+    Outcome::of(kill.args(["-9", &process.to_string()]), "").succeeds();
 }
 
 fn resident_mib(process: u32) -> u64 {
@@ -197,34 +232,57 @@ fn with_no_values_by_helm_4() {
     installs_judges_and_goes(Helm::V4);
 }
 
-/// Steady creates through everything that is done to an installation on purpose.
+/// Steady creates through everything that is done to an installation on purpose: once, or again and again for
+/// as many minutes as `MW_LOAD_MINUTES` says.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn nothing_is_lost_while_it_changes() {
+    let minutes = std::env::var("MW_LOAD_MINUTES").map_or(0, |text| text.parse().unwrap());
+    let end = Instant::now() + Duration::from_mins(minutes);
     let install = Install::new(Helm::V4, &[]);
     let space = Space::on(NodeKind::Real);
     let load = Load::start(&space);
-
-    let restart = ["rollout", "restart", "deployment", NAME];
-    install.kubectl(&restart).succeeds();
-    let rolled = ["rollout", "status", "deployment", NAME, "--timeout=90s"];
-    install.kubectl(&rolled).succeeds();
-    install
-        .upgrade(&["--set", "logLevel=debug,replicaCount=3"])
-        .succeeds();
-    install
-        .upgrade(&["--set", "policy.detection.maxAction=warn"])
-        .succeeds();
-    let policy = |maximum: &str| {
-        let map = install.get("configmap", NAME).to_string();
-        map.contains(maximum).then_some(())
-    };
-    eventually("the policy to be there", || policy("warn"));
-    load::rotate(&install);
-
+    for round in 0.. {
+        install.change(round);
+        if Instant::now() > end {
+            break;
+        }
+    }
     let done = load.stop();
     eprintln!("{} creates, {:?} the slowest", done.creates, done.slowest);
     assert!(done.wrong.is_empty(), "{:#?}", done.wrong);
     assert!(done.creates > 100, "{} creates", done.creates);
+    assert_eq!(load::failed_open(&install), 0);
+}
+
+/// Nobody can answer what the apiserver sends to a process that is gone. It costs those creates that come
+/// before the kubelet has started it again, and lets none through.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_crash_refuses_for_a_moment_and_lets_nothing_through() {
+    let install = Install::new(Helm::V4, &[]);
+    let space = Space::on(NodeKind::Real);
+    let load = Load::start(&space);
+    let crashed = replicas()[0];
+    let at = Timestamp::now();
+    kill(crashed);
+    eventually("the replica to be back", || {
+        (!replicas().contains(&crashed) && replicas().len() == 2).then_some(())
+    });
+    install.is_rolled_out();
+    let back = Timestamp::now() + SignedDuration::from_secs(2);
+    thread::sleep(Duration::from_secs(5));
+
+    let done = load.stop();
+    eprintln!(
+        "{} of {} creates refused within {}",
+        done.wrong.len(),
+        done.creates,
+        back - at
+    );
+    for (asked, said) in &done.wrong {
+        assert!(said.contains("failed calling webhook"), "{said}");
+        assert!((at..back).contains(asked), "{asked} is not in {at}..{back}");
+    }
     assert_eq!(load::failed_open(&install), 0);
 }

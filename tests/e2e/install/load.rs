@@ -29,7 +29,8 @@ pub(super) struct Load {
 pub(super) struct Done {
     pub(super) creates: u32,
     pub(super) slowest: Duration,
-    pub(super) wrong: Vec<String>,
+    /// When it was asked for, and what came.
+    pub(super) wrong: Vec<(Timestamp, String)>,
 }
 
 impl Load {
@@ -57,7 +58,7 @@ impl Load {
 
 impl Done {
     fn create(&mut self, namespace: &str, chart: &Chart, right: impl Fn(&Outcome) -> bool) {
-        let asked = Instant::now();
+        let (at, asked) = (Timestamp::now(), Instant::now());
         let mut kubectl = Cluster::get().kubectl();
         kubectl.args([
             "create",
@@ -71,7 +72,7 @@ impl Done {
         self.creates += 1;
         self.slowest = self.slowest.max(asked.elapsed());
         if !right(&outcome) {
-            self.wrong.push(format!("{} {outcome}", Timestamp::now()));
+            self.wrong.push((at, outcome.to_string()));
         }
     }
 }
