@@ -489,3 +489,21 @@ fn serve_refuses_what_it_cannot_start_with() {
         "{err}"
     );
 }
+
+#[test]
+fn what_needs_a_cluster_says_so_before_anything_is_made() {
+    for (argument, rest) in [
+        ("--tls-secret", &["--service", "y"][..]),
+        ("--webhook-configuration", &[]),
+    ] {
+        let args = [&["serve", argument, "x"], rest].concat();
+        let (code, out, err) = run(&args, b"");
+        assert_eq!((code, &*out), (2, ""));
+        assert_eq!(
+            err,
+            format!(
+                "error: failed to use {argument} without a cluster: add --cluster in-cluster\n"
+            )
+        );
+    }
+}

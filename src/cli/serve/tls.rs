@@ -29,14 +29,24 @@ pub(super) fn set_up(
     readiness: &Readiness,
     background: &mut Background,
 ) -> anyhow::Result<LiveTls> {
+    let needs_cluster = [
+        ("--tls-secret", args.tls_secret.is_some()),
+        (
+            "--webhook-configuration",
+            args.webhook_configuration.is_some(),
+        ),
+    ];
+    if let (None, Some((argument, _))) = (client, needs_cluster.iter().find(|(_, given)| *given)) {
+        anyhow::bail!("failed to use {argument} without a cluster: add --cluster in-cluster");
+    }
     let live = LiveTls::new(Arc::clone(metrics))?;
     if let Some(ca) = &args.client_ca {
         let files = TlsFiles::client_ca(ca.clone(), &live, Arc::clone(metrics))?;
         background.add("watching the callers' CA", files.keep_fresh(poll::PERIOD));
     }
     let (bundle, bundled) = watch::channel(String::new());
-    if let Some(secret) = &args.tls_secret {
-        let client = client.context(needs_cluster("--tls-secret"))?.clone();
+    if let (Some(secret), Some(client)) = (&args.tls_secret, client) {
+        let client = client.clone();
         let service = args.service.as_deref().unwrap_or_default();
         let kept = KeptCertificate::new(client, secret.clone(), service);
         let keeping = kept.keep_fresh(live.clone(), bundle, Arc::clone(metrics));
@@ -62,10 +72,8 @@ pub(super) fn set_up(
     }
     tell_expiry(readiness, &live);
 
-    if let Some(name) = &args.webhook_configuration {
-        let client = client
-            .context(needs_cluster("--webhook-configuration"))?
-            .clone();
+    if let (Some(name), Some(client)) = (&args.webhook_configuration, client) {
+        let client = client.clone();
         let writes = args.tls_secret.is_some() || args.ca_bundle.is_some();
         let disagreement = Disagreement::default();
         let registration = Registration {
@@ -116,10 +124,6 @@ fn tell_trust(readiness: &Readiness, trust: &Trust) {
             (false, false) => Status::Failed(message.to_owned()),
         }
     });
-}
-
-fn needs_cluster(argument: &str) -> String {
-    format!("failed to use {argument} without a cluster: add --cluster in-cluster")
 }
 
 fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<TlsFiles> {
