@@ -19,7 +19,7 @@ use crate::{
 
 /// How often the Secret is looked at. A new certificate may take so long to be shown by all; its CA
 /// is trusted before and after.
-const PERIOD: Duration = Duration::from_secs(30);
+const PERIOD: Duration = Duration::from_secs(10);
 /// After a failure, at first; doubled with each further one up to [`PERIOD`].
 const RETRY: Duration = Duration::from_millis(250);
 /// Writes that another replica may be faster with, before it counts as a failure.

@@ -123,7 +123,7 @@ pub(super) fn rotate(install: &Install) {
             String::from_utf8(bundle.0).unwrap().contains(ca.cert_pem())
         })
     };
-    // A replica looks at the Secret every 30 s.
+    // A replica looks at the Secret every 10 s.
     wait("the CA to be published", || published().then_some(()));
     patch("next-ca.key", ca.key_pem());
     let signing = wait("the CA to sign", || {
@@ -132,7 +132,7 @@ pub(super) fn rotate(install: &Install) {
     });
     assert!(signing.ca_certs.contains(&kept.ca_certs));
     // All of them show it, and are believed.
-    thread::sleep(Duration::from_secs(35));
+    thread::sleep(Duration::from_secs(12));
 }
 
 /// As `eventually`, for what takes a look at the Secret or two.
