@@ -3,6 +3,7 @@
 //!
 //! Its entries are for the whole cluster, so these tests run alone, after all others.
 
+mod certificates;
 mod load;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
 use serde_json::Value;
 
 use crate::harness::{BREACHES, CHART, Chart, Cluster, Helm, NodeKind, Outcome, Space, eventually};
@@ -21,6 +23,11 @@ use load::Load;
 
 /// Of the namespace, the release and the objects, as the docs have it.
 const NAME: &str = "migration-warden";
+
+const CONFIGURATIONS: [&str; 2] = [
+    "validatingwebhookconfiguration",
+    "mutatingwebhookconfiguration",
+];
 
 /// What the kernel may count for an idle replica.
 const MAX_IDLE_MIB: u64 = 15;
@@ -36,17 +43,14 @@ impl Install {
         let cluster = Cluster::get();
         cluster.wants(NodeKind::Real);
         let install = Self { helm, cluster };
-        let args = [
-            "install",
-            NAME,
-            CHART,
-            "--create-namespace",
-            "--wait",
-            "--timeout",
-            "90s",
-        ];
-        install.helm(&[&args, values].concat()).succeeds();
+        install.install(values).succeeds();
         install
+    }
+
+    fn install(&self, values: &[&str]) -> Outcome {
+        let args = ["install", NAME, CHART, "--create-namespace"];
+        let wait = ["--wait", "--timeout", "90s"];
+        self.helm(&[&args, &wait[..], values].concat())
     }
 
     fn upgrade(&self, values: &[&str]) -> Outcome {
@@ -60,8 +64,13 @@ impl Install {
     }
 
     fn kubectl(&self, args: &[&str]) -> Outcome {
+        self.kubectl_with(args, "")
+    }
+
+    /// With a manifest on standard input, for `-f -`.
+    fn kubectl_with(&self, args: &[&str], stdin: &str) -> Outcome {
         let mut command = self.cluster.kubectl();
-        Outcome::of(command.args(args).args(["--namespace", NAME]), "")
+        Outcome::of(command.args(args).args(["--namespace", NAME]), stdin)
     }
 
     fn get(&self, kind: &str, name: &str) -> Value {
@@ -90,6 +99,21 @@ impl Install {
     fn is_rolled_out(&self) {
         let rolled = ["rollout", "status", "deployment", NAME, "--timeout=90s"];
         self.kubectl(&rolled).succeeds();
+    }
+
+    /// Whom the apiserver is told to trust, by each entry of both configurations; empty for nobody.
+    fn bundles(&self) -> Vec<String> {
+        let bundles = CONFIGURATIONS.iter().flat_map(|kind| {
+            let mut found = self.get(kind, NAME);
+            serde_json::from_value::<Vec<Value>>(found["webhooks"].take()).unwrap()
+        });
+        bundles
+            .map(|mut entry| {
+                let bundle = entry["clientConfig"]["caBundle"].take();
+                let bundle: Option<ByteString> = serde_json::from_value(bundle).unwrap();
+                String::from_utf8(bundle.unwrap_or_default().0).unwrap()
+            })
+            .collect()
     }
 
     /// The decisions in the pods' logs, as long as they are there.

@@ -62,7 +62,12 @@ impl Cluster {
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.dir.join("kubeconfig")
+        self.file("kubeconfig")
+    }
+
+    /// What `tests/cluster/up` made under this name.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     pub(crate) fn kubectl(&self) -> Command {

@@ -13,7 +13,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use migration_warden::tls::{make::Ca, rotation::Material};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Install, NAME};
 use crate::harness::{Chart, Cluster, Outcome, RESTARTING_POD, Space};
@@ -108,20 +108,8 @@ pub(super) fn rotate(install: &Install) {
     };
     patch("ca.crt", kept.ca_certs.clone() + ca.cert_pem());
     let published = || {
-        [
-            "validatingwebhookconfiguration",
-            "mutatingwebhookconfiguration",
-        ]
-        .iter()
-        .flat_map(|kind| {
-            let mut found = install.get(kind, NAME);
-            serde_json::from_value::<Vec<Value>>(found["webhooks"].take()).unwrap()
-        })
-        .all(|entry| {
-            let bundle = entry["clientConfig"]["caBundle"].clone();
-            let bundle: ByteString = serde_json::from_value(bundle).unwrap();
-            String::from_utf8(bundle.0).unwrap().contains(ca.cert_pem())
-        })
+        let bundles = install.bundles();
+        bundles.iter().all(|bundle| bundle.contains(ca.cert_pem()))
     };
     // A replica looks at the Secret every 10 s.
     wait("the CA to be published", || published().then_some(()));
