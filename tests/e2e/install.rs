@@ -288,7 +288,8 @@ fn a_crash_refuses_for_a_moment_and_lets_nothing_through() {
     let space = Space::on(NodeKind::Real);
     let load = Load::start(&space);
     let crashed = replicas()[0];
-    let at = Timestamp::now();
+    // A create that is on its way by then is lost as well.
+    let at = Timestamp::now() - SignedDuration::from_secs(1);
     kill(crashed);
     eventually("the replica to be back", || {
         (!replicas().contains(&crashed) && replicas().len() == 2).then_some(())
@@ -298,12 +299,7 @@ fn a_crash_refuses_for_a_moment_and_lets_nothing_through() {
     thread::sleep(Duration::from_secs(5));
 
     let done = load.stop();
-    eprintln!(
-        "{} of {} creates refused within {}",
-        done.wrong.len(),
-        done.creates,
-        back - at
-    );
+    eprintln!("{} of {} creates refused", done.wrong.len(), done.creates);
     for (asked, said) in &done.wrong {
         assert!(said.contains("failed calling webhook"), "{said}");
         assert!((at..back).contains(asked), "{asked} is not in {at}..{back}");
