@@ -15,8 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use migration_warden::generate::vap::{self, Settings, ValidationAction};
-use migration_warden::{config, generate};
 use migration_warden::policy::Policy;
+use migration_warden::{config, generate};
 use serde_json::{Value, json};
 use table::Row;
 use values::Values;
