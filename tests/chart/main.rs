@@ -14,7 +14,9 @@ mod values;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use migration_warden::config;
+use migration_warden::generate::vap::{self, Settings, ValidationAction};
+use migration_warden::policy::Policy;
+use migration_warden::{config, generate};
 use serde_json::{Value, json};
 use table::Row;
 use values::Values;
@@ -29,6 +31,11 @@ fn read(file: &str) -> String {
 
 fn defaults() -> Value {
     serde_saphyr::from_str(&read("values.yaml")).unwrap()
+}
+
+/// The policy of the chart's values.
+fn policy() -> Policy {
+    config::validate::read("values.yaml", &defaults()["policy"].to_string()).unwrap()
 }
 
 /// Compares a file of the chart, or writes it when asked to.
@@ -110,14 +117,29 @@ fn the_value_sets_of_the_tests_are_valid() {
 /// Without a policy file, and with the chart's values, the same Jobs are judged in the same way.
 #[test]
 fn the_default_policy_is_the_built_in_one() {
-    let written = defaults()["policy"].to_string();
-    let installed = config::validate::read("values.yaml", &written).unwrap();
+    let installed = policy();
     let builtin = config::validate::builtin();
-    let same = migration_warden::policy::Policy {
+    let same = Policy {
         hash: builtin.hash.clone(),
         ..installed
     };
     assert_eq!(format!("{same:?}"), format!("{builtin:?}"));
+}
+
+/// What the template makes the `ValidatingAdmissionPolicy` of.
+#[test]
+fn the_net_is_that_of_the_default_policy() {
+    let settings = Settings {
+        // Each binding then has the strongest action that its rules allow.
+        actions: vec![ValidationAction::Deny],
+        ..Settings::default()
+    };
+    let manifests = generate::yaml(&vap::manifests(&policy(), &settings)).unwrap();
+    let file = format!(
+        "# `generate vap --action Deny` of the default policy. Made by UPDATE_DOCS=1 cargo test --test chart;\n\
+         # the template fills in what the values say.\n{manifests}"
+    );
+    agrees("files/vap.yaml", &file);
 }
 
 /// Everything that a bad value may be is refused before anything is installed.
@@ -137,6 +159,15 @@ fn bad_values_are_refused() {
         (false, json!({"webhooks": {"timeoutSeconds": 10}})),
         (false, json!({"webhooks": {"excludedNamespaces": "dev"}})),
         (false, json!({"webhooks": null})),
+        (
+            true,
+            json!({"validatingAdmissionPolicy": {"actions": ["Deny"]}}),
+        ),
+        (
+            false,
+            json!({"validatingAdmissionPolicy": {"actions": ["deny"]}}),
+        ),
+        (false, json!({"validatingAdmissionPolicy": {"actions": []}})),
         (false, json!({"certificates": {"mode": "selfManaged"}})),
         (
             false,

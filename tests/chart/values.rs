@@ -33,6 +33,7 @@ pub(crate) struct Values {
     image_pull_secrets: Vec<Object>,
     pub(crate) policy: MigrationPolicy,
     webhooks: Webhooks,
+    validating_admission_policy: ValidatingAdmissionPolicy,
     certificates: Certificates,
     service: Service,
     #[schemars(range(min = 1))]
@@ -97,6 +98,22 @@ struct Name(#[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))] Stri
 enum FailurePolicy {
     Fail,
     Ignore,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ValidatingAdmissionPolicy {
+    enabled: bool,
+    #[schemars(length(min = 1))]
+    actions: Vec<ValidationAction>,
+    failure_policy: FailurePolicy,
+}
+
+#[derive(Deserialize, JsonSchema)]
+enum ValidationAction {
+    Audit,
+    Warn,
+    Deny,
 }
 
 #[derive(Deserialize, JsonSchema)]

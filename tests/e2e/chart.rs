@@ -1,6 +1,7 @@
 //! The chart as both Helms render it, and what a real apiserver says to that. Nothing is installed here.
 
 mod entries;
+mod net;
 mod pods;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use migration_warden::config::{self, MigrationPolicy};
+use migration_warden::policy::Policy;
 use serde_json::Value;
 
 use crate::harness::{CHART, Helm, Space};
@@ -78,14 +80,14 @@ impl Rendered {
     }
 
     /// The policy file, which the program has to take.
-    fn policy(&self) -> (&str, Vec<LabelSelector>) {
+    fn policy(&self) -> (Policy, Vec<LabelSelector>) {
         let text = self.one("ConfigMap")["data"]["policy.yaml"]
             .as_str()
             .unwrap();
-        config::validate::read("policy.yaml", text).unwrap();
+        let read = config::validate::read("policy.yaml", text).unwrap();
         let policy: MigrationPolicy = serde_saphyr::from_str(text).unwrap();
         (
-            text,
+            read,
             policy
                 .matching
                 .selectors
@@ -147,6 +149,10 @@ fn bad_values_are_refused() {
         (
             "certificates.clientCA.secretName=a,certificates.clientCA.configMapName=b",
             "secretName and configMapName are both set",
+        ),
+        (
+            "validatingAdmissionPolicy.actions={Deny,deny}",
+            "at '/validatingAdmissionPolicy/actions/1': value must be one of 'Audit', 'Warn', 'Deny'",
         ),
     ] {
         for helm in Helm::BOTH {

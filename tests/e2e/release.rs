@@ -4,6 +4,8 @@
 //! The chart's entries are for the whole cluster, and other tests run in it: selectors that match these
 //! tests' Jobs alone keep them apart, and without endpoints the apiserver gives up on other entries at once.
 
+mod net;
+
 use std::{
     fs,
     time::{Duration, Instant},
@@ -22,7 +24,8 @@ const CONFIGURATIONS: [&str; 2] = [
 /// All that the chart makes but pods, which go with their Deployment.
 const KINDS: &str = "serviceaccounts,secrets,configmaps,services,deployments,roles,rolebindings,\
     poddisruptionbudgets,networkpolicies,clusterroles,clusterrolebindings,flowschemas,\
-    prioritylevelconfigurations,validatingwebhookconfigurations,mutatingwebhookconfigurations";
+    prioritylevelconfigurations,validatingwebhookconfigurations,mutatingwebhookconfigurations,\
+    validatingadmissionpolicies,validatingadmissionpolicybindings";
 
 /// A release of the chart in a namespace of its own, which gives it its name.
 struct Release {

@@ -62,6 +62,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* Name of the ValidatingAdmissionPolicy. By its beginning `migration-warden verify` knows that it is ours. */}}
+{{- define "migration-warden.vapName" -}}
+{{- $name := include "migration-warden.fullname" . }}
+{{- hasPrefix "migration-warden" $name | ternary $name (printf "migration-warden-%s" $name) }}
+{{- end }}
+
 {{/* What Pod Security `restricted` asks of a pod, and of a container. */}}
 {{- define "migration-warden.podSecurityContext" -}}
 runAsNonRoot: true

@@ -82,6 +82,11 @@ are of interest: they are recorded.
 {{- eq $action "false" | ternary "off" $action }}
 {{- end }}
 
+{{/* Namespaces whose Jobs are not judged. */}}
+{{- define "migration-warden.outside" -}}
+{{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhooks.excludedNamespaces | uniq | toJson }}
+{{- end }}
+
 {{/* Everything of an entry but name, policy, time and conditions: {root, path, resource}. */}}
 {{- define "migration-warden.entry" -}}
 admissionReviewVersions: [v1]
@@ -97,7 +102,7 @@ namespaceSelector:
   matchExpressions:
     - key: kubernetes.io/metadata.name
       operator: NotIn
-      values: {{ concat (list "kube-system" "kube-node-lease" .root.Release.Namespace) .root.Values.webhooks.excludedNamespaces | uniq | toJson }}
+      values: {{ include "migration-warden.outside" .root }}
 objectSelector: {}
 rules:
   - apiGroups: [batch]

@@ -24,7 +24,7 @@ fn the_entries_are_those_of_the_policy() {
         let others =
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
         let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
-        if set == "strict" {
+        if matches!(set, "strict" | "vap") {
             outside.extend(["kube-public", "default"]);
         }
         for (kind, path) in [
