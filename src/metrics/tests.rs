@@ -1,0 +1,71 @@
+//! The published names and the behaviour of the families.
+
+use super::*;
+
+#[test]
+fn families_have_their_published_names() {
+    let metrics = Metrics::new();
+    metrics.reviewed(Phase::Validate, Operation::from("CREATE"), "denied");
+    metrics.reviewed(Phase::Validate, Operation::from("PATCH"), "allowed");
+    metrics.found("MW004", "deny");
+    metrics.took(Phase::Mutate, Duration::from_micros(120));
+    metrics.rejected(Rejection::TooLarge);
+    metrics.connection_refused();
+    metrics.record_lost(Lost::Blocked);
+    metrics.policy_reloaded(true);
+    metrics.certificate_reloaded(false);
+    metrics.certificate_expires(jiff::Timestamp::UNIX_EPOCH);
+    metrics.ca_expires(jiff::Timestamp::UNIX_EPOCH);
+    metrics.ca_published("MutatingWebhookConfiguration", true);
+    metrics.in_agreement("ValidatingWebhookConfiguration", false);
+    metrics.ready(true);
+    let _guard = metrics.in_flight();
+    let text = metrics.encode();
+    for line in [
+        r#"migration_warden_reviews_total{phase="validate",operation="CREATE",verdict="denied"} 1"#,
+        r#"migration_warden_reviews_total{phase="validate",operation="other",verdict="allowed"} 1"#,
+        r#"migration_warden_findings_total{rule="MW004",action="deny"} 1"#,
+        r#"migration_warden_review_duration_seconds_bucket{le="0.0001",phase="mutate"} 0"#,
+        r#"migration_warden_review_duration_seconds_bucket{le="0.0002",phase="mutate"} 1"#,
+        r#"migration_warden_requests_rejected_total{reason="too_large"} 1"#,
+        r#"migration_warden_requests_rejected_total{reason="panic"} 0"#,
+        "migration_warden_requests_in_flight 1",
+        "migration_warden_connections_refused_total 1",
+        r#"migration_warden_decision_records_lost_total{reason="blocked"} 1"#,
+        r#"migration_warden_policy_reloads_total{result="success"} 1"#,
+        r#"migration_warden_certificate_reloads_total{result="failure"} 1"#,
+        "migration_warden_certificate_expiration_timestamp_seconds 0",
+        "migration_warden_ca_expiration_timestamp_seconds 0",
+        r#"migration_warden_ca_published{kind="MutatingWebhookConfiguration"} 1"#,
+        r#"migration_warden_webhook_configuration_in_agreement{kind="ValidatingWebhookConfiguration"} 0"#,
+        "migration_warden_ready 1",
+        concat!(
+            r#"migration_warden_build_info{version=""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""} 1"#
+        ),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_new_policy_replaces_the_old_one() {
+    let metrics = Metrics::new();
+    metrics.policy_in_use("aaa".to_owned());
+    metrics.policy_in_use("bbb".to_owned());
+    let text = metrics.encode();
+    let series: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("migration_warden_policy_info"))
+        .collect();
+    assert_eq!(series, [r#"migration_warden_policy_info{hash="bbb"} 1"#]);
+}
+
+#[test]
+fn a_request_is_in_flight_until_its_guard_is_dropped() {
+    let metrics = Metrics::new();
+    drop(metrics.in_flight());
+    assert!(metrics.encode().contains("requests_in_flight 0\n"));
+}
