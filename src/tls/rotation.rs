@@ -233,8 +233,8 @@ fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
 /// The CA among these that this key belongs to.
 fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<Known> {
     // One from the future is a wrong clock's work, and nobody would trust what it signs.
-    let valid = trusted.iter().filter(|ca| ca.valid(now));
-    valid.into_iter().find_map(|trusted| {
+    let mut valid = trusted.iter().filter(|ca| ca.valid(now));
+    valid.find_map(|trusted| {
         Some(Known {
             ca: Ca::load(&trusted.pem, key).ok()?,
             begins: trusted.begins,
