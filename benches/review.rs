@@ -17,7 +17,7 @@ mod floor;
 mod ratios;
 
 use jiff::Timestamp;
-use migration_warden::admit::{Answer, Circumstances, NamespaceView, admit};
+use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView};
 use migration_warden::config::validate;
 use migration_warden::policy::Policy;
 use migration_warden::policy::verdict::Outcome;
@@ -110,5 +110,7 @@ fn judge(phase: Phase, body: &[u8], policy: &Policy) -> Answer {
         id: Uuid::now_v7(),
         replica: "warden-0",
     };
-    admit(phase, body, &circumstances, |_| NamespaceView::default()).expect("an answer")
+    let review = admit::read(phase, body).expect("a review");
+    let judged = review.judge(&circumstances, |_| NamespaceView::default());
+    judged.and_then(Judged::finish).expect("an answer")
 }

@@ -73,52 +73,92 @@ pub enum Unanswered {
     Write(#[from] serde_json::Error),
 }
 
-/// Judges one review. `namespace` looks up what is known of a namespace.
-pub fn admit(
+/// A review that has been read, and is to be judged.
+#[derive(Debug)]
+pub struct Review<'a> {
     phase: Phase,
-    body: &[u8],
-    circumstances: &Circumstances<'_>,
-    namespace: impl FnOnce(&str) -> NamespaceView,
-) -> Result<Answer, Unanswered> {
-    let request = match request::parse(body)? {
-        Parsed::Judged(request) => request,
-        Parsed::Other(request) => {
-            return not_judged(&request.uid, Operation::from(&*request.operation));
-        }
-    };
-    let operation = Operation::from(&*request.operation);
-    let (Operation::Create, true, Some(object), Some(kind)) = (
-        operation,
-        request.sub_resource.is_empty(),
-        &request.object,
-        Kind::parse(&request.kind.kind),
-    ) else {
-        return not_judged(&request.uid, operation);
-    };
-    let mut job = Job::new(object, kind, &request.namespace);
-    if is_from_cronjob(&job, &request.user_info.username) {
-        return not_judged(&request.uid, operation);
-    }
-    let policy = circumstances.policy;
-    let selection = policy.selectors.select(&job, policy.detection);
-    if selection == Selection::None {
-        return not_judged(&request.uid, operation);
-    }
-    let view = namespace(job.namespace);
-    job.mesh = view.mesh;
-    let (mode, unknown_mode) = mode(&view, policy, job.namespace);
-    let mut findings = policy.evaluate(&job, selection, mode.cap());
-    let patchable = phase == Phase::Mutate && job.is_patchable();
-    let patch = settle(&mut findings, patchable, body, circumstances.now);
-    let case = Case {
+    body: &'a [u8],
+    parsed: Parsed<'a>,
+}
+
+/// Reads one review.
+pub fn read(phase: Phase, body: &[u8]) -> Result<Review<'_>, Unanswered> {
+    let parsed = request::parse(body)?;
+    Ok(Review {
         phase,
-        request: &request,
-        job,
-        selection,
-        mode,
-        circumstances,
-    };
-    case.answer(&findings, patch.as_ref(), unknown_mode)
+        body,
+        parsed,
+    })
+}
+
+/// A review on which the rules have been heard.
+#[derive(Debug)]
+pub enum Judged<'a> {
+    /// There is nothing more to it.
+    Done(Answer),
+    /// The cluster may have something to say.
+    Open(Box<Case<'a>>),
+}
+
+impl Judged<'_> {
+    /// The answer, as far as it can be known without asking the cluster.
+    pub fn finish(self) -> Result<Answer, Unanswered> {
+        match self {
+            Self::Done(answer) => Ok(answer),
+            Self::Open(case) => case.finish(),
+        }
+    }
+}
+
+impl<'a> Review<'a> {
+    /// Hears the rules. `namespace` looks up what is known of a namespace.
+    pub fn judge(
+        &'a self,
+        circumstances: &'a Circumstances<'a>,
+        namespace: impl FnOnce(&str) -> NamespaceView,
+    ) -> Result<Judged<'a>, Unanswered> {
+        let request = match &self.parsed {
+            Parsed::Judged(request) => request,
+            Parsed::Other(request) => {
+                return not_judged(&request.uid, Operation::from(&*request.operation));
+            }
+        };
+        let operation = Operation::from(&*request.operation);
+        let (Operation::Create, true, Some(object), Some(kind)) = (
+            operation,
+            request.sub_resource.is_empty(),
+            &request.object,
+            Kind::parse(&request.kind.kind),
+        ) else {
+            return not_judged(&request.uid, operation);
+        };
+        let mut job = Job::new(object, kind, &request.namespace);
+        if is_from_cronjob(&job, &request.user_info.username) {
+            return not_judged(&request.uid, operation);
+        }
+        let policy = circumstances.policy;
+        let selection = policy.selectors.select(&job, policy.detection);
+        if selection == Selection::None {
+            return not_judged(&request.uid, operation);
+        }
+        let view = namespace(job.namespace);
+        job.mesh = view.mesh;
+        let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
+        let mut findings = policy.evaluate(&job, selection, mode.cap());
+        let patchable = self.phase == Phase::Mutate && job.is_patchable();
+        let patch = settle(&mut findings, patchable, self.body, circumstances.now);
+        Ok(Judged::Open(Box::new(Case {
+            phase: self.phase,
+            request,
+            job,
+            selection,
+            mode,
+            unknown_mode,
+            findings,
+            patch,
+            circumstances,
+        })))
+    }
 }
 
 /// Whether the CronJob controller made this Job. An ownerReference alone says nothing: anyone can
@@ -130,10 +170,10 @@ fn is_from_cronjob(job: &Job<'_>, user: &str) -> bool {
 }
 
 /// The mode of a namespace, and its label's value where that is none.
-fn mode<'v>(view: &'v NamespaceView, policy: &Policy, namespace: &str) -> (Mode, Option<&'v str>) {
-    match view.mode.as_deref() {
+fn mode(label: Option<String>, policy: &Policy, namespace: &str) -> (Mode, Option<String>) {
+    match label {
         None => (policy.mode(namespace), None),
-        Some(label) => match Mode::from_label(label) {
+        Some(label) => match Mode::from_label(&label) {
             Some(mode) => (mode, None),
             None => (Mode::Enforce, Some(label)),
         },
@@ -160,49 +200,52 @@ fn settle(
     patch
 }
 
-fn not_judged(uid: &str, operation: Operation) -> Result<Answer, Unanswered> {
-    Ok(Answer {
+fn not_judged(uid: &str, operation: Operation) -> Result<Judged<'static>, Unanswered> {
+    Ok(Judged::Done(Answer {
         body: Response::allowed(uid).to_bytes()?,
         operation,
         outcome: Outcome::Allowed,
         findings: Vec::new(),
         line: None,
         if_lost: None,
-    })
+    }))
 }
 
 /// A review that is judged, with all there is to say about it.
-struct Case<'a> {
+#[derive(Debug)]
+pub struct Case<'a> {
     phase: Phase,
     request: &'a Request<'a>,
     job: Job<'a>,
     selection: Selection,
     mode: Mode,
+    unknown_mode: Option<String>,
+    findings: Vec<Finding>,
+    patch: Option<json_patch::Patch>,
     circumstances: &'a Circumstances<'a>,
 }
 
 impl Case<'_> {
-    fn answer(
-        &self,
-        findings: &[Finding],
-        patch: Option<&json_patch::Patch>,
-        unknown_mode: Option<&str>,
-    ) -> Result<Answer, Unanswered> {
+    /// The answer.
+    pub fn finish(&self) -> Result<Answer, Unanswered> {
+        let findings = &self.findings;
         let outcome = verdict::outcome(findings);
         let mut response = Response::allowed(&self.request.uid);
+        let refusal = |action| {
+            let causes = verdict::with(findings, action).map(cause).collect();
+            (verdict::message(findings, action), causes)
+        };
         if outcome == Outcome::Denied {
-            let causes = verdict::with(findings, Action::Deny).map(cause).collect();
-            response.deny(
-                self.name(),
-                self.resource(),
-                verdict::message(findings),
-                causes,
-            );
+            let (message, causes) = refusal(Action::Deny);
+            response.deny(self.name(), self.resource(), message, causes);
+        } else if outcome == Outcome::Waiting {
+            let (message, causes) = refusal(Action::Wait);
+            response.put_off(self.name(), self.resource(), message, causes);
         }
-        if let Some(patch) = patch {
+        if let Some(patch) = &self.patch {
             response.patch(patch)?;
         }
-        response.warnings = self.warnings(findings, outcome, unknown_mode);
+        response.warnings = self.warnings(outcome);
         let annotations = &mut response.audit_annotations;
         annotations.push(("decision", self.circumstances.id.to_string().into()));
         annotations.push(("policy", (&*self.circumstances.policy.hash).into()));
@@ -213,7 +256,7 @@ impl Case<'_> {
         // The mutating phase only speaks up when it has done something: the validating one decides.
         let recorded = self.phase == Phase::Validate || outcome >= Outcome::Patched;
         let line = if recorded {
-            Some(self.decision(findings, patch, outcome).to_line()?)
+            Some(self.decision(outcome).to_line()?)
         } else {
             None
         };
@@ -234,20 +277,15 @@ impl Case<'_> {
 
     /// Warnings come from the validating phase, which sees the final object; what the mutating
     /// phase has changed, or denied, the other will not see.
-    fn warnings(
-        &self,
-        findings: &[Finding],
-        outcome: Outcome,
-        unknown_mode: Option<&str>,
-    ) -> Vec<String> {
+    fn warnings(&self, outcome: Outcome) -> Vec<String> {
         let all = self.phase == Phase::Validate || outcome == Outcome::Denied;
-        let told = findings.iter().filter(|finding| match finding.action {
+        let told = self.findings.iter().filter(|finding| match finding.action {
             Action::Patch => outcome == Outcome::Patched,
             Action::Warn => all,
-            Action::Deny | Action::Audit | Action::Off => false,
+            Action::Deny | Action::Wait | Action::Audit | Action::Off => false,
         });
         let mut lines = verdict::warnings(told);
-        if let (true, Some(label)) = (all, unknown_mode) {
+        if let (true, Some(label)) = (all, &self.unknown_mode) {
             lines.push(verdict::one_line(&format!(
                 "namespace label migration-warden.io/mode={label} is unknown, treated as enforce"
             )));
@@ -255,12 +293,7 @@ impl Case<'_> {
         lines
     }
 
-    fn decision<'d>(
-        &'d self,
-        findings: &'d [Finding],
-        patch: Option<&'d json_patch::Patch>,
-        outcome: Outcome,
-    ) -> Decision<'d> {
+    fn decision(&self, outcome: Outcome) -> Decision<'_> {
         Decision {
             ts: self.circumstances.now,
             kind: "decision",
@@ -286,8 +319,8 @@ impl Case<'_> {
             selection: self.selection.as_str(),
             mode: self.mode,
             verdict: outcome,
-            findings,
-            patch,
+            findings: &self.findings,
+            patch: self.patch.as_ref(),
             policy: &self.circumstances.policy.hash,
             replica: self.circumstances.replica,
         }

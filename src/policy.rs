@@ -48,6 +48,8 @@ pub enum Action {
     Warn,
     /// The Job is corrected; what cannot be corrected is denied.
     Patch,
+    /// The Job is refused for now, in a way that makes clients try again by themselves.
+    Wait,
     /// The Job is refused.
     Deny,
 }
@@ -61,6 +63,7 @@ impl Action {
             Self::Audit => "audit",
             Self::Warn => "warn",
             Self::Patch => "patch",
+            Self::Wait => "wait",
             Self::Deny => "deny",
         }
     }

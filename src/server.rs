@@ -17,6 +17,7 @@ use self::{
 use crate::{metrics::Metrics, record::sink::Sink, review::Phase};
 use axum::http::StatusCode;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
+use futures_util::future::BoxFuture;
 use std::{
     convert::Infallible,
     future::{Future, pending},
@@ -25,7 +26,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 /// How long requests in flight may take to end once no new ones are taken. With the usual delay
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
@@ -33,8 +37,13 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// Answers reviews.
 pub trait Judge: Send + Sync + 'static {
-    /// Answers the review in `body`, whatever is in there.
-    fn judge(&self, phase: Phase, body: &[u8]) -> Answer;
+    /// Answers the review in `body`, whatever is in there, before the deadline.
+    fn judge<'a>(
+        &'a self,
+        phase: Phase,
+        body: &'a [u8],
+        deadline: Instant,
+    ) -> BoxFuture<'a, Answer>;
 }
 
 /// What a judge says.

@@ -8,7 +8,7 @@
 
 use base64::Engine;
 use jiff::Timestamp;
-use migration_warden::admit::{Answer, Circumstances, NamespaceView, Unanswered, admit};
+use migration_warden::admit::{self, Answer, Circumstances, NamespaceView, Unanswered};
 use migration_warden::config::validate;
 use migration_warden::job::mesh::Mesh;
 use migration_warden::policy::Policy;
@@ -93,7 +93,9 @@ fn ask_bytes(
         id: Uuid::from_u128(7),
         replica: "warden-0",
     };
-    admit(phase, body, &circumstances, |_| view)
+    admit::read(phase, body)?
+        .judge(&circumstances, |_| view)?
+        .finish()
 }
 
 fn ask(phase: Phase, review: &Value, policy: &Policy) -> (Answer, Value) {

@@ -87,9 +87,12 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     policy.hash = hash(text);
     policy.on_record_failure = written.record.on_failure;
     policy.actions = profile_actions(written.profile);
-    if written.detection.max_action == Action::Patch {
-        let message = "detection.maxAction: patch is no limit; write deny, which lets rules patch";
-        fault("/detection/maxAction", message.to_owned());
+    if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
+        let limit = limit.as_str();
+        let message = format!(
+            "detection.maxAction: {limit} is no limit; write deny, which lets rules {limit}"
+        );
+        fault("/detection/maxAction", message);
     }
     policy.detection = written.detection.max_action;
     let mut set = [None::<&str>; RULES.len()];

@@ -23,6 +23,8 @@ pub enum Outcome {
     Warned,
     /// Let through corrected.
     Patched,
+    /// Refused for now: the client is asked to try again.
+    Waiting,
     /// Refused.
     Denied,
 }
@@ -35,6 +37,7 @@ impl Outcome {
             Self::Allowed => "allowed",
             Self::Warned => "warned",
             Self::Patched => "patched",
+            Self::Waiting => "waiting",
             Self::Denied => "denied",
         }
     }
@@ -57,6 +60,7 @@ pub fn settle(findings: &mut [Finding], patchable: bool) {
 pub fn outcome(findings: &[Finding]) -> Outcome {
     match findings.iter().map(|finding| finding.action).max() {
         Some(Action::Deny) => Outcome::Denied,
+        Some(Action::Wait) => Outcome::Waiting,
         Some(Action::Patch) => Outcome::Patched,
         Some(Action::Warn) => Outcome::Warned,
         Some(Action::Audit | Action::Off) | None => Outcome::Allowed,
@@ -75,10 +79,10 @@ pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Findi
         .filter(move |finding| finding.action == action)
 }
 
-/// What a denial says: every denied finding with what to write instead, a line each.
+/// What a refusal says: every finding that leads to it with what to write instead, a line each.
 #[must_use]
-pub fn message(findings: &[Finding]) -> String {
-    with(findings, Action::Deny)
+pub fn message(findings: &[Finding], action: Action) -> String {
+    with(findings, action)
         .map(Finding::message)
         .collect::<Vec<_>>()
         .join("\n")

@@ -34,7 +34,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
 fn finding(renderer: &Renderer, located: &Located) -> String {
     let found = &located.finding;
     let level = match found.action {
-        Action::Deny => Level::ERROR.with_name("denied"),
+        Action::Deny | Action::Wait => Level::ERROR.with_name("denied"),
         Action::Patch => Level::WARNING.with_name("patched"),
         Action::Warn => Level::WARNING.with_name("warning"),
         Action::Audit | Action::Off => Level::NOTE.with_name("audit"),

@@ -11,6 +11,9 @@ use serde::{Serialize, Serializer};
 
 use crate::job::credentials;
 
+/// When a client that was put off should try again. Clients give up after ten times of this.
+const RETRY_AFTER_SECONDS: u32 = 15;
+
 /// The answer to one request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,12 +51,15 @@ pub struct Status<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Details<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     name: Cow<'a, str>,
     group: &'static str,
     kind: &'static str,
     causes: Vec<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
 }
 
 /// One cause of a denial.
@@ -94,19 +100,47 @@ impl<'a> Response<'a> {
     /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
     /// object is no valid Job.
     pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
+        self.refuse(name, kind, message, causes, None);
+    }
+
+    /// Refuses the object for now: 429 `TooManyRequests`. Helm, kubectl and everything else that is
+    /// built on client-go then waits and tries again by itself, ten times at most
+    /// (`k8s.io/client-go: rest/with_retry.go`).
+    pub fn put_off(
+        &mut self,
+        name: &'a str,
+        kind: &'static str,
+        message: String,
+        causes: Vec<Cause>,
+    ) {
+        self.refuse(name, kind, message, causes, Some(RETRY_AFTER_SECONDS));
+    }
+
+    fn refuse(
+        &mut self,
+        name: &'a str,
+        kind: &'static str,
+        message: String,
+        causes: Vec<Cause>,
+        retry_after_seconds: Option<u32>,
+    ) {
         self.allowed = false;
-        let details = Details {
-            name: credentials::mask(name),
-            group: "batch",
-            kind,
-            causes,
+        let (code, reason) = match retry_after_seconds {
+            None => (403, "Forbidden"),
+            Some(_) => (429, "TooManyRequests"),
         };
         self.status = Some(Status {
             status: "Failure",
-            code: 403,
-            reason: "Forbidden",
+            code,
+            reason,
             message,
-            details,
+            details: Details {
+                name: credentials::mask(name),
+                group: "batch",
+                kind,
+                causes,
+                retry_after_seconds,
+            },
         });
     }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use crate::admit::{Circumstances, Unanswered, admit};
+use crate::admit::{self, Circumstances, Unanswered};
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
@@ -28,33 +30,44 @@ pub struct Warden {
 }
 
 impl Judge for Warden {
-    fn judge(&self, phase: Phase, body: &[u8]) -> Answer {
+    fn judge<'a>(
+        &'a self,
+        phase: Phase,
+        body: &'a [u8],
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            self.answer(phase, body)
+                .unwrap_or_else(|error| refuse(&error))
+        })
+    }
+}
+
+impl Warden {
+    fn answer(&self, phase: Phase, body: &[u8]) -> Result<Answer, Unanswered> {
         let now = Timestamp::now();
+        let policy = self.policy.current();
         let circumstances = Circumstances {
-            policy: &self.policy.current(),
+            policy: &policy,
             now,
             id: id::next(now),
             replica: &self.replica,
         };
-        match admit(phase, body, &circumstances, |name| {
-            self.namespaces.view(name)
-        }) {
-            Ok(answer) => {
-                self.metrics
-                    .reviewed(phase, answer.operation, answer.outcome.as_str());
-                for (rule, action) in answer.findings {
-                    self.metrics.found(rule, action.as_str());
-                }
-                let deny_if_lost = answer.if_lost;
-                let record = answer.line.map(|line| Record { line, deny_if_lost });
-                Answer {
-                    status: StatusCode::OK,
-                    body: answer.body,
-                    record,
-                }
-            }
-            Err(error) => refuse(&error),
+        let review = admit::read(phase, body)?;
+        let judged = review.judge(&circumstances, |name| self.namespaces.view(name))?;
+        let answer = judged.finish()?;
+        self.metrics
+            .reviewed(phase, answer.operation, answer.outcome.as_str());
+        for (rule, action) in answer.findings {
+            self.metrics.found(rule, action.as_str());
         }
+        let deny_if_lost = answer.if_lost;
+        let record = answer.line.map(|line| Record { line, deny_if_lost });
+        Ok(Answer {
+            status: StatusCode::OK,
+            body: answer.body,
+            record,
+        })
     }
 }
 

@@ -17,15 +17,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout_at},
@@ -126,7 +127,9 @@ impl Reviews {
             .await
             .map_err(|_| Refusal::timeout())??;
         if body.len() < LARGE {
-            let judged = catch_unwind(AssertUnwindSafe(|| self.judge.judge(phase, &body)));
+            let judged = AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline).await })
+                .catch_unwind()
+                .await;
             // The decision log may take a while, and the body is no longer needed.
             drop((body, paid));
             let answer = judged.map_err(|_| Refusal::panic())?;
@@ -152,7 +155,9 @@ impl Reviews {
         let turn = timeout_at(deadline, self.large.acquire()).await;
         let _turn = turn.map_err(|_| Refusal::overloaded())?;
         let judge = Arc::clone(&self.judge);
-        let judged = spawn_blocking(move || judge.judge(phase, &body)).await;
+        let runtime = Handle::current();
+        let judged =
+            spawn_blocking(move || runtime.block_on(judge.judge(phase, &body, deadline))).await;
         judged.map_err(|_| Refusal::panic())
     }
 

@@ -8,6 +8,7 @@
 
 use axum::{Router, http::StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
+use futures_util::future::BoxFuture;
 use migration_warden::{
     metrics::Metrics,
     record::sink::Sink,
@@ -34,6 +35,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     task::JoinHandle,
+    time::Instant,
 };
 use tokio_rustls::{
     TlsConnector,
@@ -82,7 +84,18 @@ impl TestJudge {
 }
 
 impl Judge for TestJudge {
-    fn judge(&self, phase: Phase, body: &[u8]) -> Answer {
+    fn judge<'a>(
+        &'a self,
+        phase: Phase,
+        body: &'a [u8],
+        _deadline: Instant,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(async move { self.answer(phase, body) })
+    }
+}
+
+impl TestJudge {
+    fn answer(&self, phase: Phase, body: &[u8]) -> Answer {
         self.judged.fetch_add(1, Ordering::SeqCst);
         let mut answer = Answer {
             status: StatusCode::OK,
