@@ -337,6 +337,9 @@ fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         if rule.patch == Patch::Possible {
             actions.push(json!("patch"));
         }
+        if rule.guide == Action::Wait {
+            actions.push(json!("wait"));
+        }
         let action = json!({"enum": actions});
         let mut options = serde_json::Map::from_iter([("action".to_owned(), action.clone())]);
         for option in rule.options {

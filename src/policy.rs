@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
-use crate::policy::rule::{Options, Scope};
+use crate::policy::rule::{Options, Rule, Scope};
 use crate::policy::rules::RULES;
 use crate::policy::select::{Selection, Selectors};
 
@@ -180,6 +180,19 @@ impl Policy {
         }
     }
 
+    /// What a rule's findings lead to for this Job; `cap` is that of its namespace.
+    #[must_use]
+    pub fn action(&self, rule: &Rule, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+        let actions = RULES.iter().zip(&self.actions);
+        let found = actions.filter(|(other, _)| other.id == rule.id);
+        let cap = self.cap(job, selection, cap);
+        found
+            .map(|(_, action)| *action)
+            .max()
+            .unwrap_or(Action::Off)
+            .min(cap)
+    }
+
     /// Judges the facts of one Job: every finding of every rule, with the action it leads to.
     ///
     /// `cap` is the strongest action of the Job's namespace.
@@ -189,7 +202,11 @@ impl Policy {
         let mut report = Report::new(job.kind);
         for (rule, &action) in RULES.iter().zip(&self.actions) {
             let action = action.min(cap);
-            let in_scope = rule.scope == Scope::Template || job.kind == Kind::Job;
+            let in_scope = match rule.scope {
+                Scope::Template => true,
+                Scope::Job => job.kind == Kind::Job,
+                Scope::Cluster => false,
+            };
             if action > Action::Off && in_scope {
                 report.judge(rule, action, |report| {
                     (rule.check)(job, selection, &self.options, report);

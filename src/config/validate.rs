@@ -187,6 +187,13 @@ fn apply(
         let message = format!("{} {} cannot be patched: {reason}", rule.id, rule.name);
         faults.push(("action", message));
     }
+    if setting.action == Some(Action::Wait) && rule.guide != Action::Wait {
+        let message = format!(
+            "{} {} cannot wait: nothing that it finds goes away by itself",
+            rule.id, rule.name
+        );
+        faults.push(("action", message));
+    }
     *action = setting.action.unwrap_or(*action);
     let written = &setting.options;
     let mut take = |option: &'static str, given: bool| {

@@ -17,6 +17,9 @@ pub enum Scope {
     Job,
     /// What the Job runs: also judged in a CronJob's template.
     Template,
+    /// What the Job meets in the cluster. Its findings come with what the cluster says, so its `check`
+    /// is [`unseen`], and it is heard when a review is answered.
+    Cluster,
 }
 
 /// Whether the action `patch` may be chosen for a rule.
@@ -72,6 +75,17 @@ impl Default for Options {
 
 /// The pure function of a rule.
 pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
+
+/// What a rule of [`Scope::Cluster`] finds in the Job itself: nothing.
+pub fn unseen(_: &Job<'_>, _: Selection, _: &Options, _: &mut Report) {}
+
+/// Why no rule of [`Scope::Cluster`] may patch.
+pub const THE_CLUSTER_IS_AS_IT_IS: Patch =
+    Patch::Refused("what it finds is in the cluster, not in the Job");
+
+/// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
+pub const NEEDS_THE_CLUSTER: Cel =
+    Cel::Refused("a policy sees the request alone, and this is about what else is in the cluster");
 
 /// One rule.
 #[derive(Debug)]
@@ -142,12 +156,12 @@ impl Rule {
 macro_rules! rule {
     (
         $(#[doc = $doc:literal])+
-        pub(super) static $ident:ident = {
+        $vis:vis static $ident:ident = {
             $($field:ident: $value:expr,)+
         };
     ) => {
         $(#[doc = $doc])+
-        pub(super) static $ident: $crate::policy::rule::Rule = $crate::policy::rule::Rule {
+        $vis static $ident: $crate::policy::rule::Rule = $crate::policy::rule::Rule {
             docs: concat!($($doc, "\n"),+),
             $($field: $value,)+
         };
@@ -157,11 +171,14 @@ pub(crate) use rule;
 
 /// What every rule file needs.
 pub(crate) mod prelude {
-    pub(crate) use super::{Cel, HELM_READS_THE_CHART, Options, Patch, Scope, rule};
+    pub(crate) use super::{
+        Cel, HELM_READS_THE_CHART, NEEDS_THE_CLUSTER, Options, Patch, Scope,
+        THE_CLUSTER_IS_AS_IT_IS, rule, unseen,
+    };
     pub(crate) use crate::job::Job;
     pub(crate) use crate::job::annotation::Annotation;
     pub(crate) use crate::job::cel;
-    pub(crate) use crate::policy::Action::{Audit, Deny, Off, Warn};
+    pub(crate) use crate::policy::Action::{Audit, Deny, Off, Wait, Warn};
     pub(crate) use crate::policy::finding::{Report, shown};
     pub(crate) use crate::policy::path::FieldPath;
     pub(crate) use crate::policy::select::Selection;

@@ -6,6 +6,7 @@ use crate::policy::rule::Rule;
 
 mod bad_hook_weight;
 mod blocking_sidecar;
+pub mod concurrent_migration;
 mod duplicate_hook_event;
 mod evictable_migration;
 mod extra_hook_event;
@@ -28,7 +29,7 @@ mod untimestamped_name;
 mod wrong_delete_policy;
 
 /// Every rule, ordered by id. An id never changes its meaning and is never used again.
-pub const RULES: [&Rule; 22] = [
+pub const RULES: [&Rule; 23] = [
     &untimestamped_name::UNTIMESTAMPED_NAME,
     &missing_hook::MISSING_HOOK,
     &wrong_delete_policy::WRONG_DELETE_POLICY,
@@ -51,6 +52,7 @@ pub const RULES: [&Rule; 22] = [
     &evictable_migration::EVICTABLE_MIGRATION,
     &opaque_release::OPAQUE_RELEASE,
     &unlabelled_migration::UNLABELLED_MIGRATION,
+    &concurrent_migration::CONCURRENT_MIGRATION,
 ];
 
 #[cfg(test)]
