@@ -3,6 +3,8 @@
 //! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
 //! carry file, line and column.
 
+mod claims;
+
 use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
@@ -10,6 +12,7 @@ use regex::RegexSet;
 
 use crate::config::{LabelSelectorRequirement, MigrationPolicy, Operator, Profile, RuleSetting};
 use crate::manifest::{self, Position};
+use crate::policy::claims::Claims;
 use crate::policy::rule::{Options, Patch, Rule};
 use crate::policy::rules::RULES;
 use crate::policy::select::Selectors;
@@ -58,6 +61,7 @@ pub fn builtin() -> Policy {
         actions: profile_actions(Profile::Guide),
         options: Options::default(),
         namespaces: Vec::new(),
+        claims: Claims::default(),
         on_record_failure: crate::policy::OnFailure::Allow,
     }
 }
@@ -155,6 +159,10 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
             Err(error) => fault(&pointer, error.to_string()),
         }
     }
+    for (pointer, message) in claims::faults(&written.claims) {
+        fault(&pointer, message);
+    }
+    policy.claims = written.claims;
     if faults.is_empty() {
         return Ok(policy);
     }
