@@ -3,6 +3,7 @@
 //! Reviews never wait for the apiserver: they read what has been brought before.
 
 pub mod certificate;
+pub mod claims;
 pub mod namespaces;
 pub mod registration;
 
