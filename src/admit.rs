@@ -9,10 +9,12 @@ use uuid::Uuid;
 use crate::job::mesh::Mesh;
 use crate::job::release::Release;
 use crate::job::{Job, Kind};
-use crate::policy::finding::Finding;
+use crate::policy::finding::{Finding, Report};
+use crate::policy::rule::Rule;
+use crate::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Holder};
 use crate::policy::select::Selection;
 use crate::policy::verdict::{self, Outcome};
-use crate::policy::{Action, Mode, OnFailure, Policy, fix};
+use crate::policy::{Action, Mode, OnFailure, Policy, claims, fix};
 use crate::record::{Decision, SCHEMA};
 use crate::review::request::{self, MalformedReview, Parsed, Request};
 use crate::review::response::{Cause, Response};
@@ -156,6 +158,7 @@ impl<'a> Review<'a> {
             unknown_mode,
             findings,
             patch,
+            is_told: false,
             circumstances,
         })))
     }
@@ -222,10 +225,70 @@ pub struct Case<'a> {
     unknown_mode: Option<String>,
     findings: Vec<Finding>,
     patch: Option<json_patch::Patch>,
+    /// This waiter has been told of this holder before.
+    is_told: bool,
     circumstances: &'a Circumstances<'a>,
 }
 
+/// A migration that may only go on if no other one of its key runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    /// The Job.
+    pub job: &'a Job<'a>,
+    /// Who creates it.
+    pub user: &'a str,
+    /// Nothing will be stored.
+    pub dry_run: bool,
+}
+
 impl Case<'_> {
+    /// Who needs a claim: a migration Job that is about to be stored and that no rule refuses.
+    #[must_use]
+    pub fn claimant(&self) -> Option<Claimant<'_>> {
+        let wants = self.phase == Phase::Validate
+            && self.job.kind == Kind::Job
+            && self.selection == Selection::Labelled
+            && self.action(&CONCURRENT_MIGRATION) > Action::Off
+            && verdict::outcome(&self.findings) < Outcome::Waiting;
+        wants.then_some(Claimant {
+            job: &self.job,
+            user: &self.request.user_info.username,
+            dry_run: self.request.dry_run,
+        })
+    }
+
+    /// Another migration is in the way, of which this one may have been told before.
+    pub fn waits_for(&mut self, holder: &Holder, is_told: bool) {
+        self.is_told = is_told;
+        let action = self.action(&CONCURRENT_MIGRATION);
+        self.add(&CONCURRENT_MIGRATION, action, |report| {
+            concurrent_migration::held(holder, report);
+        });
+    }
+
+    /// Whether another migration is in the way could not be found out.
+    pub fn may_not_be_alone(&mut self, why: &str) {
+        let limit = match self.circumstances.policy.claims.on_failure {
+            claims::OnFailure::Deny => Action::Deny,
+            claims::OnFailure::Allow => Action::Warn,
+        };
+        let action = self.action(&CONCURRENT_MIGRATION).min(limit);
+        self.add(&CONCURRENT_MIGRATION, action, |report| {
+            concurrent_migration::unknown(why, report);
+        });
+    }
+
+    fn action(&self, rule: &Rule) -> Action {
+        let policy = self.circumstances.policy;
+        policy.action(rule, &self.job, self.selection, self.mode.cap())
+    }
+
+    fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
+        let mut report = Report::new(self.job.kind);
+        report.judge(rule, action, find);
+        self.findings.extend(report.into_findings());
+    }
+
     /// The answer.
     pub fn finish(&self) -> Result<Answer, Unanswered> {
         let findings = &self.findings;
@@ -254,7 +317,9 @@ impl Case<'_> {
         }
         annotations.push(("verdict", outcome.as_str().into()));
         // The mutating phase only speaks up when it has done something: the validating one decides.
-        let recorded = self.phase == Phase::Validate || outcome >= Outcome::Patched;
+        let decided = self.phase == Phase::Validate || outcome >= Outcome::Patched;
+        // Clients try again and again.
+        let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
         let line = if recorded {
             Some(self.decision(outcome).to_line()?)
         } else {

@@ -1,8 +1,10 @@
 //! What is asked of the cluster, and what is written there. Each part has a file of its own.
 //!
-//! Reviews never wait for the apiserver: they read what has been brought before.
+//! Reviews wait for the apiserver only where a migration needs a claim; everything else they read from
+//! what has been brought before.
 
 pub mod certificate;
+pub mod claims;
 pub mod namespaces;
 pub mod registration;
 

@@ -15,6 +15,7 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::policy::claims::Claims;
 use crate::policy::select::MIGRATION_LABEL;
 use crate::policy::{Action, Mode, OnFailure};
 
@@ -54,6 +55,9 @@ pub struct MigrationPolicy {
     /// `migration-warden.io/mode` wins over all.
     #[serde(default)]
     pub namespaces: Vec<NamespaceEntry>,
+    /// Claims: one migration at a time.
+    #[serde(default)]
+    pub claims: Claims,
     /// The decision log.
     #[serde(default)]
     pub record: Record,

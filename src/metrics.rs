@@ -3,6 +3,7 @@
 //! Not for values that callers can choose: no label ever holds the name of a Job, a namespace or
 //! a user, so the number of series is bounded however the cluster behaves.
 
+mod claims;
 mod labels;
 
 pub use labels::Rejection;
@@ -12,6 +13,7 @@ use crate::{
     review::{Operation, Phase},
 };
 use arc_swap::ArcSwapOption;
+use claims::ClaimMetrics;
 use labels::{
     ConfigurationLabels, FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels,
 };
@@ -75,6 +77,7 @@ pub struct Metrics {
     ca_published: Family<ConfigurationLabels, Gauge>,
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
+    claims: ClaimMetrics,
 }
 
 impl Default for Metrics {
@@ -111,6 +114,7 @@ impl Metrics {
             ca_published: Family::default(),
             agreement: Family::default(),
             ready: Gauge::default(),
+            claims: ClaimMetrics::default(),
         };
         metrics.register(&durations);
         for reason in Rejection::ALL.map(Rejection::as_str) {
@@ -195,6 +199,7 @@ impl Metrics {
             "Whether a registered webhook configuration sends the Jobs that the policy in use takes for migrations: 1 or 0",
             self.agreement.clone(),
         );
+        self.claims.register(registry);
         registry.register(
             "ready",
             "Whether this replica wants reviews: 1 or 0",
@@ -304,6 +309,11 @@ impl Metrics {
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
         let labels = ConfigurationLabels { kind };
         self.agreement.get_or_create(&labels).set(agrees.into());
+    }
+
+    /// Counts a claim that was asked for: `held`, `taken_over`, `waiting`, or why that is not known.
+    pub fn claim_asked(&self, outcome: &'static str, took: Duration) {
+        self.claims.asked(outcome, took);
     }
 
     /// Tells whether this replica wants reviews.

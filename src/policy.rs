@@ -4,6 +4,7 @@
 //! server, in `check` and in a replay. The policy file is [`crate::config`]'s.
 
 pub mod cel;
+pub mod claims;
 pub mod finding;
 pub mod fix;
 pub mod path;
@@ -150,6 +151,8 @@ pub struct Policy {
     pub options: Options,
     /// Modes by namespace, first match wins.
     pub namespaces: Vec<NamespaceMode>,
+    /// What two migrations must not share while they run.
+    pub claims: claims::Claims,
     /// What a lost decision does to its review.
     pub on_record_failure: OnFailure,
 }

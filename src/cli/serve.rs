@@ -16,6 +16,7 @@ use jiff::SignedDuration;
 use kube::Client;
 
 use crate::cluster::Cluster;
+use crate::cluster::claims::store::Claims;
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::job::tool;
@@ -146,6 +147,7 @@ impl Args {
             &readiness,
             &mut background,
         )?;
+        let claims = client.clone().map(Claims::new);
         let namespaces = namespaces(client, &readiness, &mut background);
         let listener = listen::bind(self.listen)?;
         let admin = listen::bind(self.admin_listen)?;
@@ -159,6 +161,7 @@ impl Args {
         let warden = Warden {
             policy,
             namespaces,
+            claims,
             metrics: Arc::clone(&metrics),
             replica: rustix::system::uname()
                 .nodename()
@@ -230,7 +233,8 @@ fn namespaces(
     let Some(client) = client else {
         tracing::info!(
             "no cluster is asked (--cluster off): labels and annotations of namespaces \
-             (migration-warden.io/mode, mesh injection) are not taken into account"
+             (migration-warden.io/mode, mesh injection) are not taken into account, and \
+             migrations may run at once"
         );
         return Namespaces::default();
     };

@@ -3,13 +3,18 @@
 //! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
 //! carry file, line and column.
 
+mod claims;
+
 use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
 use regex::RegexSet;
 
-use crate::config::{LabelSelectorRequirement, MigrationPolicy, Operator, Profile, RuleSetting};
+use crate::config::{
+    LabelSelector, LabelSelectorRequirement, MigrationPolicy, Operator, Profile, RuleSetting,
+};
 use crate::manifest::{self, Position};
+use crate::policy::claims::Claims;
 use crate::policy::rule::{Options, Patch, Rule};
 use crate::policy::rules::RULES;
 use crate::policy::select::Selectors;
@@ -58,6 +63,7 @@ pub fn builtin() -> Policy {
         actions: profile_actions(Profile::Guide),
         options: Options::default(),
         namespaces: Vec::new(),
+        claims: Claims::default(),
         on_record_failure: crate::policy::OnFailure::Allow,
     }
 }
@@ -116,24 +122,8 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
             fault(&format!("{pointer}/{option}"), message);
         }
     }
-    if written.matching.selectors.is_empty() {
-        fault(
-            "/match/selectors",
-            "match.selectors is empty: no Job would be a migration".into(),
-        );
-    }
-    for (index, selector) in written.matching.selectors.iter().enumerate() {
-        let pointer = format!("/match/selectors/{index}");
-        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
-            fault(
-                &pointer,
-                "an empty selector matches every Job; name a label".to_owned(),
-            );
-        } else if let Some(message) = selector.match_expressions.iter().find_map(misused) {
-            fault(&pointer, message);
-        } else if let Err(error) = Selectors::new(vec![selector.clone().into()]) {
-            fault(&pointer, error.to_string());
-        }
+    for (pointer, message) in misread(&written.matching.selectors) {
+        fault(&pointer, message);
     }
     let selectors = written
         .matching
@@ -158,6 +148,10 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
             Err(error) => fault(&pointer, error.to_string()),
         }
     }
+    for (pointer, message) in claims::faults(&written.claims) {
+        fault(&pointer, message);
+    }
+    policy.claims = written.claims;
     if faults.is_empty() {
         return Ok(policy);
     }
@@ -254,6 +248,31 @@ fn unknown_rule(key: &str) -> String {
         Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
     }
+}
+
+/// What is wrong with the selectors, and where.
+fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
+    if selectors.is_empty() {
+        let message = "match.selectors is empty: no Job would be a migration";
+        return vec![("/match/selectors".to_owned(), message.to_owned())];
+    }
+    let fault = |selector: &LabelSelector| {
+        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+            return Some("an empty selector matches every Job; name a label".to_owned());
+        }
+        let misused = selector.match_expressions.iter().find_map(misused);
+        misused.or_else(|| {
+            let parsed = Selectors::new(vec![selector.clone().into()]);
+            parsed.err().map(|error| error.to_string())
+        })
+    };
+    let faults = selectors
+        .iter()
+        .enumerate()
+        .filter_map(|(index, selector)| {
+            Some((format!("/match/selectors/{index}"), fault(selector)?))
+        });
+    faults.collect()
 }
 
 /// What is wrong with the values of a requirement.

@@ -51,6 +51,8 @@ annotations! {
     ArgoCdTrackingId = "argocd.argoproj.io/tracking-id",
     /// What `kubectl apply` will compare the object with.
     LastApplied = "kubectl.kubernetes.io/last-applied-configuration",
+    /// The database that is migrated, where several releases share one.
+    Database = "migration-warden.io/database",
     /// Whether the cluster autoscaler may evict the pod.
     SafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict",
     /// Whether Karpenter leaves the pod alone.

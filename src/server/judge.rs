@@ -7,22 +7,26 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::admit::{self, Circumstances, Unanswered};
+use crate::admit::{self, Case, Circumstances, Claimant, Judged, Unanswered};
+use crate::cluster::claims::key::Key;
+use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 use crate::record::id;
 use crate::review::Phase;
 use crate::server::refusal::status_json;
 use crate::server::{Answer, Judge, Record};
 
 /// Judges reviews under the policy in use.
-#[derive(Debug)]
 pub struct Warden {
     /// The policy in use.
     pub policy: LivePolicy,
     /// What is known of namespaces.
     pub namespaces: Namespaces,
+    /// What keeps migrations from running at once, where there is a cluster.
+    pub claims: Option<Claims>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
@@ -34,17 +38,23 @@ impl Judge for Warden {
         &'a self,
         phase: Phase,
         body: &'a [u8],
-        _deadline: Instant,
+        deadline: Instant,
     ) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
-            self.answer(phase, body)
+            self.answer(phase, body, deadline)
+                .await
                 .unwrap_or_else(|error| refuse(&error))
         })
     }
 }
 
 impl Warden {
-    fn answer(&self, phase: Phase, body: &[u8]) -> Result<Answer, Unanswered> {
+    async fn answer(
+        &self,
+        phase: Phase,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Answer, Unanswered> {
         let now = Timestamp::now();
         let policy = self.policy.current();
         let circumstances = Circumstances {
@@ -54,7 +64,11 @@ impl Warden {
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;
-        let judged = review.judge(&circumstances, |name| self.namespaces.view(name))?;
+        let mut judged = review.judge(&circumstances, |name| self.namespaces.view(name))?;
+        if let (Some(claims), Judged::Open(case)) = (&self.claims, &mut judged) {
+            // Few reviews need one, and the others should not carry its state around.
+            Box::pin(self.claim(claims, case, &policy, deadline)).await;
+        }
         let answer = judged.finish()?;
         self.metrics
             .reviewed(phase, answer.operation, answer.outcome.as_str());
@@ -68,6 +82,54 @@ impl Warden {
             body: answer.body,
             record,
         })
+    }
+}
+
+impl Warden {
+    /// Takes the claim that the migration needs, if it needs one.
+    async fn claim(
+        &self,
+        claims: &Claims,
+        case: &mut Case<'_>,
+        policy: &Policy,
+        deadline: Instant,
+    ) {
+        let Some(Claimant { job, user, dry_run }) = case.claimant() else {
+            return;
+        };
+        let wanted = Wanted {
+            key: &Key::of(job, &policy.claims),
+            policy: &policy.claims,
+            selectors: &policy.selectors,
+            claimant: store::Claimant {
+                namespace: job.namespace,
+                job: job.name.full(),
+                generate_name: job.name.generate(),
+                uid: &job.metadata.uid,
+                created: job.created.unwrap_or_else(Timestamp::now),
+                user,
+            },
+            dry_run,
+        };
+        let asked = Instant::now();
+        let taken = claims.take(&wanted, deadline).await;
+        let outcome = match &taken {
+            Ok(Taken::Held { taken_over: None }) => "held",
+            Ok(Taken::Held {
+                taken_over: Some(_),
+            }) => "taken_over",
+            Ok(Taken::Waiting(_)) => "waiting",
+            Err(error) => error.as_str(),
+        };
+        self.metrics.claim_asked(outcome, asked.elapsed());
+        match taken {
+            Ok(Taken::Held { .. }) => {}
+            Ok(Taken::Waiting(holder)) => case.waits_for(&holder.facts, !holder.first),
+            Err(error) => {
+                tracing::warn!(%error, key = %wanted.key, "failed to take a claim");
+                case.may_not_be_alone(&error.to_string());
+            }
+        }
     }
 }
 

@@ -1,0 +1,183 @@
+//! The active Jobs of a key, from the text of a LIST. Pure.
+//!
+//! Read through the same borrowed types as a review, so that a Job has the same key in both.
+
+use serde::Deserialize;
+
+use super::key::Key;
+use super::protocol::{Claim, Listed};
+use crate::job::object::{Metadata, Object, Spec};
+use crate::job::{Job, Kind};
+use crate::policy::Action;
+use crate::policy::claims::Claims;
+use crate::policy::select::{Selection, Selectors};
+use crate::wire::{Text, nullable};
+
+/// One page of a LIST of Jobs.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    metadata: ListMeta<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMeta<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    r#continue: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    spec: Spec<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    status: Status<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Status<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    conditions: Vec<Condition<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Condition<'a> {
+    #[serde(borrow)]
+    r#type: Text<'a>,
+    #[serde(borrow)]
+    status: Text<'a>,
+}
+
+/// Adds the active Jobs of `key` on this page, each once, and returns the token of the next page.
+pub(super) fn read(
+    page: &str,
+    key: &Key,
+    claims: &Claims,
+    selectors: &Selectors,
+    listed: &mut Vec<Listed>,
+) -> Result<Option<String>, serde_json::Error> {
+    let page: Page<'_> = serde_json::from_str(page)?;
+    for item in page.items {
+        if is_finished(
+            item.status
+                .conditions
+                .iter()
+                .map(|c| (&*c.r#type, &*c.status)),
+        ) {
+            continue;
+        }
+        let suspended = item.spec.suspend == Some(true);
+        let object = Object {
+            metadata: item.metadata,
+            spec: item.spec,
+        };
+        let job = Job::new(&object, Kind::Job, "");
+        let migrates = selectors.select(&job, Action::Off) == Selection::Labelled;
+        let uid = &*object.metadata.uid;
+        let known = listed.iter().any(|other| other.claim.uid == uid);
+        if !migrates || known || Key::of(&job, claims) != *key {
+            continue;
+        }
+        let claim = Claim {
+            namespace: job.namespace.to_owned(),
+            job: job.name.full().to_owned(),
+            uid: uid.to_owned(),
+            since: job.created.unwrap_or_default(),
+            user: String::new(),
+            seen: true,
+            waiters: Vec::new(),
+        };
+        listed.push(Listed { claim, suspended });
+    }
+    let next = &*page.metadata.r#continue;
+    Ok((!next.is_empty()).then(|| next.to_owned()))
+}
+
+/// Whether a Job has finished, from type and status of its conditions.
+pub(super) fn is_finished<'a>(mut conditions: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
+    conditions.any(|(kind, status)| matches!(kind, "Complete" | "Failed") && status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::testing::job;
+
+    fn stored(name: &str, uid: &str, more: impl FnOnce(&mut Value)) -> Value {
+        job(|job| {
+            job["metadata"]["name"] = json!(name);
+            job["metadata"]["uid"] = json!(uid);
+            job["metadata"]["creationTimestamp"] = json!("2026-11-24T23:00:00Z");
+            more(job);
+        })
+    }
+
+    fn uids(items: &[Value]) -> Vec<String> {
+        let claims = Claims::default();
+        let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
+        let mine = stored("shop-migrate-1766361600", "me", |_| {});
+        let object = Object::deserialize(&mine).unwrap();
+        let key = Key::of(&Job::new(&object, Kind::Job, ""), &claims);
+        let page = json!({"metadata": {"continue": "more"}, "items": items}).to_string();
+        let mut listed = Vec::new();
+        let next = read(&page, &key, &claims, &selectors, &mut listed).unwrap();
+        assert_eq!(next.as_deref(), Some("more"));
+        listed.into_iter().map(|job| job.claim.uid).collect()
+    }
+
+    #[test]
+    fn active_jobs_of_the_key_are_found_once() {
+        let condition = |kind: &str, status: &str| {
+            let condition = json!([{"type": kind, "status": status}]);
+            move |job: &mut Value| job["status"]["conditions"] = condition
+        };
+        let name = "shop-migrate-1766361000";
+        let items = [
+            stored(name, "a", |_| {}),
+            stored(name, "a", |_| {}),
+            stored(name, "failing", condition("FailureTarget", "True")),
+            stored(name, "complete", condition("Complete", "True")),
+            stored(name, "failed", condition("Failed", "True")),
+            stored(name, "not-failed", condition("Failed", "False")),
+            stored("shop-seed-1766361000", "other", |_| {}),
+            stored(name, "opted-out", |job| {
+                job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+            }),
+        ];
+        assert_eq!(uids(&items), ["a", "failing", "not-failed"]);
+    }
+
+    #[test]
+    fn what_is_found_is_what_a_claim_says() {
+        let claims = Claims::default();
+        let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
+        let item = stored("shop-migrate-1766361000", "a", |job| {
+            job["spec"]["suspend"] = json!(true);
+        });
+        let object = Object::deserialize(&item).unwrap();
+        let key = Key::of(&Job::new(&object, Kind::Job, ""), &claims);
+        let page = json!({"metadata": {}, "items": [item]}).to_string();
+        let mut listed = Vec::new();
+        assert_eq!(
+            read(&page, &key, &claims, &selectors, &mut listed).unwrap(),
+            None
+        );
+        let claim = Claim {
+            namespace: "shop".to_owned(),
+            job: "shop-migrate-1766361000".to_owned(),
+            uid: "a".to_owned(),
+            since: "2026-11-24T23:00:00Z".parse().unwrap(),
+            user: String::new(),
+            seen: true,
+            waiters: Vec::new(),
+        };
+        let suspended = true;
+        assert_eq!(listed, [Listed { claim, suspended }]);
+    }
+}

@@ -1,0 +1,199 @@
+//! How a claim is written down: a Lease, and back.
+//!
+//! Readable with `kubectl get leases -l migration-warden.io/claim=true`. It has no owner: it has to
+//! outlive its Job while a pod of that still runs.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::ResourceExt;
+use kube::core::ObjectMeta;
+use serde_json::{Value, json};
+
+use super::protocol::{Claim, Stored, Version};
+use crate::job::name::cut;
+
+/// The label that all claims have.
+pub(super) const CLAIM: &str = "migration-warden.io/claim";
+/// The label with the uid of the Job that a claim names.
+pub(super) const HOLDER_UID: &str = "migration-warden.io/holder-uid";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const KEY: &str = "migration-warden.io/key";
+const NAMESPACE: &str = "migration-warden.io/holder-namespace";
+const NAME: &str = "migration-warden.io/holder-name";
+const USER: &str = "migration-warden.io/holder-user";
+const SEEN: &str = "migration-warden.io/seen";
+const WAITERS: &str = "migration-warden.io/waiters";
+
+/// So many waiters are remembered; a Lease is no place for a crowd. Who is forgotten is told again.
+const MAX_WAITERS: usize = 20;
+/// Bytes of a user's name, or of a waiter's, that are kept.
+const MAX_NAME: usize = 256;
+
+/// The Lease that says this. `version` binds a replace to the state it was decided on.
+pub(super) fn to_lease(name: &str, key: &str, claim: &Claim, version: Option<&Version>) -> Lease {
+    let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    };
+    let mut annotations = owned(&[
+        (KEY, key),
+        (NAMESPACE, &claim.namespace),
+        (NAME, &claim.job),
+        (USER, cut(&claim.user, MAX_NAME)),
+    ]);
+    if claim.seen {
+        annotations.insert(SEEN.to_owned(), "true".to_owned());
+    }
+    Lease {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            uid: version.map(|version| version.uid.clone()),
+            resource_version: version.map(|version| version.resource_version.clone()),
+            labels: Some(owned(&[
+                (MANAGED_BY, "migration-warden"),
+                (CLAIM, "true"),
+                (HOLDER_UID, &claim.uid),
+            ])),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        },
+        spec: Some(LeaseSpec {
+            holder_identity: Some(format!("{}/{}", claim.namespace, claim.job)),
+            acquire_time: Some(MicroTime(claim.since)),
+            ..LeaseSpec::default()
+        }),
+    }
+}
+
+/// What a Lease says; nothing where somebody else has written it.
+pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
+    let annotation = |key| lease.annotations().get(key).map(String::as_str);
+    let claim = Claim {
+        namespace: annotation(NAMESPACE)?.to_owned(),
+        job: annotation(NAME)?.to_owned(),
+        uid: lease.labels().get(HOLDER_UID)?.clone(),
+        since: lease.spec.as_ref()?.acquire_time.as_ref()?.0,
+        user: annotation(USER).unwrap_or_default().to_owned(),
+        seen: annotation(SEEN) == Some("true"),
+        waiters: annotation(WAITERS)
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default(),
+    };
+    let version = Version {
+        uid: lease.uid()?,
+        resource_version: lease.resource_version()?,
+    };
+    Some(Stored { claim, version })
+}
+
+/// Who waits, as it is remembered: what stays the same when a client tries again.
+pub(super) fn waiter(namespace: &str, name: &str, user: &str) -> String {
+    cut(&format!("{namespace}/{name} {user}"), MAX_NAME).to_owned()
+}
+
+/// The merge patch that writes down that the holder has been seen, and who waits for it. It fails if
+/// the Lease is no longer what it was.
+pub(super) fn patch(version: &Version, seen: bool, waiters: Option<&[String]>) -> Value {
+    let mut annotations = serde_json::Map::new();
+    if seen {
+        annotations.insert(SEEN.to_owned(), json!("true"));
+    }
+    if let Some(waiters) = waiters {
+        let kept = &waiters[waiters.len().saturating_sub(MAX_WAITERS)..];
+        annotations.insert(WAITERS.to_owned(), json!(json!(kept).to_string()));
+    }
+    json!({"metadata": {
+        "uid": version.uid,
+        "resourceVersion": version.resource_version,
+        "annotations": annotations,
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        Claim {
+            namespace: "shop".to_owned(),
+            job: "shop-migrate-1766361600".to_owned(),
+            uid: "6f1f".to_owned(),
+            since: "2026-11-24T23:00:00Z".parse().unwrap(),
+            user: "system:serviceaccount:ci:deployer".to_owned(),
+            seen: false,
+            waiters: Vec::new(),
+        }
+    }
+
+    fn version() -> Version {
+        Version {
+            uid: "l1".to_owned(),
+            resource_version: "7".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_claim_is_a_lease_without_an_owner() {
+        let lease = to_lease("claim-00", "shop/shop-migrate", &claim(), None);
+        let expected = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": "claim-00",
+                "labels": {
+                    "app.kubernetes.io/managed-by": "migration-warden",
+                    "migration-warden.io/claim": "true",
+                    "migration-warden.io/holder-uid": "6f1f",
+                },
+                "annotations": {
+                    "migration-warden.io/key": "shop/shop-migrate",
+                    "migration-warden.io/holder-namespace": "shop",
+                    "migration-warden.io/holder-name": "shop-migrate-1766361600",
+                    "migration-warden.io/holder-user": "system:serviceaccount:ci:deployer",
+                },
+            },
+            "spec": {
+                "holderIdentity": "shop/shop-migrate-1766361600",
+                "acquireTime": "2026-11-24T23:00:00.000000Z",
+            },
+        });
+        assert_eq!(serde_json::to_value(lease).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let seen = Claim {
+            seen: true,
+            ..claim()
+        };
+        for claim in [claim(), seen] {
+            let lease = to_lease("claim-00", "shop/shop-migrate", &claim, Some(&version()));
+            let version = version();
+            assert_eq!(from_lease(&lease), Some(Stored { claim, version }));
+        }
+    }
+
+    #[test]
+    fn a_lease_of_somebody_else_is_no_claim() {
+        let mut lease = to_lease("claim-00", "shop/shop-migrate", &claim(), Some(&version()));
+        lease.labels_mut().remove(HOLDER_UID);
+        assert_eq!(from_lease(&lease), None);
+    }
+
+    #[test]
+    fn waiters_are_few_and_short() {
+        let many: Vec<String> = (0..30).map(|n| format!("shop/web {n}")).collect();
+        let patch = patch(&version(), true, Some(&many));
+        let annotations = &patch["metadata"]["annotations"];
+        let kept: Vec<String> =
+            serde_json::from_str(annotations[WAITERS].as_str().unwrap()).unwrap();
+        assert_eq!(kept, many[10..]);
+        assert_eq!(annotations[SEEN], "true");
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        assert_eq!(waiter("shop", &"x".repeat(500), "user").len(), MAX_NAME);
+    }
+}

@@ -1,0 +1,160 @@
+//! Giving up the claims of Jobs that cannot run any more.
+//!
+//! For the elected replica: now and then for all claims, and at once for the one of a Job that a watch
+//! has seen to start, to finish or to go. Every write carries the uid and the resourceVersion it was
+//! decided on, so that two who do this at once do no harm.
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::ObjectMeta;
+
+use super::holder::is_live;
+use super::protocol::{Stored, Version};
+use super::record::{self, CLAIM, HOLDER_UID};
+use super::store::{ClaimError, Claims, failed, read};
+use super::sweep::{Step, Sweep};
+
+/// Claims on a page of a LIST.
+const PAGE: u32 = 500;
+
+/// What a sweep came to.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Claims that were looked at.
+    pub claims: usize,
+    /// Holders of those given up, as `NAMESPACE/JOB`.
+    pub released: Vec<String>,
+    /// Claims that could not be looked at or given up, and stay for the next time.
+    pub failed: Vec<ClaimError>,
+}
+
+impl Claims {
+    /// Looks at all claims.
+    pub async fn sweep(&self) -> Result<Swept, ClaimError> {
+        self.sweep_where(&format!("{CLAIM}=true")).await
+    }
+
+    /// Looks at the claim of the Job with this uid, if it holds one.
+    pub async fn sweep_job(&self, uid: &str) -> Result<Swept, ClaimError> {
+        self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"))
+            .await
+    }
+
+    async fn sweep_where(&self, labels: &str) -> Result<Swept, ClaimError> {
+        let mut swept = Swept::default();
+        let mut params = ListParams::default().labels(labels).limit(PAGE);
+        loop {
+            let page = self.leases.list(&params).await;
+            let page = page.map_err(failed("list", "leases"))?;
+            swept.claims += page.items.len();
+            let mut claims = Vec::new();
+            for lease in &page.items {
+                let name = lease.name_any();
+                match read(&name, lease) {
+                    Ok(stored) => claims.push((name, stored)),
+                    Err(error) => swept.failed.push(error),
+                }
+            }
+            // Before any Job is asked for: one that is missing then and old enough now never comes.
+            let now = if claims.iter().all(|(_, stored)| stored.claim.seen) {
+                Timestamp::MIN
+            } else {
+                self.clock().await?
+            };
+            for (name, stored) in claims {
+                let holder = format!("{}/{}", stored.claim.namespace, stored.claim.job);
+                match self.settle(&name, stored, now).await {
+                    Ok(true) => swept.released.push(holder),
+                    Ok(false) => {}
+                    Err(error) => swept.failed.push(error),
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(swept),
+            }
+        }
+    }
+
+    /// Looks at one claim, and says whether it was given up.
+    async fn settle(&self, name: &str, stored: Stored, now: Timestamp) -> Result<bool, ClaimError> {
+        let mut sweep = Sweep::new(stored, now);
+        loop {
+            match sweep.step() {
+                Step::FindJob(claim) => {
+                    let found = self.job(claim).await?;
+                    sweep.on_job(found);
+                }
+                Step::FindPods(claim) => {
+                    let pods = self.pods(claim).await?;
+                    sweep.on_pods(pods.iter().any(is_live));
+                }
+                Step::MarkSeen(version) => {
+                    self.annotate(name, version, true, None).await?;
+                    return Ok(false);
+                }
+                Step::Release(version) => return self.release(name, version).await,
+                Step::Leave => return Ok(false),
+            }
+        }
+    }
+
+    async fn release(&self, name: &str, version: &Version) -> Result<bool, ClaimError> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(version.uid.clone()),
+                resource_version: Some(version.resource_version.clone()),
+            }),
+            ..DeleteParams::default()
+        };
+        match self.leases.delete(name, &params).await {
+            Ok(_) => Ok(true),
+            // Somebody has taken it over, or given it up.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
+            Err(error) => Err(failed("delete", "leases")(error)),
+        }
+    }
+
+    /// Writes annotations on a claim if it is still of this version.
+    pub(super) async fn annotate(
+        &self,
+        name: &str,
+        version: &Version,
+        seen: bool,
+        waiters: Option<&[String]>,
+    ) -> Result<(), ClaimError> {
+        let patch = Patch::Merge(record::patch(version, seen, waiters));
+        match self
+            .leases
+            .patch(name, &PatchParams::default(), &patch)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(failed("patch", "leases")(error)),
+        }
+    }
+
+    /// The apiserver's clock: what it would give a Lease that it does not store.
+    async fn clock(&self) -> Result<Timestamp, ClaimError> {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                generate_name: Some("clock-".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Lease::default()
+        };
+        let params = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let created = self.leases.create(&params, &lease).await;
+        let created = created.map_err(failed("create", "leases"))?;
+        Ok(created
+            .metadata
+            .creation_timestamp
+            .map_or(Timestamp::MIN, |time| time.0))
+    }
+}

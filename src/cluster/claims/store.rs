@@ -1,0 +1,380 @@
+//! Taking a claim: the protocol's steps, carried out against the apiserver.
+//!
+//! Without another in the way that is one round trip: the claim is created while the active Jobs are
+//! listed. Everything ends before the review's deadline.
+
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, PostParams};
+use kube::core::{Request, Selector};
+use kube::{Api, Client, Resource};
+use tokio::time::{Duration, Instant, timeout_at};
+
+use super::holder::{Holder, is_live};
+use super::key::Key;
+use super::listed;
+use super::protocol::{Claim, Found, Listed, Outcome, Reply, Step, Take, Version};
+use super::record;
+use crate::policy::claims::Claims as Policy;
+use crate::policy::select::Selectors;
+
+/// What is left of a review's time for its answer.
+const MARGIN: Duration = Duration::from_millis(200);
+/// Jobs on a page of a LIST, as kubectl asks for.
+const PAGE: u32 = 500;
+
+/// Why a claim could not be asked for, or not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The apiserver did not answer before the deadline.
+    #[error("the API server did not answer in time")]
+    Timeout,
+    /// A permission is missing.
+    #[error("failed to {verb} {resource}: {message}")]
+    Forbidden {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What the apiserver said.
+        message: String,
+    },
+    /// The apiserver is overloaded, out of order, or cannot be reached.
+    #[error("failed to {verb} {resource}: {source}")]
+    Unavailable {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What it said.
+        source: kube::Error,
+    },
+    /// Others were faster each time.
+    #[error("failed to write the claim: others keep writing it")]
+    Contended,
+    /// Somebody else has written the Lease.
+    #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
+    Unreadable(String),
+    /// Anything else.
+    #[error("failed to {verb} {resource}: {source}")]
+    Other {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What it said.
+        source: kube::Error,
+    },
+}
+
+impl ClaimError {
+    /// The word used in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Contended => "contended",
+            Self::Unreadable(_) => "unreadable",
+            Self::Other { .. } => "other",
+        }
+    }
+}
+
+/// The migration Job that asks, as the validating review shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub job: &'a str,
+    /// The `generateName` its name was made from, if it was.
+    pub generate_name: Option<&'a str>,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its `creationTimestamp`: the apiserver's clock.
+    pub created: Timestamp,
+    /// Who creates it.
+    pub user: &'a str,
+}
+
+/// A claim that is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its key.
+    pub key: &'a Key,
+    /// What gives other Jobs their keys.
+    pub policy: &'a Policy,
+    /// Which Jobs are migrations.
+    pub selectors: &'a Selectors,
+    /// Who wants it.
+    pub claimant: Claimant<'a>,
+    /// Look, and take nothing.
+    pub dry_run: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The Job holds the claim and may run. In a dry run: it could.
+    Held {
+        /// The holder that could not run any more, as `NAMESPACE/JOB`.
+        taken_over: Option<String>,
+    },
+    /// Another is in the way.
+    Waiting(Holder),
+}
+
+/// The claims of this installation.
+#[derive(Clone)]
+pub struct Claims {
+    client: Client,
+    pub(super) leases: Api<Lease>,
+}
+
+impl Claims {
+    /// Kept in the client's own namespace.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            leases: Api::default_namespaced(client.clone()),
+            client,
+        }
+    }
+
+    /// Takes the claim, or says who is in the way.
+    pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
+        let until = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+        let outcome = timeout_at(until, self.decide(wanted))
+            .await
+            .map_err(|_| ClaimError::Timeout)??;
+        let (holder, version, standing) = match outcome {
+            Outcome::Held { taken_over } => {
+                let taken_over =
+                    taken_over.map(|claim| format!("{}/{}", claim.namespace, claim.job));
+                return Ok(Taken::Held { taken_over });
+            }
+            Outcome::Contended => return Err(ClaimError::Contended),
+            Outcome::Waiting {
+                holder,
+                version,
+                standing,
+            } => (holder, version, standing),
+        };
+        // What follows is for the message: it is left out rather than waited for.
+        let now = wanted.claimant.created;
+        let pods = async { self.pods(&holder).await.ok() };
+        let first = self.remember(wanted, &holder, version.as_ref());
+        let told = timeout_at(until, async { tokio::join!(pods, first) }).await;
+        let (pods, first) = told.unwrap_or((None, true));
+        let mut holder = Holder::new(&holder, standing, pods.as_deref(), now);
+        holder.first = first;
+        Ok(Taken::Waiting(holder))
+    }
+
+    async fn decide(&self, wanted: &Wanted<'_>) -> Result<Outcome, ClaimError> {
+        let claimant = &wanted.claimant;
+        let me = Claim {
+            namespace: claimant.namespace.to_owned(),
+            job: claimant.job.to_owned(),
+            uid: claimant.uid.to_owned(),
+            since: claimant.created,
+            user: claimant.user.to_owned(),
+            seen: false,
+            waiters: Vec::new(),
+        };
+        let first = Take::first(&me, wanted.dry_run);
+        let (reply, listed) =
+            tokio::try_join!(self.carry_out(wanted.key, first), self.list(wanted))?;
+        let mut take = Take::opened(me, wanted.dry_run, listed, reply);
+        loop {
+            match take.step() {
+                Step::Done(outcome) => return Ok(outcome),
+                step => take.on(self.carry_out(wanted.key, step).await?),
+            }
+        }
+    }
+
+    async fn carry_out(&self, key: &Key, step: Step) -> Result<Reply, ClaimError> {
+        let name = key.lease_name();
+        match step {
+            Step::Create(claim) => {
+                let lease = record::to_lease(&name, &key.to_string(), &claim, None);
+                let created = self.leases.create(&PostParams::default(), &lease).await;
+                written(&name, "create", created)
+            }
+            Step::Replace(version, claim) => {
+                let lease = record::to_lease(&name, &key.to_string(), &claim, Some(&version));
+                let params = PostParams::default();
+                let replaced = self.leases.replace(&name, &params, &lease).await;
+                written(&name, "update", replaced)
+            }
+            // A step that is done has nothing left; a look is what the protocol does when in doubt.
+            Step::Look | Step::Done(_) => {
+                let lease = self.leases.get_opt(&name).await;
+                let lease = lease.map_err(failed("get", "leases"))?;
+                let read = lease.map(|lease| read(&name, &lease)).transpose()?;
+                Ok(Reply::Looked(read))
+            }
+            Step::FindJob(claim) => Ok(Reply::Job(self.job(&claim).await?)),
+            Step::FindPods(claim) => {
+                let pods = self.pods(&claim).await?;
+                Ok(Reply::Pods(pods.iter().any(is_live)))
+            }
+        }
+    }
+
+    /// The active Jobs of the key: a consistent read, because it asks for no resourceVersion.
+    ///
+    /// `status.successful=0` would make it shorter and miss a Job with several completions.
+    async fn list(&self, wanted: &Wanted<'_>) -> Result<Vec<Listed>, ClaimError> {
+        let selectors = wanted.selectors.as_written();
+        let lists = wanted.key.namespaces().iter().flat_map(|namespace| {
+            selectors
+                .iter()
+                .map(move |selector| self.list_one(wanted, namespace, selector))
+        });
+        let mut listed: Vec<Listed> = Vec::new();
+        for found in try_join_all(lists).await?.into_iter().flatten() {
+            if !listed.iter().any(|job| job.claim.uid == found.claim.uid) {
+                listed.push(found);
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn list_one(
+        &self,
+        wanted: &Wanted<'_>,
+        namespace: &str,
+        selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
+    ) -> Result<Vec<Listed>, ClaimError> {
+        let failed = || failed("list", "jobs");
+        let request = Request::new(Job::url_path(&(), Some(namespace)));
+        // The policy's selectors have been parsed before; one that cannot be would list too much.
+        let selector = Selector::try_from(selector.clone()).unwrap_or_default();
+        let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
+        let mut listed = Vec::new();
+        loop {
+            let request = request.list(&params).map_err(kube::Error::BuildRequest);
+            let request = request.map_err(failed())?;
+            let text = self.client.request_text(request).await.map_err(failed())?;
+            let Wanted {
+                key,
+                policy,
+                selectors,
+                ..
+            } = *wanted;
+            let next = listed::read(&text, key, policy, selectors, &mut listed);
+            match next.map_err(kube::Error::SerdeError).map_err(failed())? {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(listed),
+            }
+        }
+    }
+
+    /// What has become of the Job that a claim names.
+    pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
+        let api: Api<Job> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let found = api.get_opt(&claim.job).await;
+        let found = found.map_err(failed("get", "jobs"))?;
+        let Some(job) = found.filter(|job| job.metadata.uid.as_ref() == Some(&claim.uid)) else {
+            return Ok(Found::Gone);
+        };
+        let status = job.status.unwrap_or_default();
+        let conditions = status.conditions.iter().flatten();
+        if listed::is_finished(conditions.map(|c| (c.type_.as_str(), c.status.as_str()))) {
+            return Ok(Found::Finished);
+        }
+        let suspended = job.spec.and_then(|spec| spec.suspend).unwrap_or_default();
+        Ok(Found::Unfinished { suspended })
+    }
+
+    /// The pods of the Job that a claim names.
+    pub(super) async fn pods(&self, claim: &Claim) -> Result<Vec<Pod>, ClaimError> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let selector = format!("batch.kubernetes.io/controller-uid={}", claim.uid);
+        let pods = api.list(&ListParams::default().labels(&selector)).await;
+        Ok(pods.map_err(failed("list", "pods"))?.items)
+    }
+
+    /// Writes down who waits for the holder, and says whether that is news. When in doubt it is.
+    async fn remember(
+        &self,
+        wanted: &Wanted<'_>,
+        holder: &Claim,
+        version: Option<&Version>,
+    ) -> bool {
+        let claimant = &wanted.claimant;
+        let name = claimant.generate_name.unwrap_or(claimant.job);
+        let waiter = record::waiter(claimant.namespace, name, claimant.user);
+        if holder.waiters.contains(&waiter) {
+            return false;
+        }
+        if let Some(version) = version.filter(|_| !wanted.dry_run) {
+            let mut waiters = holder.waiters.clone();
+            waiters.push(waiter);
+            // Another may have been faster; then this one is told again, which is no harm.
+            let name = wanted.key.lease_name();
+            let _ = self
+                .annotate(&name, version, holder.seen, Some(&waiters))
+                .await;
+        }
+        true
+    }
+}
+
+fn written(
+    name: &str,
+    verb: &'static str,
+    reply: kube::Result<Lease>,
+) -> Result<Reply, ClaimError> {
+    match reply {
+        Ok(lease) => Ok(Reply::Written(read(name, &lease)?)),
+        // 404 is about the Lease when it is replaced, about the namespace when it is created.
+        Err(kube::Error::Api(status))
+            if status.code == 409 || status.code == 404 && verb == "update" =>
+        {
+            Ok(Reply::Lost)
+        }
+        Err(error) => Err(failed(verb, "leases")(error)),
+    }
+}
+
+pub(super) fn read(name: &str, lease: &Lease) -> Result<super::protocol::Stored, ClaimError> {
+    record::from_lease(lease).ok_or_else(|| ClaimError::Unreadable(name.to_owned()))
+}
+
+pub(super) fn failed(
+    verb: &'static str,
+    resource: &'static str,
+) -> impl FnOnce(kube::Error) -> ClaimError {
+    move |source| match source {
+        kube::Error::Api(status) if status.code == 403 => ClaimError::Forbidden {
+            verb,
+            resource,
+            message: status.message,
+        },
+        kube::Error::Api(ref status) if !matches!(status.code, 429 | 500..) => ClaimError::Other {
+            verb,
+            resource,
+            source,
+        },
+        kube::Error::Api(_) | kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            ClaimError::Unavailable {
+                verb,
+                resource,
+                source,
+            }
+        }
+        source => ClaimError::Other {
+            verb,
+            resource,
+            source,
+        },
+    }
+}

@@ -1,0 +1,66 @@
+//! Giving up claims whose holder cannot run any more: the next step, from what has been observed.
+//!
+//! Nothing depends on it but tidiness: who finds such a claim in his way takes it over by himself. Pure,
+//! as [`super::protocol`] is.
+
+use jiff::Timestamp;
+
+use super::protocol::{Claim, Found, Standing, Stored, Version};
+
+/// What to do next with a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    /// Read its Job.
+    FindJob(Claim),
+    /// List the pods of its Job.
+    FindPods(Claim),
+    /// Write down that its Job has been seen.
+    MarkSeen(Version),
+    /// Delete it.
+    Release(Version),
+    /// Nothing.
+    Leave,
+}
+
+/// One claim being looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Sweep {
+    stored: Stored,
+    now: Timestamp,
+    step: Step,
+}
+
+impl Sweep {
+    /// `now` is the apiserver's clock, and has been read before anything here is asked.
+    pub(super) fn new(stored: Stored, now: Timestamp) -> Self {
+        let step = Step::FindJob(stored.claim.clone());
+        Self { stored, now, step }
+    }
+
+    pub(super) fn step(&self) -> &Step {
+        &self.step
+    }
+
+    pub(super) fn on_job(&mut self, found: Found) {
+        self.step = match found {
+            Found::Gone => Step::FindPods(self.stored.claim.clone()),
+            found => self.decide(found, false),
+        };
+    }
+
+    pub(super) fn on_pods(&mut self, live: bool) {
+        self.step = self.decide(Found::Gone, live);
+    }
+
+    fn decide(&self, found: Found, live: bool) -> Step {
+        let (claim, version) = (&self.stored.claim, self.stored.version.clone());
+        match claim.standing(found, live, self.now) {
+            None => Step::Release(version),
+            // Then it need not be waited for once it is gone.
+            Some(Standing::Active { .. } | Standing::Deleted) if !claim.seen => {
+                Step::MarkSeen(version)
+            }
+            Some(_) => Step::Leave,
+        }
+    }
+}
