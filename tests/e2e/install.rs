@@ -4,6 +4,7 @@
 //! Its entries are for the whole cluster, so these tests run alone, after all others.
 
 mod certificates;
+mod claims;
 mod load;
 
 use std::{

@@ -88,10 +88,10 @@ impl Space {
         )
     }
 
-    /// The audit events for requests with this verb on this namespace's Jobs.
+    /// The audit events for requests with this verb on this namespace's Jobs themselves.
     pub(crate) fn audit(&self, verb: &str) -> Vec<Value> {
         let mut events = self.cluster.audit(&self.name);
-        events.retain(|event| event["verb"] == verb);
+        events.retain(|event| event["verb"] == verb && event["objectRef"]["subresource"].is_null());
         events
     }
 

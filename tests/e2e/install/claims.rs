@@ -1,0 +1,201 @@
+//! One migration at a time, whatever happens to the replicas; seen from the apiserver's side.
+
+use std::{
+    collections::BTreeMap,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use k8s_openapi::api::{batch::v1::Job, coordination::v1::Lease};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::Value;
+
+use super::{Install, NAME, kill, replicas};
+use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch};
+
+const ROUNDS: u32 = 20;
+const CREATES: u32 = 100;
+
+/// How long a claim may stand whose Job never came, and a look at it more.
+const EXPIRY: Duration = Duration::from_secs(45 + 15);
+
+/// What the apiserver said to one create.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Created,
+    Wait,
+    /// The replica that was asked is gone.
+    Failed,
+}
+
+/// Each round's creates are sent at the same moment, and one of the three replicas is killed meanwhile.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_hundred_at_once_run_one_by_one() {
+    let install = Install::new(Helm::V4, &["--set", "replicaCount=3"]);
+    let space = Space::on(NodeKind::Real);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = runtime.block_on(client());
+    let jobs: Api<Job> = Api::namespaced(client.clone(), space.name());
+    let leases: Api<Lease> = Api::namespaced(client, NAME);
+    // Names of their own, none of them far from now.
+    let mut stamp = epoch() - 3_000;
+    let mut next = || {
+        stamp += 1;
+        migration(stamp)
+    };
+
+    let mut longest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        let sent: Vec<Job> = (0..CREATES).map(|_| next()).collect();
+        let killer = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(u64::from(round % 10) * 10));
+            let all = replicas();
+            let victim = all[round as usize % all.len()];
+            let pod = pod_of(victim);
+            kill(victim);
+            pod
+        });
+        let said = runtime.block_on(join_all(sent.iter().map(|job| create(&jobs, job))));
+        let pod = killer.join().unwrap();
+        // A fresh one instead of one that the kubelet holds back for having crashed.
+        let force = ["delete", "pod", &pod, "--grace-period=0", "--force"];
+        install.kubectl(&force).succeeds();
+
+        let count = |what| said.iter().filter(|said| **said == what).count();
+        let (mut created, failed) = (count(Said::Created), count(Said::Failed));
+        eprintln!("round {round}: {created} created, {failed} failed");
+        assert!(created <= 1, "{created} at once");
+        // The claim of one whose answer was lost stands until it expires.
+        let since = Instant::now();
+        while created == 0 {
+            assert!(since.elapsed() < EXPIRY, "the claim is stuck");
+            thread::sleep(Duration::from_secs(1));
+            created += usize::from(runtime.block_on(create(&jobs, &next())) == Said::Created);
+        }
+        longest = longest.max(since.elapsed());
+        runtime.block_on(all_finished(&jobs));
+        install.is_rolled_out();
+    }
+    eprintln!("a claim without a Job held for {longest:?} at most");
+    runtime.block_on(none_left(&leases));
+
+    let lives = lives(Cluster::get().audit(space.name()));
+    assert!(lives.len() >= ROUNDS as usize, "{} Jobs", lives.len());
+    for pair in lives.windows(2) {
+        let ((_, ended, first), (began, _, second)) = (&pair[0], &pair[1]);
+        assert!(ended < began, "{first} and {second} at once");
+    }
+}
+
+fn migration(stamp: u64) -> Job {
+    let chart = Chart::good()
+        .with("{{ now | unixEpoch }}", &stamp.to_string())
+        .with("echo migrated", "sleep 1");
+    serde_saphyr::from_str(&chart.render("app")).unwrap()
+}
+
+async fn client() -> Client {
+    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::try_from(config.unwrap()).unwrap()
+}
+
+async fn create(jobs: &Api<Job>, job: &Job) -> Said {
+    match jobs.create(&PostParams::default(), job).await {
+        Ok(_) => Said::Created,
+        Err(kube::Error::Api(status)) if status.code == 429 => {
+            assert!(status.message.contains("MW101"), "{status:?}");
+            Said::Wait
+        }
+        Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook") => {
+            Said::Failed
+        }
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn has_finished(job: &Job) -> bool {
+    let conditions = job
+        .status
+        .iter()
+        .flat_map(|s| s.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|c| (c.type_ == "Complete" || c.type_ == "Failed") && c.status == "True")
+}
+
+async fn all_finished(jobs: &Api<Job>) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let list = jobs.list(&ListParams::default()).await.unwrap();
+        if list.iter().all(has_finished) {
+            return;
+        }
+        assert!(Instant::now() < end, "a Job does not finish");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn none_left(leases: &Api<Lease>) {
+    let claims = ListParams::default().labels("migration-warden.io/claim=true");
+    let end = Instant::now() + EXPIRY;
+    loop {
+        let list = leases.list(&claims).await.unwrap();
+        if list.items.is_empty() {
+            return;
+        }
+        let names: Vec<_> = list.iter().map(ResourceExt::name_any).collect();
+        assert!(Instant::now() < end, "{names:?} are left");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// The pod in which a process runs: its host name.
+fn pod_of(process: u32) -> String {
+    let mut command = Command::new("nsenter");
+    let process = process.to_string();
+    let name = Outcome::of(
+        command.args(["--target", &process, "--uts", "hostname"]),
+        "",
+    );
+    name.succeeds().stdout.trim().to_owned()
+}
+
+/// From which revision of the store to which each Job was active, by the apiserver's audit log; in order.
+fn lives(events: Vec<Value>) -> Vec<(u64, u64, String)> {
+    let mut lives = BTreeMap::new();
+    for event in events {
+        let object = &event["responseObject"];
+        let (Some(name), Some(revision)) = (
+            object["metadata"]["name"].as_str(),
+            object["metadata"]["resourceVersion"].as_str(),
+        ) else {
+            continue;
+        };
+        let revision: u64 = revision.parse().unwrap();
+        let life = lives.entry(name.to_owned()).or_insert((revision, u64::MAX));
+        life.0 = life.0.min(revision);
+        let job: Job = serde_json::from_value(object.clone()).unwrap_or_default();
+        if has_finished(&job) {
+            life.1 = life.1.min(revision);
+        }
+    }
+    let mut lives: Vec<_> = lives
+        .into_iter()
+        .map(|(name, (began, ended))| (began, ended, name))
+        .collect();
+    lives.sort();
+    lives
+}
