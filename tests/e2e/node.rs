@@ -1,5 +1,6 @@
 //! Migrations that really run.
 
+mod claims;
 mod image;
 
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};

@@ -188,6 +188,14 @@ impl Chart {
         }
     }
 
+    /// Adds the same migration under another name.
+    pub(crate) fn and_another(self) -> Self {
+        let another = self.job.replace("-migrate-", "-seed-");
+        Self {
+            job: format!("{}---\n{another}", self.job),
+        }
+    }
+
     /// Takes the lines with this text out of the Job.
     #[track_caller]
     pub(crate) fn without(self, text: &str) -> Self {

@@ -1,0 +1,133 @@
+//! A deploy that was interrupted and is tried again while its migration still runs.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::running;
+use crate::harness::{Cluster, Guarded, Helm, NodeKind, Space, Warden, eventually};
+
+/// Upgrades the release, kills Helm while the migration runs, and rolls back. Returns the Job's name.
+fn interrupted(space: &Space, helm: Helm, release: &str, seconds: u32) -> String {
+    space.install(helm, release, &running("true")).succeeds();
+    let chart = running(&format!("sleep {seconds}")).write();
+    let mut upgrade = Cluster::get()
+        .helm(helm)
+        .args(["upgrade", release, "--namespace", space.name()])
+        .arg(chart.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let job = eventually("the migration to run", || {
+        let jobs = space.jobs_of(release);
+        let running = jobs.iter().find(|job| job["status"]["ready"] == 1)?;
+        Some(running["metadata"]["name"].as_str()?.to_owned())
+    });
+    upgrade.kill().unwrap();
+    upgrade.wait().unwrap();
+    space.helm(helm, &["rollback", release]).succeeds();
+    assert!(is_active(&space.get("job", &job)));
+    job
+}
+
+fn is_active(job: &Value) -> bool {
+    job["status"]["active"] == 1
+}
+
+/// When the apiserver took the Jobs of this release, in order; those it refused are not among them.
+fn created(space: &Space, release: &str) -> Vec<(String, String)> {
+    let mut events = space.audit("create");
+    events.extend(space.audit("patch"));
+    let mut created: Vec<_> = events
+        .iter()
+        .map(|event| &event["responseObject"]["metadata"])
+        .filter(|metadata| metadata["labels"]["app.kubernetes.io/instance"] == *release)
+        .filter_map(|metadata| {
+            let text = |field: &str| Some(metadata[field].as_str()?.to_owned());
+            Some((text("creationTimestamp")?, text("name")?))
+        })
+        .collect();
+    created.sort();
+    created.dedup();
+    created
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn without_a_claim_two_run_at_once() {
+    let space = Space::on(NodeKind::Real);
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        let first = interrupted(&space, helm, &release, 20);
+        space.upgrade(helm, &release, &running("true")).succeeds();
+        assert!(is_active(&space.get("job", &first)), "the first is over");
+    }
+}
+
+/// Helm is told to wait, does, and goes on by itself.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_retry_waits_for_the_migration_that_still_runs() {
+    let space = Space::on(NodeKind::Real);
+    let warden = Warden::serve_with_cluster("");
+    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        let first = interrupted(&space, helm, &release, 12);
+        space.upgrade(helm, &release, &running("true")).succeeds();
+
+        let jobs = created(&space, &release);
+        let (second, _) = jobs.last().unwrap();
+        let first = space.get("job", &first);
+        let ended = first["status"]["completionTime"].as_str().unwrap();
+        // Both are UTC in whole seconds, so they compare as text.
+        assert!(ended <= &**second, "{ended} is after {second}: {jobs:?}");
+        let waiting: Vec<_> = space
+            .warden
+            .decisions()
+            .into_iter()
+            .filter(|d| d["verdict"] == "waiting" && d["release"]["name"] == *release)
+            .collect();
+        assert_eq!(waiting.len(), 1, "{waiting:#?}");
+        let detail = waiting[0]["findings"][0]["detail"].as_str().unwrap();
+        let holder = first["metadata"]["name"].as_str().unwrap();
+        assert!(detail.contains(holder), "{detail}");
+    }
+}
+
+/// Migrations of two names belong to one release, and Helm runs one after the other.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn two_hooks_of_one_upgrade_do_not_wait_for_each_other() {
+    let policy = "claims: {key: release}\n";
+    let space = Space::on(NodeKind::Real);
+    let warden = Warden::serve_with_cluster(policy);
+    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        let chart = running("true").and_another();
+        space.install(helm, &release, &chart).succeeds();
+        space.upgrade(helm, &release, &chart).succeeds();
+        let waited = space.warden.decisions().into_iter();
+        let waited: Vec<_> = waited.filter(|d| d["verdict"] == "waiting").collect();
+        assert!(waited.is_empty(), "{waited:#?}");
+        assert_eq!(created(&space, &release).len(), 4);
+    }
+}
+
+/// Nobody waits for a migration of another name.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn others_run_beside_it() {
+    let warden = Warden::serve_with_cluster("");
+    let space = Guarded::by(warden, Space::on(NodeKind::Real), |webhooks| webhooks);
+    let slow = |release: &str| running("sleep 20").render(release);
+    let jobs = [space.accepts(&slow("one")), space.accepts(&slow("two"))];
+    for job in jobs {
+        let name = job["metadata"]["name"].as_str().unwrap();
+        eventually("both to run", || {
+            is_active(&space.get("job", name)).then_some(())
+        });
+    }
+}
