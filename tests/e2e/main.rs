@@ -17,6 +17,7 @@ mod actions;
 mod agree;
 mod availability;
 mod chart;
+mod claims;
 mod denials;
 mod guide;
 mod harness;

@@ -31,7 +31,11 @@ impl Warden {
 
     /// The same, asking the cluster under test for the labels of its namespaces.
     pub(crate) fn serve_with_cluster(policy: &str) -> Self {
-        let kubeconfig = Cluster::get().kubeconfig();
+        Self::serve_as(policy, &Cluster::get().kubeconfig())
+    }
+
+    /// The same, as somebody else.
+    pub(crate) fn serve_as(policy: &str, kubeconfig: &Path) -> Self {
         Self::start(policy, |command| {
             command
                 .args(["--cluster", "kubeconfig"])

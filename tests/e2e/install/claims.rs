@@ -10,13 +10,13 @@ use std::{
 use futures_util::future::join_all;
 use k8s_openapi::api::{batch::v1::Job, coordination::v1::Lease};
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Api, ResourceExt,
     api::{ListParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
 
 use super::{Install, NAME, kill, replicas};
+use crate::claims::client;
 use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch};
 
 const ROUNDS: u32 = 20;
@@ -102,14 +102,6 @@ fn migration(stamp: u64) -> Job {
         .with("{{ now | unixEpoch }}", &stamp.to_string())
         .with("echo migrated", "sleep 1");
     serde_saphyr::from_str(&chart.render("app")).unwrap()
-}
-
-async fn client() -> Client {
-    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::try_from(config.unwrap()).unwrap()
 }
 
 async fn create(jobs: &Api<Job>, job: &Job) -> Said {

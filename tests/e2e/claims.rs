@@ -1,0 +1,230 @@
+//! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
+
+use std::fs;
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api, Client, Config,
+    api::PostParams,
+    config::{KubeConfigOptions, Kubeconfig},
+    core::Status,
+};
+use serde_json::{Value, json};
+
+use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
+
+/// Asks once: kubectl would try again for minutes.
+fn create(space: &Space, manifest: &str, params: &PostParams) -> Result<Job, Box<Status>> {
+    let job: Job = serde_saphyr::from_str(manifest).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let jobs: Api<Job> = Api::namespaced(client().await, space.name());
+        match jobs.create(params, &job).await {
+            Ok(job) => Ok(job),
+            Err(kube::Error::Api(status)) => Err(status),
+            Err(error) => panic!("{error:?}"),
+        }
+    })
+}
+
+/// A client that tries once.
+pub(crate) async fn client() -> Client {
+    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.unwrap();
+    config.default_retry = false;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::try_from(config).unwrap()
+}
+
+fn is_created(space: &Space, manifest: &str) -> Value {
+    let job = create(space, manifest, &PostParams::default()).unwrap();
+    serde_json::to_value(job).unwrap()
+}
+
+fn waits(space: &Space, manifest: &str) -> String {
+    let status = create(space, manifest, &PostParams::default()).unwrap_err();
+    assert_eq!((status.code, &*status.reason), (429, "TooManyRequests"));
+    let details = status.details.unwrap();
+    assert_eq!(details.retry_after_seconds, 15);
+    status.message
+}
+
+fn guarded(policy: &str) -> Guarded {
+    let warden = Warden::serve_with_cluster(policy);
+    Guarded::by(warden, Space::new(), |webhooks| webhooks)
+}
+
+/// A migration that does not end: on the fake node others do at once.
+fn endless(release: &str) -> String {
+    Chart::good()
+        .with("spec:\n  template", "spec:\n  suspend: true\n  template")
+        .render(release)
+}
+
+/// The next attempt of the same migration.
+fn again(manifest: &str) -> String {
+    let (now, next) = (format!("-migrate-{}", epoch()), epoch() + 60);
+    let before = format!("-migrate-{}", epoch() - 1);
+    manifest
+        .replace(&now, &format!("-migrate-{next}"))
+        .replace(&before, &format!("-migrate-{next}"))
+}
+
+fn migrates(database: &str, manifest: &str) -> String {
+    let annotation = format!("annotations:\n    migration-warden.io/database: {database}");
+    manifest.replacen("annotations:", &annotation, 1)
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_second_attempt_waits_and_others_do_not() {
+    let space = guarded("");
+    let first = endless("app");
+    let held = is_created(&space, &first);
+    let holder = held["metadata"]["name"].as_str().unwrap();
+    let told = waits(&space, &again(&first));
+    assert!(
+        told.contains(&format!(
+            "MW101 concurrent-migration: metadata.name: {}/{holder} is suspended",
+            space.name()
+        )),
+        "{told}"
+    );
+    let _ = waits(&space, &again(&first));
+    is_created(&space, &endless("other"));
+    let waiting = space.warden.decisions().into_iter();
+    let waiting: Vec<_> = waiting.filter(|d| d["verdict"] == "waiting").collect();
+    assert_eq!(waiting.len(), 1, "told once for each that waits");
+
+    // What has never run may be deleted, and holds nothing then.
+    space.kubectl(&["delete", "job", holder]).succeeds();
+    let gone = create(&space, &again(&first), &PostParams::default());
+    assert!(
+        gone.is_ok() || gone.unwrap_err().message.contains("is about to be created"),
+        "a Job that was never seen may still come for 45 s"
+    );
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_action_says_what_becomes_of_the_second() {
+    for (word, verdict) in [("deny", "denied"), ("warn", "warned"), ("audit", "allowed")] {
+        let rules = format!("{{concurrent-migration: {word}, suspended-migration: off}}");
+        let space = guarded(&format!("rules: {rules}\n"));
+        let first = endless("app");
+        is_created(&space, &first);
+        let second = create(&space, &again(&first), &PostParams::default());
+        assert_eq!(
+            second.as_ref().err().map(|s| s.code),
+            (word == "deny").then_some(403)
+        );
+        let decisions = space.warden.decisions();
+        let last = decisions.last().unwrap();
+        assert_eq!(last["verdict"], verdict);
+        assert_eq!(action(last, "MW101"), Some(word));
+    }
+    let space = guarded("rules: {concurrent-migration: off}\n");
+    let first = endless("app");
+    is_created(&space, &first);
+    is_created(&space, &again(&first));
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_dry_run_looks_and_takes_nothing() {
+    let space = guarded("");
+    let dry = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    let first = endless("app");
+    create(&space, &first, &dry).unwrap();
+    is_created(&space, &again(&first));
+    let told = create(&space, &first, &dry).unwrap_err();
+    assert_eq!(told.code, 429);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn releases_share_a_database_where_they_say_so() {
+    let space = guarded("");
+    is_created(&space, &migrates("orders", &endless("one")));
+    waits(&space, &migrates("orders", &endless("two")));
+    is_created(&space, &migrates("stock", &endless("three")));
+}
+
+/// Else any tenant could hold up another's deploys.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn namespaces_share_a_database_only_where_the_policy_says_so() {
+    let (near, far) = (Space::new(), Space::new());
+    let names = format!("[{}, {}]", near.name(), far.name());
+    let policy = format!("claims: {{databases: [{{name: orders, namespaces: {names}}}]}}\n");
+    let near = Guarded::by(Warden::serve_with_cluster(&policy), near, |w| w);
+    is_created(&far, &migrates("orders", &endless("one")));
+    is_created(&far, &migrates("stock", &endless("two")));
+    let told = waits(&near, &migrates("orders", &endless("three")));
+    assert!(told.contains(far.name()), "{told}");
+    is_created(&near, &migrates("stock", &endless("four")));
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
+    let space = Space::new();
+    let kubeconfig = knows_only_namespaces(&space);
+    let warden = Warden::serve_as("", &kubeconfig);
+    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    let told = waits(&space, &endless("app"));
+    assert!(
+        told.contains("whether another migration runs could not be found out: failed to "),
+        "{told}"
+    );
+
+    let other = Space::new();
+    let warden = Warden::serve_as("claims: {onFailure: allow}\n", &kubeconfig);
+    let other = Guarded::by(warden, other, |webhooks| webhooks);
+    is_created(&other, &endless("app"));
+    let decision = other.decision("app");
+    assert_eq!(decision["verdict"], "warned");
+    assert_eq!(action(&decision, "MW101"), Some("warn"));
+}
+
+/// A user who may not take claims.
+fn knows_only_namespaces(space: &Space) -> tempfile::TempPath {
+    let name = space.name();
+    let account = format!("--serviceaccount={name}:blind");
+    let role = [
+        "create",
+        "clusterrole",
+        name,
+        "--verb=list,watch",
+        "--resource=namespaces",
+    ];
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        name,
+        "--clusterrole",
+        name,
+        &account,
+    ];
+    for args in [&["create", "serviceaccount", "blind"][..], &role, &bind] {
+        space.kubectl(args).succeeds();
+    }
+    let token = space
+        .kubectl(&["create", "token", "blind"])
+        .succeeds()
+        .stdout;
+    let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
+    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
+    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), kubeconfig.to_string()).unwrap();
+    file.into_temp_path()
+}
