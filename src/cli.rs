@@ -5,6 +5,7 @@ mod check;
 mod check_config;
 mod explain;
 mod generate;
+mod hold_listener;
 mod schema;
 mod serve;
 mod verify;
@@ -45,6 +46,8 @@ enum Verb {
     Verify(verify::Args),
     /// Make and inspect certificates.
     Certs(certs::Args),
+    /// Keep the listening socket of a `serve` that is started again.
+    HoldListener(hold_listener::Args),
 }
 
 /// Something could not be done: 2, as with `diff` and `grep`.
@@ -63,6 +66,7 @@ impl Args {
             Verb::Schema => schema::run(),
             Verb::Verify(args) => args.run(),
             Verb::Certs(args) => args.run(),
+            Verb::HoldListener(args) => args.run(),
         };
         result.unwrap_or_else(|error| {
             if is_broken_pipe(&error) {

@@ -5,12 +5,14 @@
 pub mod admin;
 mod budget;
 pub mod judge;
+pub mod keep;
 pub mod listen;
 pub mod refusal;
 pub mod routes;
 
 use self::{
     admin::Readiness,
+    keep::Keeper,
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
@@ -28,8 +30,12 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::Instant,
+    sync::Notify,
+    time::{self, Instant},
 };
+
+/// How often a replica that starts looks whether it is ready.
+const READY_PERIOD: Duration = Duration::from_millis(2);
 
 /// How long requests in flight may take to end once no new ones are taken. With the usual delay
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
@@ -79,6 +85,8 @@ pub enum Stop {
 pub struct Service {
     /// Where reviews come in, over HTTPS.
     pub listener: TcpListener,
+    /// What keeps that open while this process is gone.
+    pub keeper: Option<Keeper>,
     /// Where operators ask, over HTTP.
     pub admin: TcpListener,
     /// What connections are accepted with.
@@ -111,23 +119,26 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         Arc::clone(&metrics),
         MAX_IN_FLIGHT,
     );
-    let (https, http) = (Handle::new(), Handle::new());
-    let serve_reviews = listen::https(
-        service.listener,
-        service.tls,
-        routes::router(Arc::clone(&reviews)),
-        limits,
-        https.clone(),
-        Arc::clone(&metrics),
-    );
+    let (https, http, ending) = (Handle::new(), Handle::new(), Notify::new());
+    let serve_reviews = async {
+        // Connections may wait already, from when a process before this one listened. They are better
+        // kept waiting than answered without a certificate, or before the namespaces are known.
+        tokio::select! {
+            () = until_ready(&service.readiness) => (),
+            () = ending.notified() => (),
+        }
+        let app = routes::router(Arc::clone(&reviews));
+        let (listener, metrics) = (service.listener, Arc::clone(&metrics));
+        listen::https(listener, service.tls, app, limits, https.clone(), metrics).await
+    };
     let serve_admin = listen::http(
         service.admin,
-        admin::router(service.readiness, Arc::clone(&metrics)),
+        admin::router(service.readiness.clone(), Arc::clone(&metrics)),
         limits,
         http.clone(),
-        metrics,
+        Arc::clone(&metrics),
     );
-    let stopping = async {
+    let until_drain = async {
         let stop = stop.await;
         open.set(false);
         reviews.close_connections();
@@ -137,7 +148,21 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
             tokio::time::sleep(delay).await;
         }
         tracing::info!("stopping: finishing what is in flight");
+    };
+    let keeping = async {
+        match service.keeper {
+            Some(keeper) => keeper.keep().await,
+            None => pending::<Infallible>().await,
+        }
+    };
+    let stopping = async {
+        // Ends the keeping, which would have connections wait for nobody.
+        tokio::select! {
+            () = until_drain => (),
+            never = keeping => match never {},
+        }
         https.graceful_shutdown(Some(DRAIN));
+        ending.notify_one();
         pending::<Infallible>().await
     };
     let served = tokio::select! {
@@ -148,6 +173,13 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     };
     http.shutdown();
     served
+}
+
+/// Resolves when all conditions hold for the first time.
+async fn until_ready(readiness: &Readiness) {
+    while !readiness.is_ready() {
+        time::sleep(READY_PERIOD).await;
+    }
 }
 
 /// Resolves with the first signal to stop: SIGTERM means gently, SIGINT (Ctrl-C) now.

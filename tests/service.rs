@@ -12,7 +12,11 @@ use common::{Response, TestJudge, ask, connect, issued, post, receive};
 use migration_warden::{
     metrics::Metrics,
     record::sink::Sink,
-    server::{self, Service, Stop, admin::Readiness, listen},
+    server::{
+        self, Service, Stop,
+        admin::{Check, Readiness},
+        listen,
+    },
     tls::live::LiveTls,
 };
 use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -29,16 +33,22 @@ struct Running {
     admin: SocketAddr,
     judge: Arc<TestJudge>,
     readiness: Readiness,
+    namespaces: Check,
     stop: Option<oneshot::Sender<Stop>>,
     task: JoinHandle<io::Result<()>>,
 }
 
 fn start(shutdown_delay: Duration) -> Running {
+    start_with(shutdown_delay, true)
+}
+
+fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
     let any = || listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (listener, admin) = (any(), any());
     let metrics = Arc::new(Metrics::new());
     let judge = Arc::new(TestJudge::default());
     let readiness = Readiness::default();
+    let namespaces = readiness.register("namespaces", "not known", ready);
     let null = File::options().write(true).open("/dev/null").unwrap();
     let read = |path| fs::read(path).unwrap();
     let live = LiveTls::new(Arc::clone(&metrics)).unwrap();
@@ -48,6 +58,7 @@ fn start(shutdown_delay: Duration) -> Running {
     let (reviews_at, admin_at) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let service = Service {
         listener,
+        keeper: None,
         admin,
         tls: live.config(),
         judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
@@ -62,6 +73,7 @@ fn start(shutdown_delay: Duration) -> Running {
         admin: admin_at,
         judge,
         readiness,
+        namespaces,
         stop: Some(stop),
         task,
     }
@@ -95,15 +107,40 @@ async fn readiness_needs_every_check() {
     assert_eq!(report.status, 503);
     assert_eq!(
         report.body,
-        "[-]policy failed: not loaded\n[+]shutdown ok\nreadyz check failed\n"
+        "[+]namespaces ok\n[-]policy failed: not loaded\n[+]shutdown ok\nreadyz check failed\n"
     );
     policy.set(true);
     let report = running.get("/readyz").await;
     assert_eq!(report.status, 200);
     assert_eq!(
         report.body,
-        "[+]policy ok\n[+]shutdown ok\nreadyz check passed\n"
+        "[+]namespaces ok\n[+]policy ok\n[+]shutdown ok\nreadyz check passed\n"
     );
+}
+
+#[tokio::test]
+async fn connections_wait_until_it_is_ready_for_the_first_time() {
+    let running = start_with(Duration::ZERO, false);
+    let waiting = tokio::spawn(async move {
+        let mut stream = connect(running.reviews).await;
+        ask(&mut stream, &post("/validate", "{}")).await.status
+    });
+    sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished());
+    running.namespaces.set(true);
+    assert_eq!(waiting.await.unwrap(), 200);
+    // Whoever comes later is answered, whatever has become of it.
+    running.namespaces.set(false);
+    let mut stream = connect(running.reviews).await;
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_replica_that_never_was_ready_can_be_stopped() {
+    let mut running = start_with(Duration::ZERO, false);
+    sleep(Duration::from_millis(20)).await;
+    running.stop(Stop::Gently);
+    running.ended().await;
 }
 
 #[tokio::test]

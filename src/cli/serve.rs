@@ -25,7 +25,7 @@ use crate::poll;
 use crate::record::sink::Sink;
 use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
-use crate::server::{Service, listen, run, stop_signal};
+use crate::server::{Service, keep, listen, run, stop_signal};
 use crate::telemetry::{self, LogFormat};
 
 /// Arguments of `serve`.
@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// Where reviews are taken, over HTTPS.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443")]
     listen: SocketAddr,
+    /// Unix socket of a `migration-warden hold-listener` beside this process. It keeps the socket of
+    /// --listen open while this process is gone and started again, so that no connection is refused.
+    #[arg(long, value_name = "PATH")]
+    listener_holder: Option<PathBuf>,
     /// Where /livez, /readyz, /metrics and /version are, over HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     admin_listen: SocketAddr,
@@ -149,7 +153,13 @@ impl Args {
         )?;
         let claims = client.clone().map(Claims::new);
         let namespaces = namespaces(client, &readiness, &mut background);
-        let listener = listen::bind(self.listen)?;
+        let (listener, keeper) = match self.listener_holder {
+            Some(path) => {
+                let (listener, keeper) = keep::listen(self.listen, path).await?;
+                (listener, Some(keeper))
+            }
+            None => (listen::bind(self.listen)?, None),
+        };
         let admin = listen::bind(self.admin_listen)?;
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -171,6 +181,7 @@ impl Args {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let service = Service {
             listener,
+            keeper,
             admin,
             tls: tls.config(),
             judge: Arc::new(warden),

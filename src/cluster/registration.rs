@@ -9,7 +9,7 @@ mod entries;
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future::join_all, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
@@ -123,17 +123,27 @@ impl Registration {
         if !rotation::usable(&bundle, Timestamp::now()) {
             return false;
         }
-        let mut all = true;
-        for (kind, entries) in found {
+        // Side by side, since a replica is not ready before both are written.
+        let each = found.iter().zip(written).map(|((kind, entries), last)| {
             let entries = entries.as_deref().unwrap_or_default();
-            let done = match entries::trusting(entries, &bundle, Timestamp::now()) {
-                Some(patch) => self.put(*kind, patch, &mut written[*kind as usize]).await,
-                None => true,
-            };
-            self.metrics.ca_published(kind.as_str(), done);
-            all &= done;
-        }
-        all
+            self.publish_in(*kind, entries, &bundle, last)
+        });
+        join_all(each).await.into_iter().all(|done| done)
+    }
+
+    async fn publish_in(
+        &self,
+        kind: Kind,
+        entries: &[Entry],
+        bundle: &str,
+        last: &mut Option<Instant>,
+    ) -> bool {
+        let done = match entries::trusting(entries, bundle, Timestamp::now()) {
+            Some(patch) => self.put(kind, patch, last).await,
+            None => true,
+        };
+        self.metrics.ca_published(kind.as_str(), done);
+        done
     }
 
     /// Writes one configuration, unless that was only just done.

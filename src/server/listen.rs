@@ -67,8 +67,8 @@ impl Default for Limits {
 #[derive(Debug, thiserror::Error)]
 #[error("failed to listen on {address}: {source}")]
 pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
+    pub(super) address: SocketAddr,
+    pub(super) source: io::Error,
 }
 
 /// Listens on `address`. `[::]` means IPv4 too, and only IPv4 on a host without IPv6.
@@ -93,7 +93,7 @@ fn bind_with<T>(
     }
 }
 
-fn is_any_v6(address: SocketAddr) -> bool {
+pub(super) fn is_any_v6(address: SocketAddr) -> bool {
     address.is_ipv6() && address.ip().is_unspecified()
 }
 

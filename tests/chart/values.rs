@@ -50,6 +50,7 @@ pub(crate) struct Values {
     tolerations: Vec<Object>,
     priority_class_name: String,
     resources: Object,
+    listener: Listener,
     #[schemars(range(min = 0))]
     termination_grace_period_seconds: u32,
     pod_annotations: BTreeMap<String, String>,
@@ -158,6 +159,12 @@ struct ClientCa {
 struct Service {
     #[schemars(range(min = 1))]
     port: u16,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Listener {
+    resources: Object,
 }
 
 #[derive(Deserialize, JsonSchema)]

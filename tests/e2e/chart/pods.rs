@@ -94,6 +94,39 @@ fn the_apiserver_takes_it() {
     }
 }
 
+/// Both containers of a pod see this, and nobody else does.
+const SOCKET: &str = "/run/migration-warden/listener.sock";
+
+/// The container that keeps the listening socket can do that and nothing else, and `kubectl logs` is about
+/// the other one.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_listening_socket_has_a_container_of_its_own() {
+    let space = Space::new();
+    for rendered in rendered(&space) {
+        let set = &*rendered.set;
+        let template = &rendered.one("Deployment")["spec"]["template"];
+        let spec = &template["spec"];
+        let [server, holder] = [&spec["containers"][0], &spec["containers"][1]];
+        let socket = format!("--socket={SOCKET}");
+        assert_eq!(holder["args"], json!(["hold-listener", socket]), "{set}");
+        assert_eq!(holder["image"], server["image"], "{set}");
+        assert_eq!(
+            holder["securityContext"], server["securityContext"],
+            "{set}"
+        );
+        let run = json!([{"name": "run", "mountPath": "/run/migration-warden"}]);
+        assert_eq!(holder["volumeMounts"], run, "{set}");
+        let volumes = spec["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == "run");
+        let memory = json!({"medium": "Memory", "sizeLimit": "1Mi"});
+        assert_eq!(volume.unwrap()["emptyDir"], memory, "{set}");
+        let default =
+            &template["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"];
+        assert_eq!(default, &server["name"], "{set}");
+    }
+}
+
 /// Reviews go where the pods listen, the policy is a folder, and certificates come the chosen way.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -121,11 +154,12 @@ fn the_arguments_go_with_the_values() {
             "serve".to_owned(),
             "--config=/etc/migration-warden/policy/policy.yaml".to_owned(),
             format!("--listen=[::]:{port}"),
+            format!("--listener-holder={SOCKET}"),
             format!("--admin-listen=[::]:{admin}"),
             "--cluster=in-cluster".to_owned(),
             format!("--webhook-configuration={fullname}"),
         ];
-        let mut mounts = vec!["/etc/migration-warden/policy"];
+        let mut mounts = vec!["/run/migration-warden", "/etc/migration-warden/policy"];
         if matches!(set, "cert-manager" | "issuer" | "existing-secret") {
             expected.push("--tls-dir=/etc/migration-warden/tls".to_owned());
             mounts.push("/etc/migration-warden/tls");

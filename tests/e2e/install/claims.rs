@@ -15,7 +15,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Install, NAME, kill, replicas};
+use super::{
+    Install, NAME,
+    crash::{kill, replicas},
+};
 use crate::claims::client;
 use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch};
 
