@@ -49,6 +49,8 @@ annotations! {
     ArgoCdDeletePolicy = "argocd.argoproj.io/hook-delete-policy",
     /// What Argo CD tracks its objects by: `APP:batch/Job:NAMESPACE/NAME`.
     ArgoCdTrackingId = "argocd.argoproj.io/tracking-id",
+    /// Ours: the rules whose findings were patched here, by id.
+    Patched = "migration-warden.io/patched",
     /// What `kubectl apply` will compare the object with.
     LastApplied = "kubectl.kubernetes.io/last-applied-configuration",
     /// The database that is migrated, where several releases share one.

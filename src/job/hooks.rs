@@ -58,10 +58,43 @@ pub fn is_weight(value: &str) -> bool {
     value.parse::<i64>().is_ok()
 }
 
+/// What Helm knows in a delete policy; it passes over everything else.
+const DELETE_POLICIES: [&str; 3] = [BEFORE_HOOK_CREATION, HOOK_SUCCEEDED, "hook-failed"];
+const BEFORE_HOOK_CREATION: &str = "before-hook-creation";
+const HOOK_SUCCEEDED: &str = "hook-succeeded";
+
+/// Whether an earlier hook is to be deleted before the next is made, which is what Helm does where
+/// no policy is written that it knows.
+#[must_use]
+pub fn deletes_before_creation(policy: Option<&str>) -> bool {
+    let mut known = policy
+        .into_iter()
+        .flat_map(elements)
+        .filter(|element| DELETE_POLICIES.contains(&&**element))
+        .peekable();
+    known.peek().is_none() || known.any(|element| element == BEFORE_HOOK_CREATION)
+}
+
+/// Whether a hook is to be deleted once it has succeeded.
+#[must_use]
+pub fn deletes_succeeded(policy: Option<&str>) -> bool {
+    policy
+        .into_iter()
+        .flat_map(elements)
+        .any(|element| element == HOOK_SUCCEEDED)
+}
+
 /// Whether the annotation of an Argo CD hook holds `element`, which Argo CD compares by the letter.
 #[must_use]
 pub fn argocd_has(value: Option<&str>, element: &str) -> bool {
     value.is_some_and(|value| value.split(',').any(|found| found.trim() == element))
+}
+
+/// Whether Argo CD deletes an earlier hook before it makes the next, which it does where no policy is
+/// written.
+#[must_use]
+pub fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
+    policy.is_none_or(|policy| policy.is_empty() || argocd_has(Some(policy), "BeforeHookCreation"))
 }
 
 #[cfg(test)]
@@ -94,6 +127,24 @@ mod tests {
         assert_eq!(event("test-success"), Some(Event::Other));
         for unknown in ["crd-install", "pre-instal", "", "test-failure"] {
             assert_eq!(event(unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_delete_policy_is_before_hook_creation_unless_it_says_something_else() {
+        for policy in [
+            None,
+            Some(""),
+            Some("hook-succeded"),
+            Some(" Before-Hook-Creation"),
+            Some("hook-failed,before-hook-creation"),
+        ] {
+            assert!(deletes_before_creation(policy), "{policy:?}");
+            assert!(!deletes_succeeded(policy), "{policy:?}");
+        }
+        for policy in ["hook-succeeded", "hook-succeded,Hook-Succeeded"] {
+            assert!(!deletes_before_creation(Some(policy)), "{policy:?}");
+            assert!(deletes_succeeded(Some(policy)), "{policy:?}");
         }
     }
 

@@ -58,20 +58,31 @@ impl<'a> Release<'a> {
 #[must_use]
 pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
     let template = &job.spec.template.metadata.labels;
+    let instance = [job.labels.get(INSTANCE), template.get(INSTANCE)];
+    let flux = job.labels.get(FLUX_NAME);
+    let tracking = job.annotations.get(Annotation::ArgoCdTrackingId);
+    choose(instance, flux, tracking, job.name.base())
+}
+
+/// The most reliable of the places a release's name may stand in: [`INSTANCE`] of the Job and of its
+/// pod template, [`FLUX_NAME`], Argo CD's tracking id, the base name.
+#[must_use]
+pub fn choose<'a>(
+    instance: [Option<&'a str>; 2],
+    flux: Option<&'a str>,
+    tracking: Option<&'a str>,
+    base: &'a str,
+) -> (&'a str, Source) {
     let filled = |value: Option<&'a str>| value.filter(|value| !value.is_empty());
-    if let Some(name) = filled(job.labels.get(INSTANCE)).or_else(|| filled(template.get(INSTANCE)))
-    {
+    let [own, template] = instance.map(filled);
+    if let Some(name) = own.or(template) {
         return (name, Source::InstanceLabel);
     }
-    if let Some(name) = filled(job.labels.get(FLUX_NAME)) {
+    if let Some(name) = filled(flux) {
         return (name, Source::Flux);
     }
-    let tracking = job
-        .annotations
-        .get(Annotation::ArgoCdTrackingId)
-        .and_then(|id| id.split(':').next());
-    if let Some(name) = filled(tracking) {
+    if let Some(name) = filled(tracking.and_then(|id| id.split(':').next())) {
         return (name, Source::ArgoCd);
     }
-    (job.name.base(), Source::BaseName)
+    (base, Source::BaseName)
 }

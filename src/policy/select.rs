@@ -87,6 +87,12 @@ impl Selectors {
         &self.written
     }
 
+    /// The selectors as a watch takes them.
+    #[must_use]
+    pub fn parsed(&self) -> &[Selector] {
+        &self.parsed
+    }
+
     /// Whether any selector matches these labels.
     #[must_use]
     pub fn match_labels(&self, labels: &Map<'_>) -> bool {

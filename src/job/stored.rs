@@ -1,0 +1,222 @@
+//! A migration Job as the cluster has it: what is kept of it in memory.
+//!
+//! A cluster may have ten thousand, so only what somebody asks for is kept. Nothing is decided here.
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::Deserialize;
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::job::annotation::Annotation;
+use crate::job::hooks;
+use crate::job::name::Name;
+use crate::job::release::{self, FLUX_NAME, INSTANCE, Source};
+use crate::policy::select::MIGRATION_LABEL;
+
+/// What Argo CD holds a hook by until its sync is over.
+const ARGOCD_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
+
+/// How a Job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// When.
+    pub at: Timestamp,
+    /// Complete, or else failed.
+    pub succeeded: bool,
+}
+
+/// A migration Job of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
+pub struct StoredJob {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// The version that this is read from.
+    pub resource_version: String,
+    /// The name without its timestamp: with the namespace, what attempts of one migration share.
+    pub base: String,
+    /// Name of the release.
+    pub release: String,
+    /// Where that was found.
+    pub release_source: Source,
+    /// When the apiserver made it.
+    pub created: Timestamp,
+    /// How it ended; nothing while it may still run.
+    pub end: Option<End>,
+    /// It is being deleted.
+    pub is_deleting: bool,
+    /// Argo CD is not done with it.
+    pub is_held: bool,
+    /// Labelled as no migration.
+    pub is_opted_out: bool,
+    /// A hook that is to be deleted before the next one is made.
+    pub deletes_before_creation: bool,
+    /// A hook that is to be deleted once it has succeeded, which who made it does not know: its delete
+    /// policy or its name was patched here.
+    pub deletes_succeeded: bool,
+}
+
+impl StoredJob {
+    /// The release it belongs to.
+    #[must_use]
+    pub fn release(&self) -> release::Release<'_> {
+        release::Release {
+            namespace: &self.namespace,
+            name: Cow::Borrowed(&self.release),
+            source: self.release_source,
+        }
+    }
+}
+
+/// A Job as a watch brings it, with the fields that are read.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WatchedJob {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Spec {
+    #[serde(default)]
+    template: Template,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Template {
+    #[serde(default)]
+    metadata: TemplateMeta,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct TemplateMeta {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    r#type: String,
+    status: String,
+    last_transition_time: Option<Time>,
+}
+
+impl Resource for WatchedJob {
+    type DynamicType = ();
+    type Scope = <batch::Job as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        batch::Job::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        batch::Job::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        batch::Job::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        batch::Job::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Status {
+    /// Only the last conditions count: before them pods may still run.
+    fn end(&self) -> Option<End> {
+        let ended = |kind: &str| {
+            let mut conditions = self.conditions.iter();
+            conditions.find(|c| c.r#type == kind && c.status == "True")
+        };
+        let (condition, succeeded) = match (ended("Complete"), ended("Failed")) {
+            (Some(condition), _) => (condition, true),
+            (None, Some(condition)) => (condition, false),
+            (None, None) => return None,
+        };
+        // The apiserver sees to it that there is a time. A Job without one has not ended for us, so
+        // nothing happens to it.
+        let at = condition.last_transition_time.as_ref()?.0;
+        Some(End { at, succeeded })
+    }
+}
+
+impl From<WatchedJob> for StoredJob {
+    fn from(job: WatchedJob) -> Self {
+        let end = job.status.end();
+        let template = job.spec.template.metadata.labels;
+        let meta = job.metadata;
+        let (labels, annotations) = (
+            meta.labels.unwrap_or_default(),
+            meta.annotations.unwrap_or_default(),
+        );
+        let label = |key: &str| labels.get(key).map(String::as_str);
+        let annotation = |key: Annotation| annotations.get(key.key()).map(String::as_str);
+        let name = meta.name.unwrap_or_default();
+        let generate = meta.generate_name.unwrap_or_default();
+        let base = Name::new(&name, &generate).base().to_owned();
+        let (release, release_source) = release::choose(
+            [label(INSTANCE), template.get(INSTANCE).map(String::as_str)],
+            label(FLUX_NAME),
+            annotation(Annotation::ArgoCdTrackingId),
+            &base,
+        );
+        let finalizers = meta.finalizers.unwrap_or_default();
+        let (helm, argocd) = (
+            annotation(Annotation::Hook).is_some(),
+            annotation(Annotation::ArgoCdHook).is_some(),
+        );
+        let policy = annotation(Annotation::DeletePolicy);
+        let argocd_policy = annotation(Annotation::ArgoCdDeletePolicy);
+        let patched = annotation(Annotation::Patched)
+            .is_some_and(|ids| ids.split(',').any(|id| ["MW001", "MW003"].contains(&id)));
+        Self {
+            release: release.to_owned(),
+            release_source,
+            base,
+            namespace: meta.namespace.unwrap_or_default(),
+            name,
+            uid: meta.uid.unwrap_or_default(),
+            resource_version: meta.resource_version.unwrap_or_default(),
+            created: meta
+                .creation_timestamp
+                .map_or(Timestamp::MAX, |Time(at)| at),
+            end,
+            is_deleting: meta.deletion_timestamp.is_some(),
+            is_held: finalizers.iter().any(|f| f == ARGOCD_FINALIZER),
+            is_opted_out: label(MIGRATION_LABEL) == Some("false"),
+            deletes_before_creation: helm && hooks::deletes_before_creation(policy)
+                || argocd && hooks::argocd_deletes_before_creation(argocd_policy),
+            deletes_succeeded: helm && patched && hooks::deletes_succeeded(policy),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

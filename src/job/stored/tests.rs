@@ -1,0 +1,130 @@
+//! What is kept of a Job that the apiserver sends.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// A failed Job of the guide, with one thing changed.
+fn stored(change: impl FnOnce(&mut Value)) -> StoredJob {
+    let mut job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1", "resourceVersion": "7",
+            "creationTimestamp": "2025-12-22T00:00:00Z",
+            "labels": {"app.kubernetes.io/component": "migration"},
+            "annotations": {
+                "helm.sh/hook": "pre-install,pre-upgrade",
+                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+            },
+            "managedFields": [{"manager": "helm", "operation": "Apply"}],
+        },
+        "spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}}},
+        "status": {"failed": 1, "conditions": [
+            {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2025-12-22T00:01:00Z"},
+            {"type": "Failed", "status": "True", "lastTransitionTime": "2025-12-22T00:02:00Z"},
+        ]},
+    });
+    change(&mut job);
+    serde_json::from_value::<WatchedJob>(job).unwrap().into()
+}
+
+#[test]
+fn keeps_what_is_asked_for() {
+    assert_eq!(
+        stored(|_| {}),
+        StoredJob {
+            namespace: "team".to_owned(),
+            name: "shop-migrate-1766361600".to_owned(),
+            uid: "u1".to_owned(),
+            resource_version: "7".to_owned(),
+            base: "shop-migrate".to_owned(),
+            release: "shop".to_owned(),
+            release_source: Source::InstanceLabel,
+            created: "2025-12-22T00:00:00Z".parse().unwrap(),
+            end: Some(End {
+                at: "2025-12-22T00:02:00Z".parse().unwrap(),
+                succeeded: false,
+            }),
+            is_deleting: false,
+            is_held: false,
+            is_opted_out: false,
+            deletes_before_creation: true,
+            deletes_succeeded: false,
+        }
+    );
+}
+
+/// Until then its pods may still run.
+#[test]
+fn has_ended_with_its_last_condition() {
+    let with = |conditions: Value| stored(|j| j["status"]["conditions"] = conditions).end;
+    let time = "2025-12-22T00:01:00Z";
+    let condition = |kind: &str, status: &str| json!([{"type": kind, "status": status, "lastTransitionTime": time}]);
+    for unfinished in [
+        condition("FailureTarget", "True"),
+        condition("SuccessCriteriaMet", "True"),
+        condition("Suspended", "True"),
+        condition("Failed", "False"),
+        json!([{"type": "Failed", "status": "True"}]),
+        json!([]),
+    ] {
+        assert_eq!(with(unfinished.clone()), None, "{unfinished}");
+    }
+    let end = with(condition("Complete", "True")).unwrap();
+    assert_eq!((end.at.to_string().as_str(), end.succeeded), (time, true));
+    assert_eq!(stored(|j| j["status"] = json!({})).end, None);
+}
+
+#[test]
+fn tells_who_else_is_at_it() {
+    let held = json!(["argocd.argoproj.io/hook-finalizer"]);
+    assert!(stored(|j| j["metadata"]["finalizers"] = held).is_held);
+    let other = json!(["batch.kubernetes.io/job-tracking"]);
+    assert!(!stored(|j| j["metadata"]["finalizers"] = other).is_held);
+    let time = json!("2025-12-22T00:03:00Z");
+    assert!(stored(|j| j["metadata"]["deletionTimestamp"] = time).is_deleting);
+    let out = json!("false");
+    assert!(
+        stored(|j| j["metadata"]["labels"]["migration-warden.io/migration"] = out).is_opted_out
+    );
+}
+
+#[test]
+fn only_hooks_are_deleted_before_creation() {
+    let with = |annotations: Value| {
+        stored(|j| j["metadata"]["annotations"] = annotations).deletes_before_creation
+    };
+    for (expected, annotations) in [
+        (false, json!({})),
+        (true, json!({"helm.sh/hook": "pre-upgrade"})),
+        (
+            false,
+            json!({"helm.sh/hook": "pre-upgrade", "helm.sh/hook-delete-policy": "hook-succeeded"}),
+        ),
+        (
+            false,
+            json!({"helm.sh/hook-delete-policy": "before-hook-creation"}),
+        ),
+        (true, json!({"argocd.argoproj.io/hook": "PreSync"})),
+        (
+            false,
+            json!({"argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookFailed"}),
+        ),
+        (
+            true,
+            json!({"argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookFailed,BeforeHookCreation"}),
+        ),
+    ] {
+        assert_eq!(with(annotations.clone()), expected, "{annotations}");
+    }
+}
+
+#[test]
+fn hook_succeeded_is_ours_where_the_policy_or_the_name_was_patched() {
+    let with = |ids: &str| {
+        let ids = json!(ids);
+        stored(|j| j["metadata"]["annotations"]["migration-warden.io/patched"] = ids)
+            .deletes_succeeded
+    };
+    assert!(with("MW003") && with("MW001") && with("MW001,MW004"));
+    assert!(!with("MW004") && !with(""));
+}
