@@ -32,6 +32,7 @@ pub mod render;
 pub mod review;
 pub mod server;
 pub mod telemetry;
+pub mod tidy;
 pub mod tls;
 pub mod verify;
 pub mod wire;
