@@ -4,6 +4,7 @@
 //! or says everything that is wrong, with line and column. Watching the file is [`reload`]'s.
 
 pub mod reload;
+pub mod tidy_up;
 pub mod validate;
 
 use std::collections::BTreeMap;
@@ -61,6 +62,9 @@ pub struct MigrationPolicy {
     /// The decision log.
     #[serde(default)]
     pub record: Record,
+    /// What becomes of migration Jobs that have finished.
+    #[serde(default)]
+    pub tidy_up: tidy_up::TidyUp,
 }
 
 /// Version of the file's format.

@@ -13,6 +13,7 @@ pub mod rules;
 pub mod select;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tidy_up;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::{Options, Rule, Scope};
 use crate::policy::rules::RULES;
 use crate::policy::select::{Selection, Selectors};
+use crate::policy::tidy_up::TidyUp;
 
 /// What the policy does with a rule's findings, mildest first.
 #[derive(
@@ -155,6 +157,8 @@ pub struct Policy {
     pub claims: claims::Claims,
     /// What a lost decision does to its review.
     pub on_record_failure: OnFailure,
+    /// What becomes of Jobs that have finished.
+    pub tidy_up: TidyUp,
 }
 
 impl Policy {

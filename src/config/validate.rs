@@ -65,6 +65,7 @@ pub fn builtin() -> Policy {
         namespaces: Vec::new(),
         claims: Claims::default(),
         on_record_failure: crate::policy::OnFailure::Allow,
+        tidy_up: crate::policy::tidy_up::TidyUp::default(),
     }
 }
 
@@ -92,6 +93,10 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     let mut policy = builtin();
     policy.hash = hash(text);
     policy.on_record_failure = written.record.on_failure;
+    if let Some(message) = written.tidy_up.fault() {
+        fault("/tidyUp/ttlSecondsAfterFinished", message);
+    }
+    policy.tidy_up = written.tidy_up.into();
     policy.actions = profile_actions(written.profile);
     if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
         let limit = limit.as_str();

@@ -4,13 +4,15 @@
 //! that the apiserver cannot apply is an HTTP 500 to the user, whatever the failurePolicy
 //! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
 
+use std::borrow::Cow;
+
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
 use crate::policy::path::FieldPath;
 
-/// A correction: a field and the text it should hold.
+/// A correction: a field and what it should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// The field.
@@ -19,31 +21,34 @@ pub struct Fix {
     pub value: Replacement,
 }
 
-/// The text a corrected field gets.
+/// What a corrected field gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
-    /// Always the same.
-    Text(&'static str),
+    /// A text.
+    Text(Cow<'static, str>),
     /// This prefix and the time of the review, in seconds since 1970.
     Stamped(String),
+    /// A number.
+    Number(u32),
 }
 
 impl Fix {
-    /// Sets `path` to a constant.
+    /// Sets `path` to a text.
     #[must_use]
-    pub fn set(path: FieldPath, text: &'static str) -> Self {
+    pub fn set(path: FieldPath, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             path,
-            value: Replacement::Text(text),
+            value: Replacement::Text(text.into()),
         }
     }
 
     /// What the field will say when patched at `now`.
     #[must_use]
-    pub fn text(&self, now: jiff::Timestamp) -> String {
+    pub fn value(&self, now: jiff::Timestamp) -> Value {
         match &self.value {
-            Replacement::Text(text) => (*text).to_owned(),
-            Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()),
+            Replacement::Text(text) => (**text).into(),
+            Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()).into(),
+            Replacement::Number(number) => (*number).into(),
         }
     }
 }
@@ -60,7 +65,7 @@ pub fn patch<'f>(
     let mut operations = Vec::new();
     for fix in fixes {
         let path = fix.path.pointer();
-        let value = Value::String(fix.text(now));
+        let value = fix.value(now);
         if patched.pointer(path.as_str()) == Some(&value) {
             continue;
         }

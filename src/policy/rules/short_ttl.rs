@@ -1,6 +1,7 @@
 //! MW012: the Job may vanish before Helm has seen its end.
 
 use crate::policy::rule::prelude::*;
+use crate::policy::tidy_up::MIN_TTL_SECONDS;
 
 rule! {
     /// A migration Job with a `ttlSecondsAfterFinished` below one hour.
@@ -33,14 +34,11 @@ rule! {
     };
 }
 
-/// Long enough for a deployer that was restarted to come back and look.
-const MIN_SECONDS: i64 = 3600;
-
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if let Some(ttl) = job
         .spec
         .ttl_seconds_after_finished
-        .filter(|&ttl| ttl < MIN_SECONDS)
+        .filter(|&ttl| ttl < i64::from(MIN_TTL_SECONDS))
     {
         report.add(
             FieldPath::of("spec.ttlSecondsAfterFinished"),
@@ -50,7 +48,8 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
 }
 
 fn expression(_: &Options) -> String {
-    format!("object.spec.?ttlSecondsAfterFinished.orValue({MIN_SECONDS}) >= {MIN_SECONDS}")
+    let least = MIN_TTL_SECONDS;
+    format!("object.spec.?ttlSecondsAfterFinished.orValue({least}) >= {least}")
 }
 
 #[cfg(test)]

@@ -1,0 +1,65 @@
+//! What the policy says about Jobs that have finished: which to remove, and how long the others stay.
+//!
+//! What is removed when is [`crate::tidy`]'s.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::fix::{Fix, Replacement};
+use crate::policy::path::FieldPath;
+
+/// The least a finished Job should stay: long enough for a deployer that was restarted to come back and
+/// look.
+pub const MIN_TTL_SECONDS: u32 = 60 * 60;
+/// How long a hook Job stays after its end by default: 7 days.
+const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
+
+/// Whether anything is removed.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TidyMode {
+    /// Jobs are removed, each of which is written down.
+    // A bare `on` is true in YAML 1.1, and so in a policy that Helm has read.
+    #[default]
+    #[serde(alias = "true")]
+    On,
+    /// What would be removed is written down.
+    DryRun,
+    /// Nothing is looked at, and no Job gets a `ttlSecondsAfterFinished`.
+    #[serde(alias = "false")]
+    Off,
+}
+
+/// The policy's part on finished Jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TidyUp {
+    /// Whether anything is removed.
+    pub mode: TidyMode,
+    /// How many of the newest failed Jobs of a migration stay.
+    pub keep_failed: usize,
+    /// What a hook Job without `ttlSecondsAfterFinished` gets; nothing where it should get none.
+    pub ttl_seconds: Option<u32>,
+}
+
+impl Default for TidyUp {
+    fn default() -> Self {
+        Self {
+            mode: TidyMode::On,
+            keep_failed: 1,
+            ttl_seconds: Some(TTL_SECONDS),
+        }
+    }
+}
+
+impl TidyUp {
+    /// What gives a hook Job its `ttlSecondsAfterFinished`.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Fix> {
+        let seconds = self.ttl_seconds.filter(|_| self.mode == TidyMode::On)?;
+        Some(Fix {
+            path: FieldPath::of("spec.ttlSecondsAfterFinished"),
+            value: Replacement::Number(seconds),
+        })
+    }
+}
