@@ -173,7 +173,11 @@ fn is_from_cronjob(job: &Job<'_>, user: &str) -> bool {
 }
 
 /// The mode of a namespace, and its label's value where that is none.
-fn mode(label: Option<String>, policy: &Policy, namespace: &str) -> (Mode, Option<String>) {
+pub(crate) fn mode(
+    label: Option<String>,
+    policy: &Policy,
+    namespace: &str,
+) -> (Mode, Option<String>) {
     match label {
         None => (policy.mode(namespace), None),
         Some(label) => match Mode::from_label(&label) {

@@ -5,8 +5,11 @@
 
 pub mod certificate;
 pub mod claims;
+pub mod jobs;
+pub mod leader;
 pub mod namespaces;
 pub mod registration;
+pub mod tidy;
 
 use std::time::Duration;
 

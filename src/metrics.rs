@@ -4,6 +4,7 @@
 //! a user, so the number of series is bounded however the cluster behaves.
 
 mod claims;
+pub mod controller;
 mod labels;
 
 pub use labels::Rejection;
@@ -78,6 +79,8 @@ pub struct Metrics {
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
     claims: ClaimMetrics,
+    /// What the controller does.
+    pub controller: controller::Controller,
 }
 
 impl Default for Metrics {
@@ -115,6 +118,7 @@ impl Metrics {
             agreement: Family::default(),
             ready: Gauge::default(),
             claims: ClaimMetrics::default(),
+            controller: controller::Controller::default(),
         };
         metrics.register(&durations);
         for reason in Rejection::ALL.map(Rejection::as_str) {
@@ -205,6 +209,7 @@ impl Metrics {
             "Whether this replica wants reviews: 1 or 0",
             self.ready.clone(),
         );
+        self.controller.register(registry);
         registry.register(
             "build",
             "The running version",

@@ -5,6 +5,7 @@
 
 pub mod id;
 pub mod sink;
+pub mod tidy_up;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};

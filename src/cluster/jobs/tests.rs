@@ -1,0 +1,95 @@
+//! What the events of a watch make of what is known.
+
+use super::*;
+use serde_json::json;
+use tokio::sync::broadcast::error::TryRecvError;
+use watcher::Event;
+
+fn job(uid: &str, finished: bool) -> WatchedJob {
+    let conditions = json!([
+        {"type": "Failed", "status": "True", "lastTransitionTime": "2025-12-22T00:02:00Z"}
+    ]);
+    let conditions = if finished { conditions } else { json!([]) };
+    serde_json::from_value(json!({
+        "metadata": {"name": "migrate", "namespace": "team", "uid": uid},
+        "status": {"conditions": conditions},
+    }))
+    .unwrap()
+}
+
+/// Two selectors, nothing listed yet.
+fn jobs() -> (Jobs, broadcast::Receiver<News>) {
+    let jobs = Jobs::default();
+    assert!(jobs.all().is_none());
+    jobs.known().selectors = vec![Default::default(), Default::default()];
+    let news = jobs.subscribe();
+    (jobs, news)
+}
+
+fn list(jobs: &Jobs, index: usize, listed: Vec<WatchedJob>) {
+    jobs.take(index, Event::Init);
+    for job in listed {
+        jobs.take(index, Event::InitApply(job));
+    }
+    jobs.take(index, Event::InitDone);
+}
+
+fn uids(jobs: &Jobs) -> Option<Vec<String>> {
+    let mut uids: Vec<_> = jobs.all()?.iter().map(|job| job.uid.clone()).collect();
+    uids.sort();
+    Some(uids)
+}
+
+/// As `kind uid`.
+fn told(news: &mut broadcast::Receiver<News>) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        told.push(match news.try_recv() {
+            Ok(News::Listed) => "listed".to_owned(),
+            Ok(News::Finished(job)) => format!("finished {}", job.uid),
+            Ok(News::Deleted(job)) => format!("deleted {}", job.uid),
+            Err(TryRecvError::Empty) => return told,
+            Err(error) => panic!("{error}"),
+        });
+    }
+}
+
+#[test]
+fn nothing_is_known_before_every_selector_was_listed() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![job("a", true), job("b", false)]);
+    assert_eq!(uids(&jobs), None);
+    assert!(told(&mut news).is_empty());
+    list(&jobs, 1, vec![job("b", false)]);
+    assert_eq!(uids(&jobs).unwrap(), ["a", "b"]);
+    assert_eq!(told(&mut news), ["listed"]);
+}
+
+#[test]
+fn a_job_finishes_once() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![job("a", false)]);
+    list(&jobs, 1, vec![]);
+    told(&mut news);
+    jobs.take(0, Event::Apply(job("a", false)));
+    assert!(told(&mut news).is_empty());
+    jobs.take(0, Event::Apply(job("a", true)));
+    jobs.take(0, Event::Apply(job("a", true)));
+    assert_eq!(told(&mut news), ["finished a"]);
+    jobs.take(0, Event::Delete(job("a", true)));
+    assert_eq!(told(&mut news), ["deleted a"]);
+    assert!(uids(&jobs).unwrap().is_empty());
+}
+
+#[test]
+fn a_new_list_replaces_what_was_known_when_it_is_complete() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![job("a", false)]);
+    list(&jobs, 1, vec![]);
+    jobs.take(0, Event::Init);
+    jobs.take(0, Event::InitApply(job("b", false)));
+    assert_eq!(uids(&jobs).unwrap(), ["a"]);
+    jobs.take(0, Event::InitDone);
+    assert_eq!(uids(&jobs).unwrap(), ["b"]);
+    assert_eq!(told(&mut news), ["listed", "listed"]);
+}

@@ -1,0 +1,119 @@
+//! Which replica does what one is enough for.
+//!
+//! Only saves load: two that both think they lead do no harm, because every write says which object it means
+//! by its uid. So a replica that the apiserver has cut off goes on leading until it hears otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use crate::metrics::Metrics;
+
+/// How long a leader that says nothing more still counts as one, in seconds: as in other controllers.
+const LEASE_SECONDS: u64 = 15;
+/// How long before that it renews, in seconds. Its first try may fail.
+const GRACE_SECONDS: u64 = 5;
+/// How long to wait before trying again to find or make the Lease.
+const RETRY: Duration = Duration::from_secs(10);
+/// How long giving up the Lease may keep a replica from ending.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// A replica that stands for election.
+#[derive(Debug)]
+pub struct Candidate {
+    leads: watch::Receiver<bool>,
+    stop: oneshot::Sender<()>,
+    standing: JoinHandle<()>,
+}
+
+impl Candidate {
+    /// Stands for election by the Lease of this name in the client's own namespace.
+    #[must_use]
+    pub fn stand(client: Client, lease: String, replica: &str, metrics: Arc<Metrics>) -> Self {
+        let (leading, leads) = watch::channel(false);
+        let (stop, mut stopped) = oneshot::channel();
+        let replica = replica.to_owned();
+        let standing = tokio::spawn(async move {
+            let manager = tokio::select! {
+                manager = manager(&client, &lease, &replica) => manager,
+                _ = &mut stopped => return,
+            };
+            hold(manager, stopped, &leading, &metrics).await;
+        });
+        Self {
+            leads,
+            stop,
+            standing,
+        }
+    }
+
+    /// Whether this replica leads, now and as it changes.
+    #[must_use]
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.clone()
+    }
+
+    /// Gives up the Lease, so that another need not wait until it runs out.
+    pub async fn resign(self) {
+        drop(self.stop);
+        if time::timeout(RELEASE, self.standing).await.is_err() {
+            tracing::warn!(
+                "failed to give up the Lease in time, another leads when it has run out"
+            );
+        }
+    }
+}
+
+/// Finds or makes the Lease, however long that takes.
+async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
+    loop {
+        let built = LeaseManagerBuilder::new(client.clone(), lease)
+            .with_namespace(client.default_namespace())
+            .with_identity(replica)
+            .with_duration(LEASE_SECONDS)
+            .with_grace(GRACE_SECONDS)
+            .build();
+        match built.await {
+            Ok(manager) => return manager,
+            Err(error) => {
+                tracing::warn!(%error, lease, "failed to stand for election, nothing is tidied up by this replica");
+            }
+        }
+        time::sleep(RETRY).await;
+    }
+}
+
+/// Takes the Lease when it is free, and gives it up in the end.
+async fn hold(
+    manager: LeaseManager,
+    mut stopped: oneshot::Receiver<()>,
+    leading: &watch::Sender<bool>,
+    metrics: &Metrics,
+) {
+    let (mut held, task): (_, JoinHandle<Result<LeaseManager, LeaseManagerError>>) =
+        manager.watch().await;
+    loop {
+        tokio::select! {
+            _ = &mut stopped => break,
+            changed = held.changed() => if changed.is_err() { break },
+        }
+        let leads = *held.borrow_and_update();
+        tracing::info!(leads, "the election has a result");
+        metrics.controller.leads(leads);
+        leading.send_replace(leads);
+    }
+    leading.send_replace(false);
+    metrics.controller.leads(false);
+    // The task gives up the Lease when nobody listens.
+    drop(held);
+    match task.await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "failed to give up the Lease"),
+        Err(error) => tracing::error!(%error, "the election ended"),
+    }
+}
