@@ -10,11 +10,12 @@ use crate::job::mesh::Mesh;
 use crate::job::release::Release;
 use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
+use crate::policy::fix::{self, Fix};
 use crate::policy::rule::Rule;
 use crate::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Holder};
 use crate::policy::select::Selection;
 use crate::policy::verdict::{self, Outcome};
-use crate::policy::{Action, Mode, OnFailure, Policy, claims, fix};
+use crate::policy::{Action, Mode, OnFailure, Policy, claims};
 use crate::record::{Decision, SCHEMA};
 use crate::review::request::{self, MalformedReview, Parsed, Request};
 use crate::review::response::{Cause, Response};
@@ -148,7 +149,11 @@ impl<'a> Review<'a> {
         let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
         let mut findings = policy.evaluate(&job, selection, mode.cap());
         let patchable = self.phase == Phase::Mutate && job.is_patchable();
-        let patch = settle(&mut findings, patchable, self.body, circumstances.now);
+        let wants_ttl = selection == Selection::Labelled && mode == Mode::Enforce;
+        let ttl = (patchable && wants_ttl && job.spec.ttl_seconds_after_finished.is_none())
+            .then(|| policy.tidy_up.ttl())
+            .flatten();
+        let patch = settle(&mut findings, patchable, ttl, self.body, circumstances.now);
         Ok(Judged::Open(Box::new(Case {
             phase: self.phase,
             request,
@@ -187,20 +192,25 @@ pub(crate) fn mode(
     }
 }
 
-/// Decides which findings are patched and builds the patch; a finding whose patch would not apply
-/// to the object at hand is denied.
+/// Decides which findings are patched and builds the patch, `ttl` included; a finding whose patch would
+/// not apply to the object at hand is denied.
 fn settle(
     findings: &mut [Finding],
     patchable: bool,
+    ttl: Option<Fix>,
     body: &[u8],
     now: Timestamp,
 ) -> Option<json_patch::Patch> {
     verdict::settle(findings, patchable);
-    if verdict::outcome(findings) != Outcome::Patched {
+    if verdict::outcome(findings) > Outcome::Patched {
         return None;
     }
-    let patch = request::object_tree(body)
-        .and_then(|object| fix::patch(verdict::fixes(findings), &object, now));
+    let others: Vec<Fix> = verdict::stamp(findings).into_iter().chain(ttl).collect();
+    if others.is_empty() {
+        return None;
+    }
+    let fixes = verdict::fixes(findings).chain(&others);
+    let patch = request::object_tree(body).and_then(|object| fix::patch(fixes, &object, now));
     if patch.is_none() {
         verdict::settle(findings, false);
     }
@@ -321,7 +331,8 @@ impl Case<'_> {
         }
         annotations.push(("verdict", outcome.as_str().into()));
         // The mutating phase only speaks up when it has done something: the validating one decides.
-        let decided = self.phase == Phase::Validate || outcome >= Outcome::Patched;
+        let decided =
+            self.phase == Phase::Validate || outcome >= Outcome::Patched || self.patch.is_some();
         // Clients try again and again.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
         let line = if recorded {

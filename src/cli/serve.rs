@@ -1,5 +1,6 @@
 //! `migration-warden serve`: puts the service together from its arguments.
 
+mod controller;
 mod tls;
 
 use std::io;
@@ -152,7 +153,7 @@ impl Args {
             &mut background,
         )?;
         let claims = client.clone().map(Claims::new);
-        let namespaces = namespaces(client, &readiness, &mut background);
+        let namespaces = namespaces(client.clone(), &readiness, &mut background);
         let (listener, keeper) = match self.listener_holder {
             Some(path) => {
                 let (listener, keeper) = keep::listen(self.listen, path).await?;
@@ -179,23 +180,32 @@ impl Args {
                 .into_owned(),
         };
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        let sink = Arc::new(Sink::new(stdout, Arc::clone(&metrics))?);
+        let candidate = client.and_then(|client| {
+            let jobs = controller::watch_jobs(&client, &warden, &mut background);
+            controller::tidy_up(&self, client, jobs, &warden, &sink, &mut background)
+        });
         let service = Service {
             listener,
             keeper,
             admin,
             tls: tls.config(),
             judge: Arc::new(warden),
-            sink: Arc::new(Sink::new(stdout, Arc::clone(&metrics))?),
+            sink,
             metrics: Arc::clone(&metrics),
             readiness,
             shutdown_delay: self.shutdown_delay,
         };
         // Takes milliseconds, which the first answer should not wait for.
         tokio::task::spawn_blocking(tool::warm_up);
-        tokio::select! {
-            served = run(service, stop) => Ok(served?),
-            ended = background.run() => anyhow::bail!("failed to go on: {ended} ended"),
+        let served = tokio::select! {
+            served = run(service, stop) => served.map_err(Into::into),
+            ended = background.run() => Err(anyhow::anyhow!("failed to go on: {ended} ended")),
+        };
+        if let Some(candidate) = candidate {
+            candidate.resign().await;
         }
+        served
     }
 
     fn policy(

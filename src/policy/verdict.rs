@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::job::annotation::Annotation;
 use crate::job::name::cut;
 use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::policy::fix::Fix;
+use crate::policy::path::FieldPath;
 
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
@@ -70,6 +72,15 @@ pub fn outcome(findings: &[Finding]) -> Outcome {
 /// The corrections of the findings that are patched.
 pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
     with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
+}
+
+/// What tells those who come later which rules' findings were patched; nothing where none was.
+#[must_use]
+pub fn stamp(findings: &[Finding]) -> Option<Fix> {
+    let mut ids: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
+    ids.dedup();
+    let path = FieldPath::annotation(Annotation::Patched);
+    (!ids.is_empty()).then(|| Fix::set(path, ids.join(",")))
 }
 
 /// The findings with exactly this action.

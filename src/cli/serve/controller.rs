@@ -1,0 +1,52 @@
+//! What goes on beside the reviews where there is a cluster: the watch of migration Jobs, and tidy-up.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+
+use super::{Args, Background};
+use crate::cluster::jobs::Jobs;
+use crate::cluster::leader::Candidate;
+use crate::cluster::tidy::Tidy;
+use crate::record::id;
+use crate::record::sink::Sink;
+use crate::server::judge::Warden;
+use crate::tidy::GRACE;
+
+/// Watches the migration Jobs.
+pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Background) -> Jobs {
+    let jobs = Jobs::default();
+    let watching = jobs.clone().watch(client.clone(), warden.policy.clone());
+    background.add("watching Jobs", watching);
+    jobs
+}
+
+/// Stands for the election of the replica that tidies up, which is an installation's only: a process that
+/// nobody sends reviews to has no business deleting.
+pub(super) fn tidy_up(
+    args: &Args,
+    client: Client,
+    jobs: Jobs,
+    warden: &Warden,
+    sink: &Arc<Sink>,
+    background: &mut Background,
+) -> Option<Candidate> {
+    let lease = args.webhook_configuration.clone()?;
+    // Two processes on one host are two candidates.
+    let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
+    let metrics = &warden.metrics;
+    let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
+    let tidy = Tidy {
+        client,
+        jobs,
+        namespaces: warden.namespaces.clone(),
+        policy: warden.policy.clone(),
+        sink: Arc::clone(sink),
+        metrics: Arc::clone(metrics),
+        replica: warden.replica.clone(),
+        grace: GRACE,
+    };
+    background.add("tidying up", tidy.run(candidate.leads()));
+    Some(candidate)
+}
