@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::job::annotation::Annotation;
 use crate::job::mesh::Mesh;
 use crate::job::release::Release;
 use crate::job::{Job, Kind};
@@ -153,7 +154,9 @@ impl<'a> Review<'a> {
         let ttl = (patchable && wants_ttl && job.spec.ttl_seconds_after_finished.is_none())
             .then(|| policy.tidy_up.ttl())
             .flatten();
-        let patch = settle(&mut findings, patchable, ttl, self.body, circumstances.now);
+        let before = job.annotations.get(Annotation::Patched);
+        let (body, now) = (self.body, circumstances.now);
+        let patch = settle(&mut findings, patchable, ttl, before, body, now);
         Ok(Judged::Open(Box::new(Case {
             phase: self.phase,
             request,
@@ -198,6 +201,7 @@ fn settle(
     findings: &mut [Finding],
     patchable: bool,
     ttl: Option<Fix>,
+    patched_before: Option<&str>,
     body: &[u8],
     now: Timestamp,
 ) -> Option<json_patch::Patch> {
@@ -205,7 +209,8 @@ fn settle(
     if verdict::outcome(findings) > Outcome::Patched {
         return None;
     }
-    let others: Vec<Fix> = verdict::stamp(findings).into_iter().chain(ttl).collect();
+    let stamp = verdict::stamp(findings, patched_before);
+    let others: Vec<Fix> = stamp.into_iter().chain(ttl).collect();
     if others.is_empty() {
         return None;
     }

@@ -140,9 +140,11 @@ fn patched(review: &Value, response: &Value) -> Value {
 #[test]
 fn a_good_job_is_let_through_without_a_word() {
     let builtin = validate::builtin();
-    let (answer, response) = ask(Mutate, &review(&job()), &builtin);
+    let untidy = policy("tidyUp: {mode: off}\n");
+    let (answer, response) = ask(Mutate, &review(&job()), &untidy);
     assert!(answer.line.is_none());
     assert_eq!(response["allowed"], true);
+    assert!(response["patch"].is_null());
     let (answer, response) = ask(Validate, &review(&job()), &builtin);
     assert_eq!(
         response,
@@ -256,12 +258,65 @@ fn patches_apply_to_the_object_as_received_and_only_once() {
         warnings[2],
         "MW004 restarting-pod: patched; in the chart, write restartPolicy: Never in the pod template"
     );
-    assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(3));
+    // Three corrections, the stamp, the time to live.
+    assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(5));
+    let stamp = &object["metadata"]["annotations"]["migration-warden.io/patched"];
+    assert_eq!(stamp, "MW001,MW003,MW004");
     // Another mutating webhook may have it sent again.
     let (again, response) = ask(Mutate, &good, &patching);
     assert_eq!(again.outcome, Outcome::Allowed);
     assert!(response["patch"].is_null());
     assert_eq!(ask(Validate, &good, &patching).0.outcome, Outcome::Allowed);
+}
+
+#[test]
+fn stamps_of_two_rounds_are_one() {
+    let patching = policy("rules: {restarting-pod: patch}\n");
+    let bad = changed(|job| {
+        job["metadata"]["annotations"]["migration-warden.io/patched"] = json!("MW003,x,MW003");
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    });
+    let (_, response) = ask(Mutate, &bad, &patching);
+    let stamp = &patched(&bad, &response)["request"]["object"]["metadata"]["annotations"]["migration-warden.io/patched"];
+    assert_eq!(stamp, "MW003,MW004");
+}
+
+/// Nothing was wrong with the Job, so nobody is told; but what was changed is written down.
+#[test]
+fn a_hook_job_gets_a_time_to_live() {
+    let patch = |review: &Value, policy: &Policy| {
+        let (answer, response) = ask(Mutate, review, policy);
+        assert_eq!(answer.outcome, Outcome::Allowed);
+        assert!(response["warnings"].is_null(), "{response:#}");
+        let patch = answer.line.as_deref().map(|line| {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            patched(review, &response);
+            line["patch"].clone()
+        });
+        patch.unwrap_or_default()
+    };
+    let ttl = |seconds: u32| json!([{"op": "add", "path": "/spec/ttlSecondsAfterFinished", "value": seconds}]);
+    let good = review(&job());
+    assert_eq!(patch(&good, &policy("")), ttl(604_800));
+    let day = policy("tidyUp: {ttlSecondsAfterFinished: 86400}\n");
+    assert_eq!(patch(&good, &day), ttl(86_400));
+    for none in [
+        "tidyUp: {ttlSecondsAfterFinished: 0}\n",
+        "tidyUp: {mode: dry-run}\n",
+        "tidyUp: {mode: false}\n",
+        "namespaces: [{names: [shop], mode: warn}]\n",
+    ] {
+        assert_eq!(patch(&good, &policy(none)), json!(null), "{none}");
+    }
+    for other in [
+        changed(|job| job["spec"]["ttlSecondsAfterFinished"] = json!(7200)),
+        changed(|job| job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false")),
+    ] {
+        assert_eq!(patch(&other, &policy("")), json!(null), "{other}");
+    }
+    let hooks_off = policy("rules: {missing-hook: off, wrong-delete-policy: off}\n");
+    let plain = changed(|job| job["metadata"]["annotations"] = json!({}));
+    assert_eq!(patch(&plain, &hooks_off), json!(null));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Findings, summed up: allowed or denied, what is patched, and what the user is told.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::job::annotation::Annotation;
@@ -8,6 +10,7 @@ use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::policy::fix::Fix;
 use crate::policy::path::FieldPath;
+use crate::policy::rule::Rule;
 
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
@@ -74,13 +77,20 @@ pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
     with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
 }
 
-/// What tells those who come later which rules' findings were patched; nothing where none was.
+/// What tells those who come later which rules' findings were patched, now and `before`; nothing where
+/// none was now.
 #[must_use]
-pub fn stamp(findings: &[Finding]) -> Option<Fix> {
-    let mut ids: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
-    ids.dedup();
+pub fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
+    let now: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
+    if now.is_empty() {
+        return None;
+    }
+    // Another webhook may have had the Job sent again. What is no id of ours is no stamp either.
+    let before = before.unwrap_or_default().split(',').filter_map(Rule::find);
+    let ids: BTreeSet<_> = before.map(|rule| rule.id).chain(now).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
     let path = FieldPath::annotation(Annotation::Patched);
-    (!ids.is_empty()).then(|| Fix::set(path, ids.join(",")))
+    Some(Fix::set(path, ids.join(",")))
 }
 
 /// The findings with exactly this action.
