@@ -28,6 +28,7 @@ mod node;
 mod patches;
 mod release;
 mod requests;
+mod tidy;
 mod untouched;
 mod vap;
 mod verify;

@@ -1,0 +1,329 @@
+//! Finished Jobs that nobody needs: what Helm leaves behind, and what is left of it afterwards.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+};
+
+use jiff::SignedDuration;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use migration_warden::{
+    cluster::{jobs::Jobs, leader::Candidate, namespaces::Namespaces, tidy::Tidy},
+    config::reload::LivePolicy,
+    metrics::Metrics,
+    record::sink::Sink,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::harness::{Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, eventually};
+
+/// Nobody waits for these Jobs, and the tests have no ten minutes.
+const GRACE: SignedDuration = SignedDuration::from_secs(2);
+
+/// A replica as far as it tidies up, in this process.
+struct Replica {
+    runtime: Runtime,
+    candidate: Option<Candidate>,
+    metrics: Arc<Metrics>,
+    dir: TempDir,
+}
+
+impl Replica {
+    /// One that has to do with this namespace alone, under `tidyUp` as given.
+    fn of(space: &Space, name: &str, tidy_up: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let policy = dir.path().join("policy.yaml");
+        let text = format!(
+            "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n\
+             tidyUp: {tidy_up}\nnamespaces:\n- {{names: [{}], mode: enforce}}\n\
+             - {{names: ['*'], mode: 'off'}}\n",
+            space.name()
+        );
+        fs::write(&policy, text).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
+        let lines = File::create(dir.path().join("lines")).unwrap();
+        let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
+
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(client(space.name()));
+        let candidate = runtime.block_on(async {
+            let (namespaces, _, watching) = Namespaces::watch(client.clone());
+            tokio::spawn(watching);
+            let jobs = Jobs::default();
+            tokio::spawn(jobs.clone().watch(client.clone(), policy.clone()));
+            let lease = "migration-warden".to_owned();
+            let candidate = Candidate::stand(client.clone(), lease, name, Arc::clone(&metrics));
+            let tidy = Tidy {
+                client,
+                jobs,
+                namespaces,
+                policy,
+                sink,
+                metrics: Arc::clone(&metrics),
+                replica: name.to_owned(),
+                grace: GRACE,
+            };
+            tokio::spawn(tidy.run(candidate.leads()));
+            candidate
+        });
+        Self {
+            runtime,
+            candidate: Some(candidate),
+            metrics,
+            dir,
+        }
+    }
+
+    fn leads(&self) -> bool {
+        let leads = self
+            .metrics
+            .encode()
+            .contains("migration_warden_leader 1\n");
+        assert!(self.candidate.is_some() || !leads);
+        leads
+    }
+
+    /// What it has written down.
+    fn lines(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.path().join("lines")).unwrap();
+        let lines = text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines.collect()
+    }
+
+    fn resign(&mut self) {
+        let candidate = self.candidate.take().unwrap();
+        self.runtime.block_on(candidate.resign());
+    }
+}
+
+async fn client(namespace: &str) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let path = Cluster::get().kubeconfig();
+    let kubeconfig = Kubeconfig::read_from(Path::new(&path)).unwrap();
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
+    namespace.clone_into(&mut config.default_namespace);
+    Client::try_from(config).unwrap()
+}
+
+/// The good chart, whose Job now fails within two seconds.
+fn failing() -> Chart {
+    Chart::good().with(
+        "spec:\n  template:\n    spec:\n",
+        "spec:\n  activeDeadlineSeconds: 1\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
+    )
+}
+
+/// F1: three upgrades fail, the fourth succeeds. Returns the names of the failed Jobs, oldest first.
+fn three_failures_and_a_success(space: &Space, helm: Helm, release: &str) -> Vec<String> {
+    space.install(helm, release, &Chart::good()).succeeds();
+    for _ in 0..3 {
+        space.upgrade(helm, release, &failing()).fails();
+    }
+    space.upgrade(helm, release, &Chart::good()).succeeds();
+    let names = names(&space.jobs_of(release));
+    assert_eq!(names.len(), 3, "{names:?}");
+    names
+}
+
+fn names(jobs: &[Value]) -> Vec<String> {
+    let name = |job: &Value| job["metadata"]["name"].as_str().unwrap().to_owned();
+    let mut names: Vec<_> = jobs.iter().map(name).collect();
+    names.sort();
+    names
+}
+
+/// The guide says that past invocations are cleaned up. Helm deletes by the new name.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn without_it_failed_attempts_stay_for_ever() {
+    let space = Space::new();
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        let failed = three_failures_and_a_success(&space, helm, &release);
+        space.helm(helm, &["uninstall", &release]).succeeds();
+        assert_eq!(names(&space.jobs_of(&release)), failed);
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn of_failed_attempts_the_newest_stays_and_goes_by_its_time_to_live() {
+    let space = Guarded::with("");
+    let replica = Replica::of(&space, "a", "{}");
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        space.install(helm, &release, &Chart::good()).succeeds();
+        let mut last = String::new();
+        for attempt in 0..3 {
+            space.upgrade(helm, &release, &failing()).fails();
+            let failed = eventually("only the last attempt to stay", || {
+                let failed = names(&space.jobs_of(&release));
+                (failed.len() == 1 && failed[0] != last).then(|| failed[0].clone())
+            });
+            assert_ne!(failed, last, "attempt {attempt}");
+            last = failed;
+        }
+        space.upgrade(helm, &release, &Chart::good()).succeeds();
+        space.helm(helm, &["uninstall", &release]).succeeds();
+        let left = space.jobs_of(&release);
+        assert_eq!(names(&left), [last]);
+        assert_eq!(left[0]["spec"]["ttlSecondsAfterFinished"], 604_800);
+
+        let mut lines = replica.lines();
+        lines.retain(|line| line["release"]["name"] == *release);
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        let line = &lines[0];
+        assert_eq!(line["kind"], "tidy-up");
+        assert_eq!(line["schema"], 1);
+        assert_eq!(line["namespace"], *space.name());
+        assert_eq!(line["reason"], "earlier-attempt");
+        assert_eq!(line["dry_run"], false);
+        assert_eq!(line["replica"], "a");
+        let deletions = space.audit("delete");
+        let ours = deletions.iter().find(|event| {
+            event["objectRef"]["name"] == line["job"]
+                && event["responseStatus"]["code"] == 200
+                && event["requestObject"]["preconditions"]["uid"] == line["job_uid"]
+        });
+        let policy = &ours.expect("the deletion")["requestObject"]["propagationPolicy"];
+        assert_eq!(policy, "Background");
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_of_three_replicas_does_it_and_the_next_when_that_ends() {
+    let space = Space::new();
+    let mut replicas: Vec<_> = ["a", "b", "c"]
+        .map(|name| Replica::of(&space, name, "{keepFailed: 2}"))
+        .into();
+    let removed = |replicas: &[Replica]| {
+        let lines = replicas.iter().map(|replica| replica.lines().len());
+        lines.collect::<Vec<_>>()
+    };
+    let leader =
+        |replicas: &[Replica]| eventually("a leader", || replicas.iter().position(Replica::leads));
+    three_failures_and_a_success(&space, Helm::V3, "app");
+    eventually("the earliest to go", || {
+        (space.jobs_of("app").len() == 2).then_some(())
+    });
+    let first = leader(&replicas);
+    let mut expected = [0, 0, 0];
+    expected[first] = 1;
+    assert_eq!(removed(&replicas), expected);
+
+    replicas[first].resign();
+    let second = leader(&replicas);
+    assert_ne!(first, second);
+    space.upgrade(Helm::V3, "app", &failing()).fails();
+    eventually("the next to go", || {
+        (removed(&replicas).iter().sum::<usize>() == 2).then_some(())
+    });
+    expected[second] = 1;
+    assert_eq!(removed(&replicas), expected);
+    assert_eq!(space.jobs_of("app").len(), 2);
+    let deletions = space.audit("delete");
+    let ours = deletions
+        .iter()
+        .filter(|event| event["requestObject"]["preconditions"]["uid"].is_string());
+    assert_eq!(ours.count(), 2, "nobody else tried");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_dry_run_only_tells_and_does_it_once() {
+    let space = Space::new();
+    let replica = Replica::of(&space, "a", "{mode: dry-run}");
+    let failed = three_failures_and_a_success(&space, Helm::V4, "app");
+    let lines = eventually("two lines", || {
+        let lines = replica.lines();
+        (lines.len() >= 2).then_some(lines)
+    });
+    // News, and with them another round.
+    space.install(Helm::V4, "other", &Chart::good()).succeeds();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(replica.lines().len(), 2, "{lines:#?}");
+    for (line, job) in lines.iter().zip(&failed) {
+        assert_eq!(line["job"], **job);
+        assert_eq!(line["dry_run"], true);
+    }
+    assert_eq!(names(&space.jobs_of("app")), failed);
+}
+
+/// Helm has read the chart, and does not know that the policy was patched.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn hook_succeeded_is_carried_out_where_it_was_patched_in() {
+    let space = Guarded::with("rules: {wrong-delete-policy: patch}\n");
+    let replica = Replica::of(&space, "a", "{}");
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        space
+            .install(helm, &release, &WRONG_DELETE_POLICY.chart())
+            .succeeds();
+        eventually("the succeeded Job to go", || {
+            space.jobs_of(&release).is_empty().then_some(())
+        });
+        let lines = replica.lines();
+        let line = lines.last().unwrap();
+        assert_eq!(line["reason"], "hook-succeeded", "{line:#}");
+        assert_eq!(line["release"]["name"], *release);
+    }
+}
+
+/// Its author has said `before-hook-creation` with a name that stays the same: Helm makes it again, and Helm 4
+/// by an apply of the same name.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_time_to_live_is_nobodys_field_and_in_nobodys_way() {
+    let space = Guarded::with("rules: {untimestamped-name: 'off', wrong-delete-policy: 'off'}\n");
+    for (policy, release) in [
+        ("before-hook-creation", "again"),
+        ("hook-failed", "applied"),
+    ] {
+        let chart = Chart::good()
+            .with("-migrate-{{ now | unixEpoch }}", "-migrate")
+            .with("before-hook-creation,hook-succeeded", policy);
+        for helm in Helm::BOTH {
+            let release = helm.release(release);
+            space.install(helm, &release, &chart).succeeds();
+            let upgraded = space.upgrade(helm, &release, &chart);
+            // What Helm does with a Job that is there is the same without us.
+            if helm == Helm::V3 && policy == "hook-failed" {
+                upgraded.fails().says("already exists");
+            } else {
+                upgraded.succeeds();
+            }
+            let args = ["get", "job", "-o", "json", "--show-managed-fields"];
+            let job = format!("{release}-migrate");
+            let job = space
+                .kubectl(&[&args[..], &[&job]].concat())
+                .succeeds()
+                .json();
+            assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 604_800);
+            let managed = job["metadata"]["managedFields"].as_array().unwrap();
+            for entry in managed {
+                let spec = &entry["fieldsV1"]["f:spec"];
+                assert_eq!(spec["f:ttlSecondsAfterFinished"], json!(null), "{entry:#}");
+            }
+        }
+    }
+    let mut decisions = space.warden.decisions();
+    decisions.retain(|decision| decision["phase"] == "validate");
+    for decision in decisions {
+        assert_eq!(decision["verdict"], "allowed", "{decision:#}");
+        assert!(!decision.to_string().contains("MW012"), "{decision:#}");
+    }
+}
