@@ -1,6 +1,8 @@
 //! The published names and the behaviour of the families.
 
+use super::controller::Tidied;
 use super::*;
+use crate::tidy::Reason;
 
 #[test]
 fn families_have_their_published_names() {
@@ -19,6 +21,10 @@ fn families_have_their_published_names() {
     metrics.ca_published("MutatingWebhookConfiguration", true);
     metrics.in_agreement("ValidatingWebhookConfiguration", false);
     metrics.ready(true);
+    metrics.controller.leads(true);
+    metrics
+        .controller
+        .tidied(Reason::EarlierAttempt, Tidied::Deleted);
     let _guard = metrics.in_flight();
     let text = metrics.encode();
     for line in [
@@ -39,6 +45,9 @@ fn families_have_their_published_names() {
         r#"migration_warden_ca_published{kind="MutatingWebhookConfiguration"} 1"#,
         r#"migration_warden_webhook_configuration_in_agreement{kind="ValidatingWebhookConfiguration"} 0"#,
         "migration_warden_ready 1",
+        "migration_warden_leader 1",
+        r#"migration_warden_tidy_ups_total{reason="earlier-attempt",result="deleted"} 1"#,
+        r#"migration_warden_tidy_ups_total{reason="hook-succeeded",result="failed"} 0"#,
         concat!(
             r#"migration_warden_build_info{version=""#,
             env!("CARGO_PKG_VERSION"),

@@ -125,16 +125,14 @@ fn failing() -> Chart {
     )
 }
 
-/// F1: three upgrades fail, the fourth succeeds. Returns the names of the failed Jobs, oldest first.
+/// F1: three upgrades fail, the fourth succeeds. Returns the names of the Jobs that are left, oldest first.
 fn three_failures_and_a_success(space: &Space, helm: Helm, release: &str) -> Vec<String> {
     space.install(helm, release, &Chart::good()).succeeds();
     for _ in 0..3 {
         space.upgrade(helm, release, &failing()).fails();
     }
     space.upgrade(helm, release, &Chart::good()).succeeds();
-    let names = names(&space.jobs_of(release));
-    assert_eq!(names.len(), 3, "{names:?}");
-    names
+    names(&space.jobs_of(release))
 }
 
 fn names(jobs: &[Value]) -> Vec<String> {
@@ -152,6 +150,7 @@ fn without_it_failed_attempts_stay_for_ever() {
     for helm in Helm::BOTH {
         let release = helm.release("app");
         let failed = three_failures_and_a_success(&space, helm, &release);
+        assert_eq!(failed.len(), 3, "{failed:?}");
         space.helm(helm, &["uninstall", &release]).succeeds();
         assert_eq!(names(&space.jobs_of(&release)), failed);
     }
@@ -247,6 +246,7 @@ fn a_dry_run_only_tells_and_does_it_once() {
     let space = Space::new();
     let replica = Replica::of(&space, "a", "{mode: dry-run}");
     let failed = three_failures_and_a_success(&space, Helm::V4, "app");
+    assert_eq!(failed.len(), 3, "{failed:?}");
     let lines = eventually("two lines", || {
         let lines = replica.lines();
         (lines.len() >= 2).then_some(lines)
