@@ -183,7 +183,10 @@ impl Args {
         let sink = Arc::new(Sink::new(stdout, Arc::clone(&metrics))?);
         let candidate = client.and_then(|client| {
             let jobs = controller::watch_jobs(&client, &warden, &mut background);
-            controller::tidy_up(&self, client, jobs, &warden, &sink, &mut background)
+            // A process that nobody sends reviews to has no business deleting.
+            let lease = self.webhook_configuration?;
+            let tidying = controller::tidy_up(lease, client, jobs, &warden, &sink, &mut background);
+            Some(tidying)
         });
         let service = Service {
             listener,

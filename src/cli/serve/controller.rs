@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Client;
 
-use super::{Args, Background};
+use super::Background;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::tidy::Tidy;
@@ -22,17 +22,15 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
     jobs
 }
 
-/// Stands for the election of the replica that tidies up, which is an installation's only: a process that
-/// nobody sends reviews to has no business deleting.
+/// Stands for the election of the replica that tidies up, by the Lease of this name.
 pub(super) fn tidy_up(
-    args: &Args,
+    lease: String,
     client: Client,
     jobs: Jobs,
     warden: &Warden,
     sink: &Arc<Sink>,
     background: &mut Background,
-) -> Option<Candidate> {
-    let lease = args.webhook_configuration.clone()?;
+) -> Candidate {
     // Two processes on one host are two candidates.
     let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
     let metrics = &warden.metrics;
@@ -48,5 +46,5 @@ pub(super) fn tidy_up(
         grace: GRACE,
     };
     background.add("tidying up", tidy.run(candidate.leads()));
-    Some(candidate)
+    candidate
 }
