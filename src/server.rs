@@ -124,7 +124,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         // Connections may wait already, from when a process before this one listened. They are better
         // kept waiting than answered without a certificate, or before the namespaces are known.
         tokio::select! {
-            () = until_ready(&service.readiness) => (),
+            () = until_ready(&service.readiness) => tracing::info!("ready"),
             () = ending.notified() => (),
         }
         let app = routes::router(Arc::clone(&reviews));

@@ -6,6 +6,7 @@
 mod certificates;
 mod claims;
 mod crash;
+mod down;
 mod load;
 
 use std::{
