@@ -35,7 +35,7 @@ use tokio::{
 };
 
 /// How often a replica that starts looks whether it is ready.
-const READY_PERIOD: Duration = Duration::from_millis(2);
+const READY_PERIOD: Duration = Duration::from_millis(5);
 
 /// How long requests in flight may take to end once no new ones are taken. With the usual delay
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
