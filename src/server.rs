@@ -35,7 +35,7 @@ use tokio::{
 };
 
 /// How often a replica that starts looks whether it is ready.
-const READY_PERIOD: Duration = Duration::from_millis(2);
+const READY_PERIOD: Duration = Duration::from_millis(5);
 
 /// How long requests in flight may take to end once no new ones are taken. With the usual delay
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
@@ -124,7 +124,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         // Connections may wait already, from when a process before this one listened. They are better
         // kept waiting than answered without a certificate, or before the namespaces are known.
         tokio::select! {
-            () = until_ready(&service.readiness) => (),
+            () = until_ready(&service.readiness) => tracing::info!("ready"),
             () = ending.notified() => (),
         }
         let app = routes::router(Arc::clone(&reviews));

@@ -57,18 +57,17 @@ impl Load {
 }
 
 impl Done {
-    /// Leaves out what a process had in its hands when it was killed, which nobody can answer: one create at
-    /// most, that was asked for just before. Says how many these were.
-    pub(super) fn forget_in_flight(&mut self, crashes: &[Timestamp]) -> usize {
-        let before = self.wrong.len();
-        for crash in crashes {
-            let in_flight = self.wrong.iter().position(|(asked, said)| {
-                said.contains("failed calling webhook")
-                    && (*crash - SignedDuration::from_millis(500)..*crash).contains(asked)
-            });
-            in_flight.map(|index| self.wrong.remove(index));
-        }
-        before - self.wrong.len()
+    /// Takes out what a process had in its hands when it was killed, which nobody can answer: one create at
+    /// most, that was asked for just before.
+    pub(super) fn take_in_flight(&mut self, crashes: &[Timestamp]) -> Vec<String> {
+        let lost = crashes.iter().filter_map(|crash| {
+            let just_before = *crash - SignedDuration::from_millis(500)..*crash;
+            let index = self.wrong.iter().position(|(asked, said)| {
+                said.contains("failed calling webhook") && just_before.contains(asked)
+            })?;
+            Some(self.wrong.remove(index).1)
+        });
+        lost.collect()
     }
 
     fn create(&mut self, namespace: &str, chart: &Chart, right: impl Fn(&Outcome) -> bool) {
