@@ -104,8 +104,8 @@ pub(super) fn fault(
         ));
     };
     let selectors = policy.selectors.as_written();
-    let migration = cel::migration(selectors);
-    let rest = cel::not_a_migration(selectors);
+    let migration = cel::migration("object", selectors);
+    let rest = cel::not_a_migration("object", selectors);
     let detects = policy.detection != Action::Off;
     let other = entries.iter().find(|entry| {
         let differs = |condition, expected: &str| {
@@ -188,11 +188,15 @@ mod tests {
     fn installed(policy: &Policy) -> Vec<Entry> {
         let selectors = policy.selectors.as_written();
         vec![
-            entry("validate", cel::MIGRATION, &cel::migration(selectors)),
+            entry(
+                "validate",
+                cel::MIGRATION,
+                &cel::migration("object", selectors),
+            ),
             entry(
                 "detect",
                 cel::NOT_A_MIGRATION,
-                &cel::not_a_migration(selectors),
+                &cel::not_a_migration("object", selectors),
             ),
         ]
     }
@@ -228,7 +232,7 @@ mod tests {
         let (detecting, not) = (policy(""), policy("detection: {maxAction: off}\n"));
         let mut entries = installed(&detecting);
         assert_eq!(told(Some(&entries), &not), None);
-        entries[1] = entry("detect", cel::ONLY_OPTED_OUT, cel::OPTED_OUT);
+        entries[1] = entry("detect", cel::ONLY_OPTED_OUT, &cel::opted_out("object"));
         assert_eq!(told(Some(&entries), &not), None);
         let fault = told(Some(&entries), &detecting).unwrap();
         assert!(fault.contains("entry detect"), "{fault}");

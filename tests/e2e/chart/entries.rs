@@ -16,11 +16,12 @@ fn the_entries_are_those_of_the_policy() {
         let set = &*rendered.set;
         let (_, selectors) = rendered.policy();
         let rest = if set == "undetected" {
-            json!({"name": "opted-out", "expression": cel::OPTED_OUT})
+            json!({"name": "opted-out", "expression": cel::opted_out("object")})
         } else {
-            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration(&selectors)})
+            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration("object", &selectors)})
         };
-        let migration = json!({"name": cel::MIGRATION, "expression": cel::migration(&selectors)});
+        let migration =
+            json!({"name": cel::MIGRATION, "expression": cel::migration("object", &selectors)});
         let others =
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
         let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
