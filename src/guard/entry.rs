@@ -21,9 +21,15 @@ pub const DELETED_OR_REAPPLIED: &str = "deleted-or-reapplied";
 pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
     [
         (cel::NOT_THE_CONTROL_PLANE, asked_by_others()),
-        (GUARDED, cel::migration("oldObject", selectors)),
+        (GUARDED, guarded(selectors)),
         (DELETED_OR_REAPPLIED, deleted_or_reapplied()),
     ]
+}
+
+/// Whether the Job is a migration as it is stored.
+#[must_use]
+pub fn guarded(selectors: &[LabelSelector]) -> String {
+    cel::migration("oldObject", selectors)
 }
 
 fn asked_by_others() -> String {

@@ -8,6 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     WebhookClientConfig,
 };
 
+use crate::guard::entry;
 use crate::policy::{Action, Policy, cel};
 use crate::tls::rotation;
 
@@ -106,6 +107,7 @@ pub(super) fn fault(
     let selectors = policy.selectors.as_written();
     let migration = cel::migration("object", selectors);
     let rest = cel::not_a_migration("object", selectors);
+    let guarded = entry::guarded(selectors);
     let detects = policy.detection != Action::Off;
     let other = entries.iter().find(|entry| {
         let differs = |condition, expected: &str| {
@@ -116,6 +118,7 @@ pub(super) fn fault(
         // Asked about more than the policy wants to know, we say so little that it does not matter.
         let misses = detects && entry.condition(cel::ONLY_OPTED_OUT).is_some();
         differs(cel::MIGRATION, &migration)
+            || differs(entry::GUARDED, &guarded)
             || detects && differs(cel::NOT_A_MIGRATION, &rest)
             || misses
     });
@@ -198,6 +201,7 @@ mod tests {
                 cel::NOT_A_MIGRATION,
                 &cel::not_a_migration("object", selectors),
             ),
+            entry("guard", entry::GUARDED, &entry::guarded(selectors)),
         ]
     }
 
@@ -225,6 +229,13 @@ mod tests {
         let mut half = installed(&new);
         half[1] = installed(&old)[1].clone();
         assert!(told(Some(&half), &new).unwrap().contains("entry detect"));
+        let mut unguarded = installed(&new);
+        unguarded[2] = installed(&old)[2].clone();
+        assert!(
+            told(Some(&unguarded), &new)
+                .unwrap()
+                .contains("entry guard ")
+        );
     }
 
     #[test]

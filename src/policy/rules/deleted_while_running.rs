@@ -33,7 +33,7 @@ rule! {
         scope: Scope::Cluster,
         patch: THE_CLUSTER_IS_AS_IT_IS,
         options: &[],
-        cel: NEEDS_THE_CLUSTER,
+        cel: NOT_A_CREATION,
         check: unseen,
     };
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use migration_warden::guard::entry;
 use migration_warden::policy::cel;
 
 use super::rendered;
@@ -24,6 +25,8 @@ fn the_entries_are_those_of_the_policy() {
             json!({"name": cel::MIGRATION, "expression": cel::migration("object", &selectors)});
         let others =
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
+        let guards = entry::conditions(&selectors)
+            .map(|(name, expression)| json!({"name": name, "expression": expression}));
         let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
         if matches!(set, "strict" | "vap") {
             outside.extend(["kube-public", "default"]);
@@ -37,6 +40,7 @@ fn the_entries_are_those_of_the_policy() {
             for entry in configuration["webhooks"].as_array().unwrap() {
                 let name = entry["name"].as_str().unwrap();
                 let (conditions, resource) = match name {
+                    "guard.migration-warden.io" => (json!(guards), "jobs"),
                     "validate.migration-warden.io" | "mutate.migration-warden.io" => {
                         (json!([others, migration]), "jobs")
                     }
@@ -53,7 +57,16 @@ fn the_entries_are_those_of_the_policy() {
                     ("validate.migration-warden.io" | "mutate.migration-warden.io", _) => {
                         ("Fail", 5)
                     }
+                    ("guard.migration-warden.io", _) => ("Ignore", 2),
                     _ => ("Ignore", 1),
+                };
+                let operations = match name {
+                    "guard.migration-warden.io" => json!(["UPDATE", "DELETE"]),
+                    _ => json!(["CREATE"]),
+                };
+                let effects = match name {
+                    "validate.migration-warden.io" | "guard.migration-warden.io" => "NoneOnDryRun",
+                    _ => "None",
                 };
                 let mut expected = json!({
                     "name": name,
@@ -74,11 +87,11 @@ fn the_entries_are_those_of_the_policy() {
                     "rules": [{
                         "apiGroups": ["batch"],
                         "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
+                        "operations": operations,
                         "resources": [resource],
                         "scope": "Namespaced",
                     }],
-                    "sideEffects": "None",
+                    "sideEffects": effects,
                     "timeoutSeconds": seconds,
                 });
                 if path == "/mutate" {
@@ -94,7 +107,7 @@ fn the_entries_are_those_of_the_policy() {
             detects,
             "{set}"
         );
-        assert_eq!(validating.len(), 2 + usize::from(detects), "{set}");
+        assert_eq!(validating.len(), 3 + usize::from(detects), "{set}");
         let mutating = rendered.entries("MutatingWebhookConfiguration");
         // Where detected Jobs may be denied.
         let all = [
@@ -125,7 +138,7 @@ fn permissions_are_these() {
             json!(["list", "watch", "patch"])
         };
         let expected = json!([
-            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
             {
                 "apiGroups": ["admissionregistration.k8s.io"],
                 "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
