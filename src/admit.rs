@@ -3,9 +3,12 @@
 //! The one place where the protocol and the policy meet. Pure: the clock, the ids and what the
 //! cluster says are handed in.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::Mesh;
 use crate::job::release::Release;
@@ -34,6 +37,8 @@ pub struct NamespaceView {
     pub mode: Option<String>,
     /// The service mesh it injects.
     pub mesh: Option<Mesh>,
+    /// It is being deleted, with all that is in it.
+    pub terminating: bool,
 }
 
 /// What does not come from the review itself.
@@ -128,28 +133,49 @@ impl<'a> Review<'a> {
             }
         };
         let operation = Operation::from(&*request.operation);
-        let (Operation::Create, true, Some(object), Some(kind)) = (
-            operation,
-            request.sub_resource.is_empty(),
-            &request.object,
-            Kind::parse(&request.kind.kind),
-        ) else {
+        let kind = Kind::parse(&request.kind.kind);
+        let object = match (operation, self.phase, kind) {
+            (Operation::Create, ..) => &request.object,
+            // What is there already is guarded as it is stored, and by the phase with the last word.
+            (Operation::Update | Operation::Delete, Phase::Validate, Some(Kind::Job)) => {
+                &request.old_object
+            }
+            _ => &None,
+        };
+        let (true, Some(object), Some(kind)) = (request.sub_resource.is_empty(), object, kind)
+        else {
             return not_judged(&request.uid, operation);
         };
         let mut job = Job::new(object, kind, &request.namespace);
-        if is_from_cronjob(&job, &request.user_info.username) {
+        let creates = operation == Operation::Create;
+        let user = &*request.user_info.username;
+        if creates && is_from_cronjob(&job, user) || !creates && guard::is_control_plane(user) {
             return not_judged(&request.uid, operation);
         }
         let policy = circumstances.policy;
         let selection = policy.selectors.select(&job, policy.detection);
-        if selection == Selection::None {
+        if selection == Selection::None || !creates && selection != Selection::Labelled {
             return not_judged(&request.uid, operation);
         }
         let view = namespace(job.namespace);
         job.mesh = view.mesh;
         let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
-        let mut findings = policy.evaluate(&job, selection, mode.cap());
-        let patchable = self.phase == Phase::Mutate && job.is_patchable();
+        let cap = mode.cap();
+        let mut findings = match (operation, &request.object) {
+            (Operation::Delete, _) => guard::deleted(&job, view.terminating, policy, cap),
+            (Operation::Update, Some(object)) => {
+                let new = Job::new(object, kind, &request.namespace);
+                let manager = &request.options.field_manager;
+                guard::updated(&job, &new, manager, policy, cap)
+            }
+            _ => policy.evaluate(&job, selection, cap),
+        };
+        // A Job is updated whenever something about it is written.
+        if operation == Operation::Update && findings.is_empty() {
+            return not_judged(&request.uid, operation);
+        }
+        let patchable =
+            self.phase == Phase::Mutate && operation == Operation::Create && job.is_patchable();
         let wants_ttl = selection == Selection::Labelled && mode == Mode::Enforce;
         let ttl = (patchable && wants_ttl && job.spec.ttl_seconds_after_finished.is_none())
             .then(|| policy.tidy_up.ttl())
@@ -159,6 +185,7 @@ impl<'a> Review<'a> {
         let patch = settle(&mut findings, patchable, ttl, before, body, now);
         Ok(Judged::Open(Box::new(Case {
             phase: self.phase,
+            operation,
             request,
             job,
             selection,
@@ -237,6 +264,7 @@ fn not_judged(uid: &str, operation: Operation) -> Result<Judged<'static>, Unansw
 #[derive(Debug)]
 pub struct Case<'a> {
     phase: Phase,
+    operation: Operation,
     request: &'a Request<'a>,
     job: Job<'a>,
     selection: Selection,
@@ -260,11 +288,12 @@ pub struct Claimant<'a> {
     pub dry_run: bool,
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
     /// Who needs a claim: a migration Job that is about to be stored and that no rule refuses.
     #[must_use]
     pub fn claimant(&self) -> Option<Claimant<'_>> {
         let wants = self.phase == Phase::Validate
+            && self.operation == Operation::Create
             && self.job.kind == Kind::Job
             && self.selection == Selection::Labelled
             && self.action(&CONCURRENT_MIGRATION) > Action::Off
@@ -306,6 +335,31 @@ impl Case<'_> {
         let mut report = Report::new(self.job.kind);
         report.judge(rule, action, find);
         self.findings.extend(report.into_findings());
+    }
+
+    /// The namespace whose deletion would excuse what is refused here: what is known of it may be old,
+    /// and it would be held up.
+    #[must_use]
+    pub fn excuse(&self) -> Option<&'a str> {
+        let refused = verdict::outcome(&self.findings) >= Outcome::Waiting;
+        (refused && self.operation == Operation::Delete).then_some(self.job.namespace)
+    }
+
+    /// Lets the Job be deleted, because its namespace is.
+    pub fn excused(&mut self) {
+        self.findings.clear();
+    }
+
+    /// Lets the Job be deleted, because nobody could tell whether its namespace is. A guard that cannot
+    /// see may not hold up a cluster.
+    pub fn unexcused(&mut self, why: &str) {
+        for finding in &mut self.findings {
+            finding.action = finding.action.min(Action::Audit);
+            let _ = write!(
+                finding.detail,
+                "; let through, because whether the namespace is being deleted could not be found out: {why}"
+            );
+        }
     }
 
     /// The answer.
@@ -352,7 +406,7 @@ impl Case<'_> {
         };
         Ok(Answer {
             body: response.to_bytes()?,
-            operation: Operation::Create,
+            operation: self.operation,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
             line,
@@ -386,7 +440,7 @@ impl Case<'_> {
             id: self.circumstances.id,
             phase: self.phase.as_str(),
             uid: &self.request.uid,
-            operation: Operation::Create.as_str(),
+            operation: self.operation.as_str(),
             dry_run: self.request.dry_run,
             resource: self.resource(),
             namespace: self.job.namespace,
@@ -415,7 +469,9 @@ impl Case<'_> {
     /// denies nothing either.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
         let policy = self.circumstances.policy;
-        if policy.on_record_failure == OnFailure::Allow
+        // What is gone already cannot migrate: only what begins has to be written down.
+        if self.operation != Operation::Create
+            || policy.on_record_failure == OnFailure::Allow
             || policy.cap(&self.job, self.selection, self.mode.cap()) < Action::Deny
         {
             return Ok(None);

@@ -18,9 +18,10 @@ pub mod tool;
 use jiff::Timestamp;
 
 use crate::job::annotation::{Annotation, Annotations};
+use crate::job::hooks::Event;
 use crate::job::mesh::Mesh;
 use crate::job::name::Name;
-use crate::job::object::{Container, Metadata, Object, Spec};
+use crate::job::object::{Container, Metadata, Object, Spec, Status};
 use crate::wire::Map;
 
 /// What an object is: the Job itself, or the template a CronJob makes Jobs from.
@@ -49,6 +50,8 @@ pub struct Job<'a> {
     pub metadata: &'a Metadata<'a>,
     /// Spec of the Job.
     pub spec: &'a Spec<'a>,
+    /// Status of the object that was sent; empty while it is being created.
+    pub status: &'a Status<'a>,
     /// When the apiserver created it, where that is known.
     pub created: Option<Timestamp>,
     /// The service mesh that its namespace injects, where a cluster was asked.
@@ -97,6 +100,7 @@ impl<'a> Job<'a> {
             annotations: &inner.metadata.annotations,
             metadata,
             spec: &inner.spec,
+            status: &object.status,
             created: metadata
                 .creation_timestamp
                 .as_deref()
@@ -137,6 +141,39 @@ impl<'a> Job<'a> {
         let main = pod.containers.iter().enumerate();
         init.map(|(i, c)| ("spec.template.spec.initContainers", i, c))
             .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// Whether it has ended, well or badly. Kubernetes says so once its pods have ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|condition| {
+            matches!(&*condition.kind, "Complete" | "Failed") && &*condition.status == "True"
+        })
+    }
+
+    /// How many of its pods are ready, which is as much as running where a pod has no readiness probe.
+    #[must_use]
+    pub fn ready(&self) -> i64 {
+        self.status.ready.unwrap_or_default()
+    }
+
+    /// Whether it is deleted already, and only waits for its finalizers.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether Helm runs it before an install or an upgrade.
+    #[must_use]
+    pub fn is_pre_hook(&self) -> bool {
+        let hook = self.annotations.get(Annotation::Hook).unwrap_or_default();
+        hooks::elements(hook).any(|element| {
+            matches!(
+                hooks::event(&element),
+                Some(Event::PreInstall | Event::PreUpgrade)
+            )
+        })
     }
 
     /// Whether a CronJob is written down as the controller that owns it; anyone can write that.

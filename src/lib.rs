@@ -21,6 +21,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod generate;
+pub mod guard;
 pub mod job;
 pub mod manifest;
 pub mod metrics;

@@ -35,7 +35,7 @@ pub struct Decision<'a> {
     /// uid of the review.
     #[serde(serialize_with = "masked")]
     pub uid: &'a str,
-    /// `CREATE`.
+    /// `CREATE`, `UPDATE` or `DELETE`.
     pub operation: &'static str,
     /// Whether nothing would have been stored.
     pub dry_run: bool,

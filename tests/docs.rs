@@ -236,7 +236,7 @@ fn the_middle_is_pure() {
         src.join("tidy.rs"),
         src.join("wire.rs"),
     ];
-    for part in ["review", "job", "policy", "generate"] {
+    for part in ["review", "job", "policy", "guard", "generate"] {
         files.push(src.join(format!("{part}.rs")));
         collect(&src.join(part), &mut files);
     }

@@ -1,6 +1,7 @@
 //! What the cluster is asked: the labels of namespaces, kept by a watch.
 //!
-//! Reviews never wait for the apiserver: they read what the watch has brought. Without a cluster
+//! Reviews read what the watch has brought and do not wait for the apiserver, but for a deletion that
+//! would be refused: then it is asked whether the namespace itself is being deleted. Without a cluster
 //! nothing is known, and the policy file decides alone.
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
+use tokio::time::{Instant, timeout_at};
 
 use crate::admit::NamespaceView;
 use crate::job::mesh;
@@ -20,7 +22,13 @@ const MODE_LABEL: &str = "migration-warden.io/mode";
 
 /// What is known of namespaces.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces(Option<Store<PartialObjectMeta<Namespace>>>);
+pub struct Namespaces(Option<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    store: Store<PartialObjectMeta<Namespace>>,
+    api: Api<Namespace>,
+}
 
 impl Namespaces {
     /// What is known of one; nothing without a cluster, or of one made a moment ago.
@@ -29,7 +37,7 @@ impl Namespaces {
         let found = self
             .0
             .as_ref()
-            .and_then(|store| store.get(&ObjectRef::new(name)));
+            .and_then(|known| known.store.get(&ObjectRef::new(name)));
         let Some(namespace) = found else {
             return NamespaceView::default();
         };
@@ -40,6 +48,20 @@ impl Namespaces {
                 |key| labels.get(key).map(String::as_str),
                 |key| annotations.get(key).map(String::as_str),
             ),
+            terminating: namespace.metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
+    /// before the deadline.
+    pub async fn is_terminating(&self, name: &str, deadline: Instant) -> Result<bool, String> {
+        let Some(Known { api, .. }) = &self.0 else {
+            return Ok(false);
+        };
+        match timeout_at(deadline, api.get_metadata_opt(name)).await {
+            Ok(Ok(found)) => Ok(found.is_none_or(|n| n.metadata.deletion_timestamp.is_some())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the API server did not answer in time".to_owned()),
         }
     }
 
@@ -47,7 +69,7 @@ impl Namespaces {
     /// ends when all of them are known.
     pub fn watch(client: Client) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
         let (store, writer) = reflector::store();
-        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
         let events = watcher(api, watcher::Config::default())
             .default_backoff()
             .modify(|namespace| namespace.managed_fields_mut().clear())
@@ -62,6 +84,7 @@ impl Namespaces {
             // An error means that the watch is gone, and so is the process.
             let _ = known.wait_until_ready().await;
         };
-        (Self(Some(store)), ready, watching)
+        let api = Api::all(client);
+        (Self(Some(Known { store, api })), ready, watching)
     }
 }

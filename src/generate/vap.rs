@@ -152,7 +152,7 @@ fn validating_policy(
                 {"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS},
                 {
                     "name": cel::MIGRATION,
-                    "expression": cel::migration(policy.selectors.as_written()),
+                    "expression": cel::migration("object", policy.selectors.as_written()),
                 },
             ],
             "variables": variables(policy, rules),

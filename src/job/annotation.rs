@@ -55,6 +55,8 @@ annotations! {
     LastApplied = "kubectl.kubernetes.io/last-applied-configuration",
     /// The database that is migrated, where several releases share one.
     Database = "migration-warden.io/database",
+    /// Whether the Job may be deleted while its pod runs.
+    AllowDelete = "migration-warden.io/allow-delete",
     /// Whether the cluster autoscaler may evict the pod.
     SafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict",
     /// Whether Karpenter leaves the pod alone.

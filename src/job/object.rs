@@ -18,6 +18,31 @@ pub struct Object<'a> {
     /// What is to be done.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub spec: Spec<'a>,
+    /// How far it is, as Kubernetes has written down.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub status: Status<'a>,
+}
+
+/// The status of a Job.
+#[derive(Debug, Default, Deserialize)]
+pub struct Status<'a> {
+    /// Pods that are ready; absent before the first one is counted.
+    #[serde(default)]
+    pub ready: Option<i64>,
+    /// What has happened to it, among others whether it has ended.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub conditions: Vec<Condition<'a>>,
+}
+
+/// One entry of `status.conditions`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Condition<'a> {
+    /// `Complete`, `Failed`, …
+    #[serde(borrow, rename = "type", default, deserialize_with = "nullable")]
+    pub kind: Text<'a>,
+    /// `True`, `False` or `Unknown`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub status: Text<'a>,
 }
 
 /// Object metadata.
@@ -39,6 +64,9 @@ pub struct Metadata<'a> {
     /// The apiserver's clock at the create, between the two phases (RFC 3339).
     #[serde(borrow, default)]
     pub creation_timestamp: Option<Text<'a>>,
+    /// When it was deleted, where it only waits for its finalizers (RFC 3339).
+    #[serde(borrow, default)]
+    pub deletion_timestamp: Option<Text<'a>>,
     /// Labels.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub labels: Map<'a>,

@@ -17,8 +17,8 @@ pub enum Scope {
     Job,
     /// What the Job runs: also judged in a CronJob's template.
     Template,
-    /// What the Job meets in the cluster. Its findings come with what the cluster says, so its `check`
-    /// is [`unseen`], and it is heard when a review is answered.
+    /// What the Job meets in the cluster, or what happens to it there. Its findings come with what the
+    /// cluster says, so its `check` is [`unseen`], and it is heard when a review is answered.
     Cluster,
 }
 
@@ -86,6 +86,11 @@ pub const THE_CLUSTER_IS_AS_IT_IS: Patch =
 /// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
 pub const NEEDS_THE_CLUSTER: Cel =
     Cel::Refused("a policy sees the request alone, and this is about what else is in the cluster");
+
+/// Why no rule about a Job that is there already can be a `ValidatingAdmissionPolicy`.
+pub const NOT_A_CREATION: Cel = Cel::Refused(
+    "the policy is asked about creations alone, and this is about what happens to a Job later",
+);
 
 /// One rule.
 #[derive(Debug)]
@@ -172,7 +177,7 @@ pub(crate) use rule;
 /// What every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
-        Cel, HELM_READS_THE_CHART, NEEDS_THE_CLUSTER, Options, Patch, Scope,
+        Cel, HELM_READS_THE_CHART, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,
         THE_CLUSTER_IS_AS_IT_IS, rule, unseen,
     };
     pub(crate) use crate::job::Job;

@@ -7,6 +7,7 @@ use crate::policy::rule::Rule;
 mod bad_hook_weight;
 mod blocking_sidecar;
 pub mod concurrent_migration;
+pub mod deleted_while_running;
 mod duplicate_hook_event;
 mod evictable_migration;
 mod extra_hook_event;
@@ -17,6 +18,7 @@ mod name_too_long;
 mod no_deadline;
 mod opaque_release;
 mod parallel_migration;
+pub mod reapplied_job;
 mod repeated_migration;
 mod restarting_pod;
 mod retried_migration;
@@ -29,7 +31,7 @@ mod untimestamped_name;
 mod wrong_delete_policy;
 
 /// Every rule, ordered by id. An id never changes its meaning and is never used again.
-pub const RULES: [&Rule; 23] = [
+pub const RULES: [&Rule; 25] = [
     &untimestamped_name::UNTIMESTAMPED_NAME,
     &missing_hook::MISSING_HOOK,
     &wrong_delete_policy::WRONG_DELETE_POLICY,
@@ -53,6 +55,8 @@ pub const RULES: [&Rule; 23] = [
     &opaque_release::OPAQUE_RELEASE,
     &unlabelled_migration::UNLABELLED_MIGRATION,
     &concurrent_migration::CONCURRENT_MIGRATION,
+    &deleted_while_running::DELETED_WHILE_RUNNING,
+    &reapplied_job::REAPPLIED_JOB,
 ];
 
 #[cfg(test)]

@@ -68,6 +68,15 @@ pub struct UserInfo<'a> {
     pub groups: Vec<Text<'a>>,
 }
 
+/// What the request itself says about how it is to be carried out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Options<'a> {
+    /// In whose name fields are set; clients choose it, and a DELETE has none.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub field_manager: Text<'a>,
+}
+
 /// One admission request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
@@ -98,6 +107,11 @@ pub struct Request<'a, O = Object<'a>> {
     pub dry_run: bool,
     /// The object to be stored; absent on DELETE.
     pub object: Option<O>,
+    /// The object as it is stored; absent on CREATE.
+    pub old_object: Option<O>,
+    /// `CreateOptions`, `UpdateOptions` or `DeleteOptions`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub options: Options<'a>,
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! The judge of the running service: the pure engine, with a clock, ids and counters.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
@@ -18,6 +19,9 @@ use crate::record::id;
 use crate::review::Phase;
 use crate::server::refusal::status_json;
 use crate::server::{Answer, Judge, Record};
+
+/// What is left of a review's time for writing down the decision, when the apiserver was asked.
+const MARGIN: Duration = Duration::from_millis(200);
 
 /// Judges reviews under the policy in use.
 pub struct Warden {
@@ -65,9 +69,13 @@ impl Warden {
         };
         let review = admit::read(phase, body)?;
         let mut judged = review.judge(&circumstances, |name| self.namespaces.view(name))?;
-        if let (Some(claims), Judged::Open(case)) = (&self.claims, &mut judged) {
-            // Few reviews need one, and the others should not carry its state around.
-            Box::pin(self.claim(claims, case, &policy, deadline)).await;
+        // Few reviews need the apiserver, and the others should not carry its state around.
+        if let Judged::Open(case) = &mut judged {
+            if let Some(namespace) = case.excuse() {
+                Box::pin(self.excuse(case, namespace, deadline)).await;
+            } else if let Some(claims) = &self.claims {
+                Box::pin(self.claim(claims, case, &policy, deadline)).await;
+            }
         }
         let answer = judged.finish()?;
         self.metrics
@@ -83,9 +91,20 @@ impl Warden {
             record,
         })
     }
-}
 
-impl Warden {
+    /// Lets a deletion through that would hold up the deletion of a namespace.
+    async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
+        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+        match self.namespaces.is_terminating(namespace, deadline).await {
+            Ok(false) => {}
+            Ok(true) => case.excused(),
+            Err(error) => {
+                tracing::warn!(%namespace, %error, "failed to ask whether a namespace is being deleted, a Job in it may be");
+                case.unexcused(&error);
+            }
+        }
+    }
+
     /// Takes the claim that the migration needs, if it needs one.
     async fn claim(
         &self,

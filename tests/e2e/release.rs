@@ -217,6 +217,7 @@ fn replicas_may_do_this_and_no_more() {
         format!("mutatingwebhookconfiguration/{name}"),
     );
     for (verb, what) in [
+        ("get", "namespaces"),
         ("list", "namespaces"),
         ("watch", "namespaces"),
         ("list", &own),

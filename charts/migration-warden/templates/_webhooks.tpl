@@ -13,13 +13,17 @@ program makes of the same policy: with `--webhook-configuration` it compares the
 [{{ range $i, $value := . }}{{ if $i }}, {{ end }}{{ include "migration-warden.cel.string" $value }}{{ end }}]
 {{- end }}
 
+{{/*
+Whether the Job says that it is none: {job}, here as in what follows the variable that holds it: `object`, or
+`oldObject` where it is there already.
+*/}}
 {{- define "migration-warden.cel.optedOut" -}}
-object.metadata.?labels[?'migration-warden.io/migration'].optMap(v, v in ['false']).orValue(false)
+{{ include "migration-warden.cel.requirement" (dict "job" .job "key" "migration-warden.io/migration" "operator" "In" "values" (list "false")) }}
 {{- end }}
 
-{{/* One requirement of a selector: {key, operator, values}. */}}
+{{/* One requirement of a selector: {job, key, operator, values}. */}}
 {{- define "migration-warden.cel.requirement" -}}
-{{- $label := printf "object.metadata.?labels[?%s]" (include "migration-warden.cel.string" .key) -}}
+{{- $label := printf "%s.metadata.?labels[?%s]" .job (include "migration-warden.cel.string" .key) -}}
 {{- $values := include "migration-warden.cel.list" (.values | default list) -}}
 {{- if eq .operator "In" -}}
 {{ $label }}.optMap(v, v in {{ $values }}).orValue(false)
@@ -32,27 +36,33 @@ object.metadata.?labels[?'migration-warden.io/migration'].optMap(v, v in ['false
 {{- end }}
 {{- end }}
 
-{{/* The policy's selectors: a Job that any of them matches is a migration Job. */}}
+{{/* The policy's selectors: a Job that any of them matches is a migration Job. {root, job} */}}
 {{- define "migration-warden.cel.selectors" -}}
+{{- $job := .job }}
 {{- $selectors := list }}
-{{- range .Values.policy.match.selectors }}
+{{- range .root.Values.policy.match.selectors }}
 {{- $requirements := list }}
 {{- range $key, $value := .matchLabels }}
-{{- $requirements = append $requirements (include "migration-warden.cel.requirement" (dict "key" $key "operator" "In" "values" (list $value))) }}
+{{- $requirements = append $requirements (include "migration-warden.cel.requirement" (dict "job" $job "key" $key "operator" "In" "values" (list $value))) }}
 {{- end }}
 {{- range .matchExpressions }}
-{{- $requirements = append $requirements (include "migration-warden.cel.requirement" .) }}
+{{- $requirements = append $requirements (include "migration-warden.cel.requirement" (merge (dict "job" $job) .)) }}
 {{- end }}
 {{- $selectors = append $selectors (printf "(%s)" (join " && " $requirements | default "true")) }}
 {{- end }}
 {{- join " || " $selectors }}
 {{- end }}
 
+{{/* Whether the Job is a migration. {root, job} */}}
+{{- define "migration-warden.cel.migration" -}}
+!({{ include "migration-warden.cel.optedOut" . }}) && ({{ include "migration-warden.cel.selectors" . }})
+{{- end }}
+
 {{/* Conditions of the entries for migration Jobs. */}}
 {{- define "migration-warden.migrationConditions" -}}
 {{ include "migration-warden.notTheControlPlane" . }}
 - name: migration
-  expression: {{ printf "!(%s) && (%s)" (include "migration-warden.cel.optedOut" .) (include "migration-warden.cel.selectors" .) | quote }}
+  expression: {{ include "migration-warden.cel.migration" (dict "root" . "job" "object") | quote }}
 {{- end }}
 
 {{/*
@@ -61,12 +71,13 @@ are of interest: they are recorded.
 */}}
 {{- define "migration-warden.detectConditions" -}}
 {{ include "migration-warden.notTheControlPlane" . }}
+{{- $job := dict "root" . "job" "object" }}
 {{- if eq (include "migration-warden.detection" .) "off" }}
 - name: opted-out
-  expression: {{ include "migration-warden.cel.optedOut" . | quote }}
+  expression: {{ include "migration-warden.cel.optedOut" $job | quote }}
 {{- else }}
 - name: not-a-migration
-  expression: {{ printf "%s || !(%s)" (include "migration-warden.cel.optedOut" .) (include "migration-warden.cel.selectors" .) | quote }}
+  expression: {{ printf "%s || !(%s)" (include "migration-warden.cel.optedOut" $job) (include "migration-warden.cel.selectors" $job) | quote }}
 {{- end }}
 {{- end }}
 
@@ -74,6 +85,16 @@ are of interest: they are recorded.
 {{- define "migration-warden.notTheControlPlane" -}}
 - name: not-the-control-plane
   expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:cronjob-controller', 'system:kube-controller-manager'])"
+{{- end }}
+
+{{/* Conditions of the entry for what happens to a migration Job later. */}}
+{{- define "migration-warden.guardConditions" -}}
+- name: not-the-control-plane
+  expression: "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', 'system:serviceaccount:kube-system:cronjob-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:node-controller', 'system:serviceaccount:kube-system:pod-garbage-collector', 'system:serviceaccount:kube-system:ttl-after-finished-controller'] || request.userInfo.username.startsWith('system:node:'))"
+- name: guarded-migration
+  expression: {{ include "migration-warden.cel.migration" (dict "root" . "job" "oldObject") | quote }}
+- name: deleted-or-reapplied
+  expression: "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True'))"
 {{- end }}
 
 {{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}
@@ -87,7 +108,10 @@ are of interest: they are recorded.
 {{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhooks.excludedNamespaces | uniq | toJson }}
 {{- end }}
 
-{{/* Everything of an entry but name, policy, time and conditions: {root, path, resource}. */}}
+{{/*
+Everything of an entry but name, policy, time, conditions and side effects: {root, path, resource}, and
+{operations} where it is not about creations.
+*/}}
 {{- define "migration-warden.entry" -}}
 admissionReviewVersions: [v1]
 clientConfig:
@@ -108,9 +132,8 @@ rules:
   - apiGroups: [batch]
     apiVersions: [v1]
     resources: [{{ .resource }}]
-    operations: [CREATE]
+    operations: {{ .operations | default (list "CREATE") | toJson }}
     scope: Namespaced
-sideEffects: None
 {{- end }}
 
 {{/* Has cert-manager's cainjector write caBundle. */}}

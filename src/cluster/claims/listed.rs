@@ -74,6 +74,7 @@ pub(super) fn read(
         let object = Object {
             metadata: item.metadata,
             spec: item.spec,
+            ..Object::default()
         };
         let job = Job::new(&object, Kind::Job, "");
         let migrates = selectors.select(&job, Action::Off) == Selection::Labelled;

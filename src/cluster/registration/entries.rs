@@ -8,6 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     WebhookClientConfig,
 };
 
+use crate::guard::entry;
 use crate::policy::{Action, Policy, cel};
 use crate::tls::rotation;
 
@@ -104,8 +105,9 @@ pub(super) fn fault(
         ));
     };
     let selectors = policy.selectors.as_written();
-    let migration = cel::migration(selectors);
-    let rest = cel::not_a_migration(selectors);
+    let migration = cel::migration("object", selectors);
+    let rest = cel::not_a_migration("object", selectors);
+    let guarded = entry::guarded(selectors);
     let detects = policy.detection != Action::Off;
     let other = entries.iter().find(|entry| {
         let differs = |condition, expected: &str| {
@@ -116,6 +118,7 @@ pub(super) fn fault(
         // Asked about more than the policy wants to know, we say so little that it does not matter.
         let misses = detects && entry.condition(cel::ONLY_OPTED_OUT).is_some();
         differs(cel::MIGRATION, &migration)
+            || differs(entry::GUARDED, &guarded)
             || detects && differs(cel::NOT_A_MIGRATION, &rest)
             || misses
     });
@@ -188,12 +191,17 @@ mod tests {
     fn installed(policy: &Policy) -> Vec<Entry> {
         let selectors = policy.selectors.as_written();
         vec![
-            entry("validate", cel::MIGRATION, &cel::migration(selectors)),
+            entry(
+                "validate",
+                cel::MIGRATION,
+                &cel::migration("object", selectors),
+            ),
             entry(
                 "detect",
                 cel::NOT_A_MIGRATION,
-                &cel::not_a_migration(selectors),
+                &cel::not_a_migration("object", selectors),
             ),
+            entry("guard", entry::GUARDED, &entry::guarded(selectors)),
         ]
     }
 
@@ -221,6 +229,13 @@ mod tests {
         let mut half = installed(&new);
         half[1] = installed(&old)[1].clone();
         assert!(told(Some(&half), &new).unwrap().contains("entry detect"));
+        let mut unguarded = installed(&new);
+        unguarded[2] = installed(&old)[2].clone();
+        assert!(
+            told(Some(&unguarded), &new)
+                .unwrap()
+                .contains("entry guard ")
+        );
     }
 
     #[test]
@@ -228,7 +243,7 @@ mod tests {
         let (detecting, not) = (policy(""), policy("detection: {maxAction: off}\n"));
         let mut entries = installed(&detecting);
         assert_eq!(told(Some(&entries), &not), None);
-        entries[1] = entry("detect", cel::ONLY_OPTED_OUT, cel::OPTED_OUT);
+        entries[1] = entry("detect", cel::ONLY_OPTED_OUT, &cel::opted_out("object"));
         assert_eq!(told(Some(&entries), &not), None);
         let fault = told(Some(&entries), &detecting).unwrap();
         assert!(fault.contains("entry detect"), "{fault}");

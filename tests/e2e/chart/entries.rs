@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use migration_warden::guard::entry;
 use migration_warden::policy::cel;
 
 use super::rendered;
@@ -16,13 +17,16 @@ fn the_entries_are_those_of_the_policy() {
         let set = &*rendered.set;
         let (_, selectors) = rendered.policy();
         let rest = if set == "undetected" {
-            json!({"name": "opted-out", "expression": cel::OPTED_OUT})
+            json!({"name": "opted-out", "expression": cel::opted_out("object")})
         } else {
-            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration(&selectors)})
+            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration("object", &selectors)})
         };
-        let migration = json!({"name": cel::MIGRATION, "expression": cel::migration(&selectors)});
+        let migration =
+            json!({"name": cel::MIGRATION, "expression": cel::migration("object", &selectors)});
         let others =
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
+        let guards = entry::conditions(&selectors)
+            .map(|(name, expression)| json!({"name": name, "expression": expression}));
         let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
         if matches!(set, "strict" | "vap") {
             outside.extend(["kube-public", "default"]);
@@ -36,6 +40,7 @@ fn the_entries_are_those_of_the_policy() {
             for entry in configuration["webhooks"].as_array().unwrap() {
                 let name = entry["name"].as_str().unwrap();
                 let (conditions, resource) = match name {
+                    "guard.migration-warden.io" => (json!(guards), "jobs"),
                     "validate.migration-warden.io" | "mutate.migration-warden.io" => {
                         (json!([others, migration]), "jobs")
                     }
@@ -44,16 +49,7 @@ fn the_entries_are_those_of_the_policy() {
                     }
                     _ => (json!([others]), "cronjobs"),
                 };
-                let (policy, seconds) = match (name, set) {
-                    (
-                        "validate.migration-warden.io" | "mutate.migration-warden.io",
-                        "undetected",
-                    ) => ("Ignore", 2),
-                    ("validate.migration-warden.io" | "mutate.migration-warden.io", _) => {
-                        ("Fail", 5)
-                    }
-                    _ => ("Ignore", 1),
-                };
+                let (policy, seconds, operations, effects) = manner(name, set);
                 let mut expected = json!({
                     "name": name,
                     "admissionReviewVersions": ["v1"],
@@ -73,11 +69,11 @@ fn the_entries_are_those_of_the_policy() {
                     "rules": [{
                         "apiGroups": ["batch"],
                         "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
+                        "operations": operations,
                         "resources": [resource],
                         "scope": "Namespaced",
                     }],
-                    "sideEffects": "None",
+                    "sideEffects": effects,
                     "timeoutSeconds": seconds,
                 });
                 if path == "/mutate" {
@@ -93,7 +89,7 @@ fn the_entries_are_those_of_the_policy() {
             detects,
             "{set}"
         );
-        assert_eq!(validating.len(), 2 + usize::from(detects), "{set}");
+        assert_eq!(validating.len(), 3 + usize::from(detects), "{set}");
         let mutating = rendered.entries("MutatingWebhookConfiguration");
         // Where detected Jobs may be denied.
         let all = [
@@ -101,6 +97,22 @@ fn the_entries_are_those_of_the_policy() {
             "detect-mutate.migration-warden.io",
         ];
         assert_eq!(mutating, all[..=usize::from(set == "strict")], "{set}");
+    }
+}
+
+/// What becomes of a request that is not answered, and how long an answer may take; what is asked about, and
+/// what an answer may bring about.
+fn manner(entry: &str, set: &str) -> (&'static str, u32, Value, &'static str) {
+    let create = || json!(["CREATE"]);
+    match (entry, set) {
+        ("guard.migration-warden.io", _) => {
+            ("Ignore", 2, json!(["UPDATE", "DELETE"]), "NoneOnDryRun")
+        }
+        ("validate.migration-warden.io", "undetected") => ("Ignore", 2, create(), "NoneOnDryRun"),
+        ("validate.migration-warden.io", _) => ("Fail", 5, create(), "NoneOnDryRun"),
+        ("mutate.migration-warden.io", "undetected") => ("Ignore", 2, create(), "None"),
+        ("mutate.migration-warden.io", _) => ("Fail", 5, create(), "None"),
+        _ => ("Ignore", 1, create(), "None"),
     }
 }
 
@@ -124,7 +136,7 @@ fn permissions_are_these() {
             json!(["list", "watch", "patch"])
         };
         let expected = json!([
-            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
+            {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"]},
             {
                 "apiGroups": ["admissionregistration.k8s.io"],
                 "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],

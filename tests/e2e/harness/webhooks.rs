@@ -1,6 +1,7 @@
 //! Webhook configurations for one namespace.
 
 use k8s_openapi::ByteString;
+use migration_warden::{config, guard::entry};
 use serde_json::{Value, json};
 
 use super::{Cluster, Outcome, Recorder, Space, Warden, eventually};
@@ -15,6 +16,7 @@ pub(crate) struct Webhooks {
     failure_policy: &'static str,
     reinvocation: &'static str,
     operations: &'static [&'static str],
+    guarding: bool,
     resources: &'static [&'static str],
 }
 
@@ -47,6 +49,7 @@ impl Webhooks {
             failure_policy: "Fail",
             reinvocation: "Never",
             operations: &["CREATE"],
+            guarding: false,
             resources: &["jobs", "cronjobs"],
         }
     }
@@ -70,6 +73,14 @@ impl Webhooks {
     pub(crate) fn last(self) -> Self {
         Self {
             prefix: "zz-",
+            ..self
+        }
+    }
+
+    /// Sees what may be done to a migration Job later, too, by the entry that the chart has for it.
+    pub(crate) fn guarding(self) -> Self {
+        Self {
+            guarding: true,
             ..self
         }
     }
@@ -139,6 +150,7 @@ impl Webhooks {
         if phase == "Mutating" {
             webhook["reinvocationPolicy"] = self.reinvocation.into();
         }
+        let guard = (phase == "Validating" && self.guarding).then(|| guard(&webhook));
         // The apiserver learns of a configuration some time after it was stored. Its second webhook, which
         // cannot be called, tells when: from then on a marked ConfigMap is refused.
         let tripwire = json!({
@@ -157,13 +169,29 @@ impl Webhooks {
             "sideEffects": "None",
             "timeoutSeconds": 1,
         });
+        let webhooks: Vec<_> = [webhook, tripwire].into_iter().chain(guard).collect();
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": format!("{phase}WebhookConfiguration"),
             "metadata": {"name": name},
-            "webhooks": [webhook, tripwire],
+            "webhooks": webhooks,
         })
     }
+}
+
+/// The entry for updates and deletions, which goes where this one for creations does.
+fn guard(webhook: &Value) -> Value {
+    let conditions = entry::conditions(&config::default_selectors())
+        .map(|(name, expression)| json!({"name": name, "expression": expression}));
+    let mut guard = webhook.clone();
+    guard["name"] = "guard.migration-warden.io".into();
+    guard["failurePolicy"] = "Ignore".into();
+    guard["timeoutSeconds"] = 2.into();
+    guard["sideEffects"] = "NoneOnDryRun".into();
+    guard["rules"][0]["operations"] = json!(["UPDATE", "DELETE"]);
+    guard["rules"][0]["resources"] = json!(["jobs"]);
+    guard["matchConditions"] = json!(conditions);
+    guard
 }
 
 fn tripwire(name: &str, phase: &str) -> String {

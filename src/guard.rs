@@ -1,0 +1,261 @@
+//! Guards: what may not be done to a migration Job that is there already.
+//!
+//! Pure. The rules say why; here stands when. Whoever is not named here is held up: a guard that
+//! stops a cluster from its work is worse than none.
+
+pub mod entry;
+
+use crate::job::annotation::Annotation;
+use crate::job::{Job, Kind};
+use crate::policy::finding::{Finding, Report};
+use crate::policy::rule::Rule;
+use crate::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
+use crate::policy::rules::reapplied_job::{self, REAPPLIED_JOB};
+use crate::policy::select::Selection;
+use crate::policy::{Action, Policy};
+
+/// The control plane's own users. Not all of kube-system: k3s has its helm-controller there.
+const CONTROL_PLANE: [&str; 9] = [
+    "system:apiserver",
+    // All controllers, without `--use-service-account-credentials`.
+    "system:kube-controller-manager",
+    "system:serviceaccount:kube-system:cronjob-controller",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:job-controller",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:node-controller",
+    "system:serviceaccount:kube-system:pod-garbage-collector",
+    "system:serviceaccount:kube-system:ttl-after-finished-controller",
+];
+
+/// What the name of a node's user begins with.
+const NODE: &str = "system:node:";
+
+/// In whose name Helm 4, and Flux which is built on Helm, apply a release.
+const APPLIERS: [&str; 2] = ["helm", "helm-controller"];
+
+/// Whether this is one of the control plane's own users, which are never held up.
+#[must_use]
+pub fn is_control_plane(user: &str) -> bool {
+    CONTROL_PLANE.contains(&user) || user.starts_with(NODE)
+}
+
+/// What there is to say about deleting `job`, whose namespace `terminating` says is going as well.
+#[must_use]
+pub fn deleted(job: &Job<'_>, terminating: bool, policy: &Policy, cap: Action) -> Vec<Finding> {
+    let runs = job.ready() > 0 && !job.is_finished() && !job.is_terminating();
+    if terminating || !runs {
+        return Vec::new();
+    }
+    let (namespace, name) = (job.namespace, job.name.shown());
+    if job.annotations.get(Annotation::AllowDelete) == Some("true") {
+        let cap = cap.min(Action::Audit);
+        return found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
+            deleted_while_running::allowed(namespace, name, report);
+        });
+    }
+    found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
+        deleted_while_running::running(namespace, name, report);
+    })
+}
+
+/// What there is to say about making `new` of `old`, in the name of this field manager.
+#[must_use]
+pub fn updated(
+    old: &Job<'_>,
+    new: &Job<'_>,
+    manager: &str,
+    policy: &Policy,
+    cap: Action,
+) -> Vec<Finding> {
+    let is_hook = old.is_pre_hook() && new.is_pre_hook();
+    let is_going = old.is_terminating() || new.is_terminating();
+    if !APPLIERS.contains(&manager) || !is_hook || !old.is_finished() || is_going {
+        return Vec::new();
+    }
+    found(&REAPPLIED_JOB, old, policy, cap, |report| {
+        reapplied_job::finished(old.namespace, old.name.shown(), report);
+    })
+}
+
+fn found(
+    rule: &'static Rule,
+    job: &Job<'_>,
+    policy: &Policy,
+    cap: Action,
+    find: impl FnOnce(&mut Report),
+) -> Vec<Finding> {
+    let action = policy.action(rule, job, Selection::Labelled, cap);
+    let mut report = Report::new(Kind::Job);
+    if action > Action::Off {
+        report.judge(rule, action, find);
+    }
+    report.into_findings()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::validate;
+    use crate::job::object::Object;
+
+    fn job() -> Value {
+        json!({
+            "metadata": {
+                "name": "web-migrate",
+                "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"},
+            },
+            "status": {"ready": 1, "active": 1},
+        })
+    }
+
+    fn changed(tweak: impl FnOnce(&mut Value)) -> Value {
+        let mut job = job();
+        tweak(&mut job);
+        job
+    }
+
+    fn ended(condition: &str, status: &str) -> Value {
+        changed(|job| {
+            job["status"] = json!({"ready": 0, "conditions": [
+                {"type": "SuccessCriteriaMet", "status": "True"},
+                {"type": condition, "status": status},
+            ]});
+        })
+    }
+
+    fn told(findings: &[Finding]) -> Vec<(&'static str, Action)> {
+        findings.iter().map(|f| (f.rule.id, f.action)).collect()
+    }
+
+    fn on_delete(job: &Value, terminating: bool, cap: Action) -> Vec<(&'static str, Action)> {
+        let text = job.to_string();
+        let object: Object<'_> = serde_json::from_str(&text).unwrap();
+        let job = Job::new(&object, Kind::Job, "shop");
+        told(&deleted(&job, terminating, &validate::builtin(), cap))
+    }
+
+    fn on_update(old: &Value, new: &Value, manager: &str) -> Vec<(&'static str, Action)> {
+        let (old, new) = (old.to_string(), new.to_string());
+        let (old, new): (Object<'_>, Object<'_>) = (
+            serde_json::from_str(&old).unwrap(),
+            serde_json::from_str(&new).unwrap(),
+        );
+        let (old, new) = (
+            Job::new(&old, Kind::Job, "shop"),
+            Job::new(&new, Kind::Job, "shop"),
+        );
+        let policy = validate::builtin();
+        told(&updated(&old, &new, manager, &policy, Action::Deny))
+    }
+
+    #[test]
+    fn what_runs_is_not_deleted() {
+        let denied = [("MW102", Action::Deny)];
+        assert_eq!(on_delete(&job(), false, Action::Deny), denied);
+        let half = changed(|job| {
+            job["status"]["conditions"] = ended("Complete", "False")["status"]["conditions"].take();
+        });
+        assert_eq!(on_delete(&half, false, Action::Deny), denied);
+        assert_eq!(
+            on_delete(&job(), false, Action::Warn),
+            [("MW102", Action::Warn)]
+        );
+        assert_eq!(on_delete(&job(), false, Action::Off), []);
+    }
+
+    #[test]
+    fn what_does_not_run_or_goes_anyway_is() {
+        for job in [
+            changed(|job| job["status"] = Value::Null),
+            changed(|job| job["status"] = json!({"ready": 0, "active": 1})),
+            changed(|job| job["status"] = json!({"ready": null, "conditions": null})),
+            changed(|job| {
+                job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            }),
+            ended("Complete", "True"),
+            ended("Failed", "True"),
+        ] {
+            assert_eq!(on_delete(&job, false, Action::Deny), [], "{job}");
+        }
+        assert_eq!(on_delete(&job(), true, Action::Deny), []);
+    }
+
+    #[test]
+    fn a_permission_is_written_down() {
+        let with = |value: &str| {
+            changed(|job| {
+                job["metadata"]["annotations"]["migration-warden.io/allow-delete"] = json!(value);
+            })
+        };
+        let allowed = [("MW102", Action::Audit)];
+        assert_eq!(on_delete(&with("true"), false, Action::Deny), allowed);
+        for other in ["", "yes", "True", "false"] {
+            let denied = [("MW102", Action::Deny)];
+            assert_eq!(on_delete(&with(other), false, Action::Deny), denied);
+        }
+    }
+
+    #[test]
+    fn what_has_ended_is_not_applied_again() {
+        for condition in ["Complete", "Failed"] {
+            let job = ended(condition, "True");
+            for manager in ["helm", "helm-controller"] {
+                assert_eq!(on_update(&job, &job, manager), [("MW103", Action::Deny)]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_update_passes() {
+        let done = ended("Complete", "True");
+        let tweaked = |tweak: fn(&mut Value)| {
+            let mut job = done.clone();
+            tweak(&mut job);
+            job
+        };
+        let plain = tweaked(|job| job["metadata"]["annotations"] = Value::Null);
+        let late = tweaked(|job| {
+            job["metadata"]["annotations"]["helm.sh/hook"] = json!("post-upgrade");
+        });
+        let going = tweaked(|job| {
+            job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        });
+        for (old, new, manager) in [
+            (&done, &done, "kubectl-client-side-apply"),
+            (&done, &done, "argocd-controller"),
+            (&done, &done, ""),
+            (&job(), &job(), "helm"),
+            (&plain, &plain, "helm"),
+            (&plain, &done, "helm"),
+            (&done, &plain, "helm"),
+            (&late, &late, "helm"),
+            (&going, &going, "helm"),
+            (&done, &going, "helm"),
+        ] {
+            assert_eq!(on_update(old, new, manager), [], "{old} {new} {manager}");
+        }
+    }
+
+    #[test]
+    fn the_control_plane_is_known_by_name() {
+        for user in [
+            "system:kube-controller-manager",
+            "system:serviceaccount:kube-system:generic-garbage-collector",
+            "system:node:worker-1",
+        ] {
+            assert!(is_control_plane(user), "{user}");
+        }
+        for user in [
+            "",
+            "ci",
+            "system:admin",
+            "system:serviceaccount:kube-system:helm-controller",
+            "system:serviceaccount:shop:generic-garbage-collector",
+        ] {
+            assert!(!is_control_plane(user), "{user}");
+        }
+    }
+}

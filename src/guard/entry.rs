@@ -1,0 +1,90 @@
+//! What the apiserver has to know before it asks a guard, said in CEL: the match conditions of the
+//! entry for updates and deletions.
+//!
+//! The chart's template writes the same texts letter by letter.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{APPLIERS, CONTROL_PLANE, NODE};
+use crate::job::annotation::Annotation;
+use crate::policy::cel::{self, string};
+
+/// Name of the match condition that lets only Jobs through that are migrations as they are stored.
+pub const GUARDED: &str = "guarded-migration";
+/// Name of the match condition that lets only those updates through which may be [`REAPPLIED`].
+///
+/// [`REAPPLIED`]: crate::policy::rules::reapplied_job
+pub const DELETED_OR_REAPPLIED: &str = "deleted-or-reapplied";
+
+/// Name and expression of each condition, in order.
+#[must_use]
+pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
+    [
+        (cel::NOT_THE_CONTROL_PLANE, asked_by_others()),
+        (GUARDED, guarded(selectors)),
+        (DELETED_OR_REAPPLIED, deleted_or_reapplied()),
+    ]
+}
+
+/// Whether the Job is a migration as it is stored.
+#[must_use]
+pub fn guarded(selectors: &[LabelSelector]) -> String {
+    cel::migration("oldObject", selectors)
+}
+
+fn asked_by_others() -> String {
+    let users = list(&CONTROL_PLANE);
+    let node = string(NODE);
+    format!(
+        "!(request.userInfo.username in {users} || request.userInfo.username.startsWith({node}))"
+    )
+}
+
+/// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
+fn deleted_or_reapplied() -> String {
+    let appliers = list(&APPLIERS);
+    let hook = string(Annotation::Hook.key());
+    format!(
+        "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in {appliers} \
+         && oldObject.metadata.?annotations[?{hook}].hasValue() \
+         && oldObject.?status.?conditions.orValue([])\
+         .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True'))"
+    )
+}
+
+fn list(values: &[&str]) -> String {
+    let values: Vec<String> = values.iter().copied().map(string).collect();
+    format!("[{}]", values.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conditions() {
+        let selectors = crate::config::default_selectors();
+        let [(_, others), (_, guarded), (_, asked)] = conditions(&selectors);
+        assert_eq!(
+            others,
+            "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', \
+             'system:serviceaccount:kube-system:cronjob-controller', \
+             'system:serviceaccount:kube-system:generic-garbage-collector', \
+             'system:serviceaccount:kube-system:job-controller', \
+             'system:serviceaccount:kube-system:namespace-controller', \
+             'system:serviceaccount:kube-system:node-controller', \
+             'system:serviceaccount:kube-system:pod-garbage-collector', \
+             'system:serviceaccount:kube-system:ttl-after-finished-controller'] \
+             || request.userInfo.username.startsWith('system:node:'))"
+        );
+        let old = guarded.replace("oldObject.metadata", "object.metadata");
+        assert_eq!(old, cel::migration("object", &selectors));
+        assert_eq!(
+            asked,
+            "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', \
+             'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
+             && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
+             && c.status == 'True'))"
+        );
+    }
+}
