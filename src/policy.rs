@@ -15,6 +15,7 @@ pub mod select;
 pub(crate) mod testing;
 pub mod verdict;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Kind};
@@ -153,6 +154,8 @@ pub struct Policy {
     pub namespaces: Vec<NamespaceMode>,
     /// What two migrations must not share while they run.
     pub claims: claims::Claims,
+    /// How long after its creation an exception may expire.
+    pub max_exception: SignedDuration,
     /// What a lost decision does to its review.
     pub on_record_failure: OnFailure,
 }

@@ -235,7 +235,7 @@ fn the_middle_is_pure() {
         src.join("manifest.rs"),
         src.join("wire.rs"),
     ];
-    for part in ["review", "job", "policy", "generate"] {
+    for part in ["review", "job", "policy", "generate", "exception"] {
         files.push(src.join(format!("{part}.rs")));
         collect(&src.join(part), &mut files);
     }
