@@ -3,9 +3,12 @@
 //! The one place where the protocol and the policy meet. Pure: the clock, the ids and what the
 //! cluster says are handed in.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::exception::{self, Exception, Use};
 use crate::job::mesh::Mesh;
 use crate::job::release::Release;
 use crate::job::{Job, Kind};
@@ -26,12 +29,14 @@ const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-cont
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
 /// What is known of the namespace of a review.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct NamespaceView {
     /// Value of its label `migration-warden.io/mode`.
     pub mode: Option<String>,
     /// The service mesh it injects.
     pub mesh: Option<Mesh>,
+    /// Its exceptions.
+    pub exceptions: Vec<Arc<Exception>>,
 }
 
 /// What does not come from the review itself.
@@ -58,6 +63,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
+    /// The exceptions because of which it is let through.
+    pub exceptions: Vec<Use>,
     /// The decision's line, where there is a decision to write down.
     pub line: Option<Vec<u8>>,
     /// What to send instead when the line could not be written and the policy says `deny`.
@@ -147,6 +154,9 @@ impl<'a> Review<'a> {
         job.mesh = view.mesh;
         let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
         let mut findings = policy.evaluate(&job, selection, mode.cap());
+        let max = policy.max_exception;
+        let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
+        exception::apply(&mut findings, &exceptions, &job);
         let patchable = self.phase == Phase::Mutate && job.is_patchable();
         let patch = settle(&mut findings, patchable, self.body, circumstances.now);
         Ok(Judged::Open(Box::new(Case {
@@ -159,6 +169,7 @@ impl<'a> Review<'a> {
             findings,
             patch,
             is_told: false,
+            exceptions,
             circumstances,
         })))
     }
@@ -209,6 +220,7 @@ fn not_judged(uid: &str, operation: Operation) -> Result<Judged<'static>, Unansw
         operation,
         outcome: Outcome::Allowed,
         findings: Vec::new(),
+        exceptions: Vec::new(),
         line: None,
         if_lost: None,
     }))
@@ -227,6 +239,8 @@ pub struct Case<'a> {
     patch: Option<json_patch::Patch>,
     /// This waiter has been told of this holder before.
     is_told: bool,
+    /// Those of its namespace that are honoured.
+    exceptions: Vec<Arc<Exception>>,
     circumstances: &'a Circumstances<'a>,
 }
 
@@ -286,7 +300,9 @@ impl Case<'_> {
     fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
         let mut report = Report::new(self.job.kind);
         report.judge(rule, action, find);
-        self.findings.extend(report.into_findings());
+        let mut findings = report.into_findings();
+        exception::apply(&mut findings, &self.exceptions, &self.job);
+        self.findings.extend(findings);
     }
 
     /// The answer.
@@ -320,6 +336,13 @@ impl Case<'_> {
         let decided = self.phase == Phase::Validate || outcome >= Outcome::Patched;
         // Clients try again and again.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
+        // What is refused, or only tried, uses up nothing.
+        let used = self.phase == Phase::Validate && response.allowed && !self.request.dry_run;
+        let exceptions = if used {
+            exception::uses(findings, self.name())
+        } else {
+            Vec::new()
+        };
         let line = if recorded {
             Some(self.decision(outcome).to_line()?)
         } else {
@@ -335,6 +358,7 @@ impl Case<'_> {
             operation: Operation::Create,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            exceptions,
             line,
             if_lost,
         })
@@ -347,7 +371,8 @@ impl Case<'_> {
         let told = self.findings.iter().filter(|finding| match finding.action {
             Action::Patch => outcome == Outcome::Patched,
             Action::Warn => all,
-            Action::Deny | Action::Wait | Action::Audit | Action::Off => false,
+            Action::Audit => all && finding.exception.is_some(),
+            Action::Deny | Action::Wait | Action::Off => false,
         });
         let mut lines = verdict::warnings(told);
         if let (true, Some(label)) = (all, &self.unknown_mode) {

@@ -40,6 +40,7 @@ impl Namespaces {
                 |key| labels.get(key).map(String::as_str),
                 |key| annotations.get(key).map(String::as_str),
             ),
+            ..NamespaceView::default()
         }
     }
 
