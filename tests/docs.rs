@@ -194,6 +194,8 @@ fn schema_and_parser_agree() {
             false,
             r#", "namespaces": [{"names": ["a*"], "mode": true}]"#,
         ),
+        (true, r#", "exceptions": {"maxDuration": "48h"}"#),
+        (false, r#", "exceptions": {"maximum": "48h"}"#),
         (false, r#", "profile": "mild""#),
         (false, r#", "rules": {"MW999": "deny"}"#),
         (false, r#", "rules": {"missing-hook": "patch"}"#),

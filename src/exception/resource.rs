@@ -139,6 +139,10 @@ fn open(schema: &mut Value) {
         if map.get("additionalProperties") == Some(&Value::Bool(false)) {
             map.remove("additionalProperties");
         }
+        if let Some(Value::String(text)) = map.get_mut("description") {
+            // `kubectl explain` breaks lines by itself, and keeps those that are there.
+            *text = text.replace('\n', " ");
+        }
     }
     match schema {
         Value::Object(map) => map.values_mut().for_each(open),
