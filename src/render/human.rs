@@ -50,9 +50,12 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
     let (level, help) = match &found.exception {
         Some(exception) => (
             Level::NOTE.with_name("excepted"),
-            format!("until {} by {}", exception.expires_at, exception.name),
+            Level::NOTE.message(format!(
+                "until {} by {}",
+                exception.expires_at, exception.name
+            )),
         ),
-        None => (level, found.rule.remediation.to_owned()),
+        None => (level, Level::HELP.message(found.rule.remediation)),
     };
     let (line, part) = &located.source;
     let title = format!("{}: {}", found.rule.name, found.rule.reason);
@@ -69,7 +72,7 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
         .id(found.rule.id)
         .element(snippet)
         .element(Level::NOTE.message(format!("{} of {}", found.path, located.job)))
-        .element(Level::HELP.message(help))];
+        .element(help)];
     renderer.render(&report)
 }
 
