@@ -208,21 +208,21 @@ pub struct Use {
 /// The uses that findings tell of, one for each exception.
 #[must_use]
 pub fn uses(findings: &[Finding], job: &str) -> Vec<Use> {
-    let mut uses: BTreeMap<&str, Use> = BTreeMap::new();
+    let mut found: BTreeMap<&str, Use> = BTreeMap::new();
     for finding in findings {
         let Some(exception) = &finding.exception else {
             continue;
         };
-        let used = uses.entry(&exception.name).or_insert_with(|| Use {
+        let entry = found.entry(&exception.name).or_insert_with(|| Use {
             exception: Arc::clone(exception),
             rules: Vec::new(),
             job: job.to_owned(),
         });
-        if !used.rules.contains(&finding.rule.id) {
-            used.rules.push(finding.rule.id);
+        if !entry.rules.contains(&finding.rule.id) {
+            entry.rules.push(finding.rule.id);
         }
     }
-    uses.into_values().collect()
+    found.into_values().collect()
 }
 
 fn labels(selector: &JobSelector) -> Result<Option<Selectors>, Unusable> {

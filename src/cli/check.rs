@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Namespace of manifests that name none, as in `helm template --namespace`.
     #[arg(long, short, value_name = "NAME", default_value = "")]
     namespace: String,
-    /// Exceptions to honour, a YAML stream of MigrationException objects; may be given several times.
+    /// Exceptions to honour, a YAML stream of `MigrationException` objects; may be given several times.
     #[arg(long, value_name = "FILE")]
     exceptions: Vec<PathBuf>,
     /// How to print.

@@ -185,7 +185,7 @@ impl Shared {
                 "failed to watch exceptions, those that were known stay in use: {error}"
             ))),
             _ => {
-                tracing::warn!(%error, "failed to watch exceptions, those that were known stay in use")
+                tracing::warn!(%error, "failed to watch exceptions, those that were known stay in use");
             }
         }
     }
@@ -195,9 +195,10 @@ impl Shared {
         if *watch == now {
             return;
         }
-        match &now {
-            Watch::Refused(why) => tracing::warn!("{why}"),
-            _ => tracing::info!("all exceptions of the cluster are known"),
+        if let Watch::Refused(why) = &now {
+            tracing::warn!("{why}");
+        } else {
+            tracing::info!("all exceptions of the cluster are known");
         }
         *watch = now;
     }

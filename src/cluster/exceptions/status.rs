@@ -82,18 +82,18 @@ impl Writer {
     }
 
     /// Writes for as long as it is awaited.
-    pub(super) async fn keep(self, mut uses: Receiver<Used>) {
+    pub(super) async fn keep(self, mut queue: Receiver<Used>) {
         let mut pending = BTreeMap::new();
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(used) = uses.recv() => merge(&mut pending, used),
+                Some(used) = queue.recv() => merge(&mut pending, used),
                 () = self.shared.changed.notified() => {}
                 _ = ticks.tick() => {}
             }
             time::sleep(MERGED).await;
-            while let Ok(used) = uses.try_recv() {
+            while let Ok(used) = queue.try_recv() {
                 merge(&mut pending, used);
             }
             self.write(&mut pending).await;
@@ -254,18 +254,18 @@ fn says(condition: Option<&Condition>, wanted: &Wanted) -> bool {
     })
 }
 
-fn merge(pending: &mut BTreeMap<Key, Pending>, used: Used) {
-    let exception = &used.what.exception;
+fn merge(pending: &mut BTreeMap<Key, Pending>, one: Used) {
+    let exception = &one.what.exception;
     let key = (exception.namespace.clone(), exception.name.clone());
     let uid = exception.uid.clone();
     match pending.get_mut(&key) {
         Some(waiting) if waiting.uid == uid => {
             waiting.uses += 1;
-            waiting.last = used;
+            waiting.last = one;
         }
         _ => {
             let uses = 1;
-            let last = used;
+            let last = one;
             pending.insert(key, Pending { uid, uses, last });
         }
     }
