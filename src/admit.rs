@@ -4,10 +4,12 @@
 //! cluster says are handed in.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::Mesh;
@@ -31,7 +33,7 @@ const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-cont
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
 /// What is known of the namespace of a review.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct NamespaceView {
     /// Value of its label `migration-warden.io/mode`.
     pub mode: Option<String>,
@@ -39,6 +41,8 @@ pub struct NamespaceView {
     pub mesh: Option<Mesh>,
     /// It is being deleted, with all that is in it.
     pub terminating: bool,
+    /// Its exceptions.
+    pub exceptions: Vec<Arc<Exception>>,
 }
 
 /// What does not come from the review itself.
@@ -65,6 +69,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
+    /// The exceptions because of which it is let through.
+    pub exceptions: Vec<Use>,
     /// The decision's line, where there is a decision to write down.
     pub line: Option<Vec<u8>>,
     /// What to send instead when the line could not be written and the policy says `deny`.
@@ -170,6 +176,9 @@ impl<'a> Review<'a> {
             }
             _ => policy.evaluate(&job, selection, cap),
         };
+        let max = policy.max_exception;
+        let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
+        exception::apply(&mut findings, &exceptions, &job);
         // A Job is updated whenever something about it is written.
         if operation == Operation::Update && findings.is_empty() {
             return not_judged(&request.uid, operation);
@@ -194,6 +203,7 @@ impl<'a> Review<'a> {
             findings,
             patch,
             is_told: false,
+            exceptions,
             circumstances,
         })))
     }
@@ -255,6 +265,7 @@ fn not_judged(uid: &str, operation: Operation) -> Result<Judged<'static>, Unansw
         operation,
         outcome: Outcome::Allowed,
         findings: Vec::new(),
+        exceptions: Vec::new(),
         line: None,
         if_lost: None,
     }))
@@ -274,6 +285,8 @@ pub struct Case<'a> {
     patch: Option<json_patch::Patch>,
     /// This waiter has been told of this holder before.
     is_told: bool,
+    /// Those of its namespace that are honoured.
+    exceptions: Vec<Arc<Exception>>,
     circumstances: &'a Circumstances<'a>,
 }
 
@@ -334,7 +347,9 @@ impl<'a> Case<'a> {
     fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
         let mut report = Report::new(self.job.kind);
         report.judge(rule, action, find);
-        self.findings.extend(report.into_findings());
+        let mut findings = report.into_findings();
+        exception::apply(&mut findings, &self.exceptions, &self.job);
+        self.findings.extend(findings);
     }
 
     /// The namespace whose deletion would excuse what is refused here: what is known of it may be old,
@@ -394,6 +409,13 @@ impl<'a> Case<'a> {
             self.phase == Phase::Validate || outcome >= Outcome::Patched || self.patch.is_some();
         // Clients try again and again.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
+        // What is refused, or only tried, uses up nothing.
+        let used = self.phase == Phase::Validate && response.allowed && !self.request.dry_run;
+        let exceptions = if used {
+            exception::uses(findings, self.name())
+        } else {
+            Vec::new()
+        };
         let line = if recorded {
             Some(self.decision(outcome).to_line()?)
         } else {
@@ -409,6 +431,7 @@ impl<'a> Case<'a> {
             operation: self.operation,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            exceptions,
             line,
             if_lost,
         })
@@ -421,7 +444,8 @@ impl<'a> Case<'a> {
         let told = self.findings.iter().filter(|finding| match finding.action {
             Action::Patch => outcome == Outcome::Patched,
             Action::Warn => all,
-            Action::Deny | Action::Wait | Action::Audit | Action::Off => false,
+            Action::Audit => all && finding.exception.is_some(),
+            Action::Deny | Action::Wait | Action::Off => false,
         });
         let mut lines = verdict::warnings(told);
         if let (true, Some(label)) = (all, &self.unknown_mode) {

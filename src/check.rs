@@ -7,12 +7,14 @@ mod strings;
 
 use std::fmt::Write;
 use std::ops::Range;
+use std::sync::Arc;
 
 use json_patch::jsonptr::PointerBuf;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::check::strings::Annotated;
+use crate::exception::{self, Exception};
 use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
 use crate::manifest::{self, Document, Position};
@@ -49,9 +51,26 @@ pub struct Problem {
     pub message: String,
 }
 
+/// An exception that is not honoured.
+#[derive(Debug)]
+pub struct Ignored {
+    /// The file.
+    pub file: String,
+    /// Where its name stands.
+    pub position: Position,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub message: String,
+}
+
 /// What was found in all files.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// The exceptions that are honoured.
+    pub exceptions: Vec<Arc<Exception>>,
+    /// Those that are not.
+    pub ignored: Vec<Ignored>,
     /// Documents that are not empty.
     pub documents: usize,
     /// Migration Jobs, labelled or detected, and CronJob templates.
@@ -192,6 +211,7 @@ impl Here<'_> {
         self.report.jobs += 1;
         let cap = self.policy.mode(job.namespace).cap();
         let mut findings = self.policy.evaluate(&job, selection, cap);
+        exception::apply(&mut findings, &self.report.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
         let secrets = self.secrets(&job, value, pointer);
         for finding in findings {
@@ -308,7 +328,7 @@ fn overlap(range: &Range<usize>, start: usize, end: usize) -> Range<usize> {
 }
 
 /// The path of a value the parser stumbled over: as JSON Pointer, and as people write it.
-fn path_of(path: &serde_path_to_error::Path) -> (PointerBuf, String) {
+pub(crate) fn path_of(path: &serde_path_to_error::Path) -> (PointerBuf, String) {
     let (mut pointer, mut name) = (PointerBuf::new(), String::new());
     for segment in path {
         match segment {

@@ -59,6 +59,9 @@ pub struct MigrationPolicy {
     /// Claims: one migration at a time.
     #[serde(default)]
     pub claims: Claims,
+    /// Permissions to break rules, which people make as objects of the kind `MigrationException`.
+    #[serde(default)]
+    pub exceptions: Exceptions,
     /// The decision log.
     #[serde(default)]
     pub record: Record,
@@ -141,7 +144,7 @@ pub struct LabelSelector {
 }
 
 /// A requirement on one label.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelectorRequirement {
     /// Key of the label.
@@ -149,7 +152,7 @@ pub struct LabelSelectorRequirement {
     /// How the label and `values` go together.
     pub operator: Operator,
     /// For `In` and `NotIn` only.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
@@ -286,6 +289,15 @@ pub struct NamespaceEntry {
     /// Their mode.
     #[schemars(schema_with = "mode_schema")]
     pub mode: Mode,
+}
+
+/// Permissions to break rules.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exceptions {
+    /// How long after its creation an exception may expire, such as `720h`, which is the default.
+    /// One that lasts longer is not honoured; with `0s` none is.
+    pub max_duration: Option<String>,
 }
 
 /// The decision log.

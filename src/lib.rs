@@ -20,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod exception;
 pub mod generate;
 pub mod guard;
 pub mod job;

@@ -17,6 +17,7 @@ use arc_swap::ArcSwapOption;
 use claims::ClaimMetrics;
 use labels::{
     ConfigurationLabels, FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels,
+    RuleLabels,
 };
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
@@ -64,6 +65,8 @@ pub struct Metrics {
     registry: Registry,
     reviews: Family<ReviewLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
+    exceptions: Family<RuleLabels, Counter>,
+    uses_dropped: Counter,
     mutate_duration: Histogram,
     validate_duration: Histogram,
     rejected: Family<ReasonLabels, Counter>,
@@ -103,6 +106,8 @@ impl Metrics {
             registry: Registry::with_prefix("migration_warden"),
             reviews: Family::default(),
             findings: Family::default(),
+            exceptions: Family::default(),
+            uses_dropped: Counter::default(),
             mutate_duration: duration(Phase::Mutate),
             validate_duration: duration(Phase::Validate),
             rejected: Family::default(),
@@ -146,6 +151,16 @@ impl Metrics {
             "findings",
             "Findings in reviews, by rule and by the action taken",
             self.findings.clone(),
+        );
+        registry.register(
+            "exceptions_used",
+            "Reviews that an exception let through, by the rule that it allows to break",
+            self.exceptions.clone(),
+        );
+        registry.register(
+            "exception_uses_dropped",
+            "Uses of exceptions that their status does not show, because too many came at once",
+            self.uses_dropped.clone(),
         );
         registry.register(
             "review_duration_seconds",
@@ -233,6 +248,16 @@ impl Metrics {
         self.findings
             .get_or_create(&FindingLabels { rule, action })
             .inc();
+    }
+
+    /// Counts a review that an exception from this rule let through.
+    pub fn excepted(&self, rule: &'static str) {
+        self.exceptions.get_or_create(&RuleLabels { rule }).inc();
+    }
+
+    /// Counts a use of an exception that will not be in its status.
+    pub fn use_dropped(&self) {
+        self.uses_dropped.inc();
     }
 
     /// Notes how long a review took.

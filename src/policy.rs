@@ -16,6 +16,7 @@ pub(crate) mod testing;
 pub mod tidy_up;
 pub mod verdict;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Kind};
@@ -155,6 +156,8 @@ pub struct Policy {
     pub namespaces: Vec<NamespaceMode>,
     /// What two migrations must not share while they run.
     pub claims: claims::Claims,
+    /// How long after its creation an exception may expire.
+    pub max_exception: SignedDuration,
     /// What a lost decision does to its review.
     pub on_record_failure: OnFailure,
     /// What becomes of Jobs that have finished.

@@ -83,6 +83,8 @@ struct FindingLine<'a> {
     action: &'static str,
     path: String,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exception: Option<&'a str>,
 }
 
 fn findings<S: Serializer>(findings: &[Finding], serializer: S) -> Result<S::Ok, S::Error> {
@@ -92,6 +94,7 @@ fn findings<S: Serializer>(findings: &[Finding], serializer: S) -> Result<S::Ok,
         action: finding.action.as_str(),
         path: finding.path.to_string(),
         detail: &finding.detail,
+        exception: finding.exception.as_ref().map(|exception| &*exception.name),
     }))
 }
 

@@ -507,3 +507,85 @@ fn what_needs_a_cluster_says_so_before_anything_is_made() {
         );
     }
 }
+
+/// An exception from both rules that the example breaks, changed by `change`, in a file of its own.
+fn exceptions(change: impl Fn(String) -> String) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = std::fs::read_to_string("docs/examples/exception.yaml").unwrap();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let text = text.replace("2026-12-10T00:00:00Z", &soon.to_string());
+    std::fs::write(file.path(), change(text)).unwrap();
+    file
+}
+
+#[test]
+fn exceptions_are_honoured_as_in_the_server() {
+    let check = |file: &tempfile::NamedTempFile, format: &str| {
+        let path = file.path().to_str().unwrap();
+        let job = "docs/examples/job.yaml";
+        run(
+            &["check", "--exceptions", path, "--format", format, job],
+            b"",
+        )
+    };
+    let good = exceptions(|text| text);
+    let (code, out, _) = check(&good, "json");
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &out["summary"]["deny"]), (0, &json!(0)));
+    for finding in out["findings"].as_array().unwrap() {
+        assert_eq!(
+            (&finding["action"], &finding["exception"]),
+            (&json!("audit"), &json!("shop-1-4"))
+        );
+    }
+    let (_, out, _) = check(&good, "human");
+    assert!(out.contains("excepted[MW004]: restarting-pod: "), "{out}");
+    assert!(out.contains("Z by shop-1-4\n"), "{out}");
+
+    let (code, _, _) = check(
+        &exceptions(|text| text.replace("namespace: shop", "namespace: other")),
+        "json",
+    );
+    assert_eq!(code, 1);
+
+    let (code, out, _) = check(
+        &exceptions(|text| text.replace("expiresAt: \"", "expiresAt: \"3")),
+        "json",
+    );
+    assert_eq!((code, &*out), (2, ""));
+
+    let old = exceptions(|text| {
+        let line = text
+            .lines()
+            .find(|line| line.contains("expiresAt"))
+            .unwrap()
+            .to_owned();
+        text.replace(&line, "  expiresAt: \"2026-01-01T00:00:00Z\"")
+    });
+    let (code, out, _) = check(&old, "json");
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let ignored = &out["ignored_exceptions"][0];
+    assert_eq!(code, 1);
+    assert_eq!(ignored["message"], "its time is over (spec.expiresAt)");
+    assert_eq!(
+        (&ignored["line"], &ignored["column"]),
+        (&json!(4), &json!(9))
+    );
+}
+
+#[test]
+fn exceptions_with_faults_are_none() {
+    let bad = exceptions(|text| text.replace("restarting-pod", "restarting-pods"));
+    let path = bad.path().to_str().unwrap();
+    let (code, out, err) = run(
+        &["check", "--exceptions", path, "docs/examples/job.yaml"],
+        b"",
+    );
+    assert_eq!((code, &*out), (2, ""));
+    assert_eq!(
+        err,
+        format!(
+            "error: {path}:7:31: there is no rule restarting-pods; did you mean restarting-pod?\n"
+        )
+    );
+}

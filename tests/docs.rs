@@ -194,6 +194,8 @@ fn schema_and_parser_agree() {
             false,
             r#", "namespaces": [{"names": ["a*"], "mode": true}]"#,
         ),
+        (true, r#", "exceptions": {"maxDuration": "48h"}"#),
+        (false, r#", "exceptions": {"maximum": "48h"}"#),
         (false, r#", "profile": "mild""#),
         (false, r#", "rules": {"MW999": "deny"}"#),
         (false, r#", "rules": {"missing-hook": "patch"}"#),
@@ -236,7 +238,7 @@ fn the_middle_is_pure() {
         src.join("tidy.rs"),
         src.join("wire.rs"),
     ];
-    for part in ["review", "job", "policy", "guard", "generate"] {
+    for part in ["review", "job", "policy", "guard", "generate", "exception"] {
         files.push(src.join(format!("{part}.rs")));
         collect(&src.join(part), &mut files);
     }

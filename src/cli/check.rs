@@ -3,11 +3,15 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use jiff::Timestamp;
 
-use crate::check::{Problem, Report};
+use crate::check::{Ignored, Problem, Report};
+use crate::exception::file::Written;
+use crate::exception::{self, Standing};
 use crate::policy::{Action, Policy};
 use crate::render::{human, json};
 
@@ -23,6 +27,9 @@ pub(super) struct Args {
     /// Namespace of manifests that name none, as in `helm template --namespace`.
     #[arg(long, short, value_name = "NAME", default_value = "")]
     namespace: String,
+    /// Exceptions to honour, a YAML stream of `MigrationException` objects; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    exceptions: Vec<PathBuf>,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -42,6 +49,9 @@ impl Args {
             policy,
             namespace: self.namespace,
         };
+        for path in &self.exceptions {
+            run.exceptions(path)?;
+        }
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 let mut bytes = Vec::new();
@@ -80,6 +90,33 @@ struct Run {
 }
 
 impl Run {
+    fn exceptions(&mut self, path: &Path) -> anyhow::Result<()> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("failed to read {file}"))?;
+        let now = Timestamp::now();
+        let read = exception::file::read(&file, &text, &self.namespace, now).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!(lines.join("\n"))
+        })?;
+        for Written {
+            exception,
+            position,
+        } in read
+        {
+            match exception.standing(now, self.policy.max_exception) {
+                Standing::Honoured => self.report.exceptions.push(Arc::new(exception)),
+                other => self.report.ignored.push(Ignored {
+                    file: file.clone(),
+                    position,
+                    name: exception.name,
+                    message: other.message(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
     /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them.
     fn path(&mut self, path: &Path) -> anyhow::Result<()> {
         let reading = || format!("failed to read {}", path.display());

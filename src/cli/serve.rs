@@ -18,6 +18,7 @@ use kube::Client;
 
 use crate::cluster::Cluster;
 use crate::cluster::claims::store::Claims;
+use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::job::tool;
@@ -153,6 +154,18 @@ impl Args {
             &mut background,
         )?;
         let claims = client.clone().map(Claims::new);
+        let replica = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let exceptions = client.clone().map_or_else(Exceptions::default, |client| {
+            let (policy, metrics) = (policy.clone(), Arc::clone(&metrics));
+            let (exceptions, task) = Exceptions::watch(client, policy, metrics, replica.clone());
+            background.add("watching exceptions", task);
+            let known = exceptions.clone();
+            readiness.probe("exceptions", move || known.status());
+            exceptions
+        });
         let namespaces = namespaces(client.clone(), &readiness, &mut background);
         let (listener, keeper) = match self.listener_holder {
             Some(path) => {
@@ -173,11 +186,9 @@ impl Args {
             policy,
             namespaces,
             claims,
+            exceptions,
             metrics: Arc::clone(&metrics),
-            replica: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
+            replica,
         };
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let sink = Arc::new(Sink::new(stdout, Arc::clone(&metrics))?);
@@ -257,8 +268,8 @@ fn namespaces(
     let Some(client) = client else {
         tracing::info!(
             "no cluster is asked (--cluster off): labels and annotations of namespaces \
-             (migration-warden.io/mode, mesh injection) are not taken into account, and \
-             migrations may run at once"
+             (migration-warden.io/mode, mesh injection) and exceptions are not taken into account, \
+             and migrations may run at once"
         );
         return Namespaces::default();
     };

@@ -49,6 +49,7 @@ impl Namespaces {
                 |key| annotations.get(key).map(String::as_str),
             ),
             terminating: namespace.metadata.deletion_timestamp.is_some(),
+            ..NamespaceView::default()
         }
     }
 

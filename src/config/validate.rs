@@ -23,6 +23,10 @@ use crate::policy::{Action, NamespaceMode, Policy};
 /// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
 const HASH_DIGITS: usize = 12;
 
+/// How long an exception may last where the policy does not say: a month, which sees most things
+/// repaired, and makes people say again why not.
+const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
+
 /// One fault of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -64,6 +68,7 @@ pub fn builtin() -> Policy {
         options: Options::default(),
         namespaces: Vec::new(),
         claims: Claims::default(),
+        max_exception: MAX_EXCEPTION,
         on_record_failure: crate::policy::OnFailure::Allow,
         tidy_up: crate::policy::tidy_up::TidyUp::default(),
     }
@@ -157,6 +162,12 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
         fault(&pointer, message);
     }
     policy.claims = written.claims;
+    if let Some(text) = &written.exceptions.max_duration {
+        match duration(text) {
+            Ok(max) => policy.max_exception = max,
+            Err(message) => fault("/exceptions/maxDuration", message),
+        }
+    }
     if faults.is_empty() {
         return Ok(policy);
     }
@@ -230,18 +241,23 @@ fn apply(
         }
     }
     for (name, text, target) in durations {
-        match text.parse::<SignedDuration>() {
-            Ok(duration) if !duration.is_negative() => *target = duration,
-            _ => faults.push((
-                name,
-                format!("{text:?} is no duration; write one such as 24h or 15m"),
-            )),
+        match duration(text) {
+            Ok(duration) => *target = duration,
+            Err(message) => faults.push((name, message)),
         }
     }
     faults
 }
 
-fn unknown_rule(key: &str) -> String {
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let parsed = text.parse().ok();
+    parsed
+        .filter(|duration: &SignedDuration| !duration.is_negative())
+        .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
+}
+
+/// What to say of a name that is no rule's.
+pub(crate) fn unknown_rule(key: &str) -> String {
     /// Below this two names have little in common; clap, which suggests arguments, takes the same.
     const ALIKE: f64 = 0.7;
     let nearest = RULES
@@ -281,7 +297,7 @@ fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
 }
 
 /// What is wrong with the values of a requirement.
-fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
+pub(crate) fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
     let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
     let operator = requirement.operator;
     match (takes_values, requirement.values.is_empty()) {
@@ -292,7 +308,7 @@ fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
 }
 
 /// An anchored expression in which `*` stands for any characters.
-fn pattern(glob: &str) -> String {
+pub(crate) fn pattern(glob: &str) -> String {
     format!("^{}$", regex::escape(glob).replace(r"\*", ".*"))
 }
 

@@ -10,6 +10,8 @@ fn families_have_their_published_names() {
     metrics.reviewed(Phase::Validate, Operation::from("CREATE"), "denied");
     metrics.reviewed(Phase::Validate, Operation::from("PATCH"), "allowed");
     metrics.found("MW004", "deny");
+    metrics.excepted("MW004");
+    metrics.use_dropped();
     metrics.took(Phase::Mutate, Duration::from_micros(120));
     metrics.rejected(Rejection::TooLarge);
     metrics.connection_refused();
@@ -31,6 +33,8 @@ fn families_have_their_published_names() {
         r#"migration_warden_reviews_total{phase="validate",operation="CREATE",verdict="denied"} 1"#,
         r#"migration_warden_reviews_total{phase="validate",operation="other",verdict="allowed"} 1"#,
         r#"migration_warden_findings_total{rule="MW004",action="deny"} 1"#,
+        r#"migration_warden_exceptions_used_total{rule="MW004"} 1"#,
+        "migration_warden_exception_uses_dropped_total 1",
         r#"migration_warden_review_duration_seconds_bucket{le="0.0001",phase="mutate"} 0"#,
         r#"migration_warden_review_duration_seconds_bucket{le="0.0002",phase="mutate"} 1"#,
         r#"migration_warden_requests_rejected_total{reason="too_large"} 1"#,

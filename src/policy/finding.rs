@@ -1,7 +1,9 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
+use crate::exception::Exception;
 use crate::job::name::cut;
 use crate::job::{Kind, credentials};
 use crate::policy::Action;
@@ -26,6 +28,8 @@ pub struct Finding {
     pub detail: String,
     /// How the Job can be corrected, where it can be.
     pub fix: Option<Fix>,
+    /// The exception because of which the action is no stronger than `audit`.
+    pub exception: Option<Arc<Exception>>,
 }
 
 impl Finding {
@@ -107,6 +111,7 @@ impl Report {
             path,
             detail,
             fix,
+            exception: None,
         });
     }
 }

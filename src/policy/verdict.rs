@@ -113,6 +113,10 @@ pub fn message(findings: &[Finding], action: Action) -> String {
 #[must_use]
 pub fn warning(finding: &Finding) -> String {
     let rule = finding.rule;
+    if let Some(exception) = &finding.exception {
+        let (until, name) = (exception.expires_at, &exception.name);
+        return one_line(&format!("{} excepted until {until} by {name}", rule.id));
+    }
     let long = match finding.action {
         Action::Patch => {
             format!(
@@ -153,6 +157,8 @@ pub fn one_line(text: &str) -> String {
 #[must_use]
 pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
     let mut lines: Vec<String> = findings.map(warning).collect();
+    // One rule may find a lot, and an exception says the same of all of it.
+    lines.dedup();
     if lines.len() > MAX_WARNINGS {
         let untold = lines.len() - (MAX_WARNINGS - 1);
         lines.truncate(MAX_WARNINGS - 1);

@@ -21,6 +21,14 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         };
         writeln!(out, "could not check {place}: {}\n", problem.message)?;
     }
+    for ignored in &report.ignored {
+        let (file, at) = (&ignored.file, ignored.position);
+        writeln!(
+            out,
+            "exception {} is not honoured: {file}:{}:{}: {}\n",
+            ignored.name, at.line, at.column, ignored.message
+        )?;
+    }
     let documents = counted(report.documents, "document");
     let jobs = counted(report.jobs, "migration Job");
     let [deny, patch, warn, audit] =
@@ -39,6 +47,16 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
         Action::Warn => Level::WARNING.with_name("warning"),
         Action::Audit | Action::Off => Level::NOTE.with_name("audit"),
     };
+    let (level, help) = match &found.exception {
+        Some(exception) => (
+            Level::NOTE.with_name("excepted"),
+            Level::NOTE.message(format!(
+                "until {} by {}",
+                exception.expires_at, exception.name
+            )),
+        ),
+        None => (level, Level::HELP.message(found.rule.remediation)),
+    };
     let (line, part) = &located.source;
     let title = format!("{}: {}", found.rule.name, found.rule.reason);
     let snippet = Snippet::source(line.as_str())
@@ -54,7 +72,7 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
         .id(found.rule.id)
         .element(snippet)
         .element(Level::NOTE.message(format!("{} of {}", found.path, located.job)))
-        .element(Level::HELP.message(found.rule.remediation))];
+        .element(help)];
     renderer.render(&report)
 }
 

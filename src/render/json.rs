@@ -18,6 +18,8 @@ struct Output<'a> {
     findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<Problem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored_exceptions: Vec<Ignored<'a>>,
     summary: Summary,
 }
 
@@ -35,6 +37,17 @@ struct Finding<'a> {
     reason: &'a str,
     detail: &'a str,
     remediation: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exception: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Ignored<'a> {
+    name: &'a str,
+    file: &'a str,
+    line: usize,
+    column: usize,
+    message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -72,6 +85,17 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
                 message: &problem.message,
             })
             .collect(),
+        ignored_exceptions: report
+            .ignored
+            .iter()
+            .map(|ignored| Ignored {
+                name: &ignored.name,
+                file: &ignored.file,
+                line: ignored.position.line,
+                column: ignored.position.column,
+                message: &ignored.message,
+            })
+            .collect(),
         summary: Summary {
             deny: report.count(Action::Deny),
             patch: report.count(Action::Patch),
@@ -98,5 +122,6 @@ fn finding(located: &Located) -> Finding<'_> {
         reason: found.rule.reason,
         detail: &found.detail,
         remediation: found.rule.remediation,
+        exception: found.exception.as_ref().map(|exception| &*exception.name),
     }
 }

@@ -8,9 +8,10 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::admit::{self, Case, Circumstances, Claimant, Judged, Unanswered};
+use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
+use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
@@ -31,6 +32,8 @@ pub struct Warden {
     pub namespaces: Namespaces,
     /// What keeps migrations from running at once, where there is a cluster.
     pub claims: Option<Claims>,
+    /// What is known of exceptions.
+    pub exceptions: Exceptions,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
@@ -68,7 +71,10 @@ impl Warden {
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;
-        let mut judged = review.judge(&circumstances, |name| self.namespaces.view(name))?;
+        let mut judged = review.judge(&circumstances, |name| NamespaceView {
+            exceptions: self.exceptions.of(name),
+            ..self.namespaces.view(name)
+        })?;
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
             if let Some(namespace) = case.excuse() {
@@ -83,6 +89,7 @@ impl Warden {
         for (rule, action) in answer.findings {
             self.metrics.found(rule, action.as_str());
         }
+        self.exceptions.used(answer.exceptions, now);
         let deny_if_lost = answer.if_lost;
         let record = answer.line.map(|line| Record { line, deny_if_lost });
         Ok(Answer {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use migration_warden::generate::vap::{self, Settings, ValidationAction};
 use migration_warden::policy::Policy;
-use migration_warden::{config, generate};
+use migration_warden::{config, exception, generate};
 use serde_json::{Value, json};
 use table::Row;
 use values::Values;
@@ -142,6 +142,18 @@ fn the_net_is_that_of_the_default_policy() {
     agrees("files/vap.yaml", &file);
 }
 
+/// What the template makes the CRD of.
+#[test]
+fn the_crd_is_that_of_the_types() {
+    let crd = serde_json::to_value(exception::resource::crd()).unwrap();
+    let file = format!(
+        "# The CRD of src/exception/resource.rs. Made by UPDATE_DOCS=1 cargo test --test chart; the template\n\
+         # adds the labels.\n{}",
+        generate::yaml(&[crd]).unwrap()
+    );
+    agrees("files/migrationexception.yaml", &file);
+}
+
 /// Everything that a bad value may be is refused before anything is installed.
 #[test]
 fn bad_values_are_refused() {
@@ -186,6 +198,12 @@ fn bad_values_are_refused() {
         ),
         (false, json!({"port": 70000})),
         (false, json!({"fullnameOverride": "Warden"})),
+        (
+            true,
+            json!({"policy": {"exceptions": {"maxDuration": "0s"}}}),
+        ),
+        (false, json!({"policy": {"exceptions": {"maximum": "1h"}}})),
+        (false, json!({"crds": {"enabled": "yes"}})),
         // As part of another chart.
         (true, json!({"global": {"region": "eu"}})),
     ] {

@@ -32,6 +32,7 @@ pub(crate) struct Values {
     image: Image,
     image_pull_secrets: Vec<Object>,
     pub(crate) policy: MigrationPolicy,
+    crds: Enabled,
     webhooks: Webhooks,
     validating_admission_policy: ValidatingAdmissionPolicy,
     certificates: Certificates,

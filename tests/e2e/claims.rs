@@ -1,7 +1,5 @@
 //! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
 
-use std::fs;
-
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, Config,
@@ -9,7 +7,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     core::Status,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
 
@@ -177,8 +175,8 @@ fn namespaces_share_a_database_only_where_the_policy_says_so() {
 #[ignore = "needs a cluster: run tests/run"]
 fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     let space = Space::new();
-    let kubeconfig = knows_only_namespaces(&space);
-    let warden = Warden::serve_as("", &kubeconfig);
+    let user = knows_only_namespaces(&space);
+    let warden = Warden::serve_as(&user, "");
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = waits(&space, &endless("app"));
     assert!(
@@ -187,7 +185,7 @@ fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     );
 
     let other = Space::new();
-    let warden = Warden::serve_as("claims: {onFailure: allow}\n", &kubeconfig);
+    let warden = Warden::serve_as(&user, "claims: {onFailure: allow}\n");
     let other = Guarded::by(warden, other, |webhooks| webhooks);
     is_created(&other, &endless("app"));
     let decision = other.decision("app");
@@ -196,9 +194,9 @@ fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
 }
 
 /// A user who may not take claims.
-fn knows_only_namespaces(space: &Space) -> tempfile::TempPath {
+fn knows_only_namespaces(space: &Space) -> String {
     let name = space.name();
-    let account = format!("--serviceaccount={name}:blind");
+    let user = format!("blind-{name}");
     let role = [
         "create",
         "clusterrole",
@@ -212,19 +210,11 @@ fn knows_only_namespaces(space: &Space) -> tempfile::TempPath {
         name,
         "--clusterrole",
         name,
-        &account,
+        "--user",
+        &user,
     ];
-    for args in [&["create", "serviceaccount", "blind"][..], &role, &bind] {
+    for args in [&role[..], &bind] {
         space.kubectl(args).succeeds();
     }
-    let token = space
-        .kubectl(&["create", "token", "blind"])
-        .succeeds()
-        .stdout;
-    let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
-    let mut kubeconfig: Value = serde_saphyr::from_str(&text).unwrap();
-    kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), kubeconfig.to_string()).unwrap();
-    file.into_temp_path()
+    user
 }

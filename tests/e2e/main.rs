@@ -19,6 +19,7 @@ mod availability;
 mod chart;
 mod claims;
 mod denials;
+mod exceptions;
 mod guards;
 mod guide;
 mod harness;

@@ -42,6 +42,8 @@ impl Release {
             "fullnameOverride": space.name(),
             "policy": {"match": {"selectors": [{"matchLabels": {"release-test": space.name()}}]}},
             "nodeSelector": {"none": "such"},
+            // Of the whole cluster; `exceptions.rs` installs it.
+            "crds": {"enabled": false},
         });
         fs::write(values.path().join("values.yaml"), own.to_string()).unwrap();
         let release = Self {
@@ -225,6 +227,11 @@ fn replicas_may_do_this_and_no_more() {
         ("patch", &own),
         ("get", &secret),
         ("update", &secret),
+        ("get", "migrationexceptions.migration-warden.io"),
+        ("list", "migrationexceptions.migration-warden.io"),
+        ("watch", "migrationexceptions.migration-warden.io"),
+        ("create", "events.events.k8s.io"),
+        ("patch", "events.events.k8s.io"),
     ] {
         assert!(release.may(verb, what), "{verb} {what}");
     }
@@ -239,6 +246,9 @@ fn replicas_may_do_this_and_no_more() {
         ("list", "jobs"),
         ("create", "jobs"),
         ("get", "configmaps"),
+        ("create", "migrationexceptions.migration-warden.io"),
+        ("patch", "migrationexceptions.migration-warden.io"),
+        ("list", "events.events.k8s.io"),
     ] {
         assert!(!release.may(verb, what), "{verb} {what}");
     }

@@ -31,15 +31,27 @@ impl Warden {
 
     /// The same, asking the cluster under test for the labels of its namespaces.
     pub(crate) fn serve_with_cluster(policy: &str) -> Self {
-        Self::serve_as(policy, &Cluster::get().kubeconfig())
-    }
-
-    /// The same, as somebody else.
-    pub(crate) fn serve_as(policy: &str, kubeconfig: &Path) -> Self {
+        let kubeconfig = Cluster::get().kubeconfig();
         Self::start(policy, |command| {
             command
                 .args(["--cluster", "kubeconfig"])
                 .env("KUBECONFIG", kubeconfig)
+        })
+    }
+
+    /// The same, with no more rights than this user has.
+    pub(crate) fn serve_as(user: &str, policy: &str) -> Self {
+        let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+        config["users"][0]["user"]["as"] = user.into();
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("kubeconfig");
+        fs::write(&path, config.to_string()).unwrap();
+        // It has been read by the time that the webhook is ready.
+        Self::start(policy, |command| {
+            command
+                .args(["--cluster", "kubeconfig"])
+                .env("KUBECONFIG", path)
         })
     }
 

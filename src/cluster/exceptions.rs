@@ -1,0 +1,279 @@
+//! The exceptions of the cluster: kept by a watch, and handed to reviews as they are known.
+//!
+//! Reviews never wait: what becomes of a use is [`status`]' part, in the background. A cluster without
+//! the CRD has no exceptions, and everything else works.
+
+mod status;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{DefaultBackoff, Event};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio::sync::{Notify, mpsc};
+
+use crate::config::reload::LivePolicy;
+use crate::exception::resource::{Condition, MigrationException};
+use crate::exception::{Exception, Use};
+use crate::metrics::Metrics;
+use crate::server::admin::Status;
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// Uses that may wait to be written down. One is a few hundred bytes, and a replica that answers a
+/// thousand reviews in a second merges them once in a second.
+const MAX_WAITING: usize = 1024;
+/// The CRD may be installed at any time, and nobody wants to wait for long until it counts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What is known of exceptions. Clones share it; by default nothing ever is.
+#[derive(Clone, Debug, Default)]
+pub struct Exceptions(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    known: RwLock<Known>,
+    watch: RwLock<Watch>,
+    /// There is something new in `known`.
+    changed: Notify,
+    queue: mpsc::Sender<Used>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    entries: BTreeMap<Key, Entry>,
+    /// Those that can be used, by namespace: what reviews ask for.
+    usable: HashMap<String, Vec<Arc<Exception>>>,
+}
+
+/// An exception, or why it is none, and what its status says of that.
+#[derive(Clone, Debug)]
+struct Entry {
+    read: Result<Arc<Exception>, String>,
+    condition: Option<Condition>,
+}
+
+#[derive(Debug)]
+struct Used {
+    what: Use,
+    at: Timestamp,
+}
+
+/// How the watch is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Watch {
+    /// It has not been answered yet.
+    Begun,
+    /// All is known.
+    Complete,
+    /// The apiserver refuses it.
+    Refused(String),
+}
+
+impl Exceptions {
+    /// Watches the cluster's exceptions, and writes down their uses, for as long as the future is
+    /// awaited.
+    pub fn watch(
+        client: Client,
+        policy: LivePolicy,
+        metrics: Arc<Metrics>,
+        replica: String,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (queue, uses) = mpsc::channel(MAX_WAITING);
+        let shared = Arc::new(Shared {
+            known: RwLock::default(),
+            watch: RwLock::new(Watch::Begun),
+            changed: Notify::new(),
+            queue,
+            metrics,
+        });
+        let writer = status::Writer::new(client.clone(), Arc::clone(&shared), policy, replica);
+        let watching = Arc::clone(&shared);
+        let task = async move {
+            tokio::select! {
+                () = watching.keep(client) => {}
+                () = writer.keep(uses) => {}
+            }
+        };
+        (Self(Some(shared)), task)
+    }
+
+    /// Those of a namespace, in the order of their names.
+    #[must_use]
+    pub fn of(&self, namespace: &str) -> Vec<Arc<Exception>> {
+        let Some(shared) = &self.0 else {
+            return Vec::new();
+        };
+        let known = shared.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.usable.get(namespace).cloned().unwrap_or_default()
+    }
+
+    /// Has these uses written down, some time soon.
+    pub fn used(&self, uses: Vec<Use>, at: Timestamp) {
+        let Some(shared) = &self.0 else { return };
+        for what in uses {
+            for rule in &what.rules {
+                shared.metrics.excepted(rule);
+            }
+            if shared.queue.try_send(Used { what, at }).is_err() {
+                shared.metrics.use_dropped();
+            }
+        }
+    }
+
+    /// Whether reviews can be judged by what is known.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let watch = self.0.as_ref().map(|shared| shared.watch());
+        match watch {
+            Some(Watch::Begun) => Status::Failed("not all exceptions are known yet".to_owned()),
+            Some(Watch::Refused(why)) => Status::Warning(why),
+            Some(Watch::Complete) | None => Status::Ok(String::new()),
+        }
+    }
+}
+
+impl Shared {
+    async fn keep(&self, client: Client) {
+        // One that cannot be read, as one with fields of a newer version, must not hide the others.
+        let api: Api<DeserializeGuard<MigrationException>> = Api::all(client);
+        let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+        let mut events = std::pin::pin!(events);
+        let mut listed = BTreeMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(object)) => {
+                    listed.insert(key(&object), Entry::of(&object));
+                }
+                Ok(Event::InitDone) => {
+                    let entries = std::mem::take(&mut listed);
+                    self.change(|known| *known = entries);
+                    self.tell(Watch::Complete);
+                }
+                Ok(Event::Apply(object)) => self.change(|known| {
+                    known.insert(key(&object), Entry::of(&object));
+                }),
+                Ok(Event::Delete(object)) => self.change(|known| {
+                    known.remove(&key(&object));
+                }),
+                Err(error) => self.failed(&error),
+            }
+        }
+    }
+
+    fn failed(&self, error: &watcher::Error) {
+        match refusal(error) {
+            Some(404) => {
+                self.change(BTreeMap::clear);
+                self.tell(Watch::Refused(
+                    "the cluster has no CRD migrationexceptions.migration-warden.io, so there are \
+                     no exceptions; install the chart's (crds.enabled)"
+                        .to_owned(),
+                ));
+            }
+            // Those of a moment ago, such as a watch that was closed, come right by themselves.
+            Some(403) => self.tell(Watch::Refused(format!(
+                "failed to watch exceptions, those that were known stay in use: {error}"
+            ))),
+            _ => {
+                tracing::warn!(%error, "failed to watch exceptions, those that were known stay in use");
+            }
+        }
+    }
+
+    fn tell(&self, now: Watch) {
+        let mut watch = self.watch.write().unwrap_or_else(PoisonError::into_inner);
+        if *watch == now {
+            return;
+        }
+        if let Watch::Refused(why) = &now {
+            tracing::warn!("{why}");
+        } else {
+            tracing::info!("all exceptions of the cluster are known");
+        }
+        *watch = now;
+    }
+
+    fn watch(&self) -> Watch {
+        let watch = self.watch.read().unwrap_or_else(PoisonError::into_inner);
+        watch.clone()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<Key, Entry>)) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Known { entries, usable } = &mut *known;
+        change(entries);
+        usable.clear();
+        for ((namespace, _), entry) in entries.iter() {
+            if let Ok(exception) = &entry.read {
+                let of_namespace = usable.entry(namespace.clone()).or_default();
+                of_namespace.push(Arc::clone(exception));
+            }
+        }
+        drop(known);
+        self.changed.notify_one();
+    }
+
+    fn entries(&self) -> Vec<(Key, Entry)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = known.entries.iter();
+        entries
+            .map(|(key, entry)| (key.clone(), entry.clone()))
+            .collect()
+    }
+}
+
+impl Entry {
+    fn of(object: &DeserializeGuard<MigrationException>) -> Self {
+        let read = match &object.0 {
+            Ok(object) => {
+                Exception::new(object, Timestamp::now()).map_err(|error| error.to_string())
+            }
+            Err(invalid) => Err(invalid.error.clone()),
+        };
+        Self {
+            read: read.map(Arc::new),
+            condition: status::condition_of(object).cloned(),
+        }
+    }
+}
+
+/// The pauses between tries, as kube has them, but shorter.
+#[derive(Default)]
+struct Pauses(DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+fn key(object: &impl Resource) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// The code with which the apiserver refused.
+fn refusal(error: &watcher::Error) -> Option<u16> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
+    }
+}

@@ -1,0 +1,295 @@
+//! Exceptions: what one lets through, what it does not, and what is written down about that.
+
+mod crd;
+
+use std::{fs, thread, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::harness::{Chart, Guarded, Outcome, Space, Warden, Webhooks, eventually};
+
+const BROKEN: [&str; 4] = ["MW001", "MW002", "MW003", "MW004"];
+
+/// An exception from the guide's four rules for the Jobs whose names begin with `ok-`.
+fn exception(name: &str, lasting: SignedDuration) -> Value {
+    json!({
+        "apiVersion": "migration-warden.io/v1alpha1",
+        "kind": "MigrationException",
+        "metadata": {"name": name},
+        "spec": {
+            "rules": ["MW001", "missing-hook", "MW003", "restarting-pod"],
+            "selector": {"names": ["ok-*"]},
+            "reason": "the old chart, until shop 2.0",
+            "expiresAt": Timestamp::now() + lasting,
+        },
+    })
+}
+
+fn create(space: &Space, exception: &Value) -> Outcome {
+    space.kubectl_with(&["create", "-f", "-"], &exception.to_string())
+}
+
+/// Waits until the exception says this of itself, and returns the condition.
+fn condition(space: &Space, name: &str, status: &str) -> Value {
+    eventually(&format!("{name} to be honoured: {status}"), || {
+        let found = space.get("mex", name);
+        let conditions = found["status"]["conditions"].as_array()?;
+        let ours = conditions.iter().find(|c| c["type"] == "Honoured")?;
+        (ours["status"] == status).then(|| ours.clone())
+    })
+}
+
+/// The Event of a use, if there is one.
+fn event(space: &Space) -> Option<Value> {
+    let args = ["get", "events.v1.events.k8s.io", "-o", "json"];
+    let events = space.kubectl(&args).succeeds().json();
+    let events = events["items"].as_array().unwrap();
+    let used = |event: &&Value| event["reason"] == "ExceptionUsed";
+    events.iter().find(used).cloned()
+}
+
+fn guarded(policy: &str) -> Guarded {
+    Guarded::by(Warden::serve_with_cluster(policy), Space::new(), |w| w)
+}
+
+/// Rules and exceptions of a decision's findings.
+fn excepted(decision: &Value) -> Vec<(&str, Option<&str>)> {
+    let findings = decision["findings"].as_array().unwrap();
+    let ours = findings
+        .iter()
+        .filter(|f| BROKEN.contains(&f["rule"].as_str().unwrap()));
+    ours.map(|f| (f["rule"].as_str().unwrap(), f["exception"].as_str()))
+        .collect()
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_one_covers_gets_in_and_the_decision_names_it() {
+    let _crd = crd::installed();
+    let space = guarded("");
+    space.rejects(&Chart::broken().render("ok-before"), &BROKEN);
+    create(
+        &space,
+        &exception("old-chart", SignedDuration::from_hours(1)),
+    )
+    .succeeds();
+    // As a pipeline would, before it deploys.
+    space
+        .kubectl(&[
+            "wait",
+            "--for=condition=Honoured",
+            "mex/old-chart",
+            "--timeout=30s",
+        ])
+        .succeeds();
+    let tried = space.kubectl_with(
+        &["create", "--dry-run=server", "-f", "-"],
+        &Chart::broken().render("ok-tried"),
+    );
+    tried.succeeds();
+    let created = space.kubectl_with(&["create", "-f", "-"], &Chart::broken().render("ok-one"));
+    let created = created.succeeds();
+    created
+        .warns("MW001 excepted until 20")
+        .warns("by old-chart");
+    let decision = space.decision("ok-one");
+    assert_eq!(decision["verdict"], "allowed");
+    assert_eq!(
+        excepted(&decision),
+        BROKEN.map(|rule| (rule, Some("old-chart")))
+    );
+    // Neither another Job of the namespace, nor one in another.
+    space.rejects(&Chart::broken().render("another"), &BROKEN);
+
+    let used = eventually("the use to be written down", || {
+        let found = space.get("mex", "old-chart");
+        (found["status"]["uses"] == 1).then_some(found)
+    });
+    assert_eq!(used["status"]["lastUsedBy"], "ok-one-migrate");
+    let at: Timestamp = used["status"]["lastUsedAt"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(at.duration_since(Timestamp::now()).abs() < SignedDuration::from_secs(30));
+    let event = eventually("an Event", || event(&space));
+    assert_eq!(event["regarding"]["name"], "old-chart");
+    assert_eq!(event["regarding"]["uid"], used["metadata"]["uid"]);
+    assert_eq!(
+        event["note"],
+        "let ok-one-migrate through, which breaks MW001, MW002, MW003, MW004"
+    );
+    let shown = space.kubectl(&["get", "mex"]).succeeds();
+    eprintln!("{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("the old chart, until shop 2.0"),
+        "{shown}"
+    );
+
+    space.kubectl(&["delete", "mex", "old-chart"]).succeeds();
+    eventually("the exception to be gone", || {
+        let refused = space.kubectl_with(
+            &["create", "--dry-run=server", "-f", "-"],
+            &Chart::broken().render("ok-after"),
+        );
+        (refused.code != Some(0)).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_of_another_namespace_covers_nothing_here() {
+    let _crd = crd::installed();
+    let (space, other) = (guarded(""), Space::new());
+    create(
+        &other,
+        &exception("elsewhere", SignedDuration::from_hours(1)),
+    )
+    .succeeds();
+    condition(&other, "elsewhere", "True");
+    space.rejects(&Chart::broken().render("ok-here"), &BROKEN);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_that_has_expired_is_not_honoured() {
+    let _crd = crd::installed();
+    let space = guarded("");
+    create(&space, &exception("short", SignedDuration::from_secs(6))).succeeds();
+    condition(&space, "short", "True");
+    space.accepts(&Chart::broken().render("ok-in-time"));
+    thread::sleep(Duration::from_secs(6));
+    space.rejects(&Chart::broken().render("ok-late"), &BROKEN);
+    let told = condition(&space, "short", "False");
+    assert_eq!(told["reason"], "Expired");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_that_lasts_too_long_is_not_honoured_and_says_so() {
+    let _crd = crd::installed();
+    let space = guarded("exceptions: {maxDuration: 2h}\n");
+    create(&space, &exception("long", SignedDuration::from_hours(3))).succeeds();
+    let told = condition(&space, "long", "False");
+    assert_eq!(told["reason"], "TooLong");
+    assert_eq!(
+        told["message"],
+        "it expires more than 2h after it was made, which is the most that the policy allows \
+         (exceptions.maxDuration); make a new one that expires sooner"
+    );
+    space.rejects(&Chart::broken().render("ok-long"), &BROKEN);
+}
+
+/// Every Job is reviewed by both replicas, which write the same status at the same time.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn replicas_lose_no_use() {
+    const JOBS: i64 = 12;
+    let _crd = crd::installed();
+    let second = Warden::serve_with_cluster("");
+    let space = guarded("");
+    let _second = Webhooks::of(&second).last().register(&space);
+    create(&space, &exception("both", SignedDuration::from_hours(1))).succeeds();
+    condition(&space, "both", "True");
+    let let_in = |warden: &Warden| {
+        let decisions = warden.decisions();
+        decisions
+            .iter()
+            .any(|d| d["verdict"] == "allowed" && d["namespace"] == *space.name())
+    };
+    // The other may not know of it yet.
+    eventually("both to honour it", || {
+        let args = ["create", "--dry-run=server", "-f", "-"];
+        let _ = space.kubectl_with(&args, &Chart::broken().render("ok-tried"));
+        (let_in(&second) && let_in(&space.warden)).then_some(())
+    });
+    for job in 0..JOBS {
+        space.accepts(&Chart::broken().render(&format!("ok-{job}")));
+        thread::sleep(Duration::from_millis(250));
+    }
+    eventually("all uses to be written down", || {
+        (space.get("mex", "both")["status"]["uses"] == 2 * JOBS).then_some(())
+    });
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(space.get("mex", "both")["status"]["uses"], 2 * JOBS);
+    let events = space.kubectl(&["get", "events.v1.events.k8s.io", "-o", "json"]);
+    let events = events.succeeds().json();
+    let events = events["items"].as_array().unwrap();
+    let ours = events.iter().filter(|e| e["reason"] == "ExceptionUsed");
+    assert_eq!(ours.count(), 2, "one series for each replica");
+}
+
+/// The apiserver tells at once what is wrong with one.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_makes_no_sense_is_refused() {
+    let _crd = crd::installed();
+    let space = Space::new();
+    for (pointer, value, answer) in [
+        (
+            "/spec/rules/0",
+            json!("MW04"),
+            "Unsupported value: \"MW04\"",
+        ),
+        (
+            "/spec/rules",
+            json!([]),
+            "spec.rules in body should have at least 1 items",
+        ),
+        (
+            "/spec/reason",
+            json!("because"),
+            "spec.reason in body should be at least 8 chars long",
+        ),
+        (
+            "/spec/expiresAt",
+            json!("tomorrow"),
+            "spec.expiresAt in body must be of type date-time",
+        ),
+        (
+            "/spec/selector",
+            json!({}),
+            "say which Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of \
+             the namespace",
+        ),
+        (
+            "/spec/selector",
+            json!({"names": []}),
+            "spec.selector.names in body should have at least 1 items",
+        ),
+        (
+            "/spec/selector",
+            json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
+            "In and NotIn need values, Exists and DoesNotExist take none",
+        ),
+        (
+            "/spec/selector",
+            json!({"labels": {"a": "b"}}),
+            "unknown field \"spec.selector.labels\"",
+        ),
+    ] {
+        let mut bad = exception("bad", SignedDuration::from_hours(1));
+        *bad.pointer_mut(pointer).unwrap() = value;
+        create(&space, &bad).fails().says(answer);
+    }
+    let explained = space.kubectl(&["explain", "mex.spec"]).succeeds().stdout;
+    assert!(
+        explained.contains("Why they may: for whoever finds this later."),
+        "{explained}"
+    );
+}
+
+/// `check` and the apiserver take and refuse the same files.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_example_is_taken() {
+    let _crd = crd::installed();
+    let space = Space::new();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/exception.yaml");
+    let example = fs::read_to_string(path).unwrap();
+    let args = ["create", "--dry-run=server", "-f", "-"];
+    space
+        .kubectl_with(&args, &example.replace("namespace: shop", ""))
+        .succeeds();
+}
