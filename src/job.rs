@@ -58,6 +58,11 @@ pub struct Job<'a> {
     pub mesh: Option<Mesh>,
 }
 
+/// Whether a Job has ended, from type and status of its conditions.
+pub fn has_ended<'c>(mut conditions: impl Iterator<Item = (&'c str, &'c str)>) -> bool {
+    conditions.any(|(kind, status)| matches!(kind, "Complete" | "Failed") && status == "True")
+}
+
 impl Kind {
     /// The kind of an object of the API group `batch`, if it is one that is judged.
     #[must_use]
@@ -146,10 +151,8 @@ impl<'a> Job<'a> {
     /// Whether it has ended, well or badly. Kubernetes says so once its pods have ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let mut conditions = self.status.conditions.iter();
-        conditions.any(|condition| {
-            matches!(&*condition.kind, "Complete" | "Failed") && &*condition.status == "True"
-        })
+        let conditions = self.status.conditions.iter();
+        has_ended(conditions.map(|condition| (&*condition.kind, &*condition.status)))
     }
 
     /// How many of its pods are ready, which is as much as running where a pod has no readiness probe.

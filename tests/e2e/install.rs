@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use serde_json::Value;
 
-use crate::harness::{BREACHES, CHART, Chart, Cluster, Helm, NodeKind, Outcome, Space};
+use crate::harness::{BREACHES, CHART, Chart, Cluster, Helm, NodeKind, Outcome, Space, eventually};
 use crash::replicas;
 use load::Load;
 
@@ -186,6 +186,7 @@ fn installs_judges_and_goes(helm: Helm) {
         assert!(allowed.is_some(), "{decisions:#?}");
     }
     install.helm(&["test", NAME]).succeeds();
+    guards(&space);
 
     let replicas = replicas();
     assert_eq!(replicas.len(), 2);
@@ -200,6 +201,27 @@ fn installs_judges_and_goes(helm: Helm) {
     space
         .install(helm, "unguarded", &BREACHES[3].chart())
         .succeeds();
+}
+
+/// A migration that runs is deleted only by those who say so.
+fn guards(space: &Space) {
+    let slow = Chart::good().with("echo migrated", "sleep 600");
+    let job = space.kubectl_with(&["create", "-o", "json", "-f", "-"], &slow.render("slow"));
+    let job = job.succeeds().json();
+    let job = job["metadata"]["name"].as_str().unwrap();
+    eventually("the migration to run", || {
+        (space.get("job", job)["status"]["ready"] == 1).then_some(())
+    });
+    let delete = ["delete", "job", job, "--wait=false"];
+    space.kubectl(&delete).fails().says("MW102");
+    let allow = [
+        "annotate",
+        "job",
+        job,
+        "migration-warden.io/allow-delete=true",
+    ];
+    space.kubectl(&allow).succeeds();
+    space.kubectl(&delete).succeeds();
 }
 
 /// Every verb that the roles grant was needed, by the apiserver's own account.

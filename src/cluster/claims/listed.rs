@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};
-use crate::job::object::{Metadata, Object, Spec};
+use crate::job::object::Object;
 use crate::job::{Job, Kind};
 use crate::policy::Action;
 use crate::policy::claims::Claims;
@@ -19,37 +19,13 @@ struct Page<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     metadata: ListMeta<'a>,
     #[serde(borrow, default, deserialize_with = "nullable")]
-    items: Vec<Item<'a>>,
+    items: Vec<Object<'a>>,
 }
 
 #[derive(Default, Deserialize)]
 struct ListMeta<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     r#continue: Text<'a>,
-}
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    spec: Spec<'a>,
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    status: Status<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct Status<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    conditions: Vec<Condition<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Condition<'a> {
-    #[serde(borrow)]
-    r#type: Text<'a>,
-    #[serde(borrow)]
-    status: Text<'a>,
 }
 
 /// Adds the active Jobs of `key` on this page, each once, and returns the token of the next page.
@@ -61,22 +37,12 @@ pub(super) fn read(
     listed: &mut Vec<Listed>,
 ) -> Result<Option<String>, serde_json::Error> {
     let page: Page<'_> = serde_json::from_str(page)?;
-    for item in page.items {
-        if is_finished(
-            item.status
-                .conditions
-                .iter()
-                .map(|c| (&*c.r#type, &*c.status)),
-        ) {
+    for object in page.items {
+        let job = Job::new(&object, Kind::Job, "");
+        if job.is_finished() {
             continue;
         }
-        let suspended = item.spec.suspend == Some(true);
-        let object = Object {
-            metadata: item.metadata,
-            spec: item.spec,
-            ..Object::default()
-        };
-        let job = Job::new(&object, Kind::Job, "");
+        let suspended = object.spec.suspend == Some(true);
         let migrates = selectors.select(&job, Action::Off) == Selection::Labelled;
         let uid = &*object.metadata.uid;
         let known = listed.iter().any(|other| other.claim.uid == uid);
@@ -96,11 +62,6 @@ pub(super) fn read(
     }
     let next = &*page.metadata.r#continue;
     Ok((!next.is_empty()).then(|| next.to_owned()))
-}
-
-/// Whether a Job has finished, from type and status of its conditions.
-pub(super) fn is_finished<'a>(mut conditions: impl Iterator<Item = (&'a str, &'a str)>) -> bool {
-    conditions.any(|(kind, status)| matches!(kind, "Complete" | "Failed") && status == "True")
 }
 
 #[cfg(test)]

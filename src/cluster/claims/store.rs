@@ -18,6 +18,7 @@ use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Step, Take, Version};
 use super::record;
+use crate::job::has_ended;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
@@ -287,7 +288,7 @@ impl Claims {
         };
         let status = job.status.unwrap_or_default();
         let conditions = status.conditions.iter().flatten();
-        if listed::is_finished(conditions.map(|c| (c.type_.as_str(), c.status.as_str()))) {
+        if has_ended(conditions.map(|c| (c.type_.as_str(), c.status.as_str()))) {
             return Ok(Found::Finished);
         }
         let suspended = job.spec.and_then(|spec| spec.suspend).unwrap_or_default();
