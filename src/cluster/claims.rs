@@ -1,14 +1,16 @@
 //! Claims: at most one active migration Job per concurrency key, across replicas and apiservers.
 //!
 //! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] says what is claimed,
-//! [`protocol`] decides each step from what has been observed, [`record`] is how a claim is written
-//! down, [`store`] carries the steps out against the apiserver, [`release`] gives claims up, and [`holder`] says what a user is told
-//! of the Job that is in the way. What the policy does with a migration that has to wait is not known
-//! here.
+//! [`protocol`] decides each step from what has been observed, [`store`] carries the steps out against the
+//! apiserver, [`release`] gives claims up, and [`holder`] says what a user is told of the Job that is in
+//! the way. What the policy does with a migration that has to wait is not known here.
 
+pub mod error;
 pub mod holder;
 pub mod key;
 mod listed;
+#[cfg(test)]
+mod model;
 pub mod protocol;
 mod record;
 pub mod release;

@@ -170,6 +170,7 @@ mod tests {
             since: Timestamp::from_second(100).unwrap(),
             user: String::new(),
             seen: true,
+            transitions: 0,
             waiters: Vec::new(),
         };
         let now = Timestamp::from_second(130).unwrap();

@@ -56,6 +56,7 @@ pub(super) fn read(
             since: job.created.unwrap_or_default(),
             user: String::new(),
             seen: true,
+            transitions: 0,
             waiters: Vec::new(),
         };
         listed.push(Listed { claim, suspended });
@@ -137,6 +138,7 @@ mod tests {
             since: "2026-11-24T23:00:00Z".parse().unwrap(),
             user: String::new(),
             seen: true,
+            transitions: 0,
             waiters: Vec::new(),
         };
         let suspended = true;

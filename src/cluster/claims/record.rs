@@ -64,6 +64,7 @@ pub(super) fn to_lease(name: &str, key: &str, claim: &Claim, version: Option<&Ve
         spec: Some(LeaseSpec {
             holder_identity: Some(format!("{}/{}", claim.namespace, claim.job)),
             acquire_time: Some(MicroTime(claim.since)),
+            lease_transitions: Some(claim.transitions),
             ..LeaseSpec::default()
         }),
     }
@@ -79,6 +80,7 @@ pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
         since: lease.spec.as_ref()?.acquire_time.as_ref()?.0,
         user: annotation(USER).unwrap_or_default().to_owned(),
         seen: annotation(SEEN) == Some("true"),
+        transitions: lease.spec.as_ref()?.lease_transitions.unwrap_or_default(),
         waiters: annotation(WAITERS)
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default(),
@@ -125,6 +127,7 @@ mod tests {
             since: "2026-11-24T23:00:00Z".parse().unwrap(),
             user: "system:serviceaccount:ci:deployer".to_owned(),
             seen: false,
+            transitions: 3,
             waiters: Vec::new(),
         }
     }
@@ -159,6 +162,7 @@ mod tests {
             "spec": {
                 "holderIdentity": "shop/shop-migrate-1766361600",
                 "acquireTime": "2026-11-24T23:00:00.000000Z",
+                "leaseTransitions": 3,
             },
         });
         assert_eq!(serde_json::to_value(lease).unwrap(), expected);

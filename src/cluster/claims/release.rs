@@ -10,10 +10,11 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
 
+use super::error::{ClaimError, failed};
 use super::holder::is_live;
 use super::protocol::{Stored, Version};
 use super::record::{self, CLAIM, HOLDER_UID};
-use super::store::{ClaimError, Claims, failed, read};
+use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
 
 /// Claims on a page of a LIST.

@@ -13,6 +13,7 @@ use kube::core::{Request, Selector};
 use kube::{Api, Client, Resource};
 use tokio::time::{Duration, Instant, timeout_at};
 
+use super::error::{ClaimError, failed};
 use super::holder::{Holder, is_live};
 use super::key::Key;
 use super::listed;
@@ -26,65 +27,6 @@ use crate::policy::select::Selectors;
 const MARGIN: Duration = Duration::from_millis(200);
 /// Jobs on a page of a LIST, as kubectl asks for.
 const PAGE: u32 = 500;
-
-/// Why a claim could not be asked for, or not be given up.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// The apiserver did not answer before the deadline.
-    #[error("the API server did not answer in time")]
-    Timeout,
-    /// A permission is missing.
-    #[error("failed to {verb} {resource}: {message}")]
-    Forbidden {
-        /// The verb as RBAC has it.
-        verb: &'static str,
-        /// The resource as RBAC has it.
-        resource: &'static str,
-        /// What the apiserver said.
-        message: String,
-    },
-    /// The apiserver is overloaded, out of order, or cannot be reached.
-    #[error("failed to {verb} {resource}: {source}")]
-    Unavailable {
-        /// The verb as RBAC has it.
-        verb: &'static str,
-        /// The resource as RBAC has it.
-        resource: &'static str,
-        /// What it said.
-        source: kube::Error,
-    },
-    /// Others were faster each time.
-    #[error("failed to write the claim: others keep writing it")]
-    Contended,
-    /// Somebody else has written the Lease.
-    #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
-    Unreadable(String),
-    /// Anything else.
-    #[error("failed to {verb} {resource}: {source}")]
-    Other {
-        /// The verb as RBAC has it.
-        verb: &'static str,
-        /// The resource as RBAC has it.
-        resource: &'static str,
-        /// What it said.
-        source: kube::Error,
-    },
-}
-
-impl ClaimError {
-    /// The word used in metrics.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Timeout => "timeout",
-            Self::Forbidden { .. } => "forbidden",
-            Self::Unavailable { .. } => "unavailable",
-            Self::Contended => "contended",
-            Self::Unreadable(_) => "unreadable",
-            Self::Other { .. } => "other",
-        }
-    }
-}
 
 /// The migration Job that asks, as the validating review shows it.
 #[derive(Clone, Copy, Debug)]
@@ -186,11 +128,14 @@ impl Claims {
             since: claimant.created,
             user: claimant.user.to_owned(),
             seen: false,
+            transitions: 0,
             waiters: Vec::new(),
         };
         let first = Take::first(&me, wanted.dry_run);
-        let (reply, listed) =
-            tokio::try_join!(self.carry_out(wanted.key, first), self.list(wanted))?;
+        // The LIST goes first: the apiserver answers it at once if nothing has been written since it last
+        // heard of Jobs, and after up to 100 ms if something has, such as the claim itself.
+        let (listed, reply) =
+            tokio::try_join!(self.list(wanted), self.carry_out(wanted.key, first))?;
         let mut take = Take::opened(me, wanted.dry_run, listed, reply);
         loop {
             match take.step() {
@@ -348,34 +293,4 @@ fn written(
 
 pub(super) fn read(name: &str, lease: &Lease) -> Result<super::protocol::Stored, ClaimError> {
     record::from_lease(lease).ok_or_else(|| ClaimError::Unreadable(name.to_owned()))
-}
-
-pub(super) fn failed(
-    verb: &'static str,
-    resource: &'static str,
-) -> impl FnOnce(kube::Error) -> ClaimError {
-    move |source| match source {
-        kube::Error::Api(status) if status.code == 403 => ClaimError::Forbidden {
-            verb,
-            resource,
-            message: status.message,
-        },
-        kube::Error::Api(ref status) if !matches!(status.code, 429 | 500..) => ClaimError::Other {
-            verb,
-            resource,
-            source,
-        },
-        kube::Error::Api(_) | kube::Error::Service(_) | kube::Error::HyperError(_) => {
-            ClaimError::Unavailable {
-                verb,
-                resource,
-                source,
-            }
-        }
-        source => ClaimError::Other {
-            verb,
-            resource,
-            source,
-        },
-    }
 }

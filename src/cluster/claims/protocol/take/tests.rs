@@ -1,6 +1,9 @@
 //! Each decision of the protocol by itself; what they come to together is the model's.
 
+use jiff::Timestamp;
+
 use super::*;
+use crate::cluster::claims::protocol::EXPIRY;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000 + second).unwrap()
@@ -14,6 +17,7 @@ fn claim(uid: &str, second: i64) -> Claim {
         since: at(second),
         user: "ci".to_owned(),
         seen: false,
+        transitions: 0,
         waiters: Vec::new(),
     }
 }
@@ -43,6 +47,15 @@ fn listed(uid: &str) -> Listed {
 
 const UNFINISHED: Found = Found::Unfinished { suspended: false };
 const ACTIVE: Standing = Standing::Active { suspended: false };
+
+/// The claim as it is written over another one.
+fn over(claim: Claim) -> Claim {
+    let transitions = 1;
+    Claim {
+        transitions,
+        ..claim
+    }
+}
 
 /// The one that asks, at second 100.
 fn me() -> Claim {
@@ -85,9 +98,10 @@ fn an_active_job_without_a_claim_gets_the_new_one() {
     assert_eq!(take.step(), Step::FindJob(seen("old", 0)));
     take.on(Reply::Job(UNFINISHED));
     let version = stored(me(), "1").version;
-    assert_eq!(take.step(), Step::Replace(version, seen("old", 0)));
-    take.on(Reply::Written(stored(seen("old", 0), "2")));
-    assert_eq!(take.step(), waiting(seen("old", 0), Some("2"), ACTIVE));
+    assert_eq!(take.step(), Step::Replace(version, over(seen("old", 0))));
+    let old = over(seen("old", 0));
+    take.on(Reply::Written(stored(old.clone(), "2")));
+    assert_eq!(take.step(), waiting(old, Some("2"), ACTIVE));
 }
 
 #[test]
@@ -100,7 +114,12 @@ fn a_listed_job_that_has_finished_since_is_not_in_the_way() {
 
 #[test]
 fn the_claim_of_the_same_review_is_held() {
-    assert_eq!(meets(&me(), Vec::new()).step(), held(None));
+    // It is written once more, so that no write of the earlier attempt can still count.
+    let mut take = meets(&me(), Vec::new());
+    let version = stored(me(), "7").version;
+    assert_eq!(take.step(), Step::Replace(version, over(me())));
+    take.on(Reply::Written(stored(over(me()), "8")));
+    assert_eq!(take.step(), held(None));
     // But a Job without one still comes before it: the first replica may have died too early.
     let take = meets(&me(), vec![listed("old")]);
     assert_eq!(take.step(), Step::FindJob(seen("old", 0)));
@@ -117,7 +136,10 @@ fn a_finished_holder_is_followed() {
     let mut take = meets(&claim("old", 99), Vec::new());
     assert_eq!(take.step(), Step::FindJob(claim("old", 99)));
     take.on(Reply::Job(Found::Finished));
-    assert_eq!(take.step(), Step::Replace(stored(me(), "7").version, me()));
+    assert_eq!(
+        take.step(),
+        Step::Replace(stored(me(), "7").version, over(me()))
+    );
     take.on(Reply::Written(stored(me(), "8")));
     assert_eq!(take.step(), held(Some(claim("old", 99))));
 }
@@ -129,7 +151,7 @@ fn a_finished_holder_is_not_followed_past_a_job_without_a_claim() {
     assert_eq!(take.step(), Step::FindJob(seen("older", 0)));
     take.on(Reply::Job(UNFINISHED));
     let version = stored(me(), "7").version;
-    assert_eq!(take.step(), Step::Replace(version, seen("older", 0)));
+    assert_eq!(take.step(), Step::Replace(version, over(seen("older", 0))));
 }
 
 /// What is done about a holder that is gone.
@@ -147,7 +169,7 @@ fn a_holder_that_may_still_come_is_waited_for() {
     let young = claim("old", 100 - expiry);
     let expected = waiting(young.clone(), Some("7"), Standing::NotYetThere);
     assert_eq!(gone(&young, false), expected);
-    let follow = Step::Replace(stored(me(), "7").version, me());
+    let follow = Step::Replace(stored(me(), "7").version, over(me()));
     assert_eq!(gone(&claim("old", 99 - expiry), false), follow);
     // One that was there comes no second time.
     assert_eq!(gone(&seen("old", 99), false), follow);

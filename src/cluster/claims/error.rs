@@ -1,0 +1,90 @@
+//! Why a claim could not be asked for: told apart as far as somebody would do something different.
+
+/// Why a claim could not be asked for, or not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The apiserver did not answer before the deadline.
+    #[error("the API server did not answer in time")]
+    Timeout,
+    /// A permission is missing.
+    #[error("failed to {verb} {resource}: {message}")]
+    Forbidden {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What the apiserver said.
+        message: String,
+    },
+    /// The apiserver is overloaded, out of order, or cannot be reached.
+    #[error("failed to {verb} {resource}: {source}")]
+    Unavailable {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What it said.
+        source: kube::Error,
+    },
+    /// Others were faster each time.
+    #[error("failed to write the claim: others keep writing it")]
+    Contended,
+    /// Somebody else has written the Lease.
+    #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
+    Unreadable(String),
+    /// Anything else.
+    #[error("failed to {verb} {resource}: {source}")]
+    Other {
+        /// The verb as RBAC has it.
+        verb: &'static str,
+        /// The resource as RBAC has it.
+        resource: &'static str,
+        /// What it said.
+        source: kube::Error,
+    },
+}
+
+impl ClaimError {
+    /// The word used in metrics.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Contended => "contended",
+            Self::Unreadable(_) => "unreadable",
+            Self::Other { .. } => "other",
+        }
+    }
+}
+
+pub(super) fn failed(
+    verb: &'static str,
+    resource: &'static str,
+) -> impl FnOnce(kube::Error) -> ClaimError {
+    move |source| match source {
+        kube::Error::Api(status) if status.code == 403 => ClaimError::Forbidden {
+            verb,
+            resource,
+            message: status.message,
+        },
+        kube::Error::Api(ref status) if !matches!(status.code, 429 | 500..) => ClaimError::Other {
+            verb,
+            resource,
+            source,
+        },
+        kube::Error::Api(_) | kube::Error::Service(_) | kube::Error::HyperError(_) => {
+            ClaimError::Unavailable {
+                verb,
+                resource,
+                source,
+            }
+        }
+        source => ClaimError::Other {
+            verb,
+            resource,
+            source,
+        },
+    }
+}
