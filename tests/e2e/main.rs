@@ -30,6 +30,7 @@ mod node;
 mod patches;
 mod release;
 mod requests;
+mod single_flight;
 mod tidy;
 mod untouched;
 mod vap;

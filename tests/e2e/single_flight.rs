@@ -1,0 +1,404 @@
+//! Claims against a real apiserver, taken directly, as many replicas would.
+//!
+//! The claimants are mostly no real Jobs: what they will become is the apiserver's part, and the claims
+//! look at nothing but the review. Where a Job has to stay unfinished it is suspended.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, ResourceExt};
+use migration_warden::cluster::claims::error::ClaimError;
+use migration_warden::cluster::claims::holder::Holder;
+use migration_warden::cluster::claims::key::Key;
+use migration_warden::cluster::claims::protocol::EXPIRY;
+use migration_warden::cluster::claims::store::{Claimant, Claims, Taken, Wanted};
+use migration_warden::config::default_selectors;
+use migration_warden::job::object::Object;
+use migration_warden::job::{Job, Kind};
+use migration_warden::policy::claims::Claims as Policy;
+use migration_warden::policy::rules::concurrent_migration::State;
+use migration_warden::policy::select::Selectors;
+use serde_json::{Value, json};
+
+use crate::harness::{Cluster, Space, eventually};
+
+/// Claims that are kept in the test's own namespace.
+struct Rig {
+    space: Space,
+    client: Client,
+    claims: Claims,
+}
+
+/// Who asks.
+#[derive(Clone)]
+struct Asker {
+    namespace: String,
+    job: String,
+    uid: String,
+    created: Timestamp,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let space = Space::new();
+        let client = client(&space, None).await;
+        Self {
+            claims: Claims::new(client.clone()),
+            client,
+            space,
+        }
+    }
+
+    /// One that is no Job yet.
+    fn asker(&self, number: usize) -> Asker {
+        Asker {
+            namespace: self.space.name().to_owned(),
+            job: format!("web-migrate-{}", 1_766_361_600 + number),
+            uid: format!("00000000-0000-4000-8000-{number:012}"),
+            // A `creationTimestamp` has no fraction.
+            created: Timestamp::from_second(Timestamp::now().as_second()).unwrap(),
+        }
+    }
+
+    /// A Job that is stored, and does not run if it is suspended.
+    fn job(&self, number: usize, suspend: bool) -> Asker {
+        let mut asker = self.asker(number);
+        let job = json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": asker.job,
+                "labels": {"app.kubernetes.io/component": "migration"},
+            },
+            "spec": {"suspend": suspend, "template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "migrate", "image": "rig.local/busybox:1"}],
+            }}},
+        });
+        let args = ["create", "-o", "json", "-f", "-"];
+        let created = self.space.kubectl_with(&args, &job.to_string());
+        let created = created.succeeds().json();
+        let text = |field: &str| created["metadata"][field].as_str().unwrap().to_owned();
+        asker.uid = text("uid");
+        asker.created = text("creationTimestamp").parse().unwrap();
+        asker
+    }
+
+    async fn take(&self, asker: &Asker) -> Taken {
+        take(&self.claims, asker, false).await.unwrap()
+    }
+
+    async fn waits(&self, asker: &Asker) -> Holder {
+        match self.take(asker).await {
+            Taken::Waiting(holder) => holder,
+            held @ Taken::Held { .. } => panic!("{held:?}"),
+        }
+    }
+
+    async fn leases(&self) -> Vec<Lease> {
+        let api: Api<Lease> = Api::default_namespaced(self.client.clone());
+        api.list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Writes something that is neither a Job nor a Lease, and says how long it took.
+    async fn write(&self, number: usize) -> Duration {
+        let api: Api<ConfigMap> = Api::default_namespaced(self.client.clone());
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some(format!("bare-{number}"));
+        let start = Instant::now();
+        api.create(&PostParams::default(), &map).await.unwrap();
+        start.elapsed()
+    }
+
+    /// Lists the namespace's Jobs, and says how long it took.
+    async fn list(&self) -> Duration {
+        let api: Api<batch::Job> = Api::default_namespaced(self.client.clone());
+        let start = Instant::now();
+        api.list(&ListParams::default()).await.unwrap();
+        start.elapsed()
+    }
+
+    fn delete_job(&self, asker: &Asker) {
+        let args = ["delete", "job", &asker.job, "--cascade=orphan"];
+        self.space.kubectl(&args).succeeds();
+    }
+
+    fn finish(&self, asker: &Asker) {
+        let patch = r#"{"spec":{"suspend":false}}"#;
+        let args = ["patch", "job", &asker.job, "-p", patch];
+        self.space.kubectl(&args).succeeds();
+        eventually("the Job is complete", || {
+            let job = self.space.get("job", &asker.job);
+            let conditions = job["status"]["conditions"].as_array()?;
+            let complete = |c: &Value| c["type"] == "Complete" && c["status"] == "True";
+            conditions.iter().any(complete).then_some(())
+        });
+    }
+}
+
+/// With the test's namespace as its own; as this user if one is given.
+async fn client(space: &Space, user: Option<&str>) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.unwrap();
+    space.name().clone_into(&mut config.default_namespace);
+    config.auth_info.impersonate = user.map(str::to_owned);
+    Client::try_from(config).unwrap()
+}
+
+async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, ClaimError> {
+    let policy = Policy::default();
+    let selectors = Selectors::new(default_selectors()).unwrap();
+    let text = json!({"metadata": {"name": asker.job}}).to_string();
+    let object: Object<'_> = serde_json::from_str(&text).unwrap();
+    let key = Key::of(&Job::new(&object, Kind::Job, &asker.namespace), &policy);
+    let claimant = Claimant {
+        namespace: &asker.namespace,
+        job: &asker.job,
+        generate_name: None,
+        uid: &asker.uid,
+        created: asker.created,
+        user: "deployer",
+    };
+    let wanted = Wanted {
+        key: &key,
+        policy: &policy,
+        selectors: &selectors,
+        claimant,
+        dry_run,
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    claims.take(&wanted, deadline).await
+}
+
+fn held_after(asker: &Asker) -> Taken {
+    let taken_over = Some(format!("{}/{}", asker.namespace, asker.job));
+    Taken::Held { taken_over }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn of_a_hundred_at_once_one_gets_it() {
+    let rig = Rig::new().await;
+    let tasks: Vec<_> = (0..100)
+        .map(|number| {
+            let (claims, asker) = (rig.claims.clone(), rig.asker(number));
+            tokio::spawn(async move { (take(&claims, &asker, false).await.unwrap(), asker) })
+        })
+        .collect();
+    let (mut held, mut waiting) = (Vec::new(), Vec::new());
+    for task in tasks {
+        match task.await.unwrap() {
+            (Taken::Held { .. }, asker) => held.push(asker.job),
+            (Taken::Waiting(holder), _) => waiting.push(holder),
+        }
+    }
+    assert_eq!((held.len(), waiting.len()), (1, 99));
+    for holder in waiting {
+        assert_eq!(
+            (holder.facts.job, holder.facts.state),
+            (held[0].clone(), State::NotYetThere)
+        );
+        assert_eq!(holder.facts.user, "deployer");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_holder_is_waited_for_until_it_has_finished() {
+    let rig = Rig::new().await;
+    let (first, second) = (rig.job(1, true), rig.asker(2));
+    assert_eq!(rig.take(&first).await, Taken::Held { taken_over: None });
+    // The same review again, as the apiserver sends it when a replica has died.
+    assert_eq!(rig.take(&first).await, Taken::Held { taken_over: None });
+
+    let holder = rig.waits(&second).await;
+    assert_eq!(
+        (&holder.facts.job, &holder.facts.state),
+        (&first.job, &State::Suspended)
+    );
+    assert!(holder.first);
+    assert!(!rig.waits(&second).await.first, "told a second time");
+    assert!(
+        rig.waits(&rig.asker(3)).await.first,
+        "another is told as well"
+    );
+
+    rig.finish(&first);
+    assert_eq!(rig.take(&second).await, held_after(&first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_job_that_holds_none_gets_the_claim() {
+    let rig = Rig::new().await;
+    let (old, new) = (rig.job(1, true), rig.asker(2));
+    let holder = rig.waits(&new).await;
+    assert_eq!(
+        (holder.facts.job, holder.facts.state),
+        (old.job.clone(), State::Suspended)
+    );
+    let leases = rig.leases().await;
+    let spec = leases[0].spec.as_ref().unwrap();
+    let identity = format!("{}/{}", old.namespace, old.job);
+    assert_eq!(spec.holder_identity.as_ref(), Some(&identity));
+    // It has been seen, so nobody waits for it to come once it is gone.
+    rig.delete_job(&old);
+    assert_eq!(rig.take(&new).await, held_after(&old));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_deleted_holder_is_waited_for_while_its_pod_runs() {
+    let rig = Rig::new().await;
+    let first = rig.job(1, true);
+    rig.take(&first).await;
+    // Not scheduled by anyone, and so neither run nor ended.
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "left", "labels": {"batch.kubernetes.io/controller-uid": first.uid}},
+        "spec": {
+            "schedulerName": "none",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "migrate", "image": "rig.local/busybox:1"}],
+        },
+    });
+    let created = rig
+        .space
+        .kubectl_with(&["create", "-f", "-"], &pod.to_string());
+    created.succeeds();
+    rig.delete_job(&first);
+
+    let mut late = rig.asker(2);
+    late.created = first.created + EXPIRY + SignedDuration::from_secs(1);
+    assert_eq!(rig.waits(&late).await.facts.state, State::Deleted);
+    let swept = rig.claims.sweep().await.unwrap();
+    assert_eq!((swept.claims, swept.released.len()), (1, 0));
+
+    let args = ["delete", "pod", "left", "--force", "--grace-period=0"];
+    rig.space.kubectl(&args).succeeds();
+    assert_eq!(rig.take(&late).await, held_after(&first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_claim_whose_job_never_came_expires() {
+    let rig = Rig::new().await;
+    let first = rig.asker(1);
+    rig.take(&first).await;
+    let mut second = rig.asker(2);
+    second.created = first.created + EXPIRY;
+    assert_eq!(rig.waits(&second).await.facts.state, State::NotYetThere);
+    second.created = first.created + EXPIRY + SignedDuration::from_secs(1);
+    assert_eq!(rig.take(&second).await, held_after(&first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_dry_run_takes_nothing() {
+    let rig = Rig::new().await;
+    let free = take(&rig.claims, &rig.asker(1), true).await.unwrap();
+    assert_eq!(free, Taken::Held { taken_over: None });
+    assert_eq!(rig.leases().await, []);
+    let old = rig.job(2, true);
+    let taken = take(&rig.claims, &rig.asker(1), true).await.unwrap();
+    assert!(matches!(taken, Taken::Waiting(holder) if holder.facts.job == old.job));
+    assert_eq!(rig.leases().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn a_missing_permission_is_named() {
+    let rig = Rig::new().await;
+    let nobody = Claims::new(client(&rig.space, Some("nobody")).await);
+    let error = take(&nobody, &rig.asker(1), false).await.unwrap_err();
+    let named = matches!(
+        error,
+        ClaimError::Forbidden {
+            verb: "create",
+            resource: "leases",
+            ..
+        } | ClaimError::Forbidden {
+            verb: "list",
+            resource: "jobs",
+            ..
+        }
+    );
+    assert!(named, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn claims_are_given_up_and_no_others() {
+    let rig = Rig::new().await;
+    let job = rig.job(1, true);
+    rig.take(&job).await;
+    // The first time it is written down that the Job is there.
+    let released = rig.claims.sweep_job(&job.uid).await.unwrap().released;
+    assert_eq!(released, [""; 0]);
+    let seen = |leases: &[Lease]| {
+        leases[0]
+            .annotations()
+            .contains_key("migration-warden.io/seen")
+    };
+    assert!(seen(&rig.leases().await));
+    rig.finish(&job);
+    let released = rig.claims.sweep_job(&job.uid).await.unwrap().released;
+    assert_eq!(released, [format!("{}/{}", job.namespace, job.job)]);
+
+    let mut never = rig.asker(2);
+    rig.take(&never).await;
+    assert_eq!(rig.claims.sweep().await.unwrap().released, [""; 0]);
+    assert_eq!(rig.leases().await.len(), 1);
+    never.created = Timestamp::now() - EXPIRY - SignedDuration::from_secs(2);
+    never.uid = "00000000-0000-4000-8000-000000000003".to_owned();
+    never.job = "other-migrate-1766361600".to_owned();
+    rig.take(&never).await;
+    let released = rig.claims.sweep().await.unwrap().released;
+    assert_eq!(released, [format!("{}/{}", never.namespace, never.job)]);
+}
+
+/// Prints what an undisputed claim costs beside the requests it consists of.
+///
+/// The LIST is a consistent one: the apiserver waits until its watch cache has caught up with etcd, for up to
+/// 100 ms when something else was written since, and that is what it costs anybody.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster: run tests/run"]
+async fn an_undisputed_claim_costs_one_round_trip() {
+    const ROUNDS: usize = 100;
+    let rig = Rig::new().await;
+    let mut times = [const { Vec::new() }; 4];
+    for number in 0..ROUNDS {
+        let mut asker = rig.asker(number);
+        asker.job = format!("web{number}-migrate-1766361600");
+        rig.write(number).await;
+        times[1].push(rig.list().await);
+        times[0].push(rig.write(ROUNDS + number).await);
+        let start = Instant::now();
+        assert_eq!(rig.take(&asker).await, Taken::Held { taken_over: None });
+        times[2].push(start.elapsed());
+        // Nothing has been written since the apiserver caught up.
+        rig.list().await;
+        asker.job = format!("api{number}-migrate-1766361600");
+        let start = Instant::now();
+        assert_eq!(rig.take(&asker).await, Taken::Held { taken_over: None });
+        times[3].push(start.elapsed());
+    }
+    let [create, list, claim, quiet] = times.map(|mut times| {
+        times.sort();
+        times[ROUNDS / 2]
+    });
+    eprintln!(
+        "create {create:?}, list {list:?}, claim {claim:?}, claim in a quiet cluster {quiet:?}"
+    );
+    let (slower, both) = (create.max(list), create + list);
+    assert!(claim < slower + both / 2, "{claim:?} beside {slower:?}");
+}
