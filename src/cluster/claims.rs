@@ -2,7 +2,7 @@
 //!
 //! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] says what is claimed,
 //! [`protocol`] decides each step from what has been observed, [`store`] carries the steps out against the
-//! apiserver, [`release`] gives claims up, and [`holder`] says what a user is told of the Job that is in
+//! apiserver, [`release`] and [`sweeper`] give claims up, and [`holder`] says what a user is told of the Job that is in
 //! the way. What the policy does with a migration that has to wait is not known here.
 
 pub mod error;
@@ -16,3 +16,4 @@ mod record;
 pub mod release;
 pub mod store;
 mod sweep;
+pub mod sweeper;

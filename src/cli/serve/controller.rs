@@ -1,4 +1,5 @@
-//! What goes on beside the reviews where there is a cluster: the watch of migration Jobs, and tidy-up.
+//! What goes on beside the reviews where there is a cluster: the watch of migration Jobs, tidy-up, and giving
+//! up claims.
 
 use std::sync::Arc;
 
@@ -6,6 +7,8 @@ use jiff::Timestamp;
 use kube::Client;
 
 use super::Background;
+use crate::cluster::claims::store::Claims;
+use crate::cluster::claims::sweeper;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::tidy::Tidy;
@@ -22,7 +25,7 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
     jobs
 }
 
-/// Stands for the election of the replica that tidies up, by the Lease of this name.
+/// Stands for the election of the replica that tidies up and gives up claims, by the Lease of this name.
 pub(super) fn tidy_up(
     lease: String,
     client: Client,
@@ -35,6 +38,9 @@ pub(super) fn tidy_up(
     let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
     let metrics = &warden.metrics;
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
+    let claims = Claims::new(client.clone());
+    let sweeping = sweeper::run(claims, candidate.leads(), jobs.subscribe());
+    background.add("giving up claims", sweeping);
     let tidy = Tidy {
         client,
         jobs,

@@ -1,0 +1,61 @@
+//! When claims are given up: as soon as a Job has ended, and now and then for what was missed.
+//!
+//! The elected replica does it, only to save load. How is [`super::release`]'s.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::store::Claims;
+use crate::cluster::jobs::News;
+
+/// How often all claims are looked at: a pod of a deleted Job ends without news.
+const PERIOD: Duration = Duration::from_secs(15);
+
+/// Gives claims up while `leads` says so, for as long as it is awaited.
+pub async fn run(
+    claims: Claims,
+    leads: watch::Receiver<bool>,
+    mut news: broadcast::Receiver<News>,
+) {
+    let mut ticks = time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let ended = tokio::select! {
+            _ = ticks.tick() => None,
+            ended = ended(&mut news) => ended,
+        };
+        if !*leads.borrow() {
+            continue;
+        }
+        let sweep = async {
+            match &ended {
+                Some(uid) => claims.sweep_job(uid).await,
+                None => claims.sweep().await,
+            }
+        };
+        match time::timeout(PERIOD, sweep).await {
+            Ok(Ok(swept)) => {
+                for holder in swept.released {
+                    tracing::debug!(%holder, "gave up a claim");
+                }
+                for error in swept.failed {
+                    tracing::warn!(%error, "failed to look at a claim, trying again");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "failed to look at claims, trying again"),
+            Err(_) => tracing::warn!("failed to look at claims in time, trying again"),
+        }
+    }
+}
+
+/// The uid of a Job that has ended; none where any may have.
+async fn ended(news: &mut broadcast::Receiver<News>) -> Option<String> {
+    match news.recv().await {
+        Ok(News::Finished(job) | News::Deleted(job)) => Some(job.uid.clone()),
+        Ok(News::Listed) | Err(RecvError::Lagged(_)) => None,
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
