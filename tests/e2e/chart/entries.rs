@@ -128,7 +128,9 @@ fn permissions_are_these() {
             "existing-secret" => (false, false),
             _ => (true, false),
         };
-        let role = rendered.one("ClusterRole");
+        let [role, editor] = rendered.of("ClusterRole")[..] else {
+            panic!("{set}: {:#?}", rendered.of("ClusterRole"))
+        };
         let name = &role["metadata"]["name"];
         let configurations = if injected {
             json!(["list", "watch"])
@@ -143,8 +145,26 @@ fn permissions_are_these() {
                 "resourceNames": [name],
                 "verbs": configurations,
             },
+            {
+                "apiGroups": ["migration-warden.io"],
+                "resources": ["migrationexceptions"],
+                "verbs": ["get", "list", "watch"],
+            },
+            {
+                "apiGroups": ["migration-warden.io"],
+                "resources": ["migrationexceptions/status"],
+                "verbs": ["patch"],
+            },
+            {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         ]);
         assert_eq!(role["rules"], expected, "{set}");
+
+        // For people: granted to nobody, and part of no other role.
+        let labels = editor["metadata"]["labels"].as_object().unwrap();
+        assert!(labels.keys().all(|label| !label.contains("aggregate")));
+        for binding in rendered.of("ClusterRoleBinding") {
+            assert_eq!(binding["roleRef"]["name"], *name, "{set}");
+        }
 
         // The other one is the test's.
         let roles = rendered.of("Role").into_iter();
