@@ -10,6 +10,7 @@ use base64::Engine;
 use jiff::Timestamp;
 use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView, Unanswered};
 use migration_warden::config::validate;
+use migration_warden::exception::Exception;
 use migration_warden::job::mesh::Mesh;
 use migration_warden::policy::Policy;
 use migration_warden::policy::verdict::Outcome;
@@ -761,6 +762,100 @@ fn a_job_may_opt_out_and_that_is_recorded() {
         (&line["selection"], &line["verdict"]),
         (&json!("opted-out"), &json!("allowed"))
     );
+}
+
+/// The namespace with an exception from these rules for all of its Jobs.
+fn excepting(rules: &[&str]) -> NamespaceView {
+    let object = json!({
+        "apiVersion": "migration-warden.io/v1alpha1",
+        "kind": "MigrationException",
+        "metadata": {"name": "hotfix", "namespace": "shop", "creationTimestamp": "2025-12-21T00:00:00Z"},
+        "spec": {
+            "rules": rules,
+            "selector": {"names": ["*"]},
+            "reason": "for the test's sake",
+            "expiresAt": "2025-12-23T00:00:00Z",
+        },
+    });
+    let object = serde_json::from_value(object).unwrap();
+    let exception = Exception::new(&object, Timestamp::UNIX_EPOCH).unwrap();
+    NamespaceView {
+        exceptions: vec![exception.into()],
+        ..NamespaceView::default()
+    }
+}
+
+#[test]
+fn what_an_exception_covers_is_let_through_told_and_recorded() {
+    let mut bad = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("OnFailure");
+    });
+    let ask = |phase, review: &Value, rules: &[&str]| {
+        let body = review.to_string();
+        let answer = ask_bytes(
+            phase,
+            body.as_bytes(),
+            &validate::builtin(),
+            excepting(rules),
+        );
+        let answer = answer.unwrap();
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        (answer, body["response"].clone())
+    };
+    let both = ["MW001", "MW004"];
+    let (answer, response) = ask(Validate, &bad, &both);
+    assert_eq!(answer.outcome, Outcome::Allowed);
+    assert_eq!(
+        response["warnings"],
+        json!([
+            "MW001 excepted until 2025-12-23T00:00:00Z by hotfix",
+            "MW004 excepted until 2025-12-23T00:00:00Z by hotfix",
+        ])
+    );
+    let uses: Vec<_> = answer
+        .exceptions
+        .iter()
+        .map(|u| (&*u.job, &*u.rules))
+        .collect();
+    assert_eq!(uses, [("x", &both[..])]);
+    assert_eq!(
+        line(&answer)["findings"][1],
+        json!({
+            "rule": "MW004",
+            "name": "restarting-pod",
+            "action": "audit",
+            "path": "spec.template.spec.restartPolicy",
+            "detail": "found \"OnFailure\"",
+            "exception": "hotfix",
+        })
+    );
+    // The mutating phase lets it through as well, and leaves the rest to the other.
+    let (answer, _) = ask(Mutate, &bad, &both);
+    assert!(answer.outcome < Outcome::Waiting && answer.exceptions.is_empty());
+    // Refused for something else.
+    let (answer, _) = ask(Validate, &bad, &["MW001"]);
+    assert_eq!(answer.outcome, Outcome::Denied);
+    assert!(answer.exceptions.is_empty());
+    bad["request"]["dryRun"] = json!(true);
+    let (answer, _) = ask(Validate, &bad, &both);
+    assert_eq!(answer.outcome, Outcome::Allowed);
+    assert!(answer.exceptions.is_empty());
+}
+
+#[test]
+fn an_exception_covers_the_rules_of_the_cluster() {
+    let mut running = changed(|job| job["status"] = json!({"active": 1, "ready": 1}));
+    let object = running["request"]["object"].take();
+    running["request"]["oldObject"] = object;
+    running["request"]["operation"] = json!("DELETE");
+    let body = running.to_string();
+    let outcome = |view| {
+        let answer = ask_bytes(Validate, body.as_bytes(), &validate::builtin(), view).unwrap();
+        (answer.outcome, answer.exceptions.len())
+    };
+    assert_eq!(outcome(NamespaceView::default()), (Outcome::Denied, 0));
+    assert_eq!(outcome(excepting(&["MW102"])), (Outcome::Allowed, 1));
 }
 
 #[test]
