@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{BROKEN, condition, create, event, exception, guarded};
-use crate::harness::{CHART, Chart, Cluster, Guarded, Helm, Outcome, Space, Warden, eventually};
+use crate::harness::{CHART, Chart, Guarded, Helm, Outcome, Space, Warden, eventually};
 
 const CRD: &str = "migrationexceptions.migration-warden.io";
 
@@ -144,14 +144,11 @@ fn it_comes_with_the_chart_and_stays() {
 /// What the chart grants a replica is all that it takes.
 fn the_charts_rights_are_enough(release: &Space) {
     let user = format!("system:serviceaccount:{0}:{0}", release.name());
-    let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
-    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-    config["users"][0]["user"]["as"] = user.into();
-    let dir = TempDir::new().unwrap();
-    let kubeconfig = dir.path().join("kubeconfig");
-    fs::write(&kubeconfig, config.to_string()).unwrap();
-    let warden = Warden::serve_as("rules: {concurrent-migration: off}\n", &kubeconfig);
-    let space = Guarded::by(warden, Space::new(), |w| w);
+    let space = Guarded::by(
+        Warden::serve_as(&user, "rules: {concurrent-migration: off}\n"),
+        Space::new(),
+        |w| w,
+    );
     create(&space, &exception("granted", SignedDuration::from_hours(1))).succeeds();
     condition(&space, "granted", "True");
     // The second use is a patch of the first one's Event.

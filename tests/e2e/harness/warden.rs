@@ -39,6 +39,22 @@ impl Warden {
         })
     }
 
+    /// The same, with no more rights than this user has.
+    pub(crate) fn serve_as(user: &str, policy: &str) -> Self {
+        let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
+        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+        config["users"][0]["user"]["as"] = user.into();
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("kubeconfig");
+        fs::write(&path, config.to_string()).unwrap();
+        // It has been read by the time that the webhook is ready.
+        Self::start(policy, |command| {
+            command
+                .args(["--cluster", "kubeconfig"])
+                .env("KUBECONFIG", path)
+        })
+    }
+
     fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
