@@ -6,9 +6,10 @@
 mod free;
 mod helm;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, eventually, rules};
+use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, epoch, eventually, rules};
 
 /// A migration whose status is a test's business.
 pub(super) fn by_hand() -> Chart {
@@ -33,22 +34,33 @@ pub(super) fn create(space: &Space, chart: &Chart, release: &str) -> String {
 
 /// Writes the status of a Job whose pod runs.
 pub(super) fn run(space: &Space, job: &str) {
-    let status = json!({"startTime": "2026-01-01T00:00:00Z", "active": 1, "ready": 1});
+    let status = json!({"startTime": now(), "active": 1, "ready": 1});
     set_status(space, job, &status);
 }
 
 /// Writes the status of a Job that has succeeded.
 pub(super) fn complete(space: &Space, job: &str) {
+    // A Job that ended long ago would be deleted at once: it has a time to live.
+    let now = now();
     let condition = |kind: &str| {
         json!({"type": kind, "status": "True", "reason": "CompletionsReached", "message": "",
-            "lastTransitionTime": "2026-01-01T00:01:00Z"})
+            "lastTransitionTime": now})
     };
+    // When it started may be said once.
+    let start = &space.get("job", job)["status"]["startTime"];
+    let start = start.as_str().unwrap_or(&now);
     let status = json!({
-        "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:00Z",
+        "startTime": start, "completionTime": now,
         "active": 0, "ready": 0, "succeeded": 1,
         "conditions": [condition("SuccessCriteriaMet"), condition("Complete")],
     });
     set_status(space, job, &status);
+}
+
+/// As Kubernetes writes it, in whole seconds.
+fn now() -> String {
+    let seconds = i64::try_from(epoch()).unwrap();
+    Timestamp::from_second(seconds).unwrap().to_string()
 }
 
 fn set_status(space: &Space, job: &str, status: &Value) {
