@@ -85,7 +85,8 @@ fn a_second_attempt_waits_and_others_do_not() {
     let first = endless("app");
     let held = is_created(&space, &first);
     let holder = held["metadata"]["name"].as_str().unwrap();
-    let told = waits(&space, &again(&first));
+    let second = again(&first);
+    let told = waits(&space, &second);
     assert!(
         told.contains(&format!(
             "MW101 concurrent-migration: metadata.name: {}/{holder} is suspended",
@@ -93,7 +94,7 @@ fn a_second_attempt_waits_and_others_do_not() {
         )),
         "{told}"
     );
-    let _ = waits(&space, &again(&first));
+    let _ = waits(&space, &second);
     is_created(&space, &endless("other"));
     let waiting = space.warden.decisions().into_iter();
     let waiting: Vec<_> = waiting.filter(|d| d["verdict"] == "waiting").collect();
@@ -101,7 +102,7 @@ fn a_second_attempt_waits_and_others_do_not() {
 
     // What has never run may be deleted, and holds nothing then.
     space.kubectl(&["delete", "job", holder]).succeeds();
-    let gone = create(&space, &again(&first), &PostParams::default());
+    let gone = create(&space, &second, &PostParams::default());
     assert!(
         gone.is_ok() || gone.unwrap_err().message.contains("is about to be created"),
         "a Job that was never seen may still come for 45 s"
