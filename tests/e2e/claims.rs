@@ -12,7 +12,11 @@ use serde_json::Value;
 use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
 
 /// Asks once: kubectl would try again for minutes.
-fn create(space: &Space, manifest: &str, params: &PostParams) -> Result<Job, Box<Status>> {
+pub(crate) fn create(
+    space: &Space,
+    manifest: &str,
+    params: &PostParams,
+) -> Result<Job, Box<Status>> {
     let job: Job = serde_saphyr::from_str(manifest).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -20,7 +20,7 @@ use super::{
     crash::{kill, replicas},
 };
 use crate::claims::client;
-use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch};
+use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch, eventually};
 
 const ROUNDS: u32 = 20;
 const CREATES: u32 = 100;
@@ -88,6 +88,9 @@ fn a_hundred_at_once_run_one_by_one() {
         longest = longest.max(since.elapsed());
         runtime.block_on(all_finished(&jobs));
         install.is_rolled_out();
+        eventually("three replicas and no more", || {
+            (replicas().len() == 3).then_some(())
+        });
     }
     eprintln!("a claim without a Job held for {longest:?} at most");
     runtime.block_on(none_left(&leases));
