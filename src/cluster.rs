@@ -57,6 +57,9 @@ impl Cluster {
             }
         };
         config.connect_timeout = Some(TIMEOUT);
+        // Whoever asks tries again by himself where that makes sense; a review had better hear at once that
+        // the apiserver is busy.
+        config.default_retry = false;
         // The client takes the process's default; everything of ours names its provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Some(Client::try_from(config)?))

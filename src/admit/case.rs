@@ -1,0 +1,125 @@
+//! A review on which the rules have been heard, and what the cluster adds to that: who else migrates, and
+//! whether the namespace is going. Pure: whoever asks the cluster hands in what it said.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::Circumstances;
+use crate::exception::{self, Exception};
+use crate::job::{Job, Kind};
+use crate::policy::finding::{Finding, Report};
+use crate::policy::rule::Rule;
+use crate::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Holder};
+use crate::policy::select::Selection;
+use crate::policy::verdict::{self, Outcome};
+use crate::policy::{Action, Mode, claims};
+use crate::review::request::Request;
+use crate::review::{Operation, Phase};
+
+/// A review that is judged, with all there is to say about it.
+#[derive(Debug)]
+pub struct Case<'a> {
+    pub(super) phase: Phase,
+    pub(super) operation: Operation,
+    pub(super) request: &'a Request<'a>,
+    pub(super) job: Job<'a>,
+    pub(super) selection: Selection,
+    pub(super) mode: Mode,
+    /// Value of the namespace's label, where that is no mode.
+    pub(super) unknown_mode: Option<String>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) patch: Option<json_patch::Patch>,
+    /// This waiter has been told of this holder before.
+    pub(super) is_told: bool,
+    /// Those of its namespace that are honoured.
+    pub(super) exceptions: Vec<Arc<Exception>>,
+    pub(super) circumstances: &'a Circumstances<'a>,
+}
+
+/// A migration that may only go on if no other one of its key runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'a> {
+    /// The Job.
+    pub job: &'a Job<'a>,
+    /// Who creates it.
+    pub user: &'a str,
+    /// Nothing will be stored.
+    pub dry_run: bool,
+}
+
+impl<'a> Case<'a> {
+    /// Who needs a claim: a migration Job that is about to be stored and that no rule refuses.
+    #[must_use]
+    pub fn claimant(&self) -> Option<Claimant<'_>> {
+        let wants = self.phase == Phase::Validate
+            && self.operation == Operation::Create
+            && self.job.kind == Kind::Job
+            && self.selection == Selection::Labelled
+            && self.action(&CONCURRENT_MIGRATION) > Action::Off
+            && verdict::outcome(&self.findings) < Outcome::Waiting;
+        wants.then_some(Claimant {
+            job: &self.job,
+            user: &self.request.user_info.username,
+            dry_run: self.request.dry_run,
+        })
+    }
+
+    /// Another migration is in the way, of which this one may have been told before.
+    pub fn waits_for(&mut self, holder: &Holder, is_told: bool) {
+        self.is_told = is_told;
+        let action = self.action(&CONCURRENT_MIGRATION);
+        self.add(&CONCURRENT_MIGRATION, action, |report| {
+            concurrent_migration::held(holder, report);
+        });
+    }
+
+    /// Whether another migration is in the way could not be found out.
+    pub fn may_not_be_alone(&mut self, why: &str) {
+        let limit = match self.circumstances.policy.claims.on_failure {
+            claims::OnFailure::Deny => Action::Deny,
+            claims::OnFailure::Allow => Action::Warn,
+        };
+        let action = self.action(&CONCURRENT_MIGRATION).min(limit);
+        self.add(&CONCURRENT_MIGRATION, action, |report| {
+            concurrent_migration::unknown(why, report);
+        });
+    }
+
+    fn action(&self, rule: &Rule) -> Action {
+        let policy = self.circumstances.policy;
+        policy.action(rule, &self.job, self.selection, self.mode.cap())
+    }
+
+    fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
+        let mut report = Report::new(self.job.kind);
+        report.judge(rule, action, find);
+        let mut findings = report.into_findings();
+        exception::apply(&mut findings, &self.exceptions, &self.job);
+        self.findings.extend(findings);
+    }
+
+    /// The namespace whose deletion would excuse what is refused here: what is known of it may be old,
+    /// and it would be held up.
+    #[must_use]
+    pub fn excuse(&self) -> Option<&'a str> {
+        let refused = verdict::outcome(&self.findings) >= Outcome::Waiting;
+        (refused && self.operation == Operation::Delete).then_some(self.job.namespace)
+    }
+
+    /// Lets the Job be deleted, because its namespace is.
+    pub fn excused(&mut self) {
+        self.findings.clear();
+    }
+
+    /// Lets the Job be deleted, because nobody could tell whether its namespace is. A guard that cannot
+    /// see may not hold up a cluster.
+    pub fn unexcused(&mut self, why: &str) {
+        for finding in &mut self.findings {
+            finding.action = finding.action.min(Action::Audit);
+            let _ = write!(
+                finding.detail,
+                "; let through, because whether the namespace is being deleted could not be found out: {why}"
+            );
+        }
+    }
+}
