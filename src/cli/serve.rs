@@ -90,6 +90,9 @@ pub(super) struct Args {
         conflicts_with = "tls_secret"
     )]
     ca_bundle: Option<PathBuf>,
+    /// Namespaces whose Jobs are never tidied up, as the webhook configurations leave them out.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    excluded_namespaces: Vec<String>,
     /// Which cluster to ask for the labels of namespaces, and whatever else is asked for here.
     #[arg(long, value_enum, default_value_t = Cluster::Off)]
     cluster: Cluster,
@@ -196,7 +199,15 @@ impl Args {
             let jobs = controller::watch_jobs(&client, &warden, &mut background);
             // A process that nobody sends reviews to has no business deleting.
             let lease = self.webhook_configuration?;
-            let tidying = controller::tidy_up(lease, client, jobs, &warden, &sink, &mut background);
+            let tidying = controller::tidy_up(
+                lease,
+                self.excluded_namespaces,
+                client,
+                jobs,
+                &warden,
+                &sink,
+                &mut background,
+            );
             Some(tidying)
         });
         let service = Service {

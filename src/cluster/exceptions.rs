@@ -184,6 +184,10 @@ impl Shared {
             Some(403) => self.tell(Watch::Refused(format!(
                 "failed to watch exceptions, those that were known stay in use: {error}"
             ))),
+            // A replica that knows of no exceptions is better than none.
+            _ if self.watch() == Watch::Begun => self.tell(Watch::Refused(format!(
+                "failed to list exceptions, so none is honoured yet: {error}"
+            ))),
             _ => {
                 tracing::warn!(%error, "failed to watch exceptions, those that were known stay in use");
             }

@@ -53,6 +53,13 @@ impl Namespaces {
         }
     }
 
+    /// Whether anything is known of it. Who writes on his own account had better know.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        let known = self.0.as_ref();
+        known.is_some_and(|known| known.store.get(&ObjectRef::new(name)).is_some())
+    }
+
     /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
     /// before the deadline.
     pub async fn is_terminating(&self, name: &str, deadline: Instant) -> Result<bool, String> {

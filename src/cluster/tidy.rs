@@ -43,6 +43,8 @@ pub struct Tidy {
     pub jobs: Jobs,
     /// What namespaces say of themselves.
     pub namespaces: Namespaces,
+    /// Namespaces whose Jobs are none of ours.
+    pub excluded: Vec<String>,
     /// What to do.
     pub policy: LivePolicy,
     /// Where each deletion is written down.
@@ -106,6 +108,9 @@ impl Tidy {
 
     /// What may be done in a namespace: its mode is a cap on all that is done there.
     fn mode(&self, policy: &Policy, namespace: &str) -> TidyMode {
+        if self.excluded.iter().any(|name| name == namespace) || !self.namespaces.knows(namespace) {
+            return TidyMode::Off;
+        }
         let view = self.namespaces.view(namespace);
         let (mode, _) = crate::admit::mode(view.mode, policy, namespace);
         match (policy.tidy_up.mode, mode) {

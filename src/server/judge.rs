@@ -123,16 +123,24 @@ impl Warden {
         let Some(Claimant { job, user, dry_run }) = case.claimant() else {
             return;
         };
+        let (name, uid) = (job.name.full(), &*job.metadata.uid);
+        let Some(created) = job.created.filter(|_| is_name(name) && !uid.is_empty()) else {
+            // The apiserver gives all three before it asks.
+            case.may_not_be_alone(
+                "the review has no metadata.name, uid or creationTimestamp as the apiserver gives them",
+            );
+            return;
+        };
         let wanted = Wanted {
             key: &Key::of(job, &policy.claims),
             policy: &policy.claims,
             selectors: &policy.selectors,
             claimant: store::Claimant {
                 namespace: job.namespace,
-                job: job.name.full(),
+                job: name,
                 generate_name: job.name.generate(),
-                uid: &job.metadata.uid,
-                created: job.created.unwrap_or_else(Timestamp::now),
+                uid,
+                created,
                 user,
             },
             dry_run,
@@ -157,6 +165,12 @@ impl Warden {
             }
         }
     }
+}
+
+/// Whether a Job can have this name: a DNS subdomain, so that it can stand in a path.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    !name.is_empty() && name.chars().all(allowed)
 }
 
 fn refuse(error: &Unanswered) -> Answer {

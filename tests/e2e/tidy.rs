@@ -64,6 +64,7 @@ impl Replica {
                 client,
                 jobs,
                 namespaces,
+                excluded: Vec::new(),
                 policy,
                 sink,
                 metrics: Arc::clone(&metrics),

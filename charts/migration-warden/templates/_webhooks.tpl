@@ -103,6 +103,12 @@ are of interest: they are recorded.
 {{- eq $action "false" | ternary "off" $action }}
 {{- end }}
 
+{{/* Whether finished Jobs are removed. Helm reads a bare `on` or `off` as a boolean. */}}
+{{- define "migration-warden.tidyUp" -}}
+{{- $mode := dig "tidyUp" "mode" "on" .Values.policy | toString }}
+{{- get (dict "true" "on" "false" "off") $mode | default $mode }}
+{{- end }}
+
 {{/* Namespaces whose Jobs are not judged. */}}
 {{- define "migration-warden.outside" -}}
 {{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhooks.excludedNamespaces | uniq | toJson }}

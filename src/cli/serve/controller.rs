@@ -28,6 +28,7 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
 /// Stands for the election of the replica that tidies up and gives up claims, by the Lease of this name.
 pub(super) fn tidy_up(
     lease: String,
+    excluded: Vec<String>,
     client: Client,
     jobs: Jobs,
     warden: &Warden,
@@ -45,6 +46,7 @@ pub(super) fn tidy_up(
         client,
         jobs,
         namespaces: warden.namespaces.clone(),
+        excluded,
         policy: warden.policy.clone(),
         sink: Arc::clone(sink),
         metrics: Arc::clone(metrics),

@@ -183,6 +183,12 @@ impl Claim {
         !self.seen && now.duration_since(self.since) <= EXPIRY
     }
 
+    /// Whether it is from a time that no clock may show yet at `now`, which must be now indeed and not when
+    /// a review was sent.
+    pub(super) fn is_of_the_future(&self, now: Timestamp) -> bool {
+        self.since.duration_since(now) > EXPIRY
+    }
+
     /// Why its Job is in the way, if it is. `live` is whether a pod of it runs, which matters only
     /// when it is gone. `now` must have been read before the Job was.
     pub(super) fn standing(&self, found: Found, live: bool, now: Timestamp) -> Option<Standing> {

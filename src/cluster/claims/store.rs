@@ -3,6 +3,8 @@
 //! Without another in the way that is one round trip: the claim is created while the active Jobs are
 //! listed. Everything ends before the review's deadline.
 
+use std::sync::Arc;
+
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
@@ -11,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, PostParams};
 use kube::core::{Request, Selector};
 use kube::{Api, Client, Resource};
+use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::error::{ClaimError, failed};
@@ -25,8 +28,10 @@ use crate::policy::select::Selectors;
 
 /// What is left of a review's time for its answer.
 const MARGIN: Duration = Duration::from_millis(200);
-/// Jobs on a page of a LIST, as kubectl asks for.
-const PAGE: u32 = 500;
+/// Jobs on a page of a LIST.
+const PAGE: u32 = 100;
+/// LISTs at once: each holds a page in memory.
+const LISTS: usize = 8;
 
 /// The migration Job that asks, as the validating review shows it.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +82,7 @@ pub enum Taken {
 pub struct Claims {
     client: Client,
     pub(super) leases: Api<Lease>,
+    lists: Arc<Semaphore>,
 }
 
 impl Claims {
@@ -86,6 +92,7 @@ impl Claims {
         Self {
             leases: Api::default_namespaced(client.clone()),
             client,
+            lists: Arc::new(Semaphore::new(LISTS)),
         }
     }
 
@@ -205,6 +212,8 @@ impl Claims {
         let selector = Selector::try_from(selector.clone()).unwrap_or_default();
         let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
         let mut listed = Vec::new();
+        // Nobody closes it.
+        let _turn = self.lists.acquire().await;
         loop {
             let request = request.list(&params).map_err(kube::Error::BuildRequest);
             let request = request.map_err(failed())?;

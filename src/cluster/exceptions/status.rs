@@ -3,7 +3,7 @@
 //! Every replica writes, by compare-and-swap. Uses are merged for a second; one that is not written
 //! down when a replica goes is in the decision log all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl Writer {
 
     /// Writes for as long as it is awaited.
     pub(super) async fn keep(self, mut queue: Receiver<Used>) {
-        let mut pending = BTreeMap::new();
+        let (mut pending, mut told) = (BTreeMap::new(), BTreeSet::new());
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -96,20 +96,31 @@ impl Writer {
             while let Ok(used) = queue.try_recv() {
                 merge(&mut pending, used);
             }
-            self.write(&mut pending).await;
+            self.write(&mut pending, &mut told).await;
         }
     }
 
     /// Writes what has changed, and keeps what could not be written.
-    async fn write(&self, pending: &mut BTreeMap<Key, Pending>) {
+    ///
+    /// The status of one that cannot be read cannot be read either, so `told` remembers what was written there.
+    async fn write(
+        &self,
+        pending: &mut BTreeMap<Key, Pending>,
+        told: &mut BTreeSet<(Key, String)>,
+    ) {
         let max = self.policy.current().max_exception;
         let entries = self.shared.entries();
         // Nobody can look at one that is gone.
         pending.retain(|key, _| entries.iter().any(|(known, _)| known == key));
+        told.retain(|(key, _)| entries.iter().any(|(known, _)| known == key));
         for (key, entry) in entries {
             let wanted = entry.wanted(Timestamp::now(), max);
             let uses = pending.remove(&key);
-            if uses.is_none() && says(entry.condition.as_ref(), &wanted) {
+            let unreadable = entry.read.is_err();
+            let told_before = (key.clone(), wanted.message.clone());
+            let is_told = says(entry.condition.as_ref(), &wanted)
+                || unreadable && told.contains(&told_before);
+            if uses.is_none() && is_told {
                 continue;
             }
             if let Err(error) = self.update(&key, &wanted, uses.as_ref()).await {
@@ -118,6 +129,8 @@ impl Writer {
                 if let Some(uses) = uses {
                     pending.insert(key, uses);
                 }
+            } else if unreadable {
+                told.insert(told_before);
             }
         }
     }
