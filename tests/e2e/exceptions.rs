@@ -1,6 +1,6 @@
 //! Exceptions: what one lets through, what it does not, and what is written down about that.
 
-mod crd;
+pub(crate) mod crd;
 
 use std::{fs, thread, time::Duration};
 

@@ -212,6 +212,8 @@ fn deleted_entries_come_back() {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn replicas_may_do_this_and_no_more() {
+    // kubectl asks about kinds that it knows.
+    let _crd = crate::exceptions::crd::installed();
     let release = Release::install(Helm::V4, &["--set", "webhooks.detection.enabled=false"]);
     let name = release.name();
     let (secret, own) = (

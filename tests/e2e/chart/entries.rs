@@ -27,10 +27,7 @@ fn the_entries_are_those_of_the_policy() {
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
         let guards = entry::conditions(&selectors)
             .map(|(name, expression)| json!({"name": name, "expression": expression}));
-        let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
-        if matches!(set, "strict" | "vap") {
-            outside.extend(["kube-public", "default"]);
-        }
+        let outside = outside(&space, set);
         for (kind, path) in [
             ("ValidatingWebhookConfiguration", "/validate"),
             ("MutatingWebhookConfiguration", "/mutate"),
@@ -98,6 +95,15 @@ fn the_entries_are_those_of_the_policy() {
         ];
         assert_eq!(mutating, all[..=usize::from(set == "strict")], "{set}");
     }
+}
+
+/// The namespaces that are left out.
+pub(super) fn outside<'s>(space: &'s Space, set: &str) -> Vec<&'s str> {
+    let mut outside = vec!["kube-system", "kube-node-lease", space.name()];
+    if matches!(set, "strict" | "vap") {
+        outside.extend(["kube-public", "default"]);
+    }
+    outside
 }
 
 /// What becomes of a request that is not answered, and how long an answer may take; what is asked about, and

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::entries::outside;
 use super::rendered;
 use crate::harness::Space;
 
@@ -168,6 +169,7 @@ fn the_arguments_go_with_the_values() {
             format!("--admin-listen=[::]:{admin}"),
             "--cluster=in-cluster".to_owned(),
             format!("--webhook-configuration={fullname}"),
+            format!("--excluded-namespaces={}", outside(&space, set).join(",")),
         ];
         let mut mounts = vec!["/run/migration-warden", "/etc/migration-warden/policy"];
         if matches!(set, "cert-manager" | "issuer" | "existing-secret") {

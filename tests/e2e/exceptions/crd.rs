@@ -21,7 +21,7 @@ const CRD: &str = "migrationexceptions.migration-warden.io";
 static PRESENT: RwLock<()> = RwLock::new(());
 
 /// The CRD is there for as long as this lives.
-pub(super) fn installed() -> RwLockReadGuard<'static, ()> {
+pub(crate) fn installed() -> RwLockReadGuard<'static, ()> {
     let present = PRESENT.read().unwrap_or_else(PoisonError::into_inner);
     let space = Space::new();
     let file = format!("{CHART}/files/migrationexception.yaml");
