@@ -68,3 +68,39 @@ impl Sweep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_of_a_time_to_come_is_given_up() {
+        let now: Timestamp = "2026-11-24T23:00:00Z".parse().unwrap();
+        let step = |ahead: i64| {
+            let claim = Claim {
+                namespace: "shop".to_owned(),
+                job: "shop-migrate-1766361600".to_owned(),
+                uid: "6f1f".to_owned(),
+                since: now + SignedDuration::from_secs(ahead),
+                user: String::new(),
+                seen: false,
+                transitions: 0,
+                waiters: Vec::new(),
+            };
+            let version = Version {
+                uid: "l1".to_owned(),
+                resource_version: "7".to_owned(),
+            };
+            let mut sweep = Sweep::new(Stored { claim, version }, now);
+            sweep.on_job(Found::Gone);
+            sweep.on_pods(false);
+            sweep.step().clone()
+        };
+        assert_eq!(step(0), Step::Leave);
+        assert_eq!(step(45), Step::Leave);
+        assert!(matches!(step(46), Step::Release(_)));
+        assert!(matches!(step(-46), Step::Release(_)));
+    }
+}
