@@ -198,17 +198,21 @@ impl Args {
         let candidate = client.and_then(|client| {
             let jobs = controller::watch_jobs(&client, &warden, &mut background);
             // A process that nobody sends reviews to has no business deleting.
-            let lease = self.webhook_configuration?;
-            let tidying = controller::tidy_up(
-                lease,
-                self.excluded_namespaces,
-                client,
-                jobs,
-                &warden,
-                &sink,
-                &mut background,
-            );
-            Some(tidying)
+            let candidate = self.webhook_configuration.map(|lease| {
+                let (client, jobs) = (client.clone(), jobs.clone());
+                let excluded = self.excluded_namespaces;
+                controller::tidy_up(
+                    lease,
+                    excluded,
+                    client,
+                    jobs,
+                    &warden,
+                    &sink,
+                    &mut background,
+                )
+            });
+            controller::give_up_claims(client, &jobs, candidate.as_ref(), &mut background);
+            candidate
         });
         let service = Service {
             listener,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Preconditions};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -126,7 +127,7 @@ impl Tidy {
             uid: Some(job.uid.clone()),
             resource_version: Some(job.resource_version.clone()),
         });
-        let api: Api<Job> = Api::namespaced(self.client.clone(), &job.namespace);
+        let api: Api<PartialObjectMeta<Job>> = Api::namespaced(self.client.clone(), &job.namespace);
         let error = match time::timeout(TIMEOUT, api.delete(&job.name, &params)).await {
             Ok(Ok(_)) => return Tidied::Deleted,
             // Another was faster, or has changed it: the next round will see.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::watch;
 
 use super::Background;
 use crate::cluster::claims::store::Claims;
@@ -25,7 +26,19 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
     jobs
 }
 
-/// Stands for the election of the replica that tidies up and gives up claims, by the Lease of this name.
+/// Gives up claims: the elected replica, or this one where there is no election.
+pub(super) fn give_up_claims(
+    client: Client,
+    jobs: &Jobs,
+    candidate: Option<&Candidate>,
+    background: &mut Background,
+) {
+    let leads = candidate.map_or_else(|| watch::channel(true).1, Candidate::leads);
+    let sweeping = sweeper::run(Claims::new(client), leads, jobs.subscribe());
+    background.add("giving up claims", sweeping);
+}
+
+/// Stands for the election of the replica that tidies up, by the Lease of this name.
 pub(super) fn tidy_up(
     lease: String,
     excluded: Vec<String>,
@@ -39,9 +52,6 @@ pub(super) fn tidy_up(
     let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
     let metrics = &warden.metrics;
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
-    let claims = Claims::new(client.clone());
-    let sweeping = sweeper::run(claims, candidate.leads(), jobs.subscribe());
-    background.add("giving up claims", sweeping);
     let tidy = Tidy {
         client,
         jobs,

@@ -1,10 +1,14 @@
 //! What a user is told of the Job that is in the way. Pure: from the holder's pods to its state.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use kube::core::{NotUsed, Object};
 
 use super::protocol::{Claim, Standing};
 use crate::policy::rules::concurrent_migration::{Holder as Facts, State};
+
+/// A pod as far as it is looked at: reading whole ones would make the program larger by a tenth.
+pub(super) type Pod = Object<NotUsed, PodStatus>;
 
 /// The Job that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +22,12 @@ pub struct Holder {
 impl Holder {
     /// `now` is the apiserver's clock; `pods` are the holder's, where they could be listed.
     #[must_use]
-    pub fn new(claim: &Claim, standing: Standing, pods: Option<&[Pod]>, now: Timestamp) -> Self {
+    pub(super) fn new(
+        claim: &Claim,
+        standing: Standing,
+        pods: Option<&[Pod]>,
+        now: Timestamp,
+    ) -> Self {
         let state = match (standing, pods) {
             (Standing::Deleted, _) => State::Deleted,
             (Standing::NotYetThere, _) => State::NotYetThere,
@@ -39,7 +48,7 @@ impl Holder {
 
 /// Whether a pod's containers may still run.
 #[must_use]
-pub fn is_live(pod: &Pod) -> bool {
+pub(super) fn is_live(pod: &Pod) -> bool {
     let phase = pod
         .status
         .as_ref()
@@ -98,7 +107,10 @@ mod tests {
     fn state_of(pods: &[Value]) -> State {
         let pods: Vec<Pod> = pods
             .iter()
-            .map(|status| serde_json::from_value(json!({"status": status})).unwrap())
+            .map(|status| {
+                serde_json::from_value(json!({"metadata": {}, "spec": {}, "status": status}))
+                    .unwrap()
+            })
             .collect();
         state(&pods)
     }

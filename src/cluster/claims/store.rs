@@ -7,17 +7,18 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1;
 use kube::api::{ListParams, PostParams};
-use kube::core::{Request, Selector};
+use kube::core::{ApiResource, Object, Request, Selector};
 use kube::{Api, Client, Resource};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, timeout_at};
 
 use super::error::{ClaimError, failed};
-use super::holder::{Holder, is_live};
+use super::holder::{Holder, Pod, is_live};
 use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Step, Take, Version};
@@ -32,6 +33,15 @@ const MARGIN: Duration = Duration::from_millis(200);
 const PAGE: u32 = 100;
 /// LISTs at once: each holds a page in memory.
 const LISTS: usize = 8;
+
+/// A Job as far as it is looked at.
+type Stopped = Object<Suspend, JobStatus>;
+
+#[derive(Clone, Debug, Deserialize)]
+struct Suspend {
+    #[serde(default)]
+    suspend: bool,
+}
 
 /// The migration Job that asks, as the validating review shows it.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +244,11 @@ impl Claims {
 
     /// What has become of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
-        let api: Api<Job> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let api: Api<Stopped> = Api::namespaced_with(
+            self.client.clone(),
+            &claim.namespace,
+            &ApiResource::erase::<Job>(&()),
+        );
         let found = api.get_opt(&claim.job).await;
         let found = found.map_err(failed("get", "jobs"))?;
         let Some(job) = found.filter(|job| job.metadata.uid.as_ref() == Some(&claim.uid)) else {
@@ -245,13 +259,17 @@ impl Claims {
         if has_ended(conditions.map(|c| (c.type_.as_str(), c.status.as_str()))) {
             return Ok(Found::Finished);
         }
-        let suspended = job.spec.and_then(|spec| spec.suspend).unwrap_or_default();
+        let suspended = job.spec.suspend;
         Ok(Found::Unfinished { suspended })
     }
 
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Vec<Pod>, ClaimError> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let api: Api<Pod> = Api::namespaced_with(
+            self.client.clone(),
+            &claim.namespace,
+            &ApiResource::erase::<v1::Pod>(&()),
+        );
         let selector = format!("batch.kubernetes.io/controller-uid={}", claim.uid);
         let pods = api.list(&ListParams::default().labels(&selector)).await;
         Ok(pods.map_err(failed("list", "pods"))?.items)
