@@ -342,7 +342,7 @@ async fn claims_are_given_up_and_no_others() {
     let job = rig.job(1, true);
     rig.take(&job).await;
     // The first time it is written down that the Job is there.
-    let released = rig.claims.sweep_job(&job.uid).await.unwrap().released;
+    let released = rig.claims.sweep().await.unwrap().released;
     assert_eq!(released, [""; 0]);
     let seen = |leases: &[Lease]| {
         leases[0]

@@ -34,16 +34,17 @@ pub struct Swept {
 impl Claims {
     /// Looks at all claims.
     pub async fn sweep(&self) -> Result<Swept, ClaimError> {
-        self.sweep_where(&format!("{CLAIM}=true")).await
+        self.sweep_where(&format!("{CLAIM}=true"), false).await
     }
 
-    /// Looks at the claim of the Job with this uid, if it holds one.
+    /// Looks at the claim of the Job with this uid, if it holds one. Somebody has seen that Job, so it need
+    /// not be waited for when it is gone.
     pub async fn sweep_job(&self, uid: &str) -> Result<Swept, ClaimError> {
-        self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"))
+        self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"), true)
             .await
     }
 
-    async fn sweep_where(&self, labels: &str) -> Result<Swept, ClaimError> {
+    async fn sweep_where(&self, labels: &str, seen: bool) -> Result<Swept, ClaimError> {
         let mut swept = Swept::default();
         let mut params = ListParams::default().labels(labels).limit(PAGE);
         loop {
@@ -54,7 +55,10 @@ impl Claims {
             for lease in &page.items {
                 let name = lease.name_any();
                 match read(&name, lease) {
-                    Ok(stored) => claims.push((name, stored)),
+                    Ok(mut stored) => {
+                        stored.claim.seen |= seen;
+                        claims.push((name, stored));
+                    }
                     Err(error) => swept.failed.push(error),
                 }
             }

@@ -90,7 +90,9 @@ fn a_retry_waits_for_the_migration_that_still_runs() {
             .filter(|d| d["verdict"] == "waiting" && d["release"]["name"] == *release)
             .collect();
         assert_eq!(waiting.len(), 1, "{waiting:#?}");
-        let detail = waiting[0]["findings"][0]["detail"].as_str().unwrap();
+        let findings = waiting[0]["findings"].as_array().unwrap();
+        let found = findings.iter().find(|f| f["rule"] == "MW101").unwrap();
+        let detail = found["detail"].as_str().unwrap();
         let holder = first["metadata"]["name"].as_str().unwrap();
         assert!(detail.contains(holder), "{detail}");
     }
