@@ -184,8 +184,7 @@ impl<'a> Review<'a> {
         if operation == Operation::Update && findings.is_empty() {
             return not_judged(&request.uid, operation);
         }
-        let patchable =
-            self.phase == Phase::Mutate && operation == Operation::Create && job.is_patchable();
+        let patchable = self.phase == Phase::Mutate && job.is_patchable();
         let wants_ttl = selection == Selection::Labelled
             && mode == Mode::Enforce
             && job.spec.ttl_seconds_after_finished.is_none()

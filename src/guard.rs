@@ -86,11 +86,7 @@ fn found(
     find: impl FnOnce(&mut Report),
 ) -> Vec<Finding> {
     let action = policy.action(rule, job, Selection::Labelled, cap);
-    let mut report = Report::new(Kind::Job);
-    if action > Action::Off {
-        report.judge(rule, action, find);
-    }
-    report.into_findings()
+    Report::of(Kind::Job, rule, action, find)
 }
 
 #[cfg(test)]

@@ -91,9 +91,7 @@ impl<'a> Case<'a> {
     }
 
     fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
-        let mut report = Report::new(self.job.kind);
-        report.judge(rule, action, find);
-        let mut findings = report.into_findings();
+        let mut findings = Report::of(self.job.kind, rule, action, find);
         exception::apply(&mut findings, &self.exceptions, &self.job);
         self.findings.extend(findings);
     }

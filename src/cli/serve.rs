@@ -199,7 +199,7 @@ impl Args {
             let jobs = controller::watch_jobs(&client, &warden, &mut background);
             // A process that nobody sends reviews to has no business deleting.
             let candidate = self.webhook_configuration.map(|lease| {
-                let (client, jobs) = (client.clone(), jobs.clone());
+                let jobs = jobs.clone();
                 let excluded = self.excluded_namespaces;
                 controller::tidy_up(
                     lease,
@@ -211,7 +211,9 @@ impl Args {
                     &mut background,
                 )
             });
-            controller::give_up_claims(client, &jobs, candidate.as_ref(), &mut background);
+            if let Some(claims) = warden.claims.clone() {
+                controller::give_up_claims(claims, &jobs, candidate.as_ref(), &mut background);
+            }
             candidate
         });
         let service = Service {

@@ -67,6 +67,21 @@ impl Report {
         }
     }
 
+    /// What one rule finds in an object of `kind`; nothing where its action is `off`.
+    #[must_use]
+    pub fn of(
+        kind: Kind,
+        rule: &'static Rule,
+        action: Action,
+        check: impl FnOnce(&mut Self),
+    ) -> Vec<Finding> {
+        let mut report = Self::new(kind);
+        if action > Action::Off {
+            report.judge(rule, action, check);
+        }
+        report.into_findings()
+    }
+
     /// Runs one rule; what it adds is its own.
     pub fn judge(&mut self, rule: &'static Rule, action: Action, check: impl FnOnce(&mut Self)) {
         self.current = Some((rule, action));

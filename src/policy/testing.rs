@@ -48,6 +48,14 @@ pub(crate) fn job(tweak: impl FnOnce(&mut Value)) -> Value {
     job
 }
 
+/// The message of the one finding that a rule about the cluster adds.
+pub(crate) fn told(rule: &'static Rule, find: impl FnOnce(&mut Report)) -> String {
+    let [finding] = &Report::of(Kind::Job, rule, rule.guide, find)[..] else {
+        panic!("not one finding");
+    };
+    finding.message()
+}
+
 /// What the rule with this id finds in `job`, as `path: detail`.
 pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
     findings_with(id, job, &Options::default())
@@ -61,12 +69,10 @@ pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<Str
     let rule = Rule::find(id).unwrap();
     let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);
-    let mut report = Report::new(facts.kind);
-    report.judge(rule, Action::Warn, |report| {
+    let found = Report::of(facts.kind, rule, Action::Warn, |report| {
         (rule.check)(&facts, selection, options, report);
     });
-    report
-        .into_findings()
+    found
         .iter()
         .map(|f| format!("{}: {}", f.path, f.detail))
         .collect()

@@ -77,6 +77,7 @@ impl Warden {
         })?;
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
+            let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
             if let Some(namespace) = case.excuse() {
                 Box::pin(self.excuse(case, namespace, deadline)).await;
             } else if let Some(claims) = &self.claims {
@@ -101,7 +102,6 @@ impl Warden {
 
     /// Lets a deletion through that would hold up the deletion of a namespace.
     async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
-        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
         match self.namespaces.is_terminating(namespace, deadline).await {
             Ok(false) => {}
             Ok(true) => case.excused(),

@@ -28,13 +28,13 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
 
 /// Gives up claims: the elected replica, or this one where there is no election.
 pub(super) fn give_up_claims(
-    client: Client,
+    claims: Claims,
     jobs: &Jobs,
     candidate: Option<&Candidate>,
     background: &mut Background,
 ) {
     let leads = candidate.map_or_else(|| watch::channel(true).1, Candidate::leads);
-    let sweeping = sweeper::run(Claims::new(client), leads, jobs.subscribe());
+    let sweeping = sweeper::run(claims, leads, jobs.subscribe());
     background.add("giving up claims", sweeping);
 }
 

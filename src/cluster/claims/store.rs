@@ -15,7 +15,7 @@ use kube::core::{ApiResource, Object, Request, Selector};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{ClaimError, failed};
 use super::holder::{Holder, Pod, is_live};
@@ -27,8 +27,6 @@ use crate::job::has_ended;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
-/// What is left of a review's time for its answer.
-const MARGIN: Duration = Duration::from_millis(200);
 /// Jobs on a page of a LIST.
 const PAGE: u32 = 100;
 /// LISTs at once: each holds a page in memory.
@@ -106,10 +104,9 @@ impl Claims {
         }
     }
 
-    /// Takes the claim, or says who is in the way.
+    /// Takes the claim, or says who is in the way, before the deadline.
     pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
-        let until = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        let outcome = timeout_at(until, self.decide(wanted))
+        let outcome = timeout_at(deadline, self.decide(wanted))
             .await
             .map_err(|_| ClaimError::Timeout)??;
         let (holder, version, standing) = match outcome {
@@ -129,7 +126,7 @@ impl Claims {
         let now = wanted.claimant.created;
         let pods = async { self.pods(&holder).await.ok() };
         let first = self.remember(wanted, &holder, version.as_ref());
-        let told = timeout_at(until, async { tokio::join!(pods, first) }).await;
+        let told = timeout_at(deadline, async { tokio::join!(pods, first) }).await;
         let (pods, first) = told.unwrap_or((None, true));
         let mut holder = Holder::new(&holder, standing, pods.as_deref(), now);
         holder.first = first;

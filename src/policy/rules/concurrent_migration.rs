@@ -143,8 +143,7 @@ fn age(age: SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Kind;
-    use crate::policy::Action;
+    use crate::policy::testing;
 
     fn holder(state: State) -> Holder {
         Holder {
@@ -157,12 +156,7 @@ mod tests {
     }
 
     fn told(find: impl FnOnce(&mut Report)) -> String {
-        let mut report = Report::new(Kind::Job);
-        report.judge(&CONCURRENT_MIGRATION, Action::Wait, find);
-        let [finding] = &report.into_findings()[..] else {
-            panic!("not one finding");
-        };
-        finding.message()
+        testing::told(&CONCURRENT_MIGRATION, find)
     }
 
     fn says(state: State) -> String {

@@ -58,16 +58,10 @@ pub fn allowed(namespace: &str, job: &str, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Kind;
-    use crate::policy::Action;
+    use crate::policy::testing;
 
     fn told(find: impl FnOnce(&mut Report)) -> String {
-        let mut report = Report::new(Kind::Job);
-        report.judge(&DELETED_WHILE_RUNNING, Action::Deny, find);
-        let [finding] = &report.into_findings()[..] else {
-            panic!("not one finding");
-        };
-        finding.message()
+        testing::told(&DELETED_WHILE_RUNNING, find)
     }
 
     #[test]

@@ -48,20 +48,16 @@ pub fn finished(namespace: &str, job: &str, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::Kind;
-    use crate::policy::Action;
+    use crate::policy::testing::told;
 
     #[test]
     fn what_to_do_now_and_for_good_is_told() {
-        let mut report = Report::new(Kind::Job);
-        report.judge(&REAPPLIED_JOB, Action::Deny, |report| {
-            finished("shop", "web-migrate", report);
-        });
-        let [finding] = &report.into_findings()[..] else {
-            panic!("not one finding");
-        };
         assert_eq!(
-            finding.message(),
+            told(&REAPPLIED_JOB, |report| finished(
+                "shop",
+                "web-migrate",
+                report
+            )),
             "MW103 reapplied-job: metadata.name: shop/web-migrate has already finished, and applying it again \
              runs nothing (for now: kubectl delete job web-migrate -n shop, and try again); \
              add a timestamp to the name, or before-hook-creation to the delete policy"
