@@ -1,12 +1,7 @@
 //! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
 
 use k8s_openapi::api::batch::v1::Job;
-use kube::{
-    Api, Client, Config,
-    api::PostParams,
-    config::{KubeConfigOptions, Kubeconfig},
-    core::Status,
-};
+use kube::{Api, api::PostParams, core::Status};
 use serde_json::Value;
 
 use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
@@ -23,24 +18,14 @@ pub(crate) fn create(
         .build()
         .unwrap();
     runtime.block_on(async {
-        let jobs: Api<Job> = Api::namespaced(client().await, space.name());
+        let client = Cluster::get().client(space.name(), None).await;
+        let jobs: Api<Job> = Api::default_namespaced(client);
         match jobs.create(params, &job).await {
             Ok(job) => Ok(job),
             Err(kube::Error::Api(status)) => Err(status),
             Err(error) => panic!("{error:?}"),
         }
     })
-}
-
-/// A client that tries once.
-pub(crate) async fn client() -> Client {
-    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.unwrap();
-    config.default_retry = false;
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::try_from(config).unwrap()
 }
 
 fn is_created(space: &Space, manifest: &str) -> Value {

@@ -10,8 +10,7 @@ use k8s_openapi::api::batch::v1 as batch;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use migration_warden::cluster::claims::error::ClaimError;
 use migration_warden::cluster::claims::holder::Holder;
 use migration_warden::cluster::claims::key::Key;
@@ -46,7 +45,7 @@ struct Asker {
 impl Rig {
     async fn new() -> Self {
         let space = Space::new();
-        let client = client(&space, None).await;
+        let client = Cluster::get().client(space.name(), None).await;
         Self {
             claims: Claims::new(client.clone()),
             client,
@@ -142,17 +141,6 @@ impl Rig {
 }
 
 /// With the test's namespace as its own; as this user if one is given.
-async fn client(space: &Space, user: Option<&str>) -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let kubeconfig = Kubeconfig::read_from(Cluster::get().kubeconfig()).unwrap();
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let mut config = config.unwrap();
-    space.name().clone_into(&mut config.default_namespace);
-    config.auth_info.impersonate = user.map(str::to_owned);
-    Client::try_from(config).unwrap()
-}
-
 async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, ClaimError> {
     let policy = Policy::default();
     let selectors = Selectors::new(default_selectors()).unwrap();
@@ -318,7 +306,11 @@ async fn a_dry_run_takes_nothing() {
 #[ignore = "needs a cluster: run tests/run"]
 async fn a_missing_permission_is_named() {
     let rig = Rig::new().await;
-    let nobody = Claims::new(client(&rig.space, Some("nobody")).await);
+    let nobody = Claims::new(
+        Cluster::get()
+            .client(rig.space.name(), Some("nobody"))
+            .await,
+    );
     let error = take(&nobody, &rig.asker(1), false).await.unwrap_err();
     let named = matches!(
         error,

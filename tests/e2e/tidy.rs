@@ -2,15 +2,10 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
     sync::Arc,
 };
 
 use jiff::SignedDuration;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use migration_warden::{
     cluster::{jobs::Jobs, leader::Candidate, namespaces::Namespaces, tidy::Tidy},
     config::reload::LivePolicy,
@@ -52,7 +47,7 @@ impl Replica {
         let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
 
         let runtime = Runtime::new().unwrap();
-        let client = runtime.block_on(client(space.name()));
+        let client = runtime.block_on(Cluster::get().client(space.name(), None));
         let candidate = runtime.block_on(async {
             let (namespaces, _, watching) = Namespaces::watch(client.clone());
             tokio::spawn(watching);
@@ -104,18 +99,6 @@ impl Replica {
         let candidate = self.candidate.take().unwrap();
         self.runtime.block_on(candidate.resign());
     }
-}
-
-async fn client(namespace: &str) -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let path = Cluster::get().kubeconfig();
-    let kubeconfig = Kubeconfig::read_from(Path::new(&path)).unwrap();
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
-    namespace.clone_into(&mut config.default_namespace);
-    Client::try_from(config).unwrap()
 }
 
 /// The good chart, whose Job now fails within two seconds.

@@ -10,7 +10,7 @@ use migration_warden::policy::rule::{Cel, Rule};
 use serde_json::Value;
 
 use crate::agree::{Case, cases};
-use crate::harness::{Net, Outcome, Space, check};
+use crate::harness::{Net, Outcome, Space, check, none_differ};
 
 /// Every rule denies but the one whose findings change with the clock.
 const EVERYTHING: &str = "profile: strict
@@ -97,12 +97,7 @@ fn net_and_engine_agree(policy: &str, cases: &[Case], at_least: usize) {
         cases.len(),
         refused.join("\n")
     );
-    assert!(
-        wrong.is_empty(),
-        "{} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    none_differ(&wrong);
     let sent = cases.len() - refused.len();
     assert!(sent >= at_least, "only {sent} judged");
 }

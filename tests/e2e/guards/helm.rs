@@ -1,11 +1,11 @@
 //! What Helm does to its own Jobs: first without the guards, then with them.
 
-use std::{process::Stdio, thread};
+use std::thread;
 
 use serde_json::json;
 
 use super::{by_hand, complete, guarded, is_gone, run};
-use crate::harness::{Chart, Cluster, Guarded, Helm, Outcome, Space, eventually};
+use crate::harness::{Chart, Guarded, Helm, Outcome, Space, eventually};
 
 /// Nobody waits for a claim here: one thing at a time.
 const GUARDS_ALONE: &str = "rules: {MW101: off}\n";
@@ -100,26 +100,12 @@ fn interrupted(space: &Space, helm: Helm, release: &str) -> (Chart, String) {
     let chart = by_hand().with("-migrate-{{ now | unixEpoch }}", "-migrate");
     let job = format!("{release}-migrate");
     let dir = chart.write();
-    let mut install = Cluster::get()
-        .helm(helm)
-        .args(["install", release, "--namespace", space.name()])
-        .arg(dir.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut install = space.begin(helm, "install", release, &dir);
     eventually("the first migration", || self::job(space, release));
     complete(space, &job);
     install.wait().unwrap();
     is_gone(space, &job);
-    let mut upgrade = Cluster::get()
-        .helm(helm)
-        .args(["upgrade", release, "--namespace", space.name()])
-        .arg(dir.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut upgrade = space.begin(helm, "upgrade", release, &dir);
     eventually("the second migration", || self::job(space, release));
     run(space, &job);
     upgrade.kill().unwrap();

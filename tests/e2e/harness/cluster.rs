@@ -2,6 +2,10 @@
 
 use std::{env, fs, path::PathBuf, process::Command, sync::OnceLock};
 
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use serde_json::Value;
 
 /// A control plane made by `tests/cluster/up`.
@@ -79,6 +83,19 @@ impl Cluster {
             Helm::V3 => "helm3",
             Helm::V4 => "helm4",
         })
+    }
+
+    /// A client that tries once, in this namespace, as this user if one is named.
+    pub(crate) async fn client(&self, namespace: &str, user: Option<&str>) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        let mut config = config.unwrap();
+        config.default_retry = false;
+        namespace.clone_into(&mut config.default_namespace);
+        config.auth_info.impersonate = user.map(str::to_owned);
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::try_from(config).unwrap()
     }
 
     /// What lists and exports the real node's images.

@@ -126,6 +126,13 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
+/// Fails with all that differ.
+#[track_caller]
+pub(crate) fn none_differ(wrong: &[String]) {
+    let (count, all) = (wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{count} differ:\n{all}");
+}
+
 /// The rule ids of a decision's findings, in order.
 pub(crate) fn rules(decision: &Value) -> Vec<&str> {
     let findings = decision["findings"]

@@ -1,11 +1,12 @@
 //! A namespace of a test's own.
 
 use std::{
-    process,
+    process::{self, Child, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch};
 
@@ -61,6 +62,17 @@ impl Space {
         let mut command = self.cluster.helm(helm);
         command.args(args).args(["--namespace", &self.name]);
         Outcome::of(&mut command, "")
+    }
+
+    /// Installs or upgrades, and does not wait for it: it can be killed in the middle.
+    pub(crate) fn begin(&self, helm: Helm, verb: &str, release: &str, chart: &TempDir) -> Child {
+        let mut command = self.cluster.helm(helm);
+        command
+            .args([verb, release, "--namespace", &self.name])
+            .arg(chart.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().unwrap()
     }
 
     #[must_use = "say whether it succeeds or fails"]

@@ -20,7 +20,6 @@ use super::{
     Install, NAME,
     crash::{kill, replicas},
 };
-use crate::claims::client;
 use crate::harness::{Chart, Cluster, Helm, NodeKind, Outcome, Space, epoch, eventually};
 
 /// Rounds, where `MW_CLAIM_ROUNDS` says nothing else.
@@ -49,8 +48,8 @@ fn a_hundred_at_once_run_one_by_one() {
         .enable_all()
         .build()
         .unwrap();
-    let client = runtime.block_on(client());
-    let jobs: Api<Job> = Api::namespaced(client.clone(), space.name());
+    let client = runtime.block_on(Cluster::get().client(space.name(), None));
+    let jobs: Api<Job> = Api::default_namespaced(client.clone());
     let leases: Api<Lease> = Api::namespaced(client, NAME);
     // Names of their own, none of them far from now.
     let mut stamp = epoch() - 3_000;

@@ -1,24 +1,15 @@
 //! A deploy that was interrupted and is tried again while its migration still runs.
 
-use std::process::Stdio;
-
 use serde_json::Value;
 
 use super::running;
-use crate::harness::{Cluster, Guarded, Helm, NodeKind, Space, Warden, eventually};
+use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, eventually};
 
 /// Upgrades the release, kills Helm while the migration runs, and rolls back. Returns the Job's name.
 fn interrupted(space: &Space, helm: Helm, release: &str, seconds: u32) -> String {
     space.install(helm, release, &running("true")).succeeds();
     let chart = running(&format!("sleep {seconds}")).write();
-    let mut upgrade = Cluster::get()
-        .helm(helm)
-        .args(["upgrade", release, "--namespace", space.name()])
-        .arg(chart.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut upgrade = space.begin(helm, "upgrade", release, &chart);
     let job = eventually("the migration to run", || {
         let jobs = space.jobs_of(release);
         let running = jobs.iter().find(|job| job["status"]["ready"] == 1)?;
