@@ -10,10 +10,12 @@
 //! ```
 //!
 //! [`review`] reads and writes the protocol, [`job`] takes the facts of one Job, [`policy`] holds the
-//! rules and what the policy does with their findings, [`admit`] puts the three together. All of
-//! that is pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the
-//! apiserver, and [`generate`] writes the rules down in the apiserver's own language. Around it are the effects: [`config`] (the policy file), [`tls`], [`record`],
-//! [`metrics`], [`cluster`], and the command line in [`cli`].
+//! rules and what the policy does with their findings, [`guard`] looks at updates and deletions,
+//! [`exception`] at what may be broken for a while, and [`admit`] puts them together. All of that is
+//! pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the apiserver,
+//! and [`generate`] writes the rules down in the apiserver's own language. Which finished Jobs may go
+//! is [`tidy`]'s, pure as well. Around it are the effects: [`config`] (the policy file), [`tls`],
+//! [`record`], [`metrics`], [`cluster`], and the command line in [`cli`].
 
 pub mod admit;
 pub mod check;
