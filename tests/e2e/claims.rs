@@ -1,8 +1,9 @@
 //! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, api::PostParams, core::Status};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
 
@@ -159,6 +160,44 @@ fn namespaces_share_a_database_only_where_the_policy_says_so() {
     let told = waits(&near, &migrates("orders", &endless("three")));
     assert!(told.contains(far.name()), "{told}");
     is_created(&near, &migrates("stock", &endless("four")));
+}
+
+/// Whoever reaches the port can send these; they must not become claims that nobody can look at.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_review_that_no_apiserver_sends_takes_no_claim() {
+    let (warden, space) = (Warden::serve_with_cluster(""), Space::new());
+    let ask = |tweak: fn(&mut Value)| {
+        let mut job: Value = serde_saphyr::from_str(&Chart::good().render("forged")).unwrap();
+        job["metadata"]["uid"] = json!("705ab4f5-6393-11e8-b7cc-42010a800002");
+        job["metadata"]["creationTimestamp"] = json!(Timestamp::now());
+        tweak(&mut job["metadata"]);
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "1",
+                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+                "namespace": space.name(),
+                "operation": "CREATE",
+                "userInfo": {"username": "ci"},
+                "object": job,
+            },
+        });
+        warden.post("/validate", &review.to_string())["response"].take()
+    };
+    for tweak in [
+        |metadata: &mut Value| metadata["uid"] = Value::Null,
+        |metadata: &mut Value| metadata["creationTimestamp"] = Value::Null,
+        |metadata: &mut Value| metadata["name"] = json!("a b-1766361600"),
+    ] {
+        let status = ask(tweak)["status"].take();
+        assert_eq!(status["code"], 429, "{status:#}");
+        let told = status["message"].as_str().unwrap();
+        assert!(told.contains("as the apiserver gives them"), "{told}");
+    }
+    let allowed = ask(|_| {});
+    assert_eq!(allowed["allowed"], true, "{allowed:#}");
 }
 
 #[test]

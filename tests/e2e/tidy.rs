@@ -32,13 +32,19 @@ struct Replica {
 impl Replica {
     /// One that has to do with this namespace alone, under `tidyUp` as given.
     fn of(space: &Space, name: &str, tidy_up: &str) -> Self {
+        Self::over(&[space], Vec::new(), name, tidy_up)
+    }
+
+    /// One for several namespaces, of which these are left out.
+    fn over(spaces: &[&Space], excluded: Vec<String>, name: &str, tidy_up: &str) -> Self {
+        let names: Vec<_> = spaces.iter().map(|space| space.name()).collect();
         let dir = TempDir::new().unwrap();
         let policy = dir.path().join("policy.yaml");
         let text = format!(
             "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n\
              tidyUp: {tidy_up}\nnamespaces:\n- {{names: [{}], mode: enforce}}\n\
              - {{names: ['*'], mode: 'off'}}\n",
-            space.name()
+            names.join(", ")
         );
         fs::write(&policy, text).unwrap();
         let metrics = Arc::new(Metrics::new());
@@ -47,7 +53,7 @@ impl Replica {
         let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
 
         let runtime = Runtime::new().unwrap();
-        let client = runtime.block_on(Cluster::get().client(space.name(), None));
+        let client = runtime.block_on(Cluster::get().client(names[0], None));
         let candidate = runtime.block_on(async {
             let (namespaces, _, watching) = Namespaces::watch(client.clone());
             tokio::spawn(watching);
@@ -59,7 +65,7 @@ impl Replica {
                 client,
                 jobs,
                 namespaces,
-                excluded: Vec::new(),
+                excluded,
                 policy,
                 sink,
                 metrics: Arc::clone(&metrics),
@@ -244,6 +250,26 @@ fn a_dry_run_only_tells_and_does_it_once() {
         assert_eq!(line["dry_run"], true);
     }
     assert_eq!(names(&space.jobs_of("app")), failed);
+}
+
+/// What the webhooks leave out is left alone here, too.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn nothing_is_removed_in_a_namespace_that_is_left_out() {
+    let (near, far) = (Space::new(), Space::new());
+    let in_far = three_failures_and_a_success(&far, Helm::V3, "app");
+    let excluded = vec![far.name().to_owned()];
+    let replica = Replica::over(&[&near, &far], excluded, "a", "{}");
+    three_failures_and_a_success(&near, Helm::V3, "app");
+    eventually("the earlier ones to go", || {
+        (near.jobs_of("app").len() == 1).then_some(())
+    });
+    assert_eq!(names(&far.jobs_of("app")), in_far);
+    let lines = replica.lines();
+    assert!(
+        lines.iter().all(|line| line["namespace"] == *near.name()),
+        "{lines:#?}"
+    );
 }
 
 /// Helm has read the chart, and does not know that the policy was patched.
