@@ -90,6 +90,37 @@ fn garbage_collection() {
     nobody_was_asked(&space);
 }
 
+/// What a drain of the node asks for, pod by pod: the Job stays, and its controller makes another pod.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn an_eviction() {
+    let space = guarded("");
+    let waiting = Chart::good().with(
+        "spec:\n  template:\n    spec:\n",
+        "spec:\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
+    );
+    let job = create(&space, &waiting, "app");
+    let label = format!("batch.kubernetes.io/job-name={job}");
+    let pod = eventually("the pod", || {
+        let pods = space.kubectl(&["get", "pods", "--selector", &label, "-o", "json"]);
+        let pods = pods.succeeds().json();
+        Some(pods["items"][0]["metadata"]["name"].as_str()?.to_owned())
+    });
+    let eviction = json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": space.name()},
+    });
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", space.name());
+    let evict = ["create", "--raw", &path, "-f", "-"];
+    space.kubectl_with(&evict, &eviction.to_string()).succeeds();
+    eventually("the pod to go", || {
+        let found = space.kubectl(&["get", "pod", &pod]);
+        found.stderr.contains("NotFound").then_some(())
+    });
+    nobody_was_asked(&space);
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn the_time_to_live() {
