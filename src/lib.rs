@@ -14,7 +14,7 @@
 //! [`exception`] at what may be broken for a while, and [`admit`] puts them together. All of that is
 //! pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the apiserver,
 //! and [`generate`] writes the rules down in the apiserver's own language. Which finished Jobs may go
-//! is [`tidy`]'s, pure as well. Around it are the effects: [`config`] (the policy file), [`tls`],
+//! is [`tidy`]'s, and what is recorded of each [`run`]'s, pure as well. Around it are the effects: [`config`] (the policy file), [`tls`],
 //! [`record`], [`metrics`], [`cluster`], and the command line in [`cli`].
 
 pub mod admit;
@@ -22,6 +22,7 @@ pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+mod crd;
 pub mod exception;
 pub mod generate;
 pub mod guard;
@@ -34,6 +35,7 @@ pub mod poll;
 pub mod record;
 pub mod render;
 pub mod review;
+pub mod run;
 pub mod server;
 pub mod telemetry;
 pub mod tidy;

@@ -9,9 +9,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::config::LabelSelectorRequirement;
+use crate::crd::{opened, text_schema, time_schema};
 use crate::policy::rules::RULES;
 
 /// An empty selector would mean every Job, and somebody has forgotten to write it far more often than
@@ -118,37 +118,10 @@ pub struct Condition {
     pub last_transition_time: Timestamp,
 }
 
-/// The CRD. What its schema does not name, the apiserver refuses or drops by itself, and it wants no
-/// `additionalProperties: false` to tell it to.
+/// The CRD.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
-    let mut crd = MigrationException::crd();
-    for version in &mut crd.spec.versions {
-        let schema = version.schema.as_mut();
-        if let Some(schema) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
-            let mut value = serde_json::to_value(&*schema).unwrap_or_default();
-            open(&mut value);
-            *schema = serde_json::from_value(value).unwrap_or_default();
-        }
-    }
-    crd
-}
-
-fn open(schema: &mut Value) {
-    if let Value::Object(map) = schema {
-        if map.get("additionalProperties") == Some(&Value::Bool(false)) {
-            map.remove("additionalProperties");
-        }
-        if let Some(Value::String(text)) = map.get_mut("description") {
-            // `kubectl explain` breaks lines by itself, and keeps those that are there.
-            *text = text.replace('\n', " ");
-        }
-    }
-    match schema {
-        Value::Object(map) => map.values_mut().for_each(open),
-        Value::Array(items) => items.iter_mut().for_each(open),
-        _ => {}
-    }
+    opened(MigrationException::crd())
 }
 
 /// A list of rules, so that a typing error is told at once.
@@ -160,12 +133,4 @@ fn rules_schema(_: &mut SchemaGenerator) -> Schema {
         "maxItems": names.len(),
         "items": {"type": "string", "enum": names},
     })
-}
-
-fn time_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "format": "date-time"})
-}
-
-fn text_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string"})
 }

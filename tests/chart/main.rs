@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use migration_warden::generate::vap::{self, Settings, ValidationAction};
 use migration_warden::policy::Policy;
-use migration_warden::{config, exception, generate};
+use migration_warden::{config, exception, generate, run};
 use serde_json::{Value, json};
 use table::Row;
 use values::Values;
@@ -142,16 +142,22 @@ fn the_net_is_that_of_the_default_policy() {
     agrees("files/vap.yaml", &file);
 }
 
-/// What the template makes the CRD of.
+/// What the template makes the CRDs of.
 #[test]
-fn the_crd_is_that_of_the_types() {
-    let crd = serde_json::to_value(exception::resource::crd()).unwrap();
-    let file = format!(
-        "# The CRD of src/exception/resource.rs. Made by UPDATE_DOCS=1 cargo test --test chart; the template\n\
-         # adds the labels.\n{}",
-        generate::yaml(&[crd]).unwrap()
-    );
-    agrees("files/migrationexception.yaml", &file);
+fn the_crds_are_those_of_the_types() {
+    for (source, crd) in [
+        ("exception", exception::resource::crd()),
+        ("run", run::resource::crd()),
+    ] {
+        let name = format!("files/{}.yaml", crd.spec.names.singular.clone().unwrap());
+        let crd = serde_json::to_value(crd).unwrap();
+        let file = format!(
+            "# The CRD of src/{source}/resource.rs. Made by UPDATE_DOCS=1 cargo test --test chart; the template\n\
+             # adds the labels.\n{}",
+            generate::yaml(&[crd]).unwrap()
+        );
+        agrees(&name, &file);
+    }
 }
 
 /// Everything that a bad value may be is refused before anything is installed.
