@@ -5,6 +5,7 @@
 
 mod answer;
 mod case;
+mod event;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 pub use case::{Case, Claimant};
 
+use crate::event::Happening;
 use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
@@ -72,6 +74,8 @@ pub struct Answer {
     pub findings: Vec<(&'static str, Action)>,
     /// The exceptions because of which it is let through.
     pub exceptions: Vec<Use>,
+    /// What is to be seen of it as a Kubernetes Event.
+    pub happening: Option<Box<Happening>>,
     /// The decision's line, where there is a decision to write down.
     pub line: Option<Vec<u8>>,
     /// What to send instead when the line could not be written and the policy says `deny`.
@@ -273,6 +277,7 @@ fn not_judged(uid: &str, operation: Operation) -> Result<Judged<'static>, Unansw
         outcome: Outcome::Allowed,
         findings: Vec::new(),
         exceptions: Vec::new(),
+        happening: None,
         line: None,
         if_lost: None,
     }))

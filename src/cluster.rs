@@ -5,6 +5,7 @@
 
 pub mod certificate;
 pub mod claims;
+pub mod events;
 pub mod exceptions;
 pub mod jobs;
 pub mod leader;

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod crd;
+pub mod event;
 pub mod exception;
 pub mod generate;
 pub mod guard;

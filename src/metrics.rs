@@ -5,6 +5,7 @@
 
 mod claims;
 pub mod controller;
+pub mod events;
 mod labels;
 
 pub use labels::Rejection;
@@ -82,6 +83,7 @@ pub struct Metrics {
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
     claims: ClaimMetrics,
+    events: events::EventMetrics,
     /// What the controller does.
     pub controller: controller::Controller,
 }
@@ -123,6 +125,7 @@ impl Metrics {
             agreement: Family::default(),
             ready: Gauge::default(),
             claims: ClaimMetrics::default(),
+            events: events::EventMetrics::default(),
             controller: controller::Controller::default(),
         };
         metrics.register(&durations);
@@ -219,6 +222,7 @@ impl Metrics {
             self.agreement.clone(),
         );
         self.claims.register(registry);
+        self.events.register(registry);
         registry.register(
             "ready",
             "Whether this replica wants reviews: 1 or 0",
@@ -344,6 +348,11 @@ impl Metrics {
     /// Counts a claim that was asked for: `held`, `taken_over`, `waiting`, or why that is not known.
     pub fn claim_asked(&self, outcome: &'static str, took: Duration) {
         self.claims.asked(outcome, took);
+    }
+
+    /// Counts a Kubernetes Event.
+    pub fn event(&self, result: events::Sent) {
+        self.events.count(result);
     }
 
     /// Tells whether this replica wants reviews.

@@ -68,6 +68,7 @@ impl Case<'_> {
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
             exceptions,
+            happening: self.happening(outcome).map(Box::new),
             line,
             if_lost,
         })
@@ -143,7 +144,7 @@ impl Case<'_> {
         Ok(Some(response.to_bytes()?))
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         // A rename by another webhook leaves the request's name behind.
         let shown = self.job.name.shown();
         if shown.is_empty() {

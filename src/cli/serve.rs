@@ -18,6 +18,7 @@ use kube::Client;
 
 use crate::cluster::Cluster;
 use crate::cluster::claims::store::Claims;
+use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
@@ -161,13 +162,13 @@ impl Args {
             .nodename()
             .to_string_lossy()
             .into_owned();
+        let events = client.clone().map_or_else(Events::default, |client| {
+            controller::send_events(client, replica.clone(), &metrics, &mut background)
+        });
         let exceptions = client.clone().map_or_else(Exceptions::default, |client| {
-            let (policy, metrics) = (policy.clone(), Arc::clone(&metrics));
-            let (exceptions, task) = Exceptions::watch(client, policy, metrics, replica.clone());
-            background.add("watching exceptions", task);
-            let known = exceptions.clone();
-            readiness.probe("exceptions", move || known.status());
-            exceptions
+            let (policy, events) = (policy.clone(), events.clone());
+            let known = Exceptions::watch(client, policy, Arc::clone(&metrics), events);
+            controller::watch_exceptions(known, &readiness, &mut background)
         });
         let namespaces = namespaces(client.clone(), &readiness, &mut background);
         let (listener, keeper) = match self.listener_holder {
@@ -190,6 +191,7 @@ impl Args {
             namespaces,
             claims,
             exceptions,
+            events,
             metrics: Arc::clone(&metrics),
             replica,
         };

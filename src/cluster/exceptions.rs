@@ -18,6 +18,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 
+use super::events::Events;
 use crate::config::reload::LivePolicy;
 use crate::exception::resource::{Condition, MigrationException};
 use crate::exception::{Exception, Use};
@@ -85,7 +86,7 @@ impl Exceptions {
         client: Client,
         policy: LivePolicy,
         metrics: Arc<Metrics>,
-        replica: String,
+        events: Events,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, uses) = mpsc::channel(MAX_WAITING);
         let shared = Arc::new(Shared {
@@ -95,7 +96,7 @@ impl Exceptions {
             queue,
             metrics,
         });
-        let writer = status::Writer::new(client.clone(), Arc::clone(&shared), policy, replica);
+        let writer = status::Writer::new(client.clone(), Arc::clone(&shared), policy, events);
         let watching = Arc::clone(&shared);
         let task = async move {
             tokio::select! {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
+use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
 use crate::config::reload::LivePolicy;
@@ -34,6 +35,8 @@ pub struct Warden {
     pub claims: Option<Claims>,
     /// What is known of exceptions.
     pub exceptions: Exceptions,
+    /// Where Kubernetes Events are told.
+    pub events: Events,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
@@ -91,6 +94,9 @@ impl Warden {
             self.metrics.found(rule, action.as_str());
         }
         self.exceptions.used(answer.exceptions, now);
+        if let Some(happening) = answer.happening {
+            self.events.tell(*happening);
+        }
         let deny_if_lost = answer.if_lost;
         let record = answer.line.map(|line| Record { line, deny_if_lost });
         Ok(Answer {

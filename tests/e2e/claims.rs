@@ -55,7 +55,7 @@ fn endless(release: &str) -> String {
 }
 
 /// The next attempt of the same migration.
-fn again(manifest: &str) -> String {
+pub(crate) fn again(manifest: &str) -> String {
     let (now, next) = (format!("-migrate-{}", epoch()), epoch() + 60);
     let before = format!("-migrate-{}", epoch() - 1);
     manifest

@@ -19,6 +19,7 @@ mod availability;
 mod chart;
 mod claims;
 mod denials;
+mod events;
 mod exceptions;
 mod guards;
 mod guide;

@@ -1,5 +1,5 @@
-//! What goes on beside the reviews where there is a cluster: the watch of migration Jobs, tidy-up, and giving
-//! up claims.
+//! What goes on beside the reviews where there is a cluster: the watches of exceptions and of migration Jobs,
+//! Events, tidy-up, and giving up claims.
 
 use std::sync::Arc;
 
@@ -10,11 +10,15 @@ use tokio::sync::watch;
 use super::Background;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
+use crate::cluster::events::Events;
+use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::tidy::Tidy;
+use crate::metrics::Metrics;
 use crate::record::id;
 use crate::record::sink::Sink;
+use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
 use crate::tidy::GRACE;
 
@@ -24,6 +28,30 @@ pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Back
     let watching = jobs.clone().watch(client.clone(), warden.policy.clone());
     background.add("watching Jobs", watching);
     jobs
+}
+
+/// Sends Events.
+pub(super) fn send_events(
+    client: Client,
+    replica: String,
+    metrics: &Arc<Metrics>,
+    background: &mut Background,
+) -> Events {
+    let (events, task) = Events::send(client, replica, Arc::clone(metrics));
+    background.add("sending Events", task);
+    events
+}
+
+/// Keeps the exceptions that are watched.
+pub(super) fn watch_exceptions(
+    (exceptions, task): (Exceptions, impl Future<Output = ()> + Send + 'static),
+    readiness: &Readiness,
+    background: &mut Background,
+) -> Exceptions {
+    background.add("watching exceptions", task);
+    let known = exceptions.clone();
+    readiness.probe("exceptions", move || known.status());
+    exceptions
 }
 
 /// Gives up claims: the elected replica, or this one where there is no election.

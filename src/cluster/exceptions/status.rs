@@ -10,15 +10,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::super::TIMEOUT;
+use super::super::events::Events;
 use super::{Entry, Key, Shared, Used};
 use crate::config::reload::LivePolicy;
+use crate::event::Happening;
 use crate::exception::Standing;
 use crate::exception::resource::{Condition, MigrationException};
 
@@ -40,7 +41,7 @@ pub(super) struct Writer {
     client: Client,
     shared: Arc<Shared>,
     policy: LivePolicy,
-    events: Recorder,
+    events: Events,
 }
 
 /// Uses of one exception that wait to be written down.
@@ -67,17 +68,13 @@ impl Writer {
         client: Client,
         shared: Arc<Shared>,
         policy: LivePolicy,
-        replica: String,
+        events: Events,
     ) -> Self {
-        let reporter = Reporter {
-            controller: "migration-warden.io/webhook".to_owned(),
-            instance: Some(replica),
-        };
         Self {
-            events: Recorder::new(client.clone(), reporter),
             client,
             shared,
             policy,
+            events,
         }
     }
 
@@ -156,7 +153,7 @@ impl Writer {
             match time::timeout(TIMEOUT, api.patch_status(name, &params, &patch)).await? {
                 Ok(_) => {
                     if let Some(uses) = uses {
-                        self.publish(&found, uses).await;
+                        self.tell(&found, uses);
                     }
                     return Ok(());
                 }
@@ -167,29 +164,23 @@ impl Writer {
         Err(Unwritten::Contended)
     }
 
-    async fn publish(&self, object: &Guarded, uses: &Pending) {
+    fn tell(&self, object: &Guarded, uses: &Pending) {
         let (job, rules) = (&uses.last.what.job, uses.last.what.rules.join(", "));
         let more = match uses.uses {
             1 => String::new(),
             uses => format!(" ({} more within a moment)", uses - 1),
         };
-        let event = Event {
-            type_: EventType::Normal,
-            reason: "ExceptionUsed".to_owned(),
-            note: Some(format!("let {job} through, which breaks {rules}{more}")),
-            action: "Admit".to_owned(),
-            secondary: None,
-        };
-        let regarding = object.object_ref(&());
-        let published = self.events.publish(&event, &regarding);
-        let result = match time::timeout(TIMEOUT, published).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(elapsed) => Err(elapsed.to_string()),
-        };
-        if let Err(error) = result {
-            // The status has been written, so that the use is not lost.
-            tracing::warn!(%error, "failed to write the Event of an exception's use");
-        }
+        self.events.tell(
+            Happening {
+                regarding: object.object_ref(&()),
+                related: None,
+                is_warning: false,
+                reason: "ExceptionUsed",
+                action: "Admit",
+                note: String::new(),
+            }
+            .noted(&format!("let {job} through, which breaks {rules}{more}")),
+        );
     }
 }
 
