@@ -19,7 +19,7 @@ use crate::event::Happening;
 use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
-use crate::job::mesh::Mesh;
+use crate::job::mesh::{self, Mesh};
 use crate::job::{Job, Kind};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
@@ -35,6 +35,9 @@ const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-cont
 /// The same without `--use-service-account-credentials`: all controllers are this user.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
+/// The Namespace label that chooses how strict the policy is there.
+const MODE_LABEL: &str = "migration-warden.io/mode";
+
 /// What is known of the namespace of a review.
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceView {
@@ -46,6 +49,21 @@ pub struct NamespaceView {
     pub terminating: bool,
     /// Its exceptions.
     pub exceptions: Vec<Arc<Exception>>,
+}
+
+impl NamespaceView {
+    /// What a namespace says of itself, by its labels and annotations.
+    #[must_use]
+    pub fn of<'a>(
+        label: impl Fn(&str) -> Option<&'a str>,
+        annotation: impl Fn(&str) -> Option<&'a str>,
+    ) -> Self {
+        Self {
+            mode: label(MODE_LABEL).map(str::to_owned),
+            mesh: mesh::of_namespace(label, annotation),
+            ..Self::default()
+        }
+    }
 }
 
 /// What does not come from the review itself.

@@ -5,9 +5,13 @@ mod check;
 mod check_config;
 mod explain;
 mod generate;
+mod history;
 mod hold_listener;
+mod progress;
+mod scan;
 mod schema;
 mod serve;
+mod target;
 mod verify;
 
 use std::io::Write;
@@ -34,6 +38,10 @@ enum Verb {
     Serve(Box<serve::Args>),
     /// Judge rendered manifests as the webhook would.
     Check(check::Args),
+    /// Judge the Jobs that a cluster already has as the webhook would.
+    Scan(scan::Args),
+    /// Show what migrated when in a cluster, and how it ended.
+    History(history::Args),
     /// Tell whether a policy file can be used.
     CheckConfig(check_config::Args),
     /// Explain a rule, or list them all.
@@ -60,6 +68,8 @@ impl Args {
         let result = match self.verb {
             Verb::Serve(args) => args.run(),
             Verb::Check(args) => args.run(),
+            Verb::Scan(args) => args.run(),
+            Verb::History(args) => args.run(),
             Verb::CheckConfig(args) => args.run(),
             Verb::Explain(args) => args.run(),
             Verb::Generate(args) => args.run(),

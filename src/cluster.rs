@@ -10,6 +10,7 @@ pub mod exceptions;
 pub mod jobs;
 pub mod leader;
 pub mod namespaces;
+pub mod pages;
 pub mod registration;
 pub mod tidy;
 

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 /// A string borrowed from the input, or owned where an escape sequence had to be resolved.
 ///
@@ -90,6 +91,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
             }
         }
         deserializer.deserialize_map(MapVisitor)
+    }
+}
+
+/// One page of a LIST.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Page<'a, T> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    metadata: ListMeta<'a>,
+    /// The objects on it.
+    #[serde(default = "Vec::new", deserialize_with = "nullable")]
+    pub items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMeta<'a> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    r#continue: Text<'a>,
+}
+
+impl<T> Page<'_, T> {
+    /// The token of the next page; nothing on the last one.
+    #[must_use]
+    pub fn next(&self) -> Option<String> {
+        let token = &*self.metadata.r#continue;
+        (!token.is_empty()).then(|| token.to_owned())
     }
 }
 

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use jiff::Timestamp;
-use kube::{Client, Config};
+use kube::Client;
 use serde_json::Value;
 
+use super::target::{Cluster, block_on};
 use crate::verify::answer::{Outcome, classify};
 use crate::verify::{State, Verification, ask, jobs};
 
@@ -17,14 +17,13 @@ pub(super) struct Args {
     /// Namespace to ask about; that of the kubeconfig's current context, or of the pod, without it.
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
+    #[command(flatten)]
+    cluster: Cluster,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let verification = runtime.block_on(self.verify())?;
+        let verification = block_on(self.verify())?;
         write!(anstream::stdout(), "{verification}")?;
         Ok(match verification.state() {
             State::InForce => ExitCode::SUCCESS,
@@ -34,12 +33,7 @@ impl Args {
     }
 
     async fn verify(self) -> anyhow::Result<Verification> {
-        let config = Config::infer()
-            .await
-            .context("failed to find a cluster in a kubeconfig or around this pod")?;
-        // The client takes the process's default; everything of ours names its provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(config).context("failed to make a client")?;
+        let client = self.cluster.client().await?;
         let namespace = self
             .namespace
             .unwrap_or_else(|| client.default_namespace().to_owned());

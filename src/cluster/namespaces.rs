@@ -15,10 +15,6 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::NamespaceView;
-use crate::job::mesh;
-
-/// The Namespace label that chooses how strict the policy is there.
-const MODE_LABEL: &str = "migration-warden.io/mode";
 
 /// What is known of namespaces.
 #[derive(Clone, Debug, Default)]
@@ -43,13 +39,11 @@ impl Namespaces {
         };
         let (labels, annotations) = (namespace.labels(), namespace.annotations());
         NamespaceView {
-            mode: labels.get(MODE_LABEL).cloned(),
-            mesh: mesh::of_namespace(
+            terminating: namespace.metadata.deletion_timestamp.is_some(),
+            ..NamespaceView::of(
                 |key| labels.get(key).map(String::as_str),
                 |key| annotations.get(key).map(String::as_str),
-            ),
-            terminating: namespace.metadata.deletion_timestamp.is_some(),
-            ..NamespaceView::default()
+            )
         }
     }
 

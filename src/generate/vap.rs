@@ -13,7 +13,7 @@ use crate::policy::rules::RULES;
 use crate::policy::{Action, Mode, Policy};
 
 /// Namespaces that the cluster itself lives in: the webhook is not called for them, either.
-const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
+pub(crate) const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 
 /// What the apiserver does with a Job that breaks a rule, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]

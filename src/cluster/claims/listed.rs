@@ -2,8 +2,6 @@
 //!
 //! Read through the same borrowed types as a review, so that a Job has the same key in both.
 
-use serde::Deserialize;
-
 use super::key::Key;
 use super::protocol::{Claim, Listed};
 use crate::job::object::Object;
@@ -11,22 +9,7 @@ use crate::job::{Job, Kind};
 use crate::policy::Action;
 use crate::policy::claims::Claims;
 use crate::policy::select::{Selection, Selectors};
-use crate::wire::{Text, nullable};
-
-/// One page of a LIST of Jobs.
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    metadata: ListMeta<'a>,
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    items: Vec<Object<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMeta<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
-    r#continue: Text<'a>,
-}
+use crate::wire::Page;
 
 /// Adds the active Jobs of `key` on this page, each once, and returns the token of the next page.
 pub(super) fn read(
@@ -36,7 +19,8 @@ pub(super) fn read(
     selectors: &Selectors,
     listed: &mut Vec<Listed>,
 ) -> Result<Option<String>, serde_json::Error> {
-    let page: Page<'_> = serde_json::from_str(page)?;
+    let page: Page<'_, Object<'_>> = serde_json::from_str(page)?;
+    let next = page.next();
     for object in page.items {
         let job = Job::new(&object, Kind::Job, "");
         if job.is_finished() {
@@ -61,12 +45,12 @@ pub(super) fn read(
         };
         listed.push(Listed { claim, suspended });
     }
-    let next = &*page.metadata.r#continue;
-    Ok((!next.is_empty()).then(|| next.to_owned()))
+    Ok(next)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;

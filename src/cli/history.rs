@@ -1,0 +1,112 @@
+//! `migration-warden history`: asks a cluster for the runs it has recorded, prints them.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use kube::Client;
+use terminal_size::{Width, terminal_size_of};
+
+use super::progress::Progress;
+use super::target::{Cluster, Namespaces, block_on};
+use crate::cluster::pages::Pages;
+use crate::history::{Entry, History};
+use crate::render::history::{Layout, csv, table};
+use crate::run::resource::MigrationRun;
+
+/// Arguments of `history`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    namespaces: Namespaces,
+    /// Only the runs of this release.
+    #[arg(long, value_name = "NAME")]
+    release: Option<String>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Table,
+    Wide,
+    Json,
+    Csv,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let output = self.output;
+        let entries = block_on(self.read())?;
+        let mut out = BufWriter::new(anstream::stdout().lock());
+        match output {
+            // Who reads it has been told that there is nothing.
+            Format::Table | Format::Wide if entries.is_empty() => {}
+            Format::Table | Format::Wide => {
+                let layout = Layout {
+                    wide: matches!(output, Format::Wide),
+                    width: terminal_size_of(std::io::stdout())
+                        .map(|(Width(columns), _)| columns.into()),
+                };
+                table(&entries, layout, Timestamp::now(), &mut out)?;
+            }
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut out, &entries)?;
+                writeln!(out)?;
+            }
+            Format::Csv => csv::write(&entries, &mut out)?,
+        }
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn read(self) -> anyhow::Result<Vec<Entry>> {
+        let client = self.cluster.client().await?;
+        let namespace = self.namespaces.of(&client);
+        let mut pages = Pages::of::<MigrationRun>(namespace.as_deref());
+        let mut history = History::of(self.release.clone());
+        fetch(&client, &mut pages, &mut history).await?;
+        let mut notes: Vec<_> = pages.caveat().into_iter().collect();
+        if history.unreadable > 0 {
+            let count = history.unreadable;
+            notes.push(format!(
+                "{count} runs are left out: they are not of the form that this version knows"
+            ));
+        }
+        let entries = history.in_order();
+        if entries.is_empty() {
+            let release = self
+                .release
+                .map_or_else(String::new, |name| format!(" of release {name}"));
+            let place = namespace.map_or_else(String::new, |name| format!(" in namespace {name}"));
+            notes.push(format!("no runs{release} found{place}"));
+        }
+        for note in notes {
+            writeln!(anstream::stderr(), "note: {note}")?;
+        }
+        Ok(entries)
+    }
+}
+
+async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> anyhow::Result<()> {
+    let mut progress = Progress::new();
+    let mut seen = 0;
+    loop {
+        match pages.next(client).await {
+            Ok(Some(page)) => {
+                seen += history.page(&page)?;
+                progress.show(&format!("{seen} runs"));
+            }
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_missing() => anyhow::bail!(
+                "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
+                 install the chart's (crds.enabled)"
+            ),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

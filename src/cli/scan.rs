@@ -1,0 +1,170 @@
+//! `migration-warden scan`: asks a cluster for its Jobs and CronJobs, judges them, prints what was found.
+
+mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Client, Resource};
+
+use self::output::Output;
+use super::target::{Cluster, Namespaces, block_on};
+use crate::cluster::pages::{self, ListError, Pages};
+use crate::exception::resource::MigrationException;
+use crate::generate::vap::SYSTEM_NAMESPACES;
+use crate::job::Kind;
+use crate::policy::{Action, Policy};
+use crate::scan::{Scan, World};
+
+/// Arguments of `scan`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    namespaces: Namespaces,
+    /// Policy file; the built-in profile `guide` without one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    cluster: Cluster,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let policy = super::policy(self.config.as_ref())?;
+        block_on(self.scan(&policy))
+    }
+
+    async fn scan(self, policy: &Policy) -> anyhow::Result<ExitCode> {
+        let client = self.cluster.client().await?;
+        let namespace = self.namespaces.of(&client);
+        let mut asked = Asked {
+            client: &client,
+            namespace: namespace.as_deref(),
+            problems: Vec::new(),
+        };
+        let world = asked.world(policy).await?;
+        let mut scan = Scan::new(policy, world);
+        let mut output = Output::begin(self.format)?;
+        asked
+            .objects::<Job>(Kind::Job, &mut scan, &mut output)
+            .await?;
+        asked
+            .objects::<CronJob>(Kind::CronJob, &mut scan, &mut output)
+            .await?;
+        output.end(&scan.tally, &asked.problems)?;
+        Ok(if !asked.problems.is_empty() {
+            ExitCode::from(super::COULD_NOT)
+        } else if scan.tally.count(Action::Deny) > 0 {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+}
+
+/// What is asked of the cluster.
+struct Asked<'a> {
+    client: &'a Client,
+    /// All of them without one.
+    namespace: Option<&'a str>,
+    /// What could not be looked at.
+    problems: Vec<String>,
+}
+
+impl Asked<'_> {
+    /// What is known of namespaces. Whoever may not see all of it is told so, and sees the rest.
+    async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
+        let mut world = World::default();
+        let modes = self.namespaces(&mut world).await;
+        self.unless_forbidden(modes, "judged without its mode and its mesh")?;
+        let exceptions = self.exceptions(&mut world, policy).await;
+        self.unless_forbidden(exceptions, "judged as if there were none")?;
+        Ok(world)
+    }
+
+    async fn namespaces(&self, world: &mut World) -> anyhow::Result<()> {
+        if let Some(name) = self.namespace {
+            let text = pages::get::<Namespace>(self.client, name).await?;
+            return Ok(world.namespace(&text)?);
+        }
+        let mut pages = Pages::of::<Namespace>(None);
+        while let Some(page) = pages.next(self.client).await? {
+            world.namespaces(&page)?;
+        }
+        Ok(())
+    }
+
+    async fn exceptions(&self, world: &mut World, policy: &Policy) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let mut pages = Pages::of::<MigrationException>(self.namespace);
+        loop {
+            match pages.next(self.client).await {
+                Ok(Some(page)) => world.exceptions(&page, now, policy.max_exception)?,
+                // A cluster without the CRD has none.
+                Err(error) if error.is_missing() => return Ok(()),
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn unless_forbidden(&mut self, known: anyhow::Result<()>, so: &str) -> anyhow::Result<()> {
+        match known {
+            Err(error) if is_forbidden(&error) => self.problems.push(format!("{error}; {so}")),
+            other => other?,
+        }
+        Ok(())
+    }
+
+    /// Judges all objects of a kind. What has been printed cannot be taken back, so nothing that happens on the
+    /// way keeps the report from having an end.
+    async fn objects<K: Resource<DynamicType = ()>>(
+        &mut self,
+        kind: Kind,
+        scan: &mut Scan<'_>,
+        output: &mut Output,
+    ) -> anyhow::Result<()> {
+        let mut pages = Pages::of::<K>(self.namespace);
+        if self.namespace.is_none() {
+            pages = pages.without(&SYSTEM_NAMESPACES);
+        }
+        loop {
+            let page = pages.next(self.client).await.map_err(anyhow::Error::from);
+            let judged = match page {
+                Ok(None) => break,
+                Ok(Some(page)) => scan.page(kind, &page).map_err(anyhow::Error::from),
+                Err(error) => Err(error),
+            };
+            match judged {
+                Ok(judged) => output.judged(&judged, &scan.tally)?,
+                Err(error) => {
+                    self.problems.push(super::told(&error));
+                    break;
+                }
+            }
+        }
+        if let Some(caveat) = pages.caveat() {
+            output.note(&caveat)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<ListError>()
+        .is_some_and(ListError::is_forbidden)
+}

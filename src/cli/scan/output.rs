@@ -1,0 +1,64 @@
+//! Where a scan is printed, and where it is told how far it is.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use anstream::AutoStream;
+
+use super::Format;
+use crate::cli::progress::Progress;
+use crate::render::scan::{human, json};
+use crate::scan::{Judged, Tally};
+
+/// Standard output, and the line of progress beside it.
+pub(super) struct Output {
+    out: BufWriter<AutoStream<StdoutLock<'static>>>,
+    /// Nothing for people.
+    json: Option<json::Writer>,
+    progress: Progress,
+}
+
+impl Output {
+    pub(super) fn begin(format: Format) -> io::Result<Self> {
+        let mut output = Self {
+            out: BufWriter::new(anstream::stdout().lock()),
+            json: None,
+            progress: Progress::new(),
+        };
+        if let Format::Json = format {
+            let writer = json::Writer::default();
+            writer.begin(&mut output.out)?;
+            output.json = Some(writer);
+        }
+        Ok(output)
+    }
+
+    /// Prints some migrations.
+    pub(super) fn judged(&mut self, all: &[Judged], tally: &Tally) -> io::Result<()> {
+        if !all.is_empty() {
+            // Both may go to the same terminal.
+            self.progress.clear();
+            match &mut self.json {
+                Some(json) => json.judged(all, &mut self.out)?,
+                None => human::judged(all, &mut self.out)?,
+            }
+            self.out.flush()?;
+        }
+        self.progress.show(&human::progress(tally));
+        Ok(())
+    }
+
+    /// Says something beside the report.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        self.progress.clear();
+        writeln!(anstream::stderr(), "note: {text}")
+    }
+
+    pub(super) fn end(mut self, tally: &Tally, problems: &[String]) -> io::Result<()> {
+        self.progress.clear();
+        match &self.json {
+            Some(json) => json.end(tally, problems, &mut self.out)?,
+            None => human::end(tally, problems, &mut self.out)?,
+        }
+        self.out.flush()
+    }
+}

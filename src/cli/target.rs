@@ -1,0 +1,81 @@
+//! Which cluster a verb asks, and about which namespace: told as `kubectl` is told.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// A cluster.
+#[derive(Debug, clap::Args)]
+pub(super) struct Cluster {
+    /// Kubeconfig; those that KUBECONFIG names, or ~/.kube/config, without it.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; the current one without it.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// A namespace, or all of them.
+#[derive(Debug, clap::Args)]
+pub(super) struct Namespaces {
+    /// Namespace; that of the kubeconfig's context, or of the pod, without it.
+    #[arg(long, short, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    namespace: Option<String>,
+    /// All namespaces.
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl Cluster {
+    /// A client for it. Nothing is asked yet.
+    pub(super) async fn client(&self) -> anyhow::Result<Client> {
+        let config = self.config().await?;
+        // The client takes the process's default; everything of ours names its provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::try_from(config).context("failed to make a client")
+    }
+
+    async fn config(&self) -> anyhow::Result<Config> {
+        if self.kubeconfig.is_none() && self.context.is_none() {
+            return Config::infer()
+                .await
+                .context("failed to find a cluster in a kubeconfig or around this pod");
+        }
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let read = async {
+            match &self.kubeconfig {
+                Some(path) => {
+                    let kubeconfig = Kubeconfig::read_from(path)?;
+                    Config::from_custom_kubeconfig(kubeconfig, &options).await
+                }
+                None => Config::from_kubeconfig(&options).await,
+            }
+        };
+        read.await.context("failed to read the kubeconfig")
+    }
+}
+
+impl Namespaces {
+    /// The namespace that is meant; nothing for all of them.
+    pub(super) fn of(&self, client: &Client) -> Option<String> {
+        if self.all_namespaces {
+            return None;
+        }
+        let named = self.namespace.clone();
+        Some(named.unwrap_or_else(|| client.default_namespace().to_owned()))
+    }
+}
+
+/// Runs what a verb asks of a cluster.
+pub(super) fn block_on<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(asking)
+}
