@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::job::credentials;
 use crate::run::resource::{Deployer, MigrationRun, Outcome};
-use crate::wire::Page;
+use crate::wire::{Page, Unreadable};
 
 /// A run as it is shown. As JSON a stable shape: fields are added, never changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -138,7 +138,7 @@ impl History {
     }
 
     /// Adds a page of runs, and tells how many were on it.
-    pub fn page(&mut self, text: &str) -> serde_json::Result<usize> {
+    pub fn page(&mut self, text: &str) -> Result<usize, Unreadable> {
         let page: Page<'_, DeserializeGuard<MigrationRun>> = serde_json::from_str(text)?;
         let count = page.items.len();
         for item in page.items {

@@ -17,7 +17,7 @@ use crate::policy::finding::Finding;
 use crate::policy::rule::Rule;
 use crate::policy::select::Selection;
 use crate::policy::{Action, Policy, verdict};
-use crate::wire::Page;
+use crate::wire::{Page, Unreadable};
 
 pub use world::World;
 
@@ -111,7 +111,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Judges one page of Jobs or CronJobs, and returns the migrations with findings.
-    pub fn page(&mut self, kind: Kind, text: &str) -> serde_json::Result<Vec<Judged>> {
+    pub fn page(&mut self, kind: Kind, text: &str) -> Result<Vec<Judged>, Unreadable> {
         let page: Page<'_, Object<'_>> = serde_json::from_str(text)?;
         let objects = page.items.iter();
         Ok(objects.filter_map(|o| self.judge(kind, o)).collect())

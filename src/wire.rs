@@ -94,6 +94,24 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
     }
 }
 
+/// What was read is not what it should be. The parser's own words would quote the value at fault, which may be a
+/// credential.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("it is not as expected at line {line}, column {column}")]
+pub struct Unreadable {
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
 /// One page of a LIST.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use kube::Client;
@@ -98,7 +99,9 @@ async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> any
     loop {
         match pages.next(client).await {
             Ok(Some(page)) => {
-                seen += history.page(&page)?;
+                seen += history
+                    .page(&page)
+                    .with_context(|| pages.failed_to_read())?;
                 progress.show(&format!("{seen} runs"));
             }
             Ok(None) => return Ok(()),

@@ -5,6 +5,7 @@ mod output;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -98,11 +99,14 @@ impl Asked<'_> {
     async fn namespaces(&self, world: &mut World) -> anyhow::Result<()> {
         if let Some(name) = self.namespace {
             let text = pages::get::<Namespace>(self.client, name).await?;
-            return Ok(world.namespace(&text)?);
+            return world
+                .namespace(&text)
+                .with_context(|| format!("failed to read namespace {name}"));
         }
         let mut pages = Pages::of::<Namespace>(None);
         while let Some(page) = pages.next(self.client).await? {
-            world.namespaces(&page)?;
+            let read = world.namespaces(&page);
+            read.with_context(|| pages.failed_to_read())?;
         }
         Ok(())
     }
@@ -112,7 +116,10 @@ impl Asked<'_> {
         let mut pages = Pages::of::<MigrationException>(self.namespace);
         loop {
             match pages.next(self.client).await {
-                Ok(Some(page)) => world.exceptions(&page, now, policy.max_exception)?,
+                Ok(Some(page)) => {
+                    let read = world.exceptions(&page, now, policy.max_exception);
+                    read.with_context(|| pages.failed_to_read())?;
+                }
                 // A cluster without the CRD has none.
                 Err(error) if error.is_missing() => return Ok(()),
                 Ok(None) => return Ok(()),
@@ -145,7 +152,9 @@ impl Asked<'_> {
             let page = pages.next(self.client).await.map_err(anyhow::Error::from);
             let judged = match page {
                 Ok(None) => break,
-                Ok(Some(page)) => scan.page(kind, &page).map_err(anyhow::Error::from),
+                Ok(Some(page)) => scan
+                    .page(kind, &page)
+                    .with_context(|| pages.failed_to_read()),
                 Err(error) => Err(error),
             };
             match judged {

@@ -10,7 +10,7 @@ use kube::core::{Request, Status};
 use kube::{Client, Resource};
 use serde::de::IgnoredAny;
 
-use crate::wire::Page;
+use crate::wire::{Page, Unreadable};
 
 /// Objects on a page, as `kubectl` has it.
 const PAGE: u32 = 500;
@@ -45,8 +45,8 @@ enum Why {
     Refused(Box<Status>),
     #[error("{0}")]
     Client(#[source] kube::Error),
-    #[error("its answer makes no sense: {0}")]
-    Answer(#[source] serde_json::Error),
+    #[error("{0}")]
+    Answer(#[source] Unreadable),
 }
 
 impl ListError {
@@ -107,7 +107,9 @@ impl Pages {
             match text(client, &self.path, Ask::List(&self.params)).await {
                 Ok(page) => {
                     let read = serde_json::from_str::<Page<'_, IgnoredAny>>(&page);
-                    let token = read.map_err(|error| failed(Why::Answer(error)))?.next();
+                    let token = read
+                        .map_err(|error| failed(Why::Answer(error.into())))?
+                        .next();
                     self.is_over = token.is_none();
                     self.params.continue_token = token;
                     return Ok(Some(page));
@@ -124,6 +126,12 @@ impl Pages {
             }
         }
         Ok(None)
+    }
+
+    /// What to say of a page that is not what was asked for.
+    #[must_use]
+    pub fn failed_to_read(&self) -> String {
+        format!("failed to read the list of {}", self.what)
     }
 
     /// What there is to say of pages that do not all show the same moment, because somebody took longer than the

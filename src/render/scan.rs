@@ -2,3 +2,6 @@
 
 pub mod human;
 pub mod json;
+
+#[cfg(test)]
+mod tests;

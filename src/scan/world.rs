@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::admit::NamespaceView;
 use crate::exception::resource::MigrationException;
 use crate::exception::{Exception, Standing};
-use crate::wire::{Map, Page, Text, nullable};
+use crate::wire::{Map, Page, Text, Unreadable, nullable};
 
 /// What is known of the namespaces of a cluster. Of one that it does not know, as of one made a moment ago,
 /// the policy alone decides.
@@ -42,13 +42,13 @@ impl World {
     }
 
     /// Adds one namespace.
-    pub fn namespace(&mut self, text: &str) -> serde_json::Result<()> {
+    pub fn namespace(&mut self, text: &str) -> Result<(), Unreadable> {
         self.add(&serde_json::from_str(text)?);
         Ok(())
     }
 
     /// Adds a page of namespaces.
-    pub fn namespaces(&mut self, text: &str) -> serde_json::Result<()> {
+    pub fn namespaces(&mut self, text: &str) -> Result<(), Unreadable> {
         let page: Page<'_, Namespace<'_>> = serde_json::from_str(text)?;
         for namespace in &page.items {
             self.add(namespace);
@@ -63,7 +63,7 @@ impl World {
         text: &str,
         now: Timestamp,
         max: SignedDuration,
-    ) -> serde_json::Result<()> {
+    ) -> Result<(), Unreadable> {
         let page: Page<'_, DeserializeGuard<MigrationException>> = serde_json::from_str(text)?;
         let readable = page.items.iter().filter_map(|item| item.0.as_ref().ok());
         let usable = readable.filter_map(|object| Exception::new(object, now).ok());

@@ -188,7 +188,7 @@ fn failing_open_is_not_in_force() {
 }
 
 /// A kubeconfig of a `ServiceAccount` that may do nothing.
-fn powerless(space: &Space) -> TempDir {
+pub(crate) fn powerless(space: &Space) -> TempDir {
     space
         .kubectl(&["create", "serviceaccount", "powerless"])
         .succeeds();

@@ -1,0 +1,385 @@
+//! `scan` and `history` against an apiserver of ours, which has many objects, or none, or forgets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use assert_cmd::Command;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A request that came: path and query.
+type Asked = (String, HashMap<String, String>);
+
+/// Answers by status and body.
+type Answer = fn(&str, &HashMap<String, String>) -> (u16, Value);
+
+type Handler = (Answer, Arc<Mutex<Vec<Asked>>>);
+
+struct Apiserver {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    dir: TempDir,
+}
+
+impl Apiserver {
+    fn start(answer: Answer) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
+        let seen = Arc::clone(&asked);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let router = Router::new().fallback(respond).with_state((answer, seen));
+                axum_server::from_tcp(listener)
+                    .unwrap()
+                    .serve(router.into_make_service())
+                    .await
+                    .unwrap();
+            });
+        });
+        let dir = kubeconfig(address);
+        Self {
+            address,
+            asked,
+            dir,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        run(&self.dir, args)
+    }
+
+    /// Path, limit and token of the requests so far.
+    fn asked(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        let field = |query: &HashMap<String, String>, name| {
+            query.get(name).cloned().unwrap_or_else(|| "-".to_owned())
+        };
+        let line = |(path, query): &Asked| {
+            format!(
+                "{path} {} {}",
+                field(query, "limit"),
+                field(query, "continue")
+            )
+        };
+        asked.iter().map(line).collect()
+    }
+}
+
+async fn respond(State((answer, seen)): State<Handler>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default();
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let query = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let query = query.collect();
+    let (code, body) = answer(&path, &query);
+    seen.lock().unwrap().push((path, query));
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::from_u16(code).unwrap(), json, body.to_string()).into_response()
+}
+
+fn kubeconfig(address: SocketAddr) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "one",
+        "clusters": [
+            {"name": "test", "cluster": {"server": format!("http://{address}")}},
+            {"name": "nowhere", "cluster": {"server": "http://127.0.0.1:1"}},
+        ],
+        "contexts": [
+            {"name": "one", "context": {"cluster": "test", "user": "me", "namespace": "shop"}},
+            {"name": "nowhere", "context": {"cluster": "nowhere", "user": "me"}},
+        ],
+        "users": [{"name": "me", "user": {"token": "s3cr3t-token"}}],
+    });
+    std::fs::write(dir.path().join("kubeconfig"), config.to_string()).unwrap();
+    dir
+}
+
+/// Exit code, standard output and standard error.
+fn run(dir: &TempDir, args: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("migration-warden")
+        .unwrap()
+        .env_clear()
+        .env("KUBECONFIG", dir.path().join("kubeconfig"))
+        .args(args)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(!format!("{out}{err}").contains("s3cr3t"), "{out}{err}");
+    (output.status.code().unwrap(), out, err)
+}
+
+fn failure(code: u16, reason: &str, message: &str) -> (u16, Value) {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure",
+        "message": message, "reason": reason, "code": code,
+    });
+    (code, status)
+}
+
+/// A migration Job that is restarted.
+fn broken(name: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": name, "namespace": "shop", "creationTimestamp": "2025-12-22T00:00:01Z",
+            "labels": {"app.kubernetes.io/component": "migration", "app.kubernetes.io/instance": "shop"},
+            "annotations": {
+                "helm.sh/hook": "pre-install,pre-upgrade",
+                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+            },
+        },
+        "spec": {
+            "backoffLimit": 0, "activeDeadlineSeconds": 600,
+            "template": {"spec": {
+                "restartPolicy": "OnFailure",
+                "containers": [{"name": "migrate", "image": "registry.example/shop:1.4.2"}],
+            }},
+        },
+    })
+}
+
+const FIRST: &str = "shop-migrate-1766361600";
+const SECOND: &str = "shop-migrate-1766361601";
+
+/// A cluster with two pages of Jobs, that has forgotten the first moment when it is asked for the second page.
+fn forgetful(path: &str, query: &HashMap<String, String>) -> (u16, Value) {
+    let token = query.get("continue").map(String::as_str);
+    match (path, token) {
+        ("/api/v1/namespaces/shop", None) => (200, json!({"metadata": {"name": "shop"}})),
+        ("/apis/batch/v1/namespaces/shop/jobs", None) => (
+            200,
+            json!({"metadata": {"continue": "old"}, "items": [broken(FIRST)]}),
+        ),
+        ("/apis/batch/v1/namespaces/shop/jobs", Some("old")) => {
+            let (code, mut status) =
+                failure(410, "Expired", "The provided continue parameter is too old");
+            status["metadata"]["continue"] = json!("now");
+            (code, status)
+        }
+        ("/apis/batch/v1/namespaces/shop/jobs", Some("now")) => {
+            (200, json!({"metadata": {}, "items": [broken(SECOND)]}))
+        }
+        ("/apis/batch/v1/namespaces/shop/cronjobs", None) => {
+            (200, json!({"metadata": {}, "items": null}))
+        }
+        _ => failure(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        ),
+    }
+}
+
+#[test]
+fn pages_are_turned_and_a_token_that_is_too_old_is_changed_for_a_new_one() {
+    let apiserver = Apiserver::start(forgetful);
+    let (code, out, err) = apiserver.run(&["scan", "--format", "json"]);
+    assert_eq!(code, 1, "{err}");
+    let out: Value = serde_json::from_str(&out).unwrap();
+    let jobs: Vec<_> = out["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["action"] == "deny")
+        .map(|finding| finding["job"].as_str().unwrap())
+        .collect();
+    assert_eq!(jobs, [FIRST, SECOND]);
+    assert_eq!(
+        (&out["objects"], &out["problems"]),
+        (&json!(2), &json!(null))
+    );
+    assert_eq!(
+        err,
+        "note: listing jobs.batch in namespace shop took so long that it shows no single moment: \
+         what was made or changed meanwhile may be missing\n"
+    );
+    assert_eq!(
+        apiserver.asked(),
+        [
+            "/api/v1/namespaces/shop - -",
+            "/apis/migration-warden.io/v1alpha1/namespaces/shop/migrationexceptions 500 -",
+            "/apis/batch/v1/namespaces/shop/jobs 500 -",
+            "/apis/batch/v1/namespaces/shop/jobs 500 old",
+            "/apis/batch/v1/namespaces/shop/jobs 500 now",
+            "/apis/batch/v1/namespaces/shop/cronjobs 500 -",
+        ]
+    );
+}
+
+/// The same without a new token, and later with something that is no list.
+fn broken_off(path: &str, query: &HashMap<String, String>) -> (u16, Value) {
+    match (path, query.contains_key("continue")) {
+        ("/apis/batch/v1/namespaces/shop/jobs", true) => failure(410, "Expired", "too old"),
+        ("/apis/batch/v1/namespaces/shop/cronjobs", _) => (200, json!({"items": "s3cr3t-string"})),
+        _ => forgetful(path, query),
+    }
+}
+
+#[test]
+fn a_report_has_its_end_whatever_happens() {
+    let apiserver = Apiserver::start(broken_off);
+    let (code, out, err) = apiserver.run(&["scan", "--format", "json"]);
+    assert_eq!((code, &*err), (2, ""));
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["summary"]["deny"], 1);
+    let problems = out["problems"].as_array().unwrap();
+    assert_eq!(
+        problems[0]["message"],
+        "failed to list jobs.batch in namespace shop: too old"
+    );
+    assert_eq!(
+        problems[1]["message"],
+        "failed to list cronjobs.batch in namespace shop: it is not as expected at line 1, column 26"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let apiserver = Apiserver::start(|_, _| failure(404, "NotFound", "404 page not found"));
+    let told = |args: &[&str]| {
+        let (code, out, err) = apiserver.run(args);
+        assert_eq!((code, &*out), (2, ""));
+        err
+    };
+    assert_eq!(
+        told(&["history"]),
+        "error: the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
+         install the chart's (crds.enabled)\n"
+    );
+    assert_eq!(
+        told(&["scan", "-n", "nope"]),
+        "error: failed to get namespaces nope: 404 page not found\n"
+    );
+    let err = told(&["scan", "--context", "nowhere"]);
+    assert!(
+        err.starts_with("error: failed to get namespaces default: "),
+        "{err}"
+    );
+    assert!(err.contains("Connection refused"), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert_eq!(apiserver.asked().len(), 2, "on {}", apiserver.address);
+
+    let err = told(&["scan", "--context", "nobody"]);
+    assert_eq!(
+        err,
+        "error: failed to read the kubeconfig: failed to load current context: nobody\n"
+    );
+    let err = told(&["history", "--kubeconfig", "no/such/file"]);
+    assert!(
+        err.starts_with("error: failed to read the kubeconfig: failed to read kubeconfig from '\"no/such/file\"'"),
+        "{err}"
+    );
+    let (code, _, err) = apiserver.run(&["scan", "-A", "-n", "shop"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot be used with"), "{err}");
+}
+
+#[test]
+fn who_may_not_ask_is_told_what_for() {
+    let apiserver = Apiserver::start(|path, query| match path {
+        "/apis/batch/v1/namespaces/shop/jobs" => {
+            (200, json!({"metadata": {}, "items": [broken(FIRST)]}))
+        }
+        _ => {
+            let _ = query;
+            failure(403, "Forbidden", &format!("User \"me\" cannot read {path}"))
+        }
+    });
+    let (code, out, err) = apiserver.run(&["scan"]);
+    assert_eq!((code, &*err), (2, ""));
+    assert_eq!(
+        out,
+        "\
+job/shop-migrate-1766361600 in shop
+  denied    MW004 spec.template.spec.restartPolicy: found \"OnFailure\"
+
+RULE                          DENIED  PATCHED  WARNED  AUDITED  INSTEAD
+MW004 restarting-pod               1        0       0        0  write restartPolicy: Never in the pod template
+
+failed to get namespaces shop: User \"me\" cannot read /api/v1/namespaces/shop; judged without its mode and its mesh
+
+failed to list migrationexceptions.migration-warden.io in namespace shop: User \"me\" cannot read \
+/apis/migration-warden.io/v1alpha1/namespaces/shop/migrationexceptions; judged as if there were none
+
+failed to list cronjobs.batch in namespace shop: User \"me\" cannot read /apis/batch/v1/namespaces/shop/cronjobs
+
+1 Job, 0 CronJobs, 1 migration: 1 denied, 0 patched, 0 warned, 0 audited
+"
+    );
+    let (code, out, err) = apiserver.run(&["history"]);
+    assert_eq!((code, &*out), (2, ""));
+    assert_eq!(
+        err,
+        "error: failed to list migrationruns.migration-warden.io in namespace shop: User \"me\" cannot read \
+         /apis/migration-warden.io/v1alpha1/namespaces/shop/migrationruns\n"
+    );
+}
+
+#[test]
+fn all_namespaces_are_those_that_the_webhook_is_called_for() {
+    let apiserver = Apiserver::start(|_, _| (200, json!({"metadata": {}, "items": []})));
+    let (code, out, err) = apiserver.run(&["scan", "-A"]);
+    assert_eq!((code, &*err), (0, ""));
+    assert_eq!(
+        out,
+        "0 Jobs, 0 CronJobs, 0 migrations: 0 denied, 0 patched, 0 warned, 0 audited\n"
+    );
+    let asked = apiserver.asked.lock().unwrap();
+    let (paths, queries): (Vec<_>, Vec<_>) = asked.iter().cloned().unzip();
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/namespaces",
+            "/apis/migration-warden.io/v1alpha1/migrationexceptions",
+            "/apis/batch/v1/jobs",
+            "/apis/batch/v1/cronjobs",
+        ]
+    );
+    let left_out = "metadata.namespace%21%3Dkube-system%2Cmetadata.namespace%21%3Dkube-node-lease";
+    let fields: Vec<_> = queries
+        .iter()
+        .map(|query| query.get("fieldSelector").map(String::as_str))
+        .collect();
+    assert_eq!(fields, [None, None, Some(left_out), Some(left_out)]);
+}
+
+#[test]
+fn no_runs_are_no_failure() {
+    let apiserver = Apiserver::start(|_, _| (200, json!({"metadata": {}, "items": []})));
+    assert_eq!(
+        apiserver.run(&["history", "--release", "shop"]),
+        (
+            0,
+            String::new(),
+            "note: no runs of release shop found in namespace shop\n".to_owned()
+        )
+    );
+    let none = "note: no runs found\n".to_owned();
+    assert_eq!(
+        apiserver.run(&["history", "-A", "-o", "json"]),
+        (0, "[]\n".to_owned(), none)
+    );
+}
