@@ -21,8 +21,7 @@ impl Progress {
     /// Shows this instead of what was there.
     pub(super) fn show(&mut self, text: &str) {
         if self.is_watched {
-            // Blanks and no escape codes: not every terminal knows them.
-            let _ = write!(io::stderr(), "\r{text:<0$}", self.shown);
+            let _ = write!(io::stderr(), "{}", over(self.shown, text));
             self.shown = text.chars().count();
         }
     }
@@ -30,7 +29,7 @@ impl Progress {
     /// Makes room for something else.
     pub(super) fn clear(&mut self) {
         if self.shown > 0 {
-            let _ = write!(io::stderr(), "\r{:0$}\r", self.shown);
+            let _ = write!(io::stderr(), "{}\r", over(self.shown, ""));
             self.shown = 0;
         }
     }
@@ -39,5 +38,22 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// This text over another one of so many characters. With blanks and no escape codes: not every terminal knows them.
+fn over(shown: usize, text: &str) -> String {
+    format!("\r{text:<shown$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::over;
+
+    #[test]
+    fn nothing_is_left_of_what_was_there() {
+        assert_eq!(over(0, "500 Jobs"), "\r500 Jobs");
+        assert_eq!(over(12, "1 Job"), "\r1 Job       ");
+        assert_eq!(over(5, ""), "\r     ");
     }
 }
