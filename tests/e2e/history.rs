@@ -30,7 +30,7 @@ fn space() -> Space {
     space
 }
 
-fn run(name: &str, release: &str, status: Value) -> Value {
+fn run(name: &str, release: &str, status: &Value) -> Value {
     json!({
         "apiVersion": "migration-warden.io/v1alpha1",
         "kind": "MigrationRun",
@@ -56,7 +56,7 @@ fn recorded() -> Space {
         run(
             "1764040327",
             "shop",
-            json!({
+            &json!({
                 "outcome": "Failed", "admittedAt": "2026-11-25T03:12:07Z", "startedAt": "2026-11-25T03:12:07Z",
                 "finishedAt": "2026-11-25T03:13:19Z", "duration": "1m12s", "reason": "BackoffLimitExceeded",
                 "exitCode": 3, "message": "cannot reach postgres://shop:s3cr3t-plant@db/shop",
@@ -65,14 +65,14 @@ fn recorded() -> Space {
         run(
             "1764036000",
             "shop",
-            json!({
+            &json!({
                 "outcome": "Succeeded", "admittedAt": "2026-11-25T02:00:00Z", "finishedAt": "2026-11-25T02:00:04Z",
             }),
         ),
         run(
             "1764040000",
             "pay",
-            json!({"outcome": "Lost", "admittedAt": "2026-11-25T03:06:40Z"}),
+            &json!({"outcome": "Lost", "admittedAt": "2026-11-25T03:06:40Z"}),
         ),
     ];
     let runs: Vec<_> = runs.iter().map(Value::to_string).collect();
