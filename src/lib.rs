@@ -13,9 +13,10 @@
 //! rules and what the policy does with their findings, [`guard`] looks at updates and deletions,
 //! [`exception`] at what may be broken for a while, and [`admit`] puts them together. All of that is
 //! pure and shared: [`check`] gives a chart's author the verdict that [`server`] gives the apiserver,
-//! and [`generate`] writes the rules down in the apiserver's own language. Which finished Jobs may go
-//! is [`tidy`]'s, and what is recorded of each [`run`]'s, pure as well. Around it are the effects: [`config`] (the policy file), [`tls`],
-//! [`record`], [`metrics`], [`cluster`], and the command line in [`cli`].
+//! [`scan`] gives it for what a cluster already has, and [`generate`] writes the rules down in the
+//! apiserver's own language. Which finished Jobs may go is [`tidy`]'s, what is recorded of each [`run`]'s,
+//! and in which order that is shown [`history`]'s, pure as well. Around it are the effects: [`config`]
+//! (the policy file), [`tls`], [`record`], [`metrics`], [`cluster`], and the command line in [`cli`].
 
 pub mod admit;
 pub mod check;

@@ -37,7 +37,7 @@ fn cluster(path: &str, _: &HashMap<String, String>) -> (u16, Value) {
 }
 
 fn runs() -> Value {
-    let run = |stamp: i64, attempt: i32, status: &Value| {
+    let run = |stamp: &str, attempt: i32, status: &Value| {
         json!({
             "metadata": {"name": format!("run-{stamp}"), "namespace": "shop"},
             "spec": {
@@ -51,7 +51,7 @@ fn runs() -> Value {
         })
     };
     let mut unseen = run(
-        1795578600,
+        "1795578600",
         2,
         &json!({"outcome": "Deleted", "admittedAt": "2026-11-25T03:50:00Z", "finishedAt": "2026-11-25T03:50:41Z"}),
     );
@@ -60,12 +60,12 @@ fn runs() -> Value {
     unseen["spec"]["decision"].take();
     json!([
         run(
-            1795490530,
+            "1795490530",
             1,
             &json!({"outcome": "Succeeded", "admittedAt": "2026-11-24T03:22:10Z", "finishedAt": "2026-11-24T03:22:14Z"}),
         ),
         run(
-            1795576327,
+            "1795576327",
             1,
             &json!({
                 "outcome": "Failed", "admittedAt": "2026-11-25T03:12:07Z", "finishedAt": "2026-11-25T03:13:19Z",
@@ -74,7 +74,7 @@ fn runs() -> Value {
         ),
         unseen,
         run(
-            1795579200,
+            "1795579200",
             3,
             &json!({"outcome": "Succeeded", "admittedAt": "2026-11-25T04:00:00Z", "finishedAt": "2026-11-25T04:00:09Z"}),
         ),
