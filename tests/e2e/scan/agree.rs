@@ -142,11 +142,11 @@ fn scan_check_and_webhook_agree(folder: &str, least: usize) {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn scan_check_and_webhook_agree_on_what_passes() {
-    scan_check_and_webhook_agree("pass", 20);
+    scan_check_and_webhook_agree("pass", 100);
 }
 
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn scan_check_and_webhook_agree_on_what_fails() {
-    scan_check_and_webhook_agree("fail", 20);
+    scan_check_and_webhook_agree("fail", 150);
 }
