@@ -30,6 +30,8 @@ pub mod guard;
 pub mod job;
 pub mod manifest;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod output;
 pub mod policy;
 pub mod poll;
