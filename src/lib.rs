@@ -32,6 +32,8 @@ pub mod history;
 pub mod job;
 pub mod manifest;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod output;
 pub mod policy;
 pub mod poll;

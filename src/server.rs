@@ -17,7 +17,7 @@ use self::{
     routes::{MAX_IN_FLIGHT, Reviews},
 };
 use crate::{metrics::Metrics, record::sink::Sink, review::Phase};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
 use std::{
@@ -26,7 +26,7 @@ use std::{
     io,
     net::TcpListener,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -59,8 +59,33 @@ pub struct Answer {
     pub status: StatusCode,
     /// The response's JSON.
     pub body: Vec<u8>,
+    /// What came of it, in one of the five words of a decision.
+    pub verdict: Option<&'static str>,
     /// What to write down before the answer leaves.
     pub record: Option<Record>,
+}
+
+/// Who is told of reviews, besides those who asked.
+pub trait Observer: Send + Sync + 'static {
+    /// A review was answered. Must not block.
+    fn answered(&self, review: &Answered<'_>);
+}
+
+/// A review that was answered.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// Which of the two.
+    pub phase: Phase,
+    /// Headers of the request.
+    pub headers: &'a HeaderMap,
+    /// When the request came in.
+    pub began: SystemTime,
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// What came of it, where it was a review.
+    pub verdict: Option<&'static str>,
+    /// The decision's line, where there was one to write down.
+    pub line: Option<&'a [u8]>,
 }
 
 /// What to write down about a decision.
@@ -95,6 +120,8 @@ pub struct Service {
     pub judge: Arc<dyn Judge>,
     /// Where decisions are written.
     pub sink: Arc<Sink>,
+    /// Who else is told of them.
+    pub observer: Option<Arc<dyn Observer>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Checks of others; the service adds `shutdown`.
@@ -116,6 +143,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     let reviews = Reviews::new(
         service.judge,
         service.sink,
+        service.observer,
         Arc::clone(&metrics),
         MAX_IN_FLIGHT,
     );

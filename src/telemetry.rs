@@ -17,8 +17,15 @@ use std::{
     time::Duration,
 };
 use tracing_subscriber::{
-    EnvFilter, filter::ParseError, util::SubscriberInitExt, util::TryInitError,
+    EnvFilter, Layer, Registry,
+    filter::ParseError,
+    layer::{Layered, SubscriberExt},
+    util::SubscriberInitExt,
+    util::TryInitError,
 };
+
+/// Takes the log besides stderr, after the filter.
+pub type Another = Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync>;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,11 +51,16 @@ pub enum TelemetryError {
     Init(#[from] TryInitError),
 }
 
-/// Starts the process's log. `filter` is a list such as `info,migration_warden=debug`.
+/// Starts the process's log. `filter` is a list such as `info,migration_warden=debug`; what passes it goes to
+/// stderr, and to `another`.
 ///
 /// Panics are logged too: where they happened, and only a message that is a literal, because any
 /// other may quote what was being worked on.
-pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+pub fn init(
+    format: LogFormat,
+    filter: &str,
+    another: Option<Another>,
+) -> Result<(), TelemetryError> {
     // What this part warns of quotes the answers of the apiserver, and Secrets are among them.
     let filter = EnvFilter::builder()
         .parse(filter)?
@@ -58,13 +70,13 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
         torn: AtomicBool::new(false),
     };
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         .with_ansi(colour)
         .with_writer(Arc::new(stderr));
+    let log = tracing_subscriber::registry().with(filter).with(another);
     match format {
-        LogFormat::Text => log.finish().try_init()?,
-        LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Text => log.with(layer).try_init()?,
+        LogFormat::Json => log.with(layer.json().flatten_event(true)).try_init()?,
     }
     panic::set_hook(Box::new(log_panic));
     Ok(())

@@ -37,7 +37,7 @@ fn is_child() -> bool {
         Ok(_) => LogFormat::Text,
         Err(_) => return false,
     };
-    telemetry::init(format, "info,noisy=warn").unwrap();
+    telemetry::init(format, "info,noisy=warn", None).unwrap();
     true
 }
 
@@ -129,7 +129,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
 
 #[test]
 fn a_filter_that_is_none_is_refused() {
-    let error = telemetry::init(LogFormat::Text, "warden=loud").unwrap_err();
+    let error = telemetry::init(LogFormat::Text, "warden=loud", None).unwrap_err();
     assert_eq!(
         error.to_string(),
         "failed to read the log filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5"

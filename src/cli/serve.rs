@@ -1,6 +1,7 @@
 //! `migration-warden serve`: puts the service together from its arguments.
 
 mod controller;
+mod copies;
 mod tls;
 
 use std::io;
@@ -28,7 +29,7 @@ use crate::poll;
 use crate::record::sink::Sink;
 use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
-use crate::server::{Service, keep, listen, run, stop_signal};
+use crate::server::{Observer, Service, keep, listen, run, stop_signal};
 use crate::telemetry::{self, LogFormat};
 
 /// Arguments of `serve`.
@@ -100,6 +101,8 @@ pub(super) struct Args {
     /// How long to go on serving after SIGTERM, while others learn that this replica goes.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     shutdown_delay: Duration,
+    #[command(flatten)]
+    copies: copies::Args,
     /// How the program's own log looks, on stderr.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
@@ -128,18 +131,22 @@ impl Args {
             Format::Text => LogFormat::Text,
             Format::Json => LogFormat::Json,
         };
-        telemetry::init(format, &self.log_level)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             // One answers tens of thousands of reviews in a second. Several would hand requests to
             // each other, which costs more than judging them.
             .worker_threads(1)
             .enable_all()
             .build()?;
-        runtime.block_on(self.serve())?;
+        let _runtime = runtime.enter();
+        let copies = self.copies.set_up()?;
+        telemetry::init(format, &self.log_level, copies.layer())?;
+        let served = runtime.block_on(self.serve(copies.observer()));
+        copies.shut_down();
+        served?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn serve(self) -> anyhow::Result<()> {
+    async fn serve(self, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<()> {
         // Before anything else, so that a signal during the start is not lost.
         let stop = stop_signal()?;
         let metrics = Arc::new(Metrics::new());
@@ -225,6 +232,7 @@ impl Args {
             tls: tls.config(),
             judge: Arc::new(warden),
             sink,
+            observer,
             metrics: Arc::clone(&metrics),
             readiness,
             shutdown_delay: self.shutdown_delay,

@@ -102,6 +102,7 @@ impl Warden {
         Ok(Answer {
             status: StatusCode::OK,
             body: answer.body,
+            verdict: Some(answer.outcome.as_str()),
             record,
         })
     }
@@ -188,6 +189,7 @@ fn refuse(error: &Unanswered) -> Answer {
     Answer {
         status,
         body,
+        verdict: None,
         record: None,
     }
 }

@@ -3,7 +3,7 @@
 //! Everything is done in one handler without middleware, because a review takes little longer
 //! than a few layers would. Not for what a review says: that is the judge's part.
 
-use super::{Answer, Judge, budget::budget, refusal::Refusal};
+use super::{Answer, Answered, Judge, Observer, Record, budget::budget, refusal::Refusal};
 use crate::{
     metrics::{Metrics, Rejection},
     record::sink::Sink,
@@ -24,6 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 use tokio::{
     runtime::Handle,
@@ -52,6 +53,7 @@ const MAX_LARGE: usize = 4;
 pub struct Reviews {
     judge: Arc<dyn Judge>,
     sink: Arc<Sink>,
+    observer: Option<Arc<dyn Observer>>,
     metrics: Arc<Metrics>,
     pieces: Arc<Semaphore>,
     large: Semaphore,
@@ -64,12 +66,14 @@ impl Reviews {
     pub fn new(
         judge: Arc<dyn Judge>,
         sink: Arc<Sink>,
+        observer: Option<Arc<dyn Observer>>,
         metrics: Arc<Metrics>,
         in_flight: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             judge,
             sink,
+            observer,
             metrics,
             pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
             large: Semaphore::new(MAX_LARGE),
@@ -87,21 +91,35 @@ impl Reviews {
         let _in_flight = self.metrics.in_flight();
         let version = request.version();
         let start = Instant::now();
-        let mut response = match self.review(phase, request, start).await {
+        let observed = self.observer.as_ref();
+        let observed =
+            observed.map(|observer| (observer, SystemTime::now(), request.headers().clone()));
+        let (mut response, verdict, line) = match self.review(phase, request, start).await {
             Ok(answer) => {
                 if answer.status == StatusCode::BAD_REQUEST {
                     self.metrics.rejected(Rejection::Malformed);
                 }
                 self.metrics.took(phase, start.elapsed());
-                json(answer.status, answer.body)
+                let line = answer.record.map(|record| record.line);
+                (json(answer.status, answer.body), answer.verdict, line)
             }
             Err(refusal) => {
                 if let Some(why) = refusal.why {
                     self.metrics.rejected(why);
                 }
-                refusal.into_response()
+                (refusal.into_response(), None, None)
             }
         };
+        if let Some((observer, began, headers)) = observed {
+            observer.answered(&Answered {
+                phase,
+                headers: &headers,
+                began,
+                status: response.status(),
+                verdict,
+                line: line.as_deref(),
+            });
+        }
         // HTTP/2 has no such header; its connections are told to go when the server drains.
         if self.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
             let close = HeaderValue::from_static("close");
@@ -161,9 +179,13 @@ impl Reviews {
         judged.map_err(|_| Refusal::panic())
     }
 
-    /// The answer to send, once its decision is written down or lost.
+    /// The answer to send, once its decision is written down or lost. The record stays for an observer.
     async fn record(&self, mut answer: Answer, deadline: Instant) -> Answer {
         if let Some(record) = answer.record.take() {
+            answer.record = self.observer.as_ref().map(|_| Record {
+                line: record.line.clone(),
+                deny_if_lost: None,
+            });
             let written = self.sink.write(record.line, deadline).await;
             if let (Err(_), Some(denial)) = (written, record.deny_if_lost) {
                 answer.body = denial;

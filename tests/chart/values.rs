@@ -56,6 +56,7 @@ pub(crate) struct Values {
     termination_grace_period_seconds: u32,
     pod_annotations: BTreeMap<String, String>,
     log_level: String,
+    otlp: Otlp,
     flow_control: Enabled,
     service_monitor: Monitoring,
     prometheus_rule: Monitoring,
@@ -153,6 +154,13 @@ struct ClientCa {
     config_map_name: String,
     #[schemars(length(min = 1))]
     key: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Otlp {
+    #[schemars(regex(pattern = r"^(http://[^/]+.*)?$"))]
+    endpoint: String,
 }
 
 #[derive(Deserialize, JsonSchema)]

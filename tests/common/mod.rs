@@ -105,6 +105,7 @@ impl TestJudge {
                 body.len()
             )
             .into(),
+            verdict: None,
             record: None,
         };
         let body = body.trim_ascii();
@@ -171,6 +172,7 @@ impl Server {
         let reviews = Reviews::new(
             Arc::clone(&judge) as Arc<dyn Judge>,
             sink,
+            None,
             Arc::clone(&metrics),
             setup.in_flight,
         );

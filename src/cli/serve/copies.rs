@@ -1,0 +1,83 @@
+//! Copies of decisions, traces and logs for an OpenTelemetry collector: where the program is built with the
+//! feature `otlp`, and a collector is named.
+
+use std::sync::Arc;
+
+#[cfg(feature = "otlp")]
+use crate::otlp::Otlp;
+use crate::server::Observer;
+use crate::telemetry::Another;
+
+/// Arguments of `serve` about copies.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    /// Base URL of an OpenTelemetry collector that gets traces, decisions and the program's own log, over
+    /// HTTP, such as `http://otel-collector:4318`. What it gets is a copy: decisions go to stdout all the same.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+}
+
+/// Who gets copies.
+pub(super) struct Copies {
+    #[cfg(feature = "otlp")]
+    otlp: Option<Otlp>,
+}
+
+#[cfg(feature = "otlp")]
+impl Args {
+    /// Within the runtime that is to send them.
+    pub(super) fn set_up(&self) -> anyhow::Result<Copies> {
+        let endpoint = self.otlp_endpoint.as_deref();
+        // A chart's template may leave the variable empty.
+        let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
+        let otlp = endpoint.map(Otlp::new).transpose()?;
+        Ok(Copies { otlp })
+    }
+}
+
+#[cfg(feature = "otlp")]
+impl Copies {
+    pub(super) fn layer(&self) -> Option<Another> {
+        let otlp = self.otlp.as_ref()?;
+        Some(Box::new(otlp.layer()))
+    }
+
+    pub(super) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        let otlp = self.otlp.clone()?;
+        Some(Arc::new(otlp))
+    }
+
+    pub(super) fn shut_down(&self) {
+        if let Some(otlp) = &self.otlp {
+            otlp.shut_down();
+        }
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+#[allow(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "they are as with the feature"
+)]
+impl Args {
+    pub(super) fn set_up(&self) -> anyhow::Result<Copies> {
+        Ok(Copies {})
+    }
+}
+
+#[cfg(not(feature = "otlp"))]
+#[allow(clippy::unused_self, reason = "they are as with the feature")]
+impl Copies {
+    pub(super) fn layer(&self) -> Option<Another> {
+        None
+    }
+
+    pub(super) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        None
+    }
+
+    pub(super) fn shut_down(&self) {}
+}

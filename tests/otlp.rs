@@ -1,0 +1,268 @@
+//! Traces and logs as a real OpenTelemetry collector gets them.
+//!
+//! Ignored by a plain `cargo test`: `tests/otlp/build` builds the collector and prints where it is, which
+//! `MW_COLLECTOR` has to say. `tests/run` does both.
+
+#![cfg(feature = "otlp")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    panic!("waited 20 s in vain for {what}");
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A collector that writes down in words what it gets.
+struct Collector {
+    port: u16,
+    said: PathBuf,
+    _process: Running,
+}
+
+impl Collector {
+    fn start(folder: &TempDir) -> Self {
+        let program = std::env::var_os("MW_COLLECTOR").expect("MW_COLLECTOR, see tests/otlp/build");
+        let (port, said) = (free_port(), folder.path().join("collector.log"));
+        let config = folder.path().join("collector.yaml");
+        let pipeline = json!({"receivers": ["otlp"], "exporters": ["debug"]});
+        let settings = json!({
+            "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{port}")}}}},
+            "exporters": {"debug": {"verbosity": "detailed"}},
+            "service": {
+                "telemetry": {"metrics": {"level": "none"}},
+                "pipelines": {"traces": pipeline, "logs": pipeline},
+            },
+        });
+        fs::write(&config, settings.to_string()).unwrap();
+        let log = File::create(&said).unwrap();
+        let process = Command::new(program)
+            .arg("--config")
+            .arg(&config)
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let collector = Self {
+            port,
+            said,
+            _process: Running(process),
+        };
+        eventually("the collector", || {
+            let said = collector.said();
+            said.contains("Everything is ready").then_some(())
+        });
+        collector
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap()
+    }
+}
+
+/// `serve` with a collector at this port.
+struct Server {
+    process: Running,
+    https: u16,
+    log: PathBuf,
+    decisions: PathBuf,
+    ca: PathBuf,
+}
+
+impl Server {
+    fn start(folder: &TempDir, collector: u16) -> Self {
+        let at = |name: &str| folder.path().join(name);
+        let (https, admin) = (free_port(), free_port());
+        let (log, decisions, tls) = (at("log"), at("decisions"), at("tls"));
+        let process = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
+            .args(["serve", "--shutdown-delay", "0s"])
+            .args(["--listen", &format!("127.0.0.1:{https}")])
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .args(["--otlp-endpoint", &format!("http://127.0.0.1:{collector}")])
+            .arg("--tls-dir")
+            .arg(&tls)
+            .env("OTEL_RESOURCE_ATTRIBUTES", "k8s.cluster.name=test")
+            .env("OTEL_SERVICE_NAME", "migration-warden")
+            .stdout(File::create(&decisions).unwrap())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let server = Self {
+            process: Running(process),
+            https,
+            log,
+            decisions,
+            ca: tls.join("ca.crt"),
+        };
+        eventually("serve", || {
+            let log = fs::read_to_string(&server.log).unwrap();
+            log.contains("serving version").then_some(())
+        });
+        server
+    }
+
+    /// Sends a review as the apiserver would within this trace.
+    fn review(&self, trace: &str) -> Output {
+        let job: Value = serde_saphyr::from_str(include_str!("fixtures/valid_job.yaml")).unwrap();
+        let body = json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u",
+                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
+                "namespace": "shop",
+                "operation": "CREATE",
+                "userInfo": {"username": "ci"},
+                "object": job,
+            },
+        });
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--retry", "20"])
+            .args(["--retry-connrefused", "--retry-delay", "1"])
+            .args(["--header", "Content-Type: application/json"])
+            .args([
+                "--header",
+                &format!("traceparent: 00-{trace}-00f067aa0ba902b7-01"),
+            ])
+            .args(["--data-binary", &body.to_string()])
+            .arg("--cacert")
+            .arg(&self.ca)
+            .arg(format!("https://localhost:{}/validate", self.https));
+        let output = curl.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output
+    }
+
+    fn decision(&self) -> Value {
+        let lines = fs::read_to_string(&self.decisions).unwrap();
+        serde_json::from_str(lines.lines().last().unwrap()).unwrap()
+    }
+
+    fn terminate(mut self) {
+        let id = i32::try_from(self.process.0.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        assert!(self.process.0.wait().unwrap().success());
+    }
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The pieces of what the collector said that begin with this.
+fn blocks<'a>(said: &'a str, start: &str) -> Vec<&'a str> {
+    said.split(start).skip(1).collect()
+}
+
+#[test]
+#[ignore = "needs a collector: run tests/run"]
+fn a_review_joins_the_trace_of_who_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Collector::start(&folder);
+    let server = Server::start(&folder, collector.port);
+    server.review(TRACE);
+    let decision = server.decision();
+    // What waits in the queues is sent at the end.
+    server.terminate();
+    let said = collector.said();
+
+    let span = blocks(&said, "Span #0")[0];
+    for expected in [
+        format!("Trace ID       : {TRACE}"),
+        "Parent ID      : 00f067aa0ba902b7".to_owned(),
+        "Name           : POST /validate".to_owned(),
+        "Kind           : Server".to_owned(),
+        "-> http.response.status_code: Int(200)".to_owned(),
+        "-> migration_warden.verdict: Str(allowed)".to_owned(),
+    ] {
+        assert!(span.contains(&expected), "no {expected}\n{said}");
+    }
+    for expected in [
+        "-> service.name: Str(migration-warden)",
+        "-> k8s.cluster.name: Str(test)",
+        concat!("-> service.version: Str(", env!("CARGO_PKG_VERSION"), ")"),
+    ] {
+        assert!(said.contains(expected), "no {expected}\n{said}");
+    }
+
+    let record = blocks(&said, "LogRecord #")
+        .into_iter()
+        .find(|record| record.contains("migration_warden.decision"))
+        .unwrap_or_else(|| panic!("no decision\n{said}"));
+    assert!(record.contains(&format!("Trace ID: {TRACE}")), "{record}");
+    assert!(
+        record.contains(decision["id"].as_str().unwrap()),
+        "{record}"
+    );
+    // The process's own log.
+    assert!(said.contains("Body: Str(serving)"), "{said}");
+}
+
+/// The answers do not wait for it, and nothing is written about it but in the log.
+#[test]
+#[ignore = "needs a collector: run tests/run"]
+fn a_collector_that_is_gone_costs_nothing_but_the_copies() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&folder, free_port());
+    for _ in 0..3 {
+        server.review(TRACE);
+    }
+    let lines = fs::read_to_string(&server.decisions).unwrap();
+    assert_eq!(lines.lines().count(), 3);
+    server.terminate();
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_used_is_refused() {
+    for endpoint in [
+        "otel-collector:4318",
+        "https://otel-collector:4318",
+        "http://",
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
+            .args(["serve", "--otlp-endpoint", endpoint])
+            .current_dir(Path::new("/"))
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            format!(
+                "error: failed to use {endpoint} as an OTLP endpoint: write a collector's base URL such as \
+                 http://otel-collector:4318; https is not spoken, let a collector near the cluster do that\n"
+            )
+        );
+    }
+}
