@@ -6,6 +6,7 @@
 mod answer;
 mod case;
 mod event;
+mod stamp;
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::{self, Mesh};
-use crate::job::{Job, Kind};
+use crate::job::{self, Job, Kind};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
 use crate::policy::select::Selection;
@@ -73,7 +74,7 @@ pub struct Circumstances<'a> {
     pub policy: &'a Policy,
     /// When the review came in.
     pub now: Timestamp,
-    /// Id for the decision.
+    /// Id for the decision, where the Job brings none that it was given for this very request.
     pub id: Uuid,
     /// Name of this replica.
     pub replica: &'a str,
@@ -197,7 +198,12 @@ impl<'a> Review<'a> {
                 let manager = &request.options.field_manager;
                 guard::updated(&job, &new, manager, policy, cap)
             }
-            _ => policy.evaluate(&job, selection, cap),
+            (_, _) if self.phase == Phase::Mutate => policy.evaluate(&job, selection, cap),
+            _ => {
+                let mut findings = policy.evaluate(&job, selection, cap);
+                findings.extend(guard::created(&job, user, selection, policy, cap));
+                findings
+            }
         };
         let max = policy.max_exception;
         let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
@@ -217,6 +223,19 @@ impl<'a> Review<'a> {
         let before = job.annotations.get(Annotation::Patched);
         let (body, now) = (self.body, circumstances.now);
         let patch = settle(&mut findings, patchable, ttl, before, body, now);
+        let is_stamped = creates
+            && job.kind == Kind::Job
+            && selection == Selection::Labelled
+            && mode != Mode::Off;
+        let id = is_stamped
+            .then(|| self.stamped(&job, user, now))
+            .flatten()
+            .unwrap_or(circumstances.id);
+        let stamps = if is_stamped && self.phase == Phase::Mutate {
+            stamp::operations(&job, id, user, &findings)
+        } else {
+            Vec::new()
+        };
         Ok(Judged::Open(Box::new(Case {
             phase: self.phase,
             operation,
@@ -227,10 +246,22 @@ impl<'a> Review<'a> {
             unknown_mode,
             findings,
             patch,
+            id,
+            stamps,
             is_told: false,
             exceptions,
             circumstances,
         })))
+    }
+}
+
+impl Review<'_> {
+    /// The id that the Job was stamped with for this very request: by `/mutate` before this, or when it was
+    /// asked before, because another webhook changed the Job after it.
+    fn stamped(&self, job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
+        let id = job::stamp::decision(job, user, now)?;
+        // Nothing of a client's own choice comes through `/mutate`; what comes out of it cannot be told from it.
+        (self.phase == Phase::Validate || !job::stamp::is_the_clients(job)).then_some(id)
     }
 }
 

@@ -48,8 +48,8 @@ enum Verb {
     Explain(explain::Args),
     /// Print manifests made from the policy.
     Generate(generate::Args),
-    /// Print the JSON Schema of the policy file.
-    Schema,
+    /// Print the JSON Schema of the policy file, or of the decision log's lines.
+    Schema(schema::Args),
     /// Tell whether the webhook is in force in a namespace of a cluster.
     Verify(verify::Args),
     /// Make and inspect certificates.
@@ -73,7 +73,7 @@ impl Args {
             Verb::CheckConfig(args) => args.run(),
             Verb::Explain(args) => args.run(),
             Verb::Generate(args) => args.run(),
-            Verb::Schema => schema::run(),
+            Verb::Schema(args) => args.run(),
             Verb::Verify(args) => args.run(),
             Verb::Certs(args) => args.run(),
             Verb::HoldListener(args) => args.run(),

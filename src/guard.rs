@@ -1,4 +1,4 @@
-//! Guards: what may not be done to a migration Job that is there already.
+//! Guards: what may not be done to a migration Job that is there already, nor be forged on one that is not yet.
 //!
 //! Pure. The rules say why; here stands when. Whoever is not named here is held up: a guard that
 //! stops a cluster from its work is worse than none.
@@ -6,10 +6,12 @@
 pub mod entry;
 
 use crate::job::annotation::Annotation;
+use crate::job::stamp::{self, STAMPS};
 use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::Rule;
 use crate::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
+use crate::policy::rules::forged_stamp::{self, FORGED_STAMP};
 use crate::policy::rules::reapplied_job::{self, REAPPLIED_JOB};
 use crate::policy::select::Selection;
 use crate::policy::{Action, Policy};
@@ -68,13 +70,49 @@ pub fn updated(
     policy: &Policy,
     cap: Action,
 ) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let is_hook = old.is_pre_hook() && new.is_pre_hook();
     let is_going = old.is_terminating() || new.is_terminating();
-    if !APPLIERS.contains(&manager) || !is_hook || !old.is_finished() || is_going {
+    if APPLIERS.contains(&manager) && is_hook && old.is_finished() && !is_going {
+        findings = found(&REAPPLIED_JOB, old, policy, cap, |report| {
+            reapplied_job::finished(old.namespace, old.name.shown(), report);
+        });
+    }
+    let changed =
+        |stamp: &&Annotation| old.annotations.get(**stamp) != new.annotations.get(**stamp);
+    if STAMPS.iter().any(|stamp| changed(&stamp)) {
+        findings.extend(found(&FORGED_STAMP, old, policy, cap, |report| {
+            for stamp in STAMPS.iter().filter(changed) {
+                let (old, new) = (old.annotations.get(*stamp), new.annotations.get(*stamp));
+                forged_stamp::changed(*stamp, old, new, report);
+            }
+        }));
+    }
+    findings
+}
+
+/// What there is to say about the stamps that `job` has while this user creates it: those that
+/// [`crate::admit`] gave it in his name, or ones that nobody gave it.
+#[must_use]
+pub fn created(
+    job: &Job<'_>,
+    user: &str,
+    selection: Selection,
+    policy: &Policy,
+    cap: Action,
+) -> Vec<Finding> {
+    let stamped = STAMPS
+        .iter()
+        .any(|stamp| job.annotations.get(*stamp).is_some());
+    let named = job.annotations.get(Annotation::RequestedBy);
+    // What a CronJob's template says, its Jobs would say of themselves.
+    let is_his = job.kind == Kind::Job && named == Some(&*stamp::requested_by(user));
+    if !stamped || is_his {
         return Vec::new();
     }
-    found(&REAPPLIED_JOB, old, policy, cap, |report| {
-        reapplied_job::finished(old.namespace, old.name.shown(), report);
+    let action = policy.action(&FORGED_STAMP, job, selection, cap);
+    Report::of(job.kind, &FORGED_STAMP, action, |report| {
+        forged_stamp::brought(named, user, report);
     })
 }
 

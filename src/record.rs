@@ -19,6 +19,9 @@ use crate::policy::verdict::Outcome;
 /// Version of the line's schema.
 pub const SCHEMA: u32 = 1;
 
+/// What a line of this version is, as a JSON Schema.
+pub const JSON_SCHEMA: &str = include_str!("record/decision-log.schema.json");
+
 /// A verdict with who, what, when and why.
 #[derive(Debug, Serialize)]
 pub struct Decision<'a> {

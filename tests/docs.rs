@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use migration_warden::policy::rule::{Cel, Patch};
 use migration_warden::policy::rules::RULES;
+use migration_warden::record::{JSON_SCHEMA, SCHEMA};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -140,6 +141,19 @@ fn the_page_on_the_net_shows_what_each_rule_is_in_it() {
 #[test]
 fn the_published_schema_is_the_programs() {
     agrees("docs/policy.schema.json", &output(&["schema"]));
+    assert_eq!(output(&["schema", "policy"]), output(&["schema"]));
+    let decision_log = output(&["schema", "decision-log"]);
+    agrees("docs/decision-log.schema.json", &decision_log);
+}
+
+/// Beside it stands the version that lines bear.
+#[test]
+fn the_schema_of_the_decision_log_is_that_of_its_lines() {
+    let schema: serde_json::Value = serde_json::from_str(JSON_SCHEMA).unwrap();
+    for kind in ["Decision", "TidyUp"] {
+        let version = &schema["$defs"][kind]["properties"]["schema"]["const"];
+        assert_eq!(*version, SCHEMA, "{kind}");
+    }
 }
 
 #[test]

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "common/line.rs"]
+mod published;
+
 use base64::Engine;
 use jiff::Timestamp;
 use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView, Unanswered};
@@ -19,6 +22,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
+/// Of the decision, and of the moment at which these tests are.
+const ID: &str = "019b435b-2388-7000-8000-000000000007";
 
 /// One valid Job as an apiserver sends it on a client-side create.
 fn job() -> Value {
@@ -91,7 +96,7 @@ fn ask_bytes(
     let circumstances = Circumstances {
         policy,
         now: Timestamp::from_second(1_766_361_605).unwrap(),
-        id: Uuid::from_u128(7),
+        id: Uuid::parse_str(ID).unwrap(),
         replica: "warden-0",
     };
     admit::read(phase, body)?
@@ -118,11 +123,16 @@ fn ask(phase: Phase, review: &Value, policy: &Policy) -> (Answer, Value) {
     );
     assert!(phase == Mutate || body["response"]["patch"].is_null());
     let response = body["response"].clone();
+    if answer.line.is_some() {
+        line(&answer);
+    }
     (answer, response)
 }
 
 fn line(answer: &Answer) -> Value {
-    serde_json::from_slice(answer.line.as_deref().expect("a decision")).unwrap()
+    let line = serde_json::from_slice(answer.line.as_deref().expect("a decision")).unwrap();
+    published::is_as_published(&line);
+    line
 }
 
 /// Applies the answer's patch to the object of the review.
@@ -138,6 +148,19 @@ fn patched(review: &Value, response: &Value) -> Value {
     review
 }
 
+/// The stamps of an object, by the last part of their names.
+fn stamps(object: &Value) -> Value {
+    let annotations = object["metadata"]["annotations"].as_object();
+    let stamps = annotations
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| {
+            let key = key.strip_prefix("migration-warden.io/")?;
+            Some((key.to_owned(), value.clone()))
+        });
+    Value::Object(stamps.collect())
+}
+
 #[test]
 fn a_good_job_is_let_through_without_a_word() {
     let builtin = validate::builtin();
@@ -145,19 +168,19 @@ fn a_good_job_is_let_through_without_a_word() {
     let (answer, response) = ask(Mutate, &review(&job()), &untidy);
     assert!(answer.line.is_none());
     assert_eq!(response["allowed"], true);
-    assert!(response["patch"].is_null());
+    assert!(response["warnings"].is_null());
     let (answer, response) = ask(Validate, &review(&job()), &builtin);
     assert_eq!(
         response,
         json!({"uid": UID, "allowed": true, "auditAnnotations": {
-            "decision": Uuid::from_u128(7).to_string(), "policy": "builtin", "verdict": "allowed",
+            "decision": ID, "policy": "builtin", "verdict": "allowed",
         }})
     );
     assert_eq!(
         line(&answer),
         json!({
             "ts": "2025-12-22T00:00:05Z", "kind": "decision", "schema": 1,
-            "id": Uuid::from_u128(7).to_string(), "phase": "validate", "uid": UID,
+            "id": ID, "phase": "validate", "uid": UID,
             "operation": "CREATE", "dry_run": false, "resource": "jobs", "namespace": "shop",
             "job": "shop-migrate-1766361600", "job_uid": "",
             "release": {"namespace": "shop", "name": "shop", "source": "instance-label"},
@@ -318,6 +341,322 @@ fn a_hook_job_gets_a_time_to_live() {
     let hooks_off = policy("rules: {missing-hook: off, wrong-delete-policy: off}\n");
     let plain = changed(|job| job["metadata"]["annotations"] = json!({}));
     assert_eq!(patch(&plain, &hooks_off), json!(null));
+}
+
+/// What `/mutate` stamps a Job with.
+fn stamped(review: &Value, policy: &Policy, view: NamespaceView) -> Value {
+    let body = review.to_string();
+    let answer = ask_bytes(Mutate, body.as_bytes(), policy, view).unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    let patched = patched(review, &body["response"]);
+    stamps(&patched["request"]["object"])
+}
+
+#[test]
+fn a_migration_job_is_stamped_whatever_it_says_of_itself() {
+    let untidy = "tidyUp: {mode: off}\n";
+    let expected = json!({"decision": ID, "requested-by": "ci"});
+    let forged = |annotations: Value| changed(|job| job["metadata"]["annotations"] = annotations);
+    let hooks_off = format!("{untidy}rules: {{missing-hook: off, wrong-delete-policy: off}}\n");
+    for (review, rest) in [
+        (review(&job()), untidy),
+        (
+            review(&job()),
+            &format!("{untidy}namespaces: [{{names: [shop], mode: warn}}]\n"),
+        ),
+        (
+            review(&job()),
+            &format!("{untidy}namespaces: [{{names: [shop], mode: audit}}]\n"),
+        ),
+        (forged(json!({})), &hooks_off),
+        (forged(Value::Null), &hooks_off),
+        (
+            changed(|job| {
+                drop(
+                    job["metadata"]
+                        .as_object_mut()
+                        .unwrap()
+                        .remove("annotations"),
+                )
+            }),
+            &hooks_off,
+        ),
+        (
+            forged(json!({
+                "migration-warden.io/exceptions": "all",
+                "migration-warden.io/requested-by": "root",
+                "migration-warden.io/decision": null,
+            })),
+            &hooks_off,
+        ),
+    ] {
+        let (answer, response) = ask(Mutate, &review, &policy(rest));
+        assert_eq!(answer.outcome, Outcome::Allowed, "{review}");
+        assert!(
+            answer.line.is_none(),
+            "a stamp alone corrects nothing: {review}"
+        );
+        let patched = patched(&review, &response);
+        assert_eq!(stamps(&patched["request"]["object"]), expected, "{review}");
+        // What was there, and is none of ours, still is.
+        let hook = |review: &Value| {
+            review["request"]["object"]["metadata"]["annotations"]["helm.sh/hook"].clone()
+        };
+        assert_eq!(hook(&patched), hook(&review));
+        // The phase with the last word takes the id over.
+        let mut last = patched;
+        last["request"]["uid"] = json!(UID);
+        assert_eq!(
+            ask(Validate, &last, &policy(rest)).1["auditAnnotations"]["decision"],
+            ID
+        );
+    }
+}
+
+#[test]
+fn what_is_no_labelled_migration_is_not_stamped() {
+    let untidy = policy("tidyUp: {mode: off}\n");
+    let off = policy("namespaces: [{names: [shop], mode: off}]\n");
+    let detected = changed(|job| job["metadata"]["labels"] = json!({"app": "shop"}));
+    let opted_out = changed(|job| {
+        job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    });
+    let denied = changed(|job| job["metadata"]["name"] = json!("x"));
+    let cronjob = review(&json!({
+        "kind": "CronJob",
+        "metadata": {"name": "nightly", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"jobTemplate": {"spec": job()["spec"]}},
+    }));
+    for (review, policy) in [
+        (&detected, &untidy),
+        (&opted_out, &untidy),
+        (&denied, &untidy),
+        (&cronjob, &untidy),
+        (&review(&job()), &off),
+        (&later("UPDATE", |_| {}), &untidy),
+    ] {
+        let (_, response) = ask(Mutate, review, policy);
+        assert!(response["patch"].is_null(), "{review}");
+    }
+}
+
+#[test]
+fn a_dry_run_shows_the_stamps_that_a_create_would_get() {
+    let mut review = review(&job());
+    review["request"]["dryRun"] = json!(true);
+    let found = stamped(&review, &policy(""), NamespaceView::default());
+    assert_eq!(found, json!({"decision": ID, "requested-by": "ci"}));
+}
+
+#[test]
+fn every_user_name_can_be_stamped() {
+    let mut review = review(&job());
+    for name in [
+        "system:serviceaccount:ci:deployer",
+        "a~b/c\"d\\e\n\u{1F680}",
+        "",
+    ] {
+        review["request"]["userInfo"]["username"] = json!(name);
+        let found = stamped(&review, &policy(""), NamespaceView::default());
+        assert_eq!(found["requested-by"], name);
+        let mut last = review.clone();
+        last["request"]["object"]["metadata"]["annotations"]["migration-warden.io/requested-by"] =
+            json!(name);
+        assert_eq!(
+            ask(Validate, &last, &policy("")).0.outcome,
+            Outcome::Allowed,
+            "{name}"
+        );
+    }
+    // As far as it is stamped, it counts.
+    let long = "x".repeat(2000);
+    review["request"]["userInfo"]["username"] = json!(long);
+    let found = stamped(&review, &policy(""), NamespaceView::default());
+    assert_eq!(found["requested-by"], format!("{}…", &long[..1024]));
+    let annotations = &mut review["request"]["object"]["metadata"]["annotations"];
+    annotations["migration-warden.io/requested-by"] = found["requested-by"].clone();
+    assert_eq!(
+        ask(Validate, &review, &policy("")).0.outcome,
+        Outcome::Allowed
+    );
+}
+
+#[test]
+fn the_exceptions_that_were_used_are_stamped() {
+    let bad = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["metadata"]["annotations"]["migration-warden.io/exceptions"] = json!("another");
+    });
+    let found = stamped(&bad, &policy(""), excepting(&["MW001"]));
+    assert_eq!(found["exceptions"], "hotfix");
+    // There, and not used.
+    let good = changed(|job| {
+        job["metadata"]["annotations"]["migration-warden.io/exceptions"] = json!("another");
+    });
+    let found = stamped(&good, &policy(""), excepting(&["MW001"]));
+    assert_eq!(found, json!({"decision": ID, "requested-by": "ci"}));
+}
+
+/// Another webhook changed the Job after ours, and the apiserver asks ours again.
+#[test]
+fn the_second_call_keeps_the_stamps_of_the_first() {
+    let mut review = review(&job());
+    let first = "019b435b-2388-7000-8000-000000000001";
+    let annotations = &mut review["request"]["object"]["metadata"]["annotations"];
+    annotations["migration-warden.io/decision"] = json!(first);
+    annotations["migration-warden.io/requested-by"] = json!("ci");
+    let untidy = policy("tidyUp: {mode: off}\n");
+    let (_, response) = ask(Mutate, &review, &untidy);
+    assert!(response["patch"].is_null());
+    assert_eq!(response["auditAnnotations"]["decision"], first);
+    // But not what the client wrote.
+    review["request"]["object"]["metadata"]["managedFields"][0]["fieldsV1"] = json!({
+        "f:metadata": {"f:annotations": {"f:migration-warden.io/decision": {}}},
+    });
+    let found = stamped(&review, &untidy, NamespaceView::default());
+    assert_eq!(found["decision"], ID);
+}
+
+/// One create is one decision: its id is on the Job, in the line and in the audit log.
+#[test]
+fn the_phase_with_the_last_word_takes_over_the_id_of_the_first() {
+    let given = "019b435b-2388-7000-8000-000000000001";
+    let with = |decision: &str, user: &str| {
+        changed(|job| {
+            let annotations = &mut job["metadata"]["annotations"];
+            annotations["migration-warden.io/decision"] = json!(decision);
+            annotations["migration-warden.io/requested-by"] = json!(user);
+        })
+    };
+    let id = |review: &Value, policy: &Policy| {
+        let (answer, response) = ask(Validate, review, policy);
+        let line = line(&answer)["id"].clone();
+        assert_eq!(line, response["auditAnnotations"]["decision"]);
+        line
+    };
+    let warns = policy("rules: {forged-stamp: warn}\n");
+    assert_eq!(id(&with(given, "ci"), &warns), given);
+    // Two minutes old; of another user.
+    assert_eq!(
+        id(&with("019b4359-4ec8-7000-8000-000000000001", "ci"), &warns),
+        ID
+    );
+    assert_eq!(id(&with(given, "root"), &warns), ID);
+    // Nobody stamps there.
+    let off = policy("namespaces: [{names: [shop], mode: off}]\n");
+    assert_eq!(id(&with(given, "ci"), &off), ID);
+}
+
+#[test]
+fn nobody_creates_a_job_in_anothers_name() {
+    let forged = |stamps: Value| {
+        changed(|job| {
+            for (key, value) in stamps.as_object().unwrap() {
+                job["metadata"]["annotations"][format!("migration-warden.io/{key}")] =
+                    value.clone();
+            }
+        })
+    };
+    let field = "metadata.annotations['migration-warden.io/requested-by']";
+    let end = "leave it as it is on the Job, and out of charts and manifests";
+    for (stamps, said) in [
+        (
+            json!({"requested-by": "root"}),
+            "it says \"root\", and \"ci\" creates it",
+        ),
+        (
+            json!({"decision": ID}),
+            "it is missing beside other stamps, and \"ci\" creates it",
+        ),
+        (
+            json!({"exceptions": "all"}),
+            "it is missing beside other stamps, and \"ci\" creates it",
+        ),
+    ] {
+        let (answer, response) = ask(Validate, &forged(stamps.clone()), &policy(""));
+        assert_eq!(
+            response["status"]["message"],
+            format!("MW104 forged-stamp: {field}: {said}; {end}")
+        );
+        assert_eq!(line(&answer)["verdict"], "denied");
+        for (rest, verdict) in [
+            ("namespaces: [{names: [shop], mode: warn}]\n", "warned"),
+            ("profile: audit\n", "allowed"),
+            ("rules: {MW104: off}\n", "allowed"),
+        ] {
+            let (answer, _) = ask(Validate, &forged(stamps.clone()), &policy(rest));
+            assert_eq!(line(&answer)["verdict"], verdict, "{rest}");
+        }
+    }
+    // Its Jobs would say it of themselves.
+    let mut job = job();
+    job["metadata"]["annotations"] = json!({"migration-warden.io/requested-by": "ci"});
+    let cronjob = review(&json!({
+        "kind": "CronJob",
+        "metadata": {"name": "nightly", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"jobTemplate": job},
+    }));
+    let (answer, _) = ask(Validate, &cronjob, &policy(""));
+    assert!(answer.findings.iter().any(|(id, _)| *id == "MW104"));
+    assert_eq!(answer.outcome, Outcome::Warned);
+}
+
+#[test]
+fn a_stamp_is_not_changed_later() {
+    let with = |stamps: Value| {
+        let mut review = later("UPDATE", |job| {
+            let annotations = &mut job["metadata"]["annotations"];
+            annotations["migration-warden.io/decision"] = json!("1");
+            annotations["migration-warden.io/requested-by"] = json!("ci");
+        });
+        let annotations = &mut review["request"]["object"]["metadata"]["annotations"];
+        for (key, value) in stamps.as_object().unwrap() {
+            annotations[format!("migration-warden.io/{key}")] = value.clone();
+        }
+        annotations
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
+        review
+    };
+    let end = "leave it as it is on the Job, and out of charts and manifests";
+    let at = |stamp: &str| {
+        format!("MW104 forged-stamp: metadata.annotations['migration-warden.io/{stamp}']: ")
+    };
+    for (stamps, said) in [
+        (
+            json!({"decision": "2"}),
+            format!("{}it says \"1\", and not \"2\"; {end}", at("decision")),
+        ),
+        (
+            json!({"requested-by": null}),
+            format!(
+                "{}it says \"ci\", and may not be removed; {end}",
+                at("requested-by")
+            ),
+        ),
+        (
+            json!({"exceptions": "x", "decision": ""}),
+            format!(
+                "{}it says \"1\", and not \"\"; {end}\n{}the Job was created without it, so it cannot say \"x\"; {end}",
+                at("decision"),
+                at("exceptions"),
+            ),
+        ),
+    ] {
+        let mut review = with(stamps);
+        let (answer, response) = ask(Validate, &review, &policy(""));
+        assert_eq!(response["status"]["message"], said);
+        assert_eq!(line(&answer)["operation"], "UPDATE");
+        review["request"]["userInfo"]["username"] = json!("system:kube-controller-manager");
+        assert_eq!(
+            ask(Validate, &review, &policy("")).1,
+            json!({"uid": UID, "allowed": true})
+        );
+    }
+    let (answer, response) = ask(Validate, &with(json!({"other": "x"})), &policy(""));
+    assert_eq!(response, json!({"uid": UID, "allowed": true}));
+    assert!(answer.line.is_none());
 }
 
 #[test]
@@ -576,7 +915,7 @@ fn a_namespace_that_is_deleted_takes_its_migrations_with_it() {
     let circumstances = Circumstances {
         policy: &policy,
         now: Timestamp::from_second(1_766_361_605).unwrap(),
-        id: Uuid::from_u128(7),
+        id: Uuid::parse_str(ID).unwrap(),
         replica: "warden-0",
     };
     let read = admit::read(Validate, review.as_bytes()).unwrap();

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "common/line.rs"]
+mod published;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -111,7 +114,10 @@ impl Server {
     }
 
     fn decision(&self) -> Value {
-        serde_json::from_str(&self.out.recv_timeout(PATIENCE).expect("a decision")).unwrap()
+        let line = self.out.recv_timeout(PATIENCE).expect("a decision");
+        let line = serde_json::from_str(&line).unwrap();
+        published::is_as_published(&line);
+        line
     }
 }
 

@@ -29,12 +29,12 @@ impl Case<'_> {
             let (message, causes) = refusal(Action::Wait);
             response.put_off(self.name(), self.resource(), message, causes);
         }
-        if let Some(patch) = &self.patch {
-            response.patch(patch)?;
-        }
+        let corrections = self.patch.iter().flat_map(|patch| &patch.0);
+        let stamps = (outcome < Outcome::Waiting).then_some(&self.stamps);
+        response.patch(corrections.chain(stamps.into_iter().flatten()))?;
         response.warnings = self.warnings(outcome);
         let annotations = &mut response.audit_annotations;
-        annotations.push(("decision", self.circumstances.id.to_string().into()));
+        annotations.push(("decision", self.id.to_string().into()));
         annotations.push(("policy", (&*self.circumstances.policy.hash).into()));
         if !findings.is_empty() {
             annotations.push(("rules", rules(findings).into()));
@@ -98,7 +98,7 @@ impl Case<'_> {
             ts: self.circumstances.now,
             kind: "decision",
             schema: SCHEMA,
-            id: self.circumstances.id,
+            id: self.id,
             phase: self.phase.as_str(),
             uid: &self.request.uid,
             operation: self.operation.as_str(),

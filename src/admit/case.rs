@@ -4,6 +4,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use json_patch::PatchOperation;
+use uuid::Uuid;
+
 use super::Circumstances;
 use crate::exception::{self, Exception};
 use crate::job::{Job, Kind};
@@ -28,7 +31,12 @@ pub struct Case<'a> {
     /// Value of the namespace's label, where that is no mode.
     pub(super) unknown_mode: Option<String>,
     pub(super) findings: Vec<Finding>,
+    /// What is corrected, and what is written down of it.
     pub(super) patch: Option<json_patch::Patch>,
+    /// Of the decision.
+    pub(super) id: Uuid,
+    /// What names the decision in the Job. It corrects nothing, and says nothing that its line does not.
+    pub(super) stamps: Vec<PatchOperation>,
     /// This waiter has been told of this holder before.
     pub(super) is_told: bool,
     /// Those of its namespace that are honoured.

@@ -7,14 +7,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{APPLIERS, CONTROL_PLANE, NODE};
 use crate::job::annotation::Annotation;
+use crate::job::stamp::STAMPS;
 use crate::policy::cel::{self, string};
 
 /// Name of the match condition that lets only Jobs through that are migrations as they are stored.
 pub const GUARDED: &str = "guarded-migration";
-/// Name of the match condition that lets only those updates through which may be [`REAPPLIED`].
+/// Name of the match condition that lets only those updates through which may be a [`reapplied_job`], or change
+/// what [`forged_stamp`] is about.
 ///
-/// [`REAPPLIED`]: crate::policy::rules::reapplied_job
-pub const DELETED_OR_REAPPLIED: &str = "deleted-or-reapplied";
+/// [`reapplied_job`]: crate::policy::rules::reapplied_job
+/// [`forged_stamp`]: crate::policy::rules::forged_stamp
+pub const DELETED_REAPPLIED_OR_FORGED: &str = "deleted-reapplied-or-forged";
 
 /// Name and expression of each condition, in order.
 #[must_use]
@@ -22,7 +25,7 @@ pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
     [
         (cel::NOT_THE_CONTROL_PLANE, asked_by_others()),
         (GUARDED, guarded(selectors)),
-        (DELETED_OR_REAPPLIED, deleted_or_reapplied()),
+        (DELETED_REAPPLIED_OR_FORGED, deleted_reapplied_or_forged()),
     ]
 }
 
@@ -41,14 +44,16 @@ fn asked_by_others() -> String {
 }
 
 /// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
-fn deleted_or_reapplied() -> String {
+fn deleted_reapplied_or_forged() -> String {
     let appliers = list(&APPLIERS);
+    let stamps = list(&STAMPS.map(Annotation::key));
     let hook = string(Annotation::Hook.key());
     format!(
         "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in {appliers} \
          && oldObject.metadata.?annotations[?{hook}].hasValue() \
          && oldObject.?status.?conditions.orValue([])\
-         .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True'))"
+         .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) \
+         || {stamps}.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s])"
     )
 }
 
@@ -84,7 +89,9 @@ mod tests {
             "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', \
              'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
              && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
-             && c.status == 'True'))"
+             && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', \
+             'migration-warden.io/exceptions'].exists(s, object.metadata.?annotations[?s] \
+             != oldObject.metadata.?annotations[?s])"
         );
     }
 }

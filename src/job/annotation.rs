@@ -57,6 +57,12 @@ annotations! {
     Database = "migration-warden.io/database",
     /// Whether the Job may be deleted while its pod runs.
     AllowDelete = "migration-warden.io/allow-delete",
+    /// Ours: the id of the decision that let the Job in.
+    Decision = "migration-warden.io/decision",
+    /// Ours: who asked for the Job.
+    RequestedBy = "migration-warden.io/requested-by",
+    /// Ours: the exceptions because of which it was let in.
+    Exceptions = "migration-warden.io/exceptions",
     /// Whether the cluster autoscaler may evict the pod.
     SafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict",
     /// Whether Karpenter leaves the pod alone.
@@ -74,15 +80,25 @@ annotations! {
 /// A `null` value reads as the empty string, as Go's decoder does; of a key written twice the last
 /// one counts.
 #[derive(Clone, Debug, Default)]
-pub struct Annotations<'a>(Vec<(Annotation, Text<'a>)>);
+pub struct Annotations<'a> {
+    is_map: bool,
+    entries: Vec<(Annotation, Text<'a>)>,
+}
 
 impl Annotations<'_> {
     /// The value of `annotation`.
     #[must_use]
     pub fn get(&self, annotation: Annotation) -> Option<&str> {
-        let mut entries = self.0.iter().rev();
+        let mut entries = self.entries.iter().rev();
         let (_, value) = entries.find(|(found, _)| *found == annotation)?;
         Some(value)
+    }
+
+    /// Whether the object has a map to which one can be added, be it empty: not where there is none, or
+    /// `null`.
+    #[must_use]
+    pub fn is_map(&self) -> bool {
+        self.is_map
     }
 }
 
@@ -106,7 +122,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Annotations(entries))
+                Ok(Annotations {
+                    is_map: true,
+                    entries,
+                })
             }
         }
         deserializer.deserialize_map(AnnotationsVisitor)
@@ -147,6 +166,7 @@ mod tests {
         assert_eq!(found.get(Annotation::Hook), Some("b"));
         assert_eq!(found.get(Annotation::HookWeight), Some(""));
         assert_eq!(found.get(Annotation::DeletePolicy), None);
+        assert!(found.is_map() && !Annotations::default().is_map());
         for wrong in [r#"{"helm.sh/hook": true}"#, "[]", r#"{"x": "#] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -4,6 +4,7 @@
 //! Nothing is defaulted here; [`crate::job::Job`] does that.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::job::annotation::Annotations;
 use crate::job::environment::Environment;
@@ -98,6 +99,33 @@ pub struct ManagedField<'a> {
     /// `Apply` or `Update`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operation: Text<'a>,
+    /// Which fields.
+    #[serde(rename = "fieldsV1", default, deserialize_with = "nullable")]
+    pub fields: Fields,
+}
+
+/// Those of a manager's fields that anything here asks for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Fields {
+    /// Those of the metadata.
+    #[serde(rename = "f:metadata", default, deserialize_with = "nullable")]
+    pub metadata: MetadataFields,
+}
+
+/// The same of the metadata.
+#[derive(Debug, Default, Deserialize)]
+pub struct MetadataFields {
+    /// Annotations.
+    #[serde(rename = "f:annotations", default, deserialize_with = "nullable")]
+    pub annotations: AnnotationFields,
+}
+
+/// The same of the annotations.
+#[derive(Debug, Default, Deserialize)]
+pub struct AnnotationFields {
+    /// The stamp with the id of the decision.
+    #[serde(rename = "f:migration-warden.io/decision", default)]
+    pub decision: Option<IgnoredAny>,
 }
 
 /// The spec of a Job, or of a CronJob with the Job's spec inside.

@@ -12,6 +12,7 @@ mod duplicate_hook_event;
 mod evictable_migration;
 mod extra_hook_event;
 mod floating_image;
+pub mod forged_stamp;
 mod inline_credentials;
 mod missing_hook;
 mod name_too_long;
@@ -31,7 +32,7 @@ mod untimestamped_name;
 mod wrong_delete_policy;
 
 /// Every rule, ordered by id. An id never changes its meaning and is never used again.
-pub const RULES: [&Rule; 25] = [
+pub const RULES: [&Rule; 26] = [
     &untimestamped_name::UNTIMESTAMPED_NAME,
     &missing_hook::MISSING_HOOK,
     &wrong_delete_policy::WRONG_DELETE_POLICY,
@@ -57,6 +58,7 @@ pub const RULES: [&Rule; 25] = [
     &concurrent_migration::CONCURRENT_MIGRATION,
     &deleted_while_running::DELETED_WHILE_RUNNING,
     &reapplied_job::REAPPLIED_JOB,
+    &forged_stamp::FORGED_STAMP,
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use json_patch::PatchOperation;
 use k8s_openapi::ByteString;
 use serde::{Serialize, Serializer};
 
@@ -144,10 +145,16 @@ impl<'a> Response<'a> {
         });
     }
 
-    /// Adds a patch, with its type as the apiserver demands.
-    pub fn patch(&mut self, patch: &json_patch::Patch) -> Result<(), serde_json::Error> {
-        self.patch = Some(ByteString(serde_json::to_vec(patch)?));
-        self.patch_type = Some("JSONPatch");
+    /// Adds a patch, with its type as the apiserver demands. Nothing to do is no patch.
+    pub fn patch<'o>(
+        &mut self,
+        operations: impl Iterator<Item = &'o PatchOperation>,
+    ) -> Result<(), serde_json::Error> {
+        let operations: Vec<_> = operations.collect();
+        if !operations.is_empty() {
+            self.patch = Some(ByteString(serde_json::to_vec(&operations)?));
+            self.patch_type = Some("JSONPatch");
+        }
         Ok(())
     }
 

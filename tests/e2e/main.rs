@@ -30,10 +30,13 @@ mod install;
 mod namespaces;
 mod node;
 mod patches;
+#[path = "../common/line.rs"]
+mod published;
 mod release;
 mod requests;
 mod scan;
 mod single_flight;
+mod stamps;
 mod tidy;
 mod untouched;
 mod vap;

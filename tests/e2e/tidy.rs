@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::harness::{Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, eventually};
+use crate::published::is_as_published;
 
 /// Nobody waits for these Jobs, and the tests have no ten minutes.
 const GRACE: SignedDuration = SignedDuration::from_secs(2);
@@ -95,10 +96,12 @@ impl Replica {
     /// What it has written down.
     fn lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.dir.path().join("lines")).unwrap();
-        let lines = text
+        let lines: Vec<_> = text
             .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        lines.collect()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect();
+        lines.iter().for_each(is_as_published);
+        lines
     }
 
     fn resign(&mut self) {

@@ -93,8 +93,8 @@ are of interest: they are recorded.
   expression: "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', 'system:serviceaccount:kube-system:cronjob-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:node-controller', 'system:serviceaccount:kube-system:pod-garbage-collector', 'system:serviceaccount:kube-system:ttl-after-finished-controller'] || request.userInfo.username.startsWith('system:node:'))"
 - name: guarded-migration
   expression: {{ include "migration-warden.cel.migration" (dict "root" . "job" "oldObject") | quote }}
-- name: deleted-or-reapplied
-  expression: "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True'))"
+- name: deleted-reapplied-or-forged
+  expression: "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', 'migration-warden.io/exceptions'].exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s])"
 {{- end }}
 
 {{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}

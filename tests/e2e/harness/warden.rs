@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Cluster, Outcome, eventually};
+use crate::published::is_as_published;
 
 /// A running `migration-warden serve`; dropping it ends it.
 pub(crate) struct Warden {
@@ -79,6 +80,7 @@ impl Warden {
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let value: Value = serde_json::from_str(&line).expect("stdout has only JSON lines");
+                is_as_published(&value);
                 if value["kind"] == "decision" {
                     sink.lock().unwrap().push(value);
                 }

@@ -17,6 +17,7 @@ pub(crate) struct Webhooks {
     reinvocation: &'static str,
     operations: &'static [&'static str],
     guarding: bool,
+    mutating: bool,
     resources: &'static [&'static str],
 }
 
@@ -50,6 +51,7 @@ impl Webhooks {
             reinvocation: "Never",
             operations: &["CREATE"],
             guarding: false,
+            mutating: true,
             resources: &["jobs", "cronjobs"],
         }
     }
@@ -81,6 +83,14 @@ impl Webhooks {
     pub(crate) fn guarding(self) -> Self {
         Self {
             guarding: true,
+            ..self
+        }
+    }
+
+    /// As if the mutating phase was left out.
+    pub(crate) fn unstamped(self) -> Self {
+        Self {
+            mutating: false,
             ..self
         }
     }
@@ -149,6 +159,10 @@ impl Webhooks {
         });
         if phase == "Mutating" {
             webhook["reinvocationPolicy"] = self.reinvocation.into();
+            if !self.mutating {
+                // Nobody connects to a Job.
+                webhook["rules"][0]["operations"] = json!(["CONNECT"]);
+            }
         }
         let guard = (phase == "Validating" && self.guarding).then(|| guard(&webhook));
         // The apiserver learns of a configuration some time after it was stored. Its second webhook, which

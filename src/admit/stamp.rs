@@ -1,0 +1,57 @@
+//! The patch that stamps a migration Job. Made without looking at the Job as a whole: nearly every migration
+//! gets one.
+
+use std::collections::BTreeSet;
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::job::Job;
+use crate::job::annotation::Annotation;
+use crate::job::stamp::{STAMPS, requested_by};
+use crate::policy::finding::Finding;
+use crate::policy::path::FieldPath;
+
+/// What makes the stamps of `job` say this, and nothing else. Nothing where they do.
+pub(super) fn operations(
+    job: &Job<'_>,
+    id: Uuid,
+    user: &str,
+    findings: &[Finding],
+) -> Vec<PatchOperation> {
+    let exceptions = findings.iter().filter_map(|f| f.exception.as_deref());
+    let names: BTreeSet<_> = exceptions.map(|exception| &*exception.name).collect();
+    let names: Vec<_> = names.into_iter().collect();
+    let wanted = STAMPS.map(|stamp| {
+        let value = match stamp {
+            Annotation::Decision => Some(id.to_string()),
+            Annotation::RequestedBy => Some(requested_by(user).into_owned()),
+            _ => (!names.is_empty()).then(|| names.join(",")),
+        };
+        (stamp, value)
+    });
+    if !job.annotations.is_map() {
+        let present = wanted
+            .into_iter()
+            .filter_map(|(stamp, value)| Some((stamp.key().to_owned(), value?.into())));
+        let path = FieldPath::of("metadata.annotations").pointer();
+        return vec![add(path, Value::Object(present.collect::<Map<_, _>>()))];
+    }
+    let changes = wanted.into_iter().filter_map(|(stamp, value)| {
+        let path = || FieldPath::annotation(stamp).pointer();
+        match (job.annotations.get(stamp), value) {
+            (None, None) => None,
+            (Some(found), Some(value)) if found == value => None,
+            (_, Some(value)) => Some(add(path(), value.into())),
+            (Some(_), None) => Some(PatchOperation::Remove(RemoveOperation { path: path() })),
+        }
+    });
+    changes.collect()
+}
+
+/// `add` also replaces what is there (RFC 6902, 4.1).
+fn add(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path, value })
+}
