@@ -1,4 +1,4 @@
-//! Guards: what may not be done to a migration Job that is there already, nor be forged on one that is not yet.
+//! Guards: what may not be done to a migration Job that is there already, or forged on a new one.
 //!
 //! Pure. The rules say why; here stands when. Whoever is not named here is held up: a guard that
 //! stops a cluster from its work is worse than none.

@@ -18,8 +18,8 @@ pub const STAMPS: [Annotation; 3] = [
     Annotation::Exceptions,
 ];
 
-/// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has 339;
-/// all annotations of an object together may have 256 KiB.
+/// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has
+/// 339; all annotations of an object together may have 256 KiB.
 const MAX_USER: usize = 1024;
 
 /// How long ago a stamp of this very request can be, in milliseconds: the apiserver gives a request that long.

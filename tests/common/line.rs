@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Fails unless the line is one of the published schema and has no field besides.
 #[track_caller]
-pub fn is_as_published(line: &Value) {
+pub(crate) fn is_as_published(line: &Value) {
     static CLOSED: OnceLock<Validator> = OnceLock::new();
     let validator = CLOSED.get_or_init(|| {
         let mut schema = serde_json::from_str(JSON_SCHEMA).unwrap();

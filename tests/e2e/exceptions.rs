@@ -99,6 +99,8 @@ fn what_one_covers_gets_in_and_the_decision_names_it() {
         excepted(&decision),
         BROKEN.map(|rule| (rule, Some("old-chart")))
     );
+    let stamps = &space.get("job", "ok-one-migrate")["metadata"]["annotations"];
+    assert_eq!(stamps["migration-warden.io/exceptions"], "old-chart");
     // Neither another Job of the namespace, nor one in another.
     space.rejects(&Chart::broken().render("another"), &BROKEN);
 

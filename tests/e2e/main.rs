@@ -32,6 +32,7 @@ mod node;
 mod patches;
 #[path = "../common/line.rs"]
 mod published;
+mod record;
 mod release;
 mod requests;
 mod scan;

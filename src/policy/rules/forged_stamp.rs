@@ -6,21 +6,22 @@ rule! {
     /// A stamp on a migration Job that was not given by migration-warden, or was changed later.
     ///
     /// Stamps are the annotations `migration-warden.io/decision`, `migration-warden.io/requested-by` and
-    /// `migration-warden.io/exceptions`. A labelled migration Job gets them when it is created, in place of what its
-    /// manifest says. Flagged are a Job that still comes with the stamps of another user than the one who creates
-    /// it, stamps in a CronJob's template, and every update that changes, adds or removes one.
+    /// `migration-warden.io/exceptions`. A labelled migration Job gets them when it is created, in place of
+    /// what its manifest says. Flagged are a Job that still comes with the stamps of another user than the
+    /// one who creates it, stamps in a CronJob's template, and every update that changes, adds or removes
+    /// one.
     ///
     /// ## Why is this bad?
     /// The stamps say who asked for a migration and which decision let it in, after Helm, the pod and the
     /// pipeline's log are gone. What anybody may rewrite is evidence of nothing.
     ///
     /// ## Instead
-    /// Leave the three annotations out of charts and manifests, and as they are on a Job. `kubectl apply`, Helm and
-    /// GitOps tools keep annotations that their manifests do not have. A manifest made by `kubectl get -o yaml`
-    /// has them: remove them there.
+    /// Leave the three annotations out of charts and manifests, and as they are on a Job. `kubectl apply`,
+    /// Helm and GitOps tools keep annotations that their manifests do not have. A manifest made by `kubectl
+    /// get -o yaml` has them: remove them there.
     ///
-    /// Source: `kubernetes/kubernetes: staging/src/k8s.io/api/authentication/v1/types.go`, `UserInfo`: the one name
-    /// that nobody can choose for himself.
+    /// Source: `kubernetes/kubernetes: staging/src/k8s.io/api/authentication/v1/types.go`, `UserInfo`: the
+    /// one name that nobody can choose for himself.
     pub static FORGED_STAMP = {
         id: "MW104",
         name: "forged-stamp",

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, PipeWriter, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -19,6 +19,9 @@ use crate::published::is_as_published;
 /// A running `migration-warden serve`; dropping it ends it.
 pub(crate) struct Warden {
     process: Child,
+    command: Command,
+    /// The end of its log that it writes to.
+    log: PipeWriter,
     port: u16,
     dir: TempDir,
     decisions: Arc<Mutex<Vec<Value>>>,
@@ -68,14 +71,16 @@ impl Warden {
             .arg(config)
             .arg("--tls-dir")
             .arg(dir.path().join("tls"));
-        let mut process = change(&mut command)
+        // It outlives the process, as a container runtime's does.
+        let (stdout, log) = io::pipe().unwrap();
+        let process = change(&mut command)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(log.try_clone().unwrap())
             .stderr(File::create(dir.path().join("stderr")).unwrap())
             .spawn()
             .unwrap();
         let decisions = Arc::new(Mutex::new(Vec::new()));
-        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let stdout = BufReader::new(stdout);
         let sink = Arc::clone(&decisions);
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
@@ -88,18 +93,44 @@ impl Warden {
         });
         let mut warden = Self {
             process,
+            command,
+            log,
             port: 0,
             dir,
             decisions,
         };
+        warden.wait();
+        warden
+    }
+
+    fn wait(&mut self) {
         eventually("the webhook to be ready", || {
-            let exit = warden.process.try_wait().unwrap();
-            assert!(exit.is_none(), "serve ended: {exit:?}\n{}", warden.stderr());
-            let (port, admin) = warden.ports()?;
-            warden.port = port;
+            let exit = self.process.try_wait().unwrap();
+            assert!(exit.is_none(), "serve ended: {exit:?}\n{}", self.stderr());
+            let (port, admin) = self.ports()?;
+            self.port = port;
             ready(admin).then_some(())
         });
-        warden
+    }
+
+    /// Crashes, and starts again on the same port, with the same certificate and the same log.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let args: Vec<_> = self.command.get_args().collect();
+        let port = args.iter().position(|arg| *arg == "--listen").unwrap() + 1;
+        let mut command = Command::new(self.command.get_program());
+        command
+            .args(&args[..port])
+            .arg(format!("127.0.0.1:{}", self.port))
+            .args(&args[port + 1..])
+            .stdin(Stdio::null())
+            .stdout(self.log.try_clone().unwrap())
+            .stderr(File::create(self.dir.path().join("stderr")).unwrap());
+        for (key, value) in self.command.get_envs() {
+            command.env(key, value.unwrap());
+        }
+        self.process = command.spawn().unwrap();
+        self.wait();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
