@@ -372,12 +372,10 @@ fn a_migration_job_is_stamped_whatever_it_says_of_itself() {
         (forged(Value::Null), &hooks_off),
         (
             changed(|job| {
-                drop(
-                    job["metadata"]
-                        .as_object_mut()
-                        .unwrap()
-                        .remove("annotations"),
-                )
+                job["metadata"]
+                    .as_object_mut()
+                    .unwrap()
+                    .remove("annotations");
             }),
             &hooks_off,
         ),

@@ -132,6 +132,10 @@ fn a_crash_loses_no_decision_that_was_answered() {
         let of = written.iter().filter(|(found, _)| found == phase);
         of.map(|(_, id)| id.clone()).collect()
     };
-    let (first, last) = (ids("mutate"), ids("validate"));
-    assert!(last.is_subset(&first), "{:#?}", last.difference(&first));
+    let (mutated, validated) = (ids("mutate"), ids("validate"));
+    assert!(
+        validated.is_subset(&mutated),
+        "{:#?}",
+        validated.difference(&mutated)
+    );
 }

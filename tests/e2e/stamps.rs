@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Chart, Guarded, Helm, Outcome, Recorder, Space, WRONG_DELETE_POLICY, Warden, Webhooks,
-    eventually, rules,
+    Chart, Guarded, Helm, Outcome, Recorded, Recorder, Space, WRONG_DELETE_POLICY, Warden,
+    Webhooks, eventually, rules,
 };
 
 /// A Job that is no hook belongs to the release, and is applied again with it.
@@ -200,6 +200,15 @@ fn nobody_changes_a_stamp() {
             .says(&format!("metadata.annotations['{stamp}']: "))
             .says("leave it as it is on the Job, and out of charts and manifests");
     }
+    // A chart that brings its own takes back what it was stamped with, the next time it is applied.
+    let own = format!("annotations:\n    {REQUESTED_BY}: root\n");
+    let own = Chart::good().with("annotations:\n", &own).render("own");
+    let apply = ["apply", "--server-side", "-f", "-"];
+    space.kubectl_with(&apply, &own).succeeds();
+    let refused = space.kubectl_with(&apply, &own).fails();
+    refused
+        .says("MW104 forged-stamp: ")
+        .says("it says \"admin\", and not \"root\"");
     let line = space
         .warden
         .decision("an update", |line| line["operation"] == "UPDATE");
@@ -329,7 +338,7 @@ fn no_other_update_is_asked_about() {
         recorder.take();
         let asked = || -> Vec<String> {
             let reviews = recorder.take();
-            let reviews = reviews.iter().map(|review| review.request());
+            let reviews = reviews.iter().map(Recorded::request);
             reviews
                 .map(|request| request["operation"].as_str().unwrap().to_owned())
                 .collect()

@@ -16,9 +16,9 @@ rule! {
     /// pipeline's log are gone. What anybody may rewrite is evidence of nothing.
     ///
     /// ## Instead
-    /// Leave the three annotations out of charts and manifests, and as they are on a Job. `kubectl apply`,
-    /// Helm and GitOps tools keep annotations that their manifests do not have. A manifest made by `kubectl
-    /// get -o yaml` has them: remove them there.
+    /// Leave the three annotations out of charts and manifests, and as they are on a Job. Whoever applies a
+    /// manifest without them, as `kubectl apply`, `helm upgrade` and Argo CD do, leaves them alone. A manifest
+    /// that was made by `kubectl get -o yaml` has them: remove them there.
     ///
     /// Source: `kubernetes/kubernetes: staging/src/k8s.io/api/authentication/v1/types.go`, `UserInfo`: the
     /// one name that nobody can choose for himself.
