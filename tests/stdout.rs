@@ -17,27 +17,22 @@ use serde_json::Value;
 use server::published::is_as_published;
 use server::{PATIENCE, Server, example, good, lines};
 
-/// The program's standard output where it cannot be written to, and how the loss is counted.
-fn unwritable() -> [(
-    &'static str,
-    &'static str,
-    fn() -> (Stdio, Option<PipeReader>),
-); 3] {
-    [
-        ("a full disk", "failed", || {
-            let full = File::options().write(true).open("/dev/full").unwrap();
-            (full.into(), None)
-        }),
-        ("a reader that is gone", "failed", || {
-            let (reader, writer) = io::pipe().unwrap();
-            drop(reader);
-            (writer.into(), None)
-        }),
-        ("a reader that sleeps", "blocked", || {
-            let (reader, writer) = io::pipe().unwrap();
-            (writer.into(), Some(reader))
-        }),
-    ]
+/// What is the matter with the output, and how the loss is counted.
+const FAULTS: [(&str, &str); 3] = [
+    ("full disk", "failed"),
+    ("reader gone", "failed"),
+    ("reader asleep", "blocked"),
+];
+
+/// A standard output with this fault. It lasts as long as the reader, where there is one.
+fn unwritable(fault: &str) -> (Stdio, Option<PipeReader>) {
+    if fault == "full disk" {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        return (full.into(), None);
+    }
+    let (reader, writer) = io::pipe().unwrap();
+    let reader = (fault == "reader asleep").then_some(reader);
+    (writer.into(), reader)
 }
 
 /// How many lines are counted as lost.
@@ -58,8 +53,8 @@ fn a_log_that_cannot_be_written_does_what_the_policy_says() {
         let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
         let text = format!("{head}record: {{onFailure: {on_failure}}}\n");
         std::fs::write(&path, text).unwrap();
-        for (what, reason, stdout) in unwritable() {
-            let (stdout, _reader) = stdout();
+        for (what, reason) in FAULTS {
+            let (stdout, _reader) = unwritable(what);
             let server = Server::writing_to(stdout, &["--config", path.to_str().unwrap()]);
             let lost = || lost(&server, reason);
             // Until the pipe is full.
