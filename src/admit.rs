@@ -21,7 +21,7 @@ use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::{self, Mesh};
-use crate::job::{self, Job, Kind};
+use crate::job::{Job, Kind};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
 use crate::policy::select::Selection;
@@ -198,10 +198,12 @@ impl<'a> Review<'a> {
                 let manager = &request.options.field_manager;
                 guard::updated(&job, &new, manager, policy, cap)
             }
-            (_, _) if self.phase == Phase::Mutate => policy.evaluate(&job, selection, cap),
             _ => {
                 let mut findings = policy.evaluate(&job, selection, cap);
-                findings.extend(guard::created(&job, user, selection, policy, cap));
+                // The other phase replaces what it finds.
+                if self.phase == Phase::Validate {
+                    findings.extend(guard::created(&job, user, selection, policy, cap));
+                }
                 findings
             }
         };
@@ -228,7 +230,7 @@ impl<'a> Review<'a> {
             && selection == Selection::Labelled
             && mode != Mode::Off;
         let id = is_stamped
-            .then(|| self.stamped(&job, user, now))
+            .then(|| stamp::id(self.phase, &job, user, now))
             .flatten()
             .unwrap_or(circumstances.id);
         let stamps = if is_stamped && self.phase == Phase::Mutate {
@@ -252,16 +254,6 @@ impl<'a> Review<'a> {
             exceptions,
             circumstances,
         })))
-    }
-}
-
-impl Review<'_> {
-    /// The id that the Job was stamped with for this very request: by `/mutate` before this, or when it was
-    /// asked before, because another webhook changed the Job after it.
-    fn stamped(&self, job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
-        let id = job::stamp::decision(job, user, now)?;
-        // Nothing of a client's own choice comes through `/mutate`; what comes out of it cannot be told from it.
-        (self.phase == Phase::Validate || !job::stamp::is_the_clients(job)).then_some(id)
     }
 }
 

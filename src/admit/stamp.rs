@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation};
 use serde_json::{Map, Value};
@@ -10,9 +11,18 @@ use uuid::Uuid;
 
 use crate::job::Job;
 use crate::job::annotation::Annotation;
-use crate::job::stamp::{STAMPS, requested_by};
+use crate::job::stamp::{self, STAMPS, requested_by};
 use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
+use crate::review::Phase;
+
+/// The id that a Job was stamped with for this very request: by `/mutate` before `/validate`, or by `/mutate`
+/// when it was asked before, because another webhook changed the Job after it.
+pub(super) fn id(phase: Phase, job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
+    let id = stamp::decision(job, user, now)?;
+    // Nothing of a client's choice comes out of `/mutate`. In `/validate` the two look alike.
+    (phase == Phase::Validate || !stamp::is_the_clients(job)).then_some(id)
+}
 
 /// What makes the stamps of `job` say this, and nothing else. Nothing where they do.
 pub(super) fn operations(
