@@ -429,7 +429,7 @@ fn explain_takes_ids_and_names_and_lists_all() {
         )
     );
     assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
-    assert_eq!(run(&["explain"], b"").1.lines().count(), 25);
+    assert_eq!(run(&["explain"], b"").1.lines().count(), 26);
     let (code, _, err) = run(&["explain", "MW999"], b"");
     assert_eq!(
         (code, err.as_str()),
