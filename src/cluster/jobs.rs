@@ -9,29 +9,49 @@ use std::time::Duration;
 
 use futures_util::stream::{SelectAll, StreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use tokio::sync::broadcast;
 
 use crate::config::reload::LivePolicy;
 use crate::job::stored::{StoredJob, WatchedJob};
 use crate::policy::select::Selectors;
+use crate::run::facts::Facts;
 
 /// Jobs in one page of a list: 7 KB each as they are sent, and kept with some hundred bytes.
 const PAGE: u32 = 100;
 /// How often the selectors are compared with those of the policy in use.
 const PERIOD: Duration = Duration::from_secs(1);
 /// News that a slow subscriber may be behind before it has to look at everything.
-const NEWS: usize = 256;
+const NEWS: usize = 1024;
 
 /// What has happened.
 #[derive(Clone, Debug)]
 pub enum News {
     /// All Jobs were listed; any of them may have changed, and others may be gone.
     Listed,
+    /// A Job has come, or has gone on in a way that its run tells of.
+    Changed(Arc<Seen>),
     /// A Job has finished.
-    Finished(Arc<StoredJob>),
-    /// A Job is gone.
-    Deleted(Arc<StoredJob>),
+    Finished(Arc<Seen>),
+    /// A Job is gone, or is no migration any more. This is the last that was seen of it.
+    Deleted(Arc<Seen>),
+}
+
+/// A Job as it has just been seen.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// What is kept of it.
+    pub job: Arc<StoredJob>,
+    /// What is not kept, because ten thousand Jobs may be there.
+    pub facts: Facts,
+}
+
+impl From<WatchedJob> for Seen {
+    fn from(job: WatchedJob) -> Self {
+        let facts = Facts::of(&job);
+        let job = Arc::new(StoredJob::from(job));
+        Self { job, facts }
+    }
 }
 
 /// What is known of migration Jobs. Clones share it.
@@ -72,6 +92,14 @@ impl Jobs {
             all.extend(entries.map(|(uid, job)| (uid.clone(), Arc::clone(job))));
         }
         (!known.selectors.is_empty()).then(|| all.into_values().collect())
+    }
+
+    /// The Job with this uid, if there is one, as far as is known.
+    #[must_use]
+    pub fn get(&self, uid: &str) -> Option<Arc<StoredJob>> {
+        let known = self.known();
+        let mut selectors = known.selectors.iter();
+        selectors.find_map(|(matched, _)| matched.as_ref()?.get(uid).cloned())
     }
 
     /// News from now on. Who lags behind has to look at [`all`](Self::all).
@@ -137,18 +165,26 @@ impl Jobs {
                 news = all.then_some(News::Listed);
             }
             watcher::Event::Apply(job) => {
-                let job = Arc::new(StoredJob::from(job));
+                let seen = Arc::new(Seen::from(job));
+                let job = &seen.job;
                 let matched = matched.get_or_insert_default();
-                let former = matched.insert(job.uid.clone(), Arc::clone(&job));
-                let was_running = former.is_none_or(|former| former.end.is_none());
-                news = (was_running && job.end.is_some()).then_some(News::Finished(job));
+                let former = matched.insert(job.uid.clone(), Arc::clone(job));
+                let was_running = former.as_ref().is_none_or(|former| former.end.is_none());
+                news = if was_running && job.end.is_some() {
+                    Some(News::Finished(seen))
+                } else if former.is_none_or(|former| has_gone_on(&former, job)) {
+                    Some(News::Changed(seen))
+                } else {
+                    None
+                };
             }
             // Also for one whose labels no longer match: it is then no migration of ours.
             watcher::Event::Delete(job) => {
-                let uid = job.uid().unwrap_or_default();
-                let former = matched.as_mut().and_then(|matched| matched.remove(&uid));
-                let last = || Arc::new(StoredJob::from(job));
-                news = Some(News::Deleted(former.unwrap_or_else(last)));
+                let last = Seen::from(job);
+                if let Some(matched) = matched {
+                    matched.remove(&last.job.uid);
+                }
+                news = Some(News::Deleted(Arc::new(last)));
             }
         }
         drop(known);
@@ -161,6 +197,12 @@ impl Jobs {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether there is something that a run tells of. Others write to a Job, too.
+fn has_gone_on(former: &StoredJob, job: &StoredJob) -> bool {
+    let told = |job: &StoredJob| (job.started, job.is_ready, job.is_opted_out);
+    told(former) != told(job)
 }
 
 #[cfg(test)]

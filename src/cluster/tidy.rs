@@ -174,7 +174,7 @@ impl Tidy {
 async fn finished(news: &mut broadcast::Receiver<News>) {
     loop {
         match news.recv().await {
-            Ok(News::Deleted(_)) => {}
+            Ok(News::Changed(_) | News::Deleted(_)) => {}
             Ok(News::Listed | News::Finished(_)) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -50,6 +50,12 @@ pub struct StoredJob {
     pub release_source: Source,
     /// When the apiserver made it.
     pub created: Timestamp,
+    /// When its controller took it up; nothing while it is suspended.
+    pub started: Option<Timestamp>,
+    /// `activeDeadlineSeconds`.
+    pub deadline: Option<i64>,
+    /// A pod of it is ready, which is as much as running.
+    pub is_ready: bool,
     /// How it ended; nothing while it may still run.
     pub end: Option<End>,
     /// It is being deleted.
@@ -80,23 +86,46 @@ impl StoredJob {
 /// A Job as a watch brings it, with the fields that are read.
 #[derive(Clone, Debug, Deserialize)]
 pub struct WatchedJob {
-    metadata: ObjectMeta,
+    pub(crate) metadata: ObjectMeta,
     #[serde(default)]
-    spec: Spec,
+    pub(crate) spec: Spec,
     #[serde(default)]
-    status: Status,
+    pub(crate) status: Status,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Spec {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Spec {
+    active_deadline_seconds: Option<i64>,
     #[serde(default)]
-    template: Template,
+    pub(crate) template: Template,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Template {
+pub(crate) struct Template {
     #[serde(default)]
     metadata: TemplateMeta,
+    #[serde(default)]
+    pub(crate) spec: PodSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PodSpec {
+    #[serde(default)]
+    pub(crate) init_containers: Vec<Container>,
+    #[serde(default)]
+    pub(crate) containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Container {
+    #[serde(default)]
+    pub(crate) image: String,
+    #[serde(default)]
+    pub(crate) command: Vec<String>,
+    #[serde(default)]
+    pub(crate) args: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -106,7 +135,10 @@ struct TemplateMeta {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Status {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Status {
+    start_time: Option<Time>,
+    ready: Option<i32>,
     #[serde(default)]
     conditions: Vec<Condition>,
 }
@@ -117,6 +149,8 @@ struct Condition {
     r#type: String,
     status: String,
     last_transition_time: Option<Time>,
+    reason: Option<String>,
+    message: Option<String>,
 }
 
 impl Resource for WatchedJob {
@@ -149,27 +183,41 @@ impl Resource for WatchedJob {
 }
 
 impl Status {
-    /// Only the last conditions count: before them pods may still run.
-    fn end(&self) -> Option<End> {
+    /// The condition it ended with, and whether that is a good one. Only the last conditions count: before them pods
+    /// may still run.
+    fn last(&self) -> Option<(&Condition, bool)> {
         let ended = |kind: &str| {
             let mut conditions = self.conditions.iter();
             conditions.find(|c| c.r#type == kind && c.status == "True")
         };
-        let (condition, succeeded) = match (ended("Complete"), ended("Failed")) {
-            (Some(condition), _) => (condition, true),
-            (None, Some(condition)) => (condition, false),
-            (None, None) => return None,
-        };
+        let good = ended("Complete").map(|condition| (condition, true));
+        good.or_else(|| Some((ended("Failed")?, false)))
+    }
+
+    fn end(&self) -> Option<End> {
+        let (condition, succeeded) = self.last()?;
         // The apiserver sees to it that there is a time. A Job without one has not ended for us, so
         // nothing happens to it.
         let at = condition.last_transition_time.as_ref()?.0;
         Some(End { at, succeeded })
+    }
+
+    /// Reason and message of the condition it ended with.
+    pub(crate) fn last_words(&self) -> (Option<&str>, Option<&str>) {
+        let last = self.last().map(|(condition, _)| condition);
+        (
+            last.and_then(|condition| condition.reason.as_deref()),
+            last.and_then(|condition| condition.message.as_deref()),
+        )
     }
 }
 
 impl From<WatchedJob> for StoredJob {
     fn from(job: WatchedJob) -> Self {
         let end = job.status.end();
+        let started = job.status.start_time.as_ref().map(|Time(at)| *at);
+        let is_ready = job.status.ready.is_some_and(|ready| ready > 0);
+        let deadline = job.spec.active_deadline_seconds;
         let template = job.spec.template.metadata.labels;
         let meta = job.metadata;
         let (labels, annotations) = (
@@ -207,6 +255,9 @@ impl From<WatchedJob> for StoredJob {
             created: meta
                 .creation_timestamp
                 .map_or(Timestamp::MAX, |Time(at)| at),
+            started,
+            deadline,
+            is_ready,
             end,
             is_deleting: meta.deletion_timestamp.is_some(),
             is_held: finalizers.iter().any(|f| f == ARGOCD_FINALIZER),

@@ -149,40 +149,58 @@ pub fn warm_up() {
 /// What gives this Job away as a migration, strongest evidence first.
 #[must_use]
 pub fn detect(job: &Job<'_>) -> Option<Detection> {
-    let is = |regex: &LazyLock<Option<Regex>>, text: &[u8]| {
-        regex.as_ref().is_some_and(|regex| regex.is_match(text))
-    };
     let name = job.name.shown().as_bytes();
     if is(&FALSE_RE, name) {
         return None;
     }
     let mut generic = false;
-    let mut line = Vec::new();
     for (_, _, container) in job.containers() {
-        let image = container.image.as_bytes();
-        if is(&FALSE_RE, image) {
-            continue;
-        }
-        line.clear();
-        line.extend_from_slice(image);
-        for word in container.command.iter().chain(&container.args) {
-            line.push(b' ');
-            line.extend_from_slice(word.as_bytes());
-        }
-        let command = strip_shell(line.get(image.len() + 1..).unwrap_or_default());
-        if let Some(tool) = first(&COMMAND_SET, COMMANDS, command) {
-            return Some(Detection::Command(tool));
-        }
-        generic |= is(&GENERIC_RE, command);
-        line.push(b' ');
-        if let Some(tool) = first(&IMAGE_SET, IMAGES, &line) {
-            return Some(Detection::Image(tool));
+        let words = container.command.iter().chain(&container.args);
+        match evidence(&container.image, words.map(|word| &**word)) {
+            Some(Detection::Generic) => generic = true,
+            Some(detection) => return Some(detection),
+            None => {}
         }
     }
     if is(&NAME_RE, name) {
         return Some(Detection::Name);
     }
     generic.then_some(Detection::Generic)
+}
+
+/// The tool that a Job with these containers runs, each with its image and the words of its command line.
+pub fn named<'c, W: Iterator<Item = &'c str>>(
+    containers: impl Iterator<Item = (&'c str, W)>,
+) -> Option<&'static str> {
+    let mut found = containers.filter_map(|(image, words)| evidence(image, words));
+    found.find_map(|detection| match detection {
+        Detection::Command(tool) | Detection::Image(tool) => Some(tool),
+        Detection::Generic | Detection::Name => None,
+    })
+}
+
+/// What gives one container away.
+fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str>) -> Option<Detection> {
+    if is(&FALSE_RE, image.as_bytes()) {
+        return None;
+    }
+    let mut line = image.as_bytes().to_vec();
+    for word in words {
+        line.push(b' ');
+        line.extend_from_slice(word.as_bytes());
+    }
+    let command = strip_shell(line.get(image.len() + 1..).unwrap_or_default());
+    if let Some(tool) = first(&COMMAND_SET, COMMANDS, command) {
+        return Some(Detection::Command(tool));
+    }
+    let generic = is(&GENERIC_RE, command);
+    line.push(b' ');
+    let image = first(&IMAGE_SET, IMAGES, &line).map(Detection::Image);
+    image.or_else(|| generic.then_some(Detection::Generic))
+}
+
+fn is(regex: &LazyLock<Option<Regex>>, text: &[u8]) -> bool {
+    regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
 
 fn strip_shell(line: &[u8]) -> &[u8] {

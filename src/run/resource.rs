@@ -76,7 +76,7 @@ pub struct MigrationRunSpec {
 }
 
 /// The Job of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct JobReference {
     /// Name.
     pub name: String,
@@ -85,7 +85,7 @@ pub struct JobReference {
 }
 
 /// A release, and where its name was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseReference {
     /// Name.
     pub name: String,
@@ -94,7 +94,9 @@ pub struct ReleaseReference {
 }
 
 /// What deploys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Deployer {
     /// `helm`, by the field manager of the Job.
     Helm,
@@ -150,8 +152,21 @@ pub struct MigrationRunStatus {
     pub image_ids: Vec<String>,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+/// How a run ended. Of two that are told of one run, the later here is true.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
 pub enum Outcome {
     /// It has not ended, as far as is known.
     #[default]

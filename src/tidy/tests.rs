@@ -24,6 +24,9 @@ fn failed(minute: i64, change: impl FnOnce(&mut StoredJob)) -> Arc<StoredJob> {
         release: "shop".to_owned(),
         release_source: Source::InstanceLabel,
         created: at(minute),
+        started: None,
+        deadline: None,
+        is_ready: false,
         end: Some(End {
             at: at(minute + 1),
             succeeded: false,

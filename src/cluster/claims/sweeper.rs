@@ -53,9 +53,12 @@ pub async fn run(
 
 /// The uid of a Job that has ended; none where any may have.
 async fn ended(news: &mut broadcast::Receiver<News>) -> Option<String> {
-    match news.recv().await {
-        Ok(News::Finished(job) | News::Deleted(job)) => Some(job.uid.clone()),
-        Ok(News::Listed) | Err(RecvError::Lagged(_)) => None,
-        Err(RecvError::Closed) => std::future::pending().await,
+    loop {
+        match news.recv().await {
+            Ok(News::Finished(seen) | News::Deleted(seen)) => return Some(seen.job.uid.clone()),
+            Ok(News::Changed(_)) => {}
+            Ok(News::Listed) | Err(RecvError::Lagged(_)) => return None,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
     }
 }

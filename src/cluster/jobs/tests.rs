@@ -46,8 +46,9 @@ fn told(news: &mut broadcast::Receiver<News>) -> Vec<String> {
     loop {
         told.push(match news.try_recv() {
             Ok(News::Listed) => "listed".to_owned(),
-            Ok(News::Finished(job)) => format!("finished {}", job.uid),
-            Ok(News::Deleted(job)) => format!("deleted {}", job.uid),
+            Ok(News::Changed(seen)) => format!("changed {}", seen.job.uid),
+            Ok(News::Finished(seen)) => format!("finished {}", seen.job.uid),
+            Ok(News::Deleted(seen)) => format!("deleted {}", seen.job.uid),
             Err(TryRecvError::Empty) => return told,
             Err(error) => panic!("{error}"),
         });
@@ -92,4 +93,44 @@ fn a_new_list_replaces_what_was_known_when_it_is_complete() {
     jobs.take(0, Event::InitDone);
     assert_eq!(uids(&jobs).unwrap(), ["b"]);
     assert_eq!(told(&mut news), ["listed", "listed"]);
+}
+
+#[test]
+fn a_job_that_goes_on_is_news_and_one_that_is_only_written_to_is_not() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![]);
+    list(&jobs, 1, vec![]);
+    told(&mut news);
+    let job = |status: serde_json::Value| -> WatchedJob {
+        serde_json::from_value(json!({
+            "metadata": {"name": "migrate", "namespace": "team", "uid": "a"},
+            "status": status,
+        }))
+        .unwrap()
+    };
+    let started = json!({"startTime": "2025-12-22T00:00:00Z", "active": 1});
+    let ready = json!({"startTime": "2025-12-22T00:00:00Z", "active": 1, "ready": 1});
+    let mut after = |status: &serde_json::Value| {
+        jobs.take(0, Event::Apply(job(status.clone())));
+        told(&mut news)
+    };
+    assert_eq!(after(&json!({})), ["changed a"]);
+    assert_eq!(after(&started), ["changed a"]);
+    assert_eq!(after(&started), Vec::<String>::new());
+    assert_eq!(after(&ready), ["changed a"]);
+    assert!(jobs.get("a").unwrap().is_ready && jobs.get("b").is_none());
+}
+
+/// The event of a deletion brings the last state, which the watch may not have told before.
+#[test]
+fn the_last_that_was_seen_of_a_job_is_told() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![job("a", false)]);
+    list(&jobs, 1, vec![]);
+    told(&mut news);
+    jobs.take(0, Event::Delete(job("a", true)));
+    let Ok(News::Deleted(seen)) = news.try_recv() else {
+        panic!("no news");
+    };
+    assert!(seen.job.end.is_some());
 }

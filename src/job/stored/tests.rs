@@ -17,8 +17,11 @@ fn stored(change: impl FnOnce(&mut Value)) -> StoredJob {
             },
             "managedFields": [{"manager": "helm", "operation": "Apply"}],
         },
-        "spec": {"template": {"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}}},
-        "status": {"failed": 1, "conditions": [
+        "spec": {
+            "activeDeadlineSeconds": 600,
+            "template": {"metadata": {"labels": {"app.kubernetes.io/instance": "shop"}}},
+        },
+        "status": {"failed": 1, "startTime": "2025-12-22T00:00:01Z", "conditions": [
             {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2025-12-22T00:01:00Z"},
             {"type": "Failed", "status": "True", "lastTransitionTime": "2025-12-22T00:02:00Z"},
         ]},
@@ -40,6 +43,9 @@ fn keeps_what_is_asked_for() {
             release: "shop".to_owned(),
             release_source: Source::InstanceLabel,
             created: "2025-12-22T00:00:00Z".parse().unwrap(),
+            started: Some("2025-12-22T00:00:01Z".parse().unwrap()),
+            deadline: Some(600),
+            is_ready: false,
             end: Some(End {
                 at: "2025-12-22T00:02:00Z".parse().unwrap(),
                 succeeded: false,

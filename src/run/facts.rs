@@ -1,0 +1,271 @@
+//! What a run says of its Job that nobody else asks for. Pure: from a Job that a watch brings.
+//!
+//! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::clean;
+use super::resource::Deployer;
+use crate::job::annotation::Annotation;
+use crate::job::release::FLUX_NAME;
+use crate::job::stored::WatchedJob;
+use crate::job::tool;
+
+/// Chart and version, in most charts.
+const CHART: &str = "helm.sh/chart";
+/// Kubernetes' own, on Jobs that were made of a CronJob by hand.
+const INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
+
+/// Ours: the id of the decision that let the Job in.
+pub const DECISION: &str = "migration-warden.io/decision";
+/// Ours: who asked for it.
+pub const REQUESTED_BY: &str = "migration-warden.io/requested-by";
+/// Ours: the exceptions used, parted by commas.
+pub const EXCEPTIONS: &str = "migration-warden.io/exceptions";
+
+/// A name of Kubernetes, or a user's.
+const MAX_NAME: usize = 253;
+/// An image with its digest.
+const MAX_IMAGE: usize = 512;
+/// More containers, or exceptions, no migration has.
+const MAX_ENTRIES: usize = 16;
+/// What is kept of a message.
+pub(super) const MAX_MESSAGE: usize = 1024;
+
+/// What a run says of its Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Chart and version.
+    pub chart: Option<String>,
+    /// The migration tool.
+    pub tool: Option<&'static str>,
+    /// Images of its containers.
+    pub images: Vec<String>,
+    /// What deployed it.
+    pub deployer: Deployer,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// The decision about it.
+    pub decision: Option<String>,
+    /// Exceptions used.
+    pub exceptions: Vec<String>,
+    /// The reason of the condition it ended with.
+    pub reason: Option<String>,
+    /// Its message.
+    pub message: Option<String>,
+}
+
+impl Facts {
+    /// Reads them.
+    #[must_use]
+    pub fn of(job: &WatchedJob) -> Self {
+        let meta = &job.metadata;
+        let annotation = |key: &str| filled(meta.annotations.as_ref()?.get(key)?, MAX_NAME);
+        let pod = &job.spec.template.spec;
+        let containers = || pod.init_containers.iter().chain(&pod.containers);
+        let exceptions = annotation(EXCEPTIONS).unwrap_or_default();
+        let (reason, message) = job.status.last_words();
+        Self {
+            chart: meta
+                .labels
+                .as_ref()
+                .and_then(|labels| filled(labels.get(CHART)?, MAX_NAME)),
+            tool: tool::named(containers().map(|container| {
+                let words = container.command.iter().chain(&container.args);
+                (&*container.image, words.map(String::as_str))
+            })),
+            images: entries(
+                containers().map(|container| container.image.as_str()),
+                MAX_IMAGE,
+            ),
+            deployer: deployer(meta),
+            requested_by: annotation(REQUESTED_BY),
+            decision: annotation(DECISION),
+            exceptions: entries(exceptions.split(','), MAX_NAME),
+            reason: reason.and_then(|text| filled(text, MAX_NAME)),
+            message: message.and_then(|text| filled(text, MAX_MESSAGE)),
+        }
+    }
+
+    /// Whether there is a decision about it. That on a CronJob stands for the Jobs that its controller makes.
+    #[must_use]
+    pub fn is_reviewed(&self) -> bool {
+        self.decision.is_some() || self.deployer == Deployer::CronJob
+    }
+}
+
+/// Those that are there, cleaned, in order and once each.
+pub(super) fn entries<'t>(texts: impl Iterator<Item = &'t str>, length: usize) -> Vec<String> {
+    let mut entries: Vec<String> = texts
+        .filter_map(|text| filled(text.trim(), length))
+        .take(MAX_ENTRIES)
+        .collect();
+    entries.sort();
+    entries.dedup();
+    entries
+}
+
+pub(super) fn filled(text: &str, length: usize) -> Option<String> {
+    let text = clean(text, length);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What deployed it: whoever is surest of its work first.
+fn deployer(meta: &ObjectMeta) -> Deployer {
+    let has = |key: &str| {
+        let annotations = meta.annotations.as_ref();
+        annotations.is_some_and(|annotations| annotations.contains_key(key))
+    };
+    let owners = meta.owner_references.iter().flatten();
+    let mut owners = owners.filter(|owner| owner.controller == Some(true));
+    if owners.any(|owner| owner.kind == "CronJob") && !has(INSTANTIATE) {
+        return Deployer::CronJob;
+    }
+    let managers = || {
+        let fields = meta.managed_fields.iter().flatten();
+        fields
+            .filter(|field| field.subresource.is_none())
+            .filter_map(|field| field.manager.as_deref())
+    };
+    let is_managed = |by: &[&str]| managers().any(|m| by.iter().any(|name| m.starts_with(name)));
+    let labels = meta.labels.as_ref();
+    if has(Annotation::ArgoCdTrackingId.key()) || is_managed(&["argocd"]) {
+        Deployer::ArgoCD
+    } else if labels.is_some_and(|labels| labels.contains_key(FLUX_NAME))
+        || is_managed(&["helm-controller", "kustomize-controller"])
+    {
+        Deployer::Flux
+    } else if is_managed(&["helm"]) {
+        Deployer::Helm
+    } else if is_managed(&["kubectl"]) {
+        Deployer::Kubectl
+    } else {
+        Deployer::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn facts(change: impl FnOnce(&mut Value)) -> Facts {
+        let mut job = json!({
+            "metadata": {
+                "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
+                "labels": {"helm.sh/chart": "shop-1.2.3"},
+                "annotations": {
+                    "migration-warden.io/decision": "0199-d",
+                    "migration-warden.io/requested-by": "ci",
+                    "migration-warden.io/exceptions": "old-chart,hurry",
+                },
+                "managedFields": [
+                    {"manager": "helm", "operation": "Apply"},
+                    {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"},
+                ],
+            },
+            "spec": {"template": {"spec": {
+                "initContainers": [{"name": "wait", "image": "busybox:1"}],
+                "containers": [{"name": "m", "image": "arigaio/atlas:1", "args": ["migrate", "apply", "-u", "x"]}],
+            }}},
+            "status": {"conditions": [
+                {"type": "FailureTarget", "status": "True", "reason": "X", "message": "x"},
+                {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
+                 "message": "Job has reached the specified backoff limit",
+                 "lastTransitionTime": "2025-12-22T00:02:00Z"},
+            ]},
+        });
+        change(&mut job);
+        Facts::of(&serde_json::from_value(job).unwrap())
+    }
+
+    #[test]
+    fn of_a_job_of_helms() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            facts(|_| {}),
+            Facts {
+                chart: text("shop-1.2.3"),
+                tool: Some("Atlas"),
+                images: vec!["arigaio/atlas:1".to_owned(), "busybox:1".to_owned()],
+                deployer: Deployer::Helm,
+                requested_by: text("ci"),
+                decision: text("0199-d"),
+                exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
+                reason: text("BackoffLimitExceeded"),
+                message: text("Job has reached the specified backoff limit"),
+            }
+        );
+    }
+
+    #[test]
+    fn of_a_job_that_says_nothing() {
+        let bare = facts(|job| *job = json!({"metadata": {"name": "x"}}));
+        assert!(!bare.is_reviewed());
+        assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
+        assert_eq!((bare.images, bare.reason), (Vec::new(), None));
+    }
+
+    #[test]
+    fn deployers_are_told_by_what_the_job_says() {
+        let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
+        for (expected, manager) in [
+            (Deployer::Helm, "helm3"),
+            (Deployer::Flux, "helm-controller"),
+            (Deployer::Flux, "kustomize-controller"),
+            (Deployer::ArgoCD, "argocd-controller"),
+            (Deployer::Kubectl, "kubectl-create"),
+            (Deployer::Other, "terraform"),
+        ] {
+            let found = facts(|job| job["metadata"]["managedFields"] = managed(manager));
+            assert_eq!(found.deployer, expected, "{manager}");
+        }
+        let flux = facts(|job| {
+            job["metadata"]["labels"]["helm.toolkit.fluxcd.io/name"] = json!("shop");
+        });
+        assert_eq!(flux.deployer, Deployer::Flux);
+        let argocd = facts(|job| {
+            job["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("shop:x");
+        });
+        assert_eq!(argocd.deployer, Deployer::ArgoCD);
+    }
+
+    /// The decision is about the CronJob, unless a person has made the Job of it.
+    #[test]
+    fn a_cron_jobs_jobs_are_reviewed_with_it() {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "u", "controller": true}]);
+        let with = |owner: &Value, annotations: Value| {
+            facts(|job| {
+                job["metadata"]["ownerReferences"] = owner.clone();
+                job["metadata"]["annotations"] = annotations;
+            })
+        };
+        let by_clock = with(&owner, json!({}));
+        assert_eq!(by_clock.deployer, Deployer::CronJob);
+        assert!(by_clock.is_reviewed());
+        let by_hand = with(
+            &owner,
+            json!({"cronjob.kubernetes.io/instantiate": "manual"}),
+        );
+        assert_eq!(by_hand.deployer, Deployer::Helm);
+        assert!(!by_hand.is_reviewed());
+    }
+
+    #[test]
+    fn no_credential_gets_in() {
+        let secret = "hunter2hunter2";
+        let found = facts(|job| {
+            let url = format!("postgres://app:{secret}@db/shop");
+            job["metadata"]["labels"]["helm.sh/chart"] = json!(url);
+            for key in ["decision", "requested-by", "exceptions"] {
+                job["metadata"]["annotations"][format!("migration-warden.io/{key}")] = json!(url);
+            }
+            job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(url);
+            job["status"]["conditions"][1]["reason"] = json!(format!("--password={secret}"));
+            job["status"]["conditions"][1]["message"] =
+                json!(format!("{}\n--password\n{secret}", url));
+        });
+        assert!(!format!("{found:?}").contains(secret), "{found:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! Which runs are kept, and which attempt a new one is. Pure: from what a list brings.
+
+use jiff::Timestamp;
+
+use super::resource::Outcome;
+
+/// A stored run, as far as is looked at here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brief {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its own uid.
+    pub uid: String,
+    /// Name of its Job.
+    pub job: String,
+    /// uid of its Job.
+    pub job_uid: String,
+    /// Name of its release.
+    pub release: String,
+    /// Name of its migration.
+    pub migration: String,
+    /// Which attempt it is.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When its Job was made.
+    pub admitted_at: Timestamp,
+    /// When it ended; of those that are still running, nothing.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Brief {
+    /// Attempts come one after the other; names tell those of one second apart.
+    fn age(&self) -> (Timestamp, &str) {
+        (self.admitted_at, &self.name)
+    }
+
+    fn may_go(&self) -> bool {
+        self.outcome != Outcome::Running
+    }
+}
+
+/// The attempt of a new run, from the others of its namespace and release: they are counted from one that succeeded
+/// to the next.
+#[must_use]
+pub fn attempt(others: &[Brief], new: &Brief) -> i32 {
+    let same = others
+        .iter()
+        .filter(|other| other.release == new.release && other.migration == new.migration);
+    let before = same.filter(|other| other.age() < new.age());
+    match before.max_by(|a, b| a.age().cmp(&b.age())) {
+        Some(last) if last.outcome != Outcome::Succeeded => last.attempt.saturating_add(1),
+        _ => 1,
+    }
+}
+
+/// The runs of one namespace and release that have to go, of these and `new`, which is not stored yet, so that the
+/// newest `keep` stay.
+#[must_use]
+pub fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r Brief> {
+    let others = stored.iter().filter(|run| run.name != new.name);
+    let mut runs: Vec<&Brief> = others
+        .filter(|run| run.release == new.release)
+        .chain([new])
+        .collect();
+    runs.sort_by(|a, b| b.age().cmp(&a.age()));
+    let old = runs.into_iter().skip(keep);
+    old.filter(|run| run.may_go()).collect()
+}
+
+/// The `count` runs that ended first, or as many as there are, collected page by page.
+#[derive(Clone, Debug)]
+pub struct Oldest {
+    count: usize,
+    runs: Vec<Brief>,
+}
+
+impl Oldest {
+    /// None yet.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        let runs = Vec::new();
+        Self { count, runs }
+    }
+
+    /// Looks at one more page.
+    pub fn add(&mut self, page: Vec<Brief>) {
+        self.runs.extend(page.into_iter().filter(Brief::may_go));
+        let ended = |run: &Brief| run.finished_at.unwrap_or(run.admitted_at);
+        self.runs
+            .sort_by(|a, b| (ended(a), &a.name).cmp(&(ended(b), &b.name)));
+        self.runs.truncate(self.count);
+    }
+
+    /// Those.
+    #[must_use]
+    pub fn runs(self) -> Vec<Brief> {
+        self.runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A failed run of this attempt, made in this second.
+    fn run(second: i64, attempt: i32) -> Brief {
+        let at = Timestamp::from_second(second).unwrap();
+        Brief {
+            namespace: "team".to_owned(),
+            name: format!("r{second:03}"),
+            uid: format!("u{second}"),
+            job: format!("j{second}"),
+            job_uid: format!("ju{second}"),
+            release: "shop".to_owned(),
+            migration: "shop-migrate".to_owned(),
+            attempt,
+            outcome: Outcome::Failed,
+            admitted_at: at,
+            finished_at: Some(at),
+        }
+    }
+
+    fn with(outcome: Outcome, run: Brief) -> Brief {
+        Brief { outcome, ..run }
+    }
+
+    fn names(runs: &[&Brief]) -> Vec<String> {
+        runs.iter().map(|run| run.name.clone()).collect()
+    }
+
+    #[test]
+    fn attempts_are_counted_from_a_success_to_the_next() {
+        let new = run(9, 0);
+        assert_eq!(attempt(&[], &new), 1);
+        assert_eq!(attempt(&[run(1, 1), run(2, 2)], &new), 3);
+        let succeeded = with(Outcome::Succeeded, run(3, 3));
+        assert_eq!(attempt(&[run(1, 1), run(2, 2), succeeded], &new), 1);
+        for outcome in [Outcome::Running, Outcome::Lost, Outcome::Deleted] {
+            assert_eq!(attempt(&[with(outcome, run(1, 1))], &new), 2);
+        }
+        let elsewhere = Brief {
+            migration: "shop-seed".to_owned(),
+            ..run(1, 5)
+        };
+        let other = Brief {
+            release: "web".to_owned(),
+            ..run(1, 5)
+        };
+        assert_eq!(attempt(&[elsewhere, other, run(10, 7)], &new), 1);
+    }
+
+    #[test]
+    fn the_newest_of_a_release_stay_and_so_does_what_runs() {
+        let stored = [
+            with(Outcome::Running, run(1, 1)),
+            run(2, 1),
+            run(3, 1),
+            with(Outcome::Succeeded, run(4, 1)),
+            Brief {
+                release: "web".to_owned(),
+                ..run(5, 1)
+            },
+        ];
+        let new = with(Outcome::Running, run(9, 0));
+        assert_eq!(names(&surplus(&stored, &new, 2)), ["r003", "r002"]);
+        assert!(surplus(&stored, &new, 5).is_empty());
+        // One that ended long ago and is found now.
+        assert_eq!(names(&surplus(&stored, &run(0, 0), 4)), ["r000"]);
+        // Written already by another.
+        assert_eq!(
+            names(&surplus(&stored, &run(2, 0), 3)),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn the_oldest_are_found_over_pages() {
+        let mut oldest = Oldest::new(2);
+        oldest.add(vec![
+            run(5, 1),
+            with(Outcome::Running, run(1, 1)),
+            run(7, 1),
+        ]);
+        oldest.add(vec![run(6, 1), run(2, 1)]);
+        let runs = oldest.runs();
+        assert_eq!(names(&runs.iter().collect::<Vec<_>>()), ["r002", "r005"]);
+    }
+}
