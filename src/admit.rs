@@ -6,6 +6,7 @@
 mod answer;
 mod case;
 mod event;
+mod last;
 mod stamp;
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ pub mod leader;
 pub mod namespaces;
 pub mod pages;
 pub mod registration;
+pub mod runs;
 pub mod tidy;
 
 use std::time::Duration;

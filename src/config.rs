@@ -17,6 +17,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::claims::Claims;
+use crate::policy::runs::Runs;
 use crate::policy::select::MIGRATION_LABEL;
 use crate::policy::{Action, Mode, OnFailure};
 
@@ -62,7 +63,7 @@ pub struct MigrationPolicy {
     /// Permissions to break rules, which people make as objects of the kind `MigrationException`.
     #[serde(default)]
     pub exceptions: Exceptions,
-    /// The decision log.
+    /// The record: the decision log, and runs.
     #[serde(default)]
     pub record: Record,
     /// What becomes of migration Jobs that have finished.
@@ -300,13 +301,16 @@ pub struct Exceptions {
     pub max_duration: Option<String>,
 }
 
-/// The decision log.
+/// The record: the decision log, and runs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
     /// What happens to a review whose decision could not be written down.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Runs: what became of each migration.
+    #[serde(default)]
+    pub runs: Runs,
 }
 
 /// The selectors that mark migration Jobs where the policy names none.

@@ -7,6 +7,7 @@ mod claims;
 pub mod controller;
 pub mod events;
 mod labels;
+pub mod runs;
 
 pub use labels::Rejection;
 
@@ -86,6 +87,8 @@ pub struct Metrics {
     events: events::EventMetrics,
     /// What the controller does.
     pub controller: controller::Controller,
+    /// What became of migrations.
+    pub runs: runs::Runs,
 }
 
 impl Default for Metrics {
@@ -127,6 +130,7 @@ impl Metrics {
             claims: ClaimMetrics::default(),
             events: events::EventMetrics::default(),
             controller: controller::Controller::default(),
+            runs: runs::Runs::default(),
         };
         metrics.register(&durations);
         for reason in Rejection::ALL.map(Rejection::as_str) {
@@ -229,6 +233,7 @@ impl Metrics {
             self.ready.clone(),
         );
         self.controller.register(registry);
+        self.runs.register(registry);
         registry.register(
             "build",
             "The running version",

@@ -10,6 +10,7 @@ pub mod fix;
 pub mod path;
 pub mod rule;
 pub mod rules;
+pub mod runs;
 pub mod select;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,6 +24,7 @@ use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::{Options, Rule, Scope};
 use crate::policy::rules::RULES;
+use crate::policy::runs::Runs;
 use crate::policy::select::{Selection, Selectors};
 use crate::policy::tidy_up::TidyUp;
 
@@ -160,6 +162,8 @@ pub struct Policy {
     pub max_exception: SignedDuration,
     /// What a lost decision does to its review.
     pub on_record_failure: OnFailure,
+    /// What is recorded of migrations, and how much of it is kept.
+    pub runs: Runs,
     /// What becomes of Jobs that have finished.
     pub tidy_up: TidyUp,
 }

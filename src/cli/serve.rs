@@ -22,6 +22,7 @@ use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
+use crate::cluster::runs::{self, Pace, Runs, Trouble};
 use crate::config::reload::LivePolicy;
 use crate::job::tool;
 use crate::metrics::Metrics;
@@ -193,7 +194,9 @@ impl Args {
             policy = %policy.current().hash,
             "serving"
         );
+        let (last_words, shown) = runs::last_words(Arc::clone(&metrics));
         let warden = Warden {
+            last_words,
             policy,
             namespaces,
             claims,
@@ -213,7 +216,7 @@ impl Args {
                 controller::tidy_up(
                     lease,
                     excluded,
-                    client,
+                    client.clone(),
                     jobs,
                     &warden,
                     &sink,
@@ -223,6 +226,15 @@ impl Args {
             if let Some(claims) = warden.claims.clone() {
                 controller::give_up_claims(claims, &jobs, candidate.as_ref(), &mut background);
             }
+            let runs = Runs {
+                client,
+                jobs,
+                policy: warden.policy.clone(),
+                metrics: Arc::clone(&metrics),
+                trouble: Trouble::default(),
+                pace: Pace::default(),
+            };
+            controller::record_runs(runs, shown, candidate.as_ref(), &readiness, &mut background);
             candidate
         });
         let service = Service {

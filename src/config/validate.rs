@@ -4,6 +4,7 @@
 //! carry file, line and column.
 
 mod claims;
+mod runs;
 
 use std::fmt::{self, Write};
 
@@ -70,6 +71,7 @@ pub fn builtin() -> Policy {
         claims: Claims::default(),
         max_exception: MAX_EXCEPTION,
         on_record_failure: crate::policy::OnFailure::Allow,
+        runs: crate::policy::runs::Runs::default(),
         tidy_up: crate::policy::tidy_up::TidyUp::default(),
     }
 }
@@ -98,6 +100,10 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     let mut policy = builtin();
     policy.hash = hash(text);
     policy.on_record_failure = written.record.on_failure;
+    for (pointer, message) in runs::faults(&written.record.runs) {
+        fault(pointer, message);
+    }
+    policy.runs = written.record.runs;
     if let Some(message) = written.tidy_up.fault() {
         fault("/tidyUp/ttlSecondsAfterFinished", message);
     }

@@ -1,7 +1,10 @@
 //! The published names and the behaviour of the families.
 
 use super::controller::Tidied;
+use super::runs::Wrote;
 use super::*;
+use crate::run::active::Active;
+use crate::run::resource::Outcome;
 use crate::tidy::Reason;
 
 #[test]
@@ -27,6 +30,16 @@ fn families_have_their_published_names() {
     metrics
         .controller
         .tidied(Reason::EarlierAttempt, Tidied::Deleted);
+    metrics
+        .runs
+        .ended(Outcome::Failed, Some(jiff::SignedDuration::from_secs(3)));
+    metrics.runs.unreviewed();
+    metrics.runs.wrote(Wrote::Written);
+    metrics.runs.active(Active {
+        count: 3,
+        overdue: 1,
+        oldest: Some(jiff::Timestamp::from_second(1_766_361_600).unwrap()),
+    });
     let _guard = metrics.in_flight();
     let text = metrics.encode();
     for line in [
@@ -52,6 +65,16 @@ fn families_have_their_published_names() {
         "migration_warden_leader 1",
         r#"migration_warden_tidy_ups_total{reason="earlier-attempt",result="deleted"} 1"#,
         r#"migration_warden_tidy_ups_total{reason="hook-succeeded",result="failed"} 0"#,
+        r#"migration_warden_runs_total{outcome="failed"} 1"#,
+        r#"migration_warden_runs_total{outcome="lost"} 0"#,
+        r#"migration_warden_run_duration_seconds_bucket{le="2.0",outcome="failed"} 0"#,
+        r#"migration_warden_run_duration_seconds_bucket{le="5.0",outcome="failed"} 1"#,
+        "migration_warden_runs_active 3",
+        "migration_warden_runs_overdue 1",
+        "migration_warden_oldest_active_run_timestamp_seconds 1766361600",
+        "migration_warden_unreviewed_migrations_total 1",
+        r#"migration_warden_run_writes_total{result="written"} 1"#,
+        r#"migration_warden_run_writes_total{result="dropped"} 0"#,
         concat!(
             r#"migration_warden_build_info{version=""#,
             env!("CARGO_PKG_VERSION"),

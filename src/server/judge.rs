@@ -14,6 +14,7 @@ use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
+use crate::cluster::runs::LastWords;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -37,6 +38,8 @@ pub struct Warden {
     pub exceptions: Exceptions,
     /// Where Kubernetes Events are told.
     pub events: Events,
+    /// Where deletions leave how a migration ended.
+    pub last_words: LastWords,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
@@ -74,6 +77,9 @@ impl Warden {
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;
+        if review.shows_an_end(&policy) {
+            self.last_words.take(body);
+        }
         let mut judged = review.judge(&circumstances, |name| NamespaceView {
             exceptions: self.exceptions.of(name),
             ..self.namespaces.view(name)

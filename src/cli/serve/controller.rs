@@ -1,11 +1,11 @@
 //! What goes on beside the reviews where there is a cluster: the watches of exceptions and of migration Jobs,
-//! Events, tidy-up, and giving up claims.
+//! Events, tidy-up, giving up claims, and recording runs.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::Background;
 use crate::cluster::claims::store::Claims;
@@ -14,6 +14,7 @@ use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
+use crate::cluster::runs::Runs;
 use crate::cluster::tidy::Tidy;
 use crate::metrics::Metrics;
 use crate::record::id;
@@ -61,9 +62,26 @@ pub(super) fn give_up_claims(
     candidate: Option<&Candidate>,
     background: &mut Background,
 ) {
-    let leads = candidate.map_or_else(|| watch::channel(true).1, Candidate::leads);
-    let sweeping = sweeper::run(claims, leads, jobs.subscribe());
+    let sweeping = sweeper::run(claims, leads(candidate), jobs.subscribe());
     background.add("giving up claims", sweeping);
+}
+
+/// Records runs: the elected replica at once, the others where that one does not.
+pub(super) fn record_runs(
+    runs: Runs,
+    shown: mpsc::Receiver<Vec<u8>>,
+    candidate: Option<&Candidate>,
+    readiness: &Readiness,
+    background: &mut Background,
+) {
+    let trouble = runs.trouble.clone();
+    readiness.probe("runs", move || trouble.status());
+    background.add("recording runs", runs.run(shown, leads(candidate)));
+}
+
+/// Whether this replica was elected; where there is no election, it is.
+fn leads(candidate: Option<&Candidate>) -> watch::Receiver<bool> {
+    candidate.map_or_else(|| watch::channel(true).1, Candidate::leads)
 }
 
 /// Stands for the election of the replica that tidies up, by the Lease of this name.

@@ -1,0 +1,77 @@
+//! The last status of a Job, which a review of its deletion shows.
+
+use super::Review;
+use crate::job::{Job, Kind};
+use crate::policy::Policy;
+use crate::policy::select::Selection;
+use crate::review::request::Parsed;
+use crate::review::{Operation, Phase};
+
+impl Review<'_> {
+    /// Whether it shows a migration Job that has ended and is to be deleted: whatever is decided about that, how the
+    /// Job ended is true.
+    #[must_use]
+    pub fn shows_an_end(&self, policy: &Policy) -> bool {
+        let Parsed::Judged(request) = &self.parsed else {
+            return false;
+        };
+        let (Operation::Delete, Phase::Validate, Some(Kind::Job), true, Some(object)) = (
+            Operation::from(&*request.operation),
+            self.phase,
+            Kind::parse(&request.kind.kind),
+            request.sub_resource.is_empty(),
+            &request.old_object,
+        ) else {
+            return false;
+        };
+        let job = Job::new(object, Kind::Job, &request.namespace);
+        job.is_finished() && policy.selectors.select(&job, policy.detection) == Selection::Labelled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::admit;
+    use crate::config::validate;
+    use crate::review::Phase;
+
+    fn review() -> Value {
+        json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r1", "operation": "DELETE", "namespace": "team",
+                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
+                "userInfo": {"username": "ci"},
+                "oldObject": {
+                    "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
+                    "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+                },
+            },
+        })
+    }
+
+    fn shows(phase: Phase, change: impl FnOnce(&mut Value)) -> bool {
+        let mut review = review();
+        change(&mut review["request"]);
+        let body = review.to_string();
+        let read = admit::read(phase, body.as_bytes()).unwrap();
+        read.shows_an_end(&validate::builtin())
+    }
+
+    #[test]
+    fn only_a_migration_that_has_ended_and_goes() {
+        assert!(shows(Phase::Validate, |_| {}));
+        assert!(shows(Phase::Validate, |r| r["dryRun"] = json!(true)));
+        assert!(!shows(Phase::Mutate, |_| {}));
+        assert!(!shows(Phase::Validate, |r| r["operation"] = json!("UPDATE")));
+        assert!(!shows(Phase::Validate, |r| r["subResource"] = json!("status")));
+        assert!(!shows(Phase::Validate, |r| r["oldObject"]["status"] = json!({})));
+        assert!(!shows(Phase::Validate, |r| {
+            r["oldObject"]["metadata"]["labels"] = json!({});
+        }));
+        assert!(!shows(Phase::Validate, |r| r["oldObject"] = Value::Null));
+    }
+}

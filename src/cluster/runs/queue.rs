@@ -1,0 +1,264 @@
+//! What waits to be written: one entry for each Job, and not more than a given number.
+//!
+//! Pure but for the type of its clock.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::cluster::jobs::Seen;
+use crate::job::stored::StoredJob;
+use crate::run::Ending;
+
+/// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
+const MAX_WAITING: usize = 2048;
+
+/// Which Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) namespace: String,
+    pub(super) job: String,
+    pub(super) uid: String,
+}
+
+impl Key {
+    pub(super) fn of(job: &StoredJob) -> Self {
+        Self {
+            namespace: job.namespace.clone(),
+            job: job.name.clone(),
+            uid: job.uid.clone(),
+        }
+    }
+}
+
+/// A Job whose run may have to be written, and what is known of it. Where that is nothing, it has to be looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) key: Key,
+    /// As the watch has brought it last.
+    pub(super) seen: Option<Arc<Seen>>,
+    /// When the watch said that it is gone.
+    pub(super) gone: Option<Timestamp>,
+    /// How it ended, as a review of its deletion has it.
+    pub(super) words: Option<Ending>,
+    pub(super) due: Instant,
+    pub(super) tries: u32,
+}
+
+impl Waiting {
+    pub(super) fn of(key: Key, due: Instant) -> Self {
+        Self {
+            key,
+            seen: None,
+            gone: None,
+            words: None,
+            due,
+            tries: 0,
+        }
+    }
+
+    /// Whether no scan would find this out again.
+    fn is_precious(&self) -> bool {
+        self.gone.is_some() || self.words.is_some()
+    }
+
+    fn absorb(&mut self, newer: Self) {
+        let has_ended =
+            |seen: &Option<Arc<Seen>>| seen.as_ref().is_some_and(|seen| seen.job.end.is_some());
+        // Two selectors may bring one Job, each in its own time.
+        if newer.seen.is_some() && (has_ended(&newer.seen) || !has_ended(&self.seen)) {
+            self.seen = newer.seen;
+        }
+        self.gone = self.gone.or(newer.gone);
+        self.words = newer.words.or(self.words.take());
+        self.due = self.due.min(newer.due);
+    }
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: HashMap<String, Waiting>,
+    working: HashSet<String>,
+}
+
+impl Queue {
+    /// Adds what is known of a Job to what waits; false where there was no room for all of it.
+    pub(super) fn put(&mut self, newer: Waiting) -> bool {
+        if let Some(waiting) = self.waiting.get_mut(&newer.key.uid) {
+            waiting.absorb(newer);
+            return true;
+        }
+        self.insert(newer)
+    }
+
+    /// Puts back what could not be written, below what has come since.
+    pub(super) fn restore(&mut self, mut older: Waiting) -> bool {
+        if let Some(newer) = self.waiting.remove(&older.key.uid) {
+            older.absorb(newer);
+        }
+        self.insert(older)
+    }
+
+    fn insert(&mut self, waiting: Waiting) -> bool {
+        let mut kept = true;
+        if self.waiting.len() >= MAX_WAITING {
+            let mut others = self.waiting.values();
+            let other = others.find(|other| !other.is_precious());
+            let Some(other) = other.filter(|_| waiting.is_precious()) else {
+                return false;
+            };
+            let uid = other.key.uid.clone();
+            self.waiting.remove(&uid);
+            kept = false;
+        }
+        self.waiting.insert(waiting.key.uid.clone(), waiting);
+        kept
+    }
+
+    /// The next that is due, and that nobody works at.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
+        let uid = self.idle().min_by_key(|waiting| waiting.due)?;
+        let uid = (uid.due <= now).then(|| uid.key.uid.clone())?;
+        self.working.insert(uid.clone());
+        self.waiting.remove(&uid)
+    }
+
+    /// Nobody works at this one any more.
+    pub(super) fn done(&mut self, uid: &str) {
+        self.working.remove(uid);
+    }
+
+    /// How many are worked at.
+    pub(super) fn working(&self) -> usize {
+        self.working.len()
+    }
+
+    /// When the next one is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.idle().map(|waiting| waiting.due).min()
+    }
+
+    /// Makes all that was seen due.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let seen = self.waiting.values_mut().filter(|w| w.seen.is_some());
+        for waiting in seen {
+            waiting.due = waiting.due.min(now);
+        }
+    }
+
+    fn idle(&self) -> impl Iterator<Item = &Waiting> {
+        let waiting = self.waiting.values();
+        waiting.filter(|waiting| !self.working.contains(&waiting.key.uid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::job::stored::WatchedJob;
+
+    fn waiting(uid: &str, due: Instant) -> Waiting {
+        let key = Key {
+            namespace: "team".to_owned(),
+            job: "x".to_owned(),
+            uid: uid.to_owned(),
+        };
+        Waiting::of(key, due)
+    }
+
+    fn seen(uid: &str, due: Instant, ended: bool) -> Waiting {
+        let conditions = json!([
+            {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+        ]);
+        let job: WatchedJob = serde_json::from_value(json!({
+            "metadata": {"name": "x", "namespace": "team", "uid": uid},
+            "status": {"conditions": if ended { conditions } else { json!([]) }},
+        }))
+        .unwrap();
+        Waiting {
+            seen: Some(Arc::new(job.into())),
+            ..waiting(uid, due)
+        }
+    }
+
+    fn ended(waiting: &Waiting) -> bool {
+        waiting.seen.as_ref().unwrap().job.end.is_some()
+    }
+
+    #[test]
+    fn one_entry_for_each_job_which_says_all() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(10);
+        let mut queue = Queue::default();
+        assert!(queue.put(seen("a", later, true)));
+        assert!(queue.put(seen("a", later, false)));
+        assert!(queue.put(waiting("a", start)));
+        assert_eq!(queue.next(), Some(start));
+        let taken = queue.take(start).unwrap();
+        assert!(ended(&taken));
+        assert!(queue.take(start).is_none());
+    }
+
+    #[test]
+    fn what_is_worked_at_waits() {
+        let start = Instant::now();
+        let mut queue = Queue::default();
+        queue.put(seen("a", start, false));
+        let taken = queue.take(start).unwrap();
+        queue.put(seen("a", start, true));
+        assert_eq!((queue.next(), queue.working()), (None, 1));
+        queue.done("a");
+        let later = start + Duration::from_secs(8);
+        assert!(queue.restore(Waiting {
+            due: later,
+            tries: 4,
+            ..taken
+        }));
+        let again = queue.take(start).unwrap();
+        assert!(ended(&again));
+        assert_eq!(again.tries, 4);
+    }
+
+    #[test]
+    fn a_full_queue_keeps_what_no_scan_would_find() {
+        let start = Instant::now();
+        let gone = |number: usize| Waiting {
+            gone: Some(Timestamp::UNIX_EPOCH),
+            ..seen(&format!("gone-{number}"), start, false)
+        };
+        let mut queue = Queue::default();
+        for number in 0..MAX_WAITING {
+            assert!(queue.put(waiting(&number.to_string(), start)));
+        }
+        assert!(!queue.put(waiting("more", start)));
+        for number in 0..MAX_WAITING {
+            assert!(!queue.put(gone(number)), "another had to go");
+        }
+        assert!(!queue.put(gone(MAX_WAITING)));
+        let mut count = 0;
+        while let Some(waiting) = queue.take(start) {
+            assert!(waiting.gone.is_some());
+            count += 1;
+        }
+        assert_eq!(count, MAX_WAITING);
+    }
+
+    #[test]
+    fn a_new_leader_hurries_but_not_to_conclusions() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(30);
+        let mut queue = Queue::default();
+        queue.put(seen("a", later, true));
+        queue.put(waiting("suspect", later));
+        queue.hurry(start);
+        assert_eq!(queue.take(start).unwrap().key.uid, "a");
+        assert_eq!(queue.next(), Some(later));
+    }
+}

@@ -1,0 +1,215 @@
+//! Looking at many runs: for Jobs that none tells of, for runs whose Job is gone, and for those there are too many of.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::core::{ApiResource, Object, ObjectList};
+use serde::Deserialize;
+use tokio::time;
+
+use super::queue::Key;
+use super::store::{Store, Unwritten, failed};
+use crate::cluster::TIMEOUT;
+use crate::cluster::jobs::Jobs;
+use crate::run::resource::{JobReference, MigrationRun, Outcome};
+use crate::run::retention::{Brief, Oldest};
+use crate::run::{Known, RELEASE_LABEL};
+
+/// Runs on a page of a list: 2 KB each as they are sent.
+const PAGE: u32 = 500;
+/// Runs removed in one go. They are all in memory, with some hundred bytes each.
+const SWEEP: usize = 5000;
+/// Between two deletions.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A run as far as it is looked at here.
+type Scanned = Object<Spec, Status>;
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Spec {
+    job: JobReference,
+    release: Release,
+    migration: String,
+    #[serde(default)]
+    attempt: i32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Release {
+    name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    #[serde(default)]
+    outcome: Outcome,
+    admitted_at: Option<Timestamp>,
+    finished_at: Option<Timestamp>,
+}
+
+/// A Job that has to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    pub(super) key: Key,
+    /// It seems to be gone, and its end may be on its way.
+    pub(super) suspect: bool,
+}
+
+impl Store {
+    /// The Jobs whose runs say too little. Without `full` only runs are looked at that have not ended.
+    pub(super) async fn scan(&self, jobs: &Jobs, full: bool) -> Result<Vec<Look>, Unwritten> {
+        let params = ListParams::default();
+        let params = if full {
+            params
+        } else {
+            params.fields("status.outcome=Running")
+        };
+        let (mut known, mut running) = (HashMap::new(), Vec::new());
+        self.page(params, |page| {
+            for run in page {
+                if run.outcome == Outcome::Running {
+                    running.push(Key {
+                        namespace: run.namespace,
+                        job: run.job,
+                        uid: run.job_uid.clone(),
+                    });
+                }
+                known.insert(run.job_uid, run.outcome);
+            }
+        })
+        .await?;
+        // Read after the runs: one whose Job is younger than this would seem to be gone.
+        let Some(jobs) = jobs.all() else {
+            return Ok(Vec::new());
+        };
+        let mut silent: Vec<_> = jobs
+            .iter()
+            .filter(|job| match known.get(&job.uid) {
+                Some(outcome) => job.end.is_some() && *outcome <= Outcome::Deleted,
+                None => full && !job.is_opted_out,
+            })
+            .collect();
+        // Attempts are counted in the order in which they were made.
+        silent.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        let there: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
+        running.retain(|key| !there.contains(&*key.uid));
+        let silent = silent.into_iter().map(|job| (Key::of(job), false));
+        let suspects = running.into_iter().map(|key| (key, true));
+        let looks = silent.chain(suspects);
+        Ok(looks.map(|(key, suspect)| Look { key, suspect }).collect())
+    }
+
+    /// Removes the runs that ended first, until this many are left.
+    pub(super) async fn trim(&self, keep: usize) -> Result<(), Unwritten> {
+        let first = self
+            .list(&self.all(), &ListParams::default().limit(1))
+            .await?;
+        let more = first.metadata.remaining_item_count.unwrap_or_default();
+        let total = first.items.len() + usize::try_from(more).unwrap_or_default();
+        let excess = total.saturating_sub(keep).min(SWEEP);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut oldest = Oldest::new(excess);
+        self.page(ListParams::default(), |page| oldest.add(page))
+            .await?;
+        let runs = oldest.runs();
+        tracing::info!(count = runs.len(), "removing the oldest runs");
+        for run in runs {
+            self.delete(&run).await;
+            time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// The runs of the release that this run is of.
+    pub(super) async fn of_release(
+        &self,
+        namespace: &str,
+        run: &Known,
+    ) -> Result<Vec<Brief>, Unwritten> {
+        let selector = format!("{RELEASE_LABEL}={}", run.spec.release.label());
+        let params = ListParams::default().labels(&selector);
+        let listed = self.list(&self.scanned(namespace), &params).await?;
+        Ok(listed.items.into_iter().map(brief).collect())
+    }
+
+    /// Removes a run; a later round finds what is left.
+    pub(super) async fn delete(&self, run: &Brief) {
+        let params = DeleteParams::default().preconditions(Preconditions {
+            uid: Some(run.uid.clone()),
+            resource_version: None,
+        });
+        let api = self.scanned(&run.namespace);
+        match time::timeout(TIMEOUT, api.delete(&run.name, &params)).await {
+            Ok(Err(kube::Error::Api(status))) if [404, 409].contains(&status.code) => {}
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let (namespace, name) = (&run.namespace, &run.name);
+                tracing::warn!(%error, %namespace, run = %name, "failed to remove an old run");
+            }
+            Err(_) => tracing::warn!("failed to remove an old run in time"),
+        }
+    }
+
+    async fn page(
+        &self,
+        params: ListParams,
+        mut look: impl FnMut(Vec<Brief>),
+    ) -> Result<(), Unwritten> {
+        let api = self.all();
+        let mut params = params.limit(PAGE);
+        loop {
+            let page = self.list(&api, &params).await?;
+            look(page.items.into_iter().map(brief).collect());
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        api: &Api<Scanned>,
+        params: &ListParams,
+    ) -> Result<ObjectList<Scanned>, Unwritten> {
+        let listed = time::timeout(TIMEOUT, api.list(params)).await;
+        let listed = listed.map_err(|_| Unwritten::TimedOut)?;
+        listed.map_err(|error| failed("list", error))
+    }
+
+    fn all(&self) -> Api<Scanned> {
+        Api::all_with(self.client.clone(), &resource())
+    }
+
+    fn scanned(&self, namespace: &str) -> Api<Scanned> {
+        Api::namespaced_with(self.client.clone(), namespace, &resource())
+    }
+}
+
+fn resource() -> ApiResource {
+    ApiResource::erase::<MigrationRun>(&())
+}
+
+fn brief(run: Scanned) -> Brief {
+    let (meta, spec) = (run.metadata, run.spec);
+    let status = run.status.unwrap_or_default();
+    Brief {
+        namespace: meta.namespace.unwrap_or_default(),
+        name: meta.name.unwrap_or_default(),
+        uid: meta.uid.unwrap_or_default(),
+        job: spec.job.name,
+        job_uid: spec.job.uid,
+        release: spec.release.name,
+        migration: spec.migration,
+        attempt: spec.attempt,
+        outcome: status.outcome,
+        admitted_at: status.admitted_at.unwrap_or_default(),
+        finished_at: status.finished_at,
+    }
+}

@@ -1,0 +1,314 @@
+//! Writing one run: what its Job shows is joined with what the run says, and written if that says more.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{self, PodStatus};
+use kube::api::{ListParams, PostParams};
+use kube::core::{ApiResource, NotUsed, Object};
+use kube::{Api, Client};
+
+use super::now;
+use super::queue::{Key, Waiting};
+use crate::cluster::jobs::Seen;
+use crate::job::stored::WatchedJob;
+use crate::run::observe::observe;
+use crate::run::pods::PodFacts;
+use crate::run::resource::{MigrationRun, Outcome};
+use crate::run::retention::{Brief, attempt, surplus};
+use crate::run::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL};
+
+/// Every replica may be writing the same run, and one of them always wins.
+const TRIES: usize = 8;
+
+/// Where runs are kept.
+pub(super) struct Store {
+    pub(super) client: Client,
+}
+
+/// A run that has been written.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) key: Key,
+    /// Its outcome before; nothing for one that is new.
+    pub(super) before: Option<Outcome>,
+    pub(super) now: Known,
+}
+
+/// Why a run was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritten {
+    /// The cluster has no runs, or they may not be written.
+    #[error("{0}")]
+    Refused(String),
+    /// Its namespace is going, and it would go with it.
+    #[error("the namespace is being deleted")]
+    Pointless,
+    /// Another try would be no better.
+    #[error("{0}")]
+    Hopeless(String),
+    /// The apiserver did not answer.
+    #[error("the API server did not answer in time")]
+    TimedOut,
+    /// Others were faster each time.
+    #[error("others wrote it {TRIES} times in between")]
+    Contended,
+    /// Anything else.
+    #[error("failed to {0} {1}: {2}")]
+    Later(&'static str, &'static str, #[source] kube::Error),
+}
+
+impl Store {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Sees to it that the run of a Job says what is known of it. Of its release this many runs stay. With `prompt`
+    /// its pods are asked at once, because they may soon be gone.
+    pub(super) async fn ensure(
+        &self,
+        waiting: &Waiting,
+        prompt: bool,
+        keep: usize,
+    ) -> Result<Option<Change>, Unwritten> {
+        let key = &waiting.key;
+        let ended = waiting.seen.as_ref().filter(|seen| seen.job.end.is_some());
+        let pods = async {
+            match ended {
+                Some(seen) if prompt => self.pods(seen).await,
+                _ => None,
+            }
+        };
+        let (stored, pods) = tokio::join!(self.find(key), pods);
+        let stored = stored?;
+        let known = stored.as_ref().map(Known::of);
+        let outcome = known.as_ref().map(|known| known.status.outcome);
+        if ended.is_none() && outcome >= Some(Outcome::Deleted) {
+            return Ok(None);
+        }
+        let Some((observed, started)) = self.observe(waiting, known.as_ref(), pods).await? else {
+            return Ok(None);
+        };
+        self.write(key, stored, &observed, started, keep).await
+    }
+
+    /// What the run should say, and when the Job's controller took it up.
+    async fn observe(
+        &self,
+        waiting: &Waiting,
+        known: Option<&Known>,
+        pods: Option<PodFacts>,
+    ) -> Result<Option<(Known, Option<Timestamp>)>, Unwritten> {
+        let current = match &waiting.seen {
+            Some(seen) if seen.job.end.is_some() || waiting.gone.is_none() => {
+                Some(Arc::clone(seen))
+            }
+            // One that is no migration any more is gone for the watch alone.
+            _ => self.job(&waiting.key).await?.map(Arc::new),
+        };
+        if let Some(seen) = current {
+            if seen.job.is_opted_out && known.is_none() {
+                return Ok(None);
+            }
+            let pods = match pods {
+                None if wants_pods(&seen, known) => self.pods(&seen).await,
+                pods => pods,
+            };
+            let observed = observe(&seen.job, &seen.facts, pods.as_ref());
+            return Ok(Some((observed, seen.job.started)));
+        }
+        let seen = waiting.seen.as_ref();
+        let last = seen.map(|seen| observe(&seen.job, &seen.facts, None));
+        let Some(last) = last.or_else(|| known.cloned()) else {
+            return Ok(None);
+        };
+        let gone = |outcome, at| Ending {
+            outcome,
+            at,
+            reason: None,
+            message: None,
+        };
+        let ending = match (waiting.gone, &waiting.words) {
+            // The watch has brought the last state, and it was no end.
+            (Some(at), _) => gone(Outcome::Deleted, at),
+            (None, Some(words)) => words.clone(),
+            (None, None) => gone(Outcome::Lost, now()),
+        };
+        let started = seen.and_then(|seen| seen.job.started);
+        Ok(Some((last.ended(ending), started)))
+    }
+
+    async fn write(
+        &self,
+        key: &Key,
+        mut stored: Option<MigrationRun>,
+        observed: &Known,
+        started: Option<Timestamp>,
+        keep: usize,
+    ) -> Result<Option<Change>, Unwritten> {
+        let api = self.of(&key.namespace);
+        let params = PostParams::default();
+        for _ in 0..TRIES {
+            let before = stored.as_ref().map(Known::of);
+            let joined = before.as_ref().map(|before| before.join(observed));
+            let mut wanted = joined.unwrap_or_else(|| observed.clone()).started(started);
+            if before.as_ref() == Some(&wanted) {
+                return Ok(None);
+            }
+            let written = if let Some(run) = stored {
+                let run = fill(run, &wanted);
+                let name = run.metadata.name.clone().unwrap_or_default();
+                api.replace(&name, &params, &run).await
+            } else {
+                let others = self.of_release(&key.namespace, &wanted).await?;
+                let new = brief(key, &wanted);
+                wanted.spec.attempt = attempt(&others, &new);
+                let old = surplus(&others, &new, keep);
+                if old.contains(&&new) {
+                    return Ok(None);
+                }
+                let run = fill(MigrationRun::new(&new.name, wanted.spec.clone()), &wanted);
+                let created = api.create(&params, &run).await;
+                if created.is_ok() {
+                    for run in old {
+                        self.delete(run).await;
+                    }
+                }
+                created
+            };
+            match written {
+                Ok(run) => {
+                    return Ok(Some(Change {
+                        key: key.clone(),
+                        before: before.map(|before| before.status.outcome),
+                        now: Known::of(&run),
+                    }));
+                }
+                // Somebody has written it, or removed it.
+                Err(kube::Error::Api(status))
+                    if status.code == 409 || status.code == 404 && before.is_some() =>
+                {
+                    stored = self.find(key).await?;
+                }
+                Err(error) if before.is_some() => return Err(failed("update", error)),
+                Err(error) => return Err(failed("create", error)),
+            }
+        }
+        Err(Unwritten::Contended)
+    }
+
+    async fn find(&self, key: &Key) -> Result<Option<MigrationRun>, Unwritten> {
+        let name = run::name(&key.job, &key.uid);
+        let found = self.of(&key.namespace).get_opt(&name).await;
+        let found = found.map_err(|error| failed("get", error))?;
+        if found
+            .as_ref()
+            .is_some_and(|run| run.spec.job.uid != key.uid)
+        {
+            let message = format!("the run {name} is that of another Job");
+            return Err(Unwritten::Hopeless(message));
+        }
+        Ok(found)
+    }
+
+    /// The Job, if it is still there.
+    async fn job(&self, key: &Key) -> Result<Option<Seen>, Unwritten> {
+        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
+        let found = api.get_opt(&key.job).await;
+        let found = found.map_err(|error| Unwritten::Later("get", "jobs", error))?;
+        let found = found.filter(|job| job.metadata.uid.as_ref() == Some(&key.uid));
+        Ok(found.map(Seen::from))
+    }
+
+    /// What its pods tell; nothing where they cannot be asked.
+    async fn pods(&self, seen: &Seen) -> Option<PodFacts> {
+        let job = &seen.job;
+        let resource = ApiResource::erase::<v1::Pod>(&());
+        let api: Api<Object<NotUsed, PodStatus>> =
+            Api::namespaced_with(self.client.clone(), &job.namespace, &resource);
+        let selector = format!("batch.kubernetes.io/controller-uid={}", job.uid);
+        match api.list(&ListParams::default().labels(&selector)).await {
+            Ok(pods) => {
+                let statuses = pods.items.into_iter().filter_map(|pod| pod.status);
+                let statuses: Vec<_> = statuses.collect();
+                let succeeded = job.end.is_some_and(|end| end.succeeded);
+                Some(PodFacts::of(&statuses, succeeded))
+            }
+            Err(error) => {
+                let (namespace, job) = (&job.namespace, &job.name);
+                tracing::debug!(%error, %namespace, %job, "failed to list the pods of a migration");
+                None
+            }
+        }
+    }
+
+    fn of(&self, namespace: &str) -> Api<MigrationRun> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+/// Whether the pods would tell something that the run does not say: they are asked once when the migration has begun,
+/// and once when it has ended.
+fn wants_pods(seen: &Seen, known: Option<&Known>) -> bool {
+    let status = known.map(|known| &known.status);
+    match Ending::of(&seen.job, &seen.facts) {
+        Some(ending) => status.is_none_or(|status| status.outcome != ending.outcome),
+        None => seen.job.is_ready && status.is_none_or(|status| status.started_at.is_none()),
+    }
+}
+
+/// The run, saying this.
+fn fill(mut run: MigrationRun, wanted: &Known) -> MigrationRun {
+    let labels = run.metadata.labels.get_or_insert_default();
+    labels.insert(RELEASE_LABEL.to_owned(), wanted.spec.release.label());
+    labels.insert(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned());
+    run.spec = wanted.spec.clone();
+    run.status = Some(wanted.status.clone());
+    run
+}
+
+fn brief(key: &Key, wanted: &Known) -> Brief {
+    let (spec, status) = (&wanted.spec, &wanted.status);
+    Brief {
+        namespace: key.namespace.clone(),
+        name: run::name(&key.job, &key.uid),
+        uid: String::new(),
+        job: key.job.clone(),
+        job_uid: key.uid.clone(),
+        release: spec.release.name.clone(),
+        migration: spec.migration.clone(),
+        attempt: 0,
+        outcome: status.outcome,
+        admitted_at: status.admitted_at.unwrap_or_default(),
+        finished_at: status.finished_at,
+    }
+}
+
+/// Why the apiserver did not do this with runs.
+pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
+    let status = match &error {
+        kube::Error::Api(status) => status,
+        kube::Error::SerdeError(why) => {
+            return Unwritten::Hopeless(format!("failed to read it: {why}"));
+        }
+        _ => return Unwritten::Later(verb, "migrationruns", error),
+    };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    match (status.code, verb) {
+        (403, _) if causes.any(|cause| cause.reason == "NamespaceTerminating") => {
+            Unwritten::Pointless
+        }
+        // The runs have just been listed, so it is the namespace that is not there.
+        (404, "create") => Unwritten::Pointless,
+        (404, _) => Unwritten::Refused(
+            "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
+             install the chart's (crds.enabled)"
+                .to_owned(),
+        ),
+        (403, _) if status.message.contains(&format!("cannot {verb} resource")) => {
+            Unwritten::Refused(format!("failed to {verb} runs: {}", status.message))
+        }
+        (400 | 413 | 422, _) => Unwritten::Hopeless(status.message.clone()),
+        _ => Unwritten::Later(verb, "migrationruns", error),
+    }
+}
