@@ -35,6 +35,7 @@ mod published;
 mod record;
 mod release;
 mod requests;
+mod runs;
 mod scan;
 mod single_flight;
 mod stamps;

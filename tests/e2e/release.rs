@@ -232,6 +232,11 @@ fn replicas_may_do_this_and_no_more() {
         ("get", "migrationexceptions.migration-warden.io"),
         ("list", "migrationexceptions.migration-warden.io"),
         ("watch", "migrationexceptions.migration-warden.io"),
+        ("get", "migrationruns.migration-warden.io"),
+        ("list", "migrationruns.migration-warden.io"),
+        ("create", "migrationruns.migration-warden.io"),
+        ("update", "migrationruns.migration-warden.io"),
+        ("delete", "migrationruns.migration-warden.io"),
         ("create", "events.events.k8s.io"),
         ("patch", "events.events.k8s.io"),
         ("get", "jobs"),
@@ -264,6 +269,8 @@ fn replicas_may_do_this_and_no_more() {
         ("get", "configmaps"),
         ("create", "migrationexceptions.migration-warden.io"),
         ("patch", "migrationexceptions.migration-warden.io"),
+        ("watch", "migrationruns.migration-warden.io"),
+        ("patch", "migrationruns.migration-warden.io"),
         ("list", "events.events.k8s.io"),
     ] {
         assert!(!release.may(verb, what), "{verb} {what}");

@@ -109,6 +109,12 @@ are of interest: they are recorded.
 {{- get (dict "true" "on" "false" "off") $mode | default $mode }}
 {{- end }}
 
+{{/* Whether runs are recorded, in the same way. */}}
+{{- define "migration-warden.runs" -}}
+{{- $mode := dig "record" "runs" "mode" "on" .Values.policy | toString }}
+{{- get (dict "true" "on" "false" "off") $mode | default $mode }}
+{{- end }}
+
 {{/* Namespaces whose Jobs are not judged. */}}
 {{- define "migration-warden.outside" -}}
 {{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhooks.excludedNamespaces | uniq | toJson }}

@@ -134,7 +134,7 @@ fn permissions_are_these() {
             "existing-secret" => (false, false),
             _ => (true, false),
         };
-        let [role, editor] = rendered.of("ClusterRole")[..] else {
+        let [role, editor, viewer] = rendered.of("ClusterRole")[..] else {
             panic!("{set}: {:#?}", rendered.of("ClusterRole"))
         };
         let name = &role["metadata"]["name"];
@@ -163,6 +163,11 @@ fn permissions_are_these() {
                 "resources": ["migrationexceptions/status"],
                 "verbs": ["patch"],
             },
+            {
+                "apiGroups": ["migration-warden.io"],
+                "resources": ["migrationruns"],
+                "verbs": ["get", "list", "create", "update", "delete"],
+            },
             {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         ]);
         assert_eq!(role["rules"], expected, "{set}");
@@ -170,6 +175,15 @@ fn permissions_are_these() {
         // For people: granted to nobody, and part of no other role.
         let labels = editor["metadata"]["labels"].as_object().unwrap();
         assert!(labels.keys().all(|label| !label.contains("aggregate")));
+        // Whoever may look at a namespace may look at its runs, which hold no secret.
+        let aggregated = "rbac.authorization.k8s.io/aggregate-to-view";
+        assert_eq!(viewer["metadata"]["labels"][aggregated], "true", "{set}");
+        let looks = json!([{
+            "apiGroups": ["migration-warden.io"],
+            "resources": ["migrationruns"],
+            "verbs": ["get", "list", "watch"],
+        }]);
+        assert_eq!(viewer["rules"], looks, "{set}");
         for binding in rendered.of("ClusterRoleBinding") {
             assert_eq!(binding["roleRef"]["name"], *name, "{set}");
         }

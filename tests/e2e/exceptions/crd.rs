@@ -1,9 +1,9 @@
-//! The CRD of the whole cluster: who has it, and what becomes of it with the chart.
+//! The CRDs of the whole cluster: who has them, and what becomes of them with the chart.
 
 use std::{
     fs,
     process::Command,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     thread,
     time::Duration,
 };
@@ -14,37 +14,53 @@ use tempfile::TempDir;
 
 use super::{BROKEN, condition, create, event, exception, guarded};
 use crate::harness::{CHART, Chart, Guarded, Helm, Outcome, Space, Warden, eventually};
+use crate::runs;
 
 const CRD: &str = "migrationexceptions.migration-warden.io";
+const RUNS: &str = "migrationruns.migration-warden.io";
 
-/// Held for writing while the CRD comes and goes.
+/// Held for writing while the CRDs come and go.
 static PRESENT: RwLock<()> = RwLock::new(());
 
-/// The CRD is there for as long as this lives.
+/// The CRDs are there for as long as this lives.
 pub(crate) fn installed() -> RwLockReadGuard<'static, ()> {
     let present = PRESENT.read().unwrap_or_else(PoisonError::into_inner);
-    let space = Space::new();
-    let file = format!("{CHART}/files/migrationexception.yaml");
-    let args = ["apply", "--server-side", "-f", &file];
-    space.kubectl(&args).succeeds();
-    established(&space);
+    install(&Space::new());
     present
 }
 
+/// The CRDs are not there until they are installed, and nobody else cares for as long as this lives.
+pub(crate) fn absent() -> RwLockWriteGuard<'static, ()> {
+    let alone = PRESENT.write().unwrap_or_else(PoisonError::into_inner);
+    remove(&Space::new());
+    alone
+}
+
+pub(crate) fn install(space: &Space) {
+    for kind in ["exception", "run"] {
+        let file = format!("{CHART}/files/migration{kind}.yaml");
+        let args = ["apply", "--server-side", "-f", &file];
+        space.kubectl(&args).succeeds();
+    }
+    established(space);
+}
+
 fn established(space: &Space) {
-    let crd = format!("crd/{CRD}");
-    space
-        .kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"])
-        .succeeds();
-    // Discovery is brought up to date a moment later.
-    eventually("the kind to be served", || {
-        (space.kubectl(&["get", "mex"]).code == Some(0)).then_some(())
-    });
+    for (crd, short) in [(CRD, "mex"), (RUNS, "mrun")] {
+        let crd = format!("crd/{crd}");
+        space
+            .kubectl(&["wait", "--for=condition=Established", &crd, "--timeout=30s"])
+            .succeeds();
+        // Discovery is brought up to date a moment later.
+        eventually("the kind to be served", || {
+            (space.kubectl(&["get", short]).code == Some(0)).then_some(())
+        });
+    }
 }
 
 fn remove(space: &Space) {
     space
-        .kubectl(&["delete", "crd", CRD, "--ignore-not-found"])
+        .kubectl(&["delete", "crd", CRD, RUNS, "--ignore-not-found"])
         .succeeds();
 }
 
@@ -98,7 +114,7 @@ fn columns(space: &Space) -> Vec<String> {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn it_comes_with_the_chart_and_stays() {
-    let _alone = PRESENT.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = absent();
     for helm in Helm::BOTH {
         let release = Space::new();
         remove(&release);
@@ -126,10 +142,10 @@ fn it_comes_with_the_chart_and_stays() {
         let gone = release
             .helm(helm, &["uninstall", release.name()])
             .succeeds();
-        assert!(
-            gone.stdout.contains(CRD),
-            "{helm:?} says what it keeps: {gone}"
-        );
+        for crd in [CRD, RUNS] {
+            let kept = gone.stdout.contains(crd);
+            assert!(kept, "{helm:?} says what it keeps: {gone}");
+        }
         assert_eq!(space.get("mex", "kept")["spec"]["rules"][0], "MW001");
         space.accepts(&Chart::broken().render("ok-after"));
         // The same release takes it up again.
@@ -161,4 +177,5 @@ fn the_charts_rights_are_enough(release: &Space) {
         (event["series"]["count"] == 2).then_some(())
     });
     assert_eq!(space.get("mex", "granted")["status"]["uses"], 2);
+    runs::the_charts_rights_are_enough(&user);
 }

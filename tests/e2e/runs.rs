@@ -1,0 +1,494 @@
+//! Runs: what is recorded of a migration, whatever becomes of its Job, of who records it, and of who looks.
+
+mod replica;
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard},
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::exceptions::crd;
+use crate::guards::{self, by_hand, complete, create, is_gone};
+use crate::harness::{Chart, Guarded, Helm, Space, Warden, Webhooks, eventually};
+use replica::Replica;
+
+/// Replicas look at the runs of the whole cluster, so tests that count what one of them does take turns.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> (MutexGuard<'static, ()>, RwLockReadGuard<'static, ()>) {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    (alone, crd::installed())
+}
+
+/// The same chart, whose Job is a migration for the replicas of this namespace alone.
+fn own(space: &Space, chart: Chart) -> Chart {
+    let label = format!("{}: {}", replica::LABEL, space.name());
+    chart.with("app.kubernetes.io/component: migration", &label)
+}
+
+/// A migration whose pod runs.
+fn running(space: &Space, release: &str) -> String {
+    let job = create(space, &own(space, by_hand()), release);
+    guards::run(space, &job);
+    job
+}
+
+/// What the mutating phase writes on a Job.
+const STAMPS: &str = "before-hook-creation,hook-succeeded
+    migration-warden.io/decision: 0199a204-0000-7000-8000-000000000001
+    migration-warden.io/requested-by: ci
+    migration-warden.io/exceptions: old-chart";
+
+/// The good chart's Job, as if it had been reviewed.
+fn stamped() -> Chart {
+    Chart::good().with("before-hook-creation,hook-succeeded", STAMPS)
+}
+
+/// One that fails within two seconds.
+fn failing() -> Chart {
+    stamped().with(
+        "spec:\n  template:\n    spec:\n",
+        "spec:\n  activeDeadlineSeconds: 1\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
+    )
+}
+
+/// Every run of the namespace, oldest first.
+fn runs(space: &Space) -> Vec<Value> {
+    let list = space.kubectl(&["get", "mrun", "-o", "json"]).succeeds();
+    let mut runs: Vec<Value> = serde_json::from_value(list.json()["items"].take()).unwrap();
+    let age = |run: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (
+            text(&run["status"]["admittedAt"]),
+            text(&run["metadata"]["name"]),
+        )
+    };
+    runs.sort_by_key(age);
+    runs
+}
+
+/// The runs of the namespace once they have these outcomes, oldest first.
+fn eventually_runs(space: &Space, outcomes: &[&str]) -> Vec<Value> {
+    eventually(&format!("runs {outcomes:?}"), || {
+        let runs = runs(space);
+        let found: Vec<_> = runs.iter().map(|run| &run["status"]["outcome"]).collect();
+        (found == outcomes).then_some(runs)
+    })
+}
+
+/// The one run of the namespace, once it has this outcome.
+fn one(space: &Space, outcome: &str) -> Value {
+    eventually_runs(space, &[outcome]).remove(0)
+}
+
+/// Helm deletes a successful hook within seconds, and a failed one never.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_run_outlives_its_job() {
+    let _crd = crd::installed();
+    let warden = Warden::serve_with_cluster("");
+    for helm in Helm::BOTH {
+        let space = Space::new();
+        space.install(helm, "app", &stamped()).succeeds();
+        assert!(space.jobs().is_empty());
+        let run = one(&space, "Succeeded");
+        let (spec, status) = (&run["spec"], &run["status"]);
+        let job = spec["job"]["name"].as_str().unwrap();
+        let uid = spec["job"]["uid"].as_str().unwrap();
+        assert_eq!(run["metadata"]["name"], format!("{job}-{}", &uid[..8]));
+        assert_eq!(
+            run["metadata"]["labels"]["migration-warden.io/release"],
+            "app"
+        );
+        let owners = &run["metadata"]["ownerReferences"];
+        assert!(owners.is_null(), "it would go with {owners}");
+        assert_eq!(
+            spec["release"],
+            json!({"name": "app", "source": "instance-label"})
+        );
+        assert_eq!(spec["migration"], "app-migrate");
+        assert_eq!(spec["deployer"], "Helm", "{helm:?}");
+        assert_eq!(spec["images"], json!(["rig.local/busybox:1"]));
+        assert_eq!(spec["requestedBy"], "ci");
+        assert_eq!(spec["decision"], "0199a204-0000-7000-8000-000000000001");
+        assert_eq!(spec["exceptions"], json!(["old-chart"]));
+        assert_eq!(
+            (&spec["reviewed"], &spec["attempt"]),
+            (&json!(true), &json!(1))
+        );
+        let times =
+            ["admittedAt", "startedAt", "finishedAt"].map(|key| status[key].as_str().unwrap());
+        assert!(times.is_sorted(), "{times:?}");
+        assert!(status["duration"].as_str().unwrap().ends_with('s'));
+        assert_eq!(status["reason"], Value::Null);
+
+        // Until one succeeds, the attempts are counted.
+        for _ in 0..2 {
+            space.upgrade(helm, "app", &failing()).fails();
+        }
+        space.upgrade(helm, "app", &stamped()).succeeds();
+        let outcomes = ["Succeeded", "Failed", "Failed", "Succeeded"];
+        let all = eventually_runs(&space, &outcomes);
+        let attempts: Vec<_> = all
+            .iter()
+            .map(|run| run["spec"]["attempt"].as_i64())
+            .collect();
+        assert_eq!(attempts, [1, 1, 2, 3].map(Some));
+        let failed = &all[1]["status"];
+        assert_eq!(failed["reason"], "DeadlineExceeded");
+        let message = failed["message"].as_str().unwrap();
+        assert!(message.contains("deadline"), "{message}");
+    }
+    drop(warden);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_job_that_is_deleted_half_way_has_a_run_that_says_so() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    let job = running(&space, "app");
+    let run = one(&space, "Running");
+    assert_eq!(run["spec"]["deployer"], "Kubectl");
+    space.kubectl(&["delete", "job", &job]).succeeds();
+    let run = one(&space, "Deleted");
+    assert!(run["status"]["finishedAt"].is_string());
+    assert_eq!(replica.counted("runs_total{outcome=\"lost\"}"), 0);
+}
+
+/// A foreground deletion waits for the pods, and the Job may end meanwhile.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_job_that_ends_while_it_is_being_deleted_has_its_real_end() {
+    let _alone = alone();
+    let space = Space::new();
+    let _replica = Replica::start(&space, "{}");
+    let job = running(&space, "app");
+    let finalizer =
+        json!({"metadata": {"finalizers": ["e2e.migration-warden.io/wait"]}}).to_string();
+    let patch = |patch: &str| {
+        space
+            .kubectl(&["patch", "job", &job, "--type=merge", "--patch", patch])
+            .succeeds();
+    };
+    patch(&finalizer);
+    space
+        .kubectl(&["delete", "job", &job, "--wait=false"])
+        .succeeds();
+    one(&space, "Running");
+    complete(&space, &job);
+    one(&space, "Succeeded");
+    patch(&json!({"metadata": {"finalizers": null}}).to_string());
+    is_gone(&space, &job);
+    one(&space, "Succeeded");
+}
+
+/// Nobody can know how it ended, and that is what is said. What can still be known is not lost.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_happens_while_nobody_looks_is_found_out_or_lost() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    let (gone, ended) = (running(&space, "gone"), running(&space, "ended"));
+    let still = running(&space, "still");
+    eventually_runs(&space, &["Running"; 3]);
+    drop(replica);
+    complete(&space, &gone);
+    space.kubectl(&["delete", "job", &gone]).succeeds();
+    complete(&space, &ended);
+    let new = running(&space, "new");
+    let replica = Replica::start(&space, "{}");
+    eventually("all that can be known", || {
+        let runs = runs(&space);
+        let outcome = |job: &str| {
+            let mut of_job = runs.iter().filter(|run| run["spec"]["job"]["name"] == *job);
+            let outcome = of_job.next()?["status"]["outcome"].as_str();
+            assert!(of_job.next().is_none(), "two runs of {job}");
+            outcome
+        };
+        let found = [&gone, &ended, &still, &new].map(|job| outcome(job));
+        (found == ["Lost", "Succeeded", "Running", "Running"].map(Some)).then_some(())
+    });
+    // It is no end of its own, so it has no duration.
+    let lost = runs(&space);
+    let lost = lost.iter().find(|run| run["status"]["outcome"] == "Lost");
+    assert_eq!(lost.unwrap()["status"]["duration"], Value::Null);
+}
+
+/// The review of a deletion shows what the watch of a replica that was away has missed. One that is forged shows
+/// nothing that the watch does not know better.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_review_of_a_deletion_tells_how_a_job_ended_that_nobody_saw_end() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    let (gone, there) = (running(&space, "gone"), running(&space, "there"));
+    eventually_runs(&space, &["Running"; 2]);
+    drop(replica);
+    complete(&space, &gone);
+    let review = |job: &Value| json!({"request": {"namespace": space.name(), "oldObject": job}});
+    let real = review(&space.get("job", &gone));
+    let mut forged = space.get("job", &there);
+    forged["status"] = space.get("job", &gone)["status"].clone();
+    let forged = review(&forged);
+    space.kubectl(&["delete", "job", &gone]).succeeds();
+    let replica = Replica::start(&space, "{}");
+    replica.shown(&real);
+    replica.shown(&forged);
+    eventually("the end that a review showed", || {
+        let runs = runs(&space);
+        let of = |job: &str| runs.iter().find(|run| run["spec"]["job"]["name"] == *job);
+        let outcome = |job: &str| of(job)?["status"]["outcome"].as_str();
+        (outcome(&gone)? == "Succeeded").then_some(())?;
+        assert_eq!(outcome(&there), Some("Running"));
+        Some(())
+    });
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(replica.counted("runs_total{outcome=\"lost\"}"), 0);
+    let outcomes: Vec<_> = runs(&space)
+        .iter()
+        .map(|run| run["status"]["outcome"].clone())
+        .collect();
+    assert!(outcomes.contains(&json!("Running")), "{outcomes:?}");
+}
+
+/// Both write at once, for want of an election.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn several_replicas_make_one_run_of_each_job_and_count_it_once() {
+    let _alone = alone();
+    let space = Space::new();
+    let replicas = [(); 3].map(|()| Replica::start(&space, "{}"));
+    let jobs: Vec<_> = (0..10)
+        .map(|n| running(&space, &format!("app-{n}")))
+        .collect();
+    eventually_runs(&space, &["Running"; 10]);
+    for job in &jobs {
+        complete(&space, job);
+    }
+    eventually_runs(&space, &["Succeeded"; 10]);
+    thread::sleep(Duration::from_secs(2));
+    let uids = runs(&space);
+    let mut uids: Vec<_> = uids
+        .iter()
+        .map(|run| run["spec"]["job"]["uid"].to_string())
+        .collect();
+    uids.dedup();
+    assert_eq!(uids.len(), 10);
+    let sum = |metric: &str| replicas.iter().map(|r| r.counted(metric)).sum::<i64>();
+    assert_eq!(sum("runs_total{outcome=\"succeeded\"}"), 10);
+    assert_eq!(sum("unreviewed_migrations_total"), 10);
+}
+
+/// One that was not elected leaves the writing to the other, and does it where that one does not.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_replica_that_was_not_elected_writes_what_the_other_did_not() {
+    let _alone = alone();
+    let space = Space::new();
+    let leader = Replica::start(&space, "{}");
+    let other = Replica::follow(&space, "{}");
+    let first = running(&space, "first");
+    one(&space, "Running");
+    complete(&space, &first);
+    one(&space, "Succeeded");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(other.counted("run_writes_total{result=\"written\"}"), 0);
+    drop(leader);
+    let second = running(&space, "second");
+    eventually_runs(&space, &["Succeeded", "Running"]);
+    complete(&space, &second);
+    eventually_runs(&space, &["Succeeded", "Succeeded"]);
+    assert_eq!(other.counted("run_writes_total{result=\"written\"}"), 2);
+}
+
+/// With the webhook down under Ignore, or never asked.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_migration_that_nobody_reviewed_is_told() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    create(&space, &own(&space, Chart::good()), "bypass");
+    let run = one(&space, "Succeeded");
+    assert_eq!(run["spec"]["reviewed"], false);
+    assert_eq!(run["spec"]["decision"], Value::Null);
+    assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
+    create(&space, &own(&space, stamped()), "reviewed");
+    eventually_runs(&space, &["Succeeded"; 2]);
+    assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
+    // Opted out, and so no migration.
+    let label = "labels:\n    migration-warden.io/migration: \"false\"";
+    create(
+        &space,
+        &own(&space, Chart::good()).with("labels:", label),
+        "none",
+    );
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(runs(&space).len(), 2);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_newest_runs_of_a_release_stay_and_so_does_what_runs() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{keepPerRelease: 2}");
+    let oldest = running(&space, "app");
+    one(&space, "Running");
+    let names: Vec<_> = (0..4)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(1100));
+            let job = running(&space, "app");
+            complete(&space, &job);
+            eventually("its run to have ended", || {
+                let runs = runs(&space);
+                let run = runs.iter().find(|run| run["spec"]["job"]["name"] == *job)?;
+                (run["status"]["outcome"] == "Succeeded").then_some(())
+            });
+            job
+        })
+        .collect();
+    let left = runs(&space);
+    let left: Vec<_> = left
+        .iter()
+        .map(|run| run["spec"]["job"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(left, [&*oldest, &names[2], &names[3]]);
+    // Those that were removed stay removed, though their Jobs are there.
+    drop(replica);
+    let _replica = Replica::start(&space, "{keepPerRelease: 2}");
+    thread::sleep(Duration::from_secs(3));
+    let again = runs(&space);
+    let again: Vec<_> = again
+        .iter()
+        .map(|run| run["spec"]["job"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(again, left);
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn nothing_is_recorded_where_the_policy_says_off() {
+    let _alone = alone();
+    let space = Space::new();
+    let _replica = Replica::start(&space, "{mode: off}");
+    create(&space, &own(&space, Chart::good()), "app");
+    thread::sleep(Duration::from_secs(3));
+    assert!(runs(&space).is_empty());
+}
+
+/// Wherever a user can write, and wherever a migration can speak.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn no_secret_gets_into_a_run() {
+    let _alone = alone();
+    let space = Space::new();
+    let _replica = Replica::start(&space, "{}");
+    let secret = "hunter2hunter2";
+    let url = format!("postgres://app:{secret}@db/shop");
+    let chart = own(&space, by_hand())
+        .with(
+            "before-hook-creation,hook-succeeded",
+            &format!(
+                "before-hook-creation,hook-succeeded\n    migration-warden.io/requested-by: {url}\n    \
+                 migration-warden.io/decision: --password={secret}\n    \
+                 migration-warden.io/exceptions: a,{url}\n    argocd.argoproj.io/tracking-id: {url}"
+            ),
+        )
+        .with("rig.local/busybox:1", &url.replace("postgres://", ""))
+        .with("echo migrated", &format!("atlas migrate apply -u {url}"));
+    let job = create(&space, &chart, "app");
+    let failed = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": "PodFailurePolicy",
+            "message": format!("said: PGPASSWORD={secret} psql\n--password {secret}"),
+            "lastTransitionTime": jiff::Timestamp::now().to_string()})
+    };
+    let status = json!({"status": {
+        "startTime": jiff::Timestamp::now().to_string(), "active": 0, "failed": 1,
+        "conditions": [failed("FailureTarget"), failed("Failed")],
+    }});
+    space
+        .kubectl(&[
+            "patch",
+            "job",
+            &job,
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &status.to_string(),
+        ])
+        .succeeds();
+    let run = one(&space, "Failed");
+    let text = run.to_string();
+    assert!(!text.contains(secret), "{run:#}");
+    assert!(text.contains("***"), "{run:#}");
+    assert_eq!(run["spec"]["tool"], "Atlas");
+}
+
+/// Reviews go on, it is said, and what has happened meanwhile is made up for.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn without_the_kind_it_is_said_and_made_up_for_later() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _crd = crd::absent();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    create(&space, &own(&space, Chart::good()), "app");
+    eventually("it to be said", || {
+        replica
+            .trouble()
+            .contains("no CRD migrationruns.migration-warden.io")
+            .then_some(())
+    });
+    crd::install(&space);
+    one(&space, "Succeeded");
+    eventually("it to be over", || {
+        replica.trouble().is_empty().then_some(())
+    });
+}
+
+/// What the chart grants a replica is all that it takes, and none of it too much.
+pub(crate) fn the_charts_rights_are_enough(user: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let space = Space::new();
+    let replica = Replica::with_rights(&space, user, "{keepPerRelease: 1}");
+    for _ in 0..2 {
+        let job = running(&space, "app");
+        eventually("its run", || {
+            let runs = runs(&space);
+            let names = runs.iter().map(|run| &run["spec"]["job"]["name"]);
+            names.into_iter().any(|name| *name == *job).then_some(())
+        });
+        complete(&space, &job);
+        thread::sleep(Duration::from_millis(1100));
+    }
+    one(&space, "Succeeded");
+    assert_eq!(replica.trouble(), "");
+}
+
+/// The whole program: a Job that runs is not deleted, one that has ended is, and both have their run.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_is_refused_changes_no_run() {
+    let _crd = crd::installed();
+    let warden = Warden::serve_with_cluster("");
+    let space = Guarded::by(warden, Space::new(), Webhooks::guarding);
+    let job = guards::running(&space, "app");
+    one(&space, "Running");
+    space
+        .kubectl(&["delete", "job", &job])
+        .fails()
+        .says("MW102");
+    thread::sleep(Duration::from_secs(1));
+    one(&space, "Running");
+    complete(&space, &job);
+    space.kubectl(&["delete", "job", &job]).succeeds();
+    one(&space, "Succeeded");
+}
