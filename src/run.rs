@@ -4,6 +4,7 @@
 //! observed, and [`retention`] says which runs may go. Watching and writing are [`crate::cluster::runs`]'s.
 
 pub mod active;
+pub mod event;
 pub mod facts;
 pub mod observe;
 pub mod pods;

@@ -231,6 +231,7 @@ impl Args {
                 jobs,
                 policy: warden.policy.clone(),
                 metrics: Arc::clone(&metrics),
+                events: warden.events.clone(),
                 trouble: Trouble::default(),
                 pace: Pace::default(),
             };

@@ -22,12 +22,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::TIMEOUT;
+use super::events::Events;
 use super::jobs::{Jobs, News, Seen};
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
 use crate::metrics::runs::Wrote;
 use crate::policy::runs::RunMode;
+use crate::run::Known;
 use crate::run::active::Active;
+use crate::run::event::happenings;
 use crate::run::resource::Outcome;
 pub use last_words::{LastWords, last_words};
 use queue::{Key, Queue, Waiting};
@@ -75,6 +78,8 @@ pub struct Runs {
     pub policy: LivePolicy,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
+    /// Where failures and bypasses are told.
+    pub events: Events,
     /// What keeps runs from being written, for others to tell.
     pub trouble: Trouble,
     /// When.
@@ -151,18 +156,26 @@ impl Runs {
         self.policy.current().runs.mode == RunMode::On
     }
 
-    /// Counts what has been written.
+    /// Counts and tells what has been written.
     fn tell(&self, change: &Change) {
         let runs = &self.metrics.runs;
         runs.wrote(Wrote::Written);
-        if change.before.is_none() && !change.now.spec.reviewed {
+        let known = Known::of(&change.run);
+        if change.before.is_none() && !known.spec.reviewed {
             runs.unreviewed();
-            let key = &change.key;
-            tracing::warn!(namespace = %key.namespace, job = %key.job, "a migration exists without a decision");
         }
-        let (before, now) = (change.before.unwrap_or_default(), change.now.status.outcome);
+        let (before, now) = (change.before.unwrap_or_default(), known.status.outcome);
         if now != before && now != Outcome::Running {
-            runs.ended(now, change.now.duration());
+            runs.ended(now, known.duration());
+        }
+        for happening in happenings(&change.run, change.before) {
+            tracing::warn!(
+                namespace = happening.regarding.namespace,
+                reason = happening.reason,
+                "{}",
+                happening.note
+            );
+            self.events.tell(happening);
         }
     }
 }

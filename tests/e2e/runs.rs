@@ -84,6 +84,16 @@ fn one(space: &Space, outcome: &str) -> Value {
     eventually_runs(space, &[outcome]).remove(0)
 }
 
+/// The first Event of the namespace with this reason.
+fn event(space: &Space, reason: &str) -> Value {
+    eventually(reason, || {
+        let args = ["get", "events.events.k8s.io", "-o", "json"];
+        let events = space.kubectl(&args).succeeds().json();
+        let mut events = events["items"].as_array()?.iter();
+        events.find(|event| event["reason"] == reason).cloned()
+    })
+}
+
 /// Helm deletes a successful hook within seconds, and a failed one never.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -141,6 +151,8 @@ fn a_run_outlives_its_job() {
         assert_eq!(failed["reason"], "DeadlineExceeded");
         let message = failed["message"].as_str().unwrap();
         assert!(message.contains("deadline"), "{message}");
+        let note = event(&space, "MigrationFailed")["note"].to_string();
+        assert!(note.contains("attempt 1: DeadlineExceeded"), "{note}");
     }
     drop(warden);
 }
@@ -202,7 +214,7 @@ fn what_happens_while_nobody_looks_is_found_out_or_lost() {
     space.kubectl(&["delete", "job", &gone]).succeeds();
     complete(&space, &ended);
     let new = running(&space, "new");
-    let replica = Replica::start(&space, "{}");
+    let _replica = Replica::start(&space, "{}");
     eventually("all that can be known", || {
         let runs = runs(&space);
         let outcome = |job: &str| {
@@ -320,6 +332,9 @@ fn a_migration_that_nobody_reviewed_is_told() {
     assert_eq!(run["spec"]["reviewed"], false);
     assert_eq!(run["spec"]["decision"], Value::Null);
     assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
+    let event = event(&space, "MigrationUnreviewed");
+    assert_eq!(event["regarding"]["kind"], "MigrationRun");
+    assert_eq!(event["regarding"]["uid"], run["metadata"]["uid"]);
     create(&space, &own(&space, stamped()), "reviewed");
     eventually_runs(&space, &["Succeeded"; 2]);
     assert_eq!(replica.counted("unreviewed_migrations_total"), 1);

@@ -29,10 +29,9 @@ pub(super) struct Store {
 /// A run that has been written.
 #[derive(Debug)]
 pub(super) struct Change {
-    pub(super) key: Key,
     /// Its outcome before; nothing for one that is new.
     pub(super) before: Option<Outcome>,
-    pub(super) now: Known,
+    pub(super) run: MigrationRun,
 }
 
 /// Why a run was not written.
@@ -179,9 +178,8 @@ impl Store {
             match written {
                 Ok(run) => {
                     return Ok(Some(Change {
-                        key: key.clone(),
                         before: before.map(|before| before.status.outcome),
-                        now: Known::of(&run),
+                        run,
                     }));
                 }
                 // Somebody has written it, or removed it.

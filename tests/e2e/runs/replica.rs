@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use migration_warden::cluster::events::Events;
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::runs::{LastWords, Pace, Runs, Trouble, last_words};
 use migration_warden::config::reload::LivePolicy;
@@ -68,15 +69,19 @@ impl Replica {
         let (sender, elected) = watch::channel(leads);
         let runtime = Runtime::new().unwrap();
         let client = runtime.block_on(Cluster::get().client("default", user));
+        let sent = Events::send(client.clone(), "e2e".to_owned(), Arc::clone(&metrics));
+        let (events, sending) = sent;
         let jobs = Jobs::default();
         let runs = Runs {
             client: client.clone(),
             jobs: jobs.clone(),
             policy: policy.clone(),
             metrics: Arc::clone(&metrics),
+            events,
             trouble: trouble.clone(),
             pace: PACE,
         };
+        runtime.spawn(sending);
         runtime.spawn(runs.run(shown, elected));
         runtime.spawn(jobs.watch(client, policy));
         Self {

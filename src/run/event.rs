@@ -1,0 +1,119 @@
+//! What Kubernetes Events say of runs. Pure.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
+
+use super::resource::{MigrationRun, Outcome};
+use crate::event::{Happening, job};
+
+/// What there is to tell of a run that has been written, and had this outcome before; nothing is told twice.
+#[must_use]
+pub fn happenings(run: &MigrationRun, before: Option<Outcome>) -> Vec<Happening> {
+    let (spec, status) = (&run.spec, run.status.clone().unwrap_or_default());
+    let namespace = run.namespace().unwrap_or_default();
+    let warning = |reason, action, note: String| {
+        let happening = Happening {
+            regarding: reference(run),
+            related: Some(job(&namespace, &spec.job.name, &spec.job.uid)),
+            is_warning: true,
+            reason,
+            action,
+            note: String::new(),
+        };
+        happening.noted(&note)
+    };
+    let mut happenings = Vec::new();
+    let (job, release) = (&spec.job.name, &spec.release.name);
+    if before.is_none() && !spec.reviewed {
+        let note = format!(
+            "{job} of {release} exists without a decision: it was made while the webhook was not asked"
+        );
+        happenings.push(warning("MigrationUnreviewed", "Record", note));
+    }
+    if status.outcome == Outcome::Failed && before != Some(Outcome::Failed) {
+        let mut note = format!("{job} of {release} failed, attempt {}", spec.attempt);
+        if let Some(reason) = &status.reason {
+            note = format!("{note}: {reason}");
+        }
+        if let Some(code) = status.exit_code {
+            note = format!("{note} (exit code {code})");
+        }
+        if let Some(message) = &status.message {
+            note = format!("{note}: {message}");
+        }
+        happenings.push(warning("MigrationFailed", "Record", note));
+    }
+    happenings
+}
+
+fn reference(run: &MigrationRun) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(MigrationRun::api_version(&()).into_owned()),
+        kind: Some(MigrationRun::kind(&()).into_owned()),
+        namespace: run.namespace(),
+        name: run.metadata.name.clone(),
+        uid: run.uid(),
+        ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run(outcome: &str, reviewed: bool) -> MigrationRun {
+        serde_json::from_value(json!({
+            "apiVersion": "migration-warden.io/v1alpha1", "kind": "MigrationRun",
+            "metadata": {"namespace": "team", "name": "shop-migrate-1766361600-6f1f2a3b", "uid": "r1"},
+            "spec": {
+                "job": {"name": "shop-migrate-1766361600", "uid": "u1"},
+                "release": {"name": "shop", "source": "flux"},
+                "migration": "shop-migrate", "deployer": "Flux", "reviewed": reviewed, "attempt": 2,
+            },
+            "status": {
+                "outcome": outcome, "reason": "OOMKilled", "exitCode": 137, "message": "loading",
+            },
+        }))
+        .unwrap()
+    }
+
+    fn told(run: &MigrationRun, before: Option<Outcome>) -> Vec<(&'static str, String)> {
+        let happenings = happenings(run, before).into_iter();
+        happenings.map(|h| (h.reason, h.note)).collect()
+    }
+
+    #[test]
+    fn a_failure_is_told_once_with_its_reason() {
+        let failed = run("Failed", true);
+        let note =
+            "shop-migrate-1766361600 of shop failed, attempt 2: OOMKilled (exit code 137): loading";
+        let expected = [("MigrationFailed", note.to_owned())];
+        for before in [None, Some(Outcome::Running), Some(Outcome::Lost)] {
+            assert_eq!(told(&failed, before), expected);
+        }
+        assert!(told(&failed, Some(Outcome::Failed)).is_empty());
+        let about = happenings(&failed, None)[0].regarding.clone();
+        assert_eq!(about.kind.as_deref(), Some("MigrationRun"));
+        assert_eq!(
+            about.api_version.as_deref(),
+            Some("migration-warden.io/v1alpha1")
+        );
+        assert_eq!(about.uid.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn a_bypass_is_told_when_the_run_is_made() {
+        let bypass = run("Running", false);
+        let note = "shop-migrate-1766361600 of shop exists without a decision: it was made while the webhook was \
+                    not asked";
+        assert_eq!(
+            told(&bypass, None),
+            [("MigrationUnreviewed", note.to_owned())]
+        );
+        assert!(told(&bypass, Some(Outcome::Running)).is_empty());
+        assert!(told(&run("Running", true), None).is_empty());
+        assert!(told(&run("Succeeded", true), Some(Outcome::Running)).is_empty());
+    }
+}
