@@ -287,6 +287,7 @@ fn the_middle_is_pure() {
         "generate",
         "exception",
         "scan",
+        "run",
     ] {
         files.push(src.join(format!("{part}.rs")));
         collect(&src.join(part), &mut files);

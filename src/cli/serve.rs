@@ -22,7 +22,7 @@ use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::runs::{self, Pace, Runs, Trouble};
+use crate::cluster::runs;
 use crate::config::reload::LivePolicy;
 use crate::job::tool;
 use crate::metrics::Metrics;
@@ -166,10 +166,7 @@ impl Args {
             &mut background,
         )?;
         let claims = client.clone().map(Claims::new);
-        let replica = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
+        let replica = host_name();
         let events = client.clone().map_or_else(Events::default, |client| {
             controller::send_events(client, replica.clone(), &metrics, &mut background)
         });
@@ -226,16 +223,9 @@ impl Args {
             if let Some(claims) = warden.claims.clone() {
                 controller::give_up_claims(claims, &jobs, candidate.as_ref(), &mut background);
             }
-            let runs = Runs {
-                client,
-                jobs,
-                policy: warden.policy.clone(),
-                metrics: Arc::clone(&metrics),
-                events: warden.events.clone(),
-                trouble: Trouble::default(),
-                pace: Pace::default(),
-            };
-            controller::record_runs(runs, shown, candidate.as_ref(), &readiness, &mut background);
+            let leads = controller::leads(candidate.as_ref());
+            let runs = (client, jobs, leads);
+            controller::record_runs(runs, shown, &warden, &readiness, &mut background);
             candidate
         });
         let service = Service {
@@ -298,6 +288,11 @@ impl Background {
         }
         select_all(self.0).await.0
     }
+}
+
+fn host_name() -> String {
+    let host = rustix::system::uname();
+    host.nodename().to_string_lossy().into_owned()
 }
 
 fn namespaces(

@@ -100,7 +100,7 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     let mut policy = builtin();
     policy.hash = hash(text);
     policy.on_record_failure = written.record.on_failure;
-    for (pointer, message) in runs::faults(&written.record.runs) {
+    for (pointer, message) in runs::faults(written.record.runs) {
         fault(pointer, message);
     }
     policy.runs = written.record.runs;

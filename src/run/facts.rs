@@ -3,6 +3,7 @@
 //! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use uuid::Uuid;
 
 use super::clean;
 use super::resource::Deployer;
@@ -74,13 +75,11 @@ impl Facts {
                 let words = container.command.iter().chain(&container.args);
                 (&*container.image, words.map(String::as_str))
             })),
-            images: entries(
-                containers().map(|container| container.image.as_str()),
-                MAX_IMAGE,
-            ),
+            images: entries(containers().map(|c| image(&c.image)), MAX_IMAGE),
             deployer: deployer(meta),
             requested_by: annotation(REQUESTED_BY),
-            decision: annotation(DECISION),
+            // What is no id is nobody's decision.
+            decision: annotation(DECISION).filter(|id| Uuid::parse_str(id).is_ok()),
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: reason.and_then(|text| filled(text, MAX_NAME)),
             message: message.and_then(|text| filled(text, MAX_MESSAGE)),
@@ -92,6 +91,14 @@ impl Facts {
     pub fn is_reviewed(&self) -> bool {
         self.decision.is_some() || self.deployer == Deployer::CronJob
     }
+}
+
+/// An image without the user and the password that somebody has put before its registry.
+fn image(image: &str) -> &str {
+    let digest = image.find("@sha").unwrap_or(image.len());
+    let (name, _) = image.split_at(digest);
+    let registry = name.rfind('@').map_or(0, |at| at + 1);
+    image.get(registry..).unwrap_or_default()
 }
 
 /// Those that are there, cleaned, in order and once each.
@@ -156,7 +163,7 @@ mod tests {
                 "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
                 "labels": {"helm.sh/chart": "shop-1.2.3"},
                 "annotations": {
-                    "migration-warden.io/decision": "0199-d",
+                    "migration-warden.io/decision": "0199a204-0000-7000-8000-000000000001",
                     "migration-warden.io/requested-by": "ci",
                     "migration-warden.io/exceptions": "old-chart,hurry",
                 },
@@ -191,7 +198,7 @@ mod tests {
                 images: vec!["arigaio/atlas:1".to_owned(), "busybox:1".to_owned()],
                 deployer: Deployer::Helm,
                 requested_by: text("ci"),
-                decision: text("0199-d"),
+                decision: text("0199a204-0000-7000-8000-000000000001"),
                 exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
                 reason: text("BackoffLimitExceeded"),
                 message: text("Job has reached the specified backoff limit"),
@@ -261,11 +268,28 @@ mod tests {
             for key in ["decision", "requested-by", "exceptions"] {
                 job["metadata"]["annotations"][format!("migration-warden.io/{key}")] = json!(url);
             }
-            job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(url);
+            let image = format!("app:{secret}@registry/shop:1");
+            job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
             job["status"]["conditions"][1]["reason"] = json!(format!("--password={secret}"));
             job["status"]["conditions"][1]["message"] =
                 json!(format!("{}\n--password\n{secret}", url));
         });
         assert!(!format!("{found:?}").contains(secret), "{found:?}");
+        assert!(!found.is_reviewed(), "that is no decision's id");
+    }
+
+    #[test]
+    fn an_image_keeps_its_digest() {
+        for (written, kept) in [
+            ("registry:5000/app:1", "registry:5000/app:1"),
+            ("app:1@sha256:0123", "app:1@sha256:0123"),
+            (
+                "user:word@registry/app@sha256:0123",
+                "registry/app@sha256:0123",
+            ),
+            ("user:word@registry:5000/app", "registry:5000/app"),
+        ] {
+            assert_eq!(image(written), kept);
+        }
     }
 }

@@ -148,7 +148,7 @@ pub struct MigrationRunStatus {
     #[schemars(schema_with = "integer_schema")]
     pub exit_code: Option<i32>,
     /// Images that ran, with their digests, where the pod could still be asked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "imageIDs", skip_serializing_if = "Vec::is_empty")]
     pub image_ids: Vec<String>,
 }
 

@@ -208,15 +208,16 @@ fn seen(condition: Option<&str>) -> Seen {
     job.into()
 }
 
-fn at(second: i64) -> Option<Timestamp> {
-    Some(Timestamp::from_second(1_767_225_600 + second).unwrap())
+/// This many seconds after the Job was made.
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + second).unwrap()
 }
 
 #[test]
 fn a_job_that_runs() {
     let seen = seen(None);
     let pods = PodFacts {
-        started_at: at(5),
+        started_at: Some(at(5)),
         ..PodFacts::default()
     };
     let known = observe(&seen.job, &seen.facts, Some(&pods));
@@ -228,10 +229,13 @@ fn a_job_that_runs() {
     assert_eq!((&*spec.migration, spec.attempt), ("shop-migrate", 0));
     assert!(!spec.reviewed);
     assert_eq!(status.outcome, Outcome::Running);
-    assert_eq!((status.admitted_at, status.started_at), (at(0), at(5)));
+    assert_eq!(
+        (status.admitted_at, status.started_at),
+        (Some(at(0)), Some(at(5)))
+    );
     assert_eq!((status.finished_at, &status.duration), (None, &None));
     // Its pod will tell better.
-    assert_eq!(known.clone().started(at(2)), known);
+    assert_eq!(known.clone().started(Some(at(2))), known);
 }
 
 #[test]
@@ -240,18 +244,18 @@ fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
     let known = observe(&seen.job, &seen.facts, None);
     let status = &known.status;
     assert_eq!(status.outcome, Outcome::Failed);
-    assert_eq!(status.finished_at, at(90));
+    assert_eq!(status.finished_at, Some(at(90)));
     assert_eq!(status.duration.as_deref(), Some("1m30s"));
     assert_eq!(status.reason.as_deref(), Some("BackoffLimitExceeded"));
     assert_eq!(
         status.message.as_deref(),
         Some("Job has reached the specified backoff limit")
     );
-    let alone = known.clone().started(at(2));
+    let alone = known.clone().started(Some(at(2)));
     assert_eq!(alone.status.duration.as_deref(), Some("1m28s"));
 
     let pods = PodFacts {
-        started_at: at(10),
+        started_at: Some(at(10)),
         exit_code: Some(137),
         reason: Some("OOMKilled".to_owned()),
         ..PodFacts::default()
@@ -280,7 +284,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
     let gone = |outcome| {
         known.clone().ended(Ending {
             outcome,
-            at: at(30).unwrap(),
+            at: at(30),
             reason: None,
             message: None,
         })
@@ -289,7 +293,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
     assert_eq!(deleted.status.duration.as_deref(), Some("30s"));
     assert_eq!(
         (lost.status.finished_at, &lost.status.duration),
-        (at(30), &None)
+        (Some(at(30)), &None)
     );
     assert_eq!(lost.join(&deleted), deleted);
     let succeeded = observe(&self::seen(Some("Complete")).job, &seen.facts, None);

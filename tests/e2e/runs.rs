@@ -417,7 +417,7 @@ fn no_secret_gets_into_a_run() {
                  migration-warden.io/exceptions: a,{url}\n    argocd.argoproj.io/tracking-id: {url}"
             ),
         )
-        .with("rig.local/busybox:1", &url.replace("postgres://", ""))
+        .with("rig.local/busybox:1", &format!("app:{secret}@registry/app:1"))
         .with("echo migrated", &format!("atlas migrate apply -u {url}"));
     let job = create(&space, &chart, "app");
     let failed = |kind: &str| {
@@ -445,6 +445,13 @@ fn no_secret_gets_into_a_run() {
     assert!(!text.contains(secret), "{run:#}");
     assert!(text.contains("***"), "{run:#}");
     assert_eq!(run["spec"]["tool"], "Atlas");
+    assert_eq!(run["spec"]["images"], json!(["registry/app:1"]));
+    let events = space.kubectl(&["get", "events.events.k8s.io", "-o", "json"]);
+    let text = events.succeeds().stdout;
+    assert!(
+        text.contains("MigrationFailed") && !text.contains(secret),
+        "{text}"
+    );
 }
 
 /// Reviews go on, it is said, and what has happened meanwhile is made up for.

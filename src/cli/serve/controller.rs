@@ -14,7 +14,7 @@ use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
-use crate::cluster::runs::Runs;
+use crate::cluster::runs::{Pace, Runs, Trouble};
 use crate::cluster::tidy::Tidy;
 use crate::metrics::Metrics;
 use crate::record::id;
@@ -68,19 +68,28 @@ pub(super) fn give_up_claims(
 
 /// Records runs: the elected replica at once, the others where that one does not.
 pub(super) fn record_runs(
-    runs: Runs,
+    (client, jobs, leads): (Client, Jobs, watch::Receiver<bool>),
     shown: mpsc::Receiver<Vec<u8>>,
-    candidate: Option<&Candidate>,
+    warden: &Warden,
     readiness: &Readiness,
     background: &mut Background,
 ) {
-    let trouble = runs.trouble.clone();
+    let trouble = Trouble::default();
+    let runs = Runs {
+        client,
+        jobs,
+        policy: warden.policy.clone(),
+        metrics: Arc::clone(&warden.metrics),
+        events: warden.events.clone(),
+        trouble: trouble.clone(),
+        pace: Pace::default(),
+    };
     readiness.probe("runs", move || trouble.status());
-    background.add("recording runs", runs.run(shown, leads(candidate)));
+    background.add("recording runs", runs.run(shown, leads));
 }
 
 /// Whether this replica was elected; where there is no election, it is.
-fn leads(candidate: Option<&Candidate>) -> watch::Receiver<bool> {
+pub(super) fn leads(candidate: Option<&Candidate>) -> watch::Receiver<bool> {
     candidate.map_or_else(|| watch::channel(true).1, Candidate::leads)
 }
 

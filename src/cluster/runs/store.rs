@@ -69,7 +69,7 @@ impl Store {
         waiting: &Waiting,
         prompt: bool,
         keep: usize,
-    ) -> Result<Option<Change>, Unwritten> {
+    ) -> Result<Option<Box<Change>>, Unwritten> {
         let key = &waiting.key;
         let ended = waiting.seen.as_ref().filter(|seen| seen.job.end.is_some());
         let pods = async {
@@ -144,7 +144,7 @@ impl Store {
         observed: &Known,
         started: Option<Timestamp>,
         keep: usize,
-    ) -> Result<Option<Change>, Unwritten> {
+    ) -> Result<Option<Box<Change>>, Unwritten> {
         let api = self.of(&key.namespace);
         let params = PostParams::default();
         for _ in 0..TRIES {
@@ -177,10 +177,8 @@ impl Store {
             };
             match written {
                 Ok(run) => {
-                    return Ok(Some(Change {
-                        before: before.map(|before| before.status.outcome),
-                        run,
-                    }));
+                    let before = before.map(|before| before.status.outcome);
+                    return Ok(Some(Box::new(Change { before, run })));
                 }
                 // Somebody has written it, or removed it.
                 Err(kube::Error::Api(status))

@@ -19,8 +19,8 @@ impl Trouble {
         }
     }
 
-    pub(super) fn is(&self, why: String) {
-        if self.set(Some(why.clone())) {
+    pub(super) fn is(&self, why: &str) {
+        if self.set(Some(why.to_owned())) {
             tracing::warn!("{why}");
         }
     }

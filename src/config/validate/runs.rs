@@ -3,7 +3,7 @@
 use crate::policy::runs::Runs;
 
 /// The faults, each with the JSON pointer of the value it is about.
-pub(super) fn faults(runs: &Runs) -> Vec<(&'static str, String)> {
+pub(super) fn faults(runs: Runs) -> Vec<(&'static str, String)> {
     let mut faults = Vec::new();
     let (per_release, total) = (runs.keep_per_release, runs.keep_total);
     if !(1..=1000).contains(&per_release) {

@@ -1,0 +1,258 @@
+//! One replica at work on runs: what it has heard, what it writes now, and what it has to look for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{self, Instant};
+
+use super::queue::{Key, Queue, Waiting};
+use super::scan::Look;
+use super::store::{Change, Store, Unwritten};
+use super::{Runs, last_words, now};
+use crate::cluster::TIMEOUT;
+use crate::cluster::jobs::{News, Seen};
+use crate::metrics::runs::Wrote;
+
+/// Runs written at once: a swarm of Jobs must not be a swarm of requests.
+const WRITERS: usize = 8;
+/// How long nothing is tried where the apiserver refuses runs altogether.
+const REFUSED: Duration = Duration::from_secs(10);
+/// How long a scan that failed is left alone.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The longest pause before a run is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What has been done beside the news.
+pub(super) enum Done {
+    Ensured(Waiting, Result<Option<Box<Change>>, Unwritten>),
+    Scanned(bool, Result<Vec<Look>, Unwritten>),
+    Trimmed(Result<(), Unwritten>),
+}
+
+pub(super) struct Worker<'r> {
+    runs: &'r Runs,
+    store: &'r Store,
+    leads: bool,
+    queue: Queue,
+    pub(super) working: FuturesUnordered<BoxFuture<'r, Done>>,
+    /// Something may have been missed.
+    rescan: bool,
+    scanning: bool,
+    paused: Option<Instant>,
+}
+
+impl<'r> Worker<'r> {
+    pub(super) fn new(runs: &'r Runs, store: &'r Store, leads: bool) -> Self {
+        Self {
+            runs,
+            store,
+            leads,
+            queue: Queue::default(),
+            working: FuturesUnordered::new(),
+            rescan: true,
+            scanning: false,
+            paused: None,
+        }
+    }
+
+    pub(super) fn hear(&mut self, told: Result<News, RecvError>) {
+        match told {
+            Ok(News::Changed(seen) | News::Finished(seen)) => self.see(&seen, None),
+            Ok(News::Deleted(seen)) => self.see(&seen, Some(now())),
+            Ok(News::Listed) | Err(RecvError::Lagged(_)) => self.rescan = true,
+            // The cache goes with the process.
+            Err(RecvError::Closed) => {}
+        }
+    }
+
+    fn see(&mut self, seen: &Arc<Seen>, gone: Option<Timestamp>) {
+        if !seen.job.is_opted_out {
+            let due = self.due();
+            self.put(Waiting {
+                gone,
+                seen: Some(Arc::clone(seen)),
+                ..Waiting::of(Key::of(&seen.job), due)
+            });
+        }
+    }
+
+    /// A review says how a Job ended. That counts once the Job is gone and nobody has seen its end: reviews can be
+    /// forged, and the watch cannot.
+    pub(super) fn hear_last(&mut self, body: &[u8]) {
+        let Some((key, ending)) = last_words::read(body) else {
+            return;
+        };
+        let known = self.runs.jobs.get(&key.uid);
+        if known.is_none_or(|job| job.end.is_none()) {
+            let due = Instant::now() + self.runs.pace.others;
+            self.put(Waiting {
+                words: Some(ending),
+                ..Waiting::of(key, due)
+            });
+        }
+    }
+
+    fn put(&mut self, waiting: Waiting) {
+        if self.runs.is_on() && !self.queue.put(waiting) {
+            self.runs.metrics.runs.wrote(Wrote::Dropped);
+            self.rescan = true;
+        }
+    }
+
+    /// When this replica should write what it hears now.
+    fn due(&self) -> Instant {
+        let wait = if self.leads {
+            Duration::ZERO
+        } else {
+            self.runs.pace.others
+        };
+        Instant::now() + wait
+    }
+
+    pub(super) fn lead(&mut self, leads: bool) {
+        self.leads = leads;
+        if leads {
+            // The former one may have left anything undone.
+            self.queue.hurry(Instant::now());
+            self.rescan = true;
+        }
+    }
+
+    pub(super) fn look_around(&mut self) {
+        if self.leads && self.runs.is_on() && !self.is_paused() {
+            self.scan(false);
+            let keep = self.runs.policy.current().runs.keep_total;
+            let trim = self.store.trim(keep as usize).map(Done::Trimmed);
+            self.working.push(trim.boxed());
+        }
+    }
+
+    fn scan(&mut self, full: bool) {
+        if !std::mem::replace(&mut self.scanning, true) {
+            let scan = self.store.scan(&self.runs.jobs, full);
+            let scan = scan.map(move |found| Done::Scanned(full, found));
+            self.working.push(scan.boxed());
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Begins what is due.
+    pub(super) fn begin(&mut self) {
+        if self.is_paused() {
+            return;
+        }
+        let may_scan = self.leads && self.runs.is_on() && !self.scanning;
+        if self.rescan && may_scan && self.runs.jobs.all().is_some() {
+            self.rescan = false;
+            self.scan(true);
+        }
+        while self.queue.working() < WRITERS
+            && let Some(waiting) = self.queue.take(Instant::now())
+        {
+            let (store, leads) = (self.store, self.leads);
+            let keep = usize::from(self.runs.policy.current().runs.keep_per_release);
+            self.working.push(Box::pin(async move {
+                let ensured = time::timeout(TIMEOUT, store.ensure(&waiting, leads, keep)).await;
+                let ensured = ensured.unwrap_or(Err(Unwritten::TimedOut));
+                Done::Ensured(waiting, ensured)
+            }));
+        }
+    }
+
+    /// When there is something to begin; nothing while that waits for another to be done.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let due = self.queue.next().filter(|_| self.queue.working() < WRITERS);
+        let paused = self.paused.filter(|_| self.is_paused());
+        match (due, paused) {
+            (Some(due), Some(until)) => Some(due.max(until)),
+            (None, Some(until)) if self.rescan => Some(until),
+            (due, _) => due,
+        }
+    }
+
+    pub(super) fn settle(&mut self, done: Done) {
+        match done {
+            Done::Ensured(waiting, result) => {
+                self.queue.done(&waiting.key.uid);
+                match result {
+                    Ok(change) => {
+                        self.runs.trouble.over();
+                        if let Some(change) = change {
+                            self.runs.tell(&change);
+                        }
+                    }
+                    Err(error) => self.unwritten(waiting, &error),
+                }
+            }
+            Done::Scanned(full, found) => {
+                self.scanning = false;
+                match found {
+                    Ok(looks) => {
+                        self.runs.trouble.over();
+                        for look in looks {
+                            let wait = if look.suspect {
+                                self.runs.pace.lost
+                            } else {
+                                Duration::ZERO
+                            };
+                            self.put(Waiting::of(look.key, Instant::now() + wait));
+                        }
+                    }
+                    Err(error) => {
+                        self.rescan |= full;
+                        self.failed("look for runs that say too little", &error);
+                    }
+                }
+            }
+            Done::Trimmed(Ok(())) => {}
+            Done::Trimmed(Err(error)) => self.failed("remove the oldest runs", &error),
+        }
+    }
+
+    fn unwritten(&mut self, mut waiting: Waiting, error: &Unwritten) {
+        let key = &waiting.key;
+        let (namespace, job) = (&key.namespace, &key.job);
+        let metrics = &self.runs.metrics.runs;
+        match error {
+            Unwritten::Pointless => return,
+            Unwritten::Hopeless(_) => {
+                metrics.wrote(Wrote::Dropped);
+                tracing::error!(%error, %namespace, %job, "failed to write the run of a migration, giving up");
+                return;
+            }
+            Unwritten::Refused(_) => self.refused(error),
+            _ => {
+                tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
+            }
+        }
+        metrics.wrote(Wrote::Failed);
+        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(LONGEST_PAUSE);
+        waiting.tries += 1;
+        waiting.due = Instant::now() + pause;
+        if !self.queue.restore(waiting) {
+            metrics.wrote(Wrote::Dropped);
+            self.rescan = true;
+        }
+    }
+
+    fn failed(&mut self, what: &str, error: &Unwritten) {
+        if let Unwritten::Refused(_) = error {
+            self.refused(error);
+        } else {
+            self.paused = Some(Instant::now() + AGAIN);
+            tracing::warn!(%error, "failed to {what}, trying again");
+        }
+    }
+
+    fn refused(&mut self, error: &Unwritten) {
+        self.runs.trouble.is(&error.to_string());
+        self.paused = Some(Instant::now() + REFUSED);
+    }
+}
