@@ -476,9 +476,8 @@ fn without_the_kind_it_is_said_and_made_up_for_later() {
     });
 }
 
-/// What the chart grants a replica is all that it takes, and none of it too much.
+/// What the chart grants a replica is all that it takes. Whoever asks has the CRDs for himself, and so is alone.
 pub(crate) fn the_charts_rights_are_enough(user: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let space = Space::new();
     let replica = Replica::with_rights(&space, user, "{keepPerRelease: 1}");
     for _ in 0..2 {
