@@ -4,6 +4,7 @@
 //! later, when the run mostly says it all. It does not matter who writes, or how often, because what is written is a
 //! join ([`crate::run::Known::join`]). What the news cannot tell, because nobody listened, a scan finds out.
 
+mod error;
 mod last_words;
 mod queue;
 mod scan;

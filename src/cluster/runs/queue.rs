@@ -136,6 +136,11 @@ impl Queue {
         self.working.len()
     }
 
+    /// Whether it is worth while to look for more.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_WAITING / 2
+    }
+
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.idle().map(|waiting| waiting.due).min()
@@ -238,6 +243,7 @@ mod tests {
             assert!(queue.put(waiting(&number.to_string(), start)));
         }
         assert!(!queue.put(waiting("more", start)));
+        assert!(!queue.has_room());
         for number in 0..MAX_WAITING {
             assert!(!queue.put(gone(number)), "another had to go");
         }

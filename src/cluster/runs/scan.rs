@@ -10,8 +10,9 @@ use kube::core::{ApiResource, Object, ObjectList};
 use serde::Deserialize;
 use tokio::time;
 
+use super::error::{Unwritten, failed};
 use super::queue::Key;
-use super::store::{Store, Unwritten, failed};
+use super::store::Store;
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::Jobs;
 use crate::run::resource::{JobReference, MigrationRun, Outcome};
@@ -78,7 +79,10 @@ impl Store {
                         uid: run.job_uid.clone(),
                     });
                 }
-                known.insert(run.job_uid, run.outcome);
+                // Of a hundred thousand runs, most are of Jobs that are long gone.
+                if jobs.get(&run.job_uid).is_some() {
+                    known.insert(run.job_uid, run.outcome);
+                }
             }
         })
         .await?;

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{self, Instant};
 
+use super::error::Unwritten;
 use super::queue::{Key, Queue, Waiting};
 use super::scan::Look;
-use super::store::{Change, Store, Unwritten};
+use super::store::{Change, Store};
 use super::{Runs, last_words, now};
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::{News, Seen};
@@ -148,7 +149,7 @@ impl<'r> Worker<'r> {
         if self.is_paused() {
             return;
         }
-        let may_scan = self.leads && self.runs.is_on() && !self.scanning;
+        let may_scan = self.leads && self.runs.is_on() && !self.scanning && self.queue.has_room();
         if self.rescan && may_scan && self.runs.jobs.all().is_some() {
             self.rescan = false;
             self.scan(true);
@@ -202,7 +203,9 @@ impl<'r> Worker<'r> {
                             } else {
                                 Duration::ZERO
                             };
-                            self.put(Waiting::of(look.key, Instant::now() + wait));
+                            let waiting = Waiting::of(look.key, Instant::now() + wait);
+                            // The others are found again when these are done.
+                            self.rescan |= !self.queue.put(waiting);
                         }
                     }
                     Err(error) => {
