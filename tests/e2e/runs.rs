@@ -5,7 +5,7 @@ mod replica;
 use std::{
     sync::{Mutex, MutexGuard, PoisonError, RwLockReadGuard},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -34,6 +34,25 @@ fn running(space: &Space, release: &str) -> String {
     let job = create(space, &own(space, by_hand()), release);
     guards::run(space, &job);
     job
+}
+
+/// Writes the status of a Job that has failed, with these words.
+fn fail(space: &Space, job: &str, reason: &str, message: &str) {
+    let now = jiff::Timestamp::now().to_string();
+    let condition = |kind: &str| {
+        json!({"type": kind, "status": "True", "reason": reason, "message": message,
+            "lastTransitionTime": now})
+    };
+    let start = &space.get("job", job)["status"]["startTime"];
+    let start = start.as_str().unwrap_or(&now);
+    let status = json!({"status": {
+        "startTime": start, "active": 0, "ready": 0, "failed": 1,
+        "conditions": [condition("FailureTarget"), condition("Failed")],
+    }});
+    let status = status.to_string();
+    let args = ["patch", "job", job, "--subresource=status", "--type=merge"];
+    let args = [&args[..], &["--patch", &status]].concat();
+    space.kubectl(&args).succeeds();
 }
 
 /// What the mutating phase writes on a Job.
@@ -296,6 +315,71 @@ fn several_replicas_make_one_run_of_each_job_and_count_it_once() {
     let sum = |metric: &str| replicas.iter().map(|r| r.counted(metric)).sum::<i64>();
     assert_eq!(sum("runs_total{outcome=\"succeeded\"}"), 10);
     assert_eq!(sum("unreviewed_migrations_total"), 10);
+    // To be second is no failure.
+    assert_eq!(sum("run_writes_total{result=\"failed\"}"), 0);
+}
+
+/// They are stopped in the middle of whatever they do, one of two at a time.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn replicas_come_and_go_and_every_job_has_one_run_with_its_end() {
+    let _alone = alone();
+    let space = Space::new();
+    let mut replicas = [(); 2].map(|()| Some(Replica::start(&space, "{}")));
+    let mut expected = Vec::new();
+    for round in 0..30 {
+        let job = running(&space, &format!("app-{round}"));
+        let replica = &mut replicas[round / 3 % 2];
+        if round % 3 == 0 {
+            drop(replica.take());
+        }
+        let outcome = match round % 5 {
+            0 | 3 => {
+                complete(&space, &job);
+                "Succeeded"
+            }
+            1 => {
+                fail(&space, &job, "BackoffLimitExceeded", "it failed");
+                "Failed"
+            }
+            2 => {
+                complete(&space, &job);
+                space.kubectl(&["delete", "job", &job]).succeeds();
+                "Succeeded"
+            }
+            _ => {
+                space.kubectl(&["delete", "job", &job]).succeeds();
+                "Deleted"
+            }
+        };
+        if replica.is_none() {
+            *replica = Some(Replica::start(&space, "{}"));
+        }
+        expected.push((job, outcome.to_owned()));
+    }
+    expected.sort();
+    let found = || {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let runs = runs(&space);
+        let mut found: Vec<_> = runs
+            .iter()
+            .map(|run| {
+                (
+                    text(&run["spec"]["job"]["name"]),
+                    text(&run["status"]["outcome"]),
+                )
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    eventually("a run of each with its end", || {
+        let ended = found().iter().all(|(_, outcome)| outcome != "Running");
+        (ended && found().len() == expected.len()).then_some(())
+    });
+    // Nobody changes his mind.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(found(), expected);
 }
 
 /// One that was not elected leaves the writing to the other, and does it where that one does not.
@@ -313,8 +397,11 @@ fn a_replica_that_was_not_elected_writes_what_the_other_did_not() {
     thread::sleep(Duration::from_secs(2));
     assert_eq!(other.counted("run_writes_total{result=\"written\"}"), 0);
     drop(leader);
+    let begun = Instant::now();
     let second = running(&space, "second");
     eventually_runs(&space, &["Succeeded", "Running"]);
+    let waited = begun.elapsed();
+    assert!(waited > replica::PACE.others, "it left no time: {waited:?}");
     complete(&space, &second);
     eventually_runs(&space, &["Succeeded", "Succeeded"]);
     assert_eq!(other.counted("run_writes_total{result=\"written\"}"), 2);
@@ -458,26 +545,8 @@ fn no_secret_gets_into_a_run() {
         .with("rig.local/busybox:1", &format!("app:{secret}@registry/app:1"))
         .with("echo migrated", &format!("atlas migrate apply -u {url}"));
     let job = create(&space, &chart, "app");
-    let failed = |kind: &str| {
-        json!({"type": kind, "status": "True", "reason": "PodFailurePolicy",
-            "message": format!("said: PGPASSWORD={secret} psql\n--password {secret}"),
-            "lastTransitionTime": jiff::Timestamp::now().to_string()})
-    };
-    let status = json!({"status": {
-        "startTime": jiff::Timestamp::now().to_string(), "active": 0, "failed": 1,
-        "conditions": [failed("FailureTarget"), failed("Failed")],
-    }});
-    space
-        .kubectl(&[
-            "patch",
-            "job",
-            &job,
-            "--subresource=status",
-            "--type=merge",
-            "--patch",
-            &status.to_string(),
-        ])
-        .succeeds();
+    let said = format!("said: PGPASSWORD={secret} psql\n--password {secret}");
+    fail(&space, &job, "PodFailurePolicy", &said);
     let run = one(&space, "Failed");
     let text = run.to_string();
     assert!(!text.contains(secret), "{run:#}");

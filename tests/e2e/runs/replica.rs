@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::harness::{Cluster, Space};
 
 /// Tests have no minutes.
-const PACE: Pace = Pace {
+pub(super) const PACE: Pace = Pace {
     others: Duration::from_secs(1),
     scan: Duration::from_secs(1),
     lost: Duration::from_secs(2),
