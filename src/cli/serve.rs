@@ -223,8 +223,7 @@ impl Args {
             if let Some(claims) = warden.claims.clone() {
                 controller::give_up_claims(claims, &jobs, candidate.as_ref(), &mut background);
             }
-            let leads = controller::leads(candidate.as_ref());
-            let runs = (client, jobs, leads);
+            let runs = (client, jobs, controller::leads(candidate.as_ref()));
             controller::record_runs(runs, shown, &warden, &readiness, &mut background);
             candidate
         });

@@ -17,13 +17,6 @@ const CHART: &str = "helm.sh/chart";
 /// Kubernetes' own, on Jobs that were made of a CronJob by hand.
 const INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
 
-/// Ours: the id of the decision that let the Job in.
-pub const DECISION: &str = "migration-warden.io/decision";
-/// Ours: who asked for it.
-pub const REQUESTED_BY: &str = "migration-warden.io/requested-by";
-/// Ours: the exceptions used, parted by commas.
-pub const EXCEPTIONS: &str = "migration-warden.io/exceptions";
-
 /// A name of Kubernetes, or a user's.
 const MAX_NAME: usize = 253;
 /// An image with its digest.
@@ -61,10 +54,13 @@ impl Facts {
     #[must_use]
     pub fn of(job: &WatchedJob) -> Self {
         let meta = &job.metadata;
-        let annotation = |key: &str| filled(meta.annotations.as_ref()?.get(key)?, MAX_NAME);
+        let stamp = |stamp: Annotation| {
+            let value = meta.annotations.as_ref()?.get(stamp.key())?;
+            filled(value, MAX_MESSAGE)
+        };
         let pod = &job.spec.template.spec;
         let containers = || pod.init_containers.iter().chain(&pod.containers);
-        let exceptions = annotation(EXCEPTIONS).unwrap_or_default();
+        let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
         let (reason, message) = job.status.last_words();
         Self {
             chart: meta
@@ -77,9 +73,10 @@ impl Facts {
             })),
             images: entries(containers().map(|c| image(&c.image)), MAX_IMAGE),
             deployer: deployer(meta),
-            requested_by: annotation(REQUESTED_BY),
-            // What is no id is nobody's decision.
-            decision: annotation(DECISION).filter(|id| Uuid::parse_str(id).is_ok()),
+            requested_by: stamp(Annotation::RequestedBy),
+            // What is no id, or was written by the client, is nobody's decision.
+            decision: stamp(Annotation::Decision)
+                .filter(|id| Uuid::parse_str(id).is_ok() && !is_the_clients(meta)),
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: reason.and_then(|text| filled(text, MAX_NAME)),
             message: message.and_then(|text| filled(text, MAX_MESSAGE)),
@@ -115,6 +112,16 @@ pub(super) fn entries<'t>(texts: impl Iterator<Item = &'t str>, length: usize) -
 pub(super) fn filled(text: &str, length: usize) -> Option<String> {
     let text = clean(text, length);
     (!text.is_empty()).then_some(text)
+}
+
+/// Whether a client has written the stamp, while nobody was there to refuse it: webhooks manage no fields.
+fn is_the_clients(meta: &ObjectMeta) -> bool {
+    let key = format!("f:{}", Annotation::Decision.key());
+    let mut fields = meta.managed_fields.iter().flatten();
+    fields.any(|field| {
+        let fields = field.fields_v1.as_ref().map(|fields| &fields.0);
+        fields.is_some_and(|fields| !fields["f:metadata"]["f:annotations"][&*key].is_null())
+    })
 }
 
 /// What deployed it: whoever is surest of its work first.
@@ -204,6 +211,19 @@ mod tests {
                 message: text("Job has reached the specified backoff limit"),
             }
         );
+    }
+
+    /// Made while no webhook was there to refuse that.
+    #[test]
+    fn a_clients_own_stamp_is_no_decision() {
+        let with = |key: &str| {
+            facts(|job| {
+                job["metadata"]["managedFields"][0]["fieldsV1"] =
+                    json!({"f:metadata": {"f:annotations": {".": {}, key: {}}}});
+            })
+        };
+        assert!(!with("f:migration-warden.io/decision").is_reviewed());
+        assert!(with("f:helm.sh/hook").is_reviewed());
     }
 
     #[test]

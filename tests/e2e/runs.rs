@@ -55,20 +55,19 @@ fn fail(space: &Space, job: &str, reason: &str, message: &str) {
     space.kubectl(&args).succeeds();
 }
 
-/// What the mutating phase writes on a Job.
+/// What the mutating phase writes on a Job, and only that.
 const STAMPS: &str = "before-hook-creation,hook-succeeded
     migration-warden.io/decision: 0199a204-0000-7000-8000-000000000001
-    migration-warden.io/requested-by: ci
-    migration-warden.io/exceptions: old-chart";
+    migration-warden.io/requested-by: ci";
 
-/// The good chart's Job, as if it had been reviewed.
+/// The good chart's Job, whose client says that it was reviewed.
 fn stamped() -> Chart {
     Chart::good().with("before-hook-creation,hook-succeeded", STAMPS)
 }
 
 /// One that fails within two seconds.
 fn failing() -> Chart {
-    stamped().with(
+    Chart::good().with(
         "spec:\n  template:\n    spec:\n",
         "spec:\n  activeDeadlineSeconds: 1\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
     )
@@ -118,10 +117,10 @@ fn event(space: &Space, reason: &str) -> Value {
 #[ignore = "needs a cluster: run tests/run"]
 fn a_run_outlives_its_job() {
     let _crd = crd::installed();
-    let warden = Warden::serve_with_cluster("");
     for helm in Helm::BOTH {
-        let space = Space::new();
-        space.install(helm, "app", &stamped()).succeeds();
+        let warden = Warden::serve_with_cluster("");
+        let space = Guarded::by(warden, Space::new(), |webhooks| webhooks);
+        space.install(helm, "app", &Chart::good()).succeeds();
         assert!(space.jobs().is_empty());
         let run = one(&space, "Succeeded");
         let (spec, status) = (&run["spec"], &run["status"]);
@@ -141,9 +140,10 @@ fn a_run_outlives_its_job() {
         assert_eq!(spec["migration"], "app-migrate");
         assert_eq!(spec["deployer"], "Helm", "{helm:?}");
         assert_eq!(spec["images"], json!(["rig.local/busybox:1"]));
-        assert_eq!(spec["requestedBy"], "ci");
-        assert_eq!(spec["decision"], "0199a204-0000-7000-8000-000000000001");
-        assert_eq!(spec["exceptions"], json!(["old-chart"]));
+        let decision = space.decision("app-migrate");
+        assert_eq!(spec["requestedBy"], decision["user"]);
+        assert_eq!(spec["decision"], decision["id"]);
+        assert_eq!(spec["job"]["uid"], decision["job_uid"]);
         assert_eq!(
             (&spec["reviewed"], &spec["attempt"]),
             (&json!(true), &json!(1))
@@ -158,7 +158,7 @@ fn a_run_outlives_its_job() {
         for _ in 0..2 {
             space.upgrade(helm, "app", &failing()).fails();
         }
-        space.upgrade(helm, "app", &stamped()).succeeds();
+        space.upgrade(helm, "app", &Chart::good()).succeeds();
         let outcomes = ["Succeeded", "Failed", "Failed", "Succeeded"];
         let all = eventually_runs(&space, &outcomes);
         let attempts: Vec<_> = all
@@ -173,7 +173,6 @@ fn a_run_outlives_its_job() {
         let note = event(&space, "MigrationFailed")["note"].to_string();
         assert!(note.contains("attempt 1: DeadlineExceeded"), "{note}");
     }
-    drop(warden);
 }
 
 #[test]
@@ -422,9 +421,11 @@ fn a_migration_that_nobody_reviewed_is_told() {
     let event = event(&space, "MigrationUnreviewed");
     assert_eq!(event["regarding"]["kind"], "MigrationRun");
     assert_eq!(event["regarding"]["uid"], run["metadata"]["uid"]);
-    create(&space, &own(&space, stamped()), "reviewed");
-    eventually_runs(&space, &["Succeeded"; 2]);
-    assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
+    create(&space, &own(&space, stamped()), "forged");
+    for run in eventually_runs(&space, &["Succeeded"; 2]) {
+        assert_eq!(run["spec"]["reviewed"], false, "{run:#}");
+    }
+    assert_eq!(replica.counted("unreviewed_migrations_total"), 2);
     // Opted out, and so no migration.
     let label = "labels:\n    migration-warden.io/migration: \"false\"";
     create(
