@@ -16,9 +16,9 @@ use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::job::MIGRATION_LABEL;
 use crate::policy::claims::Claims;
 use crate::policy::runs::Runs;
-use crate::policy::select::MIGRATION_LABEL;
 use crate::policy::{Action, Mode, OnFailure};
 
 /// Values of `app.kubernetes.io/component` that mark a migration Job by default.

@@ -25,6 +25,9 @@ use crate::job::name::Name;
 use crate::job::object::{Container, Metadata, Object, Spec, Status};
 use crate::wire::Map;
 
+/// The label that marks a migration Job, or with `false` says that a Job is none.
+pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
+
 /// What an object is: the Job itself, or the template a CronJob makes Jobs from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -9,11 +9,11 @@ use kube::Resource;
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
+use crate::job::MIGRATION_LABEL;
 use crate::job::annotation::Annotation;
 use crate::job::hooks;
 use crate::job::name::Name;
 use crate::job::release::{self, FLUX_NAME, INSTANCE, Source};
-use crate::policy::select::MIGRATION_LABEL;
 
 /// What Argo CD holds a hook by until its sync is over.
 const ARGOCD_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";

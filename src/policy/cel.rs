@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::policy::select::MIGRATION_LABEL;
+use crate::job::MIGRATION_LABEL;
 
 /// Name of the match condition that lets only migration Jobs through.
 pub const MIGRATION: &str = "migration";

@@ -6,12 +6,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{ParseExpressionError, Selector, SelectorExt};
 
 use crate::job::tool::{self, Detection};
-use crate::job::{Job, Kind};
+use crate::job::{Job, Kind, MIGRATION_LABEL};
 use crate::policy::Action;
 use crate::wire::Map;
-
-/// The label that marks a migration Job, or with `false` says that a Job is none.
-pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
 /// Why a Job is judged, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
