@@ -6,6 +6,7 @@
 mod claims;
 pub mod controller;
 pub mod events;
+pub mod guards;
 mod labels;
 pub mod runs;
 
@@ -83,8 +84,11 @@ pub struct Metrics {
     ca_published: Family<ConfigurationLabels, Gauge>,
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
-    claims: ClaimMetrics,
+    /// Claims, taken and given up.
+    pub claims: ClaimMetrics,
     events: events::EventMetrics,
+    /// What the guards ask.
+    pub guards: guards::GuardMetrics,
     /// What the controller does.
     pub controller: controller::Controller,
     /// What became of migrations.
@@ -129,6 +133,7 @@ impl Metrics {
             ready: Gauge::default(),
             claims: ClaimMetrics::default(),
             events: events::EventMetrics::default(),
+            guards: guards::GuardMetrics::default(),
             controller: controller::Controller::default(),
             runs: runs::Runs::default(),
         };
@@ -227,6 +232,7 @@ impl Metrics {
         );
         self.claims.register(registry);
         self.events.register(registry);
+        self.guards.register(registry);
         registry.register(
             "ready",
             "Whether this replica wants reviews: 1 or 0",
@@ -348,11 +354,6 @@ impl Metrics {
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
         let labels = ConfigurationLabels { kind };
         self.agreement.get_or_create(&labels).set(agrees.into());
-    }
-
-    /// Counts a claim that was asked for: `held`, `taken_over`, `waiting`, or why that is not known.
-    pub fn claim_asked(&self, outcome: &'static str, took: Duration) {
-        self.claims.asked(outcome, took);
     }
 
     /// Counts a Kubernetes Event.

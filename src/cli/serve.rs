@@ -221,7 +221,13 @@ impl Args {
                 )
             });
             if let Some(claims) = warden.claims.clone() {
-                controller::give_up_claims(claims, &jobs, candidate.as_ref(), &mut background);
+                controller::give_up_claims(
+                    claims,
+                    &warden,
+                    &jobs,
+                    candidate.as_ref(),
+                    &mut background,
+                );
             }
             let runs = (client, jobs, controller::leads(candidate.as_ref()));
             controller::record_runs(runs, shown, &warden, &readiness, &mut background);

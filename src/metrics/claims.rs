@@ -1,4 +1,4 @@
-//! Metrics of claims.
+//! Metrics of claims: what became of those that reviews asked for, and of giving them up.
 
 use std::time::Duration;
 
@@ -6,10 +6,15 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
+use crate::cluster::claims::error::ClaimError;
+
 /// Upper bounds in seconds. Without another in the way a claim is one round trip to the apiserver.
 const SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
+
+/// What becomes of a claim where that is known.
+const KNOWN: [&str; 3] = ["held", "taken_over", "waiting"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
@@ -18,16 +23,25 @@ struct OutcomeLabels {
 
 /// What became of claims, and how long that took.
 #[derive(Debug)]
-pub(super) struct ClaimMetrics {
+pub struct ClaimMetrics {
     claims: Family<OutcomeLabels, Counter>,
     duration: Histogram,
+    released: Counter,
+    sweep_failures: Counter,
 }
 
 impl Default for ClaimMetrics {
+    /// With all series at zero, so that their first event is an increase.
     fn default() -> Self {
+        let claims = Family::<OutcomeLabels, Counter>::default();
+        for outcome in KNOWN.into_iter().chain(ClaimError::WORDS) {
+            drop(claims.get_or_create(&OutcomeLabels { outcome }));
+        }
         Self {
-            claims: Family::default(),
+            claims,
             duration: Histogram::new(SECONDS),
+            released: Counter::default(),
+            sweep_failures: Counter::default(),
         }
     }
 }
@@ -44,10 +58,31 @@ impl ClaimMetrics {
             "Time from asking for a claim to knowing its outcome in seconds",
             self.duration.clone(),
         );
+        registry.register(
+            "claims_released",
+            "Claims given up because their Job cannot run any more",
+            self.released.clone(),
+        );
+        registry.register(
+            "claim_sweep_failures",
+            "Claims that could not be looked at or given up, and looks at all of them that failed",
+            self.sweep_failures.clone(),
+        );
     }
 
-    pub(super) fn asked(&self, outcome: &'static str, took: Duration) {
+    /// Counts a claim that was asked for: `held`, `taken_over`, `waiting`, or why that is not known.
+    pub fn asked(&self, outcome: &'static str, took: Duration) {
         self.claims.get_or_create(&OutcomeLabels { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a claim that was given up.
+    pub fn released(&self) {
+        self.released.inc();
+    }
+
+    /// Counts a claim that could not be looked at or given up, or a look at all of them that failed.
+    pub fn sweep_failed(&self) {
+        self.sweep_failures.inc();
     }
 }

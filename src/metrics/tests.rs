@@ -1,6 +1,7 @@
 //! The published names and the behaviour of the families.
 
 use super::controller::Tidied;
+use super::guards::Lookup;
 use super::runs::Wrote;
 use super::*;
 use crate::run::active::Active;
@@ -40,6 +41,10 @@ fn families_have_their_published_names() {
         overdue: 1,
         oldest: Some(jiff::Timestamp::from_second(1_766_361_600).unwrap()),
     });
+    metrics.claims.asked("contended", Duration::from_millis(3));
+    metrics.claims.released();
+    metrics.claims.sweep_failed();
+    metrics.guards.looked_up(Lookup::Failed);
     let _guard = metrics.in_flight();
     let text = metrics.encode();
     for line in [
@@ -62,6 +67,15 @@ fn families_have_their_published_names() {
         r#"migration_warden_ca_published{kind="MutatingWebhookConfiguration"} 1"#,
         r#"migration_warden_webhook_configuration_in_agreement{kind="ValidatingWebhookConfiguration"} 0"#,
         "migration_warden_ready 1",
+        r#"migration_warden_claims_total{outcome="contended"} 1"#,
+        r#"migration_warden_claims_total{outcome="timeout"} 0"#,
+        r#"migration_warden_claims_total{outcome="held"} 0"#,
+        r#"migration_warden_claim_duration_seconds_bucket{le="0.002"} 0"#,
+        r#"migration_warden_claim_duration_seconds_bucket{le="0.005"} 1"#,
+        "migration_warden_claims_released_total 1",
+        "migration_warden_claim_sweep_failures_total 1",
+        r#"migration_warden_guard_lookups_total{result="failed"} 1"#,
+        r#"migration_warden_guard_lookups_total{result="terminating"} 0"#,
         "migration_warden_leader 1",
         r#"migration_warden_tidy_ups_total{reason="earlier-attempt",result="deleted"} 1"#,
         r#"migration_warden_tidy_ups_total{reason="hook-succeeded",result="failed"} 0"#,

@@ -17,6 +17,7 @@ use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs::LastWords;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
+use crate::metrics::guards::Lookup;
 use crate::policy::Policy;
 use crate::record::id;
 use crate::review::Phase;
@@ -115,14 +116,19 @@ impl Warden {
 
     /// Lets a deletion through that would hold up the deletion of a namespace.
     async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
-        match self.namespaces.is_terminating(namespace, deadline).await {
-            Ok(false) => {}
-            Ok(true) => case.excused(),
+        let found = match self.namespaces.is_terminating(namespace, deadline).await {
+            Ok(false) => Lookup::Active,
+            Ok(true) => {
+                case.excused();
+                Lookup::Terminating
+            }
             Err(error) => {
                 tracing::warn!(%namespace, %error, "failed to ask whether a namespace is being deleted, a Job in it may be");
                 case.unexcused(&error);
+                Lookup::Failed
             }
-        }
+        };
+        self.metrics.guards.looked_up(found);
     }
 
     /// Takes the claim that the migration needs, if it needs one.
@@ -168,7 +174,7 @@ impl Warden {
             Ok(Taken::Waiting(_)) => "waiting",
             Err(error) => error.as_str(),
         };
-        self.metrics.claim_asked(outcome, asked.elapsed());
+        self.metrics.claims.asked(outcome, asked.elapsed());
         match taken {
             Ok(Taken::Held { .. }) => {}
             Ok(Taken::Waiting(holder)) => case.waits_for(&holder.facts, !holder.first),

@@ -58,11 +58,17 @@ pub(super) fn watch_exceptions(
 /// Gives up claims: the elected replica, or this one where there is no election.
 pub(super) fn give_up_claims(
     claims: Claims,
+    warden: &Warden,
     jobs: &Jobs,
     candidate: Option<&Candidate>,
     background: &mut Background,
 ) {
-    let sweeping = sweeper::run(claims, leads(candidate), jobs.subscribe());
+    let sweeping = sweeper::run(
+        claims,
+        leads(candidate),
+        jobs.subscribe(),
+        Arc::clone(&warden.metrics),
+    );
     background.add("giving up claims", sweeping);
 }
 

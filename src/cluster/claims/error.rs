@@ -45,6 +45,16 @@ pub enum ClaimError {
 }
 
 impl ClaimError {
+    /// Every word of [`as_str`](Self::as_str).
+    pub const WORDS: [&str; 6] = [
+        "timeout",
+        "forbidden",
+        "unavailable",
+        "contended",
+        "unreadable",
+        "other",
+    ];
+
     /// The word used in metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -86,5 +96,27 @@ pub(super) fn failed(
             resource,
             source,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_series() {
+        let api = |code: u16| {
+            let status = kube::core::Status::failure("no", "reason").with_code(code);
+            failed("list", "jobs")(kube::Error::Api(status.boxed()))
+        };
+        let words = [
+            ClaimError::Timeout,
+            api(403),
+            api(503),
+            ClaimError::Contended,
+            ClaimError::Unreadable("claim-00".to_owned()),
+            api(400),
+        ];
+        assert_eq!(words.map(|error| error.as_str()), ClaimError::WORDS);
     }
 }

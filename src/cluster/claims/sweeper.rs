@@ -2,6 +2,7 @@
 //!
 //! The elected replica does it, only to save load. How is [`super::release`]'s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -10,6 +11,7 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::store::Claims;
 use crate::cluster::jobs::News;
+use crate::metrics::Metrics;
 
 /// How often all claims are looked at: a pod of a deleted Job ends without news.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -19,6 +21,7 @@ pub async fn run(
     claims: Claims,
     leads: watch::Receiver<bool>,
     mut news: broadcast::Receiver<News>,
+    metrics: Arc<Metrics>,
 ) {
     let mut ticks = time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -39,14 +42,22 @@ pub async fn run(
         match time::timeout(PERIOD, sweep).await {
             Ok(Ok(swept)) => {
                 for holder in swept.released {
+                    metrics.claims.released();
                     tracing::debug!(%holder, "gave up a claim");
                 }
                 for error in swept.failed {
+                    metrics.claims.sweep_failed();
                     tracing::warn!(%error, "failed to look at a claim, trying again");
                 }
             }
-            Ok(Err(error)) => tracing::warn!(%error, "failed to look at claims, trying again"),
-            Err(_) => tracing::warn!("failed to look at claims in time, trying again"),
+            Ok(Err(error)) => {
+                metrics.claims.sweep_failed();
+                tracing::warn!(%error, "failed to look at claims, trying again");
+            }
+            Err(_) => {
+                metrics.claims.sweep_failed();
+                tracing::warn!("failed to look at claims in time, trying again");
+            }
         }
     }
 }
