@@ -18,7 +18,9 @@ pub mod tidy;
 use std::time::Duration;
 
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
+use tower::timeout::TimeoutLayer;
 
 /// Which cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,8 +48,12 @@ pub enum ConnectError {
     Client(#[from] kube::Error),
 }
 
-/// A request that takes longer than this is given up and sent again later.
+/// A write that takes longer than this is given up and sent again later.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// No answer begins later than this: the apiserver lets nobody queue for longer than half of it. What sets
+/// itself no limit, as the LIST of a watch and the election do, would wait for ever for an apiserver that is
+/// gone without a word.
+const ANSWER: Duration = Duration::from_secs(30);
 
 impl Cluster {
     /// A client for the cluster; nothing when there is none. Nothing is asked yet.
@@ -65,6 +71,9 @@ impl Cluster {
         config.default_retry = false;
         // The client takes the process's default; everything of ours names its provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Some(Client::try_from(config)?))
+        // Of a watch, only the beginning is an answer.
+        let limit = TimeoutLayer::new(ANSWER);
+        let client = ClientBuilder::try_from(config)?.with_layer(&limit).build();
+        Ok(Some(client))
     }
 }
