@@ -1193,6 +1193,20 @@ fn an_exception_covers_the_rules_of_the_cluster() {
     };
     assert_eq!(outcome(NamespaceView::default()), (Outcome::Denied, 0));
     assert_eq!(outcome(excepting(&["MW102"])), (Outcome::Allowed, 1));
+
+    let body = later("UPDATE", finished).to_string();
+    let ask = |view| ask_bytes(Validate, body.as_bytes(), &validate::builtin(), view).unwrap();
+    assert_eq!(ask(excepting(&["MW102"])).outcome, Outcome::Denied);
+    let answer = ask(excepting(&["MW103"]));
+    assert_eq!(
+        (answer.outcome, answer.exceptions.len()),
+        (Outcome::Allowed, 1)
+    );
+    let finding = &line(&answer)["findings"][0];
+    assert_eq!(
+        (&finding["rule"], &finding["action"], &finding["exception"]),
+        (&json!("MW103"), &json!("audit"), &json!("hotfix"))
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{fs, thread, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::claims::{again, endless, is_created, waits};
 use crate::harness::{Chart, Guarded, Outcome, Space, Warden, Webhooks, eventually};
 
 const BROKEN: [&str; 4] = ["MW001", "MW002", "MW003", "MW004"];
@@ -181,6 +182,80 @@ fn one_that_lasts_too_long_is_not_honoured_and_says_so() {
          (exceptions.maxDuration); make a new one that expires sooner"
     );
     space.rejects(&Chart::broken().render("ok-long"), &BROKEN);
+}
+
+/// The apiserver takes a time that is past the last one that can be read here.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_that_cannot_be_read_is_told_so_once() {
+    let _crd = crd::installed();
+    let space = guarded("");
+    let mut object = exception("for-ever", SignedDuration::from_hours(1));
+    object["spec"]["expiresAt"] = json!("9999-12-31T23:59:59Z");
+    create(&space, &object).succeeds();
+    let told = condition(&space, "for-ever", "False");
+    assert_eq!(told["reason"], "Unreadable");
+    space.rejects(&Chart::broken().render("ok-here"), &BROKEN);
+    let version = || space.get("mex", "for-ever")["metadata"]["resourceVersion"].take();
+    // Other replicas of other tests may write it as well, once each.
+    thread::sleep(Duration::from_secs(3));
+    let before = version();
+    thread::sleep(Duration::from_secs(13));
+    assert_eq!(version(), before, "it is written again and again");
+}
+
+/// Let in beside another, it holds no claim: that stays with who has it.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_from_waiting_lets_a_second_migration_run_beside_the_first() {
+    let _crd = crd::installed();
+    let space = guarded("rules: {suspended-migration: 'off'}\n");
+    let first = is_created(&space, &endless("app"));
+    let mut object = exception("beside", SignedDuration::from_hours(1));
+    object["spec"]["rules"] = json!(["concurrent-migration"]);
+    object["spec"]["selector"]["names"] = json!(["app-*"]);
+    let second = again(&endless("app"));
+    waits(&space, &second);
+    create(&space, &object).succeeds();
+    condition(&space, "beside", "True");
+    let created = space.kubectl_with(&["create", "-o", "json", "-f", "-"], &second);
+    let created = created.succeeds();
+    created.warns("MW101 excepted until 20").warns("by beside");
+    let job = created.json()["metadata"]["name"].take();
+    let decision = space.decision(job.as_str().unwrap());
+    let last = space.warden.decisions().pop().unwrap();
+    assert_eq!(decision["verdict"], "waiting", "the first try");
+    assert_eq!(last["verdict"], "allowed", "{last:#}");
+    let finding = &last["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["rule"] == "MW101");
+    assert_eq!(finding.unwrap()["exception"], "beside");
+    eventually("the use to be written down", || {
+        (space.get("mex", "beside")["status"]["lastUsedBy"] == job).then_some(())
+    });
+    let args = [
+        "get",
+        "leases",
+        "-l",
+        "migration-warden.io/claim=true",
+        "-o",
+        "json",
+    ];
+    let leases = space.kubectl_in("default", &args, "").succeeds().json();
+    let holder = |lease: &Value| {
+        let annotations = &lease["metadata"]["annotations"];
+        let ours = annotations["migration-warden.io/holder-namespace"] == *space.name();
+        ours.then(|| annotations["migration-warden.io/holder-name"].clone())
+    };
+    let holders: Vec<_> = leases["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(holder)
+        .collect();
+    assert_eq!(holders, [first["metadata"]["name"].clone()]);
 }
 
 /// Every Job is reviewed by both replicas, which write the same status at the same time.

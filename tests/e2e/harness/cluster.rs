@@ -69,6 +69,14 @@ impl Cluster {
         self.file("kubeconfig")
     }
 
+    /// Host and port of the apiserver.
+    pub(crate) fn server(&self) -> String {
+        let config = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let cluster = config.clusters[0].cluster.as_ref().unwrap();
+        let url = cluster.server.as_deref().unwrap();
+        url.trim_start_matches("https://").to_owned()
+    }
+
     /// What `tests/cluster/up` made under this name.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)

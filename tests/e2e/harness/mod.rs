@@ -4,6 +4,7 @@ mod chart;
 mod cluster;
 mod net;
 mod outcome;
+mod proxy;
 mod recorder;
 mod space;
 mod warden;
@@ -16,6 +17,7 @@ pub(crate) use chart::{
 pub(crate) use cluster::{Cluster, Helm, NodeKind};
 pub(crate) use net::Net;
 pub(crate) use outcome::Outcome;
+pub(crate) use proxy::Proxy;
 pub(crate) use recorder::Recorded;
 pub(crate) use recorder::Recorder;
 pub(crate) use space::Space;

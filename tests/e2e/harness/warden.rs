@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Cluster, Outcome, eventually};
+use super::{Cluster, Outcome, Proxy, eventually};
 use crate::published::is_as_published;
 
 /// A running `migration-warden serve`; dropping it ends it.
@@ -23,6 +23,7 @@ pub(crate) struct Warden {
     /// The end of its log that it writes to.
     log: PipeWriter,
     port: u16,
+    admin: u16,
     dir: TempDir,
     decisions: Arc<Mutex<Vec<Value>>>,
 }
@@ -45,21 +46,80 @@ impl Warden {
 
     /// The same, with no more rights than this user has.
     pub(crate) fn serve_as(user: &str, policy: &str) -> Self {
+        let warden = Self::begin_as(user, policy);
+        warden.is_ready();
+        warden
+    }
+
+    /// The same, without waiting until it is ready.
+    pub(crate) fn begin_as(user: &str, policy: &str) -> Self {
+        Self::begin_with(policy, &[], |config| {
+            config["users"][0]["user"]["as"] = user.into();
+        })
+    }
+
+    /// The same, with all its rights, through this proxy, with more arguments, and without waiting.
+    pub(crate) fn begin_through(proxy: &Proxy, policy: &str, more: &[&str]) -> Self {
+        Self::begin_with(policy, more, |config| {
+            let server = format!("https://127.0.0.1:{}", proxy.port());
+            config["clusters"][0]["cluster"]["server"] = server.into();
+        })
+    }
+
+    /// With another kubeconfig than the cluster's own.
+    fn begin_with(policy: &str, more: &[&str], change: impl FnOnce(&mut Value)) -> Self {
         let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
         let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-        config["users"][0]["user"]["as"] = user.into();
+        change(&mut config);
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("kubeconfig");
         fs::write(&path, config.to_string()).unwrap();
-        // It has been read by the time that the webhook is ready.
-        Self::start(policy, |command| {
+        // It has been read by the time that the webhook listens.
+        Self::begin(policy, |command| {
             command
                 .args(["--cluster", "kubeconfig"])
+                .args(more)
                 .env("KUBECONFIG", path)
         })
     }
 
     fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let warden = Self::begin(policy, change);
+        warden.is_ready();
+        warden
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn is_ready(&self) {
+        eventually("the webhook to be ready", || {
+            let answer = self.admin("/readyz");
+            answer.starts_with("HTTP/1.1 200").then_some(())
+        });
+    }
+
+    /// What it says there to its operators.
+    pub(crate) fn admin(&self, path: &str) -> String {
+        let mut answer = String::new();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.admin))
+            && stream.write_all(request.as_bytes()).is_ok()
+        {
+            let _ = stream.read_to_string(&mut answer);
+        }
+        answer
+    }
+
+    /// The value of a series, its labels included in the name.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let text = self.admin("/metrics");
+        let prefix = format!("migration_warden_{series} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.expect(series).parse().unwrap()
+    }
+
+    /// Starts it, and waits until it listens.
+    fn begin(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
         let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
@@ -96,6 +156,7 @@ impl Warden {
             command,
             log,
             port: 0,
+            admin: 0,
             dir,
             decisions,
         };
@@ -104,12 +165,11 @@ impl Warden {
     }
 
     fn wait(&mut self) {
-        eventually("the webhook to be ready", || {
+        eventually("the webhook to listen", || {
             let exit = self.process.try_wait().unwrap();
             assert!(exit.is_none(), "serve ended: {exit:?}\n{}", self.stderr());
-            let (port, admin) = self.ports()?;
-            self.port = port;
-            ready(admin).then_some(())
+            (self.port, self.admin) = self.ports()?;
+            Some(())
         });
     }
 
@@ -131,6 +191,7 @@ impl Warden {
         }
         self.process = command.spawn().unwrap();
         self.wait();
+        self.is_ready();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -239,16 +300,4 @@ fn write_policy(dir: &Path, policy: &str) -> PathBuf {
     let path = dir.join("policy.yaml");
     fs::write(&path, HEADER.to_owned() + policy).unwrap();
     path
-}
-
-fn ready(admin: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", admin)) else {
-        return false;
-    };
-    let mut answer = String::new();
-    stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.1 200")
 }
