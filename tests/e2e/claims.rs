@@ -29,12 +29,12 @@ pub(crate) fn create(
     })
 }
 
-fn is_created(space: &Space, manifest: &str) -> Value {
+pub(crate) fn is_created(space: &Space, manifest: &str) -> Value {
     let job = create(space, manifest, &PostParams::default()).unwrap();
     serde_json::to_value(job).unwrap()
 }
 
-fn waits(space: &Space, manifest: &str) -> String {
+pub(crate) fn waits(space: &Space, manifest: &str) -> String {
     let status = create(space, manifest, &PostParams::default()).unwrap_err();
     assert_eq!((status.code, &*status.reason), (429, "TooManyRequests"));
     let details = status.details.unwrap();
@@ -48,7 +48,7 @@ fn guarded(policy: &str) -> Guarded {
 }
 
 /// A migration that does not end: on the fake node others do at once.
-fn endless(release: &str) -> String {
+pub(crate) fn endless(release: &str) -> String {
     Chart::good()
         .with("spec:\n  template", "spec:\n  suspend: true\n  template")
         .render(release)

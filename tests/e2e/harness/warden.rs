@@ -19,6 +19,7 @@ use super::{Cluster, Outcome, eventually};
 pub(crate) struct Warden {
     process: Child,
     port: u16,
+    admin: u16,
     dir: TempDir,
     decisions: Arc<Mutex<Vec<Value>>>,
 }
@@ -55,8 +56,30 @@ impl Warden {
         })
     }
 
-    fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    /// The same, as a replica of the installation whose webhook configurations have this name.
+    pub(crate) fn serve_for(configurations: &str, policy: &str) -> Self {
+        let kubeconfig = Cluster::get().kubeconfig();
         let dir = TempDir::new().unwrap();
+        let ca = dir.path().join("tls/ca.crt");
+        Self::start_in(dir, policy, |command| {
+            command
+                .args(["--cluster", "kubeconfig"])
+                .args(["--webhook-configuration", configurations])
+                .arg("--ca-bundle")
+                .arg(ca)
+                .env("KUBECONFIG", kubeconfig)
+        })
+    }
+
+    fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        Self::start_in(TempDir::new().unwrap(), policy, change)
+    }
+
+    fn start_in(
+        dir: TempDir,
+        policy: &str,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let config = write_policy(dir.path(), policy);
         let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
         command
@@ -87,6 +110,7 @@ impl Warden {
         let mut warden = Self {
             process,
             port: 0,
+            admin: 0,
             dir,
             decisions,
         };
@@ -94,10 +118,28 @@ impl Warden {
             let exit = warden.process.try_wait().unwrap();
             assert!(exit.is_none(), "serve ended: {exit:?}\n{}", warden.stderr());
             let (port, admin) = warden.ports()?;
-            warden.port = port;
+            (warden.port, warden.admin) = (port, admin);
             ready(admin).then_some(())
         });
         warden
+    }
+
+    /// Where probes and metrics are, without a scheme.
+    pub(crate) fn admin(&self) -> String {
+        format!("127.0.0.1:{}", self.admin)
+    }
+
+    /// What a Prometheus would scrape.
+    pub(crate) fn metrics(&self) -> String {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail"]);
+        curl.arg(format!("http://{}/metrics", self.admin()));
+        Outcome::of(&mut curl, "").succeeds().stdout
+    }
+
+    /// Has it another policy in its file, which it takes into use some time soon if it can.
+    pub(crate) fn change_policy(&self, policy: &str) {
+        write_policy(self.dir.path(), policy);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
