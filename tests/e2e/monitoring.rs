@@ -4,6 +4,7 @@
 mod alerts;
 mod dashboard;
 mod prometheus;
+mod work;
 
 use serde_json::Value;
 

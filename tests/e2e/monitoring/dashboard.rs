@@ -1,26 +1,21 @@
 //! What the dashboard asks, a real Prometheus answers, when it has scraped a replica that had something to do.
 
-use std::fs;
-use std::process::Command;
-use std::thread;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use std::{env, fs, thread};
 
-use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::prometheus::Prometheus;
-use super::rendered;
-use crate::claims::{again, endless, is_created, waits};
-use crate::exceptions::{self, condition, crd, exception};
-use crate::harness::{
-    BREACHES, CHART, Chart, Guarded, Helm, Outcome, RESTARTING_POD, Space, Warden, eventually,
-    none_differ,
-};
+use super::prometheus::{Prometheus, numbers};
+use super::{rendered, work};
+use crate::exceptions::crd;
+use crate::harness::{CHART, Guarded, Helm, Space, Warden, Webhooks, none_differ};
 
 const TEMPLATE: &str = "templates/dashboard.yaml";
-const POLICY: &str = "rules: {restarting-pod: patch, no-deadline: warn}\ntidyUp: {mode: off}\n";
+/// How many seconds the picture of the docs shows.
+const PICTURED: u64 = 300;
 
-/// What has not happened in [`work`], by panel and query: it answers nothing, or 0 all the time.
+/// What has not happened after [`work::all`], by panel and query: it answers nothing, or 0 all the time.
 const IDLE: [(&str, &str); 19] = [
     // Metrics that are still to come.
     ("Running", "A"),
@@ -67,93 +62,81 @@ fn the_chart_has_it_for_grafanas_sidecar() {
 fn every_query_is_answered() {
     let _crd = crd::installed();
     let space = Space::new();
-    let warden = Warden::serve_for(space.name(), POLICY);
+    let warden = Warden::serve_for(space.name(), work::POLICY);
     let prometheus = Prometheus::of(&warden.admin());
-    let space = Guarded::by(warden, space, |webhooks| webhooks);
-    work(&space);
+    let space = Guarded::by(warden, space, Webhooks::guarding);
+    work::all(&space);
     // One more scrape.
     thread::sleep(Duration::from_secs(2));
 
     let dashboard: Value = serde_json::from_str(&dashboard()).unwrap();
     let mut wrong = Vec::new();
     let mut idle = IDLE.to_vec();
-    for panel in dashboard["panels"].as_array().unwrap() {
-        let title = panel["title"].as_str().unwrap();
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            let id = target["refId"].as_str().unwrap();
-            let happened = happened(&prometheus, target);
-            let listed = idle.iter().position(|query| *query == (title, id));
-            if let Some(listed) = listed {
-                idle.swap_remove(listed);
-            }
-            match (happened, listed) {
-                (true, Some(_)) => {
-                    wrong.push(format!("{title} {id} has data, take it from the list"))
-                }
-                (false, None) => {
-                    wrong.push(format!("{title} {id} has no data: {}", target["expr"]))
-                }
-                _ => {}
-            }
+    for (title, target) in targets(&dashboard) {
+        let id = target["refId"].as_str().unwrap();
+        let happened = happened(&prometheus, target);
+        let listed = idle.iter().position(|query| *query == (title, id));
+        if let Some(listed) = listed {
+            idle.swap_remove(listed);
+        }
+        if happened == listed.is_some() {
+            let but = if happened { "has data" } else { "has no data" };
+            wrong.push(format!("{title} {id} {but}: {}", target["expr"]));
         }
     }
     none_differ(&wrong);
     assert!(idle.is_empty(), "there are no such queries: {idle:?}");
+
+    // `tests/monitoring/picture` draws what is written here.
+    if let Some(file) = env::var_os("MW_PICTURE") {
+        work::for_a_while(&space, Duration::from_secs(PICTURED));
+        fs::write(file, answers(&prometheus, &dashboard).to_string()).unwrap();
+    }
 }
 
-/// Whether a query has an answer that a panel can show.
-fn happened(prometheus: &Prometheus, target: &Value) -> bool {
-    // As Grafana puts them in: all installations, and some scrapes.
+/// Every query, with the title of its panel.
+fn targets(dashboard: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    panels.flat_map(|panel| {
+        let title = panel["title"].as_str().unwrap();
+        let targets = panel["targets"].as_array().into_iter().flatten();
+        targets.map(move |target| (title, target))
+    })
+}
+
+/// Asks as Grafana would with all installations chosen and these times; a range has a sample each second, or
+/// each `step` seconds.
+fn ask(prometheus: &Prometheus, target: &Value, rate: &str, range: u64, step: u64) -> Value {
     let query = target["expr"].as_str().unwrap();
     let query = query
         .replace("$namespace", ".*")
         .replace("$job", ".*")
-        .replace("$__rate_interval", "10s")
-        .replace("$__range", "120s");
+        .replace("$__rate_interval", rate)
+        .replace("$__range", &format!("{range}s"));
     assert!(!query.contains('$'), "{query}");
-    let values = if target["instant"] == true {
+    if target["instant"] == true {
         prometheus.now(&query)
     } else {
-        prometheus.over(&query, 120)
-    };
-    // Counters are there from the start, and tell something when they have counted.
-    let counts = query.contains("increase(") || query.contains("rate(");
-    let tells = |value: &f64| value.is_finite() && (!counts || *value > 0.0);
-    values.iter().any(tells)
+        prometheus.over(&query, range, step)
+    }
 }
 
-/// Has the replica do all that the dashboard shows, as far as it happens within seconds.
-fn work(space: &Guarded) {
-    space.accepts(&Chart::good().render("good"));
-    let denied = BREACHES.map(|breach| breach.id);
-    space.rejects(&Chart::broken().render("broken"), &denied[..3]);
-    space.patches(&RESTARTING_POD.chart().render("patched"), RESTARTING_POD.id);
+/// Whether a query has an answer that a panel can show.
+fn happened(prometheus: &Prometheus, target: &Value) -> bool {
+    // Counters are there from the start, and tell something when they have counted.
+    let query = target["expr"].as_str().unwrap();
+    let counts = query.contains("increase(") || query.contains("rate(");
+    let tells = |value: &f64| value.is_finite() && (!counts || *value > 0.0);
+    let answer = ask(prometheus, target, "10s", 120, 1);
+    numbers(&answer).iter().any(tells)
+}
 
-    let first = endless("twice");
-    is_created(space, &first);
-    waits(space, &again(&first));
-
-    let exception = exception("old-chart", SignedDuration::from_hours(1));
-    exceptions::create(space, &exception).succeeds();
-    condition(space, "old-chart", "True");
-    space.accepts(&Chart::broken().render("ok-old"));
-
-    // It is no review, and the answer no success.
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--insecure", "--data", "{}"])
-        .args(["--header", "Content-Type: application/json"])
-        .arg(space.warden.url("/validate"));
-    let answer = Outcome::of(&mut curl, "").succeeds().json();
-    assert_eq!(answer["code"], 400, "{answer}");
-
-    for (policy, in_use) in [("no policy", false), (POLICY, true)] {
-        space.warden.change_policy(policy);
-        let line = format!(
-            "migration_warden_policy_last_reload_successful {}\n",
-            u8::from(in_use)
-        );
-        eventually(&line, || {
-            space.warden.metrics().contains(&line).then_some(())
-        });
+/// What the panels would show of the last minutes, by title.
+fn answers(prometheus: &Prometheus, dashboard: &Value) -> Value {
+    let mut answers: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (title, target) in targets(dashboard) {
+        let answer = ask(prometheus, target, "20s", PICTURED, 5);
+        answers.entry(title).or_default().push(answer);
     }
+    json!(answers)
 }

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Cluster, Outcome, eventually};
+use crate::harness::{Cluster, Outcome, epoch, eventually};
 
 /// A running Prometheus; dropping it ends it.
 pub(super) struct Prometheus {
@@ -18,7 +17,7 @@ pub(super) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes this address every second, with the labels that a ServiceMonitor gives.
+    /// Scrapes this address every second, with the labels that a `ServiceMonitor` gives.
     pub(super) fn of(target: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let config = format!(
@@ -55,36 +54,23 @@ impl Prometheus {
         prometheus
     }
 
-    /// Every sample of this expression's values now.
-    pub(super) fn now(&self, query: &str) -> Vec<f64> {
-        let answer = self.answer("query", &[("query", query)]);
-        let series = answer["result"].as_array().unwrap();
-        series
-            .iter()
-            .map(|series| value(&series["value"]))
-            .collect()
+    /// The series of this expression now.
+    pub(super) fn now(&self, query: &str) -> Value {
+        self.answer("query", &[("query", query)])
     }
 
-    /// Every sample of this expression's values in the last `seconds`, one each second.
-    pub(super) fn over(&self, query: &str, seconds: u64) -> Vec<f64> {
-        let end = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs();
-        let (start, end) = ((end - seconds).to_string(), end.to_string());
+    /// The series of this expression in the last `seconds`, with a sample every `step` seconds.
+    pub(super) fn over(&self, query: &str, seconds: u64, step: u64) -> Value {
+        let end = epoch();
+        let times = [end - seconds, end, step].map(|time| time.to_string());
+        let [start, end, step] = &times;
         let parameters = [
             ("query", query),
-            ("start", &start),
-            ("end", &end),
-            ("step", "1"),
+            ("start", start),
+            ("end", end),
+            ("step", step),
         ];
-        let answer = self.answer("query_range", &parameters);
-        let series = answer["result"].as_array().unwrap();
-        series
-            .iter()
-            .flat_map(|series| series["values"].as_array().unwrap())
-            .map(value)
-            .collect()
+        self.answer("query_range", &parameters)
     }
 
     /// What it answers to this query, which it has to take.
@@ -93,7 +79,7 @@ impl Prometheus {
         let outcome = self.ask(path, parameters).succeeds();
         let mut answer = outcome.json();
         assert_eq!(answer["status"], "success", "{parameters:?}: {outcome}");
-        answer["data"].take()
+        answer["data"]["result"].take()
     }
 
     fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Outcome {
@@ -107,9 +93,17 @@ impl Prometheus {
     }
 }
 
-/// The number of a sample, which is its time and a string.
-fn value(sample: &Value) -> f64 {
-    sample[1].as_str().unwrap().parse().unwrap()
+/// The numbers of all samples of these series.
+pub(super) fn numbers(series: &Value) -> Vec<f64> {
+    let series = series.as_array().unwrap().iter();
+    series
+        .flat_map(|one| match one["values"].as_array() {
+            Some(samples) => samples.clone(),
+            None => vec![one["value"].clone()],
+        })
+        // A sample is its time and a string.
+        .map(|sample| sample[1].as_str().unwrap().parse().unwrap())
+        .collect()
 }
 
 impl Drop for Prometheus {
