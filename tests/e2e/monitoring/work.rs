@@ -15,8 +15,7 @@ use crate::harness::{
 };
 
 /// Only what is to be seen here is done.
-pub(super) const POLICY: &str =
-    "rules: {restarting-pod: patch, no-deadline: warn}\ntidyUp: {mode: off}\n";
+pub(super) const POLICY: &str = "rules: {restarting-pod: patch}\ntidyUp: {mode: off}\n";
 
 /// All that the dashboard shows, as far as it happens within seconds.
 pub(super) fn all(space: &Guarded) {
