@@ -53,6 +53,8 @@ def stat(axes, panel, answers):
     text, colour = defaults.get("noValue", "No data"), "text"
     if values:
         text = shown(values[0], defaults["unit"])
+        if "decimals" in defaults:
+            text = f"{values[0]:.{defaults['decimals']}f}"
         for step in defaults["thresholds"]["steps"]:
             if step["value"] is None or values[0] >= step["value"]:
                 colour = step["color"]
