@@ -59,27 +59,20 @@ impl Warden {
     /// The same, as a replica of the installation whose webhook configurations have this name.
     pub(crate) fn serve_for(configurations: &str, policy: &str) -> Self {
         let kubeconfig = Cluster::get().kubeconfig();
-        let dir = TempDir::new().unwrap();
-        let ca = dir.path().join("tls/ca.crt");
-        Self::start_in(dir, policy, |command| {
+        Self::start(policy, |command| {
+            // The last argument so far is the folder in which it makes its CA.
+            let tls = PathBuf::from(command.get_args().last().unwrap());
             command
                 .args(["--cluster", "kubeconfig"])
                 .args(["--webhook-configuration", configurations])
                 .arg("--ca-bundle")
-                .arg(ca)
+                .arg(tls.join("ca.crt"))
                 .env("KUBECONFIG", kubeconfig)
         })
     }
 
     fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
-        Self::start_in(TempDir::new().unwrap(), policy, change)
-    }
-
-    fn start_in(
-        dir: TempDir,
-        policy: &str,
-        change: impl FnOnce(&mut Command) -> &mut Command,
-    ) -> Self {
+        let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
         let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
         command
@@ -125,7 +118,7 @@ impl Warden {
     }
 
     /// Where probes and metrics are, without a scheme.
-    pub(crate) fn admin(&self) -> String {
+    pub(crate) fn admin_address(&self) -> String {
         format!("127.0.0.1:{}", self.admin)
     }
 
@@ -133,7 +126,7 @@ impl Warden {
     pub(crate) fn metrics(&self) -> String {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail"]);
-        curl.arg(format!("http://{}/metrics", self.admin()));
+        curl.arg(format!("http://{}/metrics", self.admin_address()));
         Outcome::of(&mut curl, "").succeeds().stdout
     }
 

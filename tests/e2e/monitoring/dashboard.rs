@@ -63,7 +63,7 @@ fn every_query_is_answered() {
     let _crd = crd::installed();
     let space = Space::new();
     let warden = Warden::serve_for(space.name(), work::POLICY);
-    let prometheus = Prometheus::of(&warden.admin());
+    let prometheus = Prometheus::of(&warden.admin_address());
     let space = Guarded::by(warden, space, Webhooks::guarding);
     work::all(&space);
     // One more scrape.
