@@ -8,6 +8,7 @@ pub mod controller;
 pub mod events;
 pub mod guards;
 mod labels;
+mod reviews;
 pub mod runs;
 
 pub use labels::Rejection;
@@ -18,31 +19,17 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use claims::ClaimMetrics;
-use labels::{
-    ConfigurationLabels, FindingLabels, PhaseLabels, ReasonLabels, ResultLabels, ReviewLabels,
-    RuleLabels,
-};
+use labels::{ConfigurationLabels, ReasonLabels, ResultLabels};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
-    metrics::{
-        MetricType, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
-        info::Info,
-    },
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
+use reviews::ReviewMetrics;
 use std::{sync::Arc, time::Duration};
 
 /// The content type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Upper bounds in seconds. A review takes tens of microseconds, so most of them lie below 1 ms;
-/// the last ones are there for slow senders and a stuck decision log.
-const REVIEW_SECONDS: [f64; 15] = [
-    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1,
-    0.5, 1.0, 10.0,
-];
-
-type Durations = Family<PhaseLabels, Histogram, fn() -> Histogram>;
 
 /// The policy in use, as one series: a family would keep the old hashes, or show none or two
 /// while it is changed.
@@ -66,17 +53,14 @@ impl EncodeMetric for PolicyInfo {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    reviews: Family<ReviewLabels, Counter>,
-    findings: Family<FindingLabels, Counter>,
-    exceptions: Family<RuleLabels, Counter>,
+    reviews: ReviewMetrics,
     uses_dropped: Counter,
-    mutate_duration: Histogram,
-    validate_duration: Histogram,
     rejected: Family<ReasonLabels, Counter>,
     in_flight: Gauge,
     refused: Counter,
     lost: Family<ReasonLabels, Counter>,
     policy_reloads: Family<ResultLabels, Counter>,
+    policy_reloaded: Gauge,
     policy: PolicyInfo,
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_expiration: Gauge,
@@ -106,24 +90,16 @@ impl Metrics {
     /// that appears only with its first event has no increase to alert on.
     #[must_use]
     pub fn new() -> Self {
-        let durations = Durations::new_with_constructor(|| Histogram::new(REVIEW_SECONDS));
-        let duration = |phase: Phase| {
-            let phase = phase.as_str();
-            durations.get_or_create_owned(&PhaseLabels { phase })
-        };
         let mut metrics = Self {
             registry: Registry::with_prefix("migration_warden"),
-            reviews: Family::default(),
-            findings: Family::default(),
-            exceptions: Family::default(),
+            reviews: ReviewMetrics::default(),
             uses_dropped: Counter::default(),
-            mutate_duration: duration(Phase::Mutate),
-            validate_duration: duration(Phase::Validate),
             rejected: Family::default(),
             in_flight: Gauge::default(),
             refused: Counter::default(),
             lost: Family::default(),
             policy_reloads: Family::default(),
+            policy_reloaded: Gauge::default(),
             policy: PolicyInfo::default(),
             certificate_reloads: Family::default(),
             certificate_expiration: Gauge::default(),
@@ -137,7 +113,9 @@ impl Metrics {
             controller: controller::Controller::default(),
             runs: runs::Runs::default(),
         };
-        metrics.register(&durations);
+        metrics.register();
+        // The first one is read before there are metrics to look at.
+        metrics.policy_reloaded.set(1);
         for reason in Rejection::ALL.map(Rejection::as_str) {
             drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
         }
@@ -152,32 +130,13 @@ impl Metrics {
     }
 
     // The encoder appends `_total` to counters and `_info` to infos, and a full stop to the help.
-    fn register(&mut self, durations: &Durations) {
+    fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register(
-            "reviews",
-            "Reviews answered, by phase, operation and verdict",
-            self.reviews.clone(),
-        );
-        registry.register(
-            "findings",
-            "Findings in reviews, by rule and by the action taken",
-            self.findings.clone(),
-        );
-        registry.register(
-            "exceptions_used",
-            "Reviews that an exception let through, by the rule that it allows to break",
-            self.exceptions.clone(),
-        );
+        self.reviews.register(registry);
         registry.register(
             "exception_uses_dropped",
             "Uses of exceptions that their status does not show, because too many came at once",
             self.uses_dropped.clone(),
-        );
-        registry.register(
-            "review_duration_seconds",
-            "Time from a review's headers to its answer in seconds, its body's arrival included",
-            durations.clone(),
         );
         registry.register(
             "requests_rejected",
@@ -203,6 +162,11 @@ impl Metrics {
             "policy_reloads",
             "Changes of the policy file, by whether the new content is in use",
             self.policy_reloads.clone(),
+        );
+        registry.register(
+            "policy_last_reload_successful",
+            "Whether the policy file as it is now is in use: 1 or 0",
+            self.policy_reloaded.clone(),
         );
         registry.register("policy", "The policy in use", self.policy.clone());
         registry.register(
@@ -249,25 +213,17 @@ impl Metrics {
 
     /// Counts an answered review. `verdict` is one of the five words of a decision.
     pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
-        self.reviews
-            .get_or_create(&ReviewLabels {
-                phase: phase.as_str(),
-                operation: operation.as_str(),
-                verdict,
-            })
-            .inc();
+        self.reviews.reviewed(phase, operation, verdict);
     }
 
     /// Counts a finding. `rule` is its id, `action` what the policy did with it.
     pub fn found(&self, rule: &'static str, action: &'static str) {
-        self.findings
-            .get_or_create(&FindingLabels { rule, action })
-            .inc();
+        self.reviews.found(rule, action);
     }
 
     /// Counts a review that an exception from this rule let through.
     pub fn excepted(&self, rule: &'static str) {
-        self.exceptions.get_or_create(&RuleLabels { rule }).inc();
+        self.reviews.excepted(rule);
     }
 
     /// Counts a use of an exception that will not be in its status.
@@ -277,11 +233,12 @@ impl Metrics {
 
     /// Notes how long a review took.
     pub fn took(&self, phase: Phase, duration: Duration) {
-        let histogram = match phase {
-            Phase::Mutate => &self.mutate_duration,
-            Phase::Validate => &self.validate_duration,
-        };
-        histogram.observe(duration.as_secs_f64());
+        self.reviews.took(phase, duration);
+    }
+
+    /// Notes how long judging a review took, without what it waited for.
+    pub fn evaluated(&self, phase: Phase, duration: Duration) {
+        self.reviews.evaluated(phase, duration);
     }
 
     /// Counts a request that got an HTTP error.
@@ -317,6 +274,7 @@ impl Metrics {
     /// Counts a change of the policy file, and whether it was taken.
     pub fn policy_reloaded(&self, success: bool) {
         self.policy_reloads.get_or_create(&success.into()).inc();
+        self.policy_reloaded.set(success.into());
     }
 
     /// Names the policy in use. The former one disappears.

@@ -55,6 +55,15 @@ impl From<&str> for Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 5] = [
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Connect,
+        Self::Other,
+    ];
+
     /// The word used in decisions and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

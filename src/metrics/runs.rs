@@ -78,6 +78,7 @@ impl Default for Runs {
         };
         for end in ENDS {
             drop(runs.ended.get_or_create(&labels(end)));
+            drop(runs.duration.get_or_create(&labels(end)));
         }
         for result in Wrote::ALL.map(Wrote::as_str) {
             drop(runs.writes.get_or_create(&ResultLabels { result }));

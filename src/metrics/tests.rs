@@ -17,6 +17,7 @@ fn families_have_their_published_names() {
     metrics.excepted("MW004");
     metrics.use_dropped();
     metrics.took(Phase::Mutate, Duration::from_micros(120));
+    metrics.evaluated(Phase::Validate, Duration::from_micros(15));
     metrics.rejected(Rejection::TooLarge);
     metrics.connection_refused();
     metrics.record_lost(Lost::Blocked);
@@ -55,6 +56,8 @@ fn families_have_their_published_names() {
         "migration_warden_exception_uses_dropped_total 1",
         r#"migration_warden_review_duration_seconds_bucket{le="0.0001",phase="mutate"} 0"#,
         r#"migration_warden_review_duration_seconds_bucket{le="0.0002",phase="mutate"} 1"#,
+        r#"migration_warden_evaluation_duration_seconds_bucket{le="0.00001",phase="validate"} 0"#,
+        r#"migration_warden_evaluation_duration_seconds_bucket{le="0.00002",phase="validate"} 1"#,
         r#"migration_warden_requests_rejected_total{reason="too_large"} 1"#,
         r#"migration_warden_requests_rejected_total{reason="panic"} 0"#,
         "migration_warden_requests_in_flight 1",
@@ -111,6 +114,40 @@ fn a_new_policy_replaces_the_old_one() {
         .filter(|line| line.starts_with("migration_warden_policy_info"))
         .collect();
     assert_eq!(series, [r#"migration_warden_policy_info{hash="bbb"} 1"#]);
+}
+
+/// Prometheus sees no increase in a counter that was not there before.
+#[test]
+fn what_may_be_counted_is_there_before_it_is() {
+    let text = Metrics::new().encode();
+    for line in [
+        r#"migration_warden_reviews_total{phase="mutate",operation="CREATE",verdict="denied"} 0"#,
+        r#"migration_warden_findings_total{rule="MW001",action="deny"} 0"#,
+        r#"migration_warden_findings_total{rule="MW101",action="wait"} 0"#,
+        r#"migration_warden_exceptions_used_total{rule="MW004"} 0"#,
+        "migration_warden_policy_last_reload_successful 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    for never in [
+        r#"{rule="MW002",action="patch"}"#,
+        r#"{rule="MW001",action="wait"}"#,
+    ] {
+        assert!(!text.contains(never), "{never}");
+    }
+}
+
+#[test]
+fn the_last_reload_is_told_until_the_next() {
+    let metrics = Metrics::new();
+    for success in [false, true] {
+        metrics.policy_reloaded(success);
+        let line = format!(
+            "migration_warden_policy_last_reload_successful {}\n",
+            u8::from(success)
+        );
+        assert!(metrics.encode().contains(&line), "{line}");
+    }
 }
 
 #[test]

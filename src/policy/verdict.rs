@@ -35,6 +35,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] = [
+        Self::Allowed,
+        Self::Warned,
+        Self::Patched,
+        Self::Waiting,
+        Self::Denied,
+    ];
+
     /// The word used in decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -69,6 +69,8 @@ impl Warden {
         body: &[u8],
         deadline: Instant,
     ) -> Result<Answer, Unanswered> {
+        let started = Instant::now();
+        let mut waited = Duration::ZERO;
         let now = Timestamp::now();
         let policy = self.policy.current();
         let circumstances = Circumstances {
@@ -88,13 +90,17 @@ impl Warden {
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
             let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+            let asked = Instant::now();
             if let Some(namespace) = case.excuse() {
                 Box::pin(self.excuse(case, namespace, deadline)).await;
             } else if let Some(claims) = &self.claims {
                 Box::pin(self.claim(claims, case, &policy, deadline)).await;
             }
+            waited = asked.elapsed();
         }
         let answer = judged.finish()?;
+        let evaluation = started.elapsed().saturating_sub(waited);
+        self.metrics.evaluated(phase, evaluation);
         self.metrics
             .reviewed(phase, answer.operation, answer.outcome.as_str());
         for (rule, action) in answer.findings {

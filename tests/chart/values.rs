@@ -60,6 +60,7 @@ pub(crate) struct Values {
     flow_control: Enabled,
     service_monitor: Monitoring,
     prometheus_rule: Monitoring,
+    dashboard: Monitoring,
     verify: Verify,
 }
 

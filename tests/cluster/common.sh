@@ -1,7 +1,7 @@
 # What the cluster scripts share: where the programs are, which versions they have, and how a
 # process is started, watched and ended. Sourced, never run.
 
-K8S=1.37.2 ETCD=3.7.3 HELM3=3.22.0 HELM4=4.3.1 KWOK=0.8.0 CYCLONEDX=0.5.9
+K8S=1.37.2 ETCD=3.7.3 HELM3=3.22.0 HELM4=4.3.1 KWOK=0.8.0 PROMETHEUS=2.42.0 CYCLONEDX=0.5.9
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/migration-warden
 ASSETS=${ASSETS:-$CACHE/cluster}
 

@@ -81,9 +81,10 @@ impl Rendered {
 
     /// The policy file, which the program has to take.
     fn policy(&self) -> (Policy, Vec<LabelSelector>) {
-        let text = self.one("ConfigMap")["data"]["policy.yaml"]
-            .as_str()
-            .unwrap();
+        // The other one may be the dashboard's.
+        let mut maps = self.of("ConfigMap").into_iter();
+        let text = maps.find_map(|map| map["data"]["policy.yaml"].as_str());
+        let text = text.unwrap();
         let read = config::validate::read("policy.yaml", text).unwrap();
         let policy: MigrationPolicy = serde_saphyr::from_str(text).unwrap();
         (

@@ -13,7 +13,7 @@ use crate::harness::{Chart, Guarded, Outcome, Space, Warden, Webhooks, eventuall
 const BROKEN: [&str; 4] = ["MW001", "MW002", "MW003", "MW004"];
 
 /// An exception from the guide's four rules for the Jobs whose names begin with `ok-`.
-fn exception(name: &str, lasting: SignedDuration) -> Value {
+pub(crate) fn exception(name: &str, lasting: SignedDuration) -> Value {
     json!({
         "apiVersion": "migration-warden.io/v1alpha1",
         "kind": "MigrationException",
@@ -27,12 +27,12 @@ fn exception(name: &str, lasting: SignedDuration) -> Value {
     })
 }
 
-fn create(space: &Space, exception: &Value) -> Outcome {
+pub(crate) fn create(space: &Space, exception: &Value) -> Outcome {
     space.kubectl_with(&["create", "-f", "-"], &exception.to_string())
 }
 
 /// Waits until the exception says this of itself, and returns the condition.
-fn condition(space: &Space, name: &str, status: &str) -> Value {
+pub(crate) fn condition(space: &Space, name: &str, status: &str) -> Value {
     eventually(&format!("{name} to be honoured: {status}"), || {
         let found = space.get("mex", name);
         let conditions = found["status"]["conditions"].as_array()?;

@@ -27,6 +27,7 @@ mod harness;
 mod history;
 mod hooks;
 mod install;
+mod monitoring;
 mod namespaces;
 mod node;
 mod patches;

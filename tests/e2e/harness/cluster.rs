@@ -93,6 +93,14 @@ impl Cluster {
         })
     }
 
+    pub(crate) fn prometheus(&self) -> Command {
+        self.command("prometheus")
+    }
+
+    pub(crate) fn promtool(&self) -> Command {
+        self.command("promtool")
+    }
+
     /// A client that tries once, in this namespace, as this user if one is named.
     pub(crate) async fn client(&self, namespace: &str, user: Option<&str>) -> Client {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();

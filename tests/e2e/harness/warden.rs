@@ -83,6 +83,21 @@ impl Warden {
         })
     }
 
+    /// The same, as a replica of the installation whose webhook configurations have this name.
+    pub(crate) fn serve_for(configurations: &str, policy: &str) -> Self {
+        let kubeconfig = Cluster::get().kubeconfig();
+        Self::start(policy, |command| {
+            // The last argument so far is the folder in which it makes its CA.
+            let tls = PathBuf::from(command.get_args().last().unwrap());
+            command
+                .args(["--cluster", "kubeconfig"])
+                .args(["--webhook-configuration", configurations])
+                .arg("--ca-bundle")
+                .arg(tls.join("ca.crt"))
+                .env("KUBECONFIG", kubeconfig)
+        })
+    }
+
     fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let warden = Self::begin(policy, change);
         warden.is_ready();
@@ -192,6 +207,16 @@ impl Warden {
         self.process = command.spawn().unwrap();
         self.wait();
         self.is_ready();
+    }
+
+    /// Where probes and metrics are, without a scheme.
+    pub(crate) fn admin_address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin)
+    }
+
+    /// Has it another policy in its file, which it takes into use some time soon if it can.
+    pub(crate) fn change_policy(&self, policy: &str) {
+        write_policy(self.dir.path(), policy);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
