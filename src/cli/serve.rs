@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, ValueEnum};
+use controller::{Beside, Election};
 use futures_util::future::{BoxFuture, select_all};
 use jiff::SignedDuration;
 use kube::Client;
@@ -204,34 +205,18 @@ impl Args {
         };
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let sink = Arc::new(Sink::new(stdout, Arc::clone(&metrics))?);
+        let election = self.webhook_configuration.map(|lease| Election {
+            lease,
+            excluded: self.excluded_namespaces,
+        });
         let candidate = client.and_then(|client| {
-            let jobs = controller::watch_jobs(&client, &warden, &mut background);
-            // A process that nobody sends reviews to has no business deleting.
-            let candidate = self.webhook_configuration.map(|lease| {
-                let jobs = jobs.clone();
-                let excluded = self.excluded_namespaces;
-                controller::tidy_up(
-                    lease,
-                    excluded,
-                    client.clone(),
-                    jobs,
-                    &warden,
-                    &sink,
-                    &mut background,
-                )
-            });
-            if let Some(claims) = warden.claims.clone() {
-                controller::give_up_claims(
-                    claims,
-                    &warden,
-                    &jobs,
-                    candidate.as_ref(),
-                    &mut background,
-                );
-            }
-            let runs = (client, jobs, controller::leads(candidate.as_ref()));
-            controller::record_runs(runs, shown, &warden, &readiness, &mut background);
-            candidate
+            let beside = Beside {
+                warden: &warden,
+                sink: &sink,
+                readiness: &readiness,
+                background: &mut background,
+            };
+            controller::start(client, election, shown, beside)
         });
         let service = Service {
             listener,

@@ -9,6 +9,7 @@ mod crash;
 mod down;
 mod load;
 mod parts;
+mod runs;
 
 use std::{
     collections::BTreeSet,

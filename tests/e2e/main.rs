@@ -39,6 +39,7 @@ mod requests;
 mod rights;
 mod runs;
 mod scan;
+mod secrets;
 mod single_flight;
 mod stalled;
 mod stamps;

@@ -62,7 +62,7 @@ fn a_claim_says_which_one_it_lacks() {
             "{told}"
         );
         let forbidden = "claims_total{outcome=\"forbidden\"}";
-        assert_eq!(space.warden.metric(forbidden).to_string(), "1");
+        assert_eq!(space.warden.metric(forbidden), 1);
     }
 }
 
@@ -78,7 +78,7 @@ fn a_deletion_passes_where_its_namespace_cannot_be_looked_at() {
     let decision = deletion(&space, &job);
     assert_eq!(action(&decision, "MW102"), Some("audit"), "{decision:#}");
     let failed = "guard_lookups_total{result=\"failed\"}";
-    assert_eq!(space.warden.metric(failed).to_string(), "1");
+    assert_eq!(space.warden.metric(failed), 1);
 }
 
 /// Without their labels it might judge too hard or too mildly: better another replica does.

@@ -37,10 +37,7 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
     let why = "whether another migration runs could not be found out: the API server did not answer in time";
     assert!(told.contains(why), "{told}");
     assert!(time < TIMEOUT, "{time:?}");
-    assert_eq!(
-        space.warden.metric("claims_total{outcome=\"timeout\"}"),
-        1.0
-    );
+    assert_eq!(space.warden.metric("claims_total{outcome=\"timeout\"}"), 1);
     assert_eq!(space.decision("app")["verdict"], "waiting");
 
     let (_, time) = took(|| space.rejects(&Chart::broken().render("bad"), &["MW004"]));
@@ -59,7 +56,7 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
         "{detail}"
     );
     let lookups = "guard_lookups_total{result=\"failed\"}";
-    assert_eq!(space.warden.metric(lookups).to_string(), "1");
+    assert_eq!(space.warden.metric(lookups), 1);
 
     // Claims, watches and the sweeper come back by themselves.
     proxy.go_on();
@@ -131,7 +128,7 @@ fn an_election_outlives_a_request_that_is_never_answered() {
     let args = ["--webhook-configuration", space.name()];
     let warden = Warden::begin_through(&proxy, "tidyUp: {mode: 'off'}\n", &args);
     warden.is_ready();
-    eventually("a leader", || (warden.metric("leader") > 0.0).then_some(()));
+    eventually("a leader", || (warden.metric("leader") > 0).then_some(()));
     let renewed = || {
         let args = ["get", "lease", space.name(), "-o", "json"];
         let lease = space.kubectl_in("default", &args, "").succeeds().json();

@@ -8,7 +8,6 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 
 use super::Background;
-use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
@@ -23,12 +22,49 @@ use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
 use crate::tidy::GRACE;
 
-/// Watches the migration Jobs.
-pub(super) fn watch_jobs(client: &Client, warden: &Warden, background: &mut Background) -> Jobs {
+/// What the controller works beside.
+pub(super) struct Beside<'a> {
+    pub(super) warden: &'a Warden,
+    pub(super) sink: &'a Arc<Sink>,
+    pub(super) readiness: &'a Readiness,
+    pub(super) background: &'a mut Background,
+}
+
+/// Who does what one replica is enough for.
+pub(super) struct Election {
+    /// Name of the Lease.
+    pub(super) lease: String,
+    /// Namespaces in which nothing is tidied up.
+    pub(super) excluded: Vec<String>,
+}
+
+/// Starts whatever lives by the watch of the migration Jobs; `shown` are the last words of Jobs that reviews saw.
+pub(super) fn start(
+    client: Client,
+    election: Option<Election>,
+    shown: mpsc::Receiver<Vec<u8>>,
+    mut beside: Beside<'_>,
+) -> Option<Candidate> {
     let jobs = Jobs::default();
-    let watching = jobs.clone().watch(client.clone(), warden.policy.clone());
-    background.add("watching Jobs", watching);
-    jobs
+    let watching = jobs
+        .clone()
+        .watch(client.clone(), beside.warden.policy.clone());
+    beside.background.add("watching Jobs", watching);
+    // A process that nobody sends reviews to has no business deleting.
+    let candidate =
+        election.map(|election| tidy_up(election, client.clone(), jobs.clone(), &mut beside));
+    // Where there is no election, this one does it all.
+    let leads = || {
+        let none = || watch::channel(true).1;
+        candidate.as_ref().map_or_else(none, Candidate::leads)
+    };
+    if let Some(claims) = beside.warden.claims.clone() {
+        let metrics = Arc::clone(&beside.warden.metrics);
+        let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
+        beside.background.add("giving up claims", sweeping);
+    }
+    record_runs(client, jobs, leads(), shown, &mut beside);
+    candidate
 }
 
 /// Sends Events.
@@ -55,31 +91,15 @@ pub(super) fn watch_exceptions(
     exceptions
 }
 
-/// Gives up claims: the elected replica, or this one where there is no election.
-pub(super) fn give_up_claims(
-    claims: Claims,
-    warden: &Warden,
-    jobs: &Jobs,
-    candidate: Option<&Candidate>,
-    background: &mut Background,
-) {
-    let sweeping = sweeper::run(
-        claims,
-        leads(candidate),
-        jobs.subscribe(),
-        Arc::clone(&warden.metrics),
-    );
-    background.add("giving up claims", sweeping);
-}
-
 /// Records runs: the elected replica at once, the others where that one does not.
-pub(super) fn record_runs(
-    (client, jobs, leads): (Client, Jobs, watch::Receiver<bool>),
+fn record_runs(
+    client: Client,
+    jobs: Jobs,
+    leads: watch::Receiver<bool>,
     shown: mpsc::Receiver<Vec<u8>>,
-    warden: &Warden,
-    readiness: &Readiness,
-    background: &mut Background,
+    beside: &mut Beside<'_>,
 ) {
+    let warden = beside.warden;
     let trouble = Trouble::default();
     let runs = Runs {
         client,
@@ -90,28 +110,19 @@ pub(super) fn record_runs(
         trouble: trouble.clone(),
         pace: Pace::default(),
     };
-    readiness.probe("runs", move || trouble.status());
-    background.add("recording runs", runs.run(shown, leads));
-}
-
-/// Whether this replica was elected; where there is no election, it is.
-pub(super) fn leads(candidate: Option<&Candidate>) -> watch::Receiver<bool> {
-    candidate.map_or_else(|| watch::channel(true).1, Candidate::leads)
+    beside.readiness.probe("runs", move || trouble.status());
+    beside
+        .background
+        .add("recording runs", runs.run(shown, leads));
 }
 
 /// Stands for the election of the replica that tidies up, by the Lease of this name.
-pub(super) fn tidy_up(
-    lease: String,
-    excluded: Vec<String>,
-    client: Client,
-    jobs: Jobs,
-    warden: &Warden,
-    sink: &Arc<Sink>,
-    background: &mut Background,
-) -> Candidate {
+fn tidy_up(election: Election, client: Client, jobs: Jobs, beside: &mut Beside<'_>) -> Candidate {
+    let warden = beside.warden;
     // Two processes on one host are two candidates.
     let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
     let metrics = &warden.metrics;
+    let Election { lease, excluded } = election;
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
     let tidy = Tidy {
         client,
@@ -119,11 +130,13 @@ pub(super) fn tidy_up(
         namespaces: warden.namespaces.clone(),
         excluded,
         policy: warden.policy.clone(),
-        sink: Arc::clone(sink),
+        sink: Arc::clone(beside.sink),
         metrics: Arc::clone(metrics),
         replica: warden.replica.clone(),
         grace: GRACE,
     };
-    background.add("tidying up", tidy.run(candidate.leads()));
+    beside
+        .background
+        .add("tidying up", tidy.run(candidate.leads()));
     candidate
 }

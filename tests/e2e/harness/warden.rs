@@ -112,7 +112,7 @@ impl Warden {
         });
     }
 
-    /// What it says there to its operators.
+    /// What it answers to its operators.
     pub(crate) fn admin(&self, path: &str) -> String {
         let mut answer = String::new();
         let request =
@@ -126,7 +126,7 @@ impl Warden {
     }
 
     /// The value of a series, its labels included in the name.
-    pub(crate) fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> u64 {
         let text = self.admin("/metrics");
         let prefix = format!("migration_warden_{series} ");
         let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
@@ -283,7 +283,8 @@ impl Warden {
         Some((port("address")?, port("admin")?))
     }
 
-    fn stderr(&self) -> String {
+    /// What it has said to its operators.
+    pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 }

@@ -126,7 +126,7 @@ async fn create(jobs: &Api<Job>, job: &Job) -> Said {
     }
 }
 
-fn has_finished(job: &Job) -> bool {
+pub(super) fn has_finished(job: &Job) -> bool {
     let conditions = job
         .status
         .iter()
@@ -163,7 +163,7 @@ async fn none_left(leases: &Api<Lease>) {
 }
 
 /// The pod in which a process runs: its host name.
-fn pod_of(process: u32) -> String {
+pub(super) fn pod_of(process: u32) -> String {
     let mut command = Command::new("nsenter");
     let process = process.to_string();
     let name = Outcome::of(
