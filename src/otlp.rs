@@ -14,7 +14,7 @@ use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_http::HeaderExtractor;
+use opentelemetry_http::{HeaderExtractor, HttpError};
 use opentelemetry_otlp::{
     ExporterBuildError, LogExporter, Protocol, SpanExporter, WithExportConfig, WithHttpConfig,
 };
@@ -52,6 +52,9 @@ pub enum OtlpError {
          http://otel-collector:4318; https is not spoken, let a collector near the cluster do that"
     )]
     Endpoint(String),
+    /// Nothing to send with.
+    #[error("failed to make a client: {0}")]
+    Client(HttpError),
     /// The exporter has another objection.
     #[error("failed to make an exporter: {0}")]
     Exporter(#[from] ExporterBuildError),
@@ -64,10 +67,10 @@ impl Otlp {
     pub fn new(endpoint: &str) -> Result<Self, OtlpError> {
         let uri: Option<Uri> = endpoint.parse().ok();
         let usable = |uri: &Uri| uri.scheme_str() == Some("http") && uri.authority().is_some();
-        if !uri.as_ref().is_some_and(usable) {
+        let Some(uri) = uri.filter(usable) else {
             return Err(OtlpError::Endpoint(endpoint.to_owned()));
-        }
-        let client = Client::new();
+        };
+        let client = Client::new(&uri).map_err(OtlpError::Client)?;
         let base = endpoint.trim_end_matches('/');
         let spans = SpanExporter::builder()
             .with_http()

@@ -1,46 +1,68 @@
-//! The HTTP client that the SDK sends with: hyper's, on the runtime of the service. Not for anything else.
+//! The HTTP client that the SDK sends with, on the runtime of the service. Not for anything else.
+//!
+//! It is kube's, which speaks to any server: a second one would add to the program what the first one has.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client as Hyper;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use axum::http::Uri;
+use http_body_util::{BodyExt, Limited};
+use kube::client::Body;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 
 /// A collector that takes longer has another try.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// An answer says how many were refused, and why.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Client {
-    hyper: Hyper<HttpConnector, Full<Bytes>>,
+    kube: kube::Client,
     runtime: Handle,
 }
 
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
 impl Client {
-    pub(super) fn new() -> Self {
-        Self {
-            hyper: Hyper::builder(TokioExecutor::new()).build_http(),
+    /// For whatever is behind the scheme, host and port of this URL.
+    pub(super) fn new(endpoint: &Uri) -> Result<Self, HttpError> {
+        let mut server = endpoint.clone().into_parts();
+        server.path_and_query = Some("/".parse()?);
+        let mut config = kube::Config::new(Uri::from_parts(server)?);
+        // The SDK has its own idea of what to send again.
+        config.default_retry = false;
+        // Without TLS there is nothing to verify, nor may there be anything to verify it by.
+        config.root_cert = Some(Vec::new());
+        // The client takes the process's default; everything of ours names its provider.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self {
+            kube: config.try_into()?,
             runtime: Handle::current(),
-        }
+        })
     }
 }
 
 #[async_trait::async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let hyper = self.hyper.clone();
+        let kube = self.kube.clone();
         // The SDK asks from threads of its own, which drive no sockets.
         let exchange = async move {
-            let (head, body) = hyper.request(request.map(Full::new)).await?.into_parts();
+            let request = request.map(|body| Body::from(Vec::from(body)));
+            let (head, body) = kube.send(request).await?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
+        // What kube says of a request is about the cluster's, and the SDK tells of failures itself.
+        let exchange = exchange.with_subscriber(NoSubscriber::default());
         let sent = self
             .runtime
             .spawn(async { timeout(TIMEOUT, exchange).await });
