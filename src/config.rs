@@ -323,7 +323,11 @@ pub fn default_selectors() -> Vec<meta::LabelSelector> {
         .collect()
 }
 
-/// The JSON Schema of the policy file (draft 2020-12).
+/// The JSON Schema of the policy file (draft 2020-12), as it is published: [`schema`] in a file, so that the
+/// program holds the outcome and not what makes it.
+pub const JSON_SCHEMA: &str = include_str!("config/policy.schema.json");
+
+/// The JSON Schema of the policy file, made from its types.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use migration_warden::config;
 use migration_warden::policy::rule::{Cel, Patch};
 use migration_warden::policy::rules::RULES;
 use migration_warden::record::{JSON_SCHEMA, SCHEMA};
@@ -141,8 +142,11 @@ fn the_page_on_the_net_shows_what_each_rule_is_in_it() {
 
 #[test]
 fn the_published_schema_is_the_programs() {
-    agrees("docs/policy.schema.json", &output(&["schema"]));
+    let policy = serde_json::to_string_pretty(&config::schema()).unwrap() + "\n";
+    agrees("src/config/policy.schema.json", &policy);
+    agrees("docs/policy.schema.json", &policy);
     assert_eq!(output(&["schema", "policy"]), output(&["schema"]));
+    assert_eq!(output(&["schema"]), config::JSON_SCHEMA);
     let decision_log = output(&["schema", "decision-log"]);
     agrees("docs/decision-log.schema.json", &decision_log);
 }

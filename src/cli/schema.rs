@@ -23,14 +23,11 @@ enum What {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut out = anstream::stdout().lock();
-        match self.what {
-            What::Policy => {
-                serde_json::to_writer_pretty(&mut out, &config::schema())?;
-                writeln!(out)?;
-            }
-            What::DecisionLog => out.write_all(record::JSON_SCHEMA.as_bytes())?,
-        }
+        let schema = match self.what {
+            What::Policy => config::JSON_SCHEMA,
+            What::DecisionLog => record::JSON_SCHEMA,
+        };
+        anstream::stdout().lock().write_all(schema.as_bytes())?;
         Ok(ExitCode::SUCCESS)
     }
 }
