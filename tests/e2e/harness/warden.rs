@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Cluster, Outcome, Proxy, eventually};
@@ -47,6 +47,17 @@ impl Warden {
     /// The same, with no more rights than this user has.
     pub(crate) fn serve_as(user: &str, policy: &str) -> Self {
         let warden = Self::begin_as(user, policy);
+        warden.is_ready();
+        warden
+    }
+
+    /// The same, with all rights, under a name of its own.
+    pub(crate) fn serve_under(user: &str, policy: &str) -> Self {
+        let warden = Self::begin_with(policy, &[], |config| {
+            let auth = &mut config["users"][0]["user"];
+            auth["as"] = user.into();
+            auth["as-groups"] = json!(["system:masters"]);
+        });
         warden.is_ready();
         warden
     }
