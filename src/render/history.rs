@@ -113,7 +113,11 @@ fn line(
 /// How it ended, beyond the outcome, and how it came in.
 fn why(entry: &Entry) -> String {
     let mut parts = Vec::new();
-    let code = entry.exit_code.map(|code| format!("exit code {code}"));
+    // What succeeded has 0.
+    let code = entry
+        .exit_code
+        .filter(|_| entry.outcome != Outcome::Succeeded);
+    let code = code.map(|code| format!("exit code {code}"));
     let ended: Vec<_> = [entry.reason.as_deref().map(shown), code]
         .into_iter()
         .flatten()

@@ -7,6 +7,7 @@ mod certificates;
 mod claims;
 mod crash;
 mod down;
+mod history;
 mod load;
 mod parts;
 mod runs;

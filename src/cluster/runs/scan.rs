@@ -24,7 +24,7 @@ const PAGE: u32 = 500;
 /// Runs removed in one go. They are all in memory, with some hundred bytes each.
 const SWEEP: usize = 5000;
 /// Between two deletions.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A run as far as it is looked at here.
 type Scanned = Object<Spec, Status>;

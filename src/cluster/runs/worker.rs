@@ -34,6 +34,13 @@ pub(super) enum Done {
     Trimmed(Result<(), Unwritten>),
 }
 
+/// What takes long, and is done once at a time.
+#[derive(Default)]
+struct Busy {
+    scanning: bool,
+    trimming: bool,
+}
+
 pub(super) struct Worker<'r> {
     runs: &'r Runs,
     store: &'r Store,
@@ -42,7 +49,7 @@ pub(super) struct Worker<'r> {
     pub(super) working: FuturesUnordered<BoxFuture<'r, Done>>,
     /// Something may have been missed.
     rescan: bool,
-    scanning: bool,
+    busy: Busy,
     paused: Option<Instant>,
 }
 
@@ -55,7 +62,7 @@ impl<'r> Worker<'r> {
             queue: Queue::default(),
             working: FuturesUnordered::new(),
             rescan: true,
-            scanning: false,
+            busy: Busy::default(),
             paused: None,
         }
     }
@@ -126,17 +133,23 @@ impl<'r> Worker<'r> {
     pub(super) fn look_around(&mut self) {
         if self.leads && self.runs.is_on() && !self.is_paused() {
             self.scan(false);
-            let keep = self.runs.policy.current().runs.keep_total;
-            let trim = self.store.trim(keep as usize).map(Done::Trimmed);
-            self.working.push(trim.boxed());
+            self.trim();
         }
     }
 
     fn scan(&mut self, full: bool) {
-        if !std::mem::replace(&mut self.scanning, true) {
+        if !std::mem::replace(&mut self.busy.scanning, true) {
             let scan = self.store.scan(&self.runs.jobs, full);
             let scan = scan.map(move |found| Done::Scanned(full, found));
             self.working.push(scan.boxed());
+        }
+    }
+
+    fn trim(&mut self) {
+        if !std::mem::replace(&mut self.busy.trimming, true) {
+            let keep = self.runs.policy.current().runs.keep_total;
+            let trim = self.store.trim(keep as usize).map(Done::Trimmed);
+            self.working.push(trim.boxed());
         }
     }
 
@@ -149,7 +162,8 @@ impl<'r> Worker<'r> {
         if self.is_paused() {
             return;
         }
-        let may_scan = self.leads && self.runs.is_on() && !self.scanning && self.queue.has_room();
+        let may_scan =
+            self.leads && self.runs.is_on() && !self.busy.scanning && self.queue.has_room();
         if self.rescan && may_scan && self.runs.jobs.all().is_some() {
             self.rescan = false;
             self.scan(true);
@@ -193,7 +207,7 @@ impl<'r> Worker<'r> {
                 }
             }
             Done::Scanned(full, found) => {
-                self.scanning = false;
+                self.busy.scanning = false;
                 match found {
                     Ok(looks) => {
                         self.runs.trouble.over();
@@ -214,8 +228,12 @@ impl<'r> Worker<'r> {
                     }
                 }
             }
-            Done::Trimmed(Ok(())) => {}
-            Done::Trimmed(Err(error)) => self.failed("remove the oldest runs", &error),
+            Done::Trimmed(trimmed) => {
+                self.busy.trimming = false;
+                if let Err(error) = trimmed {
+                    self.failed("remove the oldest runs", &error);
+                }
+            }
         }
     }
 

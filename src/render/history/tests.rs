@@ -32,6 +32,7 @@ fn all() -> Vec<Entry> {
     entries(&[
         run("02:00:00", 1, "Succeeded", |run| {
             run["status"]["finishedAt"] = json!("2026-11-25T02:00:04Z");
+            run["status"]["exitCode"] = json!(0);
         }),
         run("03:12:07", 1, "Failed", |run| {
             run["status"]["finishedAt"] = json!("2026-11-25T03:13:19Z");
