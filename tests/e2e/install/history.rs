@@ -81,7 +81,7 @@ fn series(install: &Install) -> BTreeMap<String, usize> {
     names
         .map(|pod| {
             let name = pod["metadata"]["name"].as_str().unwrap();
-            let path = format!("/api/v1/namespaces/{NAME}/pods/{name}:admin/proxy/metrics");
+            let path = format!("/api/v1/namespaces/{NAME}/pods/{name}:8080/proxy/metrics");
             let text = install.kubectl(&["get", "--raw", &path]).succeeds().stdout;
             let count = text.lines().filter(|line| !line.starts_with('#')).count();
             (name.to_owned(), count)
