@@ -9,6 +9,7 @@ pub mod events;
 pub mod exceptions;
 pub mod jobs;
 pub mod leader;
+mod list;
 pub mod namespaces;
 pub mod pages;
 pub mod registration;

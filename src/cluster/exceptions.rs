@@ -31,6 +31,8 @@ type Key = (String, String);
 /// Uses that may wait to be written down. One is a few hundred bytes, and a replica that answers a
 /// thousand reviews in a second merges them once in a second.
 const MAX_WAITING: usize = 1024;
+/// Exceptions in one page of a list: somebody may have given each 256 KB of annotations.
+const PAGE: u32 = 50;
 /// The CRD may be installed at any time, and nobody wants to wait for long until it counts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -146,7 +148,8 @@ impl Shared {
     async fn keep(&self, client: Client) {
         // One that cannot be read, as one with fields of a newer version, must not hide the others.
         let api: Api<DeserializeGuard<MigrationException>> = Api::all(client);
-        let events = watcher(api, watcher::Config::default()).backoff(Pauses::default());
+        let events =
+            watcher(api, watcher::Config::default().page_size(PAGE)).backoff(Pauses::default());
         let mut events = std::pin::pin!(events);
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {

@@ -17,8 +17,9 @@ use crate::job::stored::{StoredJob, WatchedJob};
 use crate::policy::select::Selectors;
 use crate::run::facts::Facts;
 
-/// Jobs in one page of a list: 7 KB each as they are sent, and kept with some hundred bytes.
-const PAGE: u32 = 100;
+/// Jobs in one page of a list: 7 KB each as they are sent, 1.5 MB where somebody means harm, and kept with some
+/// hundred bytes.
+const PAGE: u32 = 10;
 /// How often the selectors are compared with those of the policy in use.
 const PERIOD: Duration = Duration::from_secs(1);
 /// News that a slow subscriber may be behind before it has to look at everything.

@@ -16,6 +16,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admit::NamespaceView;
 
+/// Namespaces in one page of a list: somebody may have given each 256 KB of annotations.
+const PAGE: u32 = 50;
+/// The longest annotation that is kept. Those that are looked at are words, and tools leave whole manifests there.
+const LONGEST: usize = 64;
+
 /// What is known of namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces(Option<Known>);
@@ -72,9 +77,13 @@ impl Namespaces {
     pub fn watch(client: Client) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
         let (store, writer) = reflector::store();
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-        let events = watcher(api, watcher::Config::default())
+        let events = watcher(api, watcher::Config::default().page_size(PAGE))
             .default_backoff()
-            .modify(|namespace| namespace.managed_fields_mut().clear())
+            .modify(|namespace| {
+                namespace.managed_fields_mut().clear();
+                let annotations = namespace.annotations_mut();
+                annotations.retain(|_, value| value.len() <= LONGEST);
+            })
             .reflect(writer);
         let watching = events.for_each(|event| async {
             if let Err(error) = event {

@@ -27,6 +27,7 @@ mod harness;
 mod history;
 mod hooks;
 mod install;
+mod large;
 mod monitoring;
 mod namespaces;
 mod node;

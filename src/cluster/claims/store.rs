@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1;
 use kube::api::{ListParams, PostParams};
-use kube::core::{ApiResource, Object, Request, Selector};
+use kube::core::{ApiResource, Object, ObjectList, Selector};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -23,11 +23,12 @@ use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Step, Take, Version};
 use super::record;
+use crate::cluster::list;
 use crate::job::has_ended;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
-/// Jobs on a page of a LIST.
+/// Jobs or pods on a page of a LIST, where they are not too large.
 const PAGE: u32 = 100;
 /// LISTs at once: each holds a page in memory.
 const LISTS: usize = 8;
@@ -214,7 +215,7 @@ impl Claims {
         selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
     ) -> Result<Vec<Listed>, ClaimError> {
         let failed = || failed("list", "jobs");
-        let request = Request::new(Job::url_path(&(), Some(namespace)));
+        let path = Job::url_path(&(), Some(namespace));
         // The policy's selectors have been parsed before; one that cannot be would list too much.
         let selector = Selector::try_from(selector.clone()).unwrap_or_default();
         let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
@@ -222,9 +223,8 @@ impl Claims {
         // Nobody closes it.
         let _turn = self.lists.acquire().await;
         loop {
-            let request = request.list(&params).map_err(kube::Error::BuildRequest);
-            let request = request.map_err(failed())?;
-            let text = self.client.request_text(request).await.map_err(failed())?;
+            let page = list::page(&self.client, &path, &mut params).await;
+            let text = page.map_err(failed())?;
             let Wanted {
                 key,
                 policy,
@@ -262,14 +262,24 @@ impl Claims {
 
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Vec<Pod>, ClaimError> {
-        let api: Api<Pod> = Api::namespaced_with(
-            self.client.clone(),
-            &claim.namespace,
-            &ApiResource::erase::<v1::Pod>(&()),
-        );
+        let failed = || failed("list", "pods");
+        let path = v1::Pod::url_path(&(), Some(&claim.namespace));
         let selector = format!("batch.kubernetes.io/controller-uid={}", claim.uid);
-        let pods = api.list(&ListParams::default().labels(&selector)).await;
-        Ok(pods.map_err(failed("list", "pods"))?.items)
+        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut pods = Vec::new();
+        // Nobody closes it.
+        let _turn = self.lists.acquire().await;
+        loop {
+            let page = list::page(&self.client, &path, &mut params).await;
+            let page: ObjectList<Pod> = serde_json::from_str(&page.map_err(failed())?)
+                .map_err(kube::Error::SerdeError)
+                .map_err(failed())?;
+            pods.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(pods),
+            }
+        }
     }
 
     /// Writes down who waits for the holder, and says whether that is news. When in doubt it is.

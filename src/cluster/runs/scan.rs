@@ -70,7 +70,7 @@ impl Store {
             params.fields("status.outcome=Running")
         };
         let (mut known, mut running) = (HashMap::new(), Vec::new());
-        self.page(params, |page| {
+        self.page(&self.all(), params, |page| {
             for run in page {
                 if run.outcome == Outcome::Running {
                     running.push(Key {
@@ -119,7 +119,7 @@ impl Store {
             return Ok(());
         }
         let mut oldest = Oldest::new(excess);
-        self.page(ListParams::default(), |page| oldest.add(page))
+        self.page(&self.all(), ListParams::default(), |page| oldest.add(page))
             .await?;
         let runs = oldest.runs();
         tracing::info!(count = runs.len(), "removing the oldest runs");
@@ -138,8 +138,10 @@ impl Store {
     ) -> Result<Vec<Brief>, Unwritten> {
         let selector = format!("{RELEASE_LABEL}={}", run.spec.release.label());
         let params = ListParams::default().labels(&selector);
-        let listed = self.list(&self.scanned(namespace), &params).await?;
-        Ok(listed.items.into_iter().map(brief).collect())
+        let mut runs = Vec::new();
+        self.page(&self.scanned(namespace), params, |page| runs.extend(page))
+            .await?;
+        Ok(runs)
     }
 
     /// Removes a run; a later round finds what is left.
@@ -162,13 +164,13 @@ impl Store {
 
     async fn page(
         &self,
+        api: &Api<Scanned>,
         params: ListParams,
         mut look: impl FnMut(Vec<Brief>),
     ) -> Result<(), Unwritten> {
-        let api = self.all();
         let mut params = params.limit(PAGE);
         loop {
-            let page = self.list(&api, &params).await?;
+            let page = self.list(api, &params).await?;
             look(page.items.into_iter().map(brief).collect());
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),

@@ -21,7 +21,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use recorder::Recorded;
 pub(crate) use recorder::Recorder;
 pub(crate) use space::Space;
-pub(crate) use warden::{Warden, check, generate_vap};
+pub(crate) use warden::{Warden, check, generate_vap, peak_mib};
 pub(crate) use webhooks::{Registration, Webhooks};
 
 use std::{

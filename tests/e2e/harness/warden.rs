@@ -294,6 +294,11 @@ impl Warden {
         Some((port("address")?, port("admin")?))
     }
 
+    /// The most memory that it has had resident so far, in MiB.
+    pub(crate) fn peak_mib(&self) -> u64 {
+        peak_mib(self.process.id())
+    }
+
     /// What it has said to its operators.
     pub(crate) fn stderr(&self) -> String {
         fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
@@ -330,6 +335,15 @@ pub(crate) fn generate_vap(policy: &str, args: &[&str]) -> Outcome {
     command.args(["generate", "vap", "--config"]);
     command.arg(write_policy(dir.path(), policy)).args(args);
     Outcome::of(&mut command, "")
+}
+
+/// The most memory that this process has had resident so far, in MiB.
+pub(crate) fn peak_mib(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kib / 1024
 }
 
 fn write_policy(dir: &Path, policy: &str) -> PathBuf {

@@ -1,6 +1,6 @@
 //! A long history of runs: how much of it stays, and what it costs a replica.
 
-use std::{collections::BTreeMap, env, fs, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use migration_warden::run::resource::MigrationRun;
 use serde_json::json;
 
 use super::{Install, NAME, crash::replicas};
-use crate::harness::{Cluster, Helm, NodeKind, Space};
+use crate::harness::{Cluster, Helm, NodeKind, Space, peak_mib};
 
 /// Runs, where `MW_HISTORY` says nothing else.
 const RUNS: usize = 1000;
@@ -62,14 +62,10 @@ async fn count(runs: &Api<MigrationRun>) -> usize {
 
 /// The most that each replica has had resident so far, in MiB.
 fn peaks() -> BTreeMap<u32, u64> {
-    let peak = |process: u32| {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let mut lines = status.lines();
-        let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-        (process, kib / 1024)
-    };
-    replicas().into_iter().map(peak).collect()
+    let replicas = replicas().into_iter();
+    replicas
+        .map(|replica| (replica, peak_mib(replica)))
+        .collect()
 }
 
 /// How many series each replica has.
