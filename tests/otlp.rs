@@ -10,87 +10,17 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "common/collector.rs"]
+mod collector;
+
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+
+use collector::{Collector, Running, blocks, eventually, free_port};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// A process that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..400 {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    panic!("waited 20 s in vain for {what}");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// A collector that writes down in words what it gets.
-struct Collector {
-    port: u16,
-    said: PathBuf,
-    _process: Running,
-}
-
-impl Collector {
-    fn start(folder: &TempDir) -> Self {
-        let program = std::env::var_os("MW_COLLECTOR").expect("MW_COLLECTOR, see tests/otlp/build");
-        let (port, said) = (free_port(), folder.path().join("collector.log"));
-        let config = folder.path().join("collector.yaml");
-        let pipeline = json!({"receivers": ["otlp"], "exporters": ["debug"]});
-        let settings = json!({
-            "receivers": {"otlp": {"protocols": {"http": {"endpoint": format!("127.0.0.1:{port}")}}}},
-            "exporters": {"debug": {"verbosity": "detailed"}},
-            "service": {
-                "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": pipeline, "logs": pipeline},
-            },
-        });
-        fs::write(&config, settings.to_string()).unwrap();
-        let log = File::create(&said).unwrap();
-        let process = Command::new(program)
-            .arg("--config")
-            .arg(&config)
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let collector = Self {
-            port,
-            said,
-            _process: Running(process),
-        };
-        eventually("the collector", || {
-            let said = collector.said();
-            said.contains("Everything is ready").then_some(())
-        });
-        collector
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap()
-    }
-}
 
 /// `serve` with a collector at this port.
 struct Server {
@@ -181,16 +111,11 @@ impl Server {
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// The pieces of what the collector said that begin with this.
-fn blocks<'a>(said: &'a str, start: &str) -> Vec<&'a str> {
-    said.split(start).skip(1).collect()
-}
-
 #[test]
 #[ignore = "needs a collector: run tests/run"]
 fn a_review_joins_the_trace_of_who_asked() {
     let folder = tempfile::tempdir().unwrap();
-    let collector = Collector::start(&folder);
+    let collector = Collector::start(&folder, free_port());
     let server = Server::start(&folder, collector.port);
     server.review(TRACE);
     let decision = server.decision();

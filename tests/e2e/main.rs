@@ -18,6 +18,9 @@ mod agree;
 mod availability;
 mod chart;
 mod claims;
+#[cfg(feature = "otlp")]
+#[path = "../common/collector.rs"]
+mod collector;
 mod denials;
 mod events;
 mod exceptions;
@@ -45,6 +48,8 @@ mod single_flight;
 mod stalled;
 mod stamps;
 mod tidy;
+#[cfg(feature = "otlp")]
+mod traces;
 mod untouched;
 mod vap;
 mod verify;

@@ -51,6 +51,13 @@ impl Warden {
         warden
     }
 
+    /// The same, with more arguments.
+    pub(crate) fn serve_with(policy: &str, more: &[&str]) -> Self {
+        let warden = Self::begin_with(policy, more, |_| {});
+        warden.is_ready();
+        warden
+    }
+
     /// The same, with all rights, under a name of its own.
     pub(crate) fn serve_under(user: &str, policy: &str) -> Self {
         let warden = Self::begin_with(policy, &[], |config| {
