@@ -1,0 +1,113 @@
+//! How many runs stay, and what stays unrecorded.
+
+use super::*;
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_newest_runs_of_a_release_stay_and_so_does_what_runs() {
+    let _alone = alone();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{keepPerRelease: 2}");
+    let oldest = running(&space, "app");
+    one(&space, "Running");
+    let names: Vec<_> = (0..4)
+        .map(|_| {
+            thread::sleep(Duration::from_millis(1100));
+            let job = running(&space, "app");
+            complete(&space, &job);
+            eventually("its run to have ended", || {
+                let runs = runs(&space);
+                let run = runs.iter().find(|run| run["spec"]["job"]["name"] == *job)?;
+                (run["status"]["outcome"] == "Succeeded").then_some(())
+            });
+            job
+        })
+        .collect();
+    let left = runs(&space);
+    let left: Vec<_> = left
+        .iter()
+        .map(|run| run["spec"]["job"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(left, [&*oldest, &names[2], &names[3]]);
+    // Those that were removed stay removed, though their Jobs are there.
+    drop(replica);
+    let _replica = Replica::start(&space, "{keepPerRelease: 2}");
+    thread::sleep(Duration::from_secs(3));
+    let again = runs(&space);
+    let again: Vec<_> = again
+        .iter()
+        .map(|run| run["spec"]["job"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(again, left);
+}
+
+/// Those that ended first go first, wherever they are; what runs stays.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_whole_cluster_keeps_no_more_than_it_should() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // With the kind, all runs of other tests go.
+    let _crd = crd::absent();
+    let space = Space::new();
+    crd::install(&space);
+    let job = running(&space, "app");
+    let run = |number: u32| {
+        let at = format!("2026-01-01T00:{:02}:{:02}Z", number / 60, number % 60);
+        json!({
+            "apiVersion": "migration-warden.io/v1alpha1", "kind": "MigrationRun",
+            "metadata": {"name": format!("old-{number:03}")},
+            "spec": {
+                "job": {"name": format!("job-{number}"), "uid": format!("uid-{number}")},
+                "release": {"name": "old", "source": "flux"},
+                "migration": "old", "deployer": "Flux", "reviewed": true, "attempt": 1,
+            },
+            "status": {"outcome": "Failed", "admittedAt": at, "finishedAt": at},
+        })
+    };
+    let all: Vec<_> = (0..130).rev().map(run).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
+    space
+        .kubectl_with(&["create", "-f", "-"], &list.to_string())
+        .succeeds();
+    let _replica = Replica::start(&space, "{keepTotal: 100}");
+    let left = eventually("a hundred to be left", || {
+        let runs = runs(&space);
+        let has_one = runs.iter().any(|run| run["spec"]["job"]["name"] == *job);
+        (has_one && runs.len() == 100).then_some(runs)
+    });
+    assert_eq!(left[0]["metadata"]["name"], "old-031");
+    assert_eq!(left[99]["status"]["outcome"], "Running");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn nothing_is_recorded_where_the_policy_says_off() {
+    let _alone = alone();
+    let space = Space::new();
+    let _replica = Replica::start(&space, "{mode: off}");
+    create(&space, &own(&space, Chart::good()), "app");
+    thread::sleep(Duration::from_secs(3));
+    assert!(runs(&space).is_empty());
+}
+
+/// Reviews go on, it is said, and what has happened meanwhile is made up for.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn without_the_kind_it_is_said_and_made_up_for_later() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _crd = crd::absent();
+    let space = Space::new();
+    let replica = Replica::start(&space, "{}");
+    create(&space, &own(&space, Chart::good()), "app");
+    eventually("it to be said", || {
+        replica
+            .trouble()
+            .contains("no CRD migrationruns.migration-warden.io")
+            .then_some(())
+    });
+    crd::install(&space);
+    one(&space, "Succeeded");
+    eventually("it to be over", || {
+        replica.trouble().is_empty().then_some(())
+    });
+}
