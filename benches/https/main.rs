@@ -31,7 +31,7 @@ use std::{
 const MAX_CPU_RATIO: f64 = 1.3;
 const MAX_MIB: f64 = 15.0;
 const MAX_START_MS: f64 = 20.0;
-const MAX_BINARY_MB: f64 = 14.0;
+const MAX_BINARY_MB: f64 = 15.7;
 
 const WARDEN: &str = env!("CARGO_BIN_EXE_migration-warden");
 
