@@ -62,6 +62,7 @@ pub struct Metrics {
     policy_reloads: Family<ResultLabels, Counter>,
     policy_reloaded: Gauge,
     policy: PolicyInfo,
+    namespace_lookups: Family<ResultLabels, Counter>,
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_expiration: Gauge,
     ca_expiration: Gauge,
@@ -101,6 +102,7 @@ impl Metrics {
             policy_reloads: Family::default(),
             policy_reloaded: Gauge::default(),
             policy: PolicyInfo::default(),
+            namespace_lookups: Family::default(),
             certificate_reloads: Family::default(),
             certificate_expiration: Gauge::default(),
             ca_expiration: Gauge::default(),
@@ -124,6 +126,7 @@ impl Metrics {
         }
         for success in [true, false] {
             drop(metrics.policy_reloads.get_or_create(&success.into()));
+            drop(metrics.namespace_lookups.get_or_create(&success.into()));
             drop(metrics.certificate_reloads.get_or_create(&success.into()));
         }
         metrics
@@ -170,6 +173,11 @@ impl Metrics {
         );
         registry.register("policy", "The policy in use", self.policy.clone());
         registry.register(
+            "namespace_lookups",
+            "Namespaces that reviews asked the apiserver for because the watch had not brought them yet; after a failure their labels are not taken into account",
+            self.namespace_lookups.clone(),
+        );
+        registry.register(
             "certificate_reloads",
             "Changes of the certificate files, by whether the new content is in use",
             self.certificate_reloads.clone(),
@@ -214,6 +222,12 @@ impl Metrics {
     /// Counts an answered review. `verdict` is one of the five words of a decision.
     pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
         self.reviews.reviewed(phase, operation, verdict);
+    }
+
+    /// Counts a namespace that a review asked the apiserver for.
+    pub fn namespace_looked_up(&self, success: bool) {
+        let lookups = self.namespace_lookups.get_or_create(&success.into());
+        lookups.inc();
     }
 
     /// Counts a finding. `rule` is its id, `action` what the policy did with it.

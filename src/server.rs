@@ -16,10 +16,18 @@ use self::{
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
-use crate::{metrics::Metrics, record::sink::Sink, review::Phase};
+use crate::{
+    event::Happening,
+    exception::Use,
+    metrics::Metrics,
+    policy::{Action, verdict::Outcome},
+    record::sink::Sink,
+    review::{Operation, Phase},
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use std::{
     convert::Infallible,
     future::{Future, pending},
@@ -50,6 +58,10 @@ pub trait Judge: Send + Sync + 'static {
         body: &'a [u8],
         deadline: Instant,
     ) -> BoxFuture<'a, Answer>;
+
+    /// Tells of a decision once it is known whether its record was kept. `refused` is whether the lost
+    /// record has turned the answer into a denial.
+    fn tell(&self, news: News, refused: bool);
 }
 
 /// What a judge says.
@@ -63,6 +75,27 @@ pub struct Answer {
     pub verdict: Option<&'static str>,
     /// What to write down before the answer leaves.
     pub record: Option<Record>,
+    /// What to tell others after that.
+    pub news: Option<News>,
+}
+
+/// What others are told of a decision. Nobody should hear of a Job that was refused after all.
+#[derive(Debug)]
+pub struct News {
+    /// Which of the two.
+    pub phase: Phase,
+    /// When the review came in.
+    pub at: Timestamp,
+    /// What was to be done with the object.
+    pub operation: Operation,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Rule and action of each finding.
+    pub findings: Vec<(&'static str, Action)>,
+    /// The exceptions because of which it is let through.
+    pub exceptions: Vec<Use>,
+    /// What is to be seen of it as a Kubernetes Event.
+    pub happening: Option<Box<Happening>>,
 }
 
 /// Who is told of reviews, besides those who asked.

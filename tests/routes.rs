@@ -334,6 +334,8 @@ async fn a_lost_decision_denies_only_where_that_was_asked_for() {
         server.metric("decision_records_lost_total{reason=\"failed\"}"),
         Some(2.0)
     );
+    // What was refused after all is not told as what it was before.
+    assert_eq!(*server.judge.told.lock().unwrap(), [false, true]);
 }
 
 #[tokio::test]

@@ -27,7 +27,8 @@ impl Case<'_> {
             response.deny(self.name(), self.resource(), message, causes);
         } else if outcome == Outcome::Waiting {
             let (message, causes) = refusal(Action::Wait);
-            response.put_off(self.name(), self.resource(), message, causes);
+            let dry_run = self.request.dry_run;
+            response.put_off(self.name(), self.resource(), message, causes, dry_run);
         }
         let corrections = self.patch.iter().flat_map(|patch| &patch.0);
         let stamps = (outcome < Outcome::Waiting).then_some(&self.stamps);

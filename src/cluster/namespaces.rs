@@ -1,8 +1,9 @@
 //! What the cluster is asked: the labels of namespaces, kept by a watch.
 //!
-//! Reviews read what the watch has brought and do not wait for the apiserver, but for a deletion that
-//! would be refused: then it is asked whether the namespace itself is being deleted. Without a cluster
-//! nothing is known, and the policy file decides alone.
+//! Reviews read what the watch has brought and do not wait for the apiserver, but in two cases: in a
+//! namespace that the watch has not brought yet, and for a deletion that would be refused, because the
+//! namespace itself may be being deleted. Without a cluster nothing is known, and the policy file decides
+//! alone.
 
 use std::future::Future;
 
@@ -39,17 +40,7 @@ impl Namespaces {
             .0
             .as_ref()
             .and_then(|known| known.store.get(&ObjectRef::new(name)));
-        let Some(namespace) = found else {
-            return NamespaceView::default();
-        };
-        let (labels, annotations) = (namespace.labels(), namespace.annotations());
-        NamespaceView {
-            terminating: namespace.metadata.deletion_timestamp.is_some(),
-            ..NamespaceView::of(
-                |key| labels.get(key).map(String::as_str),
-                |key| annotations.get(key).map(String::as_str),
-            )
-        }
+        found.map_or_else(NamespaceView::default, |namespace| view(&namespace))
     }
 
     /// Whether anything is known of it. Who writes on his own account had better know.
@@ -57,6 +48,25 @@ impl Namespaces {
     pub fn knows(&self, name: &str) -> bool {
         let known = self.0.as_ref();
         known.is_some_and(|known| known.store.get(&ObjectRef::new(name)).is_some())
+    }
+
+    /// Whether the apiserver knows more of it than is known here.
+    #[must_use]
+    pub fn is_new(&self, name: &str) -> bool {
+        self.0.is_some() && !self.knows(name)
+    }
+
+    /// What the apiserver says of one. Fails when it does not say so before the deadline; of one that is not
+    /// there, nothing is known.
+    pub async fn ask(&self, name: &str, deadline: Instant) -> Result<NamespaceView, String> {
+        let Some(Known { api, .. }) = &self.0 else {
+            return Ok(NamespaceView::default());
+        };
+        match timeout_at(deadline, api.get_metadata_opt(name)).await {
+            Ok(Ok(found)) => Ok(found.map_or_else(NamespaceView::default, |n| view(&n))),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the API server did not answer in time".to_owned()),
+        }
     }
 
     /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
@@ -97,5 +107,16 @@ impl Namespaces {
         };
         let api = Api::all(client);
         (Self(Some(Known { store, api })), ready, watching)
+    }
+}
+
+fn view(namespace: &PartialObjectMeta<Namespace>) -> NamespaceView {
+    let (labels, annotations) = (namespace.labels(), namespace.annotations());
+    NamespaceView {
+        terminating: namespace.metadata.deletion_timestamp.is_some(),
+        ..NamespaceView::of(
+            |key| labels.get(key).map(String::as_str),
+            |key| annotations.get(key).map(String::as_str),
+        )
     }
 }

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::policy::Mode;
 use crate::policy::fix::{Fix, Replacement};
 use crate::policy::path::FieldPath;
 
@@ -29,6 +30,18 @@ pub enum TidyMode {
     /// Nothing is looked at, and no Job gets a `ttlSecondsAfterFinished`.
     #[serde(alias = "false")]
     Off,
+}
+
+impl TidyMode {
+    /// What may be removed in a namespace of this mode, which is a cap on all that is done there.
+    #[must_use]
+    pub fn capped(self, mode: Mode) -> Self {
+        match (self, mode) {
+            (Self::Off, _) | (_, Mode::Off) => Self::Off,
+            (Self::DryRun, _) | (_, Mode::Warn | Mode::Audit) => Self::DryRun,
+            (Self::On, Mode::Enforce) => Self::On,
+        }
+    }
 }
 
 /// The policy's part on finished Jobs.
@@ -61,5 +74,32 @@ impl TidyUp {
             path: FieldPath::of("spec.ttlSecondsAfterFinished"),
             value: Replacement::Number(seconds),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_only_ever_lessens_what_is_removed() {
+        use Mode::{Audit, Enforce, Warn};
+        use TidyMode::{DryRun, Off, On};
+        for (policy, mode, capped) in [
+            (On, Enforce, On),
+            (On, Warn, DryRun),
+            (On, Audit, DryRun),
+            (On, Mode::Off, Off),
+            (DryRun, Enforce, DryRun),
+            (DryRun, Warn, DryRun),
+            (DryRun, Audit, DryRun),
+            (DryRun, Mode::Off, Off),
+            (Off, Enforce, Off),
+            (Off, Warn, Off),
+            (Off, Audit, Off),
+            (Off, Mode::Off, Off),
+        ] {
+            assert_eq!(policy.capped(mode), capped, "{policy:?} where {mode:?}");
+        }
     }
 }

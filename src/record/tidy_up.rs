@@ -1,4 +1,4 @@
-//! The line of a Job that was removed after its end.
+//! The line of a Job that is removed after its end.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -29,7 +29,10 @@ pub struct TidyUp<'a> {
     pub reason: &'static str,
     /// Whether it would have been removed, and was not.
     pub dry_run: bool,
-    /// Name of the replica that removed it.
+    /// Why it stays after all; absent in the first line, which is written before the deletion is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stays: Option<&'a str>,
+    /// Name of the replica that removes it.
     pub replica: &'a str,
 }
 

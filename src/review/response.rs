@@ -101,20 +101,23 @@ impl<'a> Response<'a> {
     /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
     /// object is no valid Job.
     pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
-        self.refuse(name, kind, message, causes, None);
+        self.refuse(name, kind, message, causes, (403, "Forbidden"), None);
     }
 
     /// Refuses the object for now: 429 `TooManyRequests`. Helm, kubectl and everything else that is
     /// built on client-go then waits and tries again by itself, ten times at most
-    /// (`k8s.io/client-go: rest/with_retry.go`).
+    /// (`k8s.io/client-go: rest/with_retry.go`); unless it is a dry run, which wants to know at once.
     pub fn put_off(
         &mut self,
         name: &'a str,
         kind: &'static str,
         message: String,
         causes: Vec<Cause>,
+        dry_run: bool,
     ) {
-        self.refuse(name, kind, message, causes, Some(RETRY_AFTER_SECONDS));
+        let retry_after = (!dry_run).then_some(RETRY_AFTER_SECONDS);
+        let code = (429, "TooManyRequests");
+        self.refuse(name, kind, message, causes, code, retry_after);
     }
 
     fn refuse(
@@ -123,13 +126,10 @@ impl<'a> Response<'a> {
         kind: &'static str,
         message: String,
         causes: Vec<Cause>,
+        (code, reason): (u16, &'static str),
         retry_after_seconds: Option<u32>,
     ) {
         self.allowed = false;
-        let (code, reason) = match retry_after_seconds {
-            None => (403, "Forbidden"),
-            Some(_) => (429, "TooManyRequests"),
-        };
         self.status = Some(Status {
             status: "Failure",
             code,

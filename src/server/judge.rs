@@ -19,13 +19,16 @@ use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
 use crate::metrics::guards::Lookup;
 use crate::policy::Policy;
+use crate::policy::verdict::Outcome;
 use crate::record::id;
 use crate::review::Phase;
 use crate::server::refusal::status_json;
-use crate::server::{Answer, Judge, Record};
+use crate::server::{Answer, Judge, News, Record};
 
 /// What is left of a review's time for writing down the decision, when the apiserver was asked.
 const MARGIN: Duration = Duration::from_millis(200);
+/// How long a namespace that is not known yet may keep a review waiting.
+const LOOKUP: Duration = Duration::from_secs(1);
 
 /// Judges reviews under the policy in use.
 pub struct Warden {
@@ -60,6 +63,27 @@ impl Judge for Warden {
                 .unwrap_or_else(|error| refuse(&error))
         })
     }
+
+    fn tell(&self, news: News, refused: bool) {
+        let outcome = if refused {
+            Outcome::Denied
+        } else {
+            news.outcome
+        };
+        let operation = news.operation;
+        self.metrics
+            .reviewed(news.phase, operation, outcome.as_str());
+        for (rule, action) in news.findings {
+            self.metrics.found(rule, action.as_str());
+        }
+        if refused {
+            return;
+        }
+        self.exceptions.used(news.exceptions, news.at);
+        if let Some(happening) = news.happening {
+            self.events.tell(*happening);
+        }
+    }
 }
 
 impl Warden {
@@ -83,10 +107,18 @@ impl Warden {
         if review.shows_an_end(&policy) {
             self.last_words.take(body);
         }
-        let mut judged = review.judge(&circumstances, |name| NamespaceView {
-            exceptions: self.exceptions.of(name),
-            ..self.namespaces.view(name)
+        let mut new = None;
+        let mut judged = review.judge(&circumstances, |name| {
+            new = self.namespaces.is_new(name).then(|| name.to_owned());
+            self.view(name, self.namespaces.view(name))
         })?;
+        if let Some(namespace) = new {
+            let asked = Instant::now();
+            if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {
+                judged = review.judge(&circumstances, |name| self.view(name, view))?;
+            }
+            waited += asked.elapsed();
+        }
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
             let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
@@ -96,20 +128,11 @@ impl Warden {
             } else if let Some(claims) = &self.claims {
                 Box::pin(self.claim(claims, case, &policy, deadline)).await;
             }
-            waited = asked.elapsed();
+            waited += asked.elapsed();
         }
         let answer = judged.finish()?;
         let evaluation = started.elapsed().saturating_sub(waited);
         self.metrics.evaluated(phase, evaluation);
-        self.metrics
-            .reviewed(phase, answer.operation, answer.outcome.as_str());
-        for (rule, action) in answer.findings {
-            self.metrics.found(rule, action.as_str());
-        }
-        self.exceptions.used(answer.exceptions, now);
-        if let Some(happening) = answer.happening {
-            self.events.tell(*happening);
-        }
         let deny_if_lost = answer.if_lost;
         let record = answer.line.map(|line| Record { line, deny_if_lost });
         Ok(Answer {
@@ -117,7 +140,36 @@ impl Warden {
             body: answer.body,
             verdict: Some(answer.outcome.as_str()),
             record,
+            news: Some(News {
+                phase,
+                at: now,
+                operation: answer.operation,
+                outcome: answer.outcome,
+                findings: answer.findings,
+                exceptions: answer.exceptions,
+                happening: answer.happening,
+            }),
         })
+    }
+
+    fn view(&self, name: &str, known: NamespaceView) -> NamespaceView {
+        NamespaceView {
+            exceptions: self.exceptions.of(name),
+            ..known
+        }
+    }
+
+    /// What the apiserver says of a namespace that was made a moment ago. Where it does not, the policy
+    /// file alone says how strict to be, as it does without a label.
+    async fn look_up(&self, namespace: &str, deadline: Instant) -> Option<NamespaceView> {
+        let deadline = deadline.min(Instant::now() + LOOKUP);
+        let found = self.namespaces.ask(namespace, deadline).await;
+        self.metrics.namespace_looked_up(found.is_ok());
+        found
+            .inspect_err(|error| {
+                tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are not taken into account");
+            })
+            .ok()
     }
 
     /// Lets a deletion through that would hold up the deletion of a namespace.
@@ -209,5 +261,6 @@ fn refuse(error: &Unanswered) -> Answer {
         body,
         verdict: None,
         record: None,
+        news: None,
     }
 }

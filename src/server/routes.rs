@@ -6,6 +6,7 @@
 use super::{Answer, Answered, Judge, Observer, Record, budget::budget, refusal::Refusal};
 use crate::{
     metrics::{Metrics, Rejection},
+    policy::verdict::Outcome,
     record::sink::Sink,
     review::Phase,
 };
@@ -179,8 +180,10 @@ impl Reviews {
         judged.map_err(|_| Refusal::panic())
     }
 
-    /// The answer to send, once its decision is written down or lost. The record stays for an observer.
+    /// The answer to send, once its decision is written down or lost, and told. The record stays for an
+    /// observer.
     async fn record(&self, mut answer: Answer, deadline: Instant) -> Answer {
+        let mut refused = false;
         if let Some(record) = answer.record.take() {
             answer.record = self.observer.as_ref().map(|_| Record {
                 line: record.line.clone(),
@@ -189,7 +192,12 @@ impl Reviews {
             let written = self.sink.write(record.line, deadline).await;
             if let (Err(_), Some(denial)) = (written, record.deny_if_lost) {
                 answer.body = denial;
+                answer.verdict = Some(Outcome::Denied.as_str());
+                refused = true;
             }
+        }
+        if let Some(news) = answer.news.take() {
+            self.judge.tell(news, refused);
         }
         answer
     }

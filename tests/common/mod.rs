@@ -12,9 +12,10 @@ use futures_util::future::BoxFuture;
 use migration_warden::{
     metrics::Metrics,
     record::sink::Sink,
-    review::Phase,
+    policy::verdict::Outcome,
+    review::{Operation, Phase},
     server::{
-        Answer, Judge, Record,
+        Answer, Judge, News, Record,
         listen::{self, Limits},
         routes::{self, Reviews},
     },
@@ -65,6 +66,8 @@ pub fn issued() -> &'static Issued {
 #[derive(Default)]
 pub struct TestJudge {
     pub judged: AtomicUsize,
+    /// Of each decision, whether its lost record has turned it into a denial.
+    pub told: Mutex<Vec<bool>>,
     released: Mutex<bool>,
     release: Condvar,
 }
@@ -92,6 +95,10 @@ impl Judge for TestJudge {
     ) -> BoxFuture<'a, Answer> {
         Box::pin(async move { self.answer(phase, body) })
     }
+
+    fn tell(&self, _news: News, refused: bool) {
+        self.told.lock().unwrap().push(refused);
+    }
 }
 
 impl TestJudge {
@@ -107,6 +114,7 @@ impl TestJudge {
             .into(),
             verdict: None,
             record: None,
+            news: None,
         };
         let body = body.trim_ascii();
         if body == b"hang" {
@@ -124,6 +132,15 @@ impl TestJudge {
                 answer.record = Some(Record {
                     line: b"{\"a\":1}".to_vec(),
                     deny_if_lost: (body == b"deny").then(|| b"{\"denied\":true}".to_vec()),
+                });
+                answer.news = Some(News {
+                    phase,
+                    at: jiff::Timestamp::now(),
+                    operation: Operation::Create,
+                    outcome: Outcome::Allowed,
+                    findings: Vec::new(),
+                    exceptions: Vec::new(),
+                    happening: None,
                 });
             }
             _ => {}

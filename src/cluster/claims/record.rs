@@ -27,7 +27,7 @@ const SEEN: &str = "migration-warden.io/seen";
 const WAITERS: &str = "migration-warden.io/waiters";
 
 /// So many waiters are remembered; a Lease is no place for a crowd. Who is forgotten is told again.
-const MAX_WAITERS: usize = 20;
+const MAX_WAITERS: usize = 100;
 /// Bytes of a user's name, or of a waiter's, that are kept.
 const MAX_NAME: usize = 256;
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn waiters_are_few_and_short() {
-        let many: Vec<String> = (0..30).map(|n| format!("shop/web {n}")).collect();
+        let many: Vec<String> = (0..110).map(|n| format!("shop/web {n}")).collect();
         let patch = patch(&version(), true, Some(&many));
         let annotations = &patch["metadata"]["annotations"];
         let kept: Vec<String> =

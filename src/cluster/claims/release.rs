@@ -4,11 +4,13 @@
 //! has seen to start, to finish or to go. Every write carries the uid and the resourceVersion it was
 //! decided on, so that two who do this at once do no harm.
 
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
+use tokio::time::timeout;
 
 use super::error::{ClaimError, failed};
 use super::holder::is_live;
@@ -16,41 +18,56 @@ use super::protocol::{Stored, Version};
 use super::record::{self, CLAIM, HOLDER_UID};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
+use crate::cluster::TIMEOUT;
 
 /// Claims on a page of a LIST.
 const PAGE: u32 = 500;
+/// Claims looked at at once: one that nobody answers for must not keep the others waiting.
+const AT_ONCE: usize = 8;
 
-/// What a sweep came to.
-#[derive(Debug, Default)]
-pub struct Swept {
-    /// Claims that were looked at.
-    pub claims: usize,
-    /// Holders of those given up, as `NAMESPACE/JOB`.
-    pub released: Vec<String>,
-    /// Claims that could not be looked at or given up, and stay for the next time.
-    pub failed: Vec<ClaimError>,
+/// What came of looking at one claim.
+#[derive(Debug)]
+pub enum Looked {
+    /// It stays.
+    Kept,
+    /// It was given up; its holder, as `NAMESPACE/JOB`.
+    Released(String),
+    /// It could not be looked at or given up, and stays for the next time.
+    Failed(ClaimError),
 }
 
 impl Claims {
-    /// Looks at all claims.
-    pub async fn sweep(&self) -> Result<Swept, ClaimError> {
-        self.sweep_where(&format!("{CLAIM}=true"), false).await
+    /// Looks at all claims, and tells of each as soon as it is done with it. Fails when they cannot be
+    /// listed.
+    pub async fn sweep(&self, tell: impl FnMut(Looked)) -> Result<(), ClaimError> {
+        self.sweep_where(&format!("{CLAIM}=true"), false, tell)
+            .await
     }
 
     /// Looks at the claim of the Job with this uid, if it holds one. Somebody has seen that Job, so it need
     /// not be waited for when it is gone.
-    pub async fn sweep_job(&self, uid: &str) -> Result<Swept, ClaimError> {
-        self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"), true)
+    pub async fn sweep_job(
+        &self,
+        uid: &str,
+        tell: impl FnMut(Looked),
+    ) -> Result<(), ClaimError> {
+        self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"), true, tell)
             .await
     }
 
-    async fn sweep_where(&self, labels: &str, seen: bool) -> Result<Swept, ClaimError> {
-        let mut swept = Swept::default();
+    async fn sweep_where(
+        &self,
+        labels: &str,
+        seen: bool,
+        mut tell: impl FnMut(Looked),
+    ) -> Result<(), ClaimError> {
         let mut params = ListParams::default().labels(labels).limit(PAGE);
         loop {
-            let page = self.leases.list(&params).await;
-            let page = page.map_err(failed("list", "leases"))?;
-            swept.claims += page.items.len();
+            let page = in_time(async {
+                let page = self.leases.list(&params).await;
+                page.map_err(failed("list", "leases"))
+            });
+            let page = page.await?;
             let mut claims = Vec::new();
             for lease in &page.items {
                 let name = lease.name_any();
@@ -59,26 +76,30 @@ impl Claims {
                         stored.claim.seen |= seen;
                         claims.push((name, stored));
                     }
-                    Err(error) => swept.failed.push(error),
+                    Err(error) => tell(Looked::Failed(error)),
                 }
             }
             // Before any Job is asked for: one that is missing then and old enough now never comes.
             let now = if claims.iter().all(|(_, stored)| stored.claim.seen) {
                 Timestamp::MIN
             } else {
-                self.clock().await?
+                in_time(self.clock()).await?
             };
-            for (name, stored) in claims {
+            let looks = claims.into_iter().map(|(name, stored)| async move {
                 let holder = format!("{}/{}", stored.claim.namespace, stored.claim.job);
-                match self.settle(&name, stored, now).await {
-                    Ok(true) => swept.released.push(holder),
-                    Ok(false) => {}
-                    Err(error) => swept.failed.push(error),
+                match in_time(self.settle(&name, stored, now)).await {
+                    Ok(true) => Looked::Released(holder),
+                    Ok(false) => Looked::Kept,
+                    Err(error) => Looked::Failed(error),
                 }
+            });
+            let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
+            while let Some(looked) = looks.next().await {
+                tell(looked);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
-                None => return Ok(swept),
+                None => return Ok(()),
             }
         }
     }
@@ -162,4 +183,10 @@ impl Claims {
             .creation_timestamp
             .map_or(Timestamp::MIN, |time| time.0))
     }
+}
+
+/// Nobody else sets these requests a limit.
+async fn in_time<T>(asked: impl Future<Output = Result<T, ClaimError>>) -> Result<T, ClaimError> {
+    let answered = timeout(TIMEOUT, asked).await;
+    answered.unwrap_or(Err(ClaimError::Timeout))
 }

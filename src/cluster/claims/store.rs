@@ -21,7 +21,7 @@ use super::error::{ClaimError, failed};
 use super::holder::{Holder, Pod, is_live};
 use super::key::Key;
 use super::listed;
-use super::protocol::{Claim, Found, Listed, Outcome, Reply, Step, Take, Version};
+use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
 use super::record;
 use crate::cluster::list;
 use crate::job::has_ended;
@@ -126,7 +126,7 @@ impl Claims {
         // What follows is for the message: it is left out rather than waited for.
         let now = wanted.claimant.created;
         let pods = async { self.pods(&holder).await.ok() };
-        let first = self.remember(wanted, &holder, version.as_ref());
+        let first = self.remember(wanted, &holder, version.as_ref(), standing);
         let told = timeout_at(deadline, async { tokio::join!(pods, first) }).await;
         let (pods, first) = told.unwrap_or((None, true));
         let mut holder = Holder::new(&holder, standing, pods.as_deref(), now);
@@ -282,29 +282,30 @@ impl Claims {
         }
     }
 
-    /// Writes down who waits for the holder, and says whether that is news. When in doubt it is.
+    /// Writes down who waits for the holder, and that it has been seen where it has; says whether the
+    /// waiter is news. When in doubt it is.
     async fn remember(
         &self,
         wanted: &Wanted<'_>,
         holder: &Claim,
         version: Option<&Version>,
+        standing: Standing,
     ) -> bool {
         let claimant = &wanted.claimant;
         let name = claimant.generate_name.unwrap_or(claimant.job);
         let waiter = record::waiter(claimant.namespace, name, claimant.user);
-        if holder.waiters.contains(&waiter) {
-            return false;
-        }
-        if let Some(version) = version.filter(|_| !wanted.dry_run) {
+        let first = !holder.waiters.contains(&waiter);
+        // Then nobody waits for it to come once it is gone.
+        let seen = holder.seen || standing != Standing::NotYetThere;
+        if let Some(version) = version.filter(|_| !wanted.dry_run && (first || seen != holder.seen))
+        {
             let mut waiters = holder.waiters.clone();
-            waiters.push(waiter);
+            waiters.extend(first.then_some(waiter));
             // Another may have been faster; then this one is told again, which is no harm.
             let name = wanted.key.lease_name();
-            let _ = self
-                .annotate(&name, version, holder.seen, Some(&waiters))
-                .await;
+            let _ = self.annotate(&name, version, seen, Some(&waiters)).await;
         }
-        true
+        first
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::release::Looked;
 use super::store::Claims;
 use crate::cluster::jobs::News;
 use crate::metrics::Metrics;
@@ -33,31 +34,24 @@ pub async fn run(
         if !*leads.borrow() {
             continue;
         }
-        let sweep = async {
-            match &ended {
-                Some(uid) => claims.sweep_job(uid).await,
-                None => claims.sweep().await,
+        let tell = |looked| match looked {
+            Looked::Kept => {}
+            Looked::Released(holder) => {
+                metrics.claims.released();
+                tracing::debug!(%holder, "gave up a claim");
+            }
+            Looked::Failed(error) => {
+                metrics.claims.sweep_failed();
+                tracing::warn!(%error, "failed to look at a claim, trying again");
             }
         };
-        match time::timeout(PERIOD, sweep).await {
-            Ok(Ok(swept)) => {
-                for holder in swept.released {
-                    metrics.claims.released();
-                    tracing::debug!(%holder, "gave up a claim");
-                }
-                for error in swept.failed {
-                    metrics.claims.sweep_failed();
-                    tracing::warn!(%error, "failed to look at a claim, trying again");
-                }
-            }
-            Ok(Err(error)) => {
-                metrics.claims.sweep_failed();
-                tracing::warn!(%error, "failed to look at claims, trying again");
-            }
-            Err(_) => {
-                metrics.claims.sweep_failed();
-                tracing::warn!("failed to look at claims in time, trying again");
-            }
+        let swept = match &ended {
+            Some(uid) => claims.sweep_job(uid, tell).await,
+            None => claims.sweep(tell).await,
+        };
+        if let Err(error) = swept {
+            metrics.claims.sweep_failed();
+            tracing::warn!(%error, "failed to look at claims, trying again");
         }
     }
 }

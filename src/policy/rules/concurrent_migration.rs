@@ -23,14 +23,18 @@ rule! {
     /// ## Instead
     /// Wait. With the action `wait`, the default, the client is told to try again in 15 seconds
     /// (429 `TooManyRequests`); Helm and kubectl do so by themselves ten times, some 150 seconds. A Job
-    /// that never started still holds its key and may be deleted. With `deny` nobody is asked to try again.
+    /// that never started still holds its key and may be deleted; one that runs may be when it is
+    /// annotated `migration-warden.io/allow-delete: "true"` (MW102). Of a deleted Job the pod is waited
+    /// for: on a node that is lost it never ends, and whoever knows that nothing runs there any more
+    /// deletes it with `--force`. With `deny` nobody is asked to try again. Where the API server does
+    /// not say who else migrates, the Job is put off as well, or let in with `claims: {onFailure: allow}`.
     ///
     /// Source: `k8s.io/client-go: rest/with_retry.go`, what clients do with `Retry-After`.
     pub static CONCURRENT_MIGRATION = {
         id: "MW101",
         name: "concurrent-migration",
         reason: "another migration holds the key",
-        remediation: "wait for its end, or delete it if it must not go on",
+        remediation: "try again when the way is free",
         path: "metadata.name",
         guide: Wait,
         strict: Wait,
@@ -87,15 +91,23 @@ pub fn held(holder: &Holder, report: &mut Report) {
         user => format!(", created by {}", shown(user)),
     };
     let look = format!("look: kubectl describe job {job} -n {namespace}");
+    let pods = format!("-n {namespace} -l batch.kubernetes.io/job-name={job}");
+    let give_up = format!("kubectl delete job {job} -n {namespace}");
     let hint = match holder.state {
-        State::NotStarted { .. } | State::Suspended => {
-            format!("{look}; give it up: kubectl delete job {job} -n {namespace}")
-        }
-        State::Deleted => {
-            format!("look: kubectl get pods -n {namespace} -l batch.kubernetes.io/job-name={job}")
-        }
+        State::NotStarted { .. } | State::Suspended => format!("{look}; give it up: {give_up}"),
+        State::Deleted => format!(
+            "look: kubectl get pods {pods}; if its node is lost and cannot run it any more: \
+             kubectl delete pods {pods} --force"
+        ),
         State::NotYetThere => "its claim expires within a minute if it does not come".to_owned(),
-        State::Running | State::Unfinished => look,
+        // What runs is guarded by MW102.
+        State::Running | State::Unfinished => {
+            let key = Annotation::AllowDelete.key();
+            format!(
+                "{look}; stop it halfway: kubectl annotate job {job} -n {namespace} {key}=true, \
+                 and {give_up}"
+            )
+        }
     };
     let detail = format!(
         "{namespace}/{job} {}, {} old{by} ({hint})",
@@ -107,7 +119,10 @@ pub fn held(holder: &Holder, report: &mut Report) {
 
 /// Adds the finding that nobody could tell whether another one runs.
 pub fn unknown(why: &str, report: &mut Report) {
-    let detail = format!("whether another migration runs could not be found out: {why}");
+    let detail = format!(
+        "whether another migration runs could not be found out: {why} (if that lasts, tell whoever \
+         runs migration-warden; claims.onFailure: allow in its policy lets such Jobs in)"
+    );
     report.add(FieldPath::of("metadata.name"), detail);
 }
 
@@ -168,8 +183,9 @@ mod tests {
         assert_eq!(
             says(State::Running),
             "MW101 concurrent-migration: metadata.name: shop/web-migrate-1766361600 still runs, 75s old, \
-             created by \"ci\" (look: kubectl describe job web-migrate-1766361600 -n shop); \
-             wait for its end, or delete it if it must not go on"
+             created by \"ci\" (look: kubectl describe job web-migrate-1766361600 -n shop; stop it halfway: \
+             kubectl annotate job web-migrate-1766361600 -n shop migration-warden.io/allow-delete=true, \
+             and kubectl delete job web-migrate-1766361600 -n shop); try again when the way is free"
         );
         let pulling = State::NotStarted {
             reason: "ImagePullBackOff".to_owned(),
@@ -181,7 +197,15 @@ mod tests {
              (ImagePullBackOff: \"Back-off pulling image\"), 75s old, created by \"ci\" \
              (look: kubectl describe job web-migrate-1766361600 -n shop; \
              give it up: kubectl delete job web-migrate-1766361600 -n shop); \
-             wait for its end, or delete it if it must not go on"
+             try again when the way is free"
+        );
+        assert_eq!(
+            says(State::Deleted),
+            "MW101 concurrent-migration: metadata.name: shop/web-migrate-1766361600 is deleted, and its pod \
+             still runs, 75s old, created by \"ci\" (look: kubectl get pods -n shop \
+             -l batch.kubernetes.io/job-name=web-migrate-1766361600; if its node is lost and cannot run it \
+             any more: kubectl delete pods -n shop -l batch.kubernetes.io/job-name=web-migrate-1766361600 \
+             --force); try again when the way is free"
         );
     }
 
@@ -196,7 +220,6 @@ mod tests {
             let told = says(state);
             assert!(told.contains(words), "{told}");
         }
-        assert!(says(State::Deleted).contains("-l batch.kubernetes.io/job-name="));
     }
 
     #[test]
@@ -214,7 +237,8 @@ mod tests {
         assert_eq!(
             told(|report| unknown("the API server did not answer in time", report)),
             "MW101 concurrent-migration: metadata.name: whether another migration runs could not be found \
-             out: the API server did not answer in time; wait for its end, or delete it if it must not go on"
+             out: the API server did not answer in time (if that lasts, tell whoever runs migration-warden; \
+             claims.onFailure: allow in its policy lets such Jobs in); try again when the way is free"
         );
     }
 
