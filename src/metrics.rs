@@ -11,7 +11,7 @@ mod labels;
 mod reviews;
 pub mod runs;
 
-pub use labels::Rejection;
+pub use labels::{Rejection, Watch};
 
 use crate::{
     record::sink::Lost,
@@ -19,7 +19,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use claims::ClaimMetrics;
-use labels::{ConfigurationLabels, ReasonLabels, ResultLabels};
+use labels::{ConfigurationLabels, ReasonLabels, ResultLabels, WatchLabels};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
     metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -63,6 +63,7 @@ pub struct Metrics {
     policy_reloaded: Gauge,
     policy: PolicyInfo,
     namespace_lookups: Family<ResultLabels, Counter>,
+    watch_failures: Family<WatchLabels, Counter>,
     certificate_reloads: Family<ResultLabels, Counter>,
     certificate_expiration: Gauge,
     ca_expiration: Gauge,
@@ -103,6 +104,7 @@ impl Metrics {
             policy_reloaded: Gauge::default(),
             policy: PolicyInfo::default(),
             namespace_lookups: Family::default(),
+            watch_failures: Family::default(),
             certificate_reloads: Family::default(),
             certificate_expiration: Gauge::default(),
             ca_expiration: Gauge::default(),
@@ -123,6 +125,9 @@ impl Metrics {
         }
         for reason in Lost::ALL.map(Lost::as_str) {
             drop(metrics.lost.get_or_create(&ReasonLabels { reason }));
+        }
+        for watch in Watch::ALL.map(Watch::as_str) {
+            drop(metrics.watch_failures.get_or_create(&WatchLabels { watch }));
         }
         for success in [true, false] {
             drop(metrics.policy_reloads.get_or_create(&success.into()));
@@ -178,6 +183,11 @@ impl Metrics {
             self.namespace_lookups.clone(),
         );
         registry.register(
+            "watch_failures",
+            "Requests of a watch that failed; what was known stays in use, and the watch begins again",
+            self.watch_failures.clone(),
+        );
+        registry.register(
             "certificate_reloads",
             "Changes of the certificate files, by whether the new content is in use",
             self.certificate_reloads.clone(),
@@ -222,6 +232,13 @@ impl Metrics {
     /// Counts an answered review. `verdict` is one of the five words of a decision.
     pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
         self.reviews.reviewed(phase, operation, verdict);
+    }
+
+    /// Counts a request of a watch that failed.
+    pub fn watch_failed(&self, watch: Watch) {
+        let watch = watch.as_str();
+        let failures = self.watch_failures.get_or_create(&WatchLabels { watch });
+        failures.inc();
     }
 
     /// Counts a namespace that a review asked the apiserver for.

@@ -38,7 +38,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, OwnedSemaphorePermit},
     time::{self, Instant},
 };
 
@@ -51,12 +51,14 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 /// Answers reviews.
 pub trait Judge: Send + Sync + 'static {
-    /// Answers the review in `body`, whatever is in there, before the deadline.
+    /// Answers the review in `body`, whatever is in there, before the deadline. Of a large one the `turn` is
+    /// given back when what it costs is done, before anybody else is waited for.
     fn judge<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> BoxFuture<'a, Answer>;
 
     /// Tells of a decision once it is known whether its record was kept. `refused` is whether the lost

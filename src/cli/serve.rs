@@ -176,7 +176,7 @@ impl Args {
             let known = Exceptions::watch(client, policy, Arc::clone(&metrics), events);
             controller::watch_exceptions(known, &readiness, &mut background)
         });
-        let namespaces = namespaces(client.clone(), &readiness, &mut background);
+        let namespaces = namespaces(client.clone(), &metrics, &readiness, &mut background);
         let (listener, keeper) = match self.listener_holder {
             Some(path) => {
                 let (listener, keeper) = keep::listen(self.listen, path).await?;
@@ -287,6 +287,7 @@ fn host_name() -> String {
 
 fn namespaces(
     client: Option<Client>,
+    metrics: &Arc<Metrics>,
     readiness: &Readiness,
     background: &mut Background,
 ) -> Namespaces {
@@ -299,7 +300,7 @@ fn namespaces(
         return Namespaces::default();
     };
     let known = readiness.register("namespaces", "not all namespaces are known yet", false);
-    let (namespaces, ready, watching) = Namespaces::watch(client);
+    let (namespaces, ready, watching) = Namespaces::watch(client, Arc::clone(metrics));
     background.add("watching namespaces", async move {
         let ready = async {
             ready.await;

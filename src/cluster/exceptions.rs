@@ -22,7 +22,7 @@ use super::events::Events;
 use crate::config::reload::LivePolicy;
 use crate::exception::resource::{Condition, MigrationException};
 use crate::exception::{Exception, Use};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::server::admin::Status;
 
 /// Namespace and name.
@@ -175,6 +175,7 @@ impl Shared {
     }
 
     fn failed(&self, error: &watcher::Error) {
+        self.metrics.watch_failed(metrics::Watch::Exceptions);
         match refusal(error) {
             Some(404) => {
                 self.change(BTreeMap::clear);

@@ -14,6 +14,7 @@ use tokio::sync::broadcast;
 
 use crate::config::reload::LivePolicy;
 use crate::job::stored::{StoredJob, WatchedJob};
+use crate::metrics::{Metrics, Watch};
 use crate::policy::select::Selectors;
 use crate::run::facts::Facts;
 
@@ -110,7 +111,7 @@ impl Jobs {
     }
 
     /// Watches, for as long as it is awaited; anew when the policy has other selectors.
-    pub async fn watch(self, client: Client, policy: LivePolicy) {
+    pub async fn watch(self, client: Client, policy: LivePolicy, metrics: Arc<Metrics>) {
         loop {
             let selectors = policy.current().selectors.clone();
             let same = |now: &Selectors| now.as_written() == selectors.as_written();
@@ -120,13 +121,13 @@ impl Jobs {
                 }
             };
             tokio::select! {
-                () = self.watch_these(&client, &selectors) => {}
+                () = self.watch_these(&client, &selectors, &metrics) => {}
                 () = changed => {}
             }
         }
     }
 
-    async fn watch_these(&self, client: &Client, selectors: &Selectors) {
+    async fn watch_these(&self, client: &Client, selectors: &Selectors, metrics: &Metrics) {
         let parsed = selectors.parsed();
         self.known().selectors = parsed.iter().map(|_| Default::default()).collect();
         let mut events = SelectAll::new();
@@ -142,6 +143,7 @@ impl Jobs {
             match event {
                 Ok(event) => self.take(index, event),
                 Err(error) => {
+                    metrics.watch_failed(Watch::Jobs);
                     tracing::warn!(%error, "failed to watch Jobs, what was known stays in use");
                 }
             }

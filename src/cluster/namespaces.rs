@@ -6,6 +6,7 @@
 //! alone.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,6 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::NamespaceView;
+use crate::metrics::{self, Metrics};
 
 /// Namespaces in one page of a list: somebody may have given each 256 KB of annotations.
 const PAGE: u32 = 50;
@@ -84,7 +86,10 @@ impl Namespaces {
 
     /// Watches the cluster's namespaces for as long as the second future is awaited; the first
     /// ends when all of them are known.
-    pub fn watch(client: Client) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
+    pub fn watch(
+        client: Client,
+        metrics: Arc<Metrics>,
+    ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
         let (store, writer) = reflector::store();
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
         let events = watcher(api, watcher::Config::default().page_size(PAGE))
@@ -95,10 +100,12 @@ impl Namespaces {
                 annotations.retain(|_, value| value.len() <= LONGEST);
             })
             .reflect(writer);
-        let watching = events.for_each(|event| async {
+        let watching = events.for_each(move |event| {
             if let Err(error) = event {
+                metrics.watch_failed(metrics::Watch::Namespaces);
                 tracing::warn!(%error, "failed to watch namespaces, what was known stays in use");
             }
+            std::future::ready(())
         });
         let known = store.clone();
         let ready = async move {

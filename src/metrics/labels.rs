@@ -87,6 +87,34 @@ impl From<bool> for ResultLabels {
     }
 }
 
+/// What is kept by a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Exceptions.
+    Exceptions,
+    /// Migration Jobs.
+    Jobs,
+    /// Namespaces.
+    Namespaces,
+}
+
+impl Watch {
+    pub(super) const ALL: [Self; 3] = [Self::Exceptions, Self::Jobs, Self::Namespaces];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exceptions => "exceptions",
+            Self::Jobs => "jobs",
+            Self::Namespaces => "namespaces",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WatchLabels {
+    pub(super) watch: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ConfigurationLabels {
     pub(super) kind: &'static str,

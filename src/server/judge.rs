@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
@@ -56,9 +57,10 @@ impl Judge for Warden {
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
-            self.answer(phase, body, deadline)
+            self.answer(phase, body, deadline, turn)
                 .await
                 .unwrap_or_else(|error| refuse(&error))
         })
@@ -92,6 +94,7 @@ impl Warden {
         phase: Phase,
         body: &[u8],
         deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> Result<Answer, Unanswered> {
         let started = Instant::now();
         let mut waited = Duration::ZERO;
@@ -112,6 +115,7 @@ impl Warden {
             new = self.namespaces.is_new(name).then(|| name.to_owned());
             self.view(name, self.namespaces.view(name))
         })?;
+        drop(turn);
         if let Some(namespace) = new {
             let asked = Instant::now();
             if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {

@@ -57,7 +57,7 @@ pub struct Reviews {
     observer: Option<Arc<dyn Observer>>,
     metrics: Arc<Metrics>,
     pieces: Arc<Semaphore>,
-    large: Semaphore,
+    large: Arc<Semaphore>,
     closing: AtomicBool,
 }
 
@@ -77,7 +77,7 @@ impl Reviews {
             observer,
             metrics,
             pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
-            large: Semaphore::new(MAX_LARGE),
+            large: Arc::new(Semaphore::new(MAX_LARGE)),
             closing: AtomicBool::new(false),
         })
     }
@@ -146,9 +146,10 @@ impl Reviews {
             .await
             .map_err(|_| Refusal::timeout())??;
         if body.len() < LARGE {
-            let judged = AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline).await })
-                .catch_unwind()
-                .await;
+            let judged =
+                AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline, None).await })
+                    .catch_unwind()
+                    .await;
             // The decision log may take a while, and the body is no longer needed.
             drop((body, paid));
             let answer = judged.map_err(|_| Refusal::panic())?;
@@ -171,12 +172,15 @@ impl Reviews {
         body: Buffer,
         deadline: Instant,
     ) -> Result<Answer, Refusal> {
-        let turn = timeout_at(deadline, self.large.acquire()).await;
-        let _turn = turn.map_err(|_| Refusal::overloaded())?;
+        let turn = Arc::clone(&self.large).acquire_owned();
+        let turn = timeout_at(deadline, turn).await;
+        // Nobody closes it.
+        let turn = turn.map_err(|_| Refusal::overloaded())?.ok();
         let judge = Arc::clone(&self.judge);
         let runtime = Handle::current();
         let judged =
-            spawn_blocking(move || runtime.block_on(judge.judge(phase, &body, deadline))).await;
+            spawn_blocking(move || runtime.block_on(judge.judge(phase, &body, deadline, turn)))
+                .await;
         judged.map_err(|_| Refusal::panic())
     }
 

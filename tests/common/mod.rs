@@ -11,8 +11,8 @@ use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
 use migration_warden::{
     metrics::Metrics,
-    record::sink::Sink,
     policy::verdict::Outcome,
+    record::sink::Sink,
     review::{Operation, Phase},
     server::{
         Answer, Judge, News, Record,
@@ -35,6 +35,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     task::JoinHandle,
     time::Instant,
 };
@@ -92,8 +93,12 @@ impl Judge for TestJudge {
         phase: Phase,
         body: &'a [u8],
         _deadline: Instant,
+        turn: Option<OwnedSemaphorePermit>,
     ) -> BoxFuture<'a, Answer> {
-        Box::pin(async move { self.answer(phase, body) })
+        Box::pin(async move {
+            let _turn = turn;
+            self.answer(phase, body)
+        })
     }
 
     fn tell(&self, _news: News, refused: bool) {

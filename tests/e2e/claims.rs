@@ -1,5 +1,7 @@
 //! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
 
+pub(crate) mod patience;
+
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, api::PostParams, core::Status};
@@ -42,7 +44,7 @@ pub(crate) fn waits(space: &Space, manifest: &str) -> String {
     status.message
 }
 
-fn guarded(policy: &str) -> Guarded {
+pub(crate) fn guarded(policy: &str) -> Guarded {
     let warden = Warden::serve_with_cluster(policy);
     Guarded::by(warden, Space::new(), |webhooks| webhooks)
 }
@@ -133,6 +135,40 @@ fn a_dry_run_looks_and_takes_nothing() {
     is_created(&space, &again(&first));
     let told = create(&space, &first, &dry).unwrap_err();
     assert_eq!(told.code, 429);
+    // A pipeline that tries its chart wants to know now.
+    assert_eq!(told.details.unwrap().retry_after_seconds, 0);
+}
+
+/// Argo CD's hooks have a finalizer and a tracking-id, and are applied by its own account.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn hooks_of_argocd_wait_for_each_other() {
+    let space = guarded("");
+    let first = argocd(&endless("app"));
+    let held = is_created(&space, &first);
+    let holder = held["metadata"]["name"].as_str().unwrap();
+    let told = waits(&space, &argocd(&again(&endless("app"))));
+    assert!(told.contains(&format!("{holder} is suspended")), "{told}");
+    // Terminated, it stays until Argo CD takes the finalizer away, and is waited for until then.
+    let delete = ["delete", "job", holder, "--wait=false"];
+    space.kubectl(&delete).succeeds();
+    let _ = waits(&space, &argocd(&again(&endless("app"))));
+    let patch = ["patch", "job", holder, "--type=merge", "--patch"];
+    let nothing = r#"{"metadata":{"finalizers":null}}"#;
+    space.kubectl(&[&patch[..], &[nothing]].concat()).succeeds();
+    is_created(&space, &argocd(&again(&endless("app"))));
+}
+
+/// As Argo CD would send it.
+pub(crate) fn argocd(manifest: &str) -> String {
+    manifest.replacen(
+        "annotations:",
+        "finalizers: [argocd.argoproj.io/hook-finalizer]\n  annotations:\n    \
+             argocd.argoproj.io/tracking-id: shop:batch/Job:shop/app\n    \
+             argocd.argoproj.io/hook: PreSync\n    \
+             argocd.argoproj.io/hook-delete-policy: BeforeHookCreation",
+        1,
+    )
 }
 
 #[test]

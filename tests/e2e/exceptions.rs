@@ -1,8 +1,9 @@
 //! Exceptions: what one lets through, what it does not, and what is written down about that.
 
 pub(crate) mod crd;
+pub(crate) mod made;
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -300,78 +301,4 @@ fn replicas_lose_no_use() {
     let events = events["items"].as_array().unwrap();
     let ours = events.iter().filter(|e| e["reason"] == "ExceptionUsed");
     assert_eq!(ours.count(), 2, "one series for each replica");
-}
-
-/// The apiserver tells at once what is wrong with one.
-#[test]
-#[ignore = "needs a cluster: run tests/run"]
-fn what_makes_no_sense_is_refused() {
-    let _crd = crd::installed();
-    let space = Space::new();
-    for (pointer, value, answer) in [
-        (
-            "/spec/rules/0",
-            json!("MW04"),
-            "Unsupported value: \"MW04\"",
-        ),
-        (
-            "/spec/rules",
-            json!([]),
-            "spec.rules in body should have at least 1 items",
-        ),
-        (
-            "/spec/reason",
-            json!("because"),
-            "spec.reason in body should be at least 8 chars long",
-        ),
-        (
-            "/spec/expiresAt",
-            json!("tomorrow"),
-            "spec.expiresAt in body must be of type date-time",
-        ),
-        (
-            "/spec/selector",
-            json!({}),
-            "say which Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of \
-             the namespace",
-        ),
-        (
-            "/spec/selector",
-            json!({"names": []}),
-            "spec.selector.names in body should have at least 1 items",
-        ),
-        (
-            "/spec/selector",
-            json!({"matchExpressions": [{"key": "a", "operator": "In"}]}),
-            "In and NotIn need values, Exists and DoesNotExist take none",
-        ),
-        (
-            "/spec/selector",
-            json!({"labels": {"a": "b"}}),
-            "unknown field \"spec.selector.labels\"",
-        ),
-    ] {
-        let mut bad = exception("bad", SignedDuration::from_hours(1));
-        *bad.pointer_mut(pointer).unwrap() = value;
-        create(&space, &bad).fails().says(answer);
-    }
-    let explained = space.kubectl(&["explain", "mex.spec"]).succeeds().stdout;
-    assert!(
-        explained.contains("Why they may: for whoever finds this later."),
-        "{explained}"
-    );
-}
-
-/// `check` and the apiserver take and refuse the same files.
-#[test]
-#[ignore = "needs a cluster: run tests/run"]
-fn the_example_is_taken() {
-    let _crd = crd::installed();
-    let space = Space::new();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/examples/exception.yaml");
-    let example = fs::read_to_string(path).unwrap();
-    let args = ["create", "--dry-run=server", "-f", "-"];
-    space
-        .kubectl_with(&args, &example.replace("namespace: shop", ""))
-        .succeeds();
 }

@@ -1,6 +1,6 @@
 //! What a namespace says of itself: its mode, and whether a mesh puts sidecars into its pods.
 
-use crate::harness::{Chart, Guarded, Space, Warden, action, eventually};
+use crate::harness::{Chart, Guarded, Proxy, Space, Warden, action, eventually};
 
 fn guarded(policy: &str) -> Guarded {
     let space = Space::new();
@@ -68,6 +68,37 @@ fn a_mode_that_does_not_exist_is_told_and_enforced() {
         refused.stderr.contains("mode=of").then_some(refused)
     });
     refused.warns("namespace label migration-warden.io/mode=of is unknown, treated as enforce");
+}
+
+/// Made while the watch was cut off: the apiserver is asked for its label.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn one_that_the_watch_has_not_brought_is_asked_for() {
+    let proxy = Proxy::start();
+    let warden = Warden::begin_through(&proxy, "", &[]);
+    warden.is_ready();
+    proxy.stall();
+    let space = Space::new();
+    let label = [
+        "label",
+        "namespace",
+        space.name(),
+        "migration-warden.io/mode=audit",
+    ];
+    space.kubectl(&label).succeeds();
+    // The watch's connection stays as it is.
+    proxy.go_on_anew();
+    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    // Connections that were kept are lost as well, and each costs a try.
+    eventually("the label to count", || {
+        let args = ["create", "--dry-run=server", "-f", "-"];
+        let tried = space.kubectl_with(&args, &Chart::broken().render("new"));
+        (tried.code == Some(0)).then_some(())
+    });
+    let decision = space.warden.decisions().pop().unwrap();
+    assert_eq!(decision["mode"], "audit", "{decision:#}");
+    let asked = "namespace_lookups_total{result=\"success\"}";
+    assert!(space.warden.metric(asked) > 0);
 }
 
 #[test]

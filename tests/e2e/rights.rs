@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::claims::{endless, waits};
+use crate::claims::{again, endless, is_created, waits};
 use crate::guards::{deletion, running};
-use crate::harness::{Guarded, Space, Warden, Webhooks, action, eventually};
+use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, action, eventually};
 
 /// What `serve` asks of a cluster in these tests: group, resource and verbs.
 const RIGHTS: [(&str, &str, &[&str]); 5] = [
@@ -26,11 +26,13 @@ const RIGHTS: [(&str, &str, &[&str]); 5] = [
 /// A user who has all of them but this one.
 fn without(space: &Space, resource: &str, verb: &str) -> String {
     let name = space.name();
-    let rules = RIGHTS.map(|(group, of, verbs)| {
+    let rules = RIGHTS.iter().filter_map(|(group, of, verbs)| {
         let mut verbs = verbs.to_vec();
-        verbs.retain(|had| of != resource || *had != verb);
-        json!({"apiGroups": [group], "resources": [of], "verbs": verbs})
+        verbs.retain(|had| *of != resource || *had != verb);
+        let rule = json!({"apiGroups": [group], "resources": [of], "verbs": verbs});
+        (!verbs.is_empty()).then_some(rule)
     });
+    let rules: Vec<_> = rules.collect();
     let user = format!("all-but-one-{name}");
     let group = "rbac.authorization.k8s.io";
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [
@@ -64,6 +66,52 @@ fn a_claim_says_which_one_it_lacks() {
         let forbidden = "claims_total{outcome=\"forbidden\"}";
         assert_eq!(space.warden.metric(forbidden), 1);
     }
+}
+
+/// Only who meets another needs these.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_claim_that_another_holds_says_which_one_it_lacks() {
+    let space = guarded("leases", "get");
+    let first = endless("app");
+    is_created(&space, &first);
+    let told = waits(&space, &again(&first));
+    assert!(told.contains("failed to get leases: "), "{told}");
+    // What of its holder's pods is only told stays untold.
+    let space = guarded("pods", "list");
+    let first = endless("app");
+    is_created(&space, &first);
+    let told = waits(&space, &again(&first));
+    assert!(told.contains(" is suspended"), "{told}");
+}
+
+/// Giving claims up is tidiness: who finds one in his way takes it over.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_claim_that_may_not_be_given_up_is_in_nobodys_way() {
+    let space = guarded("leases", "delete");
+    let first = Chart::good().render("app");
+    is_created(&space, &first);
+    eventually("the first to end, and its claim to stay", || {
+        let jobs = space.jobs();
+        let ended = jobs.iter().all(|job| job["status"]["succeeded"] == 1);
+        (ended && space.warden.metric("claim_sweep_failures_total") > 0).then_some(())
+    });
+    is_created(&space, &again(&first));
+}
+
+/// Who waits is not remembered, and so told each time.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn waiting_goes_on_where_it_may_not_be_written_down() {
+    let space = guarded("leases", "patch");
+    let first = endless("app");
+    is_created(&space, &first);
+    let _ = waits(&space, &again(&first));
+    let _ = waits(&space, &again(&first));
+    let waiting = space.warden.decisions().into_iter();
+    let waiting = waiting.filter(|d| d["verdict"] == "waiting").count();
+    assert_eq!(waiting, 2);
 }
 
 /// Whether the namespace is going cannot be asked: then nothing is held up.
@@ -108,4 +156,6 @@ fn a_replica_that_may_not_list_exceptions_serves_and_says_so() {
     let warning =
         "[!]exceptions warning: failed to watch exceptions, those that were known stay in use: ";
     assert!(told.contains(warning), "{told}");
+    let failures = "watch_failures_total{watch=\"exceptions\"}";
+    assert!(space.warden.metric(failures) > 0);
 }

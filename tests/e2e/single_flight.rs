@@ -348,7 +348,9 @@ async fn claims_are_given_up_and_no_others() {
     assert!(seen(&rig.leases().await));
     rig.finish(&job);
     let mut released = Vec::new();
-    let swept = rig.claims.sweep_job(&job.uid, |looked| released.push(looked));
+    let swept = rig
+        .claims
+        .sweep_job(&job.uid, |looked| released.push(looked));
     swept.await.unwrap();
     let holder = format!("{}/{}", job.namespace, job.job);
     assert!(matches!(&released[..], [Looked::Released(given_up)] if *given_up == holder));
@@ -408,10 +410,15 @@ async fn an_undisputed_claim_costs_one_round_trip() {
     assert_eq!((creates.len(), lists.len()), (ROUNDS, SELECTORS * ROUNDS));
     let rounds = creates.iter().zip(lists.chunks(SELECTORS));
     let at_once = |(create, lists): &(&(Timestamp, Timestamp), &[(Timestamp, Timestamp)])| {
-        lists.iter().all(|list| create.0 < list.1 && list.0 < create.1)
+        lists
+            .iter()
+            .all(|list| create.0 < list.1 && list.0 < create.1)
     };
     let overlap = rounds.filter(at_once).count();
-    assert!(overlap > ROUNDS / 2, "{overlap} of {ROUNDS} at the same time");
+    assert!(
+        overlap > ROUNDS / 2,
+        "{overlap} of {ROUNDS} at the same time"
+    );
 }
 
 /// Those who try again are told of one holder once, also where a whole pipeline waits.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::claims::{argocd, is_created};
 use crate::harness::{Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, eventually};
 use crate::published::is_as_published;
 
@@ -38,12 +39,25 @@ impl Replica {
 
     /// One for several namespaces, of which these are left out.
     fn over(spaces: &[&Space], excluded: Vec<String>, name: &str, tidy_up: &str) -> Self {
+        Self::made(spaces, excluded, name, tidy_up, None, "allow", None)
+    }
+
+    /// One that writes to this output, where one is given, as this user, under `record.onFailure` as given.
+    fn made(
+        spaces: &[&Space],
+        excluded: Vec<String>,
+        name: &str,
+        tidy_up: &str,
+        output: Option<File>,
+        on_failure: &str,
+        user: Option<&str>,
+    ) -> Self {
         let names: Vec<_> = spaces.iter().map(|space| space.name()).collect();
         let dir = TempDir::new().unwrap();
         let policy = dir.path().join("policy.yaml");
         let text = format!(
             "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n\
-             tidyUp: {tidy_up}\nnamespaces:\n- {{names: [{}], mode: enforce}}\n\
+             tidyUp: {tidy_up}\nrecord: {{onFailure: {on_failure}}}\nnamespaces:\n- {{names: [{}], mode: enforce}}\n\
              - {{names: ['*'], mode: 'off'}}\n",
             names.join(", ")
         );
@@ -51,17 +65,23 @@ impl Replica {
         let metrics = Arc::new(Metrics::new());
         let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
         let lines = File::create(dir.path().join("lines")).unwrap();
+        let lines = output.unwrap_or(lines);
         let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
 
         let runtime = Runtime::new().unwrap();
-        let client = runtime.block_on(Cluster::get().client(names[0], None));
+        // Leases are everybody's to write.
+        let all = runtime.block_on(Cluster::get().client(names[0], None));
+        let client = runtime.block_on(Cluster::get().client(names[0], user));
         let candidate = runtime.block_on(async {
-            let (namespaces, _, watching) = Namespaces::watch(client.clone());
+            let (namespaces, _, watching) = Namespaces::watch(client.clone(), Arc::clone(&metrics));
             tokio::spawn(watching);
             let jobs = Jobs::default();
-            tokio::spawn(jobs.clone().watch(client.clone(), policy.clone()));
+            tokio::spawn(
+                jobs.clone()
+                    .watch(client.clone(), policy.clone(), Arc::clone(&metrics)),
+            );
             let lease = "migration-warden".to_owned();
-            let candidate = Candidate::stand(client.clone(), lease, name, Arc::clone(&metrics));
+            let candidate = Candidate::stand(all, lease, name, Arc::clone(&metrics));
             let tidy = Tidy {
                 client,
                 jobs,
@@ -102,6 +122,14 @@ impl Replica {
             .collect();
         lines.iter().for_each(is_as_published);
         lines
+    }
+
+    /// Whether it has counted a removal with this result.
+    fn counts(&self, result: &str) -> bool {
+        let label = format!("reason=\"earlier-attempt\",result=\"{result}\"}} ");
+        let metrics = self.metrics.encode();
+        let mut counts = metrics.lines().filter_map(|line| line.split_once(&label));
+        counts.any(|(_, count)| count != "0")
     }
 
     fn resign(&mut self) {
@@ -294,6 +322,101 @@ fn hook_succeeded_is_carried_out_where_it_was_patched_in() {
         assert_eq!(line["reason"], "hook-succeeded", "{line:#}");
         assert_eq!(line["release"]["name"], *release);
     }
+}
+
+/// Argo CD takes its finalizer away when it is done with a hook, and only then is it anybody else's.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_hook_that_argocd_holds_is_left_alone() {
+    let space = Space::new();
+    let replica = Replica::of(&space, "a", "{}");
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        let job = is_created(&space, &argocd(&failing().render("app")));
+        jobs.push(job["metadata"]["name"].as_str().unwrap().to_owned());
+        // Their names have the second in them.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    eventually("all to have failed", || {
+        let failed =
+            |job: &Value| job["status"]["failed"] == 1 || !job["status"]["conditions"].is_null();
+        space.jobs_of("app").iter().all(failed).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_eq!(names(&space.jobs_of("app")), jobs);
+    assert_eq!(replica.lines(), [] as [Value; 0]);
+    for job in &jobs {
+        let patch = r#"{"metadata":{"finalizers":null}}"#;
+        let args = ["patch", "job", job, "--type=merge", "--patch", patch];
+        space.kubectl(&args).succeeds();
+    }
+    eventually("the earlier ones to go", || {
+        (names(&space.jobs_of("app")) == jobs[2..]).then_some(())
+    });
+}
+
+/// The line comes first: where it cannot be written and must be, nothing is removed, and where the apiserver
+/// refuses, a second one says so.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn nothing_is_removed_that_is_not_written_down() {
+    let space = Space::new();
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let replica = Replica::made(&[&space], Vec::new(), "a", "{}", Some(full()), "deny", None);
+    let failed = three_failures_and_a_success(&space, Helm::V3, "app");
+    eventually("a try", || replica.counts("failed").then_some(()));
+    assert_eq!(names(&space.jobs_of("app")), failed);
+    drop(replica);
+
+    // One who may look and not delete.
+    let user = format!("looks-{}", space.name());
+    let name = space.name();
+    let binding = [
+        "create",
+        "clusterrolebinding",
+        name,
+        "--clusterrole",
+        "view",
+    ];
+    space
+        .kubectl(&[&binding[..], &["--user", &user]].concat())
+        .succeeds();
+    let rights = [
+        "create",
+        "clusterrole",
+        name,
+        "--verb=get,list,watch",
+        "--resource=namespaces",
+    ];
+    space.kubectl(&rights).succeeds();
+    let also = format!("{name}-namespaces");
+    let binding = ["create", "clusterrolebinding", &also, "--clusterrole", name];
+    space
+        .kubectl(&[&binding[..], &["--user", &user]].concat())
+        .succeeds();
+    let replica = Replica::made(&[&space], Vec::new(), "b", "{}", None, "allow", Some(&user));
+    let lines = eventually("a refusal", || {
+        let lines = replica.lines();
+        (lines.len() >= 4).then_some(lines)
+    });
+    assert_eq!(names(&space.jobs_of("app")), failed);
+    assert_eq!(lines.len(), 4, "two for each: {lines:#?}");
+    for (pair, job) in lines.chunks(2).zip(&failed) {
+        assert_eq!(
+            (&pair[0]["job"], &pair[1]["job"]),
+            (&json!(job), &json!(job))
+        );
+        assert!(pair[0]["stays"].is_null(), "{pair:#?}");
+        let why = pair[1]["stays"].as_str().unwrap();
+        assert!(why.contains("cannot delete resource \"jobs\""), "{why}");
+    }
+    drop(replica);
+
+    let replica = Replica::of(&space, "c", "{}");
+    eventually("the earlier ones to go", || {
+        (space.jobs_of("app").len() == 1).then_some(())
+    });
+    assert_eq!(replica.lines().len(), 2);
 }
 
 /// Its author has said `before-hook-creation` with a name that stays the same: Helm makes it again, and Helm 4

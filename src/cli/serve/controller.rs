@@ -46,9 +46,10 @@ pub(super) fn start(
     mut beside: Beside<'_>,
 ) -> Option<Candidate> {
     let jobs = Jobs::default();
+    let (policy, metrics) = (beside.warden.policy.clone(), &beside.warden.metrics);
     let watching = jobs
         .clone()
-        .watch(client.clone(), beside.warden.policy.clone());
+        .watch(client.clone(), policy, Arc::clone(metrics));
     beside.background.add("watching Jobs", watching);
     // A process that nobody sends reviews to has no business deleting.
     let candidate =

@@ -6,8 +6,11 @@
 //! is what runs. Found states are explored breadth first, which makes a counterexample a shortest one.
 //!
 //! Written by hand, because `stateright` brings some thirty crates and a web server for what is
-//! a queue and a set here. What is not in the model: time within [`world::TICK`], more than three
-//! requests, and pods that the Job controller makes for a Job that is gone.
+//! a queue and a set here. What is not in the model: time within [`world::TICK`], and so clocks that differ
+//! by less than that (that [`EXPIRY`](super::protocol::EXPIRY) covers them is arithmetic); more than three
+//! requests; the marks that a watch or a waiter sets on a holder it has seen, which are the sweeper's; more than
+//! one apiserver, which are one where reads are consistent; and pods that the Job controller makes for a
+//! Job that is gone.
 
 mod world;
 

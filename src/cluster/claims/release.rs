@@ -46,11 +46,7 @@ impl Claims {
 
     /// Looks at the claim of the Job with this uid, if it holds one. Somebody has seen that Job, so it need
     /// not be waited for when it is gone.
-    pub async fn sweep_job(
-        &self,
-        uid: &str,
-        tell: impl FnMut(Looked),
-    ) -> Result<(), ClaimError> {
+    pub async fn sweep_job(&self, uid: &str, tell: impl FnMut(Looked)) -> Result<(), ClaimError> {
         self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"), true, tell)
             .await
     }

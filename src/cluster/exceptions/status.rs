@@ -3,7 +3,7 @@
 //! Every replica writes, by compare-and-swap. Uses are merged for a second; one that is not written
 //! down when a replica goes is in the decision log all the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::super::TIMEOUT;
 use super::super::events::Events;
@@ -32,6 +32,9 @@ const HONOURED: &str = "Honoured";
 const MERGED: Duration = Duration::from_secs(1);
 /// An exception expires, or the policy changes, without any event.
 const PERIOD: Duration = Duration::from_secs(10);
+/// How long a replica leaves a condition alone that says something else than it would, after it has written
+/// its own: with another policy or clock, as during a rollout, they would write it in turns.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Every replica may be writing the same status, and one of them always wins.
 const TRIES: usize = 8;
 /// Somebody else wrote in between.
@@ -43,6 +46,9 @@ pub(super) struct Writer {
     policy: LivePolicy,
     events: Events,
 }
+
+/// The message written last, and when.
+type Told = BTreeMap<Key, (String, Instant)>;
 
 /// Uses of one exception that wait to be written down.
 #[derive(Debug)]
@@ -80,7 +86,7 @@ impl Writer {
 
     /// Writes for as long as it is awaited.
     pub(super) async fn keep(self, mut queue: Receiver<Used>) {
-        let (mut pending, mut told) = (BTreeMap::new(), BTreeSet::new());
+        let (mut pending, mut told) = (BTreeMap::new(), Told::new());
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,24 +105,25 @@ impl Writer {
 
     /// Writes what has changed, and keeps what could not be written.
     ///
-    /// The status of one that cannot be read cannot be read either, so `told` remembers what was written there.
-    async fn write(
-        &self,
-        pending: &mut BTreeMap<Key, Pending>,
-        told: &mut BTreeSet<(Key, String)>,
-    ) {
+    /// The status of one that cannot be read cannot be read either, and others may write something else: so `told`
+    /// remembers what was written there.
+    async fn write(&self, pending: &mut BTreeMap<Key, Pending>, told: &mut Told) {
         let max = self.policy.current().max_exception;
         let entries = self.shared.entries();
         // Nobody can look at one that is gone.
         pending.retain(|key, _| entries.iter().any(|(known, _)| known == key));
-        told.retain(|(key, _)| entries.iter().any(|(known, _)| known == key));
+        told.retain(|key, (_, at)| {
+            let is_there = entries.iter().any(|(known, _)| known == key);
+            is_there && at.elapsed() < PATIENCE
+        });
         for (key, entry) in entries {
             let wanted = entry.wanted(Timestamp::now(), max);
             let uses = pending.remove(&key);
-            let unreadable = entry.read.is_err();
-            let told_before = (key.clone(), wanted.message.clone());
+            // One without a condition is a new one, if it can be read.
+            let shows = entry.read.is_err() || entry.condition.is_some();
+            let before = told.get(&key).filter(|_| shows);
             let is_told = says(entry.condition.as_ref(), &wanted)
-                || unreadable && told.contains(&told_before);
+                || before.is_some_and(|(message, _)| *message == wanted.message);
             if uses.is_none() && is_told {
                 continue;
             }
@@ -126,8 +133,8 @@ impl Writer {
                 if let Some(uses) = uses {
                     pending.insert(key, uses);
                 }
-            } else if unreadable {
-                told.insert(told_before);
+            } else {
+                told.insert(key, (wanted.message, Instant::now()));
             }
         }
     }

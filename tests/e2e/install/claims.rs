@@ -1,7 +1,7 @@
 //! One migration at a time, whatever happens to the replicas; seen from the apiserver's side.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     process::Command,
     thread,
@@ -58,7 +58,7 @@ fn a_hundred_at_once_run_one_by_one() {
         migration(stamp)
     };
 
-    let mut longest = Duration::ZERO;
+    let (mut longest, mut lost) = (Duration::ZERO, 0);
     let rounds = env::var("MW_CLAIM_ROUNDS").map_or(ROUNDS, |text| text.parse().unwrap());
     for round in 0..rounds {
         let sent: Vec<Job> = (0..CREATES).map(|_| next()).collect();
@@ -80,6 +80,7 @@ fn a_hundred_at_once_run_one_by_one() {
         let (mut created, failed) = (count(Said::Created), count(Said::Failed));
         eprintln!("round {round}: {created} created, {failed} failed");
         assert!(created <= 1, "{created} at once");
+        lost += failed;
         // The claim of one whose answer was lost stands until it expires.
         let since = Instant::now();
         while created == 0 {
@@ -94,6 +95,13 @@ fn a_hundred_at_once_run_one_by_one() {
             (replicas().len() == 3).then_some(())
         });
     }
+    assert!(lost > 0, "no replica was killed in the middle of a review");
+    let decisions = install.decisions();
+    let asked: BTreeSet<_> = decisions
+        .iter()
+        .filter_map(|d| d["replica"].as_str())
+        .collect();
+    assert!(asked.len() > 1, "one replica alone was asked: {asked:?}");
     eprintln!("a claim without a Job held for {longest:?} at most");
     runtime.block_on(none_left(&leases));
 

@@ -83,7 +83,7 @@ impl Replica {
         };
         runtime.spawn(sending);
         runtime.spawn(runs.run(shown, elected));
-        runtime.spawn(jobs.watch(client, policy));
+        runtime.spawn(jobs.watch(client, policy, Arc::clone(&metrics)));
         Self {
             _runtime: runtime,
             _leads: sender,
