@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::claims::{argocd, is_created};
-use crate::harness::{Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, eventually};
+use crate::harness::{
+    Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, chart_role, eventually,
+};
 use crate::published::is_as_published;
 
 /// Nobody waits for these Jobs, and the tests have no ten minutes.
@@ -353,6 +355,51 @@ fn a_hook_that_argocd_holds_is_left_alone() {
     eventually("the earlier ones to go", || {
         (names(&space.jobs_of("app")) == jobs[2..]).then_some(())
     });
+}
+
+/// With the rights that the chart gives a replica, and no others.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn the_charts_rights_are_enough() {
+    let space = Space::new();
+    let (name, user) = (space.name(), format!("installed-{}", space.name()));
+    chart_role(&space, "");
+    let bind = ["create", "clusterrolebinding", name, "--clusterrole", name];
+    space
+        .kubectl(&[&bind[..], &["--user", &user]].concat())
+        .succeeds();
+    let replica = Replica::made(&[&space], Vec::new(), "a", "{}", None, "allow", Some(&user));
+    three_failures_and_a_success(&space, Helm::V3, "app");
+    eventually("the earlier ones to go", || {
+        (space.jobs_of("app").len() == 1).then_some(())
+    });
+    assert_eq!(replica.lines().len(), 2);
+}
+
+/// A mode of the policy, or of the namespace, that leaves everything where it is.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn off_is_off() {
+    let spaces = [Space::new(), Space::new()];
+    let label = [
+        "label",
+        "namespace",
+        spaces[1].name(),
+        "migration-warden.io/mode=off",
+    ];
+    spaces[1].kubectl(&label).succeeds();
+    let replicas = [
+        Replica::of(&spaces[0], "a", "{mode: 'off'}"),
+        Replica::of(&spaces[1], "b", "{}"),
+    ];
+    for space in &spaces {
+        let failed = three_failures_and_a_success(space, Helm::V3, "app");
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        assert_eq!(names(&space.jobs_of("app")), failed);
+    }
+    for replica in replicas {
+        assert_eq!(replica.lines(), [] as [Value; 0]);
+    }
 }
 
 /// The line comes first: where it cannot be written and must be, nothing is removed, and where the apiserver

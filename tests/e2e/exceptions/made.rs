@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{crd, create, exception};
-use crate::harness::{CHART, Helm, Space};
+use crate::harness::{Space, chart_role};
 
 /// The apiserver tells at once what is wrong with one.
 #[test]
@@ -74,21 +74,7 @@ fn what_makes_no_sense_is_refused() {
 fn whoever_has_the_role_may_make_them() {
     let _crd = crd::installed();
     let space = Space::new();
-    let args = [
-        "template",
-        "release",
-        CHART,
-        "--show-only",
-        "templates/rbac.yaml",
-    ];
-    let rendered = space.helm(Helm::V4, &args).succeeds().stdout;
-    let mut roles = rendered.split("---\n");
-    let role = roles
-        .find(|role| role.contains("kind: ClusterRole\n") && role.contains("-exception-editor\n"));
-    let role = role
-        .unwrap()
-        .replace("release-migration-warden-exception-editor", space.name());
-    space.kubectl_with(&["create", "-f", "-"], &role).succeeds();
+    chart_role(&space, "-exception-editor");
     for (user, role) in [("editor", space.name()), ("tenant", "admin")] {
         let bind = [
             "create",

@@ -7,6 +7,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::{Helm, Space};
+
 /// The product's own chart.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/migration-warden");
 
@@ -236,4 +238,21 @@ pub(crate) fn epoch() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs()
+}
+
+/// Creates the chart's `ClusterRole` whose name ends in this, under the namespace's name.
+pub(crate) fn chart_role(space: &Space, suffix: &str) {
+    let args = [
+        "template",
+        "release",
+        CHART,
+        "--show-only",
+        "templates/rbac.yaml",
+    ];
+    let rendered = space.helm(Helm::V4, &args).succeeds().stdout;
+    let name = format!("name: release-migration-warden{suffix}\n");
+    let is = |role: &&str| role.contains("kind: ClusterRole\n") && role.contains(&name);
+    let role = rendered.split("---\n").find(is).unwrap();
+    let role = role.replace(&name, &format!("name: {}\n", space.name()));
+    space.kubectl_with(&["create", "-f", "-"], &role).succeeds();
 }

@@ -12,7 +12,7 @@ mod webhooks;
 
 pub(crate) use chart::{
     BREACHES, Breach, CHART, Chart, MISSING_HOOK, RESTARTING_POD, UNTIMESTAMPED_NAME,
-    WRONG_DELETE_POLICY, epoch,
+    WRONG_DELETE_POLICY, chart_role, epoch,
 };
 pub(crate) use cluster::{Cluster, Helm, NodeKind};
 pub(crate) use net::Net;
