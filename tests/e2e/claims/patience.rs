@@ -10,6 +10,9 @@ use kube::api::PostParams;
 use super::{again, create, endless, guarded, is_created, waits};
 use crate::harness::{Chart, Guarded, Helm, Outcome, eventually};
 
+/// Other tests count the runs that their own replicas record, and these are there for long.
+const ALONE: &str = "record: {runs: {mode: 'off'}}\n";
+
 /// Ten tries after the first one, each after 15 seconds.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -35,7 +38,7 @@ fn clients_give_up_after_ten_more_tries_and_name_the_holder() {
 }
 
 fn gives_up(deploy: impl Fn(&Guarded) -> Outcome) {
-    let space = guarded("");
+    let space = guarded(ALONE);
     let held = is_created(&space, &endless("app"));
     let holder = held["metadata"]["name"].as_str().unwrap();
     // With the second of the holder in its name, Helm would delete that first.
@@ -70,7 +73,7 @@ fn gives_up(deploy: impl Fn(&Guarded) -> Outcome) {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn a_holder_that_never_started_is_named_with_its_reason() {
-    let space = guarded("");
+    let space = guarded(ALONE);
     let pod = "spec:\n  template:\n    spec:\n";
     let nowhere = Chart::good().with(pod, &format!("{pod}      nodeSelector: {{none: such}}\n"));
     let first = nowhere.render("app");
@@ -101,7 +104,7 @@ fn a_holder_that_never_started_is_named_with_its_reason() {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn a_generated_name_that_is_refused_later_gets_in_once_its_claim_has_expired() {
-    let space = guarded("rules: {untimestamped-name: 'off'}\n");
+    let space = guarded(&format!("{ALONE}rules: {{untimestamped-name: 'off'}}\n"));
     let quota = ["create", "quota", "none", "--hard=count/jobs.batch=0"];
     space.kubectl(&quota).succeeds();
     let manifest = Chart::good()

@@ -50,19 +50,20 @@ pub(super) fn all(space: &Guarded) {
         });
     }
     // Replicas of other tests record runs as well, and each run is counted by one of them.
-    let mut more = 0;
-    eventually("a failed run", || {
-        let counted = space.warden.metric(r#"runs_total{outcome="failed"}"#) > 0;
-        if !counted {
-            more += 1;
-            fails(space, &format!("bad-{more}"));
-            thread::sleep(Duration::from_secs(2));
+    let counts = |series| space.warden.metric(series) > 0;
+    for more in 0..30 {
+        let failed = counts(r#"runs_total{outcome="failed"}"#);
+        if failed && counts("unreviewed_migrations_total") {
+            break;
         }
-        counted.then_some(())
-    });
+        fails(space, &format!("bad-{more}"));
+        is_created(&other, &Chart::good().render(&format!("unseen-{more}")));
+        thread::sleep(Duration::from_secs(2));
+    }
     // What does not happen while somebody waits for it.
     for series in [
         r#"runs_total{outcome="succeeded"}"#,
+        r#"runs_total{outcome="failed"}"#,
         "unreviewed_migrations_total",
         "claims_released_total",
         r#"events_total{result="sent"}"#,
