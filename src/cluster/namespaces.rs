@@ -64,11 +64,8 @@ impl Namespaces {
         let Some(Known { api, .. }) = &self.0 else {
             return Ok(NamespaceView::default());
         };
-        match timeout_at(deadline, api.get_metadata_opt(name)).await {
-            Ok(Ok(found)) => Ok(found.map_or_else(NamespaceView::default, |n| view(&n))),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the API server did not answer in time".to_owned()),
-        }
+        let found = fetch(api, name, deadline).await?;
+        Ok(found.map_or_else(NamespaceView::default, |namespace| view(&namespace)))
     }
 
     /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
@@ -77,11 +74,8 @@ impl Namespaces {
         let Some(Known { api, .. }) = &self.0 else {
             return Ok(false);
         };
-        match timeout_at(deadline, api.get_metadata_opt(name)).await {
-            Ok(Ok(found)) => Ok(found.is_none_or(|n| n.metadata.deletion_timestamp.is_some())),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the API server did not answer in time".to_owned()),
-        }
+        let found = fetch(api, name, deadline).await?;
+        Ok(found.is_none_or(|namespace| view(&namespace).terminating))
     }
 
     /// Watches the cluster's namespaces for as long as the second future is awaited; the first
@@ -114,6 +108,17 @@ impl Namespaces {
         };
         let api = Api::all(client);
         (Self(Some(Known { store, api })), ready, watching)
+    }
+}
+
+async fn fetch(
+    api: &Api<Namespace>,
+    name: &str,
+    deadline: Instant,
+) -> Result<Option<PartialObjectMeta<Namespace>>, String> {
+    match timeout_at(deadline, api.get_metadata_opt(name)).await {
+        Ok(found) => found.map_err(|error| error.to_string()),
+        Err(_) => Err("the API server did not answer in time".to_owned()),
     }
 }
 

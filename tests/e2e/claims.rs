@@ -266,17 +266,7 @@ fn knows_only_namespaces(space: &Space) -> String {
         "--verb=list,watch",
         "--resource=namespaces",
     ];
-    let bind = [
-        "create",
-        "clusterrolebinding",
-        name,
-        "--clusterrole",
-        name,
-        "--user",
-        &user,
-    ];
-    for args in [&role[..], &bind] {
-        space.kubectl(args).succeeds();
-    }
+    space.kubectl(&role).succeeds();
+    space.bind(name, name, &user);
     user
 }

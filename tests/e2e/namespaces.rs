@@ -11,9 +11,7 @@ fn guarded(policy: &str) -> Guarded {
 
 /// Sets the namespace's label and waits until the webhook decides in that mode.
 fn label(space: &Guarded, label: &str, is: impl Fn(&serde_json::Value) -> bool) {
-    space
-        .kubectl(&["label", "--overwrite", "namespace", space.name(), label])
-        .succeeds();
+    space.label(label);
     let mut attempt = 0;
     eventually(&format!("a decision under {label}"), || {
         attempt += 1;
@@ -79,22 +77,12 @@ fn one_that_the_watch_has_not_brought_is_asked_for() {
     warden.is_ready();
     proxy.stall();
     let space = Space::new();
-    let label = [
-        "label",
-        "namespace",
-        space.name(),
-        "migration-warden.io/mode=audit",
-    ];
-    space.kubectl(&label).succeeds();
+    space.label("migration-warden.io/mode=audit");
     // The watch's connection stays as it is.
     proxy.go_on_anew();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     // Connections that were kept are lost as well, and each costs a try.
-    eventually("the label to count", || {
-        let args = ["create", "--dry-run=server", "-f", "-"];
-        let tried = space.kubectl_with(&args, &Chart::broken().render("new"));
-        (tried.code == Some(0)).then_some(())
-    });
+    space.becomes_mild();
     let decision = space.warden.decisions().pop().unwrap();
     assert_eq!(decision["mode"], "audit", "{decision:#}");
     let asked = "namespace_lookups_total{result=\"success\"}";

@@ -67,18 +67,8 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
     eventually("a claim to be given up", || {
         (space.warden.metric("claims_released_total") > released).then_some(())
     });
-    let label = [
-        "label",
-        "namespace",
-        space.name(),
-        "migration-warden.io/mode=audit",
-    ];
-    space.kubectl(&label).succeeds();
-    eventually("the mode to be known", || {
-        let args = ["create", "--dry-run=server", "-f", "-"];
-        let tried = space.kubectl_with(&args, &Chart::broken().render("mild"));
-        (tried.code == Some(0)).then_some(())
-    });
+    space.label("migration-warden.io/mode=audit");
+    space.becomes_mild();
 }
 
 #[test]

@@ -364,10 +364,7 @@ fn the_charts_rights_are_enough() {
     let space = Space::new();
     let (name, user) = (space.name(), format!("installed-{}", space.name()));
     chart_role(&space, "");
-    let bind = ["create", "clusterrolebinding", name, "--clusterrole", name];
-    space
-        .kubectl(&[&bind[..], &["--user", &user]].concat())
-        .succeeds();
+    space.bind(name, name, &user);
     let replica = Replica::made(&[&space], Vec::new(), "a", "{}", None, "allow", Some(&user));
     three_failures_and_a_success(&space, Helm::V3, "app");
     eventually("the earlier ones to go", || {
@@ -381,13 +378,7 @@ fn the_charts_rights_are_enough() {
 #[ignore = "needs a cluster: run tests/run"]
 fn off_is_off() {
     let spaces = [Space::new(), Space::new()];
-    let label = [
-        "label",
-        "namespace",
-        spaces[1].name(),
-        "migration-warden.io/mode=off",
-    ];
-    spaces[1].kubectl(&label).succeeds();
+    spaces[1].label("migration-warden.io/mode=off");
     let replicas = [
         Replica::of(&spaces[0], "a", "{mode: 'off'}"),
         Replica::of(&spaces[1], "b", "{}"),
@@ -418,16 +409,7 @@ fn nothing_is_removed_that_is_not_written_down() {
     // One who may look and not delete.
     let user = format!("looks-{}", space.name());
     let name = space.name();
-    let binding = [
-        "create",
-        "clusterrolebinding",
-        name,
-        "--clusterrole",
-        "view",
-    ];
-    space
-        .kubectl(&[&binding[..], &["--user", &user]].concat())
-        .succeeds();
+    space.bind(name, "view", &user);
     let rights = [
         "create",
         "clusterrole",
@@ -436,11 +418,7 @@ fn nothing_is_removed_that_is_not_written_down() {
         "--resource=namespaces",
     ];
     space.kubectl(&rights).succeeds();
-    let also = format!("{name}-namespaces");
-    let binding = ["create", "clusterrolebinding", &also, "--clusterrole", name];
-    space
-        .kubectl(&[&binding[..], &["--user", &user]].concat())
-        .succeeds();
+    space.bind(&format!("{name}-namespaces"), name, &user);
     let replica = Replica::made(&[&space], Vec::new(), "b", "{}", None, "allow", Some(&user));
     let lines = eventually("a refusal", || {
         let lines = replica.lines();

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch};
+use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually};
 
 /// A fresh namespace; dropping it deletes it, without waiting.
 pub(crate) struct Space {
@@ -62,6 +62,28 @@ impl Space {
         let mut command = self.cluster.helm(helm);
         command.args(args).args(["--namespace", &self.name]);
         Outcome::of(&mut command, "")
+    }
+
+    /// Puts this label on the namespace, over what is there.
+    pub(crate) fn label(&self, label: &str) {
+        let args = ["label", "--overwrite", "namespace", &self.name, label];
+        self.kubectl(&args).succeeds();
+    }
+
+    /// Gives this user a cluster role, by a binding with this name.
+    pub(crate) fn bind(&self, binding: &str, role: &str, user: &str) {
+        let args = ["create", "clusterrolebinding", binding];
+        let whom = ["--clusterrole", role, "--user", user];
+        self.kubectl(&[&args[..], &whom].concat()).succeeds();
+    }
+
+    /// Waits until a migration that breaks every rule would get in.
+    pub(crate) fn becomes_mild(&self) {
+        eventually("the mode to be known", || {
+            let args = ["create", "--dry-run=server", "-f", "-"];
+            let tried = self.kubectl_with(&args, &Chart::broken().render("mild"));
+            (tried.code == Some(0)).then_some(())
+        });
     }
 
     /// Installs or upgrades, and does not wait for it: it can be killed in the middle.

@@ -47,10 +47,7 @@ fn it_holds_the_program_and_nothing_else() {
 #[ignore = "needs a cluster: run tests/run"]
 fn it_serves_where_pods_are_restricted() {
     let space = Space::on(NodeKind::Real);
-    let restricted = "pod-security.kubernetes.io/enforce=restricted";
-    space
-        .kubectl(&["label", "namespace", space.name(), restricted])
-        .succeeds();
+    space.label("pod-security.kubernetes.io/enforce=restricted");
     // Without `runAsUser`, so that the kubelet has to take the image's own.
     let pod = format!(
         "
