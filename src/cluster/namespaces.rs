@@ -35,27 +35,15 @@ struct Known {
 }
 
 impl Namespaces {
-    /// What is known of one; nothing without a cluster, or of one made a moment ago.
+    /// What is known of one. `None` for one that the watch has not brought; without a cluster there is nothing
+    /// to be known of any.
     #[must_use]
-    pub fn view(&self, name: &str) -> NamespaceView {
-        let found = self
-            .0
-            .as_ref()
-            .and_then(|known| known.store.get(&ObjectRef::new(name)));
-        found.map_or_else(NamespaceView::default, |namespace| view(&namespace))
-    }
-
-    /// Whether anything is known of it. Who writes on his own account had better know.
-    #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        let known = self.0.as_ref();
-        known.is_some_and(|known| known.store.get(&ObjectRef::new(name)).is_some())
-    }
-
-    /// Whether the apiserver knows more of it than is known here.
-    #[must_use]
-    pub fn is_new(&self, name: &str) -> bool {
-        self.0.is_some() && !self.knows(name)
+    pub fn view(&self, name: &str) -> Option<NamespaceView> {
+        let Some(known) = &self.0 else {
+            return Some(NamespaceView::default());
+        };
+        let found = known.store.get(&ObjectRef::new(name))?;
+        Some(view(&found))
     }
 
     /// What the apiserver says of one. Fails when it does not say so before the deadline; of one that is not

@@ -142,10 +142,13 @@ impl Tidy {
 
     /// What may be done in a namespace: its mode is a cap on all that is done there.
     fn mode(&self, policy: &Policy, namespace: &str) -> TidyMode {
-        if self.excluded.iter().any(|name| name == namespace) || !self.namespaces.knows(namespace) {
+        if self.excluded.iter().any(|name| name == namespace) {
             return TidyMode::Off;
         }
-        let view = self.namespaces.view(namespace);
+        // Who writes on his own account had better know where.
+        let Some(view) = self.namespaces.view(namespace) else {
+            return TidyMode::Off;
+        };
         let (mode, _) = crate::admit::mode(view.mode, policy, namespace);
         policy.tidy_up.mode.capped(mode)
     }

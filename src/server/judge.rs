@@ -112,8 +112,9 @@ impl Warden {
         }
         let mut new = None;
         let mut judged = review.judge(&circumstances, |name| {
-            new = self.namespaces.is_new(name).then(|| name.to_owned());
-            self.view(name, self.namespaces.view(name))
+            let known = self.namespaces.view(name);
+            new = known.is_none().then(|| name.to_owned());
+            self.view(name, known.unwrap_or_default())
         })?;
         drop(turn);
         if let Some(namespace) = new {

@@ -113,8 +113,8 @@ impl Writer {
         // Nobody can look at one that is gone.
         pending.retain(|key, _| entries.iter().any(|(known, _)| known == key));
         told.retain(|key, (_, at)| {
-            let is_there = entries.iter().any(|(known, _)| known == key);
-            is_there && at.elapsed() < PATIENCE
+            let entry = entries.iter().find(|(known, _)| known == key);
+            entry.is_some_and(|(_, entry)| entry.read.is_err() || at.elapsed() < PATIENCE)
         });
         for (key, entry) in entries {
             let wanted = entry.wanted(Timestamp::now(), max);
