@@ -117,6 +117,7 @@ impl Warden {
             self.view(name, known.unwrap_or_default())
         })?;
         drop(turn);
+        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
         if let Some(namespace) = new {
             let asked = Instant::now();
             if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {
@@ -126,7 +127,6 @@ impl Warden {
         }
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
-            let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
             let asked = Instant::now();
             if let Some(namespace) = case.excuse() {
                 Box::pin(self.excuse(case, namespace, deadline)).await;
