@@ -38,6 +38,7 @@ mod patches;
 #[path = "../common/line.rs"]
 mod published;
 mod record;
+mod refusing;
 mod release;
 mod requests;
 mod rights;

@@ -26,7 +26,7 @@ const RIGHTS: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// A user who has all of them but this one.
-fn without(space: &Space, resource: &str, verb: &str) -> String {
+pub(crate) fn without(space: &Space, resource: &str, verb: &str) -> String {
     let name = space.name();
     let rules = RIGHTS.iter().filter_map(|(group, of, verbs)| {
         let mut verbs = verbs.to_vec();

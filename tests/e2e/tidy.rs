@@ -1,144 +1,13 @@
 //! Finished Jobs that nobody needs: what Helm leaves behind, and what is left of it afterwards.
 
-use std::{
-    fs::{self, File},
-    sync::Arc,
-};
+mod replica;
+mod written;
 
-use jiff::SignedDuration;
-use migration_warden::{
-    cluster::{jobs::Jobs, leader::Candidate, namespaces::Namespaces, tidy::Tidy},
-    config::reload::LivePolicy,
-    metrics::Metrics,
-    record::sink::Sink,
-};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
 
+use self::replica::Replica;
 use crate::claims::{argocd, is_created};
-use crate::harness::{
-    Chart, Cluster, Guarded, Helm, Space, WRONG_DELETE_POLICY, chart_role, eventually,
-};
-use crate::published::is_as_published;
-
-/// Nobody waits for these Jobs, and the tests have no ten minutes.
-const GRACE: SignedDuration = SignedDuration::from_secs(2);
-
-/// A replica as far as it tidies up, in this process.
-struct Replica {
-    runtime: Runtime,
-    candidate: Option<Candidate>,
-    metrics: Arc<Metrics>,
-    dir: TempDir,
-}
-
-impl Replica {
-    /// One that has to do with this namespace alone, under `tidyUp` as given.
-    fn of(space: &Space, name: &str, tidy_up: &str) -> Self {
-        Self::over(&[space], Vec::new(), name, tidy_up)
-    }
-
-    /// One for several namespaces, of which these are left out.
-    fn over(spaces: &[&Space], excluded: Vec<String>, name: &str, tidy_up: &str) -> Self {
-        Self::made(spaces, excluded, name, tidy_up, None, "allow", None)
-    }
-
-    /// One that writes to this output, where one is given, as this user, under `record.onFailure` as given.
-    fn made(
-        spaces: &[&Space],
-        excluded: Vec<String>,
-        name: &str,
-        tidy_up: &str,
-        output: Option<File>,
-        on_failure: &str,
-        user: Option<&str>,
-    ) -> Self {
-        let names: Vec<_> = spaces.iter().map(|space| space.name()).collect();
-        let dir = TempDir::new().unwrap();
-        let policy = dir.path().join("policy.yaml");
-        let text = format!(
-            "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n\
-             tidyUp: {tidy_up}\nrecord: {{onFailure: {on_failure}}}\nnamespaces:\n- {{names: [{}], mode: enforce}}\n\
-             - {{names: ['*'], mode: 'off'}}\n",
-            names.join(", ")
-        );
-        fs::write(&policy, text).unwrap();
-        let metrics = Arc::new(Metrics::new());
-        let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
-        let lines = File::create(dir.path().join("lines")).unwrap();
-        let lines = output.unwrap_or(lines);
-        let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
-
-        let runtime = Runtime::new().unwrap();
-        // Leases are everybody's to write.
-        let all = runtime.block_on(Cluster::get().client(names[0], None));
-        let client = runtime.block_on(Cluster::get().client(names[0], user));
-        let candidate = runtime.block_on(async {
-            let (namespaces, _, watching) = Namespaces::watch(client.clone(), Arc::clone(&metrics));
-            tokio::spawn(watching);
-            let jobs = Jobs::default();
-            tokio::spawn(
-                jobs.clone()
-                    .watch(client.clone(), policy.clone(), Arc::clone(&metrics)),
-            );
-            let lease = "migration-warden".to_owned();
-            let candidate = Candidate::stand(all, lease, name, Arc::clone(&metrics));
-            let tidy = Tidy {
-                client,
-                jobs,
-                namespaces,
-                excluded,
-                policy,
-                sink,
-                metrics: Arc::clone(&metrics),
-                replica: name.to_owned(),
-                grace: GRACE,
-            };
-            tokio::spawn(tidy.run(candidate.leads()));
-            candidate
-        });
-        Self {
-            runtime,
-            candidate: Some(candidate),
-            metrics,
-            dir,
-        }
-    }
-
-    fn leads(&self) -> bool {
-        let leads = self
-            .metrics
-            .encode()
-            .contains("migration_warden_leader 1\n");
-        assert!(self.candidate.is_some() || !leads);
-        leads
-    }
-
-    /// What it has written down.
-    fn lines(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.dir.path().join("lines")).unwrap();
-        let lines: Vec<_> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect();
-        lines.iter().for_each(is_as_published);
-        lines
-    }
-
-    /// Whether it has counted a removal with this result.
-    fn counts(&self, result: &str) -> bool {
-        let label = format!("reason=\"earlier-attempt\",result=\"{result}\"}} ");
-        let metrics = self.metrics.encode();
-        let mut counts = metrics.lines().filter_map(|line| line.split_once(&label));
-        counts.any(|(_, count)| count != "0")
-    }
-
-    fn resign(&mut self) {
-        let candidate = self.candidate.take().unwrap();
-        self.runtime.block_on(candidate.resign());
-    }
-}
+use crate::harness::{Chart, Guarded, Helm, Space, WRONG_DELETE_POLICY, chart_role, eventually};
 
 /// The good chart, whose Job now fails within two seconds.
 fn failing() -> Chart {
@@ -391,57 +260,6 @@ fn off_is_off() {
     for replica in replicas {
         assert_eq!(replica.lines(), [] as [Value; 0]);
     }
-}
-
-/// The line comes first: where it cannot be written and must be, nothing is removed, and where the apiserver
-/// refuses, a second one says so.
-#[test]
-#[ignore = "needs a cluster: run tests/run"]
-fn nothing_is_removed_that_is_not_written_down() {
-    let space = Space::new();
-    let full = || File::options().write(true).open("/dev/full").unwrap();
-    let replica = Replica::made(&[&space], Vec::new(), "a", "{}", Some(full()), "deny", None);
-    let failed = three_failures_and_a_success(&space, Helm::V3, "app");
-    eventually("a try", || replica.counts("failed").then_some(()));
-    assert_eq!(names(&space.jobs_of("app")), failed);
-    drop(replica);
-
-    // One who may look and not delete.
-    let user = format!("looks-{}", space.name());
-    let name = space.name();
-    space.bind(name, "view", &user);
-    let rights = [
-        "create",
-        "clusterrole",
-        name,
-        "--verb=get,list,watch",
-        "--resource=namespaces",
-    ];
-    space.kubectl(&rights).succeeds();
-    space.bind(&format!("{name}-namespaces"), name, &user);
-    let replica = Replica::made(&[&space], Vec::new(), "b", "{}", None, "allow", Some(&user));
-    let lines = eventually("a refusal", || {
-        let lines = replica.lines();
-        (lines.len() >= 4).then_some(lines)
-    });
-    assert_eq!(names(&space.jobs_of("app")), failed);
-    assert_eq!(lines.len(), 4, "two for each: {lines:#?}");
-    for (pair, job) in lines.chunks(2).zip(&failed) {
-        assert_eq!(
-            (&pair[0]["job"], &pair[1]["job"]),
-            (&json!(job), &json!(job))
-        );
-        assert!(pair[0]["stays"].is_null(), "{pair:#?}");
-        let why = pair[1]["stays"].as_str().unwrap();
-        assert!(why.contains("cannot delete resource \"jobs\""), "{why}");
-    }
-    drop(replica);
-
-    let replica = Replica::of(&space, "c", "{}");
-    eventually("the earlier ones to go", || {
-        (space.jobs_of("app").len() == 1).then_some(())
-    });
-    assert_eq!(replica.lines().len(), 2);
 }
 
 /// Its author has said `before-hook-creation` with a name that stays the same: Helm makes it again, and Helm 4

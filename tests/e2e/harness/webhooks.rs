@@ -19,6 +19,7 @@ pub(crate) struct Webhooks {
     guarding: bool,
     mutating: bool,
     resources: &'static [&'static str],
+    seconds: u8,
 }
 
 /// Registered configurations; dropping them deletes them.
@@ -53,6 +54,7 @@ impl Webhooks {
             guarding: false,
             mutating: true,
             resources: &["jobs", "cronjobs"],
+            seconds: 5,
         }
     }
 
@@ -100,6 +102,24 @@ impl Webhooks {
         Self {
             operations: &["*"],
             resources: &["jobs", "jobs/status", "cronjobs"],
+            ..self
+        }
+    }
+
+    /// Sees what is deleted, in the validating phase.
+    pub(crate) fn of_deletions(self) -> Self {
+        Self {
+            operations: &["DELETE"],
+            resources: &["jobs"],
+            mutating: false,
+            ..self
+        }
+    }
+
+    /// Whose answer is waited for as long as Kubernetes allows.
+    pub(crate) fn patient(self) -> Self {
+        Self {
+            seconds: 30,
             ..self
         }
     }
@@ -155,7 +175,7 @@ impl Webhooks {
                 "resources": self.resources,
             }],
             "sideEffects": "None",
-            "timeoutSeconds": 5,
+            "timeoutSeconds": self.seconds,
         });
         if phase == "Mutating" {
             webhook["reinvocationPolicy"] = self.reinvocation.into();
