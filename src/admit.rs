@@ -22,13 +22,14 @@ use crate::exception::{self, Exception, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::{self, Mesh};
+use crate::job::object::Object;
 use crate::job::{Job, Kind};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
 use crate::policy::select::Selection;
 use crate::policy::verdict::{self, Outcome};
 use crate::policy::{Action, Mode, Policy};
-use crate::review::request::{self, MalformedReview, Parsed};
+use crate::review::request::{self, MalformedReview, Parsed, Request};
 use crate::review::response::Response;
 use crate::review::{Operation, Phase};
 
@@ -151,6 +152,27 @@ impl Judged<'_> {
 }
 
 impl<'a> Review<'a> {
+    /// The object that is judged, if one is.
+    fn looked_at(
+        &self,
+        request: &'a Request<'a>,
+        operation: Operation,
+        kind: Option<Kind>,
+    ) -> Option<&'a Object<'a>> {
+        let part = &*request.sub_resource;
+        match (operation, self.phase, kind) {
+            (Operation::Create, ..) if part.is_empty() => request.object.as_ref(),
+            // What is there already is guarded as it is stored, and by the phase with the last word. Whoever writes
+            // a Job's status can change its annotations by that.
+            (Operation::Update | Operation::Delete, Phase::Validate, Some(Kind::Job))
+                if ["", "status"].contains(&part) =>
+            {
+                request.old_object.as_ref()
+            }
+            _ => None,
+        }
+    }
+
     /// Hears the rules. `namespace` looks up what is known of a namespace.
     pub fn judge(
         &'a self,
@@ -165,16 +187,8 @@ impl<'a> Review<'a> {
         };
         let operation = Operation::from(&*request.operation);
         let kind = Kind::parse(&request.kind.kind);
-        let object = match (operation, self.phase, kind) {
-            (Operation::Create, ..) => &request.object,
-            // What is there already is guarded as it is stored, and by the phase with the last word.
-            (Operation::Update | Operation::Delete, Phase::Validate, Some(Kind::Job)) => {
-                &request.old_object
-            }
-            _ => &None,
-        };
-        let (true, Some(object), Some(kind)) = (request.sub_resource.is_empty(), object, kind)
-        else {
+        let object = self.looked_at(request, operation, kind);
+        let (Some(object), Some(kind)) = (object, kind) else {
             return not_judged(&request.uid, operation);
         };
         let mut job = Job::new(object, kind, &request.namespace);
@@ -184,7 +198,16 @@ impl<'a> Review<'a> {
             return not_judged(&request.uid, operation);
         }
         let policy = circumstances.policy;
-        let selection = policy.selectors.select(&job, policy.detection);
+        let select = |job: &Job<'_>| policy.selectors.select(job, policy.detection);
+        let mut selection = select(&job);
+        let new = request.object.as_ref();
+        let mut new = new.filter(|_| operation == Operation::Update);
+        if selection != Selection::Labelled
+            && let Some(object) = new.take()
+        {
+            job = Job::new(object, kind, &request.namespace);
+            selection = select(&job);
+        }
         if selection == Selection::None || !creates && selection != Selection::Labelled {
             return not_judged(&request.uid, operation);
         }
@@ -192,13 +215,13 @@ impl<'a> Review<'a> {
         job.mesh = view.mesh;
         let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
         let cap = mode.cap();
-        let mut findings = match (operation, &request.object) {
+        let mut findings = match (operation, new) {
             (Operation::Delete, _) => guard::deleted(&job, view.terminating, policy, cap),
             (Operation::Update, Some(object)) => {
                 let new = Job::new(object, kind, &request.namespace);
-                let manager = &request.options.field_manager;
-                guard::updated(&job, &new, manager, policy, cap)
+                guard::updated(&job, &new, applier(request), policy, cap)
             }
+            (Operation::Update, None) => guard::became(&job, policy, cap),
             _ => {
                 let mut findings = policy.evaluate(&job, selection, cap);
                 // The other phase replaces what it finds.
@@ -255,6 +278,15 @@ impl<'a> Review<'a> {
             exceptions,
             circumstances,
         })))
+    }
+}
+
+/// In whose name an object is applied. A status is not: it is written.
+fn applier<'r>(request: &'r Request<'_>) -> &'r str {
+    if request.sub_resource.is_empty() {
+        &request.options.field_manager
+    } else {
+        ""
     }
 }
 

@@ -91,6 +91,22 @@ pub fn updated(
     findings
 }
 
+/// What there is to say about a Job that is made a migration by an update: nobody stamped it as one.
+#[must_use]
+pub fn became(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
+    let stamps = STAMPS.map(|stamp| (stamp, job.annotations.get(stamp)));
+    if stamps.iter().all(|(_, said)| said.is_none()) {
+        return Vec::new();
+    }
+    found(&FORGED_STAMP, job, policy, cap, |report| {
+        for (stamp, said) in stamps {
+            if let Some(said) = said {
+                forged_stamp::carried(stamp, said, report);
+            }
+        }
+    })
+}
+
 /// What there is to say about the stamps that `job` has while this user creates it: those that
 /// [`crate::admit`] gave it in his name, or ones that nobody gave it.
 #[must_use]

@@ -15,8 +15,8 @@ use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView
 use migration_warden::config::validate;
 use migration_warden::exception::Exception;
 use migration_warden::job::mesh::Mesh;
-use migration_warden::policy::Policy;
 use migration_warden::policy::verdict::Outcome;
+use migration_warden::policy::{Action, Policy};
 use migration_warden::review::Phase::{self, Mutate, Validate};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -556,7 +556,7 @@ fn nobody_creates_a_job_in_anothers_name() {
         })
     };
     let field = "metadata.annotations['migration-warden.io/requested-by']";
-    let end = "leave it as it is on the Job, and out of charts and manifests";
+    let end = "leave it out of charts and manifests: migration-warden sets it on a new Job";
     for (stamps, said) in [
         (
             json!({"requested-by": "root"}),
@@ -617,7 +617,7 @@ fn a_stamp_is_not_changed_later() {
             .retain(|_, value| !value.is_null());
         review
     };
-    let end = "leave it as it is on the Job, and out of charts and manifests";
+    let end = "leave it out of charts and manifests: migration-warden sets it on a new Job";
     let at = |stamp: &str| {
         format!("MW104 forged-stamp: metadata.annotations['migration-warden.io/{stamp}']: ")
     };
@@ -655,6 +655,65 @@ fn a_stamp_is_not_changed_later() {
     let (answer, response) = ask(Validate, &with(json!({"other": "x"})), &policy(""));
     assert_eq!(response, json!({"uid": UID, "allowed": true}));
     assert!(answer.line.is_none());
+    // By way of its status, which Helm does not apply.
+    let mut status = with(json!({"decision": "2"}));
+    status["request"]["subResource"] = json!("status");
+    let (answer, _) = ask(Validate, &status, &policy(""));
+    assert_eq!(answer.findings, [("MW104", Action::Deny)]);
+    finished(&mut status["request"]["oldObject"]);
+    let (answer, _) = ask(Validate, &status, &policy(""));
+    assert_eq!(answer.findings, [("MW104", Action::Deny)]);
+    status["request"]["subResource"] = json!("scale");
+    let (_, response) = ask(Validate, &status, &policy(""));
+    assert_eq!(response, json!({"uid": UID, "allowed": true}));
+}
+
+/// Stamps on other Jobs are nobody's business, until one becomes a migration.
+#[test]
+fn a_job_with_stamps_does_not_become_a_migration() {
+    let becoming = |stamps: Value, tweak: fn(&mut Value)| {
+        let mut review = later("UPDATE", |job| {
+            for (key, value) in stamps.as_object().unwrap() {
+                job["metadata"]["annotations"][format!("migration-warden.io/{key}")] =
+                    value.clone();
+            }
+        });
+        let request = &mut review["request"];
+        request["oldObject"]["metadata"]["labels"] = json!({});
+        tweak(request);
+        review
+    };
+    let with = |stamps: Value| becoming(stamps, |_| {});
+    let (answer, response) = ask(
+        Validate,
+        &with(json!({"requested-by": "alice"})),
+        &policy(""),
+    );
+    assert_eq!(
+        response["status"]["message"],
+        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: the Job was no migration when \
+         it was created, so nobody stamped it, and it cannot say \"alice\" (remove the annotation, and it can become \
+         one); leave it out of charts and manifests: migration-warden sets it on a new Job"
+    );
+    assert_eq!(line(&answer)["operation"], "UPDATE");
+    let (answer, _) = ask(
+        Validate,
+        &with(json!({"decision": "1", "exceptions": "x"})),
+        &policy(""),
+    );
+    assert_eq!(answer.findings, [("MW104", Action::Deny); 2]);
+    let passes = |review: &Value| {
+        let (answer, response) = ask(Validate, review, &policy(""));
+        assert_eq!(response, json!({"uid": UID, "allowed": true}));
+        assert!(answer.line.is_none());
+    };
+    passes(&with(json!({})));
+    let stays = |request: &mut Value| request["object"]["metadata"]["labels"] = json!({});
+    passes(&becoming(json!({"decision": "1"}), stays));
+    let opted_out = |request: &mut Value| {
+        request["object"]["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    };
+    passes(&becoming(json!({"decision": "1"}), opted_out));
 }
 
 #[test]

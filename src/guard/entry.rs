@@ -10,7 +10,8 @@ use crate::job::annotation::Annotation;
 use crate::job::stamp::STAMPS;
 use crate::policy::cel::{self, string};
 
-/// Name of the match condition that lets only Jobs through that are migrations as they are stored.
+/// Name of the match condition that lets only Jobs through that are migrations as they are stored, or become one
+/// while they have stamps.
 pub const GUARDED: &str = "guarded-migration";
 /// Name of the match condition that lets only those updates through which may be a [`reapplied_job`], or change
 /// what [`forged_stamp`] is about.
@@ -25,14 +26,31 @@ pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
     [
         (cel::NOT_THE_CONTROL_PLANE, asked_by_others()),
         (GUARDED, guarded(selectors)),
-        (DELETED_REAPPLIED_OR_FORGED, deleted_reapplied_or_forged()),
+        (
+            DELETED_REAPPLIED_OR_FORGED,
+            deleted_reapplied_or_forged(selectors),
+        ),
     ]
 }
 
-/// Whether the Job is a migration as it is stored.
+/// Whether the Job is a migration as it is stored, or is made one while it has stamps.
 #[must_use]
 pub fn guarded(selectors: &[LabelSelector]) -> String {
+    let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
+    let stamps = stamps();
+    format!(
+        "({old}) || (request.operation == 'UPDATE' \
+         && {stamps}.exists(s, object.metadata.?annotations[?s].hasValue()) && ({new}))"
+    )
+}
+
+/// Whether the Job is a migration as it is stored.
+fn is_stored(selectors: &[LabelSelector]) -> String {
     cel::migration("oldObject", selectors)
+}
+
+fn stamps() -> String {
+    list(&STAMPS.map(Annotation::key))
 }
 
 fn asked_by_others() -> String {
@@ -44,16 +62,17 @@ fn asked_by_others() -> String {
 }
 
 /// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
-fn deleted_reapplied_or_forged() -> String {
-    let appliers = list(&APPLIERS);
-    let stamps = list(&STAMPS.map(Annotation::key));
+fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
+    let (appliers, stamps) = (list(&APPLIERS), stamps());
+    let old = is_stored(selectors);
     let hook = string(Annotation::Hook.key());
     format!(
         "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in {appliers} \
          && oldObject.metadata.?annotations[?{hook}].hasValue() \
          && oldObject.?status.?conditions.orValue([])\
          .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) \
-         || {stamps}.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s])"
+         || {stamps}.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) \
+         || !({old})"
     )
 }
 
@@ -82,16 +101,25 @@ mod tests {
              'system:serviceaccount:kube-system:ttl-after-finished-controller'] \
              || request.userInfo.username.startsWith('system:node:'))"
         );
-        let old = guarded.replace("oldObject.metadata", "object.metadata");
-        assert_eq!(old, cel::migration("object", &selectors));
+        let [old, new] = ["oldObject", "object"].map(|job| cel::migration(job, &selectors));
+        assert_eq!(
+            guarded,
+            format!(
+                "({old}) || (request.operation == 'UPDATE' && ['migration-warden.io/decision', \
+                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions'].exists(s, \
+                 object.metadata.?annotations[?s].hasValue()) && ({new}))"
+            )
+        );
         assert_eq!(
             asked,
-            "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', \
+            format!(
+                "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', \
              'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
              && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
              && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', \
              'migration-warden.io/exceptions'].exists(s, object.metadata.?annotations[?s] \
-             != oldObject.metadata.?annotations[?s])"
+             != oldObject.metadata.?annotations[?s]) || !({old})"
+            )
         );
     }
 }

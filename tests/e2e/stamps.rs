@@ -198,7 +198,7 @@ fn nobody_changes_a_stamp() {
         refused
             .says("admission webhook \"guard.migration-warden.io\" denied the request: MW104 forged-stamp: ")
             .says(&format!("metadata.annotations['{stamp}']: "))
-            .says("leave it as it is on the Job, and out of charts and manifests");
+            .says("leave it out of charts and manifests: migration-warden sets it on a new Job");
     }
     // A chart that brings its own takes back what it was stamped with, the next time it is applied.
     let own = format!("annotations:\n    {REQUESTED_BY}: root\n");
@@ -220,6 +220,46 @@ fn nobody_changes_a_stamp() {
         space.get("job", name)["metadata"]["annotations"],
         job["metadata"]["annotations"]
     );
+}
+
+/// A status can change annotations, and a label can make a migration of a Job that nobody stamped.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn there_is_no_way_around_it() {
+    let space = guarded("");
+    let job = space.accepts(&Chart::good().render("app"));
+    let name = job["metadata"]["name"].as_str().unwrap();
+    let patch = |part: &[&str], job: &str, patch: Value| {
+        let patch = patch.to_string();
+        let args = ["patch", "job", job, "--type=merge", "--patch", &patch];
+        space.kubectl(&[&args[..], part].concat())
+    };
+    let forged = json!({"metadata": {"annotations": {REQUESTED_BY: "alice"}}});
+    let refused = patch(&["--subresource=status"], name, forged.clone()).fails();
+    refused
+        .says("MW104 forged-stamp: ")
+        .says("it says \"admin\", and not \"alice\"");
+    let status = json!({"metadata": {"annotations": {"other": "1"}}});
+    patch(&["--subresource=status"], name, status).succeeds();
+
+    // No migration yet, and suspended until it is one.
+    let label = "app.kubernetes.io/component: migration";
+    let plain = Chart::good()
+        .with(label, "app.kubernetes.io/component: worker")
+        .with("spec:\n  template", "spec:\n  suspend: true\n  template");
+    let job = space.accepts(&plain.render("late"));
+    let name = job["metadata"]["name"].as_str().unwrap();
+    patch(&[], name, forged).succeeds();
+    let wipe = json!({"metadata": {"managedFields": [{}]}});
+    patch(&[], name, wipe).succeeds();
+    let labelled = json!({"metadata": {"labels": {"app.kubernetes.io/component": "migration"}}});
+    let refused = patch(&[], name, labelled.clone()).fails();
+    refused
+        .says("MW104 forged-stamp: ")
+        .says("it cannot say \"alice\" (remove the annotation, and it can become one)");
+    let clean = json!({"metadata": {"annotations": {REQUESTED_BY: null}}});
+    patch(&[], name, clean).succeeds();
+    patch(&[], name, labelled).succeeds();
 }
 
 /// What Jobs are told of apart from their stamps passes, and so does everybody who leaves the stamps alone.

@@ -8,8 +8,8 @@ rule! {
     /// Stamps are the annotations `migration-warden.io/decision`, `migration-warden.io/requested-by` and
     /// `migration-warden.io/exceptions`. A labelled migration Job gets them when it is created, in place of
     /// what its manifest says. Flagged are a Job that still comes with the stamps of another user than the
-    /// one who creates it, stamps in a CronJob's template, and every update that changes, adds or removes
-    /// one.
+    /// one who creates it, stamps in a CronJob's template, every update that changes, adds or removes one, and
+    /// every update that makes a migration of a Job that has some.
     ///
     /// ## Why is this bad?
     /// The stamps say who asked for a migration and which decision let it in, after Helm, the pod and the
@@ -26,7 +26,7 @@ rule! {
         id: "MW104",
         name: "forged-stamp",
         reason: "a stamp says what nobody here has stamped",
-        remediation: "leave it as it is on the Job, and out of charts and manifests",
+        remediation: "leave it out of charts and manifests: migration-warden sets it on a new Job",
         path: "metadata.annotations",
         guide: Deny,
         strict: Deny,
@@ -46,6 +46,16 @@ pub fn brought(named: Option<&str>, user: &str, report: &mut Report) {
         None => format!("it is missing beside other stamps, and {user} creates it"),
     };
     report.add(FieldPath::annotation(Annotation::RequestedBy), detail);
+}
+
+/// Adds the finding that a Job has this `stamp` while it is made a migration.
+pub fn carried(stamp: Annotation, said: &str, report: &mut Report) {
+    let said = shown(said);
+    let detail = format!(
+        "the Job was no migration when it was created, so nobody stamped it, and it cannot say {said} (remove the \
+         annotation, and it can become one)"
+    );
+    report.add(FieldPath::annotation(stamp), detail);
 }
 
 /// Adds the finding that a Job's `stamp` was one thing and is to be another.
@@ -70,7 +80,8 @@ mod tests {
         testing::told(&FORGED_STAMP, find)
     }
 
-    const END: &str = "; leave it as it is on the Job, and out of charts and manifests";
+    const END: &str =
+        "; leave it out of charts and manifests: migration-warden sets it on a new Job";
 
     #[test]
     fn who_really_asks_is_told() {

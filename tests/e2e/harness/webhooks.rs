@@ -18,6 +18,7 @@ pub(crate) struct Webhooks {
     operations: &'static [&'static str],
     guarding: bool,
     mutating: bool,
+    group: &'static str,
     resources: &'static [&'static str],
     seconds: u8,
 }
@@ -53,6 +54,7 @@ impl Webhooks {
             operations: &["CREATE"],
             guarding: false,
             mutating: true,
+            group: "batch",
             resources: &["jobs", "cronjobs"],
             seconds: 5,
         }
@@ -116,6 +118,16 @@ impl Webhooks {
         }
     }
 
+    /// Sees which runs are made, in the validating phase.
+    pub(crate) fn of_runs(self) -> Self {
+        Self {
+            group: "migration-warden.io",
+            resources: &["migrationruns"],
+            mutating: false,
+            ..self
+        }
+    }
+
     /// Whose answer is waited for as long as Kubernetes allows.
     pub(crate) fn patient(self) -> Self {
         Self {
@@ -169,8 +181,8 @@ impl Webhooks {
             "failurePolicy": self.failure_policy,
             "namespaceSelector": namespaces,
             "rules": [{
-                "apiGroups": ["batch"],
-                "apiVersions": ["v1"],
+                "apiGroups": [self.group],
+                "apiVersions": ["*"],
                 "operations": self.operations,
                 "resources": self.resources,
             }],
@@ -223,7 +235,7 @@ fn guard(webhook: &Value) -> Value {
     guard["timeoutSeconds"] = 2.into();
     guard["sideEffects"] = "NoneOnDryRun".into();
     guard["rules"][0]["operations"] = json!(["UPDATE", "DELETE"]);
-    guard["rules"][0]["resources"] = json!(["jobs"]);
+    guard["rules"][0]["resources"] = json!(["jobs", "jobs/status"]);
     guard["matchConditions"] = json!(conditions);
     guard
 }
