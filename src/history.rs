@@ -77,8 +77,6 @@ impl Entry {
     fn of(object: &MigrationRun) -> Self {
         let spec = object.spec.clone();
         let status = object.status.clone().unwrap_or_default();
-        let began = status.started_at.or(status.admitted_at);
-        let lasted = began.zip(status.finished_at);
         Self {
             namespace: object.namespace().unwrap_or_default(),
             release: masked(spec.release.name),
@@ -90,7 +88,7 @@ impl Entry {
             admitted_at: status.admitted_at,
             started_at: status.started_at,
             finished_at: status.finished_at,
-            duration_seconds: lasted.map(|(began, ended)| ended.duration_since(began).as_secs()),
+            duration_seconds: status.length().map(|length| length.as_secs()),
             reason: status.reason.map(masked),
             exit_code: status.exit_code,
             message: status.message.map(masked),

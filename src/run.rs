@@ -176,6 +176,18 @@ impl Known {
         }
     }
 
+    /// The same, but let in as its run has said first: stamps do not change, and one that has was forged while
+    /// nobody was there to refuse it.
+    #[must_use]
+    pub fn let_in_as(mut self, first: &Self) -> Self {
+        let (spec, first) = (&mut self.spec, &first.spec);
+        spec.reviewed = first.reviewed;
+        spec.decision.clone_from(&first.decision);
+        spec.requested_by.clone_from(&first.requested_by);
+        spec.exceptions.clone_from(&first.exceptions);
+        self
+    }
+
     /// The same, ended like this.
     #[must_use]
     pub fn ended(mut self, ending: Ending) -> Self {
@@ -252,7 +264,9 @@ impl MigrationRunStatus {
         )
     }
 
-    fn length(&self) -> Option<SignedDuration> {
+    /// From its start, else its admission, to its end; nothing for one whose end nobody saw.
+    #[must_use]
+    pub fn length(&self) -> Option<SignedDuration> {
         if matches!(self.outcome, Outcome::Running | Outcome::Lost) {
             return None;
         }

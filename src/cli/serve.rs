@@ -22,6 +22,7 @@ use crate::cluster::Cluster;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
+use crate::cluster::jobs::Jobs;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
 use crate::config::reload::LivePolicy;
@@ -192,9 +193,11 @@ impl Args {
             policy = %policy.current().hash,
             "serving"
         );
-        let (last_words, shown) = runs::last_words(Arc::clone(&metrics));
+        let jobs = Jobs::default();
+        let hear = |client| runs::last_words(jobs.clone(), client, Arc::clone(&metrics));
+        let (last_words, shown) = client.clone().map(hear).unzip();
         let warden = Warden {
-            last_words,
+            last_words: last_words.unwrap_or_default(),
             policy,
             namespaces,
             claims,
@@ -209,12 +212,13 @@ impl Args {
             lease,
             excluded: self.excluded_namespaces,
         });
-        let candidate = client.and_then(|client| {
+        let candidate = client.zip(shown).and_then(|(client, shown)| {
             let beside = Beside {
                 warden: &warden,
                 sink: &sink,
                 readiness: &readiness,
                 background: &mut background,
+                jobs,
             };
             controller::start(client, election, shown, beside)
         });

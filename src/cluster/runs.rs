@@ -31,7 +31,7 @@ use crate::run::Known;
 use crate::run::active::Active;
 use crate::run::event::happenings;
 use crate::run::resource::Outcome;
-pub use last_words::{LastWords, last_words};
+pub use last_words::{LastWords, Words, last_words};
 use store::{Change, Store};
 pub use trouble::Trouble;
 use worker::Worker;
@@ -81,7 +81,7 @@ pub struct Runs {
 impl Runs {
     /// Records runs for as long as it is awaited. `leads` says whether this replica was elected; `words` are what
     /// reviews of deletions show.
-    pub async fn run(self, mut words: mpsc::Receiver<Vec<u8>>, mut leads: watch::Receiver<bool>) {
+    pub async fn run(self, mut words: mpsc::Receiver<Words>, mut leads: watch::Receiver<bool>) {
         let store = Store::new(self.client.clone());
         let mut news = self.jobs.subscribe();
         let [mut scans, mut counts] = [self.pace.scan, COUNTED].map(|period| {
@@ -97,7 +97,7 @@ impl Runs {
             let due = worker.next();
             tokio::select! {
                 told = news.recv() => worker.hear(told),
-                Some(body) = words.recv() => worker.hear_last(&body),
+                Some(said) = words.recv() => worker.hear_last(said),
                 Some(done) = worker.working.next() => worker.settle(done),
                 changed = leads.changed(), if is_elected => match changed {
                     Ok(()) => worker.lead(*leads.borrow_and_update()),

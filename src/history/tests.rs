@@ -68,6 +68,16 @@ fn the_duration_is_that_of_the_work() {
     };
     let (admitted, started) = ("2026-11-25T03:12:07Z", "2026-11-25T03:12:10Z");
     let finished = "2026-11-25T03:13:22Z";
+    let lasted = |times: Value| {
+        let of = |outcome: &str| {
+            let mut status = times.clone();
+            status["outcome"] = json!(outcome);
+            lasted(status)
+        };
+        // What was found missing had gone some time before.
+        assert_eq!(of("Lost"), None);
+        of("Failed")
+    };
     assert_eq!(lasted(json!({"admittedAt": admitted})), None);
     assert_eq!(
         lasted(json!({"admittedAt": admitted, "finishedAt": finished})),

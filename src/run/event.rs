@@ -43,6 +43,12 @@ pub fn happenings(run: &MigrationRun, before: Option<Outcome>) -> Vec<Happening>
         }
         happenings.push(warning("MigrationFailed", "Record", note));
     }
+    if status.outcome == Outcome::Lost && before != Some(Outcome::Lost) {
+        let note = format!(
+            "{job} of {release} is gone, and nobody saw how it ended: ask the migration tool what the database has"
+        );
+        happenings.push(warning("MigrationLost", "Record", note));
+    }
     happenings
 }
 
@@ -101,6 +107,19 @@ mod tests {
             Some("migration-warden.io/v1alpha1")
         );
         assert_eq!(about.uid.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn what_nobody_can_know_is_told() {
+        let lost = run("Lost", true);
+        let note = "shop-migrate-1766361600 of shop is gone, and nobody saw how it ended: ask the migration tool what \
+                    the database has";
+        let told_of = |before| told(&lost, before);
+        assert_eq!(
+            told_of(Some(Outcome::Running)),
+            [("MigrationLost", note.to_owned())]
+        );
+        assert!(told_of(Some(Outcome::Lost)).is_empty());
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::clean;
 use super::resource::Deployer;
 use crate::job::annotation::Annotation;
 use crate::job::release::FLUX_NAME;
+use crate::job::stamp::STAMPS;
 use crate::job::stored::WatchedJob;
 use crate::job::tool;
 
@@ -60,6 +62,11 @@ impl Facts {
         };
         let pod = &job.spec.template.spec;
         let containers = || pod.init_containers.iter().chain(&pod.containers);
+        // What is no id, or may have been written by the client, is nobody's decision, and says nothing of who
+        // asked.
+        let decision = stamp(Annotation::Decision)
+            .filter(|id| Uuid::parse_str(id).is_ok() && !is_the_clients(meta));
+        let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
         let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
         let (reason, message) = job.status.last_words();
         Self {
@@ -74,9 +81,7 @@ impl Facts {
             images: entries(containers().map(|c| image(&c.image)), MAX_IMAGE),
             deployer: deployer(meta),
             requested_by: stamp(Annotation::RequestedBy),
-            // What is no id, or was written by the client, is nobody's decision.
-            decision: stamp(Annotation::Decision)
-                .filter(|id| Uuid::parse_str(id).is_ok() && !is_the_clients(meta)),
+            decision,
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: reason.and_then(|text| filled(text, MAX_NAME)),
             message: message.and_then(|text| filled(text, MAX_MESSAGE)),
@@ -114,14 +119,19 @@ pub(super) fn filled(text: &str, length: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Whether a client has written the stamp, while nobody was there to refuse it: webhooks manage no fields.
+/// Whether a client may have written a stamp, while nobody was there to refuse it: webhooks manage no fields, and
+/// where nobody does, somebody has wiped them.
 fn is_the_clients(meta: &ObjectMeta) -> bool {
-    let key = format!("f:{}", Annotation::Decision.key());
-    let mut fields = meta.managed_fields.iter().flatten();
-    fields.any(|field| {
-        let fields = field.fields_v1.as_ref().map(|fields| &fields.0);
-        fields.is_some_and(|fields| !fields["f:metadata"]["f:annotations"][&*key].is_null())
-    })
+    let keys = STAMPS.map(|stamp| format!("f:{}", stamp.key()));
+    let fields = || {
+        let managed = meta.managed_fields.iter().flatten();
+        managed.filter_map(|field| field.fields_v1.as_ref().map(|fields| &fields.0))
+    };
+    let is_named = |fields: &Value| {
+        let annotations = &fields["f:metadata"]["f:annotations"];
+        keys.iter().any(|key| !annotations[&**key].is_null())
+    };
+    fields().next().is_none() || fields().any(is_named)
 }
 
 /// What deployed it: whoever is surest of its work first.
@@ -160,7 +170,7 @@ fn deployer(meta: &ObjectMeta) -> Deployer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -175,7 +185,8 @@ mod tests {
                     "migration-warden.io/exceptions": "old-chart,hurry",
                 },
                 "managedFields": [
-                    {"manager": "helm", "operation": "Apply"},
+                    {"manager": "helm", "operation": "Apply",
+                     "fieldsV1": {"f:metadata": {"f:annotations": {"f:helm.sh/hook": {}}}}},
                     {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"},
                 ],
             },
@@ -222,8 +233,14 @@ mod tests {
                     json!({"f:metadata": {"f:annotations": {".": {}, key: {}}}});
             })
         };
-        assert!(!with("f:migration-warden.io/decision").is_reviewed());
         assert!(with("f:helm.sh/hook").is_reviewed());
+        let wiped = facts(|job| job["metadata"]["managedFields"] = json!([{}]));
+        let stamps = ["decision", "requested-by", "exceptions"];
+        let stamps = stamps.map(|stamp| with(&format!("f:migration-warden.io/{stamp}")));
+        for forged in stamps.into_iter().chain([wiped]) {
+            assert!(!forged.is_reviewed());
+            assert_eq!((forged.requested_by, forged.exceptions), (None, Vec::new()));
+        }
     }
 
     #[test]

@@ -107,8 +107,11 @@ impl Warden {
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;
+        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
         if review.shows_an_end(&policy) {
-            self.last_words.take(body);
+            let asked = Instant::now();
+            Box::pin(self.last_words.take(body, deadline)).await;
+            waited += asked.elapsed();
         }
         let mut new = None;
         let mut judged = review.judge(&circumstances, |name| {
@@ -117,7 +120,6 @@ impl Warden {
             self.view(name, known.unwrap_or_default())
         })?;
         drop(turn);
-        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
         if let Some(namespace) = new {
             let asked = Instant::now();
             if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {

@@ -72,7 +72,9 @@ fn recorded() -> Space {
         run(
             "1764040000",
             "pay",
-            &json!({"outcome": "Lost", "admittedAt": "2026-11-25T03:06:40Z"}),
+            &json!({
+                "outcome": "Lost", "admittedAt": "2026-11-25T03:06:40Z", "finishedAt": "2026-11-25T03:08:10Z",
+            }),
         ),
     ];
     let runs: Vec<_> = runs.iter().map(Value::to_string).collect();
@@ -127,7 +129,7 @@ fn programs_read_the_runs_of_a_release() {
     );
     let csv = history(&space, &["--release", "pay", "-o", "csv"]).succeeds();
     let line = format!(
-        "\r\n{},pay,pay-migrate,pay-migrate-1764040000,uid-1764040000,1,Lost,2026-11-25T03:06:40Z,,,,,,,ci,Helm,\
+        "\r\n{},pay,pay-migrate,pay-migrate-1764040000,uid-1764040000,1,Lost,2026-11-25T03:06:40Z,,2026-11-25T03:08:10Z,,,,,ci,Helm,\
          pay-1.4.2,,,,true,01a204ca-c67a-7567-9db1-6e854088d7b1,,1764040000\r\n",
         space.name()
     );

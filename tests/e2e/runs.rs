@@ -1,5 +1,6 @@
 //! Runs: what is recorded of a migration, whatever becomes of its Job, of who records it, and of who looks.
 
+mod doubt;
 mod kept;
 mod replica;
 mod replicas;
@@ -237,6 +238,7 @@ fn a_migration_that_nobody_reviewed_is_told() {
     create(&space, &own(&space, stamped()), "forged");
     for run in eventually_runs(&space, &["Succeeded"; 2]) {
         assert_eq!(run["spec"]["reviewed"], false, "{run:#}");
+        assert_eq!(run["spec"]["requestedBy"], Value::Null, "{run:#}");
     }
     assert_eq!(replica.counted("unreviewed_migrations_total"), 2);
     // Opted out, and so no migration.

@@ -391,8 +391,6 @@ async fn an_undisputed_claim_costs_one_round_trip() {
         assert_eq!(rig.take(&asker).await, Taken::Held { taken_over: None });
         times.push(start.elapsed());
     }
-    times.sort();
-    eprintln!("claim {:?}", times[ROUNDS / 2]);
 
     let span = |event: &Value| -> (Timestamp, Timestamp) {
         let time = |field: &str| event[field].as_str().unwrap().parse().unwrap();
@@ -417,10 +415,22 @@ async fn an_undisputed_claim_costs_one_round_trip() {
             .all(|list| create.0 < list.1 && list.0 < create.1)
     };
     let overlap = rounds.filter(at_once).count();
+    let took = |spans: &[(Timestamp, Timestamp)]| {
+        let took = spans.iter().map(|(start, end)| end.duration_since(*start));
+        median(took.map(SignedDuration::unsigned_abs))
+    };
+    let (create, list, claim) = (took(&creates), took(&lists), median(times));
+    eprintln!("medians: a create {create:?}, a LIST {list:?}, a claim {claim:?}");
     assert!(
         overlap > ROUNDS / 2,
         "{overlap} of {ROUNDS} at the same time"
     );
+}
+
+fn median(times: impl IntoIterator<Item = Duration>) -> Duration {
+    let mut times: Vec<_> = times.into_iter().collect();
+    times.sort();
+    times[times.len() / 2]
 }
 
 /// Those who try again are told of one holder once, also where a whole pipeline waits.

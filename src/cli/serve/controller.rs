@@ -13,7 +13,7 @@ use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
-use crate::cluster::runs::{Pace, Runs, Trouble};
+use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::tidy::Tidy;
 use crate::metrics::Metrics;
 use crate::record::id;
@@ -28,6 +28,8 @@ pub(super) struct Beside<'a> {
     pub(super) sink: &'a Arc<Sink>,
     pub(super) readiness: &'a Readiness,
     pub(super) background: &'a mut Background,
+    /// Filled by the watch that is begun here.
+    pub(super) jobs: Jobs,
 }
 
 /// Who does what one replica is enough for.
@@ -42,18 +44,17 @@ pub(super) struct Election {
 pub(super) fn start(
     client: Client,
     election: Option<Election>,
-    shown: mpsc::Receiver<Vec<u8>>,
+    shown: mpsc::Receiver<Words>,
     mut beside: Beside<'_>,
 ) -> Option<Candidate> {
-    let jobs = Jobs::default();
+    let jobs = beside.jobs.clone();
     let (policy, metrics) = (beside.warden.policy.clone(), &beside.warden.metrics);
     let watching = jobs
         .clone()
         .watch(client.clone(), policy, Arc::clone(metrics));
     beside.background.add("watching Jobs", watching);
     // A process that nobody sends reviews to has no business deleting.
-    let candidate =
-        election.map(|election| tidy_up(election, client.clone(), jobs.clone(), &mut beside));
+    let candidate = election.map(|election| tidy_up(election, client.clone(), &mut beside));
     // Where there is no election, this one does it all.
     let leads = || {
         let none = || watch::channel(true).1;
@@ -64,7 +65,7 @@ pub(super) fn start(
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
         beside.background.add("giving up claims", sweeping);
     }
-    record_runs(client, jobs, leads(), shown, &mut beside);
+    record_runs(client, leads(), shown, &mut beside);
     candidate
 }
 
@@ -95,16 +96,15 @@ pub(super) fn watch_exceptions(
 /// Records runs: the elected replica at once, the others where that one does not.
 fn record_runs(
     client: Client,
-    jobs: Jobs,
     leads: watch::Receiver<bool>,
-    shown: mpsc::Receiver<Vec<u8>>,
+    shown: mpsc::Receiver<Words>,
     beside: &mut Beside<'_>,
 ) {
     let warden = beside.warden;
     let trouble = Trouble::default();
     let runs = Runs {
         client,
-        jobs,
+        jobs: beside.jobs.clone(),
         policy: warden.policy.clone(),
         metrics: Arc::clone(&warden.metrics),
         events: warden.events.clone(),
@@ -118,7 +118,7 @@ fn record_runs(
 }
 
 /// Stands for the election of the replica that tidies up, by the Lease of this name.
-fn tidy_up(election: Election, client: Client, jobs: Jobs, beside: &mut Beside<'_>) -> Candidate {
+fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candidate {
     let warden = beside.warden;
     // Two processes on one host are two candidates.
     let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
@@ -127,7 +127,7 @@ fn tidy_up(election: Election, client: Client, jobs: Jobs, beside: &mut Beside<'
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
     let tidy = Tidy {
         client,
-        jobs,
+        jobs: beside.jobs.clone(),
         namespaces: warden.namespaces.clone(),
         excluded,
         policy: warden.policy.clone(),

@@ -1,46 +1,96 @@
 //! How a Job ended, as the review of its deletion shows it: for a watch that was away.
 //!
-//! A review never waits for this: what cannot be taken at once is left to the watch.
+//! A review waits for this only where the watch has never heard of the Job: then the apiserver, which still has it,
+//! is asked whether that is so.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use kube::{Api, Client};
 use serde::Deserialize;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::{Instant, timeout_at};
 
 use super::queue::Key;
-use crate::cluster::jobs::Seen;
+use crate::cluster::jobs::{Jobs, Seen};
 use crate::job::stored::WatchedJob;
 use crate::metrics::Metrics;
 use crate::metrics::runs::Wrote;
 use crate::run::Ending;
 
-/// Reviews that may wait to be read.
+/// What may wait to be heard: with some hundred bytes each, of a Job that was asked for 20 KB at most.
 const MAX_WAITING: usize = 64;
-/// A review of the guide's Job has 7 KB. With the limit above this is 4 MiB at most.
-const MAX_BODY: usize = 64 * 1024;
+/// How long a Job that nobody has heard of may keep a review waiting.
+const LOOKUP: Duration = Duration::from_millis(500);
+
+/// What a review of a deletion shows.
+#[derive(Debug)]
+pub struct Words(pub(super) Heard);
+
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A Job as the apiserver has it, too.
+    Confirmed(Seen),
+    /// How this one ended, by the review alone.
+    Said(Key, Ending),
+}
 
 /// Where reviews leave what they show. By default nowhere.
-#[derive(Clone, Debug, Default)]
-pub struct LastWords(Option<(mpsc::Sender<Vec<u8>>, Arc<Metrics>)>);
+#[derive(Clone, Default)]
+pub struct LastWords(Option<Shown>);
 
-/// Where they leave it, and where it is read.
+#[derive(Clone)]
+struct Shown {
+    sender: mpsc::Sender<Words>,
+    jobs: Jobs,
+    client: Client,
+    metrics: Arc<Metrics>,
+}
+
+/// Where they leave it, and where it is heard. The client asks for what these Jobs do not know.
 #[must_use]
-pub fn last_words(metrics: Arc<Metrics>) -> (LastWords, mpsc::Receiver<Vec<u8>>) {
+pub fn last_words(
+    jobs: Jobs,
+    client: Client,
+    metrics: Arc<Metrics>,
+) -> (LastWords, mpsc::Receiver<Words>) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (LastWords(Some((sender, metrics))), receiver)
+    let shown = Shown {
+        sender,
+        jobs,
+        client,
+        metrics,
+    };
+    (LastWords(Some(shown)), receiver)
 }
 
 impl LastWords {
     /// Takes a review that shows how a Job ended, if there is room for it.
-    pub fn take(&self, body: &[u8]) {
-        let Some((sender, metrics)) = &self.0 else {
+    pub async fn take(&self, body: &[u8], deadline: Instant) {
+        let (Some(shown), Some((key, ending))) = (&self.0, read(body)) else {
             return;
         };
-        if body.len() > MAX_BODY {
-            return;
+        let words = match shown.jobs.get(&key.uid) {
+            Some(job) if job.end.is_some() => return,
+            Some(_) => Heard::Said(key, ending),
+            None => shown.confirm(key, ending, deadline).await,
+        };
+        if let Err(TrySendError::Full(_)) = shown.sender.try_send(Words(words)) {
+            shown.metrics.runs.wrote(Wrote::Dropped);
         }
-        if let Err(TrySendError::Full(_)) = sender.try_send(body.to_vec()) {
-            metrics.runs.wrote(Wrote::Dropped);
+    }
+}
+
+impl Shown {
+    async fn confirm(&self, key: Key, ending: Ending, deadline: Instant) -> Heard {
+        let deadline = deadline.min(Instant::now() + LOOKUP);
+        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
+        let found = timeout_at(deadline, api.get_opt(&key.job)).await;
+        match found {
+            Ok(Ok(Some(job))) if job.metadata.uid.as_ref() == Some(&key.uid) => {
+                Heard::Confirmed(job.into())
+            }
+            _ => Heard::Said(key, ending),
         }
     }
 }
@@ -69,22 +119,27 @@ pub(super) fn read(body: &[u8]) -> Option<(Key, Ending)> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use axum::http::Uri;
+    use kube::Config;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::run::resource::Outcome;
 
-    #[test]
-    fn the_end_is_read_and_nothing_else() {
-        let job = json!({
+    fn ended() -> Value {
+        json!({
             "metadata": {"name": "x-1", "namespace": "team", "uid": "u1"},
             "status": {"conditions": [{
                 "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
                 "message": "--password=hunter2hunter2",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }]},
-        });
-        let review = json!({"request": {"namespace": "team", "oldObject": job}});
+        })
+    }
+
+    #[test]
+    fn the_end_is_read_and_nothing_else() {
+        let review = json!({"request": {"namespace": "team", "oldObject": ended()}});
         let (key, ending) = read(review.to_string().as_bytes()).unwrap();
         assert_eq!(
             (&*key.namespace, &*key.job, &*key.uid),
@@ -105,21 +160,26 @@ mod tests {
         assert!(read(b"{}").is_none());
     }
 
-    #[test]
-    fn what_there_is_no_room_for_is_counted_and_dropped() {
+    #[tokio::test]
+    async fn what_there_is_no_room_for_is_counted_and_dropped() {
         let metrics = Arc::new(Metrics::new());
-        let (words, mut received) = last_words(Arc::clone(&metrics));
+        let nobody = Config::new(Uri::from_static("http://127.0.0.1:1"));
+        let client = Client::try_from(nobody).unwrap();
+        let (words, mut received) = last_words(Jobs::default(), client, Arc::clone(&metrics));
+        let deadline = Instant::now() + LOOKUP;
+        let review = json!({"request": {"namespace": "team", "oldObject": ended()}}).to_string();
         for _ in 0..=MAX_WAITING {
-            words.take(b"{}");
+            words.take(review.as_bytes(), deadline).await;
         }
-        words.take(&vec![b' '; MAX_BODY + 1]);
         let mut count = 0;
-        while received.try_recv().is_ok() {
+        // Nobody could confirm it.
+        while let Ok(Words(Heard::Said(key, _))) = received.try_recv() {
+            assert_eq!(key.uid, "u1");
             count += 1;
         }
         assert_eq!(count, MAX_WAITING);
         let line = "migration_warden_run_writes_total{result=\"dropped\"} 1";
         assert!(metrics.encode().lines().any(|found| found == line));
-        LastWords::default().take(b"{}");
+        LastWords::default().take(review.as_bytes(), deadline).await;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure but for the type of its clock.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::cluster::jobs::Seen;
 use crate::job::stored::StoredJob;
 use crate::run::Ending;
+use crate::run::resource::Outcome;
 
 /// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
 const MAX_WAITING: usize = 2048;
@@ -21,6 +22,9 @@ pub(super) struct Key {
     pub(super) namespace: String,
     pub(super) job: String,
     pub(super) uid: String,
+    /// The release it is of: which attempt one is depends on those before it, so they are written in turn.
+    pub(super) release: String,
+    pub(super) created: Timestamp,
 }
 
 impl Key {
@@ -29,7 +33,13 @@ impl Key {
             namespace: job.namespace.clone(),
             job: job.name.clone(),
             uid: job.uid.clone(),
+            release: job.release.clone(),
+            created: job.created,
         }
+    }
+
+    fn is_of_the_same_release(&self, other: &Self) -> bool {
+        (&self.namespace, &self.release) == (&other.namespace, &other.release)
     }
 }
 
@@ -43,6 +53,8 @@ pub(super) struct Waiting {
     pub(super) gone: Option<Timestamp>,
     /// How it ended, as a review of its deletion has it.
     pub(super) words: Option<Ending>,
+    /// A write whose answer never came: it may have been done, and not been told.
+    pub(super) unsure: Option<Before>,
     pub(super) due: Instant,
     pub(super) tries: u32,
 }
@@ -54,6 +66,7 @@ impl Waiting {
             seen: None,
             gone: None,
             words: None,
+            unsure: None,
             due,
             tries: 0,
         }
@@ -77,11 +90,15 @@ impl Waiting {
     }
 }
 
+/// The outcome of a run before it was written; nothing for one that is new.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before(pub(super) Option<Outcome>);
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,
-    working: HashSet<String>,
+    working: Vec<Key>,
 }
 
 impl Queue {
@@ -118,17 +135,19 @@ impl Queue {
         kept
     }
 
-    /// The next that is due, and that nobody works at.
+    /// The oldest that is due, and at whose release nobody works.
     pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
-        let uid = self.idle().min_by_key(|waiting| waiting.due)?;
-        let uid = (uid.due <= now).then(|| uid.key.uid.clone())?;
-        self.working.insert(uid.clone());
-        self.waiting.remove(&uid)
+        let due = self.idle().filter(|waiting| waiting.due <= now);
+        let age = |waiting: &&Waiting| (waiting.key.created, waiting.key.job.clone());
+        let key = due.min_by_key(age)?.key.clone();
+        let taken = self.waiting.remove(&key.uid);
+        self.working.push(key);
+        taken
     }
 
     /// Nobody works at this one any more.
     pub(super) fn done(&mut self, uid: &str) {
-        self.working.remove(uid);
+        self.working.retain(|key| key.uid != uid);
     }
 
     /// How many are worked at.
@@ -156,7 +175,10 @@ impl Queue {
 
     fn idle(&self) -> impl Iterator<Item = &Waiting> {
         let waiting = self.waiting.values();
-        waiting.filter(|waiting| !self.working.contains(&waiting.key.uid))
+        waiting.filter(|waiting| {
+            let mut working = self.working.iter();
+            !working.any(|key| key.is_of_the_same_release(&waiting.key))
+        })
     }
 }
 
@@ -172,8 +194,10 @@ mod tests {
     fn waiting(uid: &str, due: Instant) -> Waiting {
         let key = Key {
             namespace: "team".to_owned(),
-            job: "x".to_owned(),
+            job: format!("x-{uid}"),
             uid: uid.to_owned(),
+            release: format!("release of {uid}"),
+            created: Timestamp::UNIX_EPOCH,
         };
         Waiting::of(key, due)
     }

@@ -15,6 +15,7 @@ use super::queue::Key;
 use super::store::Store;
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::Jobs;
+use crate::job::stored::StoredJob;
 use crate::run::resource::{JobReference, MigrationRun, Outcome};
 use crate::run::retention::{Brief, Oldest};
 use crate::run::{Known, RELEASE_LABEL};
@@ -61,8 +62,14 @@ pub(super) struct Look {
 }
 
 impl Store {
-    /// The Jobs whose runs say too little. Without `full` only runs are looked at that have not ended.
-    pub(super) async fn scan(&self, jobs: &Jobs, full: bool) -> Result<Vec<Look>, Unwritten> {
+    /// The Jobs whose runs say too little. Without `full` only runs are looked at that have not ended. Where this
+    /// many runs are kept, a Job that ended before all of them gets none: it would be the first to go again.
+    pub(super) async fn scan(
+        &self,
+        jobs: &Jobs,
+        full: bool,
+        keep: usize,
+    ) -> Result<Vec<Look>, Unwritten> {
         let params = ListParams::default();
         let params = if full {
             params
@@ -70,6 +77,7 @@ impl Store {
             params.fields("status.outcome=Running")
         };
         let (mut known, mut running) = (HashMap::new(), Vec::new());
+        let (mut total, mut oldest) = (0, None);
         self.page(&self.all(), params, |page| {
             for run in page {
                 if run.outcome == Outcome::Running {
@@ -77,8 +85,12 @@ impl Store {
                         namespace: run.namespace,
                         job: run.job,
                         uid: run.job_uid.clone(),
+                        release: run.release,
+                        created: run.admitted_at,
                     });
                 }
+                total += 1;
+                oldest = oldest.into_iter().chain(run.finished_at).min();
                 // Of a hundred thousand runs, most are of Jobs that are long gone.
                 if jobs.get(&run.job_uid).is_some() {
                     known.insert(run.job_uid, run.outcome);
@@ -90,18 +102,17 @@ impl Store {
         let Some(jobs) = jobs.all() else {
             return Ok(Vec::new());
         };
-        let mut silent: Vec<_> = jobs
-            .iter()
-            .filter(|job| match known.get(&job.uid) {
-                Some(outcome) => job.end.is_some() && *outcome <= Outcome::Deleted,
-                None => full && !job.is_opted_out,
-            })
-            .collect();
-        // Attempts are counted in the order in which they were made.
-        silent.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        let would_go = |job: &StoredJob| {
+            let older = job.end.zip(oldest).is_some_and(|(end, at)| end.at < at);
+            total >= keep && older
+        };
+        let silent = jobs.iter().filter(|job| match known.get(&job.uid) {
+            Some(outcome) => job.end.is_some() && *outcome <= Outcome::Deleted,
+            None => full && !job.is_opted_out && !would_go(job),
+        });
         let there: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
         running.retain(|key| !there.contains(&*key.uid));
-        let silent = silent.into_iter().map(|job| (Key::of(job), false));
+        let silent = silent.map(|job| (Key::of(job), false));
         let suspects = running.into_iter().map(|key| (key, true));
         let looks = silent.chain(suspects);
         Ok(looks.map(|(key, suspect)| Look { key, suspect }).collect())

@@ -10,7 +10,7 @@ use kube::{Api, Client};
 
 use super::error::{Unwritten, failed};
 use super::now;
-use super::queue::{Key, Waiting};
+use super::queue::{Before, Key, Waiting};
 use crate::cluster::jobs::Seen;
 use crate::job::stored::WatchedJob;
 use crate::run::observe::observe;
@@ -21,6 +21,8 @@ use crate::run::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABE
 
 /// Every replica may be writing the same run, and one of them always wins.
 const TRIES: usize = 8;
+/// Old runs removed for a new one, at most: what is left goes with the next.
+const SURPLUS: usize = 100;
 
 /// Where runs are kept.
 pub(super) struct Store {
@@ -44,29 +46,29 @@ impl Store {
     /// its pods are asked at once, because they may soon be gone.
     pub(super) async fn ensure(
         &self,
-        waiting: &Waiting,
+        waiting: &mut Waiting,
         prompt: bool,
         keep: usize,
     ) -> Result<Option<Box<Change>>, Unwritten> {
-        let key = &waiting.key;
-        let ended = waiting.seen.as_ref().filter(|seen| seen.job.end.is_some());
+        let key = waiting.key.clone();
+        let ended = waiting.seen.clone().filter(|seen| seen.job.end.is_some());
         let pods = async {
-            match ended {
+            match &ended {
                 Some(seen) if prompt && waiting.gone.is_none() => self.pods(seen).await,
                 _ => None,
             }
         };
-        let (stored, pods) = tokio::join!(self.find(key), pods);
+        let (stored, pods) = tokio::join!(self.find(&key), pods);
         let stored = stored?;
         let known = stored.as_ref().map(Known::of);
         let outcome = known.as_ref().map(|known| known.status.outcome);
-        if ended.is_none() && outcome >= Some(Outcome::Deleted) {
+        if ended.is_none() && outcome >= Some(Outcome::Deleted) && waiting.unsure.is_none() {
             return Ok(None);
         }
         let Some((observed, started)) = self.observe(waiting, known.as_ref(), pods).await? else {
             return Ok(None);
         };
-        self.write(key, stored, &observed, started, keep).await
+        self.write(waiting, stored, &observed, started, keep).await
     }
 
     /// What the run should say, and when the Job's controller took it up.
@@ -83,10 +85,11 @@ impl Store {
             // One that is no migration any more is gone for the watch alone.
             _ => self.job(&waiting.key).await?.map(Arc::new),
         };
+        let opted_out = |seen: &Arc<Seen>| seen.job.is_opted_out && known.is_none();
+        if waiting.seen.iter().chain(&current).any(opted_out) {
+            return Ok(None);
+        }
         if let Some(seen) = current {
-            if seen.job.is_opted_out && known.is_none() {
-                return Ok(None);
-            }
             let pods = match pods {
                 None if wants_pods(&seen, known) => self.pods(&seen).await,
                 pods => pods,
@@ -117,55 +120,71 @@ impl Store {
 
     async fn write(
         &self,
-        key: &Key,
+        waiting: &mut Waiting,
         mut stored: Option<MigrationRun>,
         observed: &Known,
         started: Option<Timestamp>,
         keep: usize,
     ) -> Result<Option<Box<Change>>, Unwritten> {
+        let key = waiting.key.clone();
         let api = self.of(&key.namespace);
         let params = PostParams::default();
         for _ in 0..TRIES {
             let before = stored.as_ref().map(Known::of);
-            let joined = before.as_ref().map(|before| before.join(observed));
+            let joined = before
+                .as_ref()
+                .map(|before| before.join(&observed.clone().let_in_as(before)));
             let mut wanted = joined.unwrap_or_else(|| observed.clone()).started(started);
+            let outcome = Before(before.as_ref().map(|before| before.status.outcome));
+            let earlier = waiting.unsure;
             if before.as_ref() == Some(&wanted) {
-                return Ok(None);
+                // Told twice rather than never.
+                let done = waiting.unsure.take().zip(stored);
+                return Ok(done.map(|(Before(before), run)| Box::new(Change { before, run })));
             }
             let written = if let Some(run) = stored {
                 let run = fill(run, &wanted);
                 let name = run.metadata.name.clone().unwrap_or_default();
+                waiting.unsure = earlier.or(Some(outcome));
                 api.replace(&name, &params, &run).await
             } else {
                 let others = self.of_release(&key.namespace, &wanted).await?;
-                let new = brief(key, &wanted);
+                let new = brief(&key, &wanted);
                 wanted.spec.attempt = attempt(&others, &new);
                 let old = surplus(&others, &new, keep);
                 if old.contains(&&new) {
                     return Ok(None);
                 }
                 let run = fill(MigrationRun::new(&new.name, wanted.spec.clone()), &wanted);
+                waiting.unsure = earlier.or(Some(outcome));
                 let created = api.create(&params, &run).await;
                 if created.is_ok() {
-                    for run in old {
+                    for run in old.into_iter().take(SURPLUS) {
                         self.delete(run).await;
                     }
                 }
                 created
             };
-            match written {
+            let error = match written {
                 Ok(run) => {
-                    let before = before.map(|before| before.status.outcome);
+                    let Before(before) = waiting.unsure.take().unwrap_or(outcome);
                     return Ok(Some(Box::new(Change { before, run })));
                 }
-                // Somebody has written it, or removed it.
-                Err(kube::Error::Api(status))
-                    if status.code == 409 || status.code == 404 && before.is_some() =>
-                {
-                    stored = self.find(key).await?;
-                }
-                Err(error) if before.is_some() => return Err(failed("update", error)),
-                Err(error) => return Err(failed("create", error)),
+                Err(error) => error,
+            };
+            let code = match &error {
+                kube::Error::Api(status) => status.code,
+                _ => 0,
+            };
+            if (400..500).contains(&code) {
+                waiting.unsure = earlier;
+            }
+            // Somebody has written it, or removed it.
+            if code == 409 || code == 404 && before.is_some() {
+                stored = self.find(&key).await?;
+            } else {
+                let verb = if before.is_some() { "update" } else { "create" };
+                return Err(failed(verb, error));
             }
         }
         Err(Unwritten::Contended)

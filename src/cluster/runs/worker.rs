@@ -10,10 +10,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{self, Instant};
 
 use super::error::Unwritten;
+use super::last_words::Heard;
 use super::queue::{Key, Queue, Waiting};
 use super::scan::Look;
 use super::store::{Change, Store};
-use super::{Runs, last_words, now};
+use super::{Runs, Words, now};
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::{News, Seen};
 use crate::metrics::runs::Wrote;
@@ -29,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What has been done beside the news.
 pub(super) enum Done {
-    Ensured(Waiting, Result<Option<Box<Change>>, Unwritten>),
+    Ensured(Box<Waiting>, Result<Option<Box<Change>>, Unwritten>),
     Scanned(bool, Result<Vec<Look>, Unwritten>),
     Trimmed(Result<(), Unwritten>),
 }
@@ -78,29 +79,26 @@ impl<'r> Worker<'r> {
     }
 
     fn see(&mut self, seen: &Arc<Seen>, gone: Option<Timestamp>) {
-        if !seen.job.is_opted_out {
-            let due = self.due();
-            self.put(Waiting {
-                gone,
-                seen: Some(Arc::clone(seen)),
-                ..Waiting::of(Key::of(&seen.job), due)
-            });
-        }
+        let due = self.due();
+        self.put(Waiting {
+            gone,
+            seen: Some(Arc::clone(seen)),
+            ..Waiting::of(Key::of(&seen.job), due)
+        });
     }
 
     /// A review says how a Job ended. That counts once the Job is gone and nobody has seen its end: reviews can be
-    /// forged, and the watch cannot.
-    pub(super) fn hear_last(&mut self, body: &[u8]) {
-        let Some((key, ending)) = last_words::read(body) else {
-            return;
-        };
-        let known = self.runs.jobs.get(&key.uid);
-        if known.is_none_or(|job| job.end.is_none()) {
-            let due = Instant::now() + self.runs.pace.others;
-            self.put(Waiting {
-                words: Some(ending),
-                ..Waiting::of(key, due)
-            });
+    /// forged, and what the apiserver says cannot.
+    pub(super) fn hear_last(&mut self, words: Words) {
+        match words.0 {
+            Heard::Confirmed(seen) => self.see(&Arc::new(seen), None),
+            Heard::Said(key, ending) => {
+                let due = Instant::now() + self.runs.pace.others;
+                self.put(Waiting {
+                    words: Some(ending),
+                    ..Waiting::of(key, due)
+                });
+            }
         }
     }
 
@@ -139,7 +137,8 @@ impl<'r> Worker<'r> {
 
     fn scan(&mut self, full: bool) {
         if !std::mem::replace(&mut self.busy.scanning, true) {
-            let scan = self.store.scan(&self.runs.jobs, full);
+            let keep = self.runs.policy.current().runs.keep_total;
+            let scan = self.store.scan(&self.runs.jobs, full, keep as usize);
             let scan = scan.map(move |found| Done::Scanned(full, found));
             self.working.push(scan.boxed());
         }
@@ -169,14 +168,14 @@ impl<'r> Worker<'r> {
             self.scan(true);
         }
         while self.queue.working() < WRITERS
-            && let Some(waiting) = self.queue.take(Instant::now())
+            && let Some(mut waiting) = self.queue.take(Instant::now())
         {
             let (store, leads) = (self.store, self.leads);
             let keep = usize::from(self.runs.policy.current().runs.keep_per_release);
             self.working.push(Box::pin(async move {
-                let ensured = time::timeout(TIMEOUT, store.ensure(&waiting, leads, keep)).await;
+                let ensured = time::timeout(TIMEOUT, store.ensure(&mut waiting, leads, keep)).await;
                 let ensured = ensured.unwrap_or(Err(Unwritten::TimedOut));
-                Done::Ensured(waiting, ensured)
+                Done::Ensured(Box::new(waiting), ensured)
             }));
         }
     }
@@ -203,7 +202,7 @@ impl<'r> Worker<'r> {
                             self.runs.tell(&change);
                         }
                     }
-                    Err(error) => self.unwritten(waiting, &error),
+                    Err(error) => self.unwritten(*waiting, &error),
                 }
             }
             Done::Scanned(full, found) => {

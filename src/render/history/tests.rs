@@ -41,6 +41,8 @@ fn all() -> Vec<Entry> {
             run["status"]["message"] = json!("ERROR: relation \"orders\"\nalready exists\u{1b}[2J");
         }),
         run("03:20:00", 2, "Lost", |run| {
+            // When it was found missing, which is no end.
+            run["status"]["finishedAt"] = json!("2026-11-25T03:21:30Z");
             run["spec"]["reviewed"] = json!(false);
             run["spec"]["requestedBy"].take();
         }),

@@ -8,6 +8,8 @@ use kube::{
 };
 use serde_json::Value;
 
+use super::Proxy;
+
 /// A control plane made by `tests/cluster/up`.
 pub(crate) struct Cluster {
     dir: PathBuf,
@@ -103,13 +105,29 @@ impl Cluster {
 
     /// A client that tries once, in this namespace, as this user if one is named.
     pub(crate) async fn client(&self, namespace: &str, user: Option<&str>) -> Client {
+        self.client_with(namespace, |config| {
+            config.auth_info.impersonate = user.map(str::to_owned);
+        })
+        .await
+    }
+
+    /// The same, with all rights, by way of this proxy.
+    pub(crate) async fn client_through(&self, proxy: &Proxy, namespace: &str) -> Client {
+        self.client_with(namespace, |config| {
+            let server = format!("https://127.0.0.1:{}", proxy.port());
+            config.cluster_url = server.parse().unwrap();
+        })
+        .await
+    }
+
+    async fn client_with(&self, namespace: &str, change: impl FnOnce(&mut Config)) -> Client {
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
         let mut config = config.unwrap();
         config.default_retry = false;
         namespace.clone_into(&mut config.default_namespace);
-        config.auth_info.impersonate = user.map(str::to_owned);
+        change(&mut config);
         let _ = rustls::crypto::ring::default_provider().install_default();
         Client::try_from(config).unwrap()
     }

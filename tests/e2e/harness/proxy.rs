@@ -24,6 +24,8 @@ struct Way {
 #[derive(Default)]
 struct State {
     stalled: bool,
+    /// What is asked comes through, and what is answered does not.
+    muted: bool,
     /// Connections so far.
     opened: usize,
     /// So many of the first ones never go on, as when whoever kept them is gone without a word.
@@ -48,9 +50,9 @@ impl Proxy {
                     state.opened
                 };
                 let back = (far.try_clone().unwrap(), near.try_clone().unwrap());
-                for (from, to) in [(near, far), back] {
+                for (answers, (from, to)) in [(false, (near, far)), (true, back)] {
                     let way = Arc::clone(&shared);
-                    thread::spawn(move || way.pass_on(number, from, to));
+                    thread::spawn(move || way.pass_on(number, answers, from, to));
                 }
             }
         });
@@ -66,9 +68,16 @@ impl Proxy {
         self.way.state.lock().unwrap().stalled = true;
     }
 
+    /// From now on the apiserver is asked, and its answers do not come through.
+    pub(crate) fn mute(&self) {
+        self.way.state.lock().unwrap().muted = true;
+    }
+
     /// What was held up comes through.
     pub(crate) fn go_on(&self) {
-        self.way.state.lock().unwrap().stalled = false;
+        let mut state = self.way.state.lock().unwrap();
+        (state.stalled, state.muted) = (false, false);
+        drop(state);
         self.way.changed.notify_all();
     }
 
@@ -82,11 +91,12 @@ impl Proxy {
 }
 
 impl Way {
-    fn pass_on(&self, number: usize, mut from: TcpStream, mut to: TcpStream) {
+    fn pass_on(&self, number: usize, answers: bool, mut from: TcpStream, mut to: TcpStream) {
         let mut bytes = [0; 16 << 10];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
             let state = self.state.lock().unwrap();
-            let held = |state: &mut State| state.stalled || number <= state.lost;
+            let held =
+                |state: &mut State| state.stalled || answers && state.muted || number <= state.lost;
             drop(self.changed.wait_while(state, held).unwrap());
             if to.write_all(&bytes[..count]).is_err() {
                 break;

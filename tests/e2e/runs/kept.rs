@@ -41,6 +41,22 @@ fn the_newest_runs_of_a_release_stay_and_so_does_what_runs() {
     assert_eq!(again, left);
 }
 
+/// A run that ended so many seconds after this.
+fn old(number: i64, than: jiff::Timestamp) -> Value {
+    let at = than + jiff::SignedDuration::from_secs(number);
+    let at = format!("{at:.0}");
+    json!({
+        "apiVersion": "migration-warden.io/v1alpha1", "kind": "MigrationRun",
+        "metadata": {"name": format!("old-{number:03}")},
+        "spec": {
+            "job": {"name": format!("job-{number}"), "uid": format!("uid-{number}")},
+            "release": {"name": "old", "source": "flux"},
+            "migration": "old", "deployer": "Flux", "reviewed": true, "attempt": 1,
+        },
+        "status": {"outcome": "Failed", "admittedAt": at, "finishedAt": at},
+    })
+}
+
 /// Those that ended first go first, wherever they are; what runs stays.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -51,20 +67,8 @@ fn the_whole_cluster_keeps_no_more_than_it_should() {
     let space = Space::new();
     crd::install(&space);
     let job = running(&space, "app");
-    let run = |number: u32| {
-        let at = format!("2026-01-01T00:{:02}:{:02}Z", number / 60, number % 60);
-        json!({
-            "apiVersion": "migration-warden.io/v1alpha1", "kind": "MigrationRun",
-            "metadata": {"name": format!("old-{number:03}")},
-            "spec": {
-                "job": {"name": format!("job-{number}"), "uid": format!("uid-{number}")},
-                "release": {"name": "old", "source": "flux"},
-                "migration": "old", "deployer": "Flux", "reviewed": true, "attempt": 1,
-            },
-            "status": {"outcome": "Failed", "admittedAt": at, "finishedAt": at},
-        })
-    };
-    let all: Vec<_> = (0..130).rev().map(run).collect();
+    let long_ago: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let all: Vec<_> = (0..130).rev().map(|number| old(number, long_ago)).collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
     space
         .kubectl_with(&["create", "-f", "-"], &list.to_string())
@@ -77,6 +81,37 @@ fn the_whole_cluster_keeps_no_more_than_it_should() {
     });
     assert_eq!(left[0]["metadata"]["name"], "old-031");
     assert_eq!(left[99]["status"]["outcome"], "Running");
+}
+
+/// One whose run would be the first to go gets none: nobody would hear of it again and again.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_would_go_at_once_is_not_made_again() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // With the kind, all runs of other tests go.
+    let _crd = crd::absent();
+    let space = Space::new();
+    crd::install(&space);
+    let ended = running(&space, "ended");
+    complete(&space, &ended);
+    let (now, later) = (jiff::Timestamp::now(), jiff::SignedDuration::from_hours(1));
+    let all: Vec<_> = (0..100).map(|number| old(number, now + later)).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
+    space
+        .kubectl_with(&["create", "-f", "-"], &list.to_string())
+        .succeeds();
+    for number in 0..2 {
+        let replica = Replica::start(&space, "{keepTotal: 100}");
+        let job = running(&space, &format!("app-{number}"));
+        let left = eventually("the run of what runs", || {
+            let runs = runs(&space);
+            let has_one = runs.iter().any(|run| run["spec"]["job"]["name"] == *job);
+            has_one.then_some(runs)
+        });
+        let has_one = left.iter().any(|run| run["spec"]["job"]["name"] == *ended);
+        assert!(!has_one, "{left:#?}");
+        assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
+    }
 }
 
 #[test]

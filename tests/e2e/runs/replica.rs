@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use migration_warden::cluster::events::Events;
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::runs::{LastWords, Pace, Runs, Trouble, last_words};
@@ -14,8 +15,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::harness::{Cluster, Space};
+use crate::harness::{Cluster, Proxy, Space};
 
 /// Tests have no minutes.
 pub(super) const PACE: Pace = Pace {
@@ -29,7 +31,7 @@ pub(super) const LABEL: &str = "e2e.migration-warden.io/space";
 
 pub(super) struct Replica {
     // Ends with this.
-    _runtime: Runtime,
+    runtime: Runtime,
     _leads: watch::Sender<bool>,
     _dir: TempDir,
     words: LastWords,
@@ -40,20 +42,33 @@ pub(super) struct Replica {
 impl Replica {
     /// One that was elected, under `record.runs` as given.
     pub(super) fn start(space: &Space, runs: &str) -> Self {
-        Self::new(space, runs, true, None)
+        Self::with_rights_of(space, None, runs, true)
+    }
+
+    /// One that was elected, by way of this proxy.
+    pub(super) fn through(space: &Space, proxy: &Proxy) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(Cluster::get().client_through(proxy, "default"));
+        Self::new(space, "{}", true, runtime, client)
     }
 
     /// One that was not elected.
     pub(super) fn follow(space: &Space, runs: &str) -> Self {
-        Self::new(space, runs, false, None)
+        Self::with_rights_of(space, None, runs, false)
     }
 
     /// One that has this user's rights.
     pub(super) fn with_rights(space: &Space, user: &str, runs: &str) -> Self {
-        Self::new(space, runs, true, Some(user))
+        Self::with_rights_of(space, Some(user), runs, true)
     }
 
-    fn new(space: &Space, runs: &str, leads: bool, user: Option<&str>) -> Self {
+    fn with_rights_of(space: &Space, user: Option<&str>, runs: &str, leads: bool) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let client = runtime.block_on(Cluster::get().client("default", user));
+        Self::new(space, runs, leads, runtime, client)
+    }
+
+    fn new(space: &Space, runs: &str, leads: bool, runtime: Runtime, client: Client) -> Self {
         let dir = TempDir::new().unwrap();
         let policy = dir.path().join("policy.yaml");
         let text = format!(
@@ -64,14 +79,13 @@ impl Replica {
         fs::write(&policy, text).unwrap();
         let metrics = Arc::new(Metrics::new());
         let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
-        let (words, shown) = last_words(Arc::clone(&metrics));
         let trouble = Trouble::default();
         let (sender, elected) = watch::channel(leads);
-        let runtime = Runtime::new().unwrap();
-        let client = runtime.block_on(Cluster::get().client("default", user));
+        let entered = runtime.enter();
         let sent = Events::send(client.clone(), "e2e".to_owned(), Arc::clone(&metrics));
         let (events, sending) = sent;
         let jobs = Jobs::default();
+        let (words, shown) = last_words(jobs.clone(), client.clone(), Arc::clone(&metrics));
         let runs = Runs {
             client: client.clone(),
             jobs: jobs.clone(),
@@ -84,8 +98,9 @@ impl Replica {
         runtime.spawn(sending);
         runtime.spawn(runs.run(shown, elected));
         runtime.spawn(jobs.watch(client, policy, Arc::clone(&metrics)));
+        drop(entered);
         Self {
-            _runtime: runtime,
+            runtime,
             _leads: sender,
             _dir: dir,
             words,
@@ -96,7 +111,10 @@ impl Replica {
 
     /// Shows it a review of a deletion.
     pub(super) fn shown(&self, review: &Value) {
-        self.words.take(review.to_string().as_bytes());
+        let body = review.to_string();
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let take = self.words.take(body.as_bytes(), deadline);
+        self.runtime.block_on(take);
     }
 
     /// What it tells of itself.

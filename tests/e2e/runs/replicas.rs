@@ -33,6 +33,11 @@ fn what_happens_while_nobody_looks_is_found_out_or_lost() {
     let lost = runs(&space);
     let lost = lost.iter().find(|run| run["status"]["outcome"] == "Lost");
     assert_eq!(lost.unwrap()["status"]["duration"], Value::Null);
+    let event = event(&space, "MigrationLost");
+    assert_eq!(
+        event["regarding"]["name"],
+        lost.unwrap()["metadata"]["name"]
+    );
 }
 
 /// The review of a deletion shows what the watch of a replica that was away has missed. One that is forged shows
