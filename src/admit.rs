@@ -162,9 +162,12 @@ impl<'a> Review<'a> {
         let part = &*request.sub_resource;
         match (operation, self.phase, kind) {
             (Operation::Create, ..) if part.is_empty() => request.object.as_ref(),
-            // What is there already is guarded as it is stored, and by the phase with the last word. Whoever writes
-            // a Job's status can change its annotations by that.
-            (Operation::Update | Operation::Delete, Phase::Validate, Some(Kind::Job))
+            // What is there already is guarded as it is stored, and by the phase with the last word.
+            (Operation::Delete, Phase::Validate, Some(Kind::Job)) if part.is_empty() => {
+                request.old_object.as_ref()
+            }
+            // Whoever writes a Job's status can change its annotations by that.
+            (Operation::Update, Phase::Validate, Some(Kind::Job))
                 if ["", "status"].contains(&part) =>
             {
                 request.old_object.as_ref()
@@ -200,6 +203,7 @@ impl<'a> Review<'a> {
         let policy = circumstances.policy;
         let select = |job: &Job<'_>| policy.selectors.select(job, policy.detection);
         let mut selection = select(&job);
+        // What an update makes of a Job is looked at only where that makes a migration of it.
         let new = request.object.as_ref();
         let mut new = new.filter(|_| operation == Operation::Update);
         if selection != Selection::Labelled
