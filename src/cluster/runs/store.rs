@@ -131,10 +131,11 @@ impl Store {
         let params = PostParams::default();
         for _ in 0..TRIES {
             let before = stored.as_ref().map(Known::of);
-            let joined = before
-                .as_ref()
-                .map(|before| before.join(&observed.clone().let_in_as(before)));
-            let mut wanted = joined.unwrap_or_else(|| observed.clone()).started(started);
+            let wanted = match &before {
+                Some(before) => before.join(&observed.clone().let_in_as(before)),
+                None => observed.clone(),
+            };
+            let wanted = wanted.started(started);
             let outcome = Before(before.as_ref().map(|before| before.status.outcome));
             let earlier = waiting.unsure;
             if before.as_ref() == Some(&wanted) {
@@ -142,28 +143,23 @@ impl Store {
                 let done = waiting.unsure.take().zip(stored);
                 return Ok(done.map(|(Before(before), run)| Box::new(Change { before, run })));
             }
-            let written = if let Some(run) = stored {
+            let (verb, written) = if let Some(run) = stored {
                 let run = fill(run, &wanted);
                 let name = run.metadata.name.clone().unwrap_or_default();
                 waiting.unsure = earlier.or(Some(outcome));
-                api.replace(&name, &params, &run).await
+                ("update", api.replace(&name, &params, &run).await)
             } else {
-                let others = self.of_release(&key.namespace, &wanted).await?;
-                let new = brief(&key, &wanted);
-                wanted.spec.attempt = attempt(&others, &new);
-                let old = surplus(&others, &new, keep);
-                if old.contains(&&new) {
+                let Some((run, old)) = self.new_run(&key, wanted, keep).await? else {
                     return Ok(None);
-                }
-                let run = fill(MigrationRun::new(&new.name, wanted.spec.clone()), &wanted);
+                };
                 waiting.unsure = earlier.or(Some(outcome));
                 let created = api.create(&params, &run).await;
                 if created.is_ok() {
-                    for run in old.into_iter().take(SURPLUS) {
+                    for run in old.iter().take(SURPLUS) {
                         self.delete(run).await;
                     }
                 }
-                created
+                ("create", created)
             };
             let error = match written {
                 Ok(run) => {
@@ -176,6 +172,7 @@ impl Store {
                 kube::Error::Api(status) => status.code,
                 _ => 0,
             };
+            // Then it has not been done, at least not by this try.
             if (400..500).contains(&code) {
                 waiting.unsure = earlier;
             }
@@ -183,11 +180,29 @@ impl Store {
             if code == 409 || code == 404 && before.is_some() {
                 stored = self.find(&key).await?;
             } else {
-                let verb = if before.is_some() { "update" } else { "create" };
                 return Err(failed(verb, error));
             }
         }
         Err(Unwritten::Contended)
+    }
+
+    /// The run that is to be made, and those of its release that are then too many; nothing where it would be one
+    /// of them.
+    async fn new_run(
+        &self,
+        key: &Key,
+        mut wanted: Known,
+        keep: usize,
+    ) -> Result<Option<(MigrationRun, Vec<Brief>)>, Unwritten> {
+        let others = self.of_release(&key.namespace, &wanted).await?;
+        let new = brief(key, &wanted);
+        let old = surplus(&others, &new, keep);
+        if old.contains(&&new) {
+            return Ok(None);
+        }
+        wanted.spec.attempt = attempt(&others, &new);
+        let run = fill(MigrationRun::new(&new.name, wanted.spec.clone()), &wanted);
+        Ok(Some((run, old.into_iter().cloned().collect())))
     }
 
     async fn find(&self, key: &Key) -> Result<Option<MigrationRun>, Unwritten> {

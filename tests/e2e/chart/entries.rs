@@ -36,15 +36,15 @@ fn the_entries_are_those_of_the_policy() {
             assert!(!configuration.to_string().contains("caBundle"), "{set}");
             for entry in configuration["webhooks"].as_array().unwrap() {
                 let name = entry["name"].as_str().unwrap();
-                let (conditions, resource) = match name {
-                    "guard.migration-warden.io" => (json!(guards), "jobs"),
+                let (conditions, resources) = match name {
+                    "guard.migration-warden.io" => (json!(guards), json!(["jobs", "jobs/status"])),
                     "validate.migration-warden.io" | "mutate.migration-warden.io" => {
-                        (json!([others, migration]), "jobs")
+                        (json!([others, migration]), json!(["jobs"]))
                     }
                     "detect.migration-warden.io" | "detect-mutate.migration-warden.io" => {
-                        (json!([others, rest]), "jobs")
+                        (json!([others, rest]), json!(["jobs"]))
                     }
-                    _ => (json!([others]), "cronjobs"),
+                    _ => (json!([others]), json!(["cronjobs"])),
                 };
                 let (policy, seconds, operations, effects) = manner(name, set);
                 let mut expected = json!({
@@ -67,7 +67,7 @@ fn the_entries_are_those_of_the_policy() {
                         "apiGroups": ["batch"],
                         "apiVersions": ["v1"],
                         "operations": operations,
-                        "resources": [resource],
+                        "resources": resources,
                         "scope": "Namespaced",
                     }],
                     "sideEffects": effects,

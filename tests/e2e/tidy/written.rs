@@ -85,5 +85,7 @@ fn one_that_has_changed_is_looked_at_again() {
     let why = json!("it has been changed, and is looked at again");
     assert_eq!(stays, [&json!(null), &why, &json!(null)], "{lines:#?}");
     assert!(lines.iter().all(|line| line["job"] == *failed[0]));
-    assert!(replica.counts("changed") && replica.counts("deleted"));
+    eventually("both to be counted", || {
+        (replica.counts("changed") && replica.counts("deleted")).then_some(())
+    });
 }
