@@ -38,6 +38,10 @@ impl Key {
         }
     }
 
+    fn age(&self) -> (Timestamp, &str) {
+        (self.created, &self.job)
+    }
+
     fn is_of_the_same_release(&self, other: &Self) -> bool {
         (&self.namespace, &self.release) == (&other.namespace, &other.release)
     }
@@ -74,7 +78,7 @@ impl Waiting {
 
     /// Whether no scan would find this out again.
     fn is_precious(&self) -> bool {
-        self.gone.is_some() || self.words.is_some()
+        self.gone.is_some() || self.words.is_some() || self.unsure.is_some()
     }
 
     fn absorb(&mut self, newer: Self) {
@@ -138,8 +142,8 @@ impl Queue {
     /// The oldest that is due, and at whose release nobody works.
     pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
         let due = self.idle().filter(|waiting| waiting.due <= now);
-        let age = |waiting: &&Waiting| (waiting.key.created, waiting.key.job.clone());
-        let key = due.min_by_key(age)?.key.clone();
+        let oldest = due.min_by(|a, b| a.key.age().cmp(&b.key.age()))?;
+        let key = oldest.key.clone();
         let taken = self.waiting.remove(&key.uid);
         self.working.push(key);
         taken
@@ -256,6 +260,27 @@ mod tests {
     }
 
     #[test]
+    fn those_of_one_release_take_turns_and_the_oldest_goes_first() {
+        let start = Instant::now();
+        let of_release = |uid: &str, second| {
+            let mut waiting = waiting(uid, start);
+            waiting.key.release = "shop".to_owned();
+            waiting.key.created = Timestamp::from_second(second).unwrap();
+            waiting
+        };
+        let mut queue = Queue::default();
+        queue.put(of_release("second", 2));
+        queue.put(of_release("first", 1));
+        queue.put(waiting("other", start));
+        let mut next = || queue.take(start).map(|waiting| waiting.key.uid);
+        let taken = [next(), next(), next()].map(Option::unwrap_or_default);
+        assert_eq!(taken, ["other", "first", ""]);
+        assert_eq!(queue.next(), None);
+        queue.done("first");
+        assert_eq!(queue.take(start).unwrap().key.uid, "second");
+    }
+
+    #[test]
     fn a_full_queue_keeps_what_no_scan_would_find() {
         let start = Instant::now();
         let gone = |number: usize| Waiting {
@@ -275,6 +300,7 @@ mod tests {
         let mut count = 0;
         while let Some(waiting) = queue.take(start) {
             assert!(waiting.gone.is_some());
+            queue.done(&waiting.key.uid);
             count += 1;
         }
         assert_eq!(count, MAX_WAITING);
