@@ -218,12 +218,6 @@ impl Known {
         }
         self
     }
-
-    /// From its start, else its admission, to its end; nothing for one whose end nobody saw.
-    #[must_use]
-    pub fn duration(&self) -> Option<SignedDuration> {
-        self.status.length()
-    }
 }
 
 impl MigrationRunStatus {

@@ -3,17 +3,18 @@
 use super::Review;
 use crate::job::{Job, Kind};
 use crate::policy::Policy;
+use crate::policy::runs::RunMode;
 use crate::policy::select::Selection;
 use crate::review::request::Parsed;
 use crate::review::{Operation, Phase};
 
 impl Review<'_> {
-    /// Whether it shows a migration Job that has ended and is to be deleted: whatever is decided about that, how the
-    /// Job ended is true.
+    /// The uid of the migration Job that it shows to have ended and that is to be deleted, where runs are recorded:
+    /// whatever is decided about that, how the Job ended is true.
     #[must_use]
-    pub fn shows_an_end(&self, policy: &Policy) -> bool {
+    pub fn shows_an_end(&self, policy: &Policy) -> Option<&str> {
         let Parsed::Judged(request) = &self.parsed else {
-            return false;
+            return None;
         };
         let (Operation::Delete, Phase::Validate, Some(Kind::Job), true, Some(object)) = (
             Operation::from(&*request.operation),
@@ -22,10 +23,12 @@ impl Review<'_> {
             request.sub_resource.is_empty(),
             &request.old_object,
         ) else {
-            return false;
+            return None;
         };
         let job = Job::new(object, Kind::Job, &request.namespace);
-        job.is_finished() && policy.selectors.select(&job, policy.detection) == Selection::Labelled
+        let is_recorded = policy.runs.mode == RunMode::On
+            && policy.selectors.select(&job, policy.detection) == Selection::Labelled;
+        (job.is_finished() && is_recorded).then_some(&object.metadata.uid)
     }
 }
 
@@ -35,6 +38,7 @@ mod tests {
 
     use crate::admit;
     use crate::config::validate;
+    use crate::policy::runs::RunMode;
     use crate::review::Phase;
 
     fn review() -> Value {
@@ -46,7 +50,7 @@ mod tests {
                 "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
                 "userInfo": {"username": "ci"},
                 "oldObject": {
-                    "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
+                    "metadata": {"name": "x", "uid": "u1", "labels": {"app.kubernetes.io/component": "migration"}},
                     "status": {"conditions": [{"type": "Complete", "status": "True"}]},
                 },
             },
@@ -58,7 +62,12 @@ mod tests {
         change(&mut review["request"]);
         let body = review.to_string();
         let read = admit::read(phase, body.as_bytes()).unwrap();
-        read.shows_an_end(&validate::builtin())
+        let shown = read.shows_an_end(&validate::builtin());
+        assert!(shown.is_none_or(|uid| uid == "u1"));
+        let mut off = validate::builtin();
+        off.runs.mode = RunMode::Off;
+        assert_eq!(read.shows_an_end(&off), None);
+        shown.is_some()
     }
 
     #[test]

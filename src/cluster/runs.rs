@@ -131,7 +131,7 @@ impl Runs {
         }
         let (before, now) = (change.before.unwrap_or_default(), known.status.outcome);
         if now != before && now != Outcome::Running {
-            runs.ended(now, known.duration());
+            runs.ended(now, known.status.length());
         }
         for happening in happenings(&change.run, change.before) {
             tracing::warn!(

@@ -107,12 +107,6 @@ impl Warden {
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;
-        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        if review.shows_an_end(&policy) {
-            let asked = Instant::now();
-            Box::pin(self.last_words.take(body, deadline)).await;
-            waited += asked.elapsed();
-        }
         let mut new = None;
         let mut judged = review.judge(&circumstances, |name| {
             let known = self.namespaces.view(name);
@@ -120,6 +114,12 @@ impl Warden {
             self.view(name, known.unwrap_or_default())
         })?;
         drop(turn);
+        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+        if let Some(uid) = review.shows_an_end(&policy) {
+            let asked = Instant::now();
+            Box::pin(self.last_words.take(uid, body, deadline)).await;
+            waited += asked.elapsed();
+        }
         if let Some(namespace) = new {
             let asked = Instant::now();
             if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {

@@ -113,7 +113,8 @@ impl Replica {
     pub(super) fn shown(&self, review: &Value) {
         let body = review.to_string();
         let deadline = Instant::now() + Duration::from_secs(1);
-        let take = self.words.take(body.as_bytes(), deadline);
+        let uid = review["request"]["oldObject"]["metadata"]["uid"].as_str();
+        let take = self.words.take(uid.unwrap(), body.as_bytes(), deadline);
         self.runtime.block_on(take);
     }
 
