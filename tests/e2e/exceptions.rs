@@ -55,6 +55,15 @@ fn guarded(policy: &str) -> Guarded {
     Guarded::by(Warden::serve_with_cluster(policy), Space::new(), |w| w)
 }
 
+/// The same, and the name that its replica writes under: those of other tests, with other policies, write the status
+/// of its exceptions as well.
+fn kept_by(policy: &str) -> (Guarded, String) {
+    let space = Space::new();
+    let user = format!("keeper-{}", space.name());
+    let warden = Warden::serve_under(&user, policy);
+    (Guarded::by(warden, space, |webhooks| webhooks), user)
+}
+
 /// Rules and exceptions of a decision's findings.
 fn excepted(decision: &Value) -> Vec<(&str, Option<&str>)> {
     let findings = decision["findings"].as_array().unwrap();
@@ -173,11 +182,7 @@ fn one_that_has_expired_is_not_honoured() {
 #[ignore = "needs a cluster: run tests/run"]
 fn one_that_lasts_too_long_is_not_honoured_and_says_so() {
     let _crd = crd::installed();
-    let space = Space::new();
-    // Replicas of other tests, whose policies allow it, say so where it is said: here counts what this one writes.
-    let user = format!("keeper-{}", space.name());
-    let warden = Warden::serve_under(&user, "exceptions: {maxDuration: 2h}\n");
-    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    let (space, user) = kept_by("exceptions: {maxDuration: 2h}\n");
     create(&space, &exception("long", SignedDuration::from_hours(3))).succeeds();
     let told = eventually("what it says of it", || {
         let mut writes = Cluster::get().audit_of(&user);
@@ -203,11 +208,7 @@ fn one_that_lasts_too_long_is_not_honoured_and_says_so() {
 #[ignore = "needs a cluster: run tests/run"]
 fn one_that_cannot_be_read_is_told_so_once() {
     let _crd = crd::installed();
-    let space = Space::new();
-    // Other replicas of other tests write it as well.
-    let user = format!("keeper-{}", space.name());
-    let warden = Warden::serve_under(&user, "");
-    let space = Guarded::by(warden, space, |webhooks| webhooks);
+    let (space, user) = kept_by("");
     let mut object = exception("for-ever", SignedDuration::from_hours(1));
     object["spec"]["expiresAt"] = json!("9999-12-31T23:59:59Z");
     create(&space, &object).succeeds();

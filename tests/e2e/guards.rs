@@ -63,11 +63,10 @@ fn now() -> String {
     Timestamp::from_second(seconds).unwrap().to_string()
 }
 
-fn set_status(space: &Space, job: &str, status: &Value) {
-    let patch = json!({ "status": status }).to_string();
-    let args = ["patch", "job", job, "--subresource=status", "--type=merge"];
-    let args = [&args[..], &["--patch", &patch]].concat();
-    space.kubectl(&args).succeeds();
+pub(super) fn set_status(space: &Space, job: &str, status: &Value) {
+    let patch = json!({ "status": status });
+    let of_status = ["--subresource=status"];
+    space.patch(job, &patch, &of_status).succeeds();
 }
 
 /// A migration Job whose pod runs.

@@ -48,14 +48,11 @@ fn fail(space: &Space, job: &str, reason: &str, message: &str) {
     };
     let start = &space.get("job", job)["status"]["startTime"];
     let start = start.as_str().unwrap_or(&now);
-    let status = json!({"status": {
+    let status = json!({
         "startTime": start, "active": 0, "ready": 0, "failed": 1,
         "conditions": [condition("FailureTarget"), condition("Failed")],
-    }});
-    let status = status.to_string();
-    let args = ["patch", "job", job, "--subresource=status", "--type=merge"];
-    let args = [&args[..], &["--patch", &status]].concat();
-    space.kubectl(&args).succeeds();
+    });
+    guards::set_status(space, job, &status);
 }
 
 /// What the mutating phase writes on a Job, and only that.
@@ -201,21 +198,18 @@ fn a_job_that_ends_while_it_is_being_deleted_has_its_real_end() {
     let space = Space::new();
     let _replica = Replica::start(&space, "{}");
     let job = running(&space, "app");
-    let finalizer =
-        json!({"metadata": {"finalizers": ["e2e.migration-warden.io/wait"]}}).to_string();
-    let patch = |patch: &str| {
-        space
-            .kubectl(&["patch", "job", &job, "--type=merge", "--patch", patch])
-            .succeeds();
+    let held_by = |finalizers: Value| {
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        space.patch(&job, &patch, &[]).succeeds();
     };
-    patch(&finalizer);
+    held_by(json!(["e2e.migration-warden.io/wait"]));
     space
         .kubectl(&["delete", "job", &job, "--wait=false"])
         .succeeds();
     one(&space, "Running");
     complete(&space, &job);
     one(&space, "Succeeded");
-    patch(&json!({"metadata": {"finalizers": null}}).to_string());
+    held_by(Value::Null);
     is_gone(&space, &job);
     one(&space, "Succeeded");
 }

@@ -229,18 +229,14 @@ fn there_is_no_way_around_it() {
     let space = guarded("");
     let job = space.accepts(&Chart::good().render("app"));
     let name = job["metadata"]["name"].as_str().unwrap();
-    let patch = |part: &[&str], job: &str, patch: Value| {
-        let patch = patch.to_string();
-        let args = ["patch", "job", job, "--type=merge", "--patch", &patch];
-        space.kubectl(&[&args[..], part].concat())
-    };
     let forged = json!({"metadata": {"annotations": {REQUESTED_BY: "alice"}}});
-    let refused = patch(&["--subresource=status"], name, forged.clone()).fails();
+    let of_status = ["--subresource=status"];
+    let refused = space.patch(name, &forged, &of_status).fails();
     refused
         .says("MW104 forged-stamp: ")
         .says("it says \"admin\", and not \"alice\"");
     let status = json!({"metadata": {"annotations": {"other": "1"}}});
-    patch(&["--subresource=status"], name, status).succeeds();
+    space.patch(name, &status, &of_status).succeeds();
 
     // No migration yet, and suspended until it is one.
     let label = "app.kubernetes.io/component: migration";
@@ -249,17 +245,17 @@ fn there_is_no_way_around_it() {
         .with("spec:\n  template", "spec:\n  suspend: true\n  template");
     let job = space.accepts(&plain.render("late"));
     let name = job["metadata"]["name"].as_str().unwrap();
-    patch(&[], name, forged).succeeds();
+    space.patch(name, &forged, &[]).succeeds();
     let wipe = json!({"metadata": {"managedFields": [{}]}});
-    patch(&[], name, wipe).succeeds();
+    space.patch(name, &wipe, &[]).succeeds();
     let labelled = json!({"metadata": {"labels": {"app.kubernetes.io/component": "migration"}}});
-    let refused = patch(&[], name, labelled.clone()).fails();
+    let refused = space.patch(name, &labelled, &[]).fails();
     refused
         .says("MW104 forged-stamp: ")
         .says("it cannot say \"alice\" (remove the annotation, and it can become one)");
     let clean = json!({"metadata": {"annotations": {REQUESTED_BY: null}}});
-    patch(&[], name, clean).succeeds();
-    patch(&[], name, labelled).succeeds();
+    space.patch(name, &clean, &[]).succeeds();
+    space.patch(name, &labelled, &[]).succeeds();
 }
 
 /// What Jobs are told of apart from their stamps passes, and so does everybody who leaves the stamps alone.
@@ -386,9 +382,7 @@ fn no_other_update_is_asked_about() {
                 .collect()
         };
         let patch = |patch: Value| {
-            let patch = patch.to_string();
-            let args = ["patch", "job", &job, "--type=merge", "--patch", &patch];
-            space.kubectl(&args).succeeds();
+            space.patch(&job, &patch, &[]).succeeds();
         };
         patch(json!({"metadata": {"labels": {"touched": "yes"}}}));
         patch(json!({"metadata": {"annotations": {"other": "2"}}}));

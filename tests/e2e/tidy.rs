@@ -217,9 +217,8 @@ fn a_hook_that_argocd_holds_is_left_alone() {
     assert_eq!(names(&space.jobs_of("app")), jobs);
     assert_eq!(replica.lines(), [] as [Value; 0]);
     for job in &jobs {
-        let patch = r#"{"metadata":{"finalizers":null}}"#;
-        let args = ["patch", "job", job, "--type=merge", "--patch", patch];
-        space.kubectl(&args).succeeds();
+        let let_go = json!({"metadata": {"finalizers": null}});
+        space.patch(job, &let_go, &[]).succeeds();
     }
     eventually("the earlier ones to go", || {
         (names(&space.jobs_of("app")) == jobs[2..]).then_some(())

@@ -114,8 +114,7 @@ impl Cluster {
     /// The same, with all rights, by way of this proxy.
     pub(crate) async fn client_through(&self, proxy: &Proxy, namespace: &str) -> Client {
         self.client_with(namespace, |config| {
-            let server = format!("https://127.0.0.1:{}", proxy.port());
-            config.cluster_url = server.parse().unwrap();
+            config.cluster_url = proxy.url().parse().unwrap();
         })
         .await
     }

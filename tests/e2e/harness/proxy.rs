@@ -59,8 +59,9 @@ impl Proxy {
         Self { port, way }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+    /// Where the apiserver is, by this way.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
     }
 
     /// From now on nothing comes through, and nothing is closed.

@@ -77,6 +77,14 @@ impl Space {
         self.kubectl(&[&args[..], &whom].concat()).succeeds();
     }
 
+    /// Merges this into a Job, or with `--subresource` as one more argument into a part of it.
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn patch(&self, job: &str, patch: &Value, more: &[&str]) -> Outcome {
+        let patch = patch.to_string();
+        let args = ["patch", "job", job, "--type=merge", "--patch", &patch];
+        self.kubectl(&[&args[..], more].concat())
+    }
+
     /// Waits until a migration that breaks every rule would get in.
     pub(crate) fn becomes_mild(&self) {
         eventually("the mode to be known", || {

@@ -79,8 +79,7 @@ impl Warden {
     /// The same, with all its rights, through this proxy, with more arguments, and without waiting.
     pub(crate) fn begin_through(proxy: &Proxy, policy: &str, more: &[&str]) -> Self {
         Self::begin_with(policy, more, |config| {
-            let server = format!("https://127.0.0.1:{}", proxy.port());
-            config["clusters"][0]["cluster"]["server"] = server.into();
+            config["clusters"][0]["cluster"]["server"] = proxy.url().into();
         })
     }
 

@@ -26,9 +26,8 @@ fn what_a_run_has_said_first_of_who_let_it_in_stays() {
         "manager": "kubectl", "operation": "Update", "apiVersion": "batch/v1", "fieldsType": "FieldsV1",
         "fieldsV1": {"f:metadata": {"f:labels": {}}},
     }]);
-    let forge = json!({"metadata": {"managedFields": managed}}).to_string();
-    let forge = ["patch", "job", &job, "--type=merge", "--patch", &forge];
-    space.kubectl(&forge).succeeds();
+    let forge = json!({"metadata": {"managedFields": managed}});
+    space.patch(&job, &forge, &[]).succeeds();
     let managed = space.get("job", &job)["metadata"]["managedFields"].to_string();
     assert!(!managed.contains("decision"), "{managed}");
     complete(&space, &job);

@@ -57,6 +57,17 @@ fn old(number: i64, than: jiff::Timestamp) -> Value {
     })
 }
 
+fn store(space: &Space, runs: impl Iterator<Item = Value>) {
+    let runs: Vec<_> = runs.collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": runs});
+    let create = ["create", "-f", "-"];
+    space.kubectl_with(&create, &list.to_string()).succeeds();
+}
+
+fn has_one_of(runs: &[Value], job: &str) -> bool {
+    runs.iter().any(|run| run["spec"]["job"]["name"] == *job)
+}
+
 /// Those that ended first go first, wherever they are; what runs stays.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -68,16 +79,11 @@ fn the_whole_cluster_keeps_no_more_than_it_should() {
     crd::install(&space);
     let job = running(&space, "app");
     let long_ago: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let all: Vec<_> = (0..130).rev().map(|number| old(number, long_ago)).collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
-    space
-        .kubectl_with(&["create", "-f", "-"], &list.to_string())
-        .succeeds();
+    store(&space, (0..130).rev().map(|number| old(number, long_ago)));
     let _replica = Replica::start(&space, "{keepTotal: 100}");
     let left = eventually("a hundred to be left", || {
         let runs = runs(&space);
-        let has_one = runs.iter().any(|run| run["spec"]["job"]["name"] == *job);
-        (has_one && runs.len() == 100).then_some(runs)
+        (has_one_of(&runs, &job) && runs.len() == 100).then_some(runs)
     });
     assert_eq!(left[0]["metadata"]["name"], "old-031");
     assert_eq!(left[99]["status"]["outcome"], "Running");
@@ -95,21 +101,15 @@ fn what_would_go_at_once_is_not_made_again() {
     let ended = running(&space, "ended");
     complete(&space, &ended);
     let (now, later) = (jiff::Timestamp::now(), jiff::SignedDuration::from_hours(1));
-    let all: Vec<_> = (0..100).map(|number| old(number, now + later)).collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": all});
-    space
-        .kubectl_with(&["create", "-f", "-"], &list.to_string())
-        .succeeds();
+    store(&space, (0..100).map(|number| old(number, now + later)));
     for number in 0..2 {
         let replica = Replica::start(&space, "{keepTotal: 100}");
         let job = running(&space, &format!("app-{number}"));
         let left = eventually("the run of what runs", || {
             let runs = runs(&space);
-            let has_one = runs.iter().any(|run| run["spec"]["job"]["name"] == *job);
-            has_one.then_some(runs)
+            has_one_of(&runs, &job).then_some(runs)
         });
-        let has_one = left.iter().any(|run| run["spec"]["job"]["name"] == *ended);
-        assert!(!has_one, "{left:#?}");
+        assert!(!has_one_of(&left, &ended), "{left:#?}");
         assert_eq!(replica.counted("unreviewed_migrations_total"), 1);
     }
 }
