@@ -238,7 +238,7 @@ fn a_review_that_no_apiserver_sends_takes_no_claim() {
 fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     let space = Space::new();
     let user = knows_only_namespaces(&space);
-    let warden = Warden::serve_as(&user, "");
+    let warden = Warden::serve_as(&user, space.name(), "");
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = waits(&space, &endless("app"));
     assert!(
@@ -247,7 +247,7 @@ fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     );
 
     let other = Space::new();
-    let warden = Warden::serve_as(&user, "claims: {onFailure: allow}\n");
+    let warden = Warden::serve_as(&user, other.name(), "claims: {onFailure: allow}\n");
     let other = Guarded::by(warden, other, |webhooks| webhooks);
     is_created(&other, &endless("app"));
     let decision = other.decision("app");

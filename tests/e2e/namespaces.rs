@@ -73,7 +73,7 @@ fn a_mode_that_does_not_exist_is_told_and_enforced() {
 #[ignore = "needs a cluster: run tests/run"]
 fn one_that_the_watch_has_not_brought_is_asked_for() {
     let proxy = Proxy::start();
-    let warden = Warden::begin_through(&proxy, "", &[]);
+    let warden = Warden::begin_through(&proxy, "default", "", &[]);
     warden.is_ready();
     proxy.stall();
     let space = Space::new();

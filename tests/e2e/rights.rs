@@ -52,7 +52,8 @@ pub(crate) fn without(space: &Space, resource: &str, verb: &str) -> String {
 fn guarded(resource: &str, verb: &str) -> Guarded {
     let space = Space::new();
     let user = without(&space, resource, verb);
-    Guarded::by(Warden::serve_as(&user, ""), space, Webhooks::guarding)
+    let warden = Warden::serve_as(&user, space.name(), "");
+    Guarded::by(warden, space, Webhooks::guarding)
 }
 
 #[test]
@@ -138,7 +139,7 @@ fn a_deletion_passes_where_its_namespace_cannot_be_looked_at() {
 fn a_replica_that_may_not_list_namespaces_is_never_ready() {
     let space = Space::new();
     let user = without(&space, "namespaces", "list");
-    let warden = Warden::begin_as(&user, "");
+    let warden = Warden::begin_as(&user, space.name(), "");
     eventually("the exceptions to be known, or not to be there", || {
         let told = warden.admin("/readyz");
         (!told.contains("[-]exceptions")).then_some(())

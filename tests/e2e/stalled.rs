@@ -15,9 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 fn guarded(proxy: &Proxy, policy: &str) -> Guarded {
-    let warden = Warden::begin_through(proxy, policy, &[]);
+    let space = Space::new();
+    let warden = Warden::begin_through(proxy, space.name(), policy, &[]);
     warden.is_ready();
-    Guarded::by(warden, Space::new(), Webhooks::guarding)
+    Guarded::by(warden, space, Webhooks::guarding)
 }
 
 fn took<T>(act: impl FnOnce() -> T) -> (T, Duration) {
@@ -90,8 +91,9 @@ fn a_migration_gets_in_where_the_policy_says_so() {
 fn a_replica_that_knows_nothing_yet_answers_nobody() {
     let proxy = Proxy::start();
     proxy.stall();
-    let warden = Warden::begin_through(&proxy, "", &[]);
-    let space = Guarded::by(warden, Space::new(), |webhooks| webhooks);
+    let space = Space::new();
+    let warden = Warden::begin_through(&proxy, space.name(), "", &[]);
+    let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = space.warden.admin("/readyz");
     for line in [
         "HTTP/1.1 503",
@@ -116,12 +118,12 @@ fn a_replica_that_knows_nothing_yet_answers_nobody() {
 fn an_election_outlives_a_request_that_is_never_answered() {
     let (proxy, space) = (Proxy::start(), Space::new());
     let args = ["--webhook-configuration", space.name()];
-    let warden = Warden::begin_through(&proxy, "tidyUp: {mode: 'off'}\n", &args);
+    let warden = Warden::begin_through(&proxy, space.name(), "tidyUp: {mode: 'off'}\n", &args);
     warden.is_ready();
     eventually("a leader", || (warden.metric("leader") > 0).then_some(()));
     let renewed = || {
         let args = ["get", "lease", space.name(), "-o", "json"];
-        let lease = space.kubectl_in("default", &args, "").succeeds().json();
+        let lease = space.kubectl(&args).succeeds().json();
         lease["spec"]["renewTime"].clone()
     };
     proxy.stall();

@@ -160,11 +160,8 @@ fn it_comes_with_the_chart_and_stays() {
 /// What the chart grants a replica is all that it takes.
 fn the_charts_rights_are_enough(release: &Space) {
     let user = format!("system:serviceaccount:{0}:{0}", release.name());
-    let space = Guarded::by(
-        Warden::serve_as(&user, "rules: {concurrent-migration: off}\n"),
-        Space::new(),
-        |w| w,
-    );
+    let warden = Warden::serve_as(&user, release.name(), "");
+    let space = Guarded::by(warden, Space::new(), |w| w);
     create(&space, &exception("granted", SignedDuration::from_hours(1))).succeeds();
     condition(&space, "granted", "True");
     // The second use is a patch of the first one's Event.

@@ -16,6 +16,10 @@ use tempfile::TempDir;
 use super::{Cluster, Outcome, Proxy, eventually};
 use crate::published::is_as_published;
 
+/// Where replicas keep their claims unless a test says otherwise. All of them give up any claim there whose Job
+/// has ended, so which replica did that is known only in a namespace of a test's own.
+const SHARED: &str = "default";
+
 /// A running `migration-warden serve`; dropping it ends it.
 pub(crate) struct Warden {
     process: Child,
@@ -44,23 +48,23 @@ impl Warden {
         })
     }
 
-    /// The same, with no more rights than this user has.
-    pub(crate) fn serve_as(user: &str, policy: &str) -> Self {
-        let warden = Self::begin_as(user, policy);
+    /// The same, with no more rights than this user has, and with its claims in this namespace.
+    pub(crate) fn serve_as(user: &str, namespace: &str, policy: &str) -> Self {
+        let warden = Self::begin_as(user, namespace, policy);
         warden.is_ready();
         warden
     }
 
     /// The same, with more arguments.
     pub(crate) fn serve_with(policy: &str, more: &[&str]) -> Self {
-        let warden = Self::begin_with(policy, more, |_| {});
+        let warden = Self::begin_with(SHARED, policy, more, |_| {});
         warden.is_ready();
         warden
     }
 
     /// The same, with all rights, under a name of its own.
     pub(crate) fn serve_under(user: &str, policy: &str) -> Self {
-        let warden = Self::begin_with(policy, &[], |config| {
+        let warden = Self::begin_with(SHARED, policy, &[], |config| {
             let auth = &mut config["users"][0]["user"];
             auth["as"] = user.into();
             auth["as-groups"] = json!(["system:masters"]);
@@ -69,28 +73,33 @@ impl Warden {
         warden
     }
 
-    /// The same, without waiting until it is ready.
-    pub(crate) fn begin_as(user: &str, policy: &str) -> Self {
-        Self::begin_with(policy, &[], |config| {
+    /// The same as [`Self::serve_as`], without waiting until it is ready.
+    pub(crate) fn begin_as(user: &str, namespace: &str, policy: &str) -> Self {
+        Self::begin_with(namespace, policy, &[], |config| {
             config["users"][0]["user"]["as"] = user.into();
         })
     }
 
     /// The same, with all its rights, through this proxy, with more arguments, and without waiting.
-    pub(crate) fn begin_through(proxy: &Proxy, policy: &str, more: &[&str]) -> Self {
-        Self::begin_with(policy, more, |config| {
+    pub(crate) fn begin_through(
+        proxy: &Proxy,
+        namespace: &str,
+        policy: &str,
+        more: &[&str],
+    ) -> Self {
+        Self::begin_with(namespace, policy, more, |config| {
             config["clusters"][0]["cluster"]["server"] = proxy.url().into();
         })
     }
 
-    /// With another kubeconfig than the cluster's own.
-    fn begin_with(policy: &str, more: &[&str], change: impl FnOnce(&mut Value)) -> Self {
-        let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
-        let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-        change(&mut config);
-        let dir = TempDir::new().unwrap();
-        let path = dir.path().join("kubeconfig");
-        fs::write(&path, config.to_string()).unwrap();
+    /// With another kubeconfig than the cluster's own, and its claims in this namespace.
+    fn begin_with(
+        namespace: &str,
+        policy: &str,
+        more: &[&str],
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
+        let (_dir, path) = kubeconfig(namespace, change);
         // It has been read by the time that the webhook listens.
         Self::begin(policy, |command| {
             command
@@ -100,18 +109,19 @@ impl Warden {
         })
     }
 
-    /// The same, as a replica of the installation whose webhook configurations have this name.
-    pub(crate) fn serve_for(configurations: &str, policy: &str) -> Self {
-        let kubeconfig = Cluster::get().kubeconfig();
+    /// The same, as a replica of the installation in this namespace, whose webhook configurations have its
+    /// name.
+    pub(crate) fn serve_for(namespace: &str, policy: &str) -> Self {
+        let (_dir, path) = kubeconfig(namespace, |_| {});
         Self::start(policy, |command| {
             // The last argument so far is the folder in which it makes its CA.
             let tls = PathBuf::from(command.get_args().last().unwrap());
             command
                 .args(["--cluster", "kubeconfig"])
-                .args(["--webhook-configuration", configurations])
+                .args(["--webhook-configuration", namespace])
                 .arg("--ca-bundle")
                 .arg(tls.join("ca.crt"))
-                .env("KUBECONFIG", kubeconfig)
+                .env("KUBECONFIG", path)
         })
     }
 
@@ -350,6 +360,19 @@ pub(crate) fn peak_mib(process: u32) -> u64 {
     let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     kib / 1024
+}
+
+/// The cluster's own kubeconfig with this namespace and a change, in a folder that is there as long as the
+/// first of both.
+fn kubeconfig(namespace: &str, change: impl FnOnce(&mut Value)) -> (TempDir, PathBuf) {
+    let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
+    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+    config["contexts"][0]["context"]["namespace"] = namespace.into();
+    change(&mut config);
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("kubeconfig");
+    fs::write(&path, config.to_string()).unwrap();
+    (dir, path)
 }
 
 fn write_policy(dir: &Path, policy: &str) -> PathBuf {
