@@ -2,11 +2,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, PipeWriter, Read, Write},
+    io::{self, BufRead, BufReader, PipeWriter, Read as _, Write},
     net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -29,7 +32,16 @@ pub(crate) struct Warden {
     port: u16,
     admin: u16,
     dir: TempDir,
-    decisions: Arc<Mutex<Vec<Value>>>,
+    read: Arc<Mutex<Read>>,
+    marks: AtomicU64,
+}
+
+/// What has been read of its log.
+#[derive(Default)]
+struct Read {
+    decisions: Vec<Value>,
+    /// The last mark of ours in it.
+    mark: u64,
 }
 
 impl Warden {
@@ -181,15 +193,19 @@ impl Warden {
             .stderr(File::create(dir.path().join("stderr")).unwrap())
             .spawn()
             .unwrap();
-        let decisions = Arc::new(Mutex::new(Vec::new()));
+        let read = Arc::new(Mutex::new(Read::default()));
         let stdout = BufReader::new(stdout);
-        let sink = Arc::clone(&decisions);
+        let sink = Arc::clone(&read);
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let value: Value = serde_json::from_str(&line).expect("stdout has only JSON lines");
+                if let Some(mark) = value.as_u64() {
+                    sink.lock().unwrap().mark = mark;
+                    continue;
+                }
                 is_as_published(&value);
                 if value["kind"] == "decision" {
-                    sink.lock().unwrap().push(value);
+                    sink.lock().unwrap().decisions.push(value);
                 }
             }
         });
@@ -200,7 +216,8 @@ impl Warden {
             port: 0,
             admin: 0,
             dir,
-            decisions,
+            read,
+            marks: AtomicU64::new(0),
         };
         warden.wait();
         warden
@@ -259,20 +276,23 @@ impl Warden {
         self.dir.path().join("tls/ca.crt")
     }
 
-    /// Every decision so far.
+    /// Every decision so far, those of all reviews that have been answered among them: each is in the log
+    /// before its answer is sent, and the log is read to a mark that is made now.
     pub(crate) fn decisions(&self) -> Vec<Value> {
-        self.decisions.lock().unwrap().clone()
+        let mark = self.marks.fetch_add(1, Ordering::Relaxed) + 1;
+        let line = format!("{mark}\n");
+        (&self.log).write_all(line.as_bytes()).unwrap();
+        eventually("the log to be read", || {
+            let read = self.read.lock().unwrap();
+            (read.mark >= mark).then(|| read.decisions.clone())
+        })
     }
 
     /// The first decision that is so, waiting for it.
     pub(crate) fn decision(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("a decision: {what}"), || {
-            self.decisions
-                .lock()
-                .unwrap()
-                .iter()
-                .find(|decision| is(decision))
-                .cloned()
+            let read = self.read.lock().unwrap();
+            read.decisions.iter().find(|d| is(d)).cloned()
         })
     }
 
@@ -328,8 +348,10 @@ impl Drop for Warden {
         if thread::panicking() {
             eprintln!("serve said:\n{}", self.stderr());
             // One test makes hundreds.
-            for decision in self.decisions().iter().rev().take(8).rev() {
-                eprintln!("decision: {decision}");
+            if let Ok(read) = self.read.lock() {
+                for decision in read.decisions.iter().rev().take(8).rev() {
+                    eprintln!("decision: {decision}");
+                }
             }
         }
     }
