@@ -12,6 +12,7 @@ pub mod mesh;
 pub mod name;
 pub mod object;
 pub mod release;
+pub mod sidecar;
 pub mod stamp;
 pub mod stored;
 pub mod tool;
