@@ -212,6 +212,10 @@ impl<'a> Review<'a> {
             job = Job::new(object, kind, &request.namespace);
             selection = select(&job);
         }
+        // Its label may have been taken away while nobody was there to refuse that.
+        if operation == Operation::Delete && crate::job::stamp::is_stamped(&job) {
+            selection = Selection::Labelled;
+        }
         if selection == Selection::None || !creates && selection != Selection::Labelled {
             return not_judged(&request.uid, operation);
         }
@@ -223,7 +227,10 @@ impl<'a> Review<'a> {
             (Operation::Delete, _) => guard::deleted(&job, view.terminating, policy, cap),
             (Operation::Update, Some(object)) => {
                 let new = Job::new(object, kind, &request.namespace);
-                guard::updated(&job, &new, applier(request), policy, cap)
+                let mut findings = guard::updated(&job, &new, applier(request), policy, cap);
+                let going = view.terminating;
+                findings.extend(guard::unlabelled(&job, &new, going, policy, cap));
+                findings
             }
             (Operation::Update, None) => guard::became(&job, policy, cap),
             _ => {
@@ -243,26 +250,20 @@ impl<'a> Review<'a> {
             return not_judged(&request.uid, operation);
         }
         let patchable = self.phase == Phase::Mutate && job.is_patchable();
-        let wants_ttl = selection == Selection::Labelled
-            && mode == Mode::Enforce
-            && job.spec.ttl_seconds_after_finished.is_none()
-            && job.containers().next().is_some();
-        let ttl = (patchable && wants_ttl)
-            .then(|| policy.tidy_up.ttl())
-            .flatten();
-        let before = job.annotations.get(Annotation::Patched);
+        let ttl = ttl(&job, selection, mode, policy).filter(|_| patchable);
         let (body, now) = (self.body, circumstances.now);
-        let patch = settle(&mut findings, patchable, ttl, before, body, now);
-        let is_stamped = creates
+        let gets_stamps = creates
             && job.kind == Kind::Job
             && selection == Selection::Labelled
             && mode != Mode::Off;
-        let id = is_stamped
-            .then(|| stamp::id(self.phase, &job, user, now))
-            .flatten()
-            .unwrap_or(circumstances.id);
-        let stamps = if is_stamped && self.phase == Phase::Mutate {
-            stamp::operations(&job, id, user, &findings)
+        let given = stamp::id(self.phase, &job, user, now).filter(|_| gets_stamps);
+        let id = given.unwrap_or(circumstances.id);
+        // What the client has written there is replaced like its other stamps.
+        let before = job.annotations.get(Annotation::Patched);
+        let before = before.filter(|_| given.is_some() || !gets_stamps);
+        let patch = settle(&mut findings, patchable, ttl, before, body, now);
+        let stamps = if gets_stamps && self.phase == Phase::Mutate {
+            stamp::operations(&job, id, user, &findings, before)
         } else {
             Vec::new()
         };
@@ -283,6 +284,15 @@ impl<'a> Review<'a> {
             circumstances,
         })))
     }
+}
+
+/// The time to live that a migration Job without one gets, where it can be patched.
+fn ttl(job: &Job<'_>, selection: Selection, mode: Mode, policy: &Policy) -> Option<Fix> {
+    let wants_ttl = selection == Selection::Labelled
+        && mode == Mode::Enforce
+        && job.spec.ttl_seconds_after_finished.is_none()
+        && job.containers().next().is_some();
+    wants_ttl.then(|| policy.tidy_up.ttl()).flatten()
 }
 
 /// In whose name an object is applied. A status is not: it is written.

@@ -4,6 +4,9 @@
 //! stops a cluster from its work is worse than none.
 
 pub mod entry;
+mod unlabelled;
+
+pub use unlabelled::unlabelled;
 
 use crate::job::annotation::Annotation;
 use crate::job::stamp::{self, STAMPS};
@@ -45,8 +48,7 @@ pub fn is_control_plane(user: &str) -> bool {
 /// What there is to say about deleting `job`, whose namespace `terminating` says is going as well.
 #[must_use]
 pub fn deleted(job: &Job<'_>, terminating: bool, policy: &Policy, cap: Action) -> Vec<Finding> {
-    let runs = job.ready() > 0 && !job.is_finished() && !job.is_terminating();
-    if terminating || !runs {
+    if terminating || !runs(job) {
         return Vec::new();
     }
     let (namespace, name) = (job.namespace, job.name.shown());
@@ -59,6 +61,11 @@ pub fn deleted(job: &Job<'_>, terminating: bool, policy: &Policy, cap: Action) -
     found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
         deleted_while_running::running(namespace, name, report);
     })
+}
+
+/// Whether deleting `job` would stop a migration.
+fn runs(job: &Job<'_>) -> bool {
+    job.ready() > 0 && !job.is_finished() && !job.is_terminating()
 }
 
 /// What there is to say about making `new` of `old`, in the name of this field manager.
@@ -117,9 +124,11 @@ pub fn created(
     policy: &Policy,
     cap: Action,
 ) -> Vec<Finding> {
-    let stamped = STAMPS
+    // A detected Job that was corrected has that one stamp.
+    let mut stamps = STAMPS
         .iter()
-        .any(|stamp| job.annotations.get(*stamp).is_some());
+        .filter(|stamp| selection == Selection::Labelled || **stamp != Annotation::Patched);
+    let stamped = stamps.any(|stamp| job.annotations.get(*stamp).is_some());
     let named = job.annotations.get(Annotation::RequestedBy);
     // What a CronJob's template says, its Jobs would say of themselves.
     let is_his = job.kind == Kind::Job && named == Some(&*stamp::requested_by(user));

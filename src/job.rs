@@ -6,6 +6,7 @@
 pub mod annotation;
 pub mod cel;
 pub mod credentials;
+pub mod dns;
 pub mod environment;
 pub mod hooks;
 pub mod mesh;

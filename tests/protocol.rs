@@ -296,13 +296,114 @@ fn patches_apply_to_the_object_as_received_and_only_once() {
 #[test]
 fn stamps_of_two_rounds_are_one() {
     let patching = policy("rules: {restarting-pod: patch}\n");
-    let bad = changed(|job| {
-        job["metadata"]["annotations"]["migration-warden.io/patched"] = json!("MW003,x,MW003");
+    let patched_again = |tweak: fn(&mut Value)| {
+        let review = changed(|job| {
+            let annotations = &mut job["metadata"]["annotations"];
+            annotations["migration-warden.io/decision"] = json!(ID);
+            annotations["migration-warden.io/requested-by"] = json!("ci");
+            annotations["migration-warden.io/patched"] = json!("MW003,x,MW003");
+            tweak(job);
+        });
+        let (_, response) = ask(Mutate, &review, &patching);
+        let object = patched(&review, &response)["request"]["object"].take();
+        object["metadata"]["annotations"]["migration-warden.io/patched"].clone()
+    };
+    let restarts = |job: &mut Value| {
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    };
+    assert_eq!(patched_again(restarts), "MW003,MW004");
+    assert_eq!(patched_again(|_| {}), "MW003,x,MW003");
+}
+
+#[test]
+fn what_was_patched_is_a_stamp_like_the_others() {
+    const PATCHED: &str = "migration-warden.io/patched";
+    let claims = |job: &mut Value| job["metadata"]["annotations"][PATCHED] = json!("MW003");
+    let forged = changed(claims);
+    let (_, response) = ask(Mutate, &forged, &policy(""));
+    let annotations =
+        patched(&forged, &response)["request"]["object"]["metadata"]["annotations"].take();
+    assert_eq!(annotations[PATCHED], Value::Null, "the client's own goes");
+    let both = changed(|job| {
+        claims(job);
         job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
     });
-    let (_, response) = ask(Mutate, &bad, &patching);
-    let stamp = &patched(&bad, &response)["request"]["object"]["metadata"]["annotations"]["migration-warden.io/patched"];
-    assert_eq!(stamp, "MW003,MW004");
+    let (_, response) = ask(Mutate, &both, &policy("rules: {restarting-pod: patch}\n"));
+    let annotations =
+        patched(&both, &response)["request"]["object"]["metadata"]["annotations"].take();
+    assert_eq!(annotations[PATCHED], "MW004");
+    // Where `/mutate` was not asked.
+    let (_, response) = ask(Validate, &forged, &validate::builtin());
+    assert_eq!(
+        response["status"]["message"],
+        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: it is missing beside other \
+         stamps, and \"ci\" creates it; leave stamps out of charts and manifests, and leave a stamped Job its label"
+    );
+    // A detected Job is corrected, and has no other stamp.
+    let detected = changed(|job| {
+        claims(job);
+        job["metadata"]["labels"] = json!({"app": "shop"});
+    });
+    let (answer, _) = ask(
+        Validate,
+        &detected,
+        &policy("detection: {maxAction: deny}\n"),
+    );
+    let line = line(&answer);
+    let ids: Vec<_> = line["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["rule"].clone())
+        .collect();
+    assert!(!ids.contains(&json!("MW104")), "{line:#}");
+}
+
+#[test]
+fn a_stamped_job_without_its_label_is_guarded() {
+    let unlabel = |job: &mut Value| {
+        job["metadata"]["annotations"]["migration-warden.io/decision"] = json!(ID);
+        job["metadata"]["labels"] = json!({"app": "shop"});
+    };
+    let opt_out = |job: &mut Value| {
+        job["metadata"]["annotations"]["migration-warden.io/requested-by"] = json!("ci");
+        job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    };
+    let ids = |response: &Value| -> Vec<String> {
+        let causes = response["status"]["details"]["causes"].as_array().unwrap();
+        causes
+            .iter()
+            .map(|cause| cause["reason"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for tweak in [unlabel as fn(&mut Value), opt_out] {
+        let (answer, response) = ask(Validate, &later("DELETE", tweak), &validate::builtin());
+        assert_eq!(ids(&response), ["MW102"]);
+        assert_eq!(line(&answer)["selection"], "labelled");
+        // The same, while it has its label.
+        let mut update = later("UPDATE", |job| {
+            tweak(job);
+            job["metadata"]["labels"] = json!({"app.kubernetes.io/component": "migration"});
+        });
+        tweak(&mut update["request"]["object"]);
+        let annotations = update["request"]["oldObject"]["metadata"]["annotations"].clone();
+        update["request"]["object"]["metadata"]["annotations"] = annotations;
+        let (answer, response) = ask(Validate, &update, &validate::builtin());
+        assert_eq!(ids(&response), ["MW102", "MW104"]);
+        assert_eq!(line(&answer)["operation"], "UPDATE");
+        update["request"]["subResource"] = json!("status");
+        assert_eq!(
+            ids(&ask(Validate, &update, &validate::builtin()).1),
+            ["MW102", "MW104"]
+        );
+    }
+    let other = later("UPDATE", |job| {
+        job["metadata"]["labels"] = json!({"app": "shop"});
+    });
+    assert_eq!(
+        ask(Validate, &other, &validate::builtin()).1["allowed"],
+        true
+    );
 }
 
 /// Nothing was wrong with the Job, so nobody is told; but what was changed is written down.
@@ -556,7 +657,7 @@ fn nobody_creates_a_job_in_anothers_name() {
         })
     };
     let field = "metadata.annotations['migration-warden.io/requested-by']";
-    let end = "leave it out of charts and manifests: migration-warden sets it on a new Job";
+    let end = "leave stamps out of charts and manifests, and leave a stamped Job its label";
     for (stamps, said) in [
         (
             json!({"requested-by": "root"}),
@@ -617,7 +718,7 @@ fn a_stamp_is_not_changed_later() {
             .retain(|_, value| !value.is_null());
         review
     };
-    let end = "leave it out of charts and manifests: migration-warden sets it on a new Job";
+    let end = "leave stamps out of charts and manifests, and leave a stamped Job its label";
     let at = |stamp: &str| {
         format!("MW104 forged-stamp: metadata.annotations['migration-warden.io/{stamp}']: ")
     };
@@ -693,7 +794,7 @@ fn a_job_with_stamps_does_not_become_a_migration() {
         response["status"]["message"],
         "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: the Job was no migration when \
          it was created, so nobody stamped it, and it cannot say \"alice\" (remove the annotation, and it can become \
-         one); leave it out of charts and manifests: migration-warden sets it on a new Job"
+         one); leave stamps out of charts and manifests, and leave a stamped Job its label"
     );
     assert_eq!(line(&answer)["operation"], "UPDATE");
     let (answer, _) = ask(

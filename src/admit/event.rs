@@ -151,6 +151,7 @@ mod tests {
     fn a_correction_is_told_of_the_job() {
         let corrected = told(|request| {
             let annotations = &mut request["object"]["metadata"]["annotations"];
+            annotations["migration-warden.io/requested-by"] = json!("ci");
             annotations["migration-warden.io/patched"] = json!("MW003,x,MW004");
         });
         let happening = corrected.unwrap();

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use crate::job::Job;
 use crate::job::annotation::Annotation;
 use crate::job::stamp::{self, STAMPS, requested_by};
+use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
+use crate::policy::verdict;
 use crate::review::Phase;
 
 /// The id that a Job was stamped with for this very request: by `/mutate` before `/validate`, or by `/mutate`
@@ -24,12 +26,14 @@ pub(super) fn id(phase: Phase, job: &Job<'_>, user: &str, now: Timestamp) -> Opt
     (phase == Phase::Validate || !stamp::is_the_clients(job)).then_some(id)
 }
 
-/// What makes the stamps of `job` say this, and nothing else. Nothing where they do.
+/// What makes the stamps of `job` say this, and nothing else. Nothing where they do. `patched` is what it was
+/// stamped with before, for this very request; what is corrected now is stamped by the correction.
 pub(super) fn operations(
     job: &Job<'_>,
     id: Uuid,
     user: &str,
     findings: &[Finding],
+    patched: Option<&str>,
 ) -> Vec<PatchOperation> {
     let exceptions = findings.iter().filter_map(|f| f.exception.as_deref());
     let names: BTreeSet<_> = exceptions.map(|exception| &*exception.name).collect();
@@ -38,6 +42,7 @@ pub(super) fn operations(
         let value = match stamp {
             Annotation::Decision => Some(id.to_string()),
             Annotation::RequestedBy => Some(requested_by(user).into_owned()),
+            Annotation::Patched => patched.map(str::to_owned),
             _ => (!names.is_empty()).then(|| names.join(",")),
         };
         (stamp, value)
@@ -49,7 +54,10 @@ pub(super) fn operations(
         let path = FieldPath::of("metadata.annotations").pointer();
         return vec![add(path, Value::Object(present.collect::<Map<_, _>>()))];
     }
-    let changes = wanted.into_iter().filter_map(|(stamp, value)| {
+    let is_corrected = verdict::with(findings, Action::Patch).next().is_some();
+    let is_open = |stamp: Annotation| !(is_corrected && stamp == Annotation::Patched);
+    let wanted = wanted.into_iter().filter(|(stamp, _)| is_open(*stamp));
+    let changes = wanted.filter_map(|(stamp, value)| {
         let path = || FieldPath::annotation(stamp).pointer();
         match (job.annotations.get(stamp), value) {
             (None, None) => None,

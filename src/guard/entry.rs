@@ -10,11 +10,11 @@ use crate::job::annotation::Annotation;
 use crate::job::stamp::STAMPS;
 use crate::policy::cel::{self, string};
 
-/// Name of the match condition that lets only Jobs through that are migrations as they are stored, or become one
-/// while they have stamps.
+/// Name of the match condition that lets only Jobs through that are migrations as they are stored, and of others
+/// those with stamps that are deleted or become migrations.
 pub const GUARDED: &str = "guarded-migration";
 /// Name of the match condition that lets only those updates through which may be a [`reapplied_job`], or change
-/// what [`forged_stamp`] is about.
+/// what [`forged_stamp`] is about, or whether the Job is a migration.
 ///
 /// [`reapplied_job`]: crate::policy::rules::reapplied_job
 /// [`forged_stamp`]: crate::policy::rules::forged_stamp
@@ -33,13 +33,15 @@ pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Whether the Job is a migration as it is stored, or is made one while it has stamps.
+/// Whether the Job is a migration as it is stored, or has stamps while it is deleted or made a migration.
 #[must_use]
 pub fn guarded(selectors: &[LabelSelector]) -> String {
     let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
     let stamps = stamps();
     format!(
-        "({old}) || (request.operation == 'UPDATE' \
+        "({old}) || (request.operation == 'DELETE' \
+         && {stamps}.exists(s, oldObject.metadata.?annotations[?s].hasValue())) \
+         || (request.operation == 'UPDATE' \
          && {stamps}.exists(s, object.metadata.?annotations[?s].hasValue()) && ({new}))"
     )
 }
@@ -64,7 +66,7 @@ fn asked_by_others() -> String {
 /// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
 fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
     let (appliers, stamps) = (list(&APPLIERS), stamps());
-    let old = is_stored(selectors);
+    let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
     let hook = string(Annotation::Hook.key());
     format!(
         "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in {appliers} \
@@ -72,7 +74,7 @@ fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
          && oldObject.?status.?conditions.orValue([])\
          .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) \
          || {stamps}.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) \
-         || !({old})"
+         || !({old}) || !({new})"
     )
 }
 
@@ -105,8 +107,12 @@ mod tests {
         assert_eq!(
             guarded,
             format!(
-                "({old}) || (request.operation == 'UPDATE' && ['migration-warden.io/decision', \
-                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions'].exists(s, \
+                "({old}) || (request.operation == 'DELETE' && ['migration-warden.io/decision', \
+                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions', \
+                 'migration-warden.io/patched'].exists(s, oldObject.metadata.?annotations[?s].hasValue())) \
+                 || (request.operation == 'UPDATE' && ['migration-warden.io/decision', \
+                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions', \
+                 'migration-warden.io/patched'].exists(s, \
                  object.metadata.?annotations[?s].hasValue()) && ({new}))"
             )
         );
@@ -117,8 +123,8 @@ mod tests {
              'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
              && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
              && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', \
-             'migration-warden.io/exceptions'].exists(s, object.metadata.?annotations[?s] \
-             != oldObject.metadata.?annotations[?s]) || !({old})"
+             'migration-warden.io/exceptions', 'migration-warden.io/patched'].exists(s, \
+             object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !({old}) || !({new})"
             )
         );
     }

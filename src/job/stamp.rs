@@ -12,10 +12,11 @@ use crate::job::annotation::Annotation;
 use crate::job::name::cut;
 
 /// All of them.
-pub const STAMPS: [Annotation; 3] = [
+pub const STAMPS: [Annotation; 4] = [
     Annotation::Decision,
     Annotation::RequestedBy,
     Annotation::Exceptions,
+    Annotation::Patched,
 ];
 
 /// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has
@@ -24,6 +25,14 @@ const MAX_USER: usize = 1024;
 
 /// How long ago a stamp of this very request can be, in milliseconds: the apiserver gives a request that long.
 const FRESH: i64 = 60_000;
+
+/// Whether a Job carries a stamp.
+#[must_use]
+pub fn is_stamped(job: &Job<'_>) -> bool {
+    STAMPS
+        .iter()
+        .any(|stamp| job.annotations.get(*stamp).is_some())
+}
 
 /// What a Job that this user asks for is stamped with: the name as it is. A longer one than may be is cut, and
 /// ends in `…`.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::job::object::Object;
 use crate::job::{Job, Kind};
 use crate::policy::Action;
-use crate::policy::finding::Report;
+use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::{Options, Rule};
 use crate::policy::select::Selectors;
 
@@ -63,17 +63,23 @@ pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
 
 /// The same with options.
 pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
+    let found = report_with(id, job, options).into_iter();
+    found.map(|f| format!("{}: {}", f.path, f.detail)).collect()
+}
+
+/// The same, as it is found.
+pub(crate) fn report(id: &str, job: &Value) -> Vec<Finding> {
+    report_with(id, job, &Options::default())
+}
+
+fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
     use serde::Deserialize;
     let object = Object::deserialize(job).unwrap();
     let facts = Job::new(&object, Kind::Job, "shop");
     let rule = Rule::find(id).unwrap();
     let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);
-    let found = Report::of(facts.kind, rule, Action::Warn, |report| {
+    Report::of(facts.kind, rule, Action::Warn, |report| {
         (rule.check)(&facts, selection, options, report);
-    });
-    found
-        .iter()
-        .map(|f| format!("{}: {}", f.path, f.detail))
-        .collect()
+    })
 }

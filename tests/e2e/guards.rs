@@ -119,6 +119,51 @@ fn a_running_migration_is_not_deleted() {
     space.get("job", &job);
 }
 
+/// Otherwise the label would go first, and the Job after it.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_running_migration_keeps_its_label() {
+    let space = guarded("");
+    let job = running(&space, "app");
+    for labels in [
+        json!({"app.kubernetes.io/component": null}),
+        json!({"migration-warden.io/migration": "false"}),
+    ] {
+        let patch = json!({"metadata": {"labels": labels}});
+        let refused = space.patch(&job, &patch, &[]).fails();
+        refused
+            .says("MW102 deleted-while-running: metadata.labels: ")
+            .says("MW104 forged-stamp: metadata.labels: ");
+    }
+    let decision = space
+        .warden
+        .decision("an update", |line| line["operation"] == "UPDATE");
+    assert_eq!(rules(&decision), ["MW102", "MW104"]);
+    // Another label of its own is nobody's business.
+    let patch = json!({"metadata": {"labels": {"touched": "yes"}}});
+    space.patch(&job, &patch, &[]).succeeds();
+}
+
+/// Its label may have gone while no replica answered.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_stamped_job_without_its_label_is_not_deleted_while_it_runs() {
+    let space = guarded("");
+    let label = "app.kubernetes.io/component: migration";
+    let plain = by_hand().with(label, "app.kubernetes.io/component: worker");
+    let job = create(&space, &plain, "app");
+    let patch = json!({"metadata": {"annotations": {
+        "migration-warden.io/decision": "019b435b-2388-7000-8000-000000000007",
+    }}});
+    space.patch(&job, &patch, &[]).succeeds();
+    run(&space, &job);
+    let delete = ["delete", "job", &job];
+    space.kubectl(&delete).fails().says("MW102");
+    assert_eq!(deletion(&space, &job)["verdict"], "denied");
+    complete(&space, &job);
+    space.kubectl(&delete).succeeds();
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn whoever_means_it_says_so_first() {

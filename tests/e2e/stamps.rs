@@ -13,6 +13,7 @@ const PLAIN: &str = "rules: {MW001: off, MW002: off, MW003: off, MW101: off}\n";
 const DECISION: &str = "migration-warden.io/decision";
 const REQUESTED_BY: &str = "migration-warden.io/requested-by";
 const EXCEPTIONS: &str = "migration-warden.io/exceptions";
+const PATCHED: &str = "migration-warden.io/patched";
 
 /// Whom the tests' kubeconfig names.
 const ADMIN: &str = "admin";
@@ -81,7 +82,7 @@ fn whoever_creates_a_migration_is_stamped_on_it() {
         "generateName: generated-",
     );
     let forged = format!(
-        "annotations:\n    {DECISION}: 019b435b-2388-7000-8000-000000000007\n    {REQUESTED_BY}: root\n    {EXCEPTIONS}: all\n"
+        "annotations:\n    {DECISION}: 019b435b-2388-7000-8000-000000000007\n    {REQUESTED_BY}: root\n    {EXCEPTIONS}: all\n    {PATCHED}: MW003\n"
     );
     let bare = plain();
     for (verb, chart) in [
@@ -116,7 +117,9 @@ fn whoever_creates_a_migration_is_stamped_on_it() {
             ADMIN
         };
         is_stamped(&space, &job, user);
-        assert_eq!(stamp(&job, EXCEPTIONS), None, "{job:#}");
+        for unsaid in [EXCEPTIONS, PATCHED] {
+            assert_eq!(stamp(&job, unsaid), None, "{job:#}");
+        }
     }
     for helm in Helm::BOTH {
         let release = helm.release("app");
@@ -191,6 +194,7 @@ fn nobody_changes_a_stamp() {
         format!("{DECISION}=019b435b-2388-7000-8000-000000000007"),
         format!("{REQUESTED_BY}=alice"),
         format!("{EXCEPTIONS}=hotfix"),
+        format!("{PATCHED}=MW003"),
         format!("{REQUESTED_BY}-"),
     ] {
         let refused = annotate(&space, name, &forgery).fails();
@@ -198,7 +202,7 @@ fn nobody_changes_a_stamp() {
         refused
             .says("admission webhook \"guard.migration-warden.io\" denied the request: MW104 forged-stamp: ")
             .says(&format!("metadata.annotations['{stamp}']: "))
-            .says("leave it out of charts and manifests: migration-warden sets it on a new Job");
+            .says("leave stamps out of charts and manifests, and leave a stamped Job its label");
     }
     // A chart that brings its own takes back what it was stamped with, the next time it is applied.
     let own = format!("annotations:\n    {REQUESTED_BY}: root\n");
@@ -237,6 +241,24 @@ fn there_is_no_way_around_it() {
         .says("it says \"admin\", and not \"alice\"");
     let status = json!({"metadata": {"annotations": {"other": "1"}}});
     space.patch(name, &status, &of_status).succeeds();
+
+    // Neither without the label nor opted out would anybody ask about the next update.
+    for labels in [
+        json!({"app.kubernetes.io/component": null}),
+        json!({"migration-warden.io/migration": "false"}),
+    ] {
+        let unlabelled =
+            json!({"metadata": {"labels": labels, "annotations": {REQUESTED_BY: "alice"}}});
+        for more in [&[][..], &of_status] {
+            let refused = space.patch(name, &unlabelled, more).fails();
+            refused
+                .says("MW104 forged-stamp: metadata.labels: ")
+                .says("was admitted as a migration Job, and would be none after this update");
+        }
+    }
+    let stored = space.get("job", name);
+    assert_eq!(stored["metadata"]["labels"], job["metadata"]["labels"]);
+    assert_eq!(stored["metadata"]["annotations"][REQUESTED_BY], ADMIN);
 
     // No migration yet, and suspended until it is one.
     let label = "app.kubernetes.io/component: migration";
@@ -405,11 +427,18 @@ fn no_other_update_is_asked_about() {
         ];
         space.kubectl(&complete).succeeds();
         assert_eq!(asked(), Vec::<String>::new(), "{release}");
-        for (stamp, value) in [(DECISION, "y"), (REQUESTED_BY, "alice"), (EXCEPTIONS, "z")] {
+        for (stamp, value) in [
+            (DECISION, "y"),
+            (REQUESTED_BY, "alice"),
+            (EXCEPTIONS, "z"),
+            (PATCHED, "MW001"),
+        ] {
             patch(json!({"metadata": {"annotations": {stamp: value}}}));
             assert_eq!(asked(), ["UPDATE"], "{release} {stamp}");
             patch(json!({"metadata": {"annotations": {stamp: null}}}));
             assert_eq!(asked(), ["UPDATE"], "{release} {stamp}");
         }
+        patch(json!({"metadata": {"labels": {"migration-warden.io/migration": "false"}}}));
+        assert_eq!(asked(), ["UPDATE"], "{release} opts out");
     }
 }

@@ -89,15 +89,15 @@ are of interest: they are recorded.
 
 {{/* Conditions of the entry for what happens to a migration Job later. */}}
 {{- define "migration-warden.guardConditions" -}}
-{{- $stamps := include "migration-warden.cel.list" (list "migration-warden.io/decision" "migration-warden.io/requested-by" "migration-warden.io/exceptions") }}
+{{- $stamps := include "migration-warden.cel.list" (list "migration-warden.io/decision" "migration-warden.io/requested-by" "migration-warden.io/exceptions" "migration-warden.io/patched") }}
 {{- $old := include "migration-warden.cel.migration" (dict "root" . "job" "oldObject") }}
 {{- $new := include "migration-warden.cel.migration" (dict "root" . "job" "object") -}}
 - name: not-the-control-plane
   expression: "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', 'system:serviceaccount:kube-system:cronjob-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:node-controller', 'system:serviceaccount:kube-system:pod-garbage-collector', 'system:serviceaccount:kube-system:ttl-after-finished-controller'] || request.userInfo.username.startsWith('system:node:'))"
 - name: guarded-migration
-  expression: {{ printf "(%s) || (request.operation == 'UPDATE' && %s.exists(s, object.metadata.?annotations[?s].hasValue()) && (%s))" $old $stamps $new | quote }}
+  expression: {{ printf "(%s) || (request.operation == 'DELETE' && %s.exists(s, oldObject.metadata.?annotations[?s].hasValue())) || (request.operation == 'UPDATE' && %s.exists(s, object.metadata.?annotations[?s].hasValue()) && (%s))" $old $stamps $stamps $new | quote }}
 - name: deleted-reapplied-or-forged
-  expression: {{ printf "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s)" $stamps $old | quote }}
+  expression: {{ printf "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s) || !(%s)" $stamps $old $new | quote }}
 {{- end }}
 
 {{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}

@@ -3,7 +3,8 @@
 use crate::policy::rule::prelude::*;
 
 rule! {
-    /// A DELETE of a migration Job whose pod is running.
+    /// A DELETE of a migration Job whose pod is running, or an update that takes away the label by which it is a
+    /// migration Job.
     ///
     /// Deleting the Job kills the migration, and leaves the schema wherever it happened to be. Let
     /// through are Jobs that have finished or never started, and whatever the control plane deletes:
@@ -53,6 +54,14 @@ pub fn allowed(namespace: &str, job: &str, report: &mut Report) {
     let key = Annotation::AllowDelete.key();
     let detail = format!("{namespace}/{job} is running, and may be deleted: {key} is \"true\"");
     report.add(FieldPath::of("metadata.name"), detail);
+}
+
+/// Adds the finding that `job` runs and is to be a migration no more.
+pub fn unlabelled(namespace: &str, job: &str, report: &mut Report) {
+    let detail = format!(
+        "{namespace}/{job} is running, and without its label nothing would keep it from being deleted halfway"
+    );
+    report.add(FieldPath::of("metadata.labels"), detail);
 }
 
 #[cfg(test)]

@@ -3,22 +3,26 @@
 use crate::policy::rule::prelude::*;
 
 rule! {
-    /// A stamp on a migration Job that was not given by migration-warden, or was changed later.
+    /// A stamp on a migration Job that migration-warden did not give, or that was changed later; or a stamped Job
+    /// that loses its label.
     ///
-    /// Stamps are the annotations `migration-warden.io/decision`, `migration-warden.io/requested-by` and
-    /// `migration-warden.io/exceptions`. A labelled migration Job gets them when it is created, in place of
+    /// Stamps are the annotations `migration-warden.io/decision`, `migration-warden.io/requested-by`,
+    /// `migration-warden.io/exceptions` and `migration-warden.io/patched`. A labelled migration Job gets them when it is created, in place of
     /// what its manifest says. Flagged are a Job that still comes with the stamps of another user than the
-    /// one who creates it, stamps in a CronJob's template, every update that changes, adds or removes one, and
-    /// every update that makes a migration of a Job that has some.
+    /// one who creates it, stamps in a CronJob's template, every update that changes, adds or removes one,
+    /// every update that makes a migration of a Job that has some, and every update after which a Job that has
+    /// some is no migration: without its label, or with `migration-warden.io/migration: "false"`.
     ///
     /// ## Why is this bad?
     /// The stamps say who asked for a migration and which decision let it in, after Helm, the pod and the
     /// pipeline's log are gone. What anybody may rewrite is evidence of nothing.
+    /// Without its label a Job is neither guarded nor recorded: taking the label away is the first step to both.
     ///
     /// ## Instead
-    /// Leave the three annotations out of charts and manifests, and as they are on a Job. Whoever applies a
+    /// Leave the four annotations out of charts and manifests, and as they are on a Job. Whoever applies a
     /// manifest without them, as `kubectl apply`, `helm upgrade` and Argo CD do, leaves them alone. A manifest
     /// that was made by `kubectl get -o yaml` has them: remove them there.
+    /// To be rid of a migration Job, delete it.
     ///
     /// Source: `kubernetes/kubernetes: staging/src/k8s.io/api/authentication/v1/types.go`, `UserInfo`: the
     /// one name that nobody can choose for himself.
@@ -26,7 +30,7 @@ rule! {
         id: "MW104",
         name: "forged-stamp",
         reason: "a stamp says what nobody here has stamped",
-        remediation: "leave it out of charts and manifests: migration-warden sets it on a new Job",
+        remediation: "leave stamps out of charts and manifests, and leave a stamped Job its label",
         path: "metadata.annotations",
         guide: Deny,
         strict: Deny,
@@ -58,6 +62,15 @@ pub fn carried(stamp: Annotation, said: &str, report: &mut Report) {
     report.add(FieldPath::annotation(stamp), detail);
 }
 
+/// Adds the finding that `job` has stamps and is to be a migration no more.
+pub fn unlabelled(namespace: &str, job: &str, report: &mut Report) {
+    let detail = format!(
+        "{namespace}/{job} was admitted as a migration Job, and would be none after this update (to be rid of it: \
+         kubectl delete job {job} -n {namespace})"
+    );
+    report.add(FieldPath::of("metadata.labels"), detail);
+}
+
 /// Adds the finding that a Job's `stamp` was one thing and is to be another.
 pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>, report: &mut Report) {
     let detail = match (old, new) {
@@ -81,7 +94,7 @@ mod tests {
     }
 
     const END: &str =
-        "; leave it out of charts and manifests: migration-warden sets it on a new Job";
+        "; leave stamps out of charts and manifests, and leave a stamped Job its label";
 
     #[test]
     fn who_really_asks_is_told() {

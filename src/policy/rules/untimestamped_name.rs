@@ -1,6 +1,7 @@
 //! MW001: the Job's name would be the same at the next release.
 
 use crate::job::credentials;
+use crate::job::dns::{MAX_LABEL, is_subdomain};
 use crate::job::name::{Name, cut};
 use crate::policy::fix::{Fix, Replacement};
 use crate::policy::rule::prelude::*;
@@ -24,7 +25,8 @@ rule! {
     /// ```
     ///
     /// ## Patching
-    /// A Job with `generateName` and no name is named `generateName` plus the seconds since 1970. With the
+    /// A Job with `generateName` and no name is named `generateName` plus the seconds since 1970, where that makes
+    /// a valid name of at most 63 characters: a longer beginning is cut, and `-` and `.` at its end go. With the
     /// option `rename: true` a named Job gets them appended, too, but only on a client-side create: on a
     /// server-side apply the apiserver stores the object under the name in the URL, and Argo CD and
     /// `kubectl apply` look for the name they wrote. Helm never deletes a renamed Job by itself.
@@ -48,31 +50,42 @@ rule! {
 
 /// A dash and ten digits, which last until 2286.
 const STAMP: usize = 11;
-/// Longest Job name that the `job-name` label of its pods can hold.
-const MAX_NAME: usize = 63;
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     if job.name.stamp().is_some() {
         return;
     }
-    let detail = match job.name.generate() {
+    let mut detail = match job.name.generate() {
         Some(prefix) => format!(
             "generateName {} has no timestamp before the generated characters",
             shown(prefix)
         ),
         None => format!("{} does not end in a timestamp", shown(job.name.full())),
     };
-    report.add_fixable(FieldPath::of("metadata.name"), detail, fix(job, options));
+    let fix = stampable(job, options).and_then(|text| {
+        let fix = fix(text);
+        if fix.is_none() {
+            detail.push_str(
+                ", and no valid name can be made of it: write lower-case letters, digits, '-' and '.', and begin \
+                 with a letter or digit",
+            );
+        }
+        fix
+    });
+    report.add_fixable(FieldPath::of("metadata.name"), detail, fix);
 }
 
-fn fix(job: &Job<'_>, options: &Options) -> Option<Fix> {
-    let stampable = match (job.name.full(), job.name.generate()) {
-        ("", Some(prefix)) => prefix,
-        ("", None) => return None,
-        (full, _) if options.rename && job.is_renameable() => full,
-        _ => return None,
-    };
-    let base = cut(stampable, MAX_NAME - STAMP).trim_end_matches('-');
+/// What a timestamp can be appended to.
+fn stampable<'a>(job: &Job<'a>, options: &Options) -> Option<&'a str> {
+    match (job.name.full(), job.name.generate()) {
+        ("", prefix) => prefix,
+        (full, _) => (options.rename && job.is_renameable()).then_some(full),
+    }
+}
+
+fn fix(stampable: &str) -> Option<Fix> {
+    // The `job-name` label of the pods has to hold it.
+    let base = cut(stampable, MAX_LABEL - STAMP).trim_end_matches(['-', '.']);
     // A base that ends in digits would be read together with the seconds as another form.
     let prefix = format!("{base}-");
     let name = format!("{prefix}1766361600");
@@ -81,7 +94,7 @@ fn fix(job: &Job<'_>, options: &Options) -> Option<Fix> {
         .is_some_and(|stamp| stamp.base == base);
     // No name Kubernetes takes holds a credential, but the patch is written down before it looks.
     let is_plain = *credentials::mask(&prefix) == prefix;
-    (!base.is_empty() && is_stamped && is_plain).then(|| Fix {
+    (is_subdomain(&name) && is_stamped && is_plain).then(|| Fix {
         path: FieldPath::of("metadata.name"),
         value: Replacement::Stamped(prefix),
     })
@@ -93,7 +106,8 @@ fn expression(_: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::testing::{findings, job};
+    use super::*;
+    use crate::policy::testing::{self, findings, job};
     use serde_json::json;
 
     #[test]
@@ -124,6 +138,62 @@ mod tests {
                     r#"metadata.name: generateName "shop-migrate-" has no timestamp before the generated characters"#
                 ]
             );
+        }
+    }
+
+    /// The name that the patch gives, but for its timestamp; and what is said where it gives none.
+    fn stamped(generate_name: &str) -> Result<String, String> {
+        let job = job(|j| {
+            j["metadata"]["name"] = json!(null);
+            j["metadata"]["generateName"] = json!(generate_name);
+        });
+        let found = testing::report("MW001", &job).pop().unwrap();
+        match found.fix.map(|fix| fix.value) {
+            Some(Replacement::Stamped(prefix)) => Ok(prefix),
+            _ => Err(found.detail),
+        }
+    }
+
+    #[test]
+    fn what_becomes_a_valid_name_is_patched() {
+        let (long, dotted) = ("x".repeat(60), "a".repeat(51));
+        for (generate_name, prefix) in [
+            ("shop-", "shop-".to_owned()),
+            ("shop.", "shop-".to_owned()),
+            ("shop-.-", "shop-".to_owned()),
+            ("shop.migrate.", "shop.migrate-".to_owned()),
+            ("a-2026-", "a-2026-".to_owned()),
+            (&format!("{long}-"), format!("{}-", &long[..52])),
+            (&format!("{dotted}.b-"), format!("{dotted}-")),
+            (&format!("{dotted}.bbbbbbbb"), format!("{dotted}-")),
+        ] {
+            assert_eq!(stamped(generate_name), Ok(prefix), "{generate_name}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_is_told_why() {
+        for generate_name in [
+            "Shop-", "-", "--", ".", "-shop-", "a..b-", "a b-", "a.-b-", "é-",
+        ] {
+            assert_eq!(
+                stamped(generate_name),
+                Err(format!(
+                    "generateName {generate_name:?} has no timestamp before the generated characters, and no valid \
+                     name can be made of it: write lower-case letters, digits, '-' and '.', and begin with a letter \
+                     or digit"
+                ))
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_patch_makes_an_invalid_name(generate_name in "[-.a-z0-9A-Zé]{1,80}") {
+            if let Ok(prefix) = stamped(&generate_name) {
+                let name = format!("{prefix}1766361600");
+                proptest::prop_assert!(is_subdomain(&name) && name.len() <= MAX_LABEL, "{}", name);
+            }
         }
     }
 }

@@ -1,0 +1,137 @@
+//! What an update may not do to a migration Job that would be none afterwards. Pure.
+//!
+//! A Job without the label is neither guarded nor recorded, so taking the label away is guarded like a deletion.
+
+use super::{found, runs};
+use crate::job::{Job, stamp};
+use crate::policy::finding::Finding;
+use crate::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
+use crate::policy::rules::forged_stamp::{self, FORGED_STAMP};
+use crate::policy::select::Selection;
+use crate::policy::{Action, Policy};
+
+/// What there is to say about an update that makes `new` of the migration Job `old`, where `new` is none: its label
+/// is gone, or it opts out.
+#[must_use]
+pub fn unlabelled(
+    old: &Job<'_>,
+    new: &Job<'_>,
+    terminating: bool,
+    policy: &Policy,
+    cap: Action,
+) -> Vec<Finding> {
+    if policy.selectors.select(new, Action::Off) == Selection::Labelled {
+        return Vec::new();
+    }
+    let (namespace, name) = (old.namespace, old.name.shown());
+    let mut findings = Vec::new();
+    if !terminating && runs(old) {
+        findings = found(&DELETED_WHILE_RUNNING, old, policy, cap, |report| {
+            deleted_while_running::unlabelled(namespace, name, report);
+        });
+    }
+    if stamp::is_stamped(old) {
+        findings.extend(found(&FORGED_STAMP, old, policy, cap, |report| {
+            forged_stamp::unlabelled(namespace, name, report);
+        }));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::validate;
+    use crate::job::Kind;
+    use crate::job::object::Object;
+
+    fn stored(tweak: impl FnOnce(&mut Value)) -> Value {
+        let mut job = json!({
+            "metadata": {
+                "name": "web-migrate",
+                "labels": {"app.kubernetes.io/component": "migration"},
+                "annotations": {"migration-warden.io/decision": "019b435b-2388-7000-8000-000000000007"},
+            },
+            "status": {"ready": 1, "active": 1},
+        });
+        tweak(&mut job);
+        job
+    }
+
+    fn without_label(job: &mut Value) {
+        job["metadata"]["labels"] = json!({"app": "web"});
+    }
+
+    fn opted_out(job: &mut Value) {
+        job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
+    }
+
+    fn ended(job: &mut Value) {
+        job["status"] = json!({"ready": 0, "conditions": [{"type": "Failed", "status": "True"}]});
+    }
+
+    fn told(old: &Value, tweak: impl FnOnce(&mut Value)) -> Vec<String> {
+        let mut new = old.clone();
+        tweak(&mut new);
+        let texts = [old, &new].map(Value::to_string);
+        let [old, new] = texts
+            .each_ref()
+            .map(|text| serde_json::from_str::<Object<'_>>(text).unwrap());
+        let [old, new] = [&old, &new].map(|object| Job::new(object, Kind::Job, "shop"));
+        let findings = unlabelled(&old, &new, false, &validate::builtin(), Action::Deny);
+        assert!(findings.iter().all(|found| found.action == Action::Deny));
+        findings.iter().map(Finding::message).collect()
+    }
+
+    #[test]
+    fn a_stamped_job_keeps_its_label() {
+        let job = stored(ended);
+        for tweak in [without_label, opted_out] {
+            assert_eq!(
+                told(&job, tweak),
+                [
+                    "MW104 forged-stamp: metadata.labels: shop/web-migrate was admitted as a migration Job, and \
+                     would be none after this update (to be rid of it: kubectl delete job web-migrate -n shop); \
+                     leave stamps out of charts and manifests, and leave a stamped Job its label"
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn one_that_runs_is_guarded_like_its_deletion() {
+        for tweak in [without_label, opted_out] {
+            let told = told(&stored(|_| {}), tweak);
+            let ids: Vec<_> = told.iter().map(|told| &told[..5]).collect();
+            assert_eq!(ids, ["MW102", "MW104"]);
+            assert_eq!(
+                told[0],
+                "MW102 deleted-while-running: metadata.labels: shop/web-migrate is running, and without its label \
+                 nothing would keep it from being deleted halfway; wait for its end, or annotate it and delete it \
+                 again"
+            );
+        }
+        // Made while the webhook was away.
+        let unstamped = stored(|job| job["metadata"]["annotations"] = Value::Null);
+        let told = told(&unstamped, without_label);
+        assert!(told.len() == 1 && told[0].starts_with("MW102 "), "{told:?}");
+    }
+
+    #[test]
+    fn every_other_change_of_labels_passes() {
+        let job = stored(|_| {});
+        let other = |job: &mut Value| {
+            job["metadata"]["labels"] = json!({"migration-warden.io/migration": "true", "a": "b"});
+        };
+        assert!(told(&job, other).is_empty());
+        let unstamped = stored(|job| {
+            job["metadata"]["annotations"] = Value::Null;
+            ended(job);
+        });
+        for tweak in [without_label, opted_out] {
+            assert!(told(&unstamped, tweak).is_empty());
+        }
+    }
+}
