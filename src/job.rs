@@ -81,6 +81,13 @@ impl Kind {
     }
 }
 
+/// Name of the CronJob that is written down as the controller of an object.
+fn cron_job<'a>(metadata: &'a Metadata<'_>) -> Option<&'a str> {
+    let mut owners = metadata.owner_references.iter();
+    let owner = owners.find(|owner| owner.controller && &*owner.kind == "CronJob")?;
+    Some(&owner.name)
+}
+
 impl<'a> Job<'a> {
     /// Reads the facts of `object`, which is of this kind whatever fields it has.
     ///
@@ -106,7 +113,7 @@ impl<'a> Job<'a> {
             } else {
                 namespace
             },
-            name: Name::new(&metadata.name, &metadata.generate_name),
+            name: Name::new(&metadata.name, &metadata.generate_name).owned_by(cron_job(metadata)),
             labels,
             annotations: &inner.metadata.annotations,
             metadata,
@@ -188,10 +195,7 @@ impl<'a> Job<'a> {
     /// Whether a CronJob is written down as the controller that owns it; anyone can write that.
     #[must_use]
     pub fn is_owned_by_cronjob(&self) -> bool {
-        let owners = &self.metadata.owner_references;
-        owners
-            .iter()
-            .any(|owner| owner.controller && &*owner.kind == "CronJob")
+        cron_job(self.metadata).is_some()
     }
 
     /// Whether it is a hook Job, which is created once and never applied again: another Job's

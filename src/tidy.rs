@@ -56,9 +56,10 @@ pub fn plan(
     grace: SignedDuration,
     now: Timestamp,
 ) -> Vec<Removal> {
-    let mut migrations: BTreeMap<(&str, &str), Vec<&Arc<StoredJob>>> = BTreeMap::new();
+    let mut migrations: BTreeMap<[&str; 3], Vec<&Arc<StoredJob>>> = BTreeMap::new();
     for job in jobs {
-        let attempts = migrations.entry((&job.namespace, &job.base));
+        // Two releases of one chart may name their Jobs alike.
+        let attempts = migrations.entry([&job.namespace, &job.release, &job.base]);
         attempts.or_default().push(job);
     }
     let mut removals = Vec::new();

@@ -58,21 +58,15 @@ pub fn is_weight(value: &str) -> bool {
     value.parse::<i64>().is_ok()
 }
 
-/// What Helm knows in a delete policy; it passes over everything else.
-const DELETE_POLICIES: [&str; 3] = [BEFORE_HOOK_CREATION, HOOK_SUCCEEDED, "hook-failed"];
 const BEFORE_HOOK_CREATION: &str = "before-hook-creation";
 const HOOK_SUCCEEDED: &str = "hook-succeeded";
 
-/// Whether an earlier hook is to be deleted before the next is made, which is what Helm does where
-/// no policy is written that it knows.
+/// Whether an earlier hook is to be deleted before the next one is created. That is Helm's default only if the
+/// annotation is missing: Helm keeps a word that it does not know, and then deletes nothing (`execHook` in Helm's
+/// `pkg/action/hooks.go`).
 #[must_use]
 pub fn deletes_before_creation(policy: Option<&str>) -> bool {
-    let mut known = policy
-        .into_iter()
-        .flat_map(elements)
-        .filter(|element| DELETE_POLICIES.contains(&&**element))
-        .peekable();
-    known.peek().is_none() || known.any(|element| element == BEFORE_HOOK_CREATION)
+    policy.is_none_or(|policy| elements(policy).any(|element| element == BEFORE_HOOK_CREATION))
 }
 
 /// Whether a hook is to be deleted once it has succeeded.
@@ -131,16 +125,24 @@ mod tests {
     }
 
     #[test]
-    fn a_delete_policy_is_before_hook_creation_unless_it_says_something_else() {
+    fn a_delete_policy_is_before_hook_creation_only_where_none_is_written() {
         for policy in [
             None,
-            Some(""),
-            Some("hook-succeded"),
+            Some("hook-succeded,before-hook-creation"),
             Some(" Before-Hook-Creation"),
             Some("hook-failed,before-hook-creation"),
         ] {
             assert!(deletes_before_creation(policy), "{policy:?}");
             assert!(!deletes_succeeded(policy), "{policy:?}");
+        }
+        for unknown in [
+            "",
+            "hook-succeded",
+            "before-hook-creation hook-succeeded",
+            "hook-failed",
+        ] {
+            assert!(!deletes_before_creation(Some(unknown)), "{unknown:?}");
+            assert!(!deletes_succeeded(Some(unknown)), "{unknown:?}");
         }
         for policy in ["hook-succeeded", "hook-succeded,Hook-Succeeded"] {
             assert!(!deletes_before_creation(Some(policy)), "{policy:?}");

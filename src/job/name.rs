@@ -36,6 +36,8 @@ pub struct Stamp<'a> {
 pub struct Name<'a> {
     full: &'a str,
     generate: &'a str,
+    /// The CronJob that owns the Job.
+    cron_job: Option<&'a str>,
 }
 
 impl<'a> Name<'a> {
@@ -52,7 +54,16 @@ impl<'a> Name<'a> {
         Self {
             full,
             generate: if generated { generate } else { "" },
+            cron_job: None,
         }
+    }
+
+    /// The same name, of a Job that this CronJob owns: its Jobs, named after the minute they are due or by hand,
+    /// are attempts of one migration.
+    #[must_use]
+    pub fn owned_by(self, cron_job: Option<&'a str>) -> Self {
+        let cron_job = cron_job.filter(|name| !name.is_empty());
+        Self { cron_job, ..self }
     }
 
     /// `metadata.name`; empty while it is still to be generated.
@@ -89,9 +100,13 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The name without its timestamp: what several attempts of one migration have in common.
+    /// The name without its timestamp, or that of its CronJob: what several attempts of one migration have in
+    /// common.
     #[must_use]
     pub fn base(&self) -> &'a str {
+        if let Some(cron_job) = self.cron_job {
+            return cron_job;
+        }
         match (self.stamp(), self.generate()) {
             (Some(stamp), _) => stamp.base,
             (None, Some(prefix)) => prefix.strip_suffix('-').unwrap_or(prefix),
@@ -226,6 +241,17 @@ mod tests {
         let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
         assert_eq!(named.base(), "shop-migrate");
         assert_eq!(named.generate(), None);
+    }
+
+    #[test]
+    fn the_jobs_of_a_cron_job_share_its_name() {
+        for name in ["nightly-29384756", "nightly-29386196", "by-hand"] {
+            let of_cron_job = Name::new(name, "").owned_by(Some("nightly"));
+            assert_eq!(of_cron_job.base(), "nightly");
+            assert_eq!(of_cron_job.full(), name);
+        }
+        let nameless = Name::new("nightly-29384756", "").owned_by(Some(""));
+        assert_eq!(nameless.base(), "nightly-29384756");
     }
 
     #[test]

@@ -88,6 +88,9 @@ pub struct OwnerReference<'a> {
     /// Kind of the owner.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub kind: Text<'a>,
+    /// Its name.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
     /// Whether it is the one that manages the object.
     #[serde(default, deserialize_with = "nullable")]
     pub controller: bool,

@@ -42,7 +42,8 @@ pub struct StoredJob {
     pub uid: String,
     /// The version that this is read from.
     pub resource_version: String,
-    /// The name without its timestamp: with the namespace, what attempts of one migration share.
+    /// The name without its timestamp, or that of the Job's CronJob: with the namespace and the release, what
+    /// attempts of one migration share.
     pub base: String,
     /// Name of the release.
     pub release: String,
@@ -228,7 +229,14 @@ impl From<WatchedJob> for StoredJob {
         let annotation = |key: Annotation| annotations.get(key.key()).map(String::as_str);
         let name = meta.name.unwrap_or_default();
         let generate = meta.generate_name.unwrap_or_default();
-        let base = Name::new(&name, &generate).base().to_owned();
+        let owners = meta.owner_references.unwrap_or_default();
+        let cron_job = owners
+            .iter()
+            .find(|owner| owner.controller == Some(true) && owner.kind == "CronJob");
+        let base = Name::new(&name, &generate)
+            .owned_by(cron_job.map(|owner| &*owner.name))
+            .base()
+            .to_owned();
         let (release, release_source) = release::choose(
             [label(INSTANCE), template.get(INSTANCE).map(String::as_str)],
             label(FLUX_NAME),

@@ -83,7 +83,11 @@ fn the_last_attempt_is_not_an_earlier_one() {
 fn other_migrations_do_not_count() {
     let other = failed(20, |job| job.base = "shop-seed".to_owned());
     let elsewhere = failed(20, |job| job.namespace = "other".to_owned());
-    assert_eq!(gone(&[failed(0, same), other, elsewhere], 1, 60), []);
+    let of_another = failed(20, |job| job.release = "billing".to_owned());
+    assert_eq!(
+        gone(&[failed(0, same), other, elsewhere, of_another], 1, 60),
+        []
+    );
 }
 
 #[test]
@@ -129,6 +133,7 @@ prop_compose! {
     fn any_job()(
         created in 0..60_i64,
         base in 0..2_u8,
+        release in 0..2_u8,
         namespace in 0..2_u8,
         end in proptest::option::of((0..30_i64, any::<bool>())),
         flags in any::<[bool; 5]>(),
@@ -137,6 +142,7 @@ prop_compose! {
     ) -> StoredJob {
         let job = failed(created, |job| {
             job.base = format!("migrate{base}");
+            job.release = format!("release{release}");
             job.namespace = format!("team{namespace}");
             job.end = end.map(|(after, succeeded)| End { at: at(created + after), succeeded });
             if plain == 0 {
@@ -171,7 +177,7 @@ fn newest_failed(jobs: &[Arc<StoredJob>], keep: usize) -> BTreeSet<String> {
     let mut migrations: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let failed = |job: &&Arc<StoredJob>| job.end.is_some_and(|end| !end.succeeded);
     for job in jobs.iter().filter(failed).filter(|job| !job.is_deleting) {
-        let key = (job.namespace.clone(), job.base.clone());
+        let key = (job.namespace.clone(), job.release.clone(), job.base.clone());
         migrations.entry(key).or_default().push(job);
     }
     let newest = migrations.into_values().flat_map(|mut failed| {

@@ -143,6 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn the_jobs_of_a_cron_job_share_a_key() {
+        let of_cron_job = |name: &str| {
+            job(|job| {
+                job["metadata"]["name"] = json!(name);
+                job["metadata"]["ownerReferences"] = json!([
+                    {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "c", "controller": true},
+                ]);
+            })
+        };
+        for name in ["nightly-29384756", "nightly-29386196", "by-hand"] {
+            assert_eq!(key(&Claims::default(), &of_cron_job(name)), "shop/nightly");
+        }
+    }
+
+    #[test]
     fn a_release_has_one_key_where_the_policy_says_so() {
         let other = job(|job| job["metadata"]["name"] = json!("shop-seed-1766361777"));
         assert_eq!(key(&by_release(), &other), "shop/release/shop");

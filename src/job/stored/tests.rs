@@ -110,6 +110,10 @@ fn only_hooks_are_deleted_before_creation() {
             false,
             json!({"helm.sh/hook-delete-policy": "before-hook-creation"}),
         ),
+        (
+            false,
+            json!({"helm.sh/hook": "pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-create"}),
+        ),
         (true, json!({"argocd.argoproj.io/hook": "PreSync"})),
         (
             false,
@@ -122,6 +126,17 @@ fn only_hooks_are_deleted_before_creation() {
     ] {
         assert_eq!(with(annotations.clone()), expected, "{annotations}");
     }
+}
+
+#[test]
+fn the_jobs_of_a_cron_job_are_attempts_of_one_migration() {
+    let owned = stored(|j| {
+        j["metadata"]["name"] = json!("nightly-29384756");
+        j["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "c", "controller": true},
+        ]);
+    });
+    assert_eq!(owned.base, "nightly");
 }
 
 #[test]
