@@ -12,6 +12,7 @@ pub mod leader;
 mod list;
 pub mod namespaces;
 pub mod pages;
+mod patient;
 pub mod registration;
 pub mod runs;
 pub mod tidy;
@@ -22,6 +23,8 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use tower::timeout::TimeoutLayer;
+
+pub use patient::patient;
 
 /// Which cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

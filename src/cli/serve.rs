@@ -18,13 +18,13 @@ use futures_util::future::{BoxFuture, select_all};
 use jiff::SignedDuration;
 use kube::Client;
 
-use crate::cluster::Cluster;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
+use crate::cluster::{Cluster, patient};
 use crate::config::reload::LivePolicy;
 use crate::job::tool;
 use crate::metrics::Metrics;
@@ -159,6 +159,9 @@ impl Args {
         let policy = self.policy(&metrics, &mut background)?;
         policy_in_use.set(true);
         let client = self.cluster.connect().await?;
+        // Reviews hear at once that the apiserver is busy; all else waits and asks again.
+        let claims = client.clone().map(Claims::new);
+        let client = client.as_ref().map(patient);
         let tls = tls::set_up(
             &self,
             client.as_ref(),
@@ -167,7 +170,6 @@ impl Args {
             &readiness,
             &mut background,
         )?;
-        let claims = client.clone().map(Claims::new);
         let replica = host_name();
         let events = client.clone().map_or_else(Events::default, |client| {
             controller::send_events(client, replica.clone(), &metrics, &mut background)

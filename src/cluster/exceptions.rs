@@ -31,8 +31,8 @@ type Key = (String, String);
 /// Uses that may wait to be written down. One is a few hundred bytes, and a replica that answers a
 /// thousand reviews in a second merges them once in a second.
 const MAX_WAITING: usize = 1024;
-/// Exceptions in one page of a list: somebody may have given each 256 KB of annotations.
-const PAGE: u32 = 50;
+/// Exceptions in one page of a list: 2 KB each as they are sent.
+const PAGE: u32 = 100;
 /// The CRD may be installed at any time, and nobody wants to wait for long until it counts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 

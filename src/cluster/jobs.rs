@@ -18,9 +18,8 @@ use crate::metrics::{Metrics, Watch};
 use crate::policy::select::Selectors;
 use crate::run::facts::Facts;
 
-/// Jobs in one page of a list: 7 KB each as they are sent, 1.5 MB where somebody means harm, and kept with some
-/// hundred bytes.
-const PAGE: u32 = 10;
+/// Jobs in one page of a list: 7 KB each as they are sent, and kept with some hundred bytes.
+const PAGE: u32 = 100;
 /// How often the selectors are compared with those of the policy in use.
 const PERIOD: Duration = Duration::from_secs(1);
 /// News that a slow subscriber may be behind before it has to look at everything.
@@ -159,8 +158,18 @@ impl Jobs {
         match event {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(job) => {
-                let job = StoredJob::from(job);
-                listed.insert(job.uid.clone(), Arc::new(job));
+                let uid = job.metadata.uid.clone().unwrap_or_default();
+                let known = matched.as_ref().map(|matched| matched.get(&uid));
+                let job = match known {
+                    // A Job that ended while the watch was away may be deleted before a scan looks at it.
+                    Some(former) if former.is_none_or(|former| former.end.is_none()) => {
+                        let seen = Arc::new(Seen::from(job));
+                        news = news_of(former.map(|former| &**former), &seen);
+                        Arc::clone(&seen.job)
+                    }
+                    _ => Arc::new(StoredJob::from(job)),
+                };
+                listed.insert(uid, job);
             }
             watcher::Event::InitDone => {
                 *matched = Some(std::mem::take(listed));
@@ -172,14 +181,7 @@ impl Jobs {
                 let job = &seen.job;
                 let matched = matched.get_or_insert_default();
                 let former = matched.insert(job.uid.clone(), Arc::clone(job));
-                let was_running = former.as_ref().is_none_or(|former| former.end.is_none());
-                news = if was_running && job.end.is_some() {
-                    Some(News::Finished(seen))
-                } else if former.is_none_or(|former| has_gone_on(&former, job)) {
-                    Some(News::Changed(seen))
-                } else {
-                    None
-                };
+                news = news_of(former.as_deref(), &seen);
             }
             // Also for one whose labels no longer match: it is then no migration of ours.
             watcher::Event::Delete(job) => {
@@ -199,6 +201,19 @@ impl Jobs {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What there is to tell of a Job that was known like this.
+fn news_of(former: Option<&StoredJob>, seen: &Arc<Seen>) -> Option<News> {
+    let job = &seen.job;
+    let was_running = former.is_none_or(|former| former.end.is_none());
+    if was_running && job.end.is_some() {
+        Some(News::Finished(Arc::clone(seen)))
+    } else if former.is_none_or(|former| has_gone_on(former, job)) {
+        Some(News::Changed(Arc::clone(seen)))
+    } else {
+        None
     }
 }
 

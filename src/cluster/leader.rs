@@ -20,6 +20,8 @@ const LEASE_SECONDS: u64 = 15;
 const GRACE_SECONDS: u64 = 5;
 /// How long to wait before trying again to find or make the Lease.
 const RETRY: Duration = Duration::from_secs(10);
+/// How long to wait before trying again to read or renew it.
+const AGAIN: Duration = Duration::from_secs(2);
 /// How long giving up the Lease may keep a replica from ending.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -39,11 +41,22 @@ impl Candidate {
         let (stop, mut stopped) = oneshot::channel();
         let replica = replica.to_owned();
         let standing = tokio::spawn(async move {
-            let manager = tokio::select! {
-                manager = manager(&client, &lease, &replica) => manager,
-                _ = &mut stopped => return,
-            };
-            hold(manager, stopped, &leading, &metrics).await;
+            let election = Election { leading, metrics };
+            loop {
+                let manager = tokio::select! {
+                    manager = manager(&client, &lease, &replica) => manager,
+                    _ = &mut stopped => return,
+                };
+                tokio::select! {
+                    () = election.hold(&manager) => continue,
+                    _ = &mut stopped => {}
+                }
+                election.publish(false);
+                if let Err(error) = manager.release().await {
+                    tracing::warn!(%error, "failed to give up the Lease");
+                }
+                return;
+            }
         });
         Self {
             leads,
@@ -88,32 +101,52 @@ async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
     }
 }
 
-/// Takes the Lease when it is free, and gives it up in the end.
-async fn hold(
-    manager: LeaseManager,
-    mut stopped: oneshot::Receiver<()>,
-    leading: &watch::Sender<bool>,
-    metrics: &Metrics,
-) {
-    let (mut held, task): (_, JoinHandle<Result<LeaseManager, LeaseManagerError>>) =
-        manager.watch().await;
-    loop {
-        tokio::select! {
-            _ = &mut stopped => break,
-            changed = held.changed() => if changed.is_err() { break },
+/// What is told of the election.
+struct Election {
+    leading: watch::Sender<bool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Election {
+    /// Takes the Lease when it is free, and keeps it until it is gone: a user who clears claims may delete all Leases
+    /// of the namespace.
+    async fn hold(&self, manager: &LeaseManager) {
+        let mut is_failing = false;
+        loop {
+            match manager.changed().await {
+                Ok(leads) => {
+                    is_failing = false;
+                    self.publish(leads);
+                    continue;
+                }
+                Err(error) if is_missing(&error) => break,
+                Err(error) if !is_failing => {
+                    is_failing = true;
+                    tracing::warn!(%error, "failed to read or renew the Lease of the election, trying again");
+                }
+                Err(_) => {}
+            }
+            time::sleep(AGAIN).await;
         }
-        let leads = *held.borrow_and_update();
-        tracing::info!(leads, "the election has a result");
-        metrics.controller.leads(leads);
-        leading.send_replace(leads);
+        // Another replica may make it again first, and lead.
+        self.publish(false);
+        tracing::warn!("the Lease of the election is gone, making it again");
+        time::sleep(AGAIN).await;
     }
-    leading.send_replace(false);
-    metrics.controller.leads(false);
-    // The task gives up the Lease when nobody listens.
-    drop(held);
-    match task.await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "failed to give up the Lease"),
-        Err(error) => tracing::error!(%error, "the election ended"),
+
+    fn publish(&self, leads: bool) {
+        if self.leading.send_replace(leads) != leads {
+            tracing::info!(leads, "the election has a result");
+        }
+        self.metrics.controller.leads(leads);
+    }
+}
+
+/// Whether there is no Lease any more.
+fn is_missing(error: &LeaseManagerError) -> bool {
+    match error {
+        LeaseManagerError::NonexistentLease(_) => true,
+        LeaseManagerError::KubeError(kube::Error::Api(status)) => status.code == 404,
+        _ => false,
     }
 }

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::admit::NamespaceView;
 use crate::metrics::{self, Metrics};
 
-/// Namespaces in one page of a list: somebody may have given each 256 KB of annotations.
-const PAGE: u32 = 50;
+/// Namespaces in one page of a list: 1 KB each as they are sent.
+const PAGE: u32 = 250;
 /// The longest annotation that is kept. Those that are looked at are words, and tools leave whole manifests there.
 const LONGEST: usize = 64;
 

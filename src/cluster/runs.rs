@@ -29,8 +29,7 @@ use crate::metrics::runs::Wrote;
 use crate::policy::runs::RunMode;
 use crate::run::Known;
 use crate::run::active::Active;
-use crate::run::event::happenings;
-use crate::run::resource::Outcome;
+use crate::run::event::{News, happenings};
 pub use last_words::{LastWords, Words, last_words};
 use store::{Change, Store};
 pub use trouble::Trouble;
@@ -74,6 +73,9 @@ pub struct Runs {
     pub events: Events,
     /// What keeps runs from being written, for others to tell.
     pub trouble: Trouble,
+    /// Name of the Lease in the client's namespace that an installation has from its beginning. What ended before
+    /// that is recorded without Events and counts.
+    pub installation: Option<String>,
     /// When.
     pub pace: Pace,
 }
@@ -121,19 +123,19 @@ impl Runs {
         self.policy.current().runs.mode == RunMode::On
     }
 
-    /// Counts and tells what has been written.
-    fn tell(&self, change: &Change) {
+    /// Counts and tells what has been written. Runs are recorded since this time.
+    fn tell(&self, change: &Change, since: Timestamp) {
         let runs = &self.metrics.runs;
         runs.wrote(Wrote::Written);
         let known = Known::of(&change.run);
-        if change.before.is_none() && !known.spec.reviewed {
+        let news = News::of(&known, change.before, since);
+        if news.unreviewed {
             runs.unreviewed();
         }
-        let (before, now) = (change.before.unwrap_or_default(), known.status.outcome);
-        if now != before && now != Outcome::Running {
-            runs.ended(now, known.status.length());
+        if let Some(outcome) = news.ended {
+            runs.ended(outcome, known.status.length());
         }
-        for happening in happenings(&change.run, change.before) {
+        for happening in happenings(&change.run, news) {
             tracing::warn!(
                 namespace = happening.regarding.namespace,
                 reason = happening.reason,

@@ -1,14 +1,42 @@
 //! What Kubernetes Events say of runs. Pure.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
+use super::Known;
 use super::resource::{MigrationRun, Outcome};
 use crate::event::{Happening, job};
 
-/// What there is to tell of a run that has been written, and had this outcome before; nothing is told twice.
+/// What is new of a run that has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct News {
+    /// It is the first that is heard of a migration without a decision.
+    pub unreviewed: bool,
+    /// How it has ended, if it has.
+    pub ended: Option<Outcome>,
+}
+
+impl News {
+    /// Of a run that had this outcome before, or is new. What happened before runs were recorded at all, at
+    /// `since`, is history: the first installation finds years of it.
+    #[must_use]
+    pub fn of(run: &Known, before: Option<Outcome>, since: Timestamp) -> Self {
+        let Known { spec, status } = run;
+        let is_history =
+            |at: Option<Timestamp>| before.is_none() && at.is_some_and(|at| at < since);
+        let outcome = status.outcome;
+        let has_ended = outcome != before.unwrap_or_default() && outcome != Outcome::Running;
+        Self {
+            unreviewed: before.is_none() && !spec.reviewed && !is_history(status.admitted_at),
+            ended: (has_ended && !is_history(status.finished_at)).then_some(outcome),
+        }
+    }
+}
+
+/// What there is to tell of a run that has been written; nothing is told twice.
 #[must_use]
-pub fn happenings(run: &MigrationRun, before: Option<Outcome>) -> Vec<Happening> {
+pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (spec, status) = (&run.spec, run.status.clone().unwrap_or_default());
     let namespace = run.namespace().unwrap_or_default();
     let warning = |reason, action, note: String| {
@@ -24,13 +52,13 @@ pub fn happenings(run: &MigrationRun, before: Option<Outcome>) -> Vec<Happening>
     };
     let mut happenings = Vec::new();
     let (job, release) = (&spec.job.name, &spec.release.name);
-    if before.is_none() && !spec.reviewed {
+    if news.unreviewed {
         let note = format!(
             "{job} of {release} exists without a decision: it was made while the webhook was not asked"
         );
         happenings.push(warning("MigrationUnreviewed", "Record", note));
     }
-    if status.outcome == Outcome::Failed && before != Some(Outcome::Failed) {
+    if news.ended == Some(Outcome::Failed) {
         let mut note = format!("{job} of {release} failed, attempt {}", spec.attempt);
         if let Some(reason) = &status.reason {
             note = format!("{note}: {reason}");
@@ -43,7 +71,7 @@ pub fn happenings(run: &MigrationRun, before: Option<Outcome>) -> Vec<Happening>
         }
         happenings.push(warning("MigrationFailed", "Record", note));
     }
-    if status.outcome == Outcome::Lost && before != Some(Outcome::Lost) {
+    if news.ended == Some(Outcome::Lost) {
         let note = format!(
             "{job} of {release} is gone, and nobody saw how it ended: ask the migration tool what the database has"
         );
@@ -86,7 +114,8 @@ mod tests {
     }
 
     fn told(run: &MigrationRun, before: Option<Outcome>) -> Vec<(&'static str, String)> {
-        let happenings = happenings(run, before).into_iter();
+        let news = News::of(&Known::of(run), before, Timestamp::UNIX_EPOCH);
+        let happenings = happenings(run, news).into_iter();
         happenings.map(|h| (h.reason, h.note)).collect()
     }
 
@@ -100,7 +129,8 @@ mod tests {
             assert_eq!(told(&failed, before), expected);
         }
         assert!(told(&failed, Some(Outcome::Failed)).is_empty());
-        let about = happenings(&failed, None)[0].regarding.clone();
+        let news = News::of(&Known::of(&failed), None, Timestamp::UNIX_EPOCH);
+        let about = happenings(&failed, news)[0].regarding.clone();
         assert_eq!(about.kind.as_deref(), Some("MigrationRun"));
         assert_eq!(
             about.api_version.as_deref(),
@@ -134,5 +164,23 @@ mod tests {
         assert!(told(&bypass, Some(Outcome::Running)).is_empty());
         assert!(told(&run("Running", true), None).is_empty());
         assert!(told(&run("Succeeded", true), Some(Outcome::Running)).is_empty());
+    }
+
+    #[test]
+    fn what_was_there_before_anything_was_recorded_is_no_news() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        let mut known = Known::of(&run("Failed", false));
+        (known.status.admitted_at, known.status.finished_at) = (Some(at(100)), Some(at(200)));
+        let news = |before, since| {
+            let News { unreviewed, ended } = News::of(&known, before, at(since));
+            (unreviewed, ended.is_some())
+        };
+        assert_eq!(news(None, 201), (false, false));
+        // It was made before, and has failed since.
+        assert_eq!(news(None, 200), (false, true));
+        assert_eq!(news(None, 100), (true, true));
+        // It was recorded while it ran.
+        assert_eq!(news(Some(Outcome::Running), 201), (false, true));
+        assert_eq!(news(Some(Outcome::Failed), 0), (false, false));
     }
 }

@@ -25,6 +25,8 @@ pub struct Brief {
     pub attempt: i32,
     /// How it ended.
     pub outcome: Outcome,
+    /// When the run itself was made; nothing for one that is not stored.
+    pub recorded_at: Option<Timestamp>,
     /// When its Job was made.
     pub admitted_at: Timestamp,
     /// When it ended; of those that are still running, nothing.
@@ -118,6 +120,7 @@ mod tests {
             migration: "shop-migrate".to_owned(),
             attempt,
             outcome: Outcome::Failed,
+            recorded_at: Some(at),
             admitted_at: at,
             finished_at: Some(at),
         }

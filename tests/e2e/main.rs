@@ -41,6 +41,7 @@ mod record;
 mod refusing;
 mod release;
 mod requests;
+mod restart;
 mod rights;
 mod runs;
 mod scan;

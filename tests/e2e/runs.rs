@@ -2,6 +2,7 @@
 
 mod doubt;
 mod kept;
+mod refused;
 mod replica;
 mod replicas;
 
@@ -86,6 +87,13 @@ fn runs(space: &Space) -> Vec<Value> {
     };
     runs.sort_by_key(age);
     runs
+}
+
+/// What has become of this Job, as its run says.
+pub(crate) fn outcome(space: &Space, job: &str) -> Option<String> {
+    let runs = runs(space);
+    let run = runs.iter().find(|run| run["spec"]["job"]["name"] == *job)?;
+    run["status"]["outcome"].as_str().map(str::to_owned)
 }
 
 /// The runs of the namespace once they have these outcomes, oldest first.

@@ -112,6 +112,25 @@ fn a_replica_that_knows_nothing_yet_answers_nobody() {
     space.accepts(&Chart::good().render("later"));
 }
 
+/// A user clears the claims by deleting all Leases.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_lease_of_the_election_that_was_deleted_is_made_again() {
+    let (proxy, space) = (Proxy::start(), Space::new());
+    let args = ["--webhook-configuration", space.name()];
+    let warden = Warden::begin_through(&proxy, space.name(), "tidyUp: {mode: 'off'}\n", &args);
+    warden.is_ready();
+    let leads = || {
+        let args = ["get", "lease", space.name(), "-o", "json"];
+        let lease = space.kubectl(&args);
+        let held = lease.code == Some(0) && lease.json()["spec"]["holderIdentity"].is_string();
+        (held && warden.metric("leader") > 0).then_some(())
+    };
+    eventually("a leader", leads);
+    space.kubectl(&["delete", "leases", "--all"]).succeeds();
+    eventually("a leader with a Lease of its own", leads);
+}
+
 /// As when a load balancer forgets its connections: nobody says that they are gone.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]

@@ -54,6 +54,7 @@ pub(super) fn start(
         .watch(client.clone(), policy, Arc::clone(metrics));
     beside.background.add("watching Jobs", watching);
     // A process that nobody sends reviews to has no business deleting.
+    let installation = election.as_ref().map(|election| election.lease.clone());
     let candidate = election.map(|election| tidy_up(election, client.clone(), &mut beside));
     // Where there is no election, this one does it all.
     let leads = || {
@@ -65,7 +66,7 @@ pub(super) fn start(
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
         beside.background.add("giving up claims", sweeping);
     }
-    record_runs(client, leads(), shown, &mut beside);
+    record_runs(client, installation, leads(), shown, &mut beside);
     candidate
 }
 
@@ -96,6 +97,7 @@ pub(super) fn watch_exceptions(
 /// Records runs: the elected replica at once, the others where that one does not.
 fn record_runs(
     client: Client,
+    installation: Option<String>,
     leads: watch::Receiver<bool>,
     shown: mpsc::Receiver<Words>,
     beside: &mut Beside<'_>,
@@ -109,6 +111,7 @@ fn record_runs(
         metrics: Arc::clone(&warden.metrics),
         events: warden.events.clone(),
         trouble: trouble.clone(),
+        installation,
         pace: Pace::default(),
     };
     beside.readiness.probe("runs", move || trouble.status());

@@ -92,7 +92,25 @@ fn a_new_list_replaces_what_was_known_when_it_is_complete() {
     assert_eq!(uids(&jobs).unwrap(), ["a"]);
     jobs.take(0, Event::InitDone);
     assert_eq!(uids(&jobs).unwrap(), ["b"]);
-    assert_eq!(told(&mut news), ["listed", "listed"]);
+    assert_eq!(told(&mut news), ["listed", "changed b", "listed"]);
+}
+
+/// Helm deletes a hook that has succeeded, so who only looks later finds nothing.
+#[test]
+fn what_has_ended_while_the_watch_was_away_is_told_by_the_next_list() {
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![job("a", false), job("b", true)]);
+    list(&jobs, 1, vec![]);
+    assert_eq!(
+        told(&mut news),
+        ["listed"],
+        "the first list tells nothing of each"
+    );
+    let all = || vec![job("a", true), job("b", true), job("c", true)];
+    list(&jobs, 0, all());
+    assert_eq!(told(&mut news), ["finished a", "finished c", "listed"]);
+    list(&jobs, 0, all());
+    assert_eq!(told(&mut news), ["listed"]);
 }
 
 #[test]

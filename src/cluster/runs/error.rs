@@ -1,11 +1,21 @@
 //! Why a run was not written: told apart as far as something different is done about it.
 
+use kube::core::Status;
+
+use crate::run::clean;
+
+/// What is kept of what the apiserver says: webhooks say anything.
+const SAID: usize = 512;
+
 /// Why a run was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unwritten {
     /// The cluster has no runs, or they may not be written.
     #[error("{0}")]
     Refused(String),
+    /// This namespace takes no runs: its quota is used up, a policy denies them, or a webhook there does not answer.
+    #[error("{0}")]
+    Denied(String),
     /// Its namespace is going, and it would go with it.
     #[error("the namespace is being deleted")]
     Pointless,
@@ -44,10 +54,97 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
              install the chart's (crds.enabled)"
                 .to_owned(),
         ),
-        (403, _) if status.message.contains(&format!("cannot {verb} resource")) => {
-            Unwritten::Refused(format!("failed to {verb} runs: {}", status.message))
+        (403, _) if status.message.contains(" at the cluster scope") => {
+            Unwritten::Refused(format!("failed to {verb} runs: {}", said(status)))
         }
-        (400 | 413 | 422, _) => Unwritten::Hopeless(status.message.clone()),
+        (code, _) if code == 403 || is_of_admission(&status.message) => {
+            Unwritten::Denied(format!("failed to {verb} runs: {}", said(status)))
+        }
+        (400 | 413 | 422, _) => Unwritten::Hopeless(said(status)),
         _ => Unwritten::Later(verb, "migrationruns", error),
+    }
+}
+
+/// Whether these are the words of a webhook, a `ValidatingAdmissionPolicy` or of the apiserver about a webhook
+/// (`k8s.io/apiserver`, `pkg/admission/plugin/webhook/errors/statuserror.go` and `…/plugin/policy/validating`): they
+/// come with any code.
+fn is_of_admission(message: &str) -> bool {
+    [
+        "denied the request",
+        "denied request",
+        "failed calling webhook",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+fn said(status: &Status) -> String {
+    clean(&status.message, SAID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of an answer, as the name of its kind.
+    fn kind(verb: &'static str, code: u16, message: &str) -> &'static str {
+        let status = Status::failure(message, "Forbidden").with_code(code);
+        match failed(verb, kube::Error::Api(Box::new(status))) {
+            Unwritten::Refused(_) => "refused",
+            Unwritten::Denied(said) => {
+                assert!(
+                    said.starts_with(&format!("failed to {verb} runs: ")),
+                    "{said}"
+                );
+                assert!(said.len() < 600 && !said.contains("hunter2"), "{said}");
+                "denied"
+            }
+            Unwritten::Pointless => "pointless",
+            Unwritten::Hopeless(_) => "hopeless",
+            _ => "later",
+        }
+    }
+
+    #[test]
+    fn one_namespace_is_told_from_all() {
+        let rights = "migrationruns.migration-warden.io is forbidden: User \"w\" cannot create resource \
+                      \"migrationruns\" in API group \"migration-warden.io\"";
+        let webhook = "admission webhook \"validation.gatekeeper.sh\" denied the request: \
+                       [must-have-owner] --password=hunter2hunter2";
+        let policy = "migrationruns.migration-warden.io \"x\" is forbidden: ValidatingAdmissionPolicy 'p' \
+                      with binding 'b' denied request: no";
+        let away = "Internal error occurred: failed calling webhook \"v.kyverno.svc-fail\": \
+                    context deadline exceeded";
+        let quota = "migrationruns.migration-warden.io \"x\" is forbidden: exceeded quota: runs";
+        for (code, message) in [
+            (403, &*format!("{rights} in the namespace \"bad\"")),
+            (403, webhook),
+            (400, webhook),
+            (429, webhook),
+            (422, policy),
+            (500, away),
+            (403, quota),
+            (403, &*format!("{webhook}{}", "x".repeat(2000))),
+        ] {
+            assert_eq!(kind("create", code, message), "denied", "{code} {message}");
+        }
+        assert_eq!(
+            kind("list", 403, &format!("{rights} at the cluster scope")),
+            "refused"
+        );
+        assert_eq!(kind("get", 404, "no such path"), "refused");
+        assert_eq!(
+            kind("create", 404, "namespaces \"bad\" not found"),
+            "pointless"
+        );
+        assert_eq!(
+            kind("create", 422, "spec.attempt: Invalid value"),
+            "hopeless"
+        );
+        assert_eq!(
+            kind("create", 500, "etcdserver: request timed out"),
+            "later"
+        );
+        assert_eq!(kind("create", 429, "too many requests"), "later");
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::run::resource::Outcome;
 
 /// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
 const MAX_WAITING: usize = 2048;
+/// How long a namespace is left alone in which a run could not be written, for the first time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Which Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,17 @@ impl Waiting {
         }
     }
 
+    /// Whether what the watch has brought may be older than something else that is known, so that the apiserver has
+    /// to be asked: one that is gone may only be no migration any more, and a review of its deletion shows an end
+    /// that a watch which was away has missed.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let has_ended = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.job.end.is_some());
+        !has_ended && (self.gone.is_some() || self.words.is_some())
+    }
+
     /// Whether no scan would find this out again.
     fn is_precious(&self) -> bool {
         self.gone.is_some() || self.words.is_some() || self.unsure.is_some()
@@ -98,50 +112,97 @@ impl Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before(pub(super) Option<Outcome>);
 
+/// A namespace in which no run can be written for now.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    /// Until then nothing is tried there, and then one run.
+    until: Instant,
+    pause: Duration,
+}
+
 /// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,
     working: Vec<Key>,
+    /// By namespace: what waits there must not keep the others waiting.
+    refusals: HashMap<String, Refusal>,
 }
 
 impl Queue {
-    /// Adds what is known of a Job to what waits; false where there was no room for all of it.
-    pub(super) fn put(&mut self, newer: Waiting) -> bool {
+    /// Adds what is known of a Job to what waits. Returns what there was no room for.
+    pub(super) fn put(&mut self, newer: Waiting) -> Option<Waiting> {
         if let Some(waiting) = self.waiting.get_mut(&newer.key.uid) {
             waiting.absorb(newer);
-            return true;
+            return None;
         }
         self.insert(newer)
     }
 
-    /// Puts back what could not be written, below what has come since.
-    pub(super) fn restore(&mut self, mut older: Waiting) -> bool {
+    /// Puts back what could not be written, below what has come since. Returns what there was no room for.
+    pub(super) fn restore(&mut self, mut older: Waiting) -> Option<Waiting> {
         if let Some(newer) = self.waiting.remove(&older.key.uid) {
             older.absorb(newer);
         }
         self.insert(older)
     }
 
-    fn insert(&mut self, waiting: Waiting) -> bool {
-        let mut kept = true;
+    fn insert(&mut self, waiting: Waiting) -> Option<Waiting> {
+        let mut dropped = None;
         if self.waiting.len() >= MAX_WAITING {
-            let mut others = self.waiting.values();
-            let other = others.find(|other| !other.is_precious());
-            let Some(other) = other.filter(|_| waiting.is_precious()) else {
-                return false;
+            let least = self.waiting.values().min_by_key(|other| self.worth(other));
+            let least = least.filter(|other| self.worth(other) < self.worth(&waiting));
+            let Some(uid) = least.map(|other| other.key.uid.clone()) else {
+                return Some(waiting);
             };
-            let uid = other.key.uid.clone();
-            self.waiting.remove(&uid);
-            kept = false;
+            dropped = self.waiting.remove(&uid);
         }
         self.waiting.insert(waiting.key.uid.clone(), waiting);
-        kept
+        dropped
+    }
+
+    /// What goes first when there is no room: what cannot be written now, then what a scan finds again.
+    fn worth(&self, waiting: &Waiting) -> (bool, bool) {
+        let is_refused = self.is_refused(&waiting.key.namespace);
+        (!is_refused, waiting.is_precious())
+    }
+
+    /// Leaves a namespace alone for a while, longer each time, but not for longer than this.
+    pub(super) fn refuse(&mut self, namespace: &str, now: Instant, longest: Duration) {
+        let refusal = self.refusals.entry(namespace.to_owned());
+        let refusal = refusal.or_insert(Refusal {
+            until: now,
+            pause: FIRST_PAUSE / 2,
+        });
+        refusal.pause = (refusal.pause * 2).min(longest);
+        refusal.until = now + refusal.pause;
+    }
+
+    /// A run has been written in this namespace; says whether that is news.
+    pub(super) fn accept(&mut self, namespace: &str) -> bool {
+        self.refusals.remove(namespace).is_some()
+    }
+
+    /// Whether nothing could be written in this namespace the last time.
+    pub(super) fn is_refused(&self, namespace: &str) -> bool {
+        self.refusals.contains_key(namespace)
+    }
+
+    /// Forgets the namespaces in which nothing waits any more, and returns them.
+    pub(super) fn forget_the_idle(&mut self) -> Vec<String> {
+        let mut idle: Vec<_> = self.refusals.keys().cloned().collect();
+        let keys = self.waiting.values().map(|waiting| &waiting.key);
+        for key in keys.chain(&self.working) {
+            idle.retain(|namespace| *namespace != key.namespace);
+        }
+        self.refusals
+            .retain(|namespace, _| !idle.contains(namespace));
+        idle
     }
 
     /// The oldest that is due, and at whose release nobody works.
     pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
-        let due = self.idle().filter(|waiting| waiting.due <= now);
+        let due = self.idle().filter(|waiting| self.due(waiting) <= now);
         let oldest = due.min_by(|a, b| a.key.age().cmp(&b.key.age()))?;
         let key = oldest.key.clone();
         let taken = self.waiting.remove(&key.uid);
@@ -161,12 +222,19 @@ impl Queue {
 
     /// Whether it is worth while to look for more.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < MAX_WAITING / 2
+        let waiting = self.waiting.values();
+        let others = waiting.filter(|waiting| !self.is_refused(&waiting.key.namespace));
+        others.count() < MAX_WAITING / 2
     }
 
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.idle().map(|waiting| waiting.due).min()
+        self.idle().map(|waiting| self.due(waiting)).min()
+    }
+
+    fn due(&self, waiting: &Waiting) -> Instant {
+        let refusal = self.refusals.get(&waiting.key.namespace);
+        refusal.map_or(waiting.due, |refusal| waiting.due.max(refusal.until))
     }
 
     /// Makes all that was seen due.
@@ -180,16 +248,18 @@ impl Queue {
     fn idle(&self) -> impl Iterator<Item = &Waiting> {
         let waiting = self.waiting.values();
         waiting.filter(|waiting| {
+            let is_refused = self.is_refused(&waiting.key.namespace);
             let mut working = self.working.iter();
-            !working.any(|key| key.is_of_the_same_release(&waiting.key))
+            !working.any(|key| {
+                key.is_of_the_same_release(&waiting.key)
+                    || is_refused && key.namespace == waiting.key.namespace
+            })
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
@@ -230,9 +300,9 @@ mod tests {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let mut queue = Queue::default();
-        assert!(queue.put(seen("a", later, true)));
-        assert!(queue.put(seen("a", later, false)));
-        assert!(queue.put(waiting("a", start)));
+        assert!(queue.put(seen("a", later, true)).is_none());
+        assert!(queue.put(seen("a", later, false)).is_none());
+        assert!(queue.put(waiting("a", start)).is_none());
         assert_eq!(queue.next(), Some(start));
         let taken = queue.take(start).unwrap();
         assert!(ended(&taken));
@@ -249,11 +319,12 @@ mod tests {
         assert_eq!((queue.next(), queue.working()), (None, 1));
         queue.done("a");
         let later = start + Duration::from_secs(8);
-        assert!(queue.restore(Waiting {
+        let restored = queue.restore(Waiting {
             due: later,
             tries: 4,
             ..taken
-        }));
+        });
+        assert!(restored.is_none());
         let again = queue.take(start).unwrap();
         assert!(ended(&again));
         assert_eq!(again.tries, 4);
@@ -289,14 +360,15 @@ mod tests {
         };
         let mut queue = Queue::default();
         for number in 0..MAX_WAITING {
-            assert!(queue.put(waiting(&number.to_string(), start)));
+            assert!(queue.put(waiting(&number.to_string(), start)).is_none());
         }
-        assert!(!queue.put(waiting("more", start)));
+        assert_eq!(queue.put(waiting("more", start)).unwrap().key.uid, "more");
         assert!(!queue.has_room());
         for number in 0..MAX_WAITING {
-            assert!(!queue.put(gone(number)), "another had to go");
+            let dropped = queue.put(gone(number)).unwrap();
+            assert!(!dropped.is_precious(), "another had to go");
         }
-        assert!(!queue.put(gone(MAX_WAITING)));
+        assert!(queue.put(gone(MAX_WAITING)).unwrap().is_precious());
         let mut count = 0;
         while let Some(waiting) = queue.take(start) {
             assert!(waiting.gone.is_some());
@@ -316,5 +388,95 @@ mod tests {
         queue.hurry(start);
         assert_eq!(queue.take(start).unwrap().key.uid, "a");
         assert_eq!(queue.next(), Some(later));
+    }
+
+    #[test]
+    fn last_words_are_newer_than_what_waits() {
+        let start = Instant::now();
+        let ending = Ending {
+            outcome: Outcome::Succeeded,
+            at: Timestamp::UNIX_EPOCH,
+            reason: None,
+            message: None,
+        };
+        let words = Waiting {
+            words: Some(ending),
+            ..waiting("a", start)
+        };
+        let mut queue = Queue::default();
+        queue.put(seen("a", start, false));
+        assert!(!queue.waiting["a"].is_in_doubt());
+        queue.put(words.clone());
+        let taken = queue.take(start).unwrap();
+        assert!(taken.is_in_doubt() && taken.words.is_some());
+        // What the watch brings later is no end, and may have been on its way before.
+        queue.put(seen("a", start, false));
+        queue.done("a");
+        queue.restore(taken);
+        assert!(queue.take(start).unwrap().is_in_doubt());
+        // The apiserver's own word needs no confirmation.
+        queue.done("a");
+        queue.put(seen("a", start, true));
+        queue.put(words);
+        assert!(!queue.take(start).unwrap().is_in_doubt());
+    }
+
+    fn in_namespace(namespace: &str, uid: &str, due: Instant) -> Waiting {
+        let mut waiting = waiting(uid, due);
+        namespace.clone_into(&mut waiting.key.namespace);
+        waiting
+    }
+
+    #[test]
+    fn a_namespace_that_refuses_is_tried_with_one_run_at_a_time_and_less_and_less() {
+        let start = Instant::now();
+        let longest = Duration::from_secs(4);
+        let mut queue = Queue::default();
+        for number in 0..3 {
+            queue.put(in_namespace("bad", &format!("bad-{number}"), start));
+        }
+        queue.put(in_namespace("good", "good", start));
+        let mut now = start;
+        for pause in [1, 2, 4, 4] {
+            queue.refuse("bad", now, longest);
+            let until = now + Duration::from_secs(pause);
+            assert_eq!(
+                queue.take(now).map(|taken| taken.key.uid),
+                (now == start).then(|| "good".to_owned())
+            );
+            queue.done("good");
+            assert_eq!(queue.next(), Some(until));
+            now = until;
+        }
+        let tried = queue.take(now).unwrap();
+        assert!(queue.take(now).is_none());
+        queue.done(&tried.key.uid);
+        assert!(queue.accept("bad") && !queue.accept("bad"));
+        assert!(queue.take(now).is_some() && queue.take(now).is_some());
+        assert_eq!(queue.forget_the_idle(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_namespace_that_refuses_leaves_room_for_the_others() {
+        let start = Instant::now();
+        let gone = |number: usize| Waiting {
+            gone: Some(Timestamp::UNIX_EPOCH),
+            ..in_namespace("bad", &format!("bad-{number}"), start)
+        };
+        let mut queue = Queue::default();
+        for number in 0..MAX_WAITING {
+            assert!(queue.put(gone(number)).is_none());
+        }
+        assert!(queue.put(in_namespace("good", "good", start)).is_some());
+        queue.refuse("bad", start, Duration::from_secs(60));
+        assert!(queue.has_room());
+        for number in 0..MAX_WAITING {
+            let good = in_namespace("good", &format!("good-{number}"), start);
+            assert_eq!(queue.put(good).unwrap().key.namespace, "bad");
+        }
+        assert!(queue.put(in_namespace("good", "more", start)).is_some());
+        assert!(!queue.has_room());
+        assert_eq!(queue.forget_the_idle(), ["bad"]);
+        assert!(!queue.is_refused("bad"));
     }
 }

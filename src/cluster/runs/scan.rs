@@ -4,24 +4,26 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 use kube::core::{ApiResource, Object, ObjectList};
 use serde::Deserialize;
 use tokio::time;
 
+use super::Runs;
 use super::error::{Unwritten, failed};
 use super::queue::Key;
 use super::store::Store;
 use crate::cluster::TIMEOUT;
-use crate::cluster::jobs::Jobs;
 use crate::job::stored::StoredJob;
 use crate::run::resource::{JobReference, MigrationRun, Outcome};
 use crate::run::retention::{Brief, Oldest};
 use crate::run::{Known, RELEASE_LABEL};
 
 /// Runs on a page of a list: 2 KB each as they are sent.
-const PAGE: u32 = 500;
+const PAGE: u32 = 250;
 /// Runs removed in one go. They are all in memory, with some hundred bytes each.
 const SWEEP: usize = 5000;
 /// Between two deletions.
@@ -61,15 +63,29 @@ pub(super) struct Look {
     pub(super) suspect: bool,
 }
 
+/// What a scan has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) looks: Vec<Look>,
+    /// Since when runs are recorded: the oldest trace of that. Nothing where there is none, or where only runs were
+    /// looked at that have not ended.
+    pub(super) since: Option<Timestamp>,
+}
+
 impl Store {
     /// The Jobs whose runs say too little. Without `full` only runs are looked at that have not ended. Where this
     /// many runs are kept, a Job that ended before all of them gets none: it would be the first to go again.
     pub(super) async fn scan(
         &self,
-        jobs: &Jobs,
+        runs: &Runs,
         full: bool,
         keep: usize,
-    ) -> Result<Vec<Look>, Unwritten> {
+    ) -> Result<Found, Unwritten> {
+        let jobs = &runs.jobs;
+        let mut since = match &runs.installation {
+            Some(lease) if full => self.created(lease).await?,
+            _ => None,
+        };
         let params = ListParams::default();
         let params = if full {
             params
@@ -90,6 +106,7 @@ impl Store {
                     });
                 }
                 total += 1;
+                since = since.into_iter().chain(run.recorded_at).min();
                 oldest = oldest.into_iter().chain(run.finished_at).min();
                 // Of a hundred thousand runs, most are of Jobs that are long gone.
                 if jobs.get(&run.job_uid).is_some() {
@@ -99,8 +116,9 @@ impl Store {
         })
         .await?;
         // Read after the runs: one whose Job is younger than this would seem to be gone.
+        let since = since.filter(|_| full);
         let Some(jobs) = jobs.all() else {
-            return Ok(Vec::new());
+            return Ok(Found::default());
         };
         let would_go = |job: &StoredJob| {
             let older = job.end.zip(oldest).is_some_and(|(end, at)| end.at < at);
@@ -115,7 +133,18 @@ impl Store {
         let silent = silent.map(|job| (Key::of(job), false));
         let suspects = running.into_iter().map(|key| (key, true));
         let looks = silent.chain(suspects);
-        Ok(looks.map(|(key, suspect)| Look { key, suspect }).collect())
+        let looks = looks.map(|(key, suspect)| Look { key, suspect }).collect();
+        Ok(Found { looks, since })
+    }
+
+    /// When the Lease of this name was made, which the first replica of an installation does.
+    async fn created(&self, lease: &str) -> Result<Option<Timestamp>, Unwritten> {
+        let api: Api<Lease> = Api::default_namespaced(self.client.clone());
+        let found = time::timeout(TIMEOUT, api.get_metadata_opt(lease)).await;
+        let found = found.map_err(|_| Unwritten::TimedOut)?;
+        let found = found.map_err(|error| Unwritten::Later("get", "leases", error))?;
+        let created = found.and_then(|lease| lease.metadata.creation_timestamp);
+        Ok(created.map(|Time(at)| at))
     }
 
     /// Removes the runs that ended first, until this many are left.
@@ -226,6 +255,7 @@ fn brief(run: Scanned) -> Brief {
         migration: spec.migration,
         attempt: spec.attempt,
         outcome: status.outcome,
+        recorded_at: meta.creation_timestamp.map(|Time(at)| at),
         admitted_at: status.admitted_at.unwrap_or_default(),
         finished_at: status.finished_at,
     }

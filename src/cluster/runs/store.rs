@@ -24,6 +24,9 @@ const TRIES: usize = 8;
 /// Old runs removed for a new one, at most: what is left goes with the next.
 const SURPLUS: usize = 100;
 
+/// Pods of a Job that are looked at, at most.
+const PODS: u32 = 100;
+
 /// Where runs are kept.
 pub(super) struct Store {
     pub(super) client: Client,
@@ -79,10 +82,7 @@ impl Store {
         pods: Option<PodFacts>,
     ) -> Result<Option<(Known, Option<Timestamp>)>, Unwritten> {
         let current = match &waiting.seen {
-            Some(seen) if seen.job.end.is_some() || waiting.gone.is_none() => {
-                Some(Arc::clone(seen))
-            }
-            // One that is no migration any more is gone for the watch alone.
+            Some(seen) if !waiting.is_in_doubt() => Some(Arc::clone(seen)),
             _ => self.job(&waiting.key).await?.map(Arc::new),
         };
         let opted_out = |seen: &Arc<Seen>| seen.job.is_opted_out && known.is_none();
@@ -235,7 +235,9 @@ impl Store {
         let api: Api<Object<NotUsed, PodStatus>> =
             Api::namespaced_with(self.client.clone(), &job.namespace, &resource);
         let selector = format!("batch.kubernetes.io/controller-uid={}", job.uid);
-        match api.list(&ListParams::default().labels(&selector)).await {
+        // The first one says when it started, and a Job has few.
+        let params = ListParams::default().labels(&selector).limit(PODS);
+        match api.list(&params).await {
             Ok(pods) => {
                 let statuses = pods.items.into_iter().filter_map(|pod| pod.status);
                 let statuses: Vec<_> = statuses.collect();
@@ -287,6 +289,7 @@ fn brief(key: &Key, wanted: &Known) -> Brief {
         migration: spec.migration.clone(),
         attempt: 0,
         outcome: status.outcome,
+        recorded_at: None,
         admitted_at: status.admitted_at.unwrap_or_default(),
         finished_at: status.finished_at,
     }

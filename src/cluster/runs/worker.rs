@@ -12,7 +12,7 @@ use tokio::time::{self, Instant};
 use super::error::Unwritten;
 use super::last_words::Heard;
 use super::queue::{Key, Queue, Waiting};
-use super::scan::Look;
+use super::scan::Found;
 use super::store::{Change, Store};
 use super::{Runs, Words, now};
 use crate::cluster::TIMEOUT;
@@ -27,11 +27,13 @@ const REFUSED: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 /// The longest pause before a run is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause where it matters who is first, or where nobody has refused anything.
+const SHORT_PAUSE: Duration = Duration::from_secs(8);
 
 /// What has been done beside the news.
 pub(super) enum Done {
     Ensured(Box<Waiting>, Result<Option<Box<Change>>, Unwritten>),
-    Scanned(bool, Result<Vec<Look>, Unwritten>),
+    Scanned(bool, Result<Found, Unwritten>),
     Trimmed(Result<(), Unwritten>),
 }
 
@@ -52,6 +54,8 @@ pub(super) struct Worker<'r> {
     rescan: bool,
     busy: Busy,
     paused: Option<Instant>,
+    /// Since when runs are recorded, as far as is known: what has happened before is no news.
+    since: Timestamp,
 }
 
 impl<'r> Worker<'r> {
@@ -65,6 +69,7 @@ impl<'r> Worker<'r> {
             rescan: true,
             busy: Busy::default(),
             paused: None,
+            since: now(),
         }
     }
 
@@ -103,9 +108,17 @@ impl<'r> Worker<'r> {
     }
 
     fn put(&mut self, waiting: Waiting) {
-        if self.runs.is_on() && !self.queue.put(waiting) {
+        if self.runs.is_on() {
+            let dropped = self.queue.put(waiting);
+            self.dropped(dropped);
+        }
+    }
+
+    fn dropped(&mut self, dropped: Option<Waiting>) {
+        if let Some(dropped) = dropped {
             self.runs.metrics.runs.wrote(Wrote::Dropped);
-            self.rescan = true;
+            // Where nothing can be written, a scan would only find it again and again.
+            self.rescan |= !self.queue.is_refused(&dropped.key.namespace);
         }
     }
 
@@ -129,6 +142,9 @@ impl<'r> Worker<'r> {
     }
 
     pub(super) fn look_around(&mut self) {
+        for namespace in self.queue.forget_the_idle() {
+            self.runs.trouble.is_over_in(&namespace);
+        }
         if self.leads && self.runs.is_on() && !self.is_paused() {
             self.scan(false);
             self.trim();
@@ -138,7 +154,7 @@ impl<'r> Worker<'r> {
     fn scan(&mut self, full: bool) {
         if !std::mem::replace(&mut self.busy.scanning, true) {
             let keep = self.runs.policy.current().runs.keep_total;
-            let scan = self.store.scan(&self.runs.jobs, full, keep as usize);
+            let scan = self.store.scan(self.runs, full, keep as usize);
             let scan = scan.map(move |found| Done::Scanned(full, found));
             self.working.push(scan.boxed());
         }
@@ -199,7 +215,8 @@ impl<'r> Worker<'r> {
                     Ok(change) => {
                         self.runs.trouble.over();
                         if let Some(change) = change {
-                            self.runs.tell(&change);
+                            self.accepted(&waiting.key.namespace);
+                            self.runs.tell(&change, self.since);
                         }
                     }
                     Err(error) => self.unwritten(*waiting, &error),
@@ -208,19 +225,7 @@ impl<'r> Worker<'r> {
             Done::Scanned(full, found) => {
                 self.busy.scanning = false;
                 match found {
-                    Ok(looks) => {
-                        self.runs.trouble.over();
-                        for look in looks {
-                            let wait = if look.suspect {
-                                self.runs.pace.lost
-                            } else {
-                                Duration::ZERO
-                            };
-                            let waiting = Waiting::of(look.key, Instant::now() + wait);
-                            // The others are found again when these are done.
-                            self.rescan |= !self.queue.put(waiting);
-                        }
-                    }
+                    Ok(found) => self.found(found),
                     Err(error) => {
                         self.rescan |= full;
                         self.failed("look for runs that say too little", &error);
@@ -236,9 +241,41 @@ impl<'r> Worker<'r> {
         }
     }
 
+    fn found(&mut self, found: Found) {
+        self.runs.trouble.over();
+        self.since = self.since.min(found.since.unwrap_or(Timestamp::MAX));
+        for look in found.looks {
+            let wait = if look.suspect {
+                self.runs.pace.lost
+            } else {
+                Duration::ZERO
+            };
+            let waiting = Waiting::of(look.key, Instant::now() + wait);
+            // The others are found again when these are done.
+            if let Some(more) = self.queue.put(waiting) {
+                self.rescan |= !self.queue.is_refused(&more.key.namespace);
+            }
+        }
+    }
+
+    fn accepted(&mut self, namespace: &str) {
+        if self.queue.accept(namespace) {
+            self.runs.trouble.is_over_in(namespace);
+            // There may have been no room for all that waited there.
+            self.rescan = true;
+        }
+    }
+
     fn unwritten(&mut self, mut waiting: Waiting, error: &Unwritten) {
         let key = &waiting.key;
         let (namespace, job) = (&key.namespace, &key.job);
+        let now = Instant::now();
+        // The end that a review has shown is known here alone, and others take the run for lost in the end.
+        let longest = match error {
+            Unwritten::Denied(_) => LONGEST_PAUSE,
+            _ if waiting.words.is_some() => SHORT_PAUSE,
+            _ => LONGEST_PAUSE,
+        };
         let metrics = &self.runs.metrics.runs;
         match error {
             Unwritten::Pointless => return,
@@ -248,18 +285,22 @@ impl<'r> Worker<'r> {
                 return;
             }
             Unwritten::Refused(_) => self.refused(error),
+            Unwritten::Denied(why) => {
+                self.runs.trouble.is_in(namespace, why);
+                self.queue.refuse(namespace, now, LONGEST_PAUSE);
+            }
             _ => {
+                // Something may be slow there that is not slow elsewhere.
+                self.queue.refuse(namespace, now, SHORT_PAUSE);
                 tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
             }
         }
         metrics.wrote(Wrote::Failed);
-        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(LONGEST_PAUSE);
+        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
         waiting.tries += 1;
-        waiting.due = Instant::now() + pause;
-        if !self.queue.restore(waiting) {
-            metrics.wrote(Wrote::Dropped);
-            self.rescan = true;
-        }
+        waiting.due = now + pause;
+        let dropped = self.queue.restore(waiting);
+        self.dropped(dropped);
     }
 
     fn failed(&mut self, what: &str, error: &Unwritten) {

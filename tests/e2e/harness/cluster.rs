@@ -1,6 +1,11 @@
 //! The cluster under test and the programs that talk to it.
 
-use std::{env, fs, path::PathBuf, process::Command, sync::OnceLock};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
 use kube::{
     Client, Config,
@@ -65,6 +70,11 @@ impl Cluster {
     /// Fails a test that was pointed at the wrong kind of cluster, before it fails obscurely.
     pub(crate) fn wants(&self, kind: NodeKind) {
         assert_eq!(self.kind, kind, "this test wants another kind of node");
+    }
+
+    /// Where `tests/cluster/up` made it.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {

@@ -93,6 +93,7 @@ impl Replica {
             metrics: Arc::clone(&metrics),
             events,
             trouble: trouble.clone(),
+            installation: None,
             pace: PACE,
         };
         runtime.spawn(sending);

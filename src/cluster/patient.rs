@@ -1,0 +1,218 @@
+//! LISTs of what goes on in the background: bounded in bytes, and continued from the same page after an error.
+//!
+//! kube's watcher asks for pages by a number of objects, however large they are, and begins a list again when one
+//! page fails: with many Jobs and an API server that sometimes fails, it never gets to the end. So this is a layer
+//! below its client. Not for reviews: they report at once that the API server is busy.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::{Method, Request, Response, StatusCode, Uri, request::Parts, uri::PathAndQuery};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use kube::client::Body;
+use kube::runtime::watcher::DefaultBackoff;
+use kube::{Client, Error};
+use tokio::sync::Semaphore;
+use tokio::time;
+
+/// Bytes of a page. What is read from JSON takes several times as much, and a replica has 128 MiB.
+const PAGE: usize = 1 << 20;
+/// Bytes of a page with a single object: etcd takes 1.5 MiB of one, and JSON may have six bytes for one of these.
+const OBJECT: usize = 10 << 20;
+/// Pages that are read at the same time. Watches, scans and the pods of eight runs may all be listed at once.
+const AT_ONCE: usize = 4;
+/// How long one page may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Tries for one page after the first. They take two to four minutes; after five the API server forgets the token
+/// (`--etcd-compaction-interval`), and the list has to begin again.
+const TRIES: usize = 8;
+/// Paths whose limits are remembered.
+const PATHS: usize = 64;
+
+/// The same client, whose LISTs are bounded and patient.
+#[must_use]
+pub fn patient(client: &Client) -> Client {
+    with(client, DefaultBackoff::default)
+}
+
+/// The same, with these pauses between the tries for a page.
+fn with<P>(client: &Client, pauses: fn() -> P) -> Client
+where
+    P: Iterator<Item = Duration> + Send + 'static,
+{
+    let reader = Arc::new(Reader {
+        client: client.clone(),
+        seats: Semaphore::new(AT_ONCE),
+        limits: Mutex::default(),
+    });
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let reader = Arc::clone(&reader);
+        async move {
+            let (parts, body) = request.into_parts();
+            match Listing::of(&parts) {
+                Some(listing) => reader.page(&listing, pauses()).await,
+                None => reader.client.send(Request::from_parts(parts, body)).await,
+            }
+        }
+    });
+    Client::new(service, client.default_namespace())
+}
+
+/// A request for one page of a list.
+struct Listing {
+    parts: Parts,
+    /// The objects that were asked for.
+    limit: u32,
+    /// There are pages before it, which would have to be read again.
+    continues: bool,
+}
+
+impl Listing {
+    /// Nothing for any other request.
+    fn of(parts: &Parts) -> Option<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let value = |key: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find_map(|(found, value)| (found == key).then_some(value))
+        };
+        if parts.method != Method::GET || value("watch").is_some() {
+            return None;
+        }
+        Some(Self {
+            parts: parts.clone(),
+            limit: value("limit")?.parse().ok()?,
+            continues: value("continue").is_some_and(|token| !token.is_empty()),
+        })
+    }
+
+    fn request(&self, limit: u32) -> Result<Request<Body>, Error> {
+        let query = self.parts.uri.query().unwrap_or_default().split('&');
+        let query: Vec<_> = query
+            .map(|pair| match pair.split_once('=') {
+                Some(("limit", _)) => format!("limit={limit}"),
+                _ => pair.to_owned(),
+            })
+            .collect();
+        let path = format!("{}?{}", self.parts.uri.path(), query.join("&"));
+        let mut uri = self.parts.uri.clone().into_parts();
+        let path = PathAndQuery::try_from(path).map_err(|error| Error::HttpError(error.into()))?;
+        uri.path_and_query = Some(path);
+        let uri = Uri::from_parts(uri).map_err(|error| Error::HttpError(error.into()))?;
+        let mut parts = self.parts.clone();
+        parts.uri = uri;
+        Ok(Request::from_parts(parts, Body::empty()))
+    }
+}
+
+/// What all lists share.
+struct Reader {
+    client: Client,
+    seats: Semaphore,
+    /// By path, how many objects fit on a page if that is fewer than the caller asks for. The apiserver reads all
+    /// that it is asked for before it sends the first byte.
+    limits: Mutex<HashMap<String, u32>>,
+}
+
+impl Reader {
+    /// The page, with fewer objects if they are too large together. A transient error does not end a list that has
+    /// begun. An expired token does, and the caller begins again.
+    async fn page(
+        &self,
+        listing: &Listing,
+        pauses: impl Iterator<Item = Duration>,
+    ) -> Result<Response<Body>, Error> {
+        let path = listing.parts.uri.path();
+        let mut limit = self.limit(path).unwrap_or(listing.limit).min(listing.limit);
+        let mut pauses = pauses.take(TRIES);
+        loop {
+            let read = time::timeout(LIMIT, self.read(listing, limit)).await;
+            let read = read.unwrap_or_else(|late| Err(Error::Service(late.into())));
+            let passing = match read {
+                Ok(Read::TooLarge) if limit > 1 => {
+                    limit = (limit / 4).max(1);
+                    self.learn(path, limit);
+                    continue;
+                }
+                Ok(Read::TooLarge) => {
+                    let much = format!("an object has more than {} MiB", OBJECT >> 20);
+                    return Err(Error::Service(much.into()));
+                }
+                Ok(Read::Page(page, bytes)) => {
+                    if !(listing.continues && is_passing(page.status())) {
+                        if page.status().is_success() && bytes < PAGE / 4 && limit < listing.limit {
+                            self.learn(path, limit * 2);
+                        }
+                        return Ok(page);
+                    }
+                    Ok(page)
+                }
+                Err(error) if listing.continues => Err(error),
+                Err(error) => return Err(error),
+            };
+            let Some(pause) = pauses.next() else {
+                return passing;
+            };
+            let error = match &passing {
+                Ok(page) => page.status().to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(
+                path,
+                error,
+                "failed to get a page of a list, asking for it again"
+            );
+            time::sleep(pause).await;
+        }
+    }
+
+    async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
+        // Never closed.
+        let _seat = self.seats.acquire().await;
+        let most = if limit == 1 { OBJECT } else { PAGE };
+        let answer = self.client.send(listing.request(limit)?).await?;
+        let (parts, body) = answer.into_parts();
+        match Limited::new(body, most).collect().await {
+            Ok(read) => {
+                let read = read.to_bytes();
+                let bytes = read.len();
+                let page = Response::from_parts(parts, Body::from(read));
+                Ok(Read::Page(page, bytes))
+            }
+            Err(error) if error.is::<LengthLimitError>() => Ok(Read::TooLarge),
+            Err(error) => Err(error.downcast().map_or_else(Error::Service, |error| *error)),
+        }
+    }
+
+    fn limit(&self, path: &str) -> Option<u32> {
+        self.limits().get(path).copied()
+    }
+
+    fn learn(&self, path: &str, limit: u32) {
+        let mut limits = self.limits();
+        // A cluster may have any number of namespaces.
+        if limits.len() >= PATHS {
+            limits.clear();
+        }
+        limits.insert(path.to_owned(), limit);
+    }
+
+    fn limits(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of one try.
+enum Read {
+    /// The answer, and how many bytes it has.
+    Page(Response<Body>, usize),
+    TooLarge,
+}
+
+/// Whether the same request may have another answer in a moment.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+}
+
+#[cfg(test)]
+mod tests;

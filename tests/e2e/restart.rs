@@ -1,0 +1,58 @@
+//! The API server is restarted in the middle of a migration: nothing that is known of it gets lost.
+//!
+//! Not beside other tests, whose requests would fail.
+
+use std::{env, process::Command};
+
+use crate::exceptions::crd;
+use crate::guards::{by_hand, complete, create, run};
+use crate::harness::{Cluster, Guarded, Space, Warden, Webhooks, eventually};
+use crate::runs::outcome;
+
+/// How often, unless `MW_RESTARTS` says otherwise.
+const RESTARTS: usize = 3;
+
+fn restart() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/restart");
+    let status = Command::new(script).arg(Cluster::get().dir()).status();
+    assert!(status.unwrap().success());
+}
+
+/// Helm deletes the Job as soon as it has succeeded, and the watches of the replicas are still away then. The replica
+/// that is asked about the deletion is mostly not the one that was elected.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_migration_that_outlives_the_api_server_is_not_lost() {
+    let _crd = crd::installed();
+    let restarts = env::var("MW_RESTARTS").map_or(RESTARTS, |times| times.parse().unwrap());
+    let space = Space::new();
+    let args = ["--webhook-configuration", space.name()];
+    let leader = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
+    eventually("a leader", || (leader.metric("leader") > 0).then_some(()));
+    let warden = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
+    let space = Guarded::by(warden, space, Webhooks::guarding);
+    let mut migrated = Vec::new();
+    for round in 0..restarts {
+        let job = create(&space, &by_hand(), &format!("app-{round}"));
+        run(&space, &job);
+        eventually("its run", || {
+            outcome(&space, &job).filter(|is| is == "Running")
+        });
+        restart();
+        complete(&space, &job);
+        space.kubectl(&["delete", "job", &job]).succeeds();
+        migrated.push(job);
+    }
+    for job in migrated {
+        eventually("the run to have ended", || {
+            let outcome = outcome(&space, &job)?;
+            (outcome != "Running").then(|| assert_eq!(outcome, "Succeeded", "{job}"))
+        });
+    }
+    let replicas = [&leader, &space.warden];
+    for outcome in ["lost", "deleted"] {
+        let counted =
+            replicas.map(|replica| replica.metric(&format!("runs_total{{outcome=\"{outcome}\"}}")));
+        assert_eq!(counted, [0, 0], "{outcome}");
+    }
+}
