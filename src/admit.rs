@@ -223,30 +223,22 @@ impl<'a> Review<'a> {
         job.mesh = view.mesh;
         let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
         let cap = mode.cap();
-        let mut findings = match (operation, new) {
-            (Operation::Delete, _) => guard::deleted(&job, view.terminating, policy, cap),
-            (Operation::Update, Some(object)) => {
-                let new = Job::new(object, kind, &request.namespace);
-                let mut findings = guard::updated(&job, &new, applier(request), policy, cap);
-                let going = view.terminating;
-                findings.extend(guard::unlabelled(&job, &new, going, policy, cap));
-                findings
+        let (mut findings, is_unclear) = if creates {
+            let mut findings = policy.evaluate(&job, selection, cap);
+            // The other phase replaces what it finds.
+            if self.phase == Phase::Validate {
+                findings.extend(guard::created(&job, user, selection, policy, cap));
             }
-            (Operation::Update, None) => guard::became(&job, policy, cap),
-            _ => {
-                let mut findings = policy.evaluate(&job, selection, cap);
-                // The other phase replaces what it finds.
-                if self.phase == Phase::Validate {
-                    findings.extend(guard::created(&job, user, selection, policy, cap));
-                }
-                findings
-            }
+            (findings, false)
+        } else {
+            let new = new.map(|object| Job::new(object, kind, &request.namespace));
+            guarded(&job, new.as_ref(), request, view.terminating, policy, cap)
         };
         let max = policy.max_exception;
         let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
         exception::apply(&mut findings, &exceptions, &job);
         // A Job is updated whenever something about it is written.
-        if operation == Operation::Update && findings.is_empty() {
+        if operation == Operation::Update && findings.is_empty() && !is_unclear {
             return not_judged(&request.uid, operation);
         }
         let patchable = self.phase == Phase::Mutate && job.is_patchable();
@@ -276,6 +268,7 @@ impl<'a> Review<'a> {
             mode,
             unknown_mode,
             findings,
+            is_unclear,
             patch,
             id,
             stamps,
@@ -284,6 +277,28 @@ impl<'a> Review<'a> {
             circumstances,
         })))
     }
+}
+
+/// What the guards say about deleting `job`, or about an update that makes `new` of it or makes it a migration; and
+/// whether only its pods can say more.
+fn guarded(
+    job: &Job<'_>,
+    new: Option<&Job<'_>>,
+    request: &Request<'_>,
+    terminating: bool,
+    policy: &Policy,
+    cap: Action,
+) -> (Vec<Finding>, bool) {
+    if Operation::from(&*request.operation) == Operation::Delete {
+        return guard::deleted(job, terminating, policy, cap);
+    }
+    let Some(new) = new else {
+        return (guard::became(job, policy, cap), false);
+    };
+    let mut findings = guard::updated(job, new, applier(request), policy, cap);
+    let (others, is_unclear) = guard::unlabelled(job, new, terminating, policy, cap);
+    findings.extend(others);
+    (findings, is_unclear)
 }
 
 /// The time to live that a migration Job without one gets, where it can be patched.

@@ -13,6 +13,7 @@ mod list;
 pub mod namespaces;
 pub mod pages;
 mod patient;
+pub mod pods;
 pub mod registration;
 pub mod runs;
 pub mod tidy;

@@ -6,9 +6,10 @@
 pub mod entry;
 mod unlabelled;
 
-pub use unlabelled::unlabelled;
+pub use unlabelled::{unlabelled, unlabelled_while_running};
 
 use crate::job::annotation::Annotation;
+use crate::job::running::Said;
 use crate::job::stamp::{self, STAMPS};
 use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
@@ -45,12 +46,39 @@ pub fn is_control_plane(user: &str) -> bool {
     CONTROL_PLANE.contains(&user) || user.starts_with(NODE)
 }
 
-/// What there is to say about deleting `job`, whose namespace `terminating` says is going as well.
+/// What there is to say about deleting `job`, whose namespace may be `terminating`, and whether only its pods can say
+/// more: then it is [`stopped`] if it runs.
 #[must_use]
-pub fn deleted(job: &Job<'_>, terminating: bool, policy: &Policy, cap: Action) -> Vec<Finding> {
-    if terminating || !runs(job) {
-        return Vec::new();
+pub fn deleted(
+    job: &Job<'_>,
+    terminating: bool,
+    policy: &Policy,
+    cap: Action,
+) -> (Vec<Finding>, bool) {
+    ask(job, terminating, policy, cap, stopped)
+}
+
+/// What `running` says, if the status of `job` says that it runs, and whether only its pods can say so.
+fn ask(
+    job: &Job<'_>,
+    terminating: bool,
+    policy: &Policy,
+    cap: Action,
+    running: fn(&Job<'_>, &Policy, Action) -> Vec<Finding>,
+) -> (Vec<Finding>, bool) {
+    if terminating || job.is_terminating() {
+        return (Vec::new(), false);
     }
+    let action = policy.action(&DELETED_WHILE_RUNNING, job, Selection::Labelled, cap);
+    match job.said() {
+        Said::Running => (running(job, policy, cap), false),
+        said => (Vec::new(), said == Said::Unclear && action > Action::Off),
+    }
+}
+
+/// The finding that `job` is deleted while it runs.
+#[must_use]
+pub fn stopped(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (job.namespace, job.name.shown());
     if job.annotations.get(Annotation::AllowDelete) == Some("true") {
         let cap = cap.min(Action::Audit);
@@ -63,9 +91,15 @@ pub fn deleted(job: &Job<'_>, terminating: bool, policy: &Policy, cap: Action) -
     })
 }
 
-/// Whether deleting `job` would stop a migration.
-fn runs(job: &Job<'_>) -> bool {
-    job.ready() > 0 && !job.is_finished() && !job.is_terminating()
+/// The finding that `job` would be lost, and that its pods could not be asked whether it runs. A guard that cannot see
+/// does not block a cluster.
+#[must_use]
+pub fn unseen(job: &Job<'_>, why: &str, policy: &Policy, cap: Action) -> Vec<Finding> {
+    let (namespace, name) = (job.namespace, job.name.shown());
+    let cap = cap.min(Action::Audit);
+    found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
+        deleted_while_running::unknown(namespace, name, why, report);
+    })
 }
 
 /// What there is to say about making `new` of `old`, in the name of this field manager.
@@ -193,7 +227,13 @@ mod tests {
         let text = job.to_string();
         let object: Object<'_> = serde_json::from_str(&text).unwrap();
         let job = Job::new(&object, Kind::Job, "shop");
-        told(&deleted(&job, terminating, &validate::builtin(), cap))
+        let policy = validate::builtin();
+        let (findings, is_unclear) = deleted(&job, terminating, &policy, cap);
+        if is_unclear {
+            assert!(findings.is_empty());
+            return told(&unseen(&job, "no answer", &policy, cap));
+        }
+        told(&findings)
     }
 
     fn on_update(old: &Value, new: &Value, manager: &str) -> Vec<(&'static str, Action)> {
@@ -229,8 +269,12 @@ mod tests {
     fn what_does_not_run_or_goes_anyway_is() {
         for job in [
             changed(|job| job["status"] = Value::Null),
-            changed(|job| job["status"] = json!({"ready": 0, "active": 1})),
+            changed(|job| job["status"] = json!({"ready": 0, "active": 0, "terminating": 0})),
             changed(|job| job["status"] = json!({"ready": null, "conditions": null})),
+            changed(|job| {
+                job["status"]["ready"] = json!(0);
+                job["spec"] = json!({"managedBy": "kueue.x-k8s.io/multikueue"});
+            }),
             changed(|job| {
                 job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
             }),
@@ -240,6 +284,22 @@ mod tests {
             assert_eq!(on_delete(&job, false, Action::Deny), [], "{job}");
         }
         assert_eq!(on_delete(&job(), true, Action::Deny), []);
+    }
+
+    /// Init containers, a second container, a probe that fails: only the pods can tell.
+    #[test]
+    fn what_may_run_is_asked_about() {
+        let audited = [("MW102", Action::Audit)];
+        for status in [
+            json!({"ready": 0, "active": 1}),
+            json!({"active": 1}),
+            json!({"ready": 0, "active": 0, "terminating": 1}),
+        ] {
+            let job = changed(|job| job["status"] = status.clone());
+            assert_eq!(on_delete(&job, false, Action::Deny), audited, "{job}");
+            assert_eq!(on_delete(&job, false, Action::Off), [], "{job}");
+            assert_eq!(on_delete(&job, true, Action::Deny), [], "{job}");
+        }
     }
 
     #[test]

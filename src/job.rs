@@ -13,6 +13,7 @@ pub mod mesh;
 pub mod name;
 pub mod object;
 pub mod release;
+pub mod running;
 pub mod sidecar;
 pub mod stamp;
 pub mod stored;
@@ -25,6 +26,7 @@ use crate::job::hooks::Event;
 use crate::job::mesh::Mesh;
 use crate::job::name::Name;
 use crate::job::object::{Container, Metadata, Object, Spec, Status};
+use crate::job::running::{Counts, Said};
 use crate::wire::Map;
 
 /// The label that marks a migration Job, or with `false` says that a Job is none.
@@ -168,10 +170,18 @@ impl<'a> Job<'a> {
         has_ended(conditions.map(|condition| (&*condition.kind, &*condition.status)))
     }
 
-    /// How many of its pods are ready, which is as much as running where a pod has no readiness probe.
+    /// Whether it runs, as far as its own status says it.
     #[must_use]
-    pub fn ready(&self) -> i64 {
-        self.status.ready.unwrap_or_default()
+    pub fn said(&self) -> Said {
+        if self.is_finished() {
+            return Said::Idle;
+        }
+        let counts = Counts {
+            active: self.status.active.unwrap_or_default(),
+            ready: self.status.ready,
+            terminating: self.status.terminating.unwrap_or_default(),
+        };
+        counts.say(self.spec.managed_by.as_deref())
     }
 
     /// Whether it is deleted already, and only waits for its finalizers.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Circumstances;
 use crate::exception::{self, Exception};
+use crate::guard;
 use crate::job::{Job, Kind};
 use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::Rule;
@@ -31,6 +32,8 @@ pub struct Case<'a> {
     /// Value of the namespace's label, where that is no mode.
     pub(super) unknown_mode: Option<String>,
     pub(super) findings: Vec<Finding>,
+    /// Only the Job's pods say whether what is done would stop it halfway.
+    pub(super) is_unclear: bool,
     /// What is corrected, and what is written down of it.
     pub(super) patch: Option<json_patch::Patch>,
     /// Of the decision.
@@ -93,13 +96,42 @@ impl<'a> Case<'a> {
         });
     }
 
+    /// Namespace and uid of the Job whose pods say whether it runs, if what is done to it depends on that and
+    /// its own status does not say it.
+    #[must_use]
+    pub fn unclear(&self) -> Option<(&'a str, &'a str)> {
+        let uid = &*self.job.metadata.uid;
+        self.is_unclear.then_some((self.job.namespace, uid))
+    }
+
+    /// Its pods say that it runs.
+    pub fn runs(&mut self) {
+        let policy = self.circumstances.policy;
+        let findings = if self.operation == Operation::Delete {
+            guard::stopped(&self.job, policy, self.mode.cap())
+        } else {
+            guard::unlabelled_while_running(&self.job, policy, self.mode.cap())
+        };
+        self.add_all(findings);
+    }
+
+    /// Nobody could tell whether it runs.
+    pub fn may_run(&mut self, why: &str) {
+        let policy = self.circumstances.policy;
+        let findings = guard::unseen(&self.job, why, policy, self.mode.cap());
+        self.add_all(findings);
+    }
+
     fn action(&self, rule: &Rule) -> Action {
         let policy = self.circumstances.policy;
         policy.action(rule, &self.job, self.selection, self.mode.cap())
     }
 
     fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
-        let mut findings = Report::of(self.job.kind, rule, action, find);
+        self.add_all(Report::of(self.job.kind, rule, action, find));
+    }
+
+    fn add_all(&mut self, mut findings: Vec<Finding>) {
         exception::apply(&mut findings, &self.exceptions, &self.job);
         self.findings.extend(findings);
     }
@@ -127,5 +159,76 @@ impl<'a> Case<'a> {
                 "; let through, because whether the namespace is being deleted could not be found out: {why}"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use crate::admit::{self, Circumstances, Judged, NamespaceView};
+    use crate::config::validate;
+    use crate::policy::verdict::Outcome;
+    use crate::review::Phase;
+
+    /// The outcome of deleting a migration Job with this status, where its pods say that it runs, or that it does
+    /// not, or cannot be asked; nothing if nobody asks them.
+    fn deleted(status: &Value, view: &NamespaceView, runs: Option<bool>) -> Option<Outcome> {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r1", "operation": "DELETE", "namespace": "team",
+                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
+                "userInfo": {"username": "ci"},
+                "oldObject": {
+                    "metadata": {"name": "x", "uid": "u1", "labels": {"app.kubernetes.io/component": "migration"}},
+                    "status": status,
+                },
+            },
+        })
+        .to_string();
+        let policy = validate::builtin();
+        let circumstances = Circumstances {
+            policy: &policy,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            id: Uuid::nil(),
+            replica: "r",
+        };
+        let review = admit::read(Phase::Validate, review.as_bytes()).unwrap();
+        let judged = review.judge(&circumstances, |_| view.clone()).unwrap();
+        let Judged::Open(mut case) = judged else {
+            panic!("not judged");
+        };
+        assert_eq!(case.unclear()?, ("team", "u1"));
+        match runs {
+            Some(true) => case.runs(),
+            Some(false) => {}
+            None => case.may_run("no answer"),
+        }
+        Some(case.finish().unwrap().outcome)
+    }
+
+    #[test]
+    fn the_pods_are_asked_only_if_the_status_does_not_say_it() {
+        let view = NamespaceView::default();
+        let init = json!({"active": 1, "ready": 0});
+        assert_eq!(deleted(&init, &view, Some(true)), Some(Outcome::Denied));
+        assert_eq!(deleted(&init, &view, Some(false)), Some(Outcome::Allowed));
+        assert_eq!(deleted(&init, &view, None), Some(Outcome::Allowed));
+        for status in [json!({"active": 1, "ready": 1}), json!({"active": 0})] {
+            assert_eq!(deleted(&status, &view, Some(true)), None, "{status}");
+        }
+        let going = NamespaceView {
+            terminating: true,
+            ..NamespaceView::default()
+        };
+        assert_eq!(deleted(&init, &going, Some(true)), None);
+        let unguarded = NamespaceView {
+            mode: Some("off".to_owned()),
+            ..NamespaceView::default()
+        };
+        assert_eq!(deleted(&init, &unguarded, Some(true)), None);
     }
 }

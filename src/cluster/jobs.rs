@@ -219,7 +219,7 @@ fn news_of(former: Option<&StoredJob>, seen: &Arc<Seen>) -> Option<News> {
 
 /// Whether there is something that a run tells of. Others write to a Job, too.
 fn has_gone_on(former: &StoredJob, job: &StoredJob) -> bool {
-    let told = |job: &StoredJob| (job.started, job.is_ready, job.is_opted_out);
+    let told = |job: &StoredJob| (job.started, job.said, job.is_opted_out);
     told(former) != told(job)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A Job without the label is neither guarded nor recorded, so taking the label away is guarded like a deletion.
 
-use super::{found, runs};
+use super::{ask, found};
 use crate::job::{Job, stamp};
 use crate::policy::finding::Finding;
 use crate::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
@@ -11,7 +11,8 @@ use crate::policy::select::Selection;
 use crate::policy::{Action, Policy};
 
 /// What there is to say about an update that makes `new` of the migration Job `old`, where `new` is none: its label
-/// is gone, or it opts out.
+/// is gone, or it opts out; and whether only the pods of `old` can say more: then it is
+/// [`unlabelled_while_running`] if it runs.
 #[must_use]
 pub fn unlabelled(
     old: &Job<'_>,
@@ -19,23 +20,27 @@ pub fn unlabelled(
     terminating: bool,
     policy: &Policy,
     cap: Action,
-) -> Vec<Finding> {
+) -> (Vec<Finding>, bool) {
     if policy.selectors.select(new, Action::Off) == Selection::Labelled {
-        return Vec::new();
+        return (Vec::new(), false);
     }
     let (namespace, name) = (old.namespace, old.name.shown());
-    let mut findings = Vec::new();
-    if !terminating && runs(old) {
-        findings = found(&DELETED_WHILE_RUNNING, old, policy, cap, |report| {
-            deleted_while_running::unlabelled(namespace, name, report);
-        });
-    }
+    let (mut findings, is_unclear) = ask(old, terminating, policy, cap, unlabelled_while_running);
     if stamp::is_stamped(old) {
         findings.extend(found(&FORGED_STAMP, old, policy, cap, |report| {
             forged_stamp::unlabelled(namespace, name, report);
         }));
     }
-    findings
+    (findings, is_unclear)
+}
+
+/// The finding that `old` loses its label while it runs.
+#[must_use]
+pub fn unlabelled_while_running(old: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
+    let (namespace, name) = (old.namespace, old.name.shown());
+    found(&DELETED_WHILE_RUNNING, old, policy, cap, |report| {
+        deleted_while_running::unlabelled(namespace, name, report);
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +85,11 @@ mod tests {
             .each_ref()
             .map(|text| serde_json::from_str::<Object<'_>>(text).unwrap());
         let [old, new] = [&old, &new].map(|object| Job::new(object, Kind::Job, "shop"));
-        let findings = unlabelled(&old, &new, false, &validate::builtin(), Action::Deny);
+        let policy = validate::builtin();
+        let (mut findings, is_unclear) = unlabelled(&old, &new, false, &policy, Action::Deny);
+        if is_unclear {
+            findings.extend(unlabelled_while_running(&old, &policy, Action::Deny));
+        }
         assert!(findings.iter().all(|found| found.action == Action::Deny));
         findings.iter().map(Finding::message).collect()
     }
@@ -113,6 +122,13 @@ mod tests {
                  again"
             );
         }
+        // In an init container, which its pods say.
+        let init = stored(|job| job["status"] = json!({"ready": 0, "active": 1}));
+        let ids: Vec<_> = told(&init, without_label)
+            .into_iter()
+            .map(|told| told[..5].to_owned())
+            .collect();
+        assert_eq!(ids, ["MW104", "MW102"]);
         // Made while the webhook was away.
         let unstamped = stored(|job| job["metadata"]["annotations"] = Value::Null);
         let told = told(&unstamped, without_label);

@@ -27,9 +27,15 @@ pub struct Object<'a> {
 /// The status of a Job.
 #[derive(Debug, Default, Deserialize)]
 pub struct Status<'a> {
-    /// Pods that are ready; absent before the first one is counted.
+    /// Pods that are pending or running, and that nobody has deleted.
+    #[serde(default)]
+    pub active: Option<i64>,
+    /// Those of them that are ready; absent before the first one is counted.
     #[serde(default)]
     pub ready: Option<i64>,
+    /// Pods that somebody has deleted, and that have not ended.
+    #[serde(default)]
+    pub terminating: Option<i64>,
     /// What has happened to it, among others whether it has ended.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub conditions: Vec<Condition<'a>>,
@@ -156,6 +162,9 @@ pub struct Spec<'a> {
     /// Seconds after its end when the Job is deleted.
     #[serde(default)]
     pub ttl_seconds_after_finished: Option<i64>,
+    /// The controller that looks after it; Kubernetes' own when nothing is written.
+    #[serde(borrow, default)]
+    pub managed_by: Option<Text<'a>>,
     /// Do not start pods yet.
     #[serde(default)]
     pub suspend: Option<bool>,

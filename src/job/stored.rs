@@ -14,6 +14,7 @@ use crate::job::annotation::Annotation;
 use crate::job::hooks;
 use crate::job::name::Name;
 use crate::job::release::{self, FLUX_NAME, INSTANCE, Source};
+use crate::job::running::{Counts, Said};
 
 /// What Argo CD holds a hook by until its sync is over.
 const ARGOCD_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
@@ -55,8 +56,10 @@ pub struct StoredJob {
     pub started: Option<Timestamp>,
     /// `activeDeadlineSeconds`.
     pub deadline: Option<i64>,
-    /// A pod of it is ready, which is as much as running.
-    pub is_ready: bool,
+    /// Whether it runs, as far as its own status says it.
+    pub said: Said,
+    /// A pod of it has ended, so that it has started whatever is said of the others.
+    pub has_tried: bool,
     /// How it ended; nothing while it may still run.
     pub end: Option<End>,
     /// It is being deleted.
@@ -98,6 +101,7 @@ pub struct WatchedJob {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Spec {
     active_deadline_seconds: Option<i64>,
+    managed_by: Option<String>,
     #[serde(default)]
     pub(crate) template: Template,
 }
@@ -139,7 +143,11 @@ struct TemplateMeta {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
     start_time: Option<Time>,
-    ready: Option<i32>,
+    active: Option<i64>,
+    ready: Option<i64>,
+    terminating: Option<i64>,
+    succeeded: Option<i64>,
+    failed: Option<i64>,
     #[serde(default)]
     conditions: Vec<Condition>,
 }
@@ -195,6 +203,25 @@ impl Status {
         good.or_else(|| Some((ended("Failed")?, false)))
     }
 
+    fn said(&self, managed_by: Option<&str>) -> Said {
+        if self.last().is_some() {
+            return Said::Idle;
+        }
+        let counts = Counts {
+            active: self.active.unwrap_or_default(),
+            ready: self.ready,
+            terminating: self.terminating.unwrap_or_default(),
+        };
+        counts.say(managed_by)
+    }
+
+    fn has_tried(&self) -> bool {
+        [self.succeeded, self.failed]
+            .iter()
+            .flatten()
+            .any(|n| *n > 0)
+    }
+
     fn end(&self) -> Option<End> {
         let (condition, succeeded) = self.last()?;
         // The apiserver sees to it that there is a time. A Job without one has not ended for us, so
@@ -217,7 +244,8 @@ impl From<WatchedJob> for StoredJob {
     fn from(job: WatchedJob) -> Self {
         let end = job.status.end();
         let started = job.status.start_time.as_ref().map(|Time(at)| *at);
-        let is_ready = job.status.ready.is_some_and(|ready| ready > 0);
+        let said = job.status.said(job.spec.managed_by.as_deref());
+        let has_tried = job.status.has_tried();
         let deadline = job.spec.active_deadline_seconds;
         let template = job.spec.template.metadata.labels;
         let meta = job.metadata;
@@ -265,7 +293,8 @@ impl From<WatchedJob> for StoredJob {
                 .map_or(Timestamp::MAX, |Time(at)| at),
             started,
             deadline,
-            is_ready,
+            said,
+            has_tried,
             end,
             is_deleting: meta.deletion_timestamp.is_some(),
             is_held: finalizers.iter().any(|f| f == ARGOCD_FINALIZER),

@@ -1,4 +1,5 @@
-//! Metrics of the guards: what the apiserver said of a namespace before a deletion in it was refused.
+//! Metrics of the guards: what the API server said of a Job's pods and of its namespace, before a deletion was
+//! refused.
 
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
@@ -28,10 +29,34 @@ impl Lookup {
     }
 }
 
+/// What the pods of a Job say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Running {
+    /// It runs.
+    Yes,
+    /// It does not: the Job may be deleted.
+    No,
+    /// The API server did not say, so the Job may be deleted.
+    Failed,
+}
+
+impl Running {
+    const ALL: [Self; 3] = [Self::Yes, Self::No, Self::Failed];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "running",
+            Self::No => "idle",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The metrics of the guards.
 #[derive(Debug)]
 pub struct GuardMetrics {
     lookups: Family<ResultLabels, Counter>,
+    pod_lookups: Family<ResultLabels, Counter>,
 }
 
 impl Default for GuardMetrics {
@@ -41,7 +66,14 @@ impl Default for GuardMetrics {
         for result in Lookup::ALL.map(Lookup::as_str) {
             drop(lookups.get_or_create(&ResultLabels { result }));
         }
-        Self { lookups }
+        let pod_lookups = Family::<ResultLabels, Counter>::default();
+        for result in Running::ALL.map(Running::as_str) {
+            drop(pod_lookups.get_or_create(&ResultLabels { result }));
+        }
+        Self {
+            lookups,
+            pod_lookups,
+        }
     }
 }
 
@@ -52,6 +84,18 @@ impl GuardMetrics {
             "Namespaces that the apiserver was asked for before a deletion was refused: active, terminating, or failed; only with the first it is refused",
             self.lookups.clone(),
         );
+        registry.register(
+            "guard_pod_lookups",
+            "Jobs whose pods the API server was asked for, because their own status did not say whether they run: running, idle, or failed; only with the first is a deletion refused",
+            self.pod_lookups.clone(),
+        );
+    }
+
+    /// Counts a Job whose pods were asked for.
+    pub fn pods_looked_at(&self, found: Running) {
+        let result = found.as_str();
+        let counter = self.pod_lookups.get_or_create(&ResultLabels { result });
+        counter.inc();
     }
 
     /// Counts a namespace that was asked for.

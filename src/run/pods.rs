@@ -1,9 +1,10 @@
 //! What the pods of a Job tell of its run: when it started, how it ended, what ran. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::PodStatus;
 
 use super::facts::{MAX_MESSAGE, entries, filled};
+use crate::job::running::Pod;
 
 /// What containers say that ended as containers do. The exit code says more.
 const PLAIN: [&str; 2] = ["Completed", "Error"];
@@ -17,7 +18,7 @@ const MAX_REASON: usize = 128;
 /// What the pods tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
-    /// When the first container started.
+    /// When the first container started that is not a sidecar.
     pub started_at: Option<Timestamp>,
     /// With what the one ended that ended the run.
     pub exit_code: Option<i32>,
@@ -32,8 +33,8 @@ pub struct PodFacts {
 impl PodFacts {
     /// Of a Job that ended like this, or has not ended.
     #[must_use]
-    pub fn of(pods: &[PodStatus], succeeded: bool) -> Self {
-        let starts = pods.iter().flat_map(containers).filter_map(|(_, c)| {
+    pub fn of(pods: &[Pod], succeeded: bool) -> Self {
+        let starts = pods.iter().flat_map(Pod::work).filter_map(|(_, c)| {
             let states = [c.state.as_ref(), c.last_state.as_ref()];
             let started = states.into_iter().flatten().filter_map(|state| {
                 let running = state.running.as_ref().and_then(|s| s.started_at.as_ref());
@@ -45,16 +46,15 @@ impl PodFacts {
             });
             started.map(|time| time.0).min()
         });
-        let ids = pods.iter().flat_map(containers);
+        let ids = pods.iter().flat_map(Pod::all);
         let mut facts = Self {
             started_at: starts.min(),
             image_ids: entries(ids.map(|(_, c)| c.image_id.as_str()), MAX_IMAGE),
             ..Self::default()
         };
         let ends = pods.iter().flat_map(|pod| {
-            containers(pod).filter_map(move |(is_main, c)| {
+            pod.work().filter_map(move |(is_main, c)| {
                 let ended = c.state.as_ref()?.terminated.as_ref()?;
-                // An init container that runs beside the others ends after them, and by force.
                 let rank = (ended.exit_code == 0) == succeeded;
                 let at = ended.finished_at.as_ref().map(|time| time.0);
                 Some(((rank && is_main, rank, is_main, at), pod, ended))
@@ -64,9 +64,10 @@ impl PodFacts {
             Some((_, pod, ended)) => {
                 facts.exit_code = Some(ended.exit_code);
                 let own = ended.reason.as_deref().filter(|word| !PLAIN.contains(word));
-                let why = own.or_else(|| (!succeeded).then(|| of_pod(pod).0).flatten());
+                let status = &pod.status;
+                let why = own.or_else(|| (!succeeded).then(|| of_pod(status).0).flatten());
                 facts.reason = why.and_then(|text| filled(text, MAX_REASON));
-                let said = ended.message.as_deref().or(of_pod(pod).1);
+                let said = ended.message.as_deref().or(of_pod(status).1);
                 facts.message = said.and_then(|text| filled(text, MAX_MESSAGE));
             }
             None => facts.stopped_before(pods),
@@ -75,14 +76,15 @@ impl PodFacts {
     }
 
     /// No container ended: something stopped the pods, or kept them from starting.
-    fn stopped_before(&mut self, pods: &[PodStatus]) {
-        let stopped = pods.iter().map(of_pod).find(|(reason, _)| reason.is_some());
+    fn stopped_before(&mut self, pods: &[Pod]) {
+        let mut stopped = pods.iter().map(|pod| of_pod(&pod.status));
+        let stopped = stopped.find(|(reason, _)| reason.is_some());
         if let Some((reason, message)) = stopped {
             self.reason = reason.and_then(|text| filled(text, MAX_REASON));
             self.message = message.and_then(|text| filled(text, MAX_MESSAGE));
             return;
         }
-        let waiting = pods.iter().flat_map(containers).find_map(|(_, c)| {
+        let waiting = pods.iter().flat_map(Pod::all).find_map(|(_, c)| {
             let waiting = c.state.as_ref()?.waiting.as_ref()?;
             let reason = waiting.reason.as_deref()?;
             let message = waiting.message.as_deref().unwrap_or_default();
@@ -90,13 +92,6 @@ impl PodFacts {
         });
         self.message = waiting.and_then(|text| filled(&text, MAX_MESSAGE));
     }
-}
-
-/// Init containers, then the others, which are marked.
-fn containers(pod: &PodStatus) -> impl Iterator<Item = (bool, &ContainerStatus)> {
-    let init = pod.init_container_statuses.iter().flatten();
-    let main = pod.container_statuses.iter().flatten();
-    init.map(|c| (false, c)).chain(main.map(|c| (true, c)))
 }
 
 /// Who else has ended a pod, such as a drain, and what is said of that.
@@ -116,7 +111,19 @@ mod tests {
     use super::*;
 
     fn of(pods: &Value, succeeded: bool) -> PodFacts {
-        let pods: Vec<PodStatus> = serde_json::from_value(pods.clone()).unwrap();
+        of_pods(
+            pods.as_array()
+                .unwrap()
+                .iter()
+                .map(|status| json!({"status": status})),
+            succeeded,
+        )
+    }
+
+    fn of_pods(pods: impl Iterator<Item = Value>, succeeded: bool) -> PodFacts {
+        let pods: Vec<Pod> = pods
+            .map(|pod| serde_json::from_value(pod).unwrap())
+            .collect();
         PodFacts::of(&pods, succeeded)
     }
 
@@ -152,6 +159,27 @@ mod tests {
                 image_ids: vec!["reg/app@sha256:1".to_owned()],
             }
         );
+    }
+
+    /// It starts before them and ends after them, and says nothing of the migration.
+    #[test]
+    fn a_sidecar_neither_starts_nor_ends_a_run() {
+        let mut sidecar = ended(137, "Error", "30", "killed");
+        sidecar["name"] = json!("agent");
+        sidecar["state"]["terminated"]["startedAt"] = json!("2026-01-01T00:00:01Z");
+        let pod = json!({
+            "spec": {"initContainers": [{"name": "agent", "restartPolicy": "Always"}]},
+            "status": {
+                "phase": "Failed", "initContainerStatuses": [sidecar],
+                "containerStatuses": [ended(0, "Completed", "20", "")],
+            },
+        });
+        let found = of_pods([pod].into_iter(), false);
+        assert_eq!(
+            found.started_at,
+            Some("2026-01-01T00:00:05Z".parse().unwrap())
+        );
+        assert_eq!((found.exit_code, found.message.as_deref()), (Some(0), None));
     }
 
     #[test]

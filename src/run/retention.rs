@@ -29,6 +29,8 @@ pub struct Brief {
     pub recorded_at: Option<Timestamp>,
     /// When its Job was made.
     pub admitted_at: Timestamp,
+    /// Somebody has seen it start.
+    pub has_started: bool,
     /// When it ended; of those that are still running, nothing.
     pub finished_at: Option<Timestamp>,
 }
@@ -122,6 +124,7 @@ mod tests {
             outcome: Outcome::Failed,
             recorded_at: Some(at),
             admitted_at: at,
+            has_started: true,
             finished_at: Some(at),
         }
     }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
 use crate::cluster::claims::key::Key;
@@ -15,10 +15,12 @@ use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
+use crate::cluster::pods::Pods;
 use crate::cluster::runs::LastWords;
 use crate::config::reload::LivePolicy;
+use crate::job::running::{self, Progress};
 use crate::metrics::Metrics;
-use crate::metrics::guards::Lookup;
+use crate::metrics::guards::{Lookup, Running};
 use crate::policy::Policy;
 use crate::policy::verdict::Outcome;
 use crate::record::id;
@@ -130,6 +132,9 @@ impl Warden {
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
             let asked = Instant::now();
+            if let (Some(job), Some(claims)) = (case.unclear(), &self.claims) {
+                Box::pin(self.look_at_pods(case, &claims.pods, job, deadline)).await;
+            }
             if let Some(namespace) = case.excuse() {
                 Box::pin(self.excuse(case, namespace, deadline)).await;
             } else if let Some(claims) = &self.claims {
@@ -177,6 +182,40 @@ impl Warden {
                 tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are not taken into account");
             })
             .ok()
+    }
+
+    /// Asks the pods of a Job whether it runs, where its own status does not say it.
+    async fn look_at_pods(
+        &self,
+        case: &mut Case<'_>,
+        pods: &Pods,
+        (namespace, uid): (&str, &str),
+        deadline: Instant,
+    ) {
+        let found = if is_name(namespace) && is_name(uid) {
+            let pods = timeout_at(deadline, pods.of(namespace, uid)).await;
+            let late = || "the API server did not answer in time".to_owned();
+            pods.map_err(|_| late())
+                .and_then(|pods| pods.map_err(|error| error.to_string()))
+        } else {
+            Err(
+                "the review has no metadata.namespace and uid as the apiserver gives them"
+                    .to_owned(),
+            )
+        };
+        let found = match found.map(|pods| running::progress(&pods)) {
+            Ok(Progress::Running) => {
+                case.runs();
+                Running::Yes
+            }
+            Ok(_) => Running::No,
+            Err(error) => {
+                tracing::warn!(%namespace, %error, "failed to ask whether a migration runs, it may be deleted");
+                case.may_run(&error);
+                Running::Failed
+            }
+        };
+        self.metrics.guards.pods_looked_at(found);
     }
 
     /// Lets a deletion through that would hold up the deletion of a namespace.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::job::release::Source;
+use crate::job::running::Said;
 use crate::job::stored::End;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,7 +27,8 @@ fn failed(minute: i64, change: impl FnOnce(&mut StoredJob)) -> Arc<StoredJob> {
         created: at(minute),
         started: None,
         deadline: None,
-        is_ready: false,
+        said: Said::Idle,
+        has_tried: true,
         end: Some(End {
             at: at(minute + 1),
             succeeded: false,

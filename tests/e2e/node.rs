@@ -2,6 +2,7 @@
 
 mod claims;
 mod image;
+mod running;
 
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};
 

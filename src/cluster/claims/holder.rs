@@ -1,14 +1,10 @@
 //! What a user is told of the Job that is in the way. Pure: from the holder's pods to its state.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
-use kube::core::{NotUsed, Object};
 
 use super::protocol::{Claim, Standing};
+use crate::job::running::{Pod, Progress, Wait, progress};
 use crate::policy::rules::concurrent_migration::{Holder as Facts, State};
-
-/// A pod as far as it is looked at: reading whole ones would make the program larger by a tenth.
-pub(super) type Pod = Object<NotUsed, PodStatus>;
 
 /// The Job that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +29,7 @@ impl Holder {
             (Standing::NotYetThere, _) => State::NotYetThere,
             (Standing::Active { suspended: true }, _) => State::Suspended,
             (Standing::Active { .. }, None) => State::Unfinished,
-            (Standing::Active { .. }, Some(pods)) => state(pods),
+            (Standing::Active { .. }, Some(pods)) => progress(pods).into(),
         };
         let facts = Facts {
             namespace: claim.namespace.clone(),
@@ -46,56 +42,15 @@ impl Holder {
     }
 }
 
-/// Whether a pod's containers may still run.
-#[must_use]
-pub(super) fn is_live(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    !matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-fn state(pods: &[Pod]) -> State {
-    let statuses = || pods.iter().filter_map(|pod| pod.status.as_ref());
-    let containers = || {
-        statuses().flat_map(|status| {
-            let init = status.init_container_statuses.iter().flatten();
-            init.chain(status.container_statuses.iter().flatten())
-        })
-    };
-    if pods.iter().any(|pod| !is_live(pod)) || containers().any(has_started) {
-        return State::Running;
+impl From<Progress> for State {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::NotStarted(Wait { reason, message }) => Self::NotStarted { reason, message },
+            Progress::Running => Self::Running,
+            Progress::Stopped(Wait { reason, message }) => Self::Stopped { reason, message },
+            Progress::Ended => Self::Ended,
+        }
     }
-    let waiting = containers()
-        .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
-        .map(|waiting| (waiting.reason.as_deref(), waiting.message.as_deref()));
-    let unscheduled = statuses()
-        .flat_map(|status| status.conditions.iter().flatten())
-        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
-        .map(|condition| (condition.reason.as_deref(), condition.message.as_deref()));
-    // Every container waits in some words; one whose words are those of a healthy start comes last.
-    let worst = waiting
-        .chain(unscheduled)
-        .min_by_key(|(reason, _)| matches!(reason, Some("ContainerCreating" | "PodInitializing")));
-    let (reason, message) = match worst {
-        Some((reason, message)) => (reason.unwrap_or("Pending"), message.unwrap_or_default()),
-        None if pods.is_empty() => ("NoPod", ""),
-        None => ("Pending", ""),
-    };
-    State::NotStarted {
-        reason: reason.to_owned(),
-        message: message.to_owned(),
-    }
-}
-
-fn has_started(container: &ContainerStatus) -> bool {
-    let ran = |state: &k8s_openapi::api::core::v1::ContainerState| {
-        state.running.is_some() || state.terminated.is_some()
-    };
-    container.restart_count > 0
-        || container.state.as_ref().is_some_and(ran)
-        || container.last_state.as_ref().is_some_and(ran)
 }
 
 #[cfg(test)]
@@ -112,7 +67,7 @@ mod tests {
                     .unwrap()
             })
             .collect();
-        state(&pods)
+        progress(&pods).into()
     }
 
     fn container(state: &Value) -> Value {
@@ -131,14 +86,25 @@ mod tests {
     }
 
     #[test]
-    fn a_container_that_ran_is_running() {
+    fn a_container_that_runs_is_running() {
         let running = container(&json!({"running": {"startedAt": "2026-11-24T23:00:00Z"}}));
+        for key in ["initContainerStatuses", "containerStatuses"] {
+            let pod = json!({"phase": "Running", key: [running.clone()]});
+            assert_eq!(state_of(&[pod]), State::Running);
+        }
+    }
+
+    #[test]
+    fn what_has_run_and_does_not_is_told_apart() {
         let ended = container(&json!({"terminated": {"exitCode": 0}}));
-        let by = |key: &str, c: &Value| state_of(&[json!({"phase": "Running", key: [c]})]);
-        assert_eq!(by("containerStatuses", &running), State::Running);
-        assert_eq!(by("initContainerStatuses", &ended), State::Running);
+        let over = json!({"phase": "Running", "containerStatuses": [ended]});
+        assert_eq!(state_of(&[over]), State::Ended);
         // Between two attempts there is only the pod that failed.
-        assert_eq!(state_of(&[json!({"phase": "Failed"})]), State::Running);
+        let between = State::Stopped {
+            reason: String::new(),
+            message: String::new(),
+        };
+        assert_eq!(state_of(&[json!({"phase": "Failed"})]), between);
     }
 
     #[test]

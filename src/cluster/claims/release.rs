@@ -13,12 +13,12 @@ use kube::core::ObjectMeta;
 use tokio::time::timeout;
 
 use super::error::{ClaimError, failed};
-use super::holder::is_live;
 use super::protocol::{Stored, Version};
 use super::record::{self, CLAIM, HOLDER_UID};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
 use crate::cluster::TIMEOUT;
+use crate::job::running::Pod;
 
 /// Claims on a page of a LIST.
 const PAGE: u32 = 500;
@@ -111,7 +111,7 @@ impl Claims {
                 }
                 Step::FindPods(claim) => {
                     let pods = self.pods(claim).await?;
-                    sweep.on_pods(pods.iter().any(is_live));
+                    sweep.on_pods(pods.iter().any(Pod::is_live));
                 }
                 Step::MarkSeen(version) => {
                     self.annotate(name, version, true, None).await?;

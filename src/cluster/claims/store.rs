@@ -9,26 +9,27 @@ use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1;
 use kube::api::{ListParams, PostParams};
-use kube::core::{ApiResource, Object, ObjectList, Selector};
+use kube::core::{ApiResource, Object, Selector};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ClaimError, failed};
-use super::holder::{Holder, Pod, is_live};
+use super::holder::Holder;
 use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
 use super::record;
 use crate::cluster::list;
+use crate::cluster::pods::Pods;
 use crate::job::has_ended;
+use crate::job::running::Pod;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
-/// Jobs or pods on a page of a LIST, where they are not too large.
+/// Jobs on a page of a LIST, where they are not too large.
 const PAGE: u32 = 100;
 /// LISTs at once: each holds a page in memory.
 const LISTS: usize = 8;
@@ -92,6 +93,8 @@ pub struct Claims {
     client: Client,
     pub(super) leases: Api<Lease>,
     lists: Arc<Semaphore>,
+    /// The pods of holders, and of whom else this replica asks about.
+    pub pods: Pods,
 }
 
 impl Claims {
@@ -100,6 +103,7 @@ impl Claims {
     pub fn new(client: Client) -> Self {
         Self {
             leases: Api::default_namespaced(client.clone()),
+            pods: Pods::new(client.clone()),
             client,
             lists: Arc::new(Semaphore::new(LISTS)),
         }
@@ -184,7 +188,7 @@ impl Claims {
             Step::FindJob(claim) => Ok(Reply::Job(self.job(&claim).await?)),
             Step::FindPods(claim) => {
                 let pods = self.pods(&claim).await?;
-                Ok(Reply::Pods(pods.iter().any(is_live)))
+                Ok(Reply::Pods(pods.iter().any(Pod::is_live)))
             }
         }
     }
@@ -262,24 +266,8 @@ impl Claims {
 
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Vec<Pod>, ClaimError> {
-        let failed = || failed("list", "pods");
-        let path = v1::Pod::url_path(&(), Some(&claim.namespace));
-        let selector = format!("batch.kubernetes.io/controller-uid={}", claim.uid);
-        let mut params = ListParams::default().labels(&selector).limit(PAGE);
-        let mut pods = Vec::new();
-        // Nobody closes it.
-        let _turn = self.lists.acquire().await;
-        loop {
-            let page = list::page(&self.client, &path, &mut params).await;
-            let page: ObjectList<Pod> = serde_json::from_str(&page.map_err(failed())?)
-                .map_err(kube::Error::SerdeError)
-                .map_err(failed())?;
-            pods.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(pods),
-            }
-        }
+        let pods = self.pods.of(&claim.namespace, &claim.uid).await;
+        pods.map_err(failed("list", "pods"))
     }
 
     /// Writes down who waits for the holder, and that it has been seen where it has; says whether the

@@ -1,6 +1,7 @@
 //! What the events of a watch make of what is known.
 
 use super::*;
+use crate::job::running::Said;
 use serde_json::json;
 use tokio::sync::broadcast::error::TryRecvError;
 use watcher::Event;
@@ -136,7 +137,8 @@ fn a_job_that_goes_on_is_news_and_one_that_is_only_written_to_is_not() {
     assert_eq!(after(&started), ["changed a"]);
     assert_eq!(after(&started), Vec::<String>::new());
     assert_eq!(after(&ready), ["changed a"]);
-    assert!(jobs.get("a").unwrap().is_ready && jobs.get("b").is_none());
+    assert_eq!(jobs.get("a").unwrap().said, Said::Running);
+    assert!(jobs.get("b").is_none());
 }
 
 /// The event of a deletion brings the last state, which the watch may not have told before.

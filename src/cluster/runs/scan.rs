@@ -17,6 +17,7 @@ use super::error::{Unwritten, failed};
 use super::queue::Key;
 use super::store::Store;
 use crate::cluster::TIMEOUT;
+use crate::job::running::Said;
 use crate::job::stored::StoredJob;
 use crate::run::resource::{JobReference, MigrationRun, Outcome};
 use crate::run::retention::{Brief, Oldest};
@@ -52,6 +53,7 @@ pub(super) struct Status {
     #[serde(default)]
     outcome: Outcome,
     admitted_at: Option<Timestamp>,
+    started_at: Option<Timestamp>,
     finished_at: Option<Timestamp>,
 }
 
@@ -110,7 +112,7 @@ impl Store {
                 oldest = oldest.into_iter().chain(run.finished_at).min();
                 // Of a hundred thousand runs, most are of Jobs that are long gone.
                 if jobs.get(&run.job_uid).is_some() {
-                    known.insert(run.job_uid, run.outcome);
+                    known.insert(run.job_uid, (run.outcome, run.has_started));
                 }
             }
         })
@@ -125,7 +127,9 @@ impl Store {
             total >= keep && older
         };
         let silent = jobs.iter().filter(|job| match known.get(&job.uid) {
-            Some(outcome) => job.end.is_some() && *outcome <= Outcome::Deleted,
+            Some((outcome, _)) if job.end.is_some() => *outcome <= Outcome::Deleted,
+            // Its pods may say by now that it has started. Its own status may never do so.
+            Some((_, has_started)) => !has_started && job.said == Said::Unclear,
             None => full && !job.is_opted_out && !would_go(job),
         });
         let there: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
@@ -257,6 +261,7 @@ fn brief(run: Scanned) -> Brief {
         outcome: status.outcome,
         recorded_at: meta.creation_timestamp.map(|Time(at)| at),
         admitted_at: status.admitted_at.unwrap_or_default(),
+        has_started: status.started_at.is_some(),
         finished_at: status.finished_at,
     }
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{self, PodStatus};
-use kube::api::{ListParams, PostParams};
-use kube::core::{ApiResource, NotUsed, Object};
+use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::error::{Unwritten, failed};
 use super::now;
 use super::queue::{Before, Key, Waiting};
 use crate::cluster::jobs::Seen;
+use crate::cluster::pods::Pods;
+use crate::job::running::Said;
 use crate::job::stored::WatchedJob;
 use crate::run::observe::observe;
 use crate::run::pods::PodFacts;
@@ -24,12 +24,10 @@ const TRIES: usize = 8;
 /// Old runs removed for a new one, at most: what is left goes with the next.
 const SURPLUS: usize = 100;
 
-/// Pods of a Job that are looked at, at most.
-const PODS: u32 = 100;
-
 /// Where runs are kept.
 pub(super) struct Store {
     pub(super) client: Client,
+    pods: Pods,
 }
 
 /// A run that has been written.
@@ -42,7 +40,8 @@ pub(super) struct Change {
 
 impl Store {
     pub(super) fn new(client: Client) -> Self {
-        Self { client }
+        let pods = Pods::new(client.clone());
+        Self { client, pods }
     }
 
     /// Sees to it that the run of a Job says what is known of it. Of its release this many runs stay. With `prompt`
@@ -231,18 +230,10 @@ impl Store {
     /// What its pods tell; nothing where they cannot be asked.
     async fn pods(&self, seen: &Seen) -> Option<PodFacts> {
         let job = &seen.job;
-        let resource = ApiResource::erase::<v1::Pod>(&());
-        let api: Api<Object<NotUsed, PodStatus>> =
-            Api::namespaced_with(self.client.clone(), &job.namespace, &resource);
-        let selector = format!("batch.kubernetes.io/controller-uid={}", job.uid);
-        // The first one says when it started, and a Job has few.
-        let params = ListParams::default().labels(&selector).limit(PODS);
-        match api.list(&params).await {
+        match self.pods.of(&job.namespace, &job.uid).await {
             Ok(pods) => {
-                let statuses = pods.items.into_iter().filter_map(|pod| pod.status);
-                let statuses: Vec<_> = statuses.collect();
                 let succeeded = job.end.is_some_and(|end| end.succeeded);
-                Some(PodFacts::of(&statuses, succeeded))
+                Some(PodFacts::of(&pods, succeeded))
             }
             Err(error) => {
                 let (namespace, job) = (&job.namespace, &job.name);
@@ -257,13 +248,15 @@ impl Store {
     }
 }
 
-/// Whether the pods would tell something that the run does not say: they are asked once when the migration has begun,
-/// and once when it has ended.
+/// Whether the pods would tell something that the run does not say: they are asked when the migration may have begun,
+/// until it has, and once when it has ended.
 fn wants_pods(seen: &Seen, known: Option<&Known>) -> bool {
     let status = known.map(|known| &known.status);
-    match Ending::of(&seen.job, &seen.facts) {
-        Some(ending) => status.is_none_or(|status| status.outcome != ending.outcome),
-        None => seen.job.is_ready && status.is_none_or(|status| status.started_at.is_none()),
+    if let Some(ending) = Ending::of(&seen.job, &seen.facts) {
+        status.is_none_or(|status| status.outcome != ending.outcome)
+    } else {
+        let may_run = seen.job.said != Said::Idle;
+        may_run && status.is_none_or(|status| status.started_at.is_none())
     }
 }
 
@@ -291,6 +284,7 @@ fn brief(key: &Key, wanted: &Known) -> Brief {
         outcome: status.outcome,
         recorded_at: None,
         admitted_at: status.admitted_at.unwrap_or_default(),
+        has_started: status.started_at.is_some(),
         finished_at: status.finished_at,
     }
 }

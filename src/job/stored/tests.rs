@@ -45,7 +45,8 @@ fn keeps_what_is_asked_for() {
             created: "2025-12-22T00:00:00Z".parse().unwrap(),
             started: Some("2025-12-22T00:00:01Z".parse().unwrap()),
             deadline: Some(600),
-            is_ready: false,
+            said: Said::Idle,
+            has_tried: true,
             end: Some(End {
                 at: "2025-12-22T00:02:00Z".parse().unwrap(),
                 succeeded: false,

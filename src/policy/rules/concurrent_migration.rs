@@ -73,6 +73,15 @@ pub enum State {
         /// What Kubernetes says of it; may be empty.
         message: String,
     },
+    /// It has run, and no container of it runs now: another try may come.
+    Stopped {
+        /// In Kubernetes' word, such as `CrashLoopBackOff`; empty between two pods.
+        reason: String,
+        /// What Kubernetes says of it; may be empty.
+        message: String,
+    },
+    /// Its containers have ended, except sidecars, which keep its pod running.
+    Ended,
     /// It was let in a moment ago, and is not there yet.
     NotYetThere,
     /// It was deleted, and its pod still runs.
@@ -94,7 +103,11 @@ pub fn held(holder: &Holder, report: &mut Report) {
     let pods = format!("-n {namespace} -l batch.kubernetes.io/job-name={job}");
     let give_up = format!("kubectl delete job {job} -n {namespace}");
     let hint = match holder.state {
-        State::NotStarted { .. } | State::Suspended => format!("{look}; give it up: {give_up}"),
+        // What does not run may be deleted as it is.
+        State::NotStarted { .. } | State::Stopped { .. } | State::Suspended => {
+            format!("{look}; give it up: {give_up}")
+        }
+        State::Ended => format!("{look}; remove it: {give_up}"),
         State::Deleted => format!(
             "look: kubectl get pods {pods}; if its node is lost and cannot run it any more: \
              kubectl delete pods {pods} --force"
@@ -130,17 +143,28 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Running => f.write_str("still runs"),
-            Self::NotStarted { reason, message } if message.is_empty() => {
-                write!(f, "has not started ({reason})")
-            }
             Self::NotStarted { reason, message } => {
-                write!(f, "has not started ({reason}: {})", shown(message))
+                f.write_str("has not started")?;
+                wait(f, reason, message)
             }
+            Self::Stopped { reason, message } => {
+                f.write_str("has started, and none of its containers runs now")?;
+                wait(f, reason, message)
+            }
+            Self::Ended => f.write_str("has ended, and a sidecar keeps its pod running"),
             Self::NotYetThere => f.write_str("is about to be created"),
             Self::Deleted => f.write_str("is deleted, and its pod still runs"),
             Self::Suspended => f.write_str("is suspended"),
             Self::Unfinished => f.write_str("has not ended"),
         }
+    }
+}
+
+fn wait(f: &mut fmt::Formatter<'_>, reason: &str, message: &str) -> fmt::Result {
+    match (reason, message) {
+        ("", _) => Ok(()),
+        (_, "") => write!(f, " ({reason})"),
+        _ => write!(f, " ({reason}: {})", shown(message)),
     }
 }
 
@@ -212,6 +236,25 @@ mod tests {
     #[test]
     fn each_state_has_its_words() {
         for (state, words) in [
+            (
+                State::Stopped {
+                    reason: "CrashLoopBackOff".to_owned(),
+                    message: String::new(),
+                },
+                "has started, and none of its containers runs now (CrashLoopBackOff), 75s old",
+            ),
+            (
+                State::Stopped {
+                    reason: String::new(),
+                    message: String::new(),
+                },
+                "has started, and none of its containers runs now, 75s old",
+            ),
+            (
+                State::Ended,
+                "has ended, and a sidecar keeps its pod running, 75s old",
+            ),
+            (State::Ended, "remove it: kubectl delete job"),
             (State::NotYetThere, "is about to be created"),
             (State::Deleted, "is deleted, and its pod still runs"),
             (State::Suspended, "is suspended"),

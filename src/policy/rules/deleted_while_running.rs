@@ -1,14 +1,16 @@
-//! MW102: a migration is deleted while its pod runs.
+//! MW102: a migration is deleted while it runs.
 
 use crate::policy::rule::prelude::*;
 
 rule! {
-    /// A DELETE of a migration Job whose pod is running, or an update that takes away the label by which it is a
-    /// migration Job.
+    /// A DELETE of a migration Job while one of its containers runs, or an update that takes away the label by which
+    /// it is a migration Job.
     ///
-    /// Deleting the Job kills the migration, and leaves the schema wherever it happened to be. Let
-    /// through are Jobs that have finished or never started, and whatever the control plane deletes:
-    /// garbage collection, `ttlSecondsAfterFinished`, a namespace that goes.
+    /// Deleting the Job kills the migration, and leaves the schema half migrated. Init containers count, and so
+    /// does each container of several. Sidecars do not count: native ones, and well-known proxies (MW019). The
+    /// Job's status says whether a pod is ready; where it cannot say more, migration-warden asks for the pods.
+    /// Allowed are deletions of Jobs that have finished or never started, and all that the control plane
+    /// deletes: garbage collection, `ttlSecondsAfterFinished`, a namespace that is deleted.
     ///
     /// ## Why is this bad?
     /// Helm 3 takes a hook Job that is gone for one that has succeeded: exit code 0, STATUS deployed, and
@@ -64,6 +66,14 @@ pub fn unlabelled(namespace: &str, job: &str, report: &mut Report) {
     report.add(FieldPath::of("metadata.labels"), detail);
 }
 
+/// Adds the finding that nobody could tell whether `job` runs.
+pub fn unknown(namespace: &str, job: &str, why: &str, report: &mut Report) {
+    let detail = format!(
+        "could not determine whether {namespace}/{job} is running, so the request is allowed: {why}"
+    );
+    report.add(FieldPath::of("metadata.name"), detail);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +90,17 @@ mod tests {
             "MW102 deleted-while-running: metadata.name: shop/web-migrate-1766361600 is running, and deleting \
              it stops the migration halfway (allow it: kubectl annotate job web-migrate-1766361600 -n shop \
              migration-warden.io/allow-delete=true); wait for its end, or annotate it and delete it again"
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_asked_is_told() {
+        let late = "the API server did not answer in time";
+        assert_eq!(
+            told(|report| unknown("shop", "web-migrate-1766361600", late, report)),
+            "MW102 deleted-while-running: metadata.name: could not determine whether shop/web-migrate-1766361600 \
+             is running, so the request is allowed: the API server did not answer in time; wait for its end, or annotate \
+             it and delete it again"
         );
     }
 
