@@ -32,6 +32,9 @@ use crate::wire::Map;
 /// The label that marks a migration Job, or with `false` says that a Job is none.
 pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
+/// Where a Job's init containers stand.
+const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
+
 /// What an object is: the Job itself, or the template a CronJob makes Jobs from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -159,8 +162,15 @@ impl<'a> Job<'a> {
         let pod = &self.spec.template.spec;
         let init = pod.init_containers.iter().enumerate();
         let main = pod.containers.iter().enumerate();
-        init.map(|(i, c)| ("spec.template.spec.initContainers", i, c))
+        init.map(|(i, c)| (INIT_CONTAINERS, i, c))
             .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// Whether this container of `list` is a native sidecar: an init container that Kubernetes restarts, and
+    /// stops once the pod's ordinary containers have ended.
+    #[must_use]
+    pub fn is_native_sidecar(list: &str, container: &Container<'_>) -> bool {
+        list == INIT_CONTAINERS && container.restart_policy.as_deref() == Some("Always")
     }
 
     /// Whether it has ended, well or badly. Kubernetes says so once its pods have ended.

@@ -86,7 +86,7 @@ fn json_has_the_documented_shape() {
                 "line": line, "column": 22, "namespace": "shop", "job": "shop-migrate-1766361600",
                 "path": "spec.template.spec.restartPolicy", "reason": "restartPolicy is not Never",
                 "detail": "found \"OnFailure\"",
-                "remediation": "write restartPolicy: Never in the pod template",
+                "remediation": "write restartPolicy: Never in the pod template and no other in a container",
             }],
             "summary": {"deny": 1, "patch": 0, "warn": 0, "audit": 0},
         })
@@ -429,7 +429,7 @@ fn explain_takes_ids_and_names_and_lists_all() {
         )
     );
     assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
-    assert_eq!(run(&["explain"], b"").1.lines().count(), 26);
+    assert_eq!(run(&["explain"], b"").1.lines().count(), 28);
     let (code, _, err) = run(&["explain", "MW999"], b"");
     assert_eq!(
         (code, err.as_str()),

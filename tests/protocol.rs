@@ -37,6 +37,7 @@ fn job() -> Value {
             "annotations": {
                 "helm.sh/hook": "pre-install,pre-upgrade",
                 "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+                "helm.sh/hook-output-log-policy": "hook-failed",
             },
             "managedFields": [{"manager": "helm", "operation": "Update"}],
         },
@@ -209,13 +210,13 @@ fn a_denial_tells_everything_at_once() {
                 "message": format!(
                     "MW001 untimestamped-name: metadata.name: \"shop-migrate\" does not end in a timestamp; \
                      {write_name}\nMW004 restarting-pod: spec.template.spec.restartPolicy: found \
-                     \"OnFailure\"; write restartPolicy: Never in the pod template"
+                     \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"
                 ),
                 "details": {"name": "shop-migrate", "group": "batch", "kind": "jobs", "causes": [
                     {"field": "metadata.name", "reason": "MW001",
                      "message": format!("\"shop-migrate\" does not end in a timestamp; {write_name}")},
                     {"field": "spec.template.spec.restartPolicy", "reason": "MW004",
-                     "message": "found \"OnFailure\"; write restartPolicy: Never in the pod template"},
+                     "message": "found \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"},
                 ]},
             })
         );
@@ -241,7 +242,7 @@ fn a_denial_tells_everything_at_once() {
 fn warnings_come_from_the_validating_phase_and_audit_findings_from_neither() {
     let parallel = changed(|job| {
         job["spec"]["parallelism"] = json!(2);
-        job["spec"]["backoffLimit"] = json!(3);
+        job["metadata"]["annotations"]["helm.sh/hook-output-log-policy"] = json!("");
     });
     let (_, response) = ask(Mutate, &parallel, &validate::builtin());
     assert!(response["warnings"].is_null());
@@ -280,7 +281,7 @@ fn patches_apply_to_the_object_as_received_and_only_once() {
     assert_eq!(warnings.len(), 3);
     assert_eq!(
         warnings[2],
-        "MW004 restarting-pod: patched; in the chart, write restartPolicy: Never in the pod template"
+        "MW004 restarting-pod: patched; in the chart, write restartPolicy: Never in the pod template and no other in a container"
     );
     // Three corrections, the stamp, the time to live.
     assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(5));
@@ -1190,7 +1191,7 @@ fn a_labelled_cronjob_gets_warnings_at_most() {
     assert_eq!(response["allowed"], true);
     assert_eq!(
         response["warnings"][0],
-        "MW004 restarting-pod: write restartPolicy: Never in the pod template"
+        "MW004 restarting-pod: write restartPolicy: Never in the pod template and no other in a container"
     );
     let line = line(&answer);
     assert_eq!(

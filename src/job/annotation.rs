@@ -41,6 +41,8 @@ annotations! {
     Hook = "helm.sh/hook",
     /// Says when Helm deletes a hook.
     DeletePolicy = "helm.sh/hook-delete-policy",
+    /// Says when Helm prints the log of a hook's pods.
+    HookOutputLogPolicy = "helm.sh/hook-output-log-policy",
     /// Orders the hooks of one event.
     HookWeight = "helm.sh/hook-weight",
     /// Argo CD's own for the sync phase.

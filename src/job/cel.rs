@@ -29,10 +29,11 @@ pub fn events() -> Vec<&'static str> {
 
 /// Names and texts of the variables, each after those it uses.
 #[must_use]
-pub fn variables() -> [(&'static str, String); 5] {
+pub fn variables() -> [(&'static str, String); 6] {
     [
         ("hook", elements(Annotation::Hook)),
         ("deletePolicy", elements(Annotation::DeletePolicy)),
+        ("logPolicy", elements(Annotation::HookOutputLogPolicy)),
         ("names", NAMES.to_owned()),
         ("stamp", stamp()),
         ("time", TIME.to_owned()),

@@ -168,6 +168,9 @@ pub struct Spec<'a> {
     /// Do not start pods yet.
     #[serde(default)]
     pub suspend: Option<bool>,
+    /// What Kubernetes does about a failed pod instead of counting it.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub pod_failure_policy: PodFailurePolicy<'a>,
     /// The pod.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub template: PodTemplate<'a>,
@@ -194,6 +197,12 @@ pub struct PodSpec<'a> {
     /// `Always`, `OnFailure` or `Never`.
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
+    /// Seconds after which a pod is stopped.
+    #[serde(default)]
+    pub active_deadline_seconds: Option<i64>,
+    /// Whether a container sees the processes of the others, and can stop them.
+    #[serde(default, deserialize_with = "nullable")]
+    pub share_process_namespace: bool,
     /// Containers that run before the others.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub init_containers: Vec<Container<'a>>,
@@ -204,7 +213,11 @@ pub struct PodSpec<'a> {
 
 /// A container.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
+    /// Name, unique within the pod.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
     /// Image reference.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub image: Text<'a>,
@@ -217,4 +230,57 @@ pub struct Container<'a> {
     /// Environment variables.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub env: Environment<'a>,
+    /// Overrides the pod's, from Kubernetes 1.35 on; `Always` on an init container makes it a native sidecar.
+    #[serde(borrow, default)]
+    pub restart_policy: Option<Text<'a>>,
+    /// Exit codes on which the container is restarted whatever its policy, from Kubernetes 1.35 on.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub restart_policy_rules: Vec<RestartRule<'a>>,
+}
+
+/// One entry of a container's `restartPolicyRules`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartRule<'a> {
+    /// `Restart` or `RestartAllContainers`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub action: Text<'a>,
+    /// When it applies.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub exit_codes: ExitCodes<'a>,
+}
+
+/// Exit codes that a rule applies to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExitCodes<'a> {
+    /// The only container whose exit codes count; all where it is absent.
+    #[serde(borrow, default)]
+    pub container_name: Option<Text<'a>>,
+    /// `In` or `NotIn`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub operator: Text<'a>,
+    /// The codes.
+    #[serde(default, deserialize_with = "nullable")]
+    pub values: Vec<i64>,
+}
+
+/// `podFailurePolicy` of a Job.
+#[derive(Debug, Default, Deserialize)]
+pub struct PodFailurePolicy<'a> {
+    /// The first that applies to a failed pod decides.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub rules: Vec<FailureRule<'a>>,
+}
+
+/// One entry of `podFailurePolicy.rules`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureRule<'a> {
+    /// `FailJob`, `FailIndex`, `Ignore` or `Count`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub action: Text<'a>,
+    /// It applies to these exit codes; to a condition of the pod where it is absent.
+    #[serde(borrow, default)]
+    pub on_exit_codes: Option<ExitCodes<'a>>,
 }

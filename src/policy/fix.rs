@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
-use json_patch::{AddOperation, Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use serde_json::Value;
 
 use crate::policy::path::FieldPath;
@@ -30,6 +30,8 @@ pub enum Replacement {
     Stamped(String),
     /// A number.
     Number(u32),
+    /// Nothing: the field is removed.
+    Nothing,
 }
 
 impl Fix {
@@ -42,14 +44,24 @@ impl Fix {
         }
     }
 
-    /// What the field will say when patched at `now`.
+    /// Removes `path`.
     #[must_use]
-    pub fn value(&self, now: jiff::Timestamp) -> Value {
-        match &self.value {
+    pub fn remove(path: FieldPath) -> Self {
+        Self {
+            path,
+            value: Replacement::Nothing,
+        }
+    }
+
+    /// What the field will say when patched at `now`; nothing where it is removed.
+    #[must_use]
+    pub fn value(&self, now: jiff::Timestamp) -> Option<Value> {
+        Some(match &self.value {
             Replacement::Text(text) => (**text).into(),
             Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()).into(),
             Replacement::Number(number) => (*number).into(),
-        }
+            Replacement::Nothing => return None,
+        })
     }
 }
 
@@ -66,10 +78,15 @@ pub fn patch<'f>(
     for fix in fixes {
         let path = fix.path.pointer();
         let value = fix.value(now);
-        if patched.pointer(path.as_str()) == Some(&value) {
+        if patched.pointer(path.as_str()) == value.as_ref() {
             continue;
         }
         let from = operations.len();
+        let Some(value) = value else {
+            operations.push(PatchOperation::Remove(RemoveOperation { path }));
+            json_patch::patch(&mut patched, &operations[from..]).ok()?;
+            continue;
+        };
         operations.extend(
             missing_parents(&path, &patched)
                 .map(|parent| add(parent, Value::Object(serde_json::Map::new()))),
@@ -147,6 +164,24 @@ mod tests {
         json_patch::patch(&mut object, &first).unwrap();
         assert_eq!(object["metadata"]["name"], "a-1766361600");
         assert_eq!(patch(&fixes, &object, now()), None);
+    }
+
+    #[test]
+    fn removes_what_is_there() {
+        let path = FieldPath::of("spec.template.spec.containers")
+            .index(0)
+            .field("restartPolicyRules");
+        let fix = Fix::remove(path);
+        let mut object =
+            json!({"spec": {"template": {"spec": {"containers": [{"restartPolicyRules": []}]}}}});
+        let first = patch([&fix], &object, now()).unwrap();
+        json_patch::patch(&mut object, &first).unwrap();
+        assert_eq!(
+            object["spec"]["template"]["spec"]["containers"],
+            json!([{}])
+        );
+        assert_eq!(patch([&fix], &object, now()), None);
+        assert_eq!(patch([&fix], &json!({}), now()), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod blocking_sidecar;
 pub mod concurrent_migration;
 pub mod deleted_while_running;
 mod duplicate_hook_event;
+mod empty_migration;
 mod evictable_migration;
 mod extra_hook_event;
 mod floating_image;
@@ -24,6 +25,7 @@ mod repeated_migration;
 mod restarting_pod;
 mod retried_migration;
 mod short_ttl;
+mod silent_hook;
 mod stale_timestamp;
 mod suspended_migration;
 mod unknown_hook_event;
@@ -32,7 +34,7 @@ mod untimestamped_name;
 mod wrong_delete_policy;
 
 /// Every rule, ordered by id. An id never changes its meaning and is never used again.
-pub const RULES: [&Rule; 26] = [
+pub const RULES: [&Rule; 28] = [
     &untimestamped_name::UNTIMESTAMPED_NAME,
     &missing_hook::MISSING_HOOK,
     &wrong_delete_policy::WRONG_DELETE_POLICY,
@@ -55,6 +57,8 @@ pub const RULES: [&Rule; 26] = [
     &evictable_migration::EVICTABLE_MIGRATION,
     &opaque_release::OPAQUE_RELEASE,
     &unlabelled_migration::UNLABELLED_MIGRATION,
+    &silent_hook::SILENT_HOOK,
+    &empty_migration::EMPTY_MIGRATION,
     &concurrent_migration::CONCURRENT_MIGRATION,
     &deleted_while_running::DELETED_WHILE_RUNNING,
     &reapplied_job::REAPPLIED_JOB,

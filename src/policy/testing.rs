@@ -24,6 +24,7 @@ pub(crate) fn job(tweak: impl FnOnce(&mut Value)) -> Value {
             "annotations": {
                 "helm.sh/hook": "pre-install,pre-upgrade",
                 "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+                "helm.sh/hook-output-log-policy": "hook-failed",
             },
         },
         "spec": {

@@ -38,6 +38,7 @@ fn job(name: &str, hook: &str, delete_policy: &str, restart_policy: &str) -> Val
             "annotations": {
                 "helm.sh/hook": hook,
                 "helm.sh/hook-delete-policy": delete_policy,
+                "helm.sh/hook-output-log-policy": "hook-failed",
             },
         },
         "spec": {

@@ -30,6 +30,27 @@ fn restarting_pod_is_set_to_never() {
     }
 }
 
+/// From Kubernetes 1.35 on, what a container says overrides its pod.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_containers_own_restarts_are_taken_away() {
+    let space = Guarded::with(RESTART);
+    let chart = Chart::good().with(
+        "        - name: migrate\n",
+        "        - name: migrate
+          restartPolicy: OnFailure
+          restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [42]}}]\n",
+    );
+    let job = space.patches(&chart.render("app"), "MW004");
+    let container = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["restartPolicy"], "Never", "{container:#}");
+    assert!(container["restartPolicyRules"].is_null(), "{container:#}");
+    for helm in Helm::BOTH {
+        let release = helm.release("app");
+        space.install(helm, &release, &chart).succeeds();
+    }
+}
+
 /// Without the patch the apiserver would refuse it (`denials::missing_restart_policy_is_explained`).
 #[test]
 #[ignore = "needs a cluster: run tests/run"]

@@ -19,6 +19,7 @@ rules:
   blocking-sidecar: deny
   evictable-migration: deny
   opaque-release: deny
+  silent-hook: deny
 ";
 
 /// What the apiserver makes of a Job, without judging unknown fields: neither does the engine.

@@ -24,6 +24,7 @@ fn broken(name: &str) -> Value {
             "annotations": {
                 "helm.sh/hook": "pre-install,pre-upgrade",
                 "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+                "helm.sh/hook-output-log-policy": "hook-failed",
             },
         },
         "spec": {
@@ -189,7 +190,7 @@ job/shop-migrate-1766361600 in shop
   denied    MW004 spec.template.spec.restartPolicy: found \"OnFailure\"
 
 RULE                          DENIED  PATCHED  WARNED  AUDITED  INSTEAD
-MW004 restarting-pod               1        0       0        0  write restartPolicy: Never in the pod template
+MW004 restarting-pod               1        0       0        0  write restartPolicy: Never in the pod template and no other in a container
 
 failed to get namespaces shop: User \"me\" cannot read /api/v1/namespaces/shop; judged without its mode and its mesh
 

@@ -38,17 +38,17 @@ fn a_rule_is_never_held_more_strictly_than_by_the_webhook() {
     assert_eq!(
         outline(&builtin(), &[Deny, Audit]),
         [
-            r#"migration-warden: ["Deny","Audit"]: 001 002 003 004 013 015"#,
-            r#"migration-warden-warn: ["Warn","Audit"]: 005 008 009 012 014 016 017 018"#,
-            r#"migration-warden-audit: ["Audit"]: 006 007 011 021"#,
+            r#"migration-warden: ["Deny","Audit"]: 001 002 003 004 013 015 024"#,
+            r#"migration-warden-warn: ["Warn","Audit"]: 005 006 007 008 009 012 014 016 017 018"#,
+            r#"migration-warden-audit: ["Audit"]: 011 021 023"#,
         ]
     );
     assert_eq!(
         outline(&builtin(), &[Warn]),
         [
-            r#"migration-warden: ["Warn"]: 001 002 003 004 013 015"#,
-            r#"migration-warden-warn: ["Warn"]: 005 008 009 012 014 016 017 018"#,
-            r#"migration-warden-audit: ["Audit"]: 006 007 011 021"#,
+            r#"migration-warden: ["Warn"]: 001 002 003 004 013 015 024"#,
+            r#"migration-warden-warn: ["Warn"]: 005 006 007 008 009 012 014 016 017 018"#,
+            r#"migration-warden-audit: ["Audit"]: 011 021 023"#,
         ]
     );
     // What is patched is denied where it was not.
@@ -57,7 +57,7 @@ fn a_rule_is_never_held_more_strictly_than_by_the_webhook() {
         outline(&policy(few), &[Deny]),
         [
             r#"migration-warden: ["Deny"]: 004"#,
-            r#"migration-warden-audit: ["Audit"]: 002 003 005 006 007 008 009 011 012 013 014 015 016 017 018 021"#,
+            r#"migration-warden-audit: ["Audit"]: 002 003 005 006 007 008 009 011 012 013 014 015 016 017 018 021 023 024"#,
         ]
     );
 }
@@ -97,14 +97,13 @@ fn holds_what_it_uses_and_no_more() {
 
 #[test]
 fn a_message_says_what_to_write_instead() {
-    let manifests = manifests(&builtin(), &Settings::default());
+    let only = policy("profile: audit\nrules: {parallel-migration: deny}\n");
+    let manifests = manifests(&only, &Settings::default());
     assert_eq!(
-        manifests[0]["spec"]["validations"][3],
+        manifests[0]["spec"]["validations"][0],
         json!({
-            "expression": "variables.mode in ['warn', 'audit', 'off'] || \
-                (object.spec.template.spec.?restartPolicy.orValue('Always') == 'Never')",
-            "message": "MW004 restarting-pod: restartPolicy is not Never; \
-                write restartPolicy: Never in the pod template",
+            "expression": "variables.mode in ['warn', 'audit', 'off'] || (object.spec.?parallelism.orValue(1) <= 1)",
+            "message": "MW008 parallel-migration: several pods run at once; write parallelism: 1",
             "reason": "Forbidden",
         })
     );

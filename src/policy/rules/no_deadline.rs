@@ -3,27 +3,29 @@
 use crate::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job without `activeDeadlineSeconds`.
+    /// A migration Job without `activeDeadlineSeconds`, neither its own nor its pod's.
     ///
     /// ## Why is this bad?
     /// `helm --timeout` stops Helm, not the Job. A migration that waits for a lock goes on after the deploy
-    /// was given up, and the next deploy meets it.
+    /// failed, and the next deploy meets it.
     ///
     /// ## Instead
-    /// The longest time the migration may take, somewhat above `helm --timeout`:
+    /// A deadline below `helm --timeout`, which is 300 seconds unless set. The Job then ends first, and Helm
+    /// reports why it failed:
     /// ```yaml
     /// spec:
-    ///   activeDeadlineSeconds: 600
+    ///   activeDeadlineSeconds: 270
     /// ```
+    /// If the migration may take longer, raise `helm --timeout` as well.
     ///
     /// Source: the Kubernetes documentation, "Jobs: Job termination and cleanup"; helm/helm#8206.
     pub(super) static NO_DEADLINE = {
         id: "MW007",
         name: "no-deadline",
         reason: "nothing stops it",
-        remediation: "write activeDeadlineSeconds: 600, or the longest it may take",
+        remediation: "write an activeDeadlineSeconds below helm --timeout (300 s unless set)",
         path: "spec.activeDeadlineSeconds",
-        guide: Audit,
+        guide: Warn,
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("only its author knows how long a migration may take"),
@@ -34,7 +36,13 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if job.spec.active_deadline_seconds.is_none() {
+    let pod = &job.spec.template.spec;
+    if job
+        .spec
+        .active_deadline_seconds
+        .or(pod.active_deadline_seconds)
+        .is_none()
+    {
         report.add(
             FieldPath::of("spec.activeDeadlineSeconds"),
             "there is none, and Helm's timeout does not stop the Job",
@@ -43,7 +51,8 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
 }
 
 fn expression(_: &Options) -> String {
-    "has(object.spec.activeDeadlineSeconds)".to_owned()
+    "has(object.spec.activeDeadlineSeconds) || has(object.spec.template.spec.activeDeadlineSeconds)"
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -64,5 +73,14 @@ mod tests {
             ["spec.activeDeadlineSeconds: there is none, and Helm's timeout does not stop the Job"]
         );
         assert!(with(json!(60)).is_empty());
+    }
+
+    #[test]
+    fn takes_the_pods_own() {
+        let pods = job(|j| {
+            j["spec"]["activeDeadlineSeconds"] = json!(null);
+            j["spec"]["template"]["spec"]["activeDeadlineSeconds"] = json!(60);
+        });
+        assert!(findings("MW007", &pods).is_empty());
     }
 }

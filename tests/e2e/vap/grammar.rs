@@ -217,3 +217,82 @@ fn a_time_is_compared_with_the_apiservers() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_reads_restarts_and_retries_as_the_engine_does() {
+    let codes = |action: &str, operator: &str, values: &[u8], only: Option<&str>| {
+        let mut codes = json!({"operator": operator, "values": values});
+        if let Some(name) = only {
+            codes["containerName"] = json!(name);
+        }
+        json!({"action": action, "onExitCodes": codes})
+    };
+    let evicted = |action: &str| json!({"action": action, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]});
+    let every = codes("FailJob", "NotIn", &[0], None);
+    let policies = [
+        json!([]),
+        json!([every]),
+        json!([evicted("Ignore"), every]),
+        json!([every, evicted("Ignore")]),
+        json!([evicted("FailJob"), every]),
+        json!([evicted("Ignore")]),
+        json!([evicted("Count")]),
+        json!([codes("FailJob", "NotIn", &[0, 7], None)]),
+        json!([codes("FailJob", "In", &[1, 2], None), evicted("Ignore")]),
+        json!([codes("Count", "In", &[42], None), every]),
+        json!([codes("Ignore", "In", &[42], Some("init")), every]),
+        json!([codes("FailJob", "NotIn", &[0], Some("migrate"))]),
+        json!([codes("FailJob", "NotIn", &[0], Some("init"))]),
+        json!([
+            codes("FailJob", "NotIn", &[0], Some("init")),
+            codes("FailJob", "NotIn", &[0], Some("migrate"))
+        ]),
+    ];
+    let mut cases = Vec::new();
+    for rules in policies {
+        for limit in [0, 3] {
+            for policy in [
+                json!(null),
+                json!("Always"),
+                json!("Never"),
+                json!("OnFailure"),
+            ] {
+                let init =
+                    json!([{"name": "init", "image": "busybox@sha256:0", "restartPolicy": policy}]);
+                cases.push(job(format!("{rules} {limit} {policy}"), |j| {
+                    j["spec"]["backoffLimit"] = json!(limit);
+                    j["spec"]["podFailurePolicy"] = json!({"rules": rules});
+                    j["spec"]["template"]["spec"]["initContainers"] = init;
+                }));
+            }
+        }
+    }
+    let restart = |action: &str, operator: &str, values: &[u8]| json!([{"action": action, "exitCodes": {"operator": operator, "values": values}}]);
+    for rules in [
+        json!(null),
+        restart("Restart", "In", &[42]),
+        restart("Restart", "In", &[]),
+        restart("Restart", "NotIn", &[]),
+        restart("RestartAllContainers", "In", &[1]),
+    ] {
+        for (list, policy) in ["containers", "initContainers"]
+            .iter()
+            .flat_map(|list| ["Always", "Never", "OnFailure"].map(|policy| (list, policy)))
+        {
+            cases.push(job(format!("{list} {policy} {rules}"), |j| {
+                let pod = &mut j["spec"]["template"]["spec"];
+                pod["initContainers"] = json!([{"name": "init", "image": "busybox@sha256:0"}]);
+                pod[*list][0]["restartPolicy"] = json!(policy);
+                pod[*list][0]["restartPolicyRules"] = rules.clone();
+            }));
+        }
+    }
+    for (completions, parallelism) in [(0, 0), (0, 1), (1, 0), (2, 1)] {
+        cases.push(job(format!("{completions} {parallelism}"), |j| {
+            j["spec"]["completions"] = json!(completions);
+            j["spec"]["parallelism"] = json!(parallelism);
+        }));
+    }
+    net_and_engine_agree(EVERYTHING, &cases, 100);
+}
