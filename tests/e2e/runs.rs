@@ -68,10 +68,12 @@ fn stamped() -> Chart {
 
 /// One that fails within two seconds.
 fn failing() -> Chart {
-    Chart::good().with(
-        "spec:\n  template:\n    spec:\n",
-        "spec:\n  activeDeadlineSeconds: 1\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
-    )
+    Chart::good()
+        .with("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 1")
+        .with(
+            "    spec:\n",
+            "    spec:\n      nodeSelector: {none: such}\n",
+        )
 }
 
 /// Every run of the namespace, oldest first.

@@ -11,10 +11,12 @@ use crate::harness::{Chart, Guarded, Helm, Space, WRONG_DELETE_POLICY, chart_rol
 
 /// The good chart, whose Job now fails within two seconds.
 fn failing() -> Chart {
-    Chart::good().with(
-        "spec:\n  template:\n    spec:\n",
-        "spec:\n  activeDeadlineSeconds: 1\n  template:\n    spec:\n      nodeSelector: {none: such}\n",
-    )
+    Chart::good()
+        .with("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 1")
+        .with(
+            "    spec:\n",
+            "    spec:\n      nodeSelector: {none: such}\n",
+        )
 }
 
 /// F1: three upgrades fail, the fourth succeeds. Returns the names of the Jobs that are left, oldest first.

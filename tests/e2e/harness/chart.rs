@@ -32,6 +32,8 @@ spec:
           image: rig.local/busybox:1
           imagePullPolicy: Never
           command: [/bin/busybox, sh, -c, "echo migrated"]
+  backoffLimit: 0
+  activeDeadlineSeconds: 600
 "#;
 
 /// The Job of the Atlas guide "Deploying schema migrations to Kubernetes with Helm", its values filled in.

@@ -87,8 +87,7 @@ impl Migrations {
     fn job(&self, index: usize, fate: Fate) -> Job {
         let chart = Chart::good()
             .with("{{ now | unixEpoch }}", &self.stamp.to_string())
-            .with("echo migrated", fate.script())
-            .with("spec:\n  template", "spec:\n  backoffLimit: 0\n  template");
+            .with("echo migrated", fate.script());
         let release = format!("{fate:?}-{index}").to_lowercase();
         serde_saphyr::from_str(&chart.render(&release)).unwrap()
     }

@@ -113,10 +113,7 @@ fn succeeds(space: &Guarded, release: &str) {
 /// A migration that cannot run anywhere, and has a second for it.
 fn fails(space: &Guarded, release: &str) {
     let nowhere = Chart::good()
-        .with(
-            "spec:\n  template:",
-            "spec:\n  activeDeadlineSeconds: 1\n  template:",
-        )
+        .with("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 1")
         .with(
             "restartPolicy: Never",
             "restartPolicy: Never\n      nodeSelector: {none: such}",
