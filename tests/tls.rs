@@ -346,6 +346,36 @@ fn processes_that_start_together_agree_on_one_certificate() {
 }
 
 #[test]
+fn the_lock_is_no_way_to_another_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, victim) = (dir.path().join("dir"), dir.path().join("victim"));
+    fs::create_dir(&folder).unwrap();
+    fs::write(&victim, "precious").unwrap();
+    let lock = folder.join(".lock");
+    let fails = |expected: &str| {
+        let now = Timestamp::now();
+        let made = issue::make(&folder, &issue::names(), SignedDuration::from_hours(1), now);
+        for error in [made.unwrap_err(), issue::ensure(&folder, now).unwrap_err()] {
+            let expected = format!("failed to open {}: {expected}", lock.display());
+            assert_eq!(error.to_string(), expected);
+        }
+    };
+    symlink("../victim", &lock).unwrap();
+    fails("Too many levels of symbolic links (os error 40)");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    // Nobody is waited for, either.
+    fs::remove_file(&lock).unwrap();
+    let made = Command::new("mkfifo").arg(&lock).status().unwrap();
+    assert!(made.success());
+    fails("No such device or address (os error 6)");
+    // What is there stays as it is, a second name of another file included.
+    fs::remove_file(&lock).unwrap();
+    fs::hard_link(&victim, &lock).unwrap();
+    issue::ensure(&folder, Timestamp::now()).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+#[test]
 fn half_a_pair_that_another_process_is_writing_is_waited_for() {
     let (made, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     issue::ensure(made.path(), Timestamp::now()).unwrap();

@@ -10,6 +10,7 @@ use super::{
     server_config,
 };
 use jiff::{SignedDuration, Timestamp};
+use rustix::fs::OFlags;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -131,8 +132,28 @@ pub fn names() -> Vec<String> {
 fn lock(dir: &Path) -> Result<File, IssueError> {
     fs::create_dir_all(dir).map_err(failed("create", dir))?;
     let path = dir.join(".lock");
-    let file = File::create(&path).map_err(failed("write", &path))?;
+    let file = open_lock(&path).map_err(failed("open", &path))?;
     file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
+/// Opens the lock without following a link and without emptying what is there: the folder may belong to
+/// another user, who may want a file of this one overwritten, or a pipe to be waited for.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(SECRET)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
     Ok(file)
 }
 
