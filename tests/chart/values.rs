@@ -43,7 +43,7 @@ pub(crate) struct Values {
     admin_port: u16,
     host_network: bool,
     dns_policy: DnsPolicy,
-    network_policy: Enabled,
+    network_policy: NetworkPolicy,
     pod_disruption_budget: PodDisruptionBudget,
     topology_spread_constraints: Vec<Object>,
     affinity: Object,
@@ -191,6 +191,13 @@ enum DnsPolicy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Enabled {
     enabled: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NetworkPolicy {
+    enabled: bool,
+    admin_from: Vec<Object>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -215,3 +215,27 @@ fn the_arguments_go_with_the_values() {
         assert_eq!(injected["cert-manager.io/inject-ca-from"], from, "{set}");
     }
 }
+
+/// Reviews come from addresses that no selector knows; who scrapes is known.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_value_narrows_who_reaches_the_admin_port_and_no_other() {
+    let space = Space::new();
+    let monitoring = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]);
+    for rendered in rendered(&space) {
+        let admits = |port: &str| {
+            let policies = rendered.of("NetworkPolicy");
+            let rules = policies[0]["spec"]["ingress"].as_array().unwrap();
+            let rules = rules.iter().filter(|rule| rule["ports"][0]["port"] == port);
+            rules.map(|rule| rule["from"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(admits("https"), [Value::Null], "{}", rendered.set);
+        let narrowed = rendered.set == "strict";
+        let expected = if narrowed {
+            monitoring.clone()
+        } else {
+            Value::Null
+        };
+        assert_eq!(admits("admin"), [expected], "{}", rendered.set);
+    }
+}
