@@ -359,10 +359,14 @@ fn settle(
     let stamp = verdict::stamp(findings, patched_before);
     let object = match (&stamp, &ttl) {
         (None, None) => return None,
-        // Nearly all hook Jobs, and reading one as a whole costs more than judging it. What gets a TTL has a
+        // Nearly all hook Jobs, and reading one again costs more than judging it. What gets a TTL has a
         // spec, which is all that has to be known.
         (None, Some(_)) => Some(json!({"spec": {}})),
-        (Some(_), _) => request::object_tree(body),
+        (Some(stamp), _) => {
+            let fixes = verdict::fixes(findings).chain([stamp]).chain(&ttl);
+            let paths: Vec<_> = fixes.map(Fix::steps).collect();
+            request::object_along(body, &paths)
+        }
     };
     let others: Vec<Fix> = stamp.into_iter().chain(ttl).collect();
     let fixes = verdict::fixes(findings).chain(&others);

@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// A string borrowed from the input, or owned where an escape sequence had to be resolved.
 ///
@@ -145,4 +146,80 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// The longest of those lists that are copied, or whose entries have fields: what is read of an entry may take
+/// fifty times its text. No Job of a cluster has that many containers or owners, and no user that many groups.
+const MOST: usize = 10_000;
+
+/// Reads a list that may not be longer than [`MOST`], and `null` as an empty one.
+pub fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Few<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MOST} entries")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_some<D: Deserializer<'de>>(
+            self,
+            deserializer: D,
+        ) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut list = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if list.len() == MOST {
+                    return Err(Error::invalid_length(MOST + 1, &self));
+                }
+                list.push(entry);
+            }
+            Ok(list)
+        }
+    }
+    deserializer.deserialize_option(Few(PhantomData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Holder {
+        #[serde(default, deserialize_with = "few")]
+        list: Vec<u8>,
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let read =
+            |text: &str| serde_json::from_str::<Holder>(text).map(|holder| holder.list.len());
+        let of = |length: usize| format!("{{\"list\":[{}]}}", vec!["1"; length].join(","));
+        for (text, length) in [
+            ("{}", 0),
+            ("{\"list\":null}", 0),
+            ("{\"list\":[]}", 0),
+            (&of(MOST), MOST),
+        ] {
+            assert_eq!(read(text).unwrap(), length);
+        }
+        let error = read(&of(MOST + 1)).unwrap_err().to_string();
+        let expected = "invalid length 10001, expected a list of at most 10000 entries";
+        assert!(error.starts_with(expected), "{error}");
+    }
 }

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::job::annotation::Annotations;
 use crate::job::environment::Environment;
-use crate::wire::{Map, Text, nullable};
+use crate::wire::{Map, Text, few, nullable};
 
 /// A `batch/v1` Job or CronJob.
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +37,7 @@ pub struct Status<'a> {
     #[serde(default)]
     pub terminating: Option<i64>,
     /// What has happened to it, among others whether it has ended.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub conditions: Vec<Condition<'a>>,
 }
 
@@ -81,10 +81,10 @@ pub struct Metadata<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub annotations: Annotations<'a>,
     /// Who owns it.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub owner_references: Vec<OwnerReference<'a>>,
     /// Who set which field; tells an apply from a plain create.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub managed_fields: Vec<ManagedField<'a>>,
 }
 
@@ -204,10 +204,10 @@ pub struct PodSpec<'a> {
     #[serde(default, deserialize_with = "nullable")]
     pub share_process_namespace: bool,
     /// Containers that run before the others.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub init_containers: Vec<Container<'a>>,
     /// Containers.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub containers: Vec<Container<'a>>,
 }
 

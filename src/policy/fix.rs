@@ -44,6 +44,15 @@ impl Fix {
         }
     }
 
+    /// The names of the fields, and the indices, that lead to the field.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let path = self.path.pointer();
+        path.tokens()
+            .map(|step| step.decoded().into_owned())
+            .collect()
+    }
+
     /// Removes `path`.
     #[must_use]
     pub fn remove(path: FieldPath) -> Self {
@@ -66,7 +75,7 @@ impl Fix {
 }
 
 /// The patch that carries out `fixes` on `object`, or `None` when it would not apply or change
-/// nothing.
+/// nothing. Of the object only what lies along the fields is looked at.
 #[must_use]
 pub fn patch<'f>(
     fixes: impl IntoIterator<Item = &'f Fix>,

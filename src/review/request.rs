@@ -5,13 +5,14 @@
 //! is only looked at again, as envelope alone, when that first pass fails.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::along::Along;
 use crate::job::Kind;
 use crate::job::object::Object;
-use crate::wire::{Text, nullable};
+use crate::wire::{Text, few, nullable};
 
 /// Why a body is no review that can be answered. Carries positions, never content: a body may hold
 /// credentials.
@@ -64,7 +65,7 @@ pub struct UserInfo<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub username: Text<'a>,
     /// Groups of the user.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub groups: Vec<Text<'a>>,
 }
 
@@ -158,13 +159,15 @@ pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
     }
 }
 
-/// The object of a review as a tree, for the few reviews that get a patch.
+/// What lies along these `paths` in the object of a review, as a tree, for the few reviews that get a patch.
 ///
 /// `None` when there is none; only called on a body that [`parse`] has accepted.
 #[must_use]
-pub fn object_tree(body: &[u8]) -> Option<serde_json::Value> {
+pub fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Value> {
     let review: Review<'_, Request<'_, &RawValue>> = serde_json::from_slice(body).ok()?;
-    serde_json::from_str(review.request?.object?.get()).ok()
+    let object = review.request?.object?.get();
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    Along::new(paths).deserialize(&mut deserializer).ok()
 }
 
 fn envelope(text: &str) -> Result<Parsed<'_>, MalformedReview> {
