@@ -58,6 +58,7 @@ pub struct Metrics {
     rejected: Family<ReasonLabels, Counter>,
     in_flight: Gauge,
     refused: Counter,
+    evicted: Counter,
     lost: Family<ReasonLabels, Counter>,
     policy_reloads: Family<ResultLabels, Counter>,
     policy_reloaded: Gauge,
@@ -99,6 +100,7 @@ impl Metrics {
             rejected: Family::default(),
             in_flight: Gauge::default(),
             refused: Counter::default(),
+            evicted: Counter::default(),
             lost: Family::default(),
             policy_reloads: Family::default(),
             policy_reloaded: Gauge::default(),
@@ -158,8 +160,13 @@ impl Metrics {
         );
         registry.register(
             "connections_refused",
-            "Connections closed at once because too many were open",
+            "Connections closed at once because too many were open and none could be closed for them",
             self.refused.clone(),
+        );
+        registry.register(
+            "connections_evicted",
+            "Connections that waited for their client, closed for a new one because too many were open",
+            self.evicted.clone(),
         );
         registry.register(
             "decision_records_lost",
@@ -288,9 +295,14 @@ impl Metrics {
         InFlight(&self.in_flight)
     }
 
-    /// Counts a connection that was closed because too many were open.
+    /// Counts a connection that was closed at once because too many were open.
     pub fn connection_refused(&self) {
         self.refused.inc();
+    }
+
+    /// Counts a connection that was closed for a new one.
+    pub fn connection_evicted(&self) {
+        self.evicted.inc();
     }
 
     /// Counts a decision line that was not written.

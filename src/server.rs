@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod budget;
+mod connections;
 pub mod judge;
 pub mod keep;
 pub mod listen;
@@ -28,6 +29,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use rustix::process::{Resource, getrlimit};
 use std::{
     convert::Infallible,
     future::{Future, pending},
@@ -170,7 +172,7 @@ pub struct Service {
 /// Fails when a listener cannot be used.
 pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Result<()> {
     let metrics = service.metrics;
-    let limits = Limits::default();
+    let (for_reviews, for_admin) = Limits::both(getrlimit(Resource::Nofile).current);
     let open = service
         .readiness
         .register("shutdown", "shutting down", true);
@@ -192,12 +194,20 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         }
         let app = routes::router(Arc::clone(&reviews));
         let (listener, metrics) = (service.listener, Arc::clone(&metrics));
-        listen::https(listener, service.tls, app, limits, https.clone(), metrics).await
+        listen::https(
+            listener,
+            service.tls,
+            app,
+            for_reviews,
+            https.clone(),
+            metrics,
+        )
+        .await
     };
     let serve_admin = listen::http(
         service.admin,
         admin::router(service.readiness.clone(), Arc::clone(&metrics)),
-        limits,
+        for_admin,
         http.clone(),
         Arc::clone(&metrics),
     );

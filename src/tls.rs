@@ -71,7 +71,7 @@ pub enum TlsError {
     Config(#[from] rustls::Error),
 }
 
-/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. With `client_ca`
+/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/1.1. With `client_ca`
 /// only callers with a certificate of one of its CAs are accepted.
 pub fn server_config(
     cert_pem: &[u8],
@@ -120,7 +120,7 @@ fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, rustls::Error
 }
 
 fn settled(mut config: ServerConfig) -> ServerConfig {
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // The API server never resumes a session, so tickets would only cost it and us two messages
     // per connection, and let an old certificate's sessions outlive its replacement.
     config.send_tls13_tickets = 0;

@@ -8,14 +8,24 @@
 
 mod common;
 
+use axum::{Router, routing::get};
+use axum_server::Handle;
 use common::{Server, Setup, ask, post, receive};
-use migration_warden::server::listen::Limits;
-use std::time::{Duration, Instant};
+use migration_warden::{
+    metrics::Metrics,
+    server::listen::{self, Limits},
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
+use tokio_rustls::rustls::DEFAULT_VERSIONS;
 
 async fn limited(limits: Limits) -> Server {
     Server::with(Setup {
@@ -90,32 +100,204 @@ async fn an_idle_connection_outlives_the_api_servers_pool() {
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
 }
 
-#[tokio::test]
-async fn one_connection_too_many_is_closed_at_once() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_connection_too_many_is_closed_at_once_when_all_others_are_served() {
     let server = limited(Limits {
         connections: 2,
         ..Limits::default()
     })
     .await;
-    let mut first = server.connect().await;
-    let _second = server.connect().await;
+    let mut busy = [server.connect().await, server.connect().await];
+    for stream in &mut busy {
+        let hang = post("/validate", "hang");
+        stream.write_all(hang.as_bytes()).await.unwrap();
+    }
+    server.judge.has_begun(2).await;
     let mut third = TcpStream::connect(server.address).await.unwrap();
     assert!(closed_after(&mut third).await < Duration::from_millis(500));
     assert_eq!(server.metric("connections_refused_total"), Some(1.0));
-    // The others do not notice, and one that ends makes room.
-    assert_eq!(ask(&mut first, &post("/validate", "{}")).await.status, 200);
-    drop(first);
-    timeout(Duration::from_secs(2), async {
-        loop {
-            let stream = TcpStream::connect(server.address).await.unwrap();
-            sleep(Duration::from_millis(10)).await;
-            if stream.try_write(b"x").is_ok() && stream.try_read(&mut [0; 8]).is_err() {
-                break;
-            }
-        }
+    // The others do not notice.
+    server.judge.release();
+    for stream in &mut busy {
+        assert_eq!(receive(stream).await.unwrap().status, 200);
+    }
+    assert_eq!(server.metric("connections_evicted_total"), Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_new_connection_closes_the_one_that_has_waited_longest_for_its_client() {
+    let server = limited(Limits {
+        connections: 3,
+        ..Limits::default()
     })
-    .await
-    .expect("there is room again");
+    .await;
+    let mut served = server.connect().await;
+    let hang = post("/validate", "hang");
+    served.write_all(hang.as_bytes()).await.unwrap();
+    server.judge.has_begun(1).await;
+    let mut silent = server.connect().await;
+    let mut used = server.connect().await;
+    assert_eq!(ask(&mut used, &post("/validate", "{}")).await.status, 200);
+    // One that has made a request waits from its answer on, one in the handshake from its beginning.
+    let mut stuck = TcpStream::connect(server.address).await.unwrap();
+    assert!(receive(&mut silent).await.is_none());
+    let mut fourth = server.connect().await;
+    assert!(receive(&mut used).await.is_none());
+    let mut fifth = server.connect().await;
+    assert!(closed_after(&mut stuck).await < Duration::from_secs(1));
+    for stream in [&mut fourth, &mut fifth] {
+        assert_eq!(ask(stream, &post("/validate", "{}")).await.status, 200);
+    }
+    assert_eq!(server.metric("connections_evicted_total"), Some(3.0));
+    assert_eq!(server.metric("connections_refused_total"), Some(0.0));
+    server.judge.release();
+    assert_eq!(receive(&mut served).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_holds_no_connection_against_others() {
+    let server = limited(Limits {
+        connections: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut slow = server.connect().await;
+    let head = post("/validate?timeout=30s", "").replace("Length: 0", "Length: 10");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    while server.metric("requests_in_flight") != Some(1.0) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let mut next = server.connect().await;
+    assert_eq!(ask(&mut next, &post("/validate", "{}")).await.status, 200);
+    assert!(receive(&mut slow).await.is_none());
+}
+
+#[tokio::test]
+async fn connections_that_end_make_room() {
+    let server = limited(Limits {
+        connections: 1,
+        ..Limits::default()
+    })
+    .await;
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        let last = post("/validate", "{}").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        assert_eq!(ask(&mut stream, &last).await.status, 200);
+        assert!(receive(&mut stream).await.is_none());
+    }
+    assert_eq!(server.metric("connections_evicted_total"), Some(0.0));
+}
+
+/// A plain HTTP server with an answer of this length.
+async fn plain(limits: Limits, length: usize) -> SocketAddr {
+    let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/", get(async move || vec![0_u8; length]));
+    let metrics = Arc::new(Metrics::new());
+    tokio::spawn(listen::http(listener, app, limits, Handle::new(), metrics));
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_is_given_up() {
+    // More than the kernel takes for a client that does not read.
+    let address = plain(
+        Limits {
+            unread: Duration::from_millis(200),
+            ..Limits::default()
+        },
+        16 << 20,
+    )
+    .await;
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    stream.readable().await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    let mut bytes = Vec::new();
+    let read = timeout(Duration::from_secs(5), stream.read_to_end(&mut bytes)).await;
+    let _ = read.expect("the connection is closed");
+    assert!(bytes.len() < 16 << 20, "{}", bytes.len());
+    // One that reads slowly gets all of it, as long as that takes no longer.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let answer = timeout(Duration::from_secs(5), receive_bytes(&mut stream)).await;
+    assert_eq!(answer.expect("an answer"), 16 << 20);
+}
+
+/// The length of the body of an answer that is no text.
+async fn receive_bytes(stream: &mut TcpStream) -> usize {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let mut body = vec![0; 16 << 20];
+    stream.read_exact(&mut body).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_head_is_bounded_in_length_and_number() {
+    let address = plain(Limits::default(), 2).await;
+    let headers = |count: usize, length: usize| {
+        let value = "a".repeat(length);
+        let lines = (0..count).map(|index| format!("X-{index}: {value}\r\n"));
+        format!(
+            "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+            lines.collect::<String>()
+        )
+    };
+    for (request, status) in [
+        (headers(1, 30_000), 200),
+        (headers(99, 1), 200),
+        (headers(100, 1), 431),
+        (headers(1, 70_000), 431),
+        (headers(50, 2_000), 431),
+        (
+            format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(70_000)),
+            431,
+        ),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // It may be closed before all of it is sent.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let answer = receive(&mut stream).await;
+        let found = answer.map(|answer| answer.status);
+        // A client that goes on sending may lose the answer to the reset that follows.
+        assert!(
+            found == Some(status) || status == 431 && found.is_none(),
+            "{found:?}, {} bytes",
+            request.len()
+        );
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_not_spoken() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let server = Server::start().await;
+    let ca = std::fs::read(common::issued().ca.as_ref().unwrap()).unwrap();
+    let offering = |protocols: &[&[u8]]| {
+        let mut config = common::client_config(&ca, DEFAULT_VERSIONS, "");
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        common::connect_with(server.address, config)
+    };
+    // As the API server does for a URL.
+    let mut stream = offering(&[b"h2", b"http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+    assert!(offering(&[b"h2"]).await.is_err());
+    let mut stream = offering(&[]).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    let answer = timeout(Duration::from_secs(2), stream.read_u8()).await;
+    assert_ne!(
+        answer.expect("an end or an answer").ok(),
+        Some(0),
+        "a frame"
+    );
+    let address = plain(Limits::default(), 2).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    assert!(closed_after(&mut stream).await < Duration::from_secs(1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -145,7 +145,7 @@ async fn a_panic_costs_one_request() {
 
 /// A review that is judged on a thread of its own.
 fn large(what: &str) -> String {
-    post("/validate", &(what.to_owned() + &" ".repeat(1 << 20)))
+    post("/validate", &(what.to_owned() + &" ".repeat(64 << 10)))
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn small_reviews_do_not_wait_for_large_ones() {
 async fn a_large_review_is_written_down_though_its_caller_has_left() {
     let (mut reader, writer) = io::pipe().unwrap();
     let server = Server::with(Setup {
-        in_flight: (1 << 20) + 4096,
+        in_flight: 128 << 10,
         output: writer.into(),
         ..Setup::default()
     })
@@ -196,30 +196,32 @@ async fn a_large_review_is_written_down_though_its_caller_has_left() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 6)]
 async fn what_cannot_be_taken_on_is_refused_at_once() {
-    const TWO_BODIES: usize = 2 * (64 << 10);
+    // Each takes two pieces of 64 KiB.
+    const TWO_BODIES: usize = 4 * (64 << 10);
     let server = Server::with(Setup {
         in_flight: TWO_BODIES,
         ..Setup::default()
     })
     .await;
     let mut hanging = Vec::new();
-    for path in ["/validate", "/mutate"] {
+    for _ in 0..2 {
         let mut stream = server.connect().await;
-        stream
-            .write_all(post(path, "hang").as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(large("hang").as_bytes()).await.unwrap();
         hanging.push(stream);
     }
     server.judge.has_begun(2).await;
     let start = Instant::now();
     for path in ["/validate", "/mutate"] {
-        let answer = ask(&mut server.connect().await, &post(path, "{}")).await;
+        let large = large("{}").replace("/validate", path);
+        let answer = ask(&mut server.connect().await, &large).await;
         assert_eq!(answer.status, 503);
         assert_eq!(answer.header("retry-after"), Some("1"));
         let (message, reason, _) = answer.status_object();
         assert_eq!(message, "too many reviews at once, try again");
         assert_eq!(reason, "ServiceUnavailable");
+        // Small ones are no burden.
+        let answer = ask(&mut server.connect().await, &post(path, "{}")).await;
+        assert_eq!(answer.status, 200);
     }
     assert!(start.elapsed() < Duration::from_secs(1));
     assert_eq!(server.rejected("overloaded"), Some(2.0));
@@ -227,8 +229,32 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
     for mut stream in hanging {
         assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     }
-    let answer = ask(&mut server.connect().await, &post("/validate", "{}")).await;
+    let answer = ask(&mut server.connect().await, &large("{}")).await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn two_large_reviews_are_judged_at_once_and_others_wait_for_their_turn() {
+    let server = Server::start().await;
+    let mut hanging = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        stream.write_all(large("hang").as_bytes()).await.unwrap();
+        hanging.push(stream);
+    }
+    server.judge.has_begun(2).await;
+    let huge = post("/validate?timeout=200ms", &"x".repeat(1 << 20));
+    assert_eq!(ask(&mut server.connect().await, &huge).await.status, 503);
+    let late = large("hang").replace("/validate", "/validate?timeout=200ms");
+    let answer = ask(&mut server.connect().await, &late).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(server.judge.judged.load(Ordering::SeqCst), 2);
+    server.judge.release();
+    for mut stream in hanging {
+        assert_eq!(receive(&mut stream).await.unwrap().status, 200);
+    }
+    let huge = post("/validate", &"x".repeat(1 << 20));
+    assert_eq!(ask(&mut server.connect().await, &huge).await.status, 200);
 }
 
 #[tokio::test]
@@ -336,29 +362,4 @@ async fn a_lost_decision_denies_only_where_that_was_asked_for() {
     );
     // What was refused after all is not told as what it was before.
     assert_eq!(*server.judge.told.lock().unwrap(), [false, true]);
-}
-
-#[tokio::test]
-async fn http_2_is_served_too() {
-    use http_body_util::{BodyExt, Full};
-    use hyper_util::rt::{TokioExecutor, TokioIo};
-    let server = Server::start().await;
-    let ca = std::fs::read(common::issued().ca.as_ref().unwrap()).unwrap();
-    let config = common::client_config(&ca, tokio_rustls::rustls::DEFAULT_VERSIONS, "h2");
-    let stream = common::connect_with(server.address, config).await.unwrap();
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-    tokio::spawn(connection);
-    server.reviews.close_connections();
-    let request = hyper::Request::post("https://localhost/mutate")
-        .header("content-type", "application/json")
-        .body(Full::new(hyper::body::Bytes::from("x".repeat(100_000))))
-        .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(&body[..], b"{\"phase\":\"mutate\",\"bytes\":100000}");
 }

@@ -9,12 +9,13 @@
 #[path = "common/server.rs"]
 mod server;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use server::{PATIENCE, Server, example};
+use server::{PATIENCE, Server, example, good};
 
 #[test]
 fn the_readmes_review_gets_the_readmes_answer() {
@@ -125,4 +126,53 @@ fn sigterm_ends_it_with_success() {
             .success()
     );
     assert!(server.child.wait().unwrap().success());
+}
+
+/// The most memory that the process has had, in MiB.
+fn peak(server: &Server) -> u64 {
+    let status = format!("/proc/{}/status", server.child.id());
+    let status = std::fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.unwrap().trim().trim_end_matches(" kB");
+    peak.parse::<u64>().unwrap() / 1024
+}
+
+#[test]
+fn no_number_of_idle_connections_stops_it_or_takes_its_memory() {
+    let server = Server::start(&[]);
+    let head = format!("GET /livez HTTP/1.1\r\nX: {}", "a".repeat(60_000));
+    // A handshake whose first message has not come to its end, in records of 16 KiB.
+    let mut hello = Vec::new();
+    for number in 0..4 {
+        hello.extend([22, 3, 1, 0x3f, 0xfc]);
+        let from = hello.len();
+        hello.resize(from + 0x3ffc, 0);
+        if number == 0 {
+            hello[from..from + 4].copy_from_slice(&[1, 0, 0xff, 0xff]);
+        }
+    }
+    let mut open = Vec::new();
+    let mut hold = |address: &str, count: usize, bytes: &[u8]| {
+        for _ in 0..count {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            // The server may have closed it already.
+            let _ = stream.write_all(bytes);
+            open.push(stream);
+        }
+    };
+    for bytes in [&b""[..], head.as_bytes()] {
+        hold(&server.admin, 160, bytes);
+        assert!(server.get("/livez").starts_with("HTTP/1.1 200"));
+    }
+    for bytes in [&b""[..], b"\x16\x03\x01", &hello] {
+        hold(&server.https, 530, bytes);
+        assert_eq!(server.post("/validate", &good()).0, 200);
+    }
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = server.get("/metrics");
+    assert!(
+        metrics.contains("migration_warden_connections_refused_total 0\n"),
+        "{metrics}"
+    );
+    assert!(peak(&server) < 128, "{} MiB", peak(&server));
 }

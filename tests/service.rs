@@ -214,3 +214,19 @@ async fn a_stop_without_delay_finishes_what_is_in_flight() {
     assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     running.ended().await;
 }
+
+#[tokio::test]
+async fn a_review_that_takes_long_to_judge_leaves_small_ones_and_livez_quick() {
+    let running = start(Duration::ZERO);
+    let mut large = connect(running.reviews).await;
+    let body = "hang".to_owned() + &" ".repeat(64 << 10);
+    let request = post("/validate", &body);
+    large.write_all(request.as_bytes()).await.unwrap();
+    running.judge.has_begun(1).await;
+    // This test has one thread: were the review judged on it, nothing else would be done.
+    assert_eq!(running.get("/livez").await.status, 200);
+    let mut small = connect(running.reviews).await;
+    assert_eq!(ask(&mut small, &post("/validate", "{}")).await.status, 200);
+    running.judge.release();
+    assert_eq!(receive(&mut large).await.unwrap().status, 200);
+}

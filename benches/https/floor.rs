@@ -95,6 +95,6 @@ fn tls(dir: &Path) -> RustlsConfig {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .expect("a pair");
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     RustlsConfig::from_config(Arc::new(config))
 }

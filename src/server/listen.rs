@@ -1,12 +1,13 @@
-//! Accepting connections: what they may cost in time and number, and how they end.
+//! Listening, and the settings of the HTTP server: what a connection may cost in time, number and memory.
 //!
-//! The only file that knows the HTTP server crate's settings. Not for what a request means.
+//! The only file that knows the HTTP server crate's settings. Not for what a request means, and not for
+//! which connection is closed when there are too many: see [`super::connections`].
 
+use super::connections::{Connections, Full};
 use crate::metrics::Metrics;
 use axum::Router;
 use axum_server::{
     Handle, Server,
-    accept::Accept,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
 use rustix::{
@@ -17,18 +18,10 @@ use rustix::{
     },
 };
 use std::{
-    future::{Ready, ready},
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 /// Connections the kernel holds until they are accepted.
@@ -37,29 +30,61 @@ const BACKLOG: i32 = 1024;
 /// The least time between two warnings about connections, so that a flood does not fill the log.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// What a connection may cost.
+/// What a connection reads ahead, in bytes. A request whose head is longer, or has more headers than the
+/// parser's 100, is answered with 431; the API server's has a few hundred bytes. Buffers grow by doubling, so a
+/// head that comes in large pieces may get through with up to twice this, 64 KiB.
+const READ_AHEAD: usize = 32 << 10;
+
+/// Files that are not connections of clients, and those connections that are accepted and not yet counted.
+const OTHER_FILES: usize = 192;
+
+/// What connections may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at once; more are closed at once.
+    /// Connections open at once. Each new one closes the one that has kept the server waiting longest.
     pub connections: usize,
     /// For the TLS handshake.
     pub handshake: Duration,
     /// From the handshake to the headers of the first request.
     pub first_request: Duration,
-    /// Between two HTTP/1 requests, the second one's headers included.
+    /// Between two requests, the second one's headers included.
     pub idle: Duration,
+    /// From the moment a client stops reading an answer until it has read all of it.
+    pub unread: Duration,
 }
 
 impl Default for Limits {
+    /// Those of the port for reviews.
     fn default() -> Self {
         Self {
-            connections: 1024,
+            // With 64 KiB of a head or of a small body each, they take a quarter of what a replica has.
+            connections: 512,
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(10),
-            // The API server keeps idle connections for 90 s. Were we first to close one, a review
-            // sent at that moment would fail, and with it the deployment.
+            // The API server keeps idle connections for 90 s. If the replica closed one first, a review
+            // that is sent at that moment would fail, and with it the deployment.
             idle: Duration::from_secs(120),
+            unread: Duration::from_secs(10),
         }
+    }
+}
+
+impl Limits {
+    /// Those of the port for reviews and of the admin port, for a process that may have so many `files` open:
+    /// a connection that has no file cannot be accepted, and so none would be closed for it.
+    pub(super) fn both(files: Option<u64>) -> (Self, Self) {
+        let files = files.and_then(|files| usize::try_from(files).ok());
+        let room = files.unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
+        let of = |limits: Self, fifths: usize| Self {
+            connections: limits.connections.min(room / 5 * fifths).max(1),
+            ..limits
+        };
+        // A kubelet and a few scrapers use the admin port, and it answers each request at once.
+        let admin = Self {
+            connections: 128,
+            ..Self::default()
+        };
+        (of(Self::default(), 4), of(admin, 1))
     }
 }
 
@@ -127,7 +152,7 @@ pub async fn https(
 ) -> io::Result<()> {
     let tls = RustlsAcceptor::new(tls)
         .handshake_timeout(limits.handshake)
-        .acceptor(Capped::new(limits, metrics));
+        .acceptor(Connections::new(limits, metrics));
     configure(axum_server::from_tcp(listener)?, limits)
         .handle(handle)
         .acceptor(tls)
@@ -147,25 +172,24 @@ pub async fn http(
 ) -> io::Result<()> {
     configure(axum_server::from_tcp(listener)?, limits)
         .handle(handle)
-        .acceptor(Capped::new(limits, metrics))
+        .acceptor(Connections::new(limits, metrics))
         .serve(app.into_make_service())
         .await
 }
 
 fn configure(server: Server<SocketAddr>, limits: Limits) -> Server<SocketAddr> {
     let last_warning = Mutex::new(None);
+    // HTTP/2 has a client send many requests at once and leave their answers unread: memory that it does
+    // not pay for. The API server speaks HTTP/1.1 to Services anyway, and to URLs if that is all there is.
     let mut server = server
+        .http1_only()
         .first_request_timeout(limits.first_request)
         .accept_error_handler(move |peer: Option<&SocketAddr>, error: &io::Error| {
             log_failure(&last_warning, peer, error);
         });
     let mut http = server.http_builder().http1();
-    http.header_read_timeout(limits.idle);
-    let mut http = server.http_builder().http2();
-    http.max_concurrent_streams(256)
-        // Finds peers that are gone; living ones may stay idle for as long as they like.
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
+    http.header_read_timeout(limits.idle)
+        .max_buf_size(READ_AHEAD);
     server
 }
 
@@ -191,95 +215,6 @@ fn log_failure(
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("too many connections are open")]
-struct Full;
-
-/// Lets in as many connections as are allowed at once, with small packets sent without delay:
-/// else the first answer on a connection waits 40 ms for the peer's acknowledgement.
-#[derive(Clone)]
-struct Capped {
-    permits: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
-}
-
-impl Capped {
-    fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
-        Self {
-            permits: Arc::new(Semaphore::new(limits.connections)),
-            metrics,
-        }
-    }
-
-    fn admit(&self, stream: TcpStream) -> io::Result<Connection> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.metrics.connection_refused();
-            return Err(io::Error::other(Full));
-        };
-        stream.set_nodelay(true)?;
-        Ok(Connection {
-            stream,
-            _permit: permit,
-        })
-    }
-}
-
-impl<S> Accept<TcpStream, S> for Capped {
-    type Stream = Connection;
-    type Service = S;
-    type Future = Ready<io::Result<(Connection, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        ready(self.admit(stream).map(|connection| (connection, service)))
-    }
-}
-
-/// A connection that counts as open until it is dropped.
-struct Connection {
-    stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +222,20 @@ mod tests {
     #[test]
     fn idle_connections_outlive_the_api_servers_pool() {
         assert!(Limits::default().idle > Duration::from_secs(90));
+    }
+
+    #[test]
+    fn both_ports_fit_into_the_files_that_may_be_open() {
+        let both = |files| {
+            let (reviews, admin) = Limits::both(files);
+            (reviews.connections, admin.connections)
+        };
+        assert_eq!(both(None), (512, 128));
+        assert_eq!(both(Some(u64::MAX)), (512, 128));
+        // The soft limit that most systems give.
+        assert_eq!(both(Some(1024)), (512, 128));
+        assert_eq!(both(Some(512)), (256, 64));
+        assert_eq!(both(Some(0)), (1, 1));
     }
 
     #[test]

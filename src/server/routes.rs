@@ -3,7 +3,9 @@
 //! Everything is done in one handler without middleware, because a review takes little longer
 //! than a few layers would. Not for what a review says: that is the judge's part.
 
-use super::{Answer, Answered, Judge, Observer, Record, budget::budget, refusal::Refusal};
+use super::{
+    Answer, Answered, Judge, Observer, Record, budget::budget, connections::Place, refusal::Refusal,
+};
 use crate::{
     metrics::{Metrics, Rejection},
     policy::verdict::Outcome,
@@ -11,10 +13,10 @@ use crate::{
     review::Phase,
 };
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -37,18 +39,23 @@ use tokio::{
 /// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
 pub const MAX_BODY: usize = 8 << 20;
 
-/// Bodies are paid for in pieces of this size, one at least, out of [`MAX_IN_FLIGHT`].
+/// The longest body that is judged on the async workers: a millisecond's work at most. A connection holds one
+/// body at a time, so the number of connections bounds what small bodies take.
+const SMALL: usize = 64 << 10;
+
+/// Larger bodies are paid for in pieces of this size, out of what all of them may take together.
 const PIECE: usize = 64 << 10;
 
-/// What all bodies in flight may take together: a thousand small ones, or eight of the longest.
-pub const MAX_IN_FLIGHT: usize = 64 << 20;
+/// What all larger bodies in flight may take together: three of the longest. Of those just above [`SMALL`] it
+/// is 192, which leaves most connections to small reviews.
+pub const MAX_IN_FLIGHT: usize = 24 << 20;
 
-/// Bodies from this size on, a millisecond's work, are judged on a thread of their own: small ones
-/// should not have to wait longer.
-const LARGE: usize = 1 << 20;
+/// How many larger bodies are judged at once, each on a thread of its own. More would take processor time from
+/// the worker that answers small reviews and `/livez`.
+const TURNS: u32 = 2;
 
-/// How many large bodies are judged at once.
-const MAX_LARGE: usize = 4;
+/// Bodies from this size on take all turns: what is read of one may take ten times its length.
+const HUGE: usize = 1 << 20;
 
 /// What both routes share.
 pub struct Reviews {
@@ -62,7 +69,7 @@ pub struct Reviews {
 }
 
 impl Reviews {
-    /// Reviews that take at most `in_flight` bytes of bodies at once.
+    /// Reviews whose larger bodies take at most `in_flight` bytes at once.
     #[must_use]
     pub fn new(
         judge: Arc<dyn Judge>,
@@ -77,7 +84,7 @@ impl Reviews {
             observer,
             metrics,
             pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
-            large: Arc::new(Semaphore::new(MAX_LARGE)),
+            large: Arc::new(Semaphore::new(TURNS as usize)),
             closing: AtomicBool::new(false),
         })
     }
@@ -88,14 +95,19 @@ impl Reviews {
         self.closing.store(true, Ordering::Relaxed);
     }
 
-    async fn respond(self: Arc<Self>, phase: Phase, request: Request) -> Response {
+    async fn respond(
+        self: Arc<Self>,
+        phase: Phase,
+        place: Arc<Place>,
+        request: Request,
+    ) -> Response {
         let _in_flight = self.metrics.in_flight();
-        let version = request.version();
+        place.hears();
         let start = Instant::now();
         let observed = self.observer.as_ref();
         let observed =
             observed.map(|observer| (observer, SystemTime::now(), request.headers().clone()));
-        let (mut response, verdict, line) = match self.review(phase, request, start).await {
+        let (mut response, verdict, line) = match self.review(phase, &place, request, start).await {
             Ok(answer) => {
                 if answer.status == StatusCode::BAD_REQUEST {
                     self.metrics.rejected(Rejection::Malformed);
@@ -121,8 +133,7 @@ impl Reviews {
                 line: line.as_deref(),
             });
         }
-        // HTTP/2 has no such header; its connections are told to go when the server drains.
-        if self.closing.load(Ordering::Relaxed) && version <= Version::HTTP_11 {
+        if self.closing.load(Ordering::Relaxed) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -132,6 +143,7 @@ impl Reviews {
     async fn review(
         self: &Arc<Self>,
         phase: Phase,
+        place: &Place,
         request: Request,
         start: Instant,
     ) -> Result<Answer, Refusal> {
@@ -145,13 +157,14 @@ impl Reviews {
         let (body, paid) = timeout_at(deadline, self.read(request.into_body()))
             .await
             .map_err(|_| Refusal::timeout())??;
-        if body.len() < LARGE {
+        let _works = place.works();
+        if body.len() <= SMALL {
             let judged =
                 AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline, None).await })
                     .catch_unwind()
                     .await;
             // The decision log may take a while, and the body is no longer needed.
-            drop((body, paid));
+            drop(body);
             let answer = judged.map_err(|_| Refusal::panic())?;
             return Ok(self.record(answer, deadline).await);
         }
@@ -172,7 +185,8 @@ impl Reviews {
         body: Buffer,
         deadline: Instant,
     ) -> Result<Answer, Refusal> {
-        let turn = Arc::clone(&self.large).acquire_owned();
+        let turns = if body.len() < HUGE { 1 } else { TURNS };
+        let turn = Arc::clone(&self.large).acquire_many_owned(turns);
         let turn = timeout_at(deadline, turn).await;
         // Nobody closes it.
         let turn = turn.map_err(|_| Refusal::overloaded())?.ok();
@@ -206,8 +220,8 @@ impl Reviews {
         answer
     }
 
-    /// Reads the whole body, within its share of what all may take.
-    async fn read(&self, body: Body) -> Result<(Buffer, OwnedSemaphorePermit), Refusal> {
+    /// Reads the whole body, a larger one within its share of what all may take.
+    async fn read(&self, body: Body) -> Result<(Buffer, Option<OwnedSemaphorePermit>), Refusal> {
         let declared = body.size_hint().lower();
         if declared > MAX_BODY as u64 {
             return Err(Refusal::too_large());
@@ -219,24 +233,20 @@ impl Reviews {
         };
         // A small body comes in one piece, which then need not be copied.
         let first = next().await?.unwrap_or_default();
-        // Only what has arrived is paid for: opening a request costs a sender nothing.
-        let mut paid = self.pay(1)?;
         let Some(mut chunk) = next().await? else {
-            paid.merge(self.pay(first.len().div_ceil(PIECE).saturating_sub(1))?);
+            let paid = self.pay(first.len(), None)?;
             return Ok((Buffer::Whole(first), paid));
         };
         let declared = usize::try_from(declared).unwrap_or(MAX_BODY);
         let mut bytes = Vec::with_capacity(declared.max(first.len() + chunk.len()));
         bytes.extend_from_slice(&first);
+        let mut paid = None;
         loop {
             if bytes.len() + chunk.len() > MAX_BODY {
                 return Err(Refusal::too_large());
             }
             bytes.extend_from_slice(&chunk);
-            // What has arrived is paid for, not what was announced: announcing costs a sender
-            // nothing and would shut out everybody else.
-            let due = bytes.len().div_ceil(PIECE) - paid.num_permits();
-            paid.merge(self.pay(due)?);
+            paid = self.pay(bytes.len(), paid)?;
             match next().await? {
                 Some(more) => chunk = more,
                 None => return Ok((Buffer::Joined(bytes), paid)),
@@ -244,11 +254,25 @@ impl Reviews {
         }
     }
 
-    fn pay(&self, pieces: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        Arc::clone(&self.pieces)
-            .try_acquire_many_owned(pieces)
-            .map_err(|_| Refusal::overloaded())
+    /// Pays for the `arrived` bytes of a body, for some of which has been `paid`. What was only announced is
+    /// not paid for: announcing costs a sender nothing, and would shut out everybody else.
+    fn pay(
+        &self,
+        arrived: usize,
+        paid: Option<OwnedSemaphorePermit>,
+    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        if arrived <= SMALL {
+            return Ok(None);
+        }
+        let have = paid.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let due = u32::try_from(arrived.div_ceil(PIECE) - have).unwrap_or(u32::MAX);
+        let mut more = Arc::clone(&self.pieces)
+            .try_acquire_many_owned(due)
+            .map_err(|_| Refusal::overloaded())?;
+        if let Some(paid) = paid {
+            more.merge(paid);
+        }
+        Ok(Some(more))
     }
 }
 
@@ -270,11 +294,12 @@ impl std::ops::Deref for Buffer {
 
 /// `POST /validate` and `POST /mutate`.
 pub fn router(reviews: Arc<Reviews>) -> Router {
-    let validate = |State(reviews): State<Arc<Reviews>>, request: Request| async move {
-        reviews.respond(Phase::Validate, request).await
+    type Shared = (State<Arc<Reviews>>, Extension<Arc<Place>>);
+    let validate = |(State(reviews), Extension(place)): Shared, request: Request| async move {
+        reviews.respond(Phase::Validate, place, request).await
     };
-    let mutate = |State(reviews): State<Arc<Reviews>>, request: Request| async move {
-        reviews.respond(Phase::Mutate, request).await
+    let mutate = |(State(reviews), Extension(place)): Shared, request: Request| async move {
+        reviews.respond(Phase::Mutate, place, request).await
     };
     Router::new()
         .route("/validate", any(validate))

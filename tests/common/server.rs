@@ -25,8 +25,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) child: Child,
     out: Receiver<String>,
-    https: String,
-    admin: String,
+    pub(crate) https: String,
+    pub(crate) admin: String,
     ca: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }

@@ -1,0 +1,252 @@
+//! The open connections of one port: how many there are, which one is closed when there are too many,
+//! and how long an answer may stay unread.
+//!
+//! Not for what is said on a connection, and not for the time that a request may take to arrive.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::Extension;
+use axum::middleware::AddExtension;
+use axum_server::accept::Accept;
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+use tower::Layer;
+
+use super::listen::Limits;
+use crate::metrics::Metrics;
+
+/// Every connection of the port is being served, so none can be closed for another one.
+#[derive(Debug, thiserror::Error)]
+#[error("too many connections are open")]
+pub(super) struct Full;
+
+/// The open connections of a port. Clones share them.
+///
+/// If too many are open, the one that has kept the server waiting longest makes room. Clients can hold
+/// connections for nothing, and still each new one gets its turn. An API server loses at most a connection
+/// that it has not used for long: it takes the one it used last.
+#[derive(Clone)]
+pub(super) struct Connections(Arc<Shared>);
+
+struct Shared {
+    limits: Limits,
+    open: Mutex<Vec<Arc<Place>>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Shared {
+            limits,
+            open: Mutex::default(),
+            metrics,
+        }))
+    }
+
+    fn admit(&self, stream: TcpStream) -> io::Result<Connection> {
+        // Otherwise the first answer on a connection waits 40 ms for the peer's acknowledgement.
+        stream.set_nodelay(true)?;
+        let mut open = self.0.open();
+        if open.len() >= self.0.limits.connections {
+            let Some(longest) = longest_waiting(&open) else {
+                self.0.metrics.connection_refused();
+                return Err(io::Error::other(Full));
+            };
+            open.swap_remove(longest).close();
+            self.0.metrics.connection_evicted();
+        }
+        let place = Arc::new(Place::new());
+        open.push(Arc::clone(&place));
+        drop(open);
+        Ok(Connection {
+            stream,
+            place,
+            unread: None,
+            shared: Arc::clone(&self.0),
+        })
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, Vec<Arc<Place>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the connection stands that has waited for its client longest. Nothing if the server works for all.
+fn longest_waiting(open: &[Arc<Place>]) -> Option<usize> {
+    let waits = |place: &Arc<Place>| place.waits.load(Ordering::Relaxed);
+    let waiting = open.iter().enumerate();
+    let waiting = waiting.filter(|(_, place)| waits(place) != WORKING);
+    let longest = waiting.min_by_key(|(_, place)| waits(place));
+    longest.map(|(index, _)| index)
+}
+
+impl<S> Accept<TcpStream, S> for Connections {
+    type Stream = Connection;
+    type Service = AddExtension<S, Arc<Place>>;
+    type Future = Ready<io::Result<(Connection, Self::Service)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        ready(self.admit(stream).map(|connection| {
+            let place = Arc::clone(&connection.place);
+            (connection, Extension(place).layer(service))
+        }))
+    }
+}
+
+/// What [`Place::waits`] holds while the server works for the client.
+const WORKING: u64 = u64::MAX;
+
+/// One connection among those that are open. Each request has that of its connection as an extension.
+pub(super) struct Place {
+    /// Since when the server waits for the client, as a place in the order of all such moments.
+    waits: AtomicU64,
+    closed: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            waits: AtomicU64::new(moment()),
+            closed: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// Says that a request has begun, the rest of which the server now waits for.
+    pub(super) fn hears(&self) {
+        self.waits.store(moment(), Ordering::Relaxed);
+    }
+
+    /// Says that the server works for the client, until the guard is dropped. Meanwhile this connection is
+    /// not closed for another one.
+    #[must_use = "the server works for the client for as long as the guard lives"]
+    pub(super) fn works(&self) -> Works<'_> {
+        self.waits.store(WORKING, Ordering::Relaxed);
+        Works(self)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    /// Fails once the connection is to be closed, and has the task woken when that happens.
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        self.task.register(cx.waker());
+        if self.closed.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+/// The server works for a client. See [`Place::works`].
+pub(super) struct Works<'a>(&'a Place);
+
+impl Drop for Works<'_> {
+    fn drop(&mut self) {
+        self.0.hears();
+    }
+}
+
+fn moment() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A connection that counts as open until it is dropped.
+pub(super) struct Connection {
+    stream: TcpStream,
+    place: Arc<Place>,
+    /// When an answer that the client does not read is given up.
+    unread: Option<Pin<Box<Sleep>>>,
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// What came of writing, and an error once an answer has waited too long for its reader.
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            return written;
+        }
+        let limit = self.shared.limits.unread;
+        let unread = self.unread.get_or_insert_with(|| Box::pin(sleep(limit)));
+        unread
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut open = self.shared.open();
+        let place = open
+            .iter()
+            .position(|place| Arc::ptr_eq(place, &self.place));
+        if let Some(place) = place {
+            open.swap_remove(place);
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.place.check(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.place.check(cx)?;
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.written(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Asked for only when all that there was to write is with the kernel.
+        self.unread = None;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.place.check(cx)?;
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.written(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
