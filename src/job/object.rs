@@ -234,7 +234,7 @@ pub struct Container<'a> {
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
     /// Exit codes on which the container is restarted whatever its policy, from Kubernetes 1.35 on.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub restart_policy_rules: Vec<RestartRule<'a>>,
 }
 
@@ -269,7 +269,7 @@ pub struct ExitCodes<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct PodFailurePolicy<'a> {
     /// The first that applies to a failed pod decides.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub rules: Vec<FailureRule<'a>>,
 }
 
