@@ -7,6 +7,8 @@ use clap::builder::NonEmptyStringValueParser;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
+use crate::cluster::patient;
+
 /// A cluster.
 #[derive(Debug, clap::Args)]
 pub(super) struct Cluster {
@@ -35,7 +37,8 @@ impl Cluster {
         let config = self.config().await?;
         // The client takes the process's default; everything of ours names its provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::try_from(config).context("failed to make a client")
+        let client = Client::try_from(config).context("failed to make a client")?;
+        Ok(patient(&client))
     }
 
     async fn config(&self) -> anyhow::Result<Config> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::{Method, Request, Response, StatusCode, Uri, request::Parts, uri::PathAndQuery};
+use axum::http::{Method, Request, Response, Uri, request::Parts, uri::PathAndQuery};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::runtime::watcher::DefaultBackoff;
@@ -126,9 +126,7 @@ impl Reader {
         let mut limit = self.limit(path).unwrap_or(listing.limit).min(listing.limit);
         let mut pauses = pauses.take(TRIES);
         loop {
-            let read = time::timeout(LIMIT, self.read(listing, limit)).await;
-            let read = read.unwrap_or_else(|late| Err(Error::Service(late.into())));
-            let passing = match read {
+            let passing = match self.in_turn(listing, limit).await {
                 Ok(Read::TooLarge) if limit > 1 => {
                     limit = (limit / 4).max(1);
                     self.learn(path, limit);
@@ -139,7 +137,7 @@ impl Reader {
                     return Err(Error::Service(much.into()));
                 }
                 Ok(Read::Page(page, bytes)) => {
-                    if !(listing.continues && is_passing(page.status())) {
+                    if !(listing.continues && is_passing(page.status().as_u16())) {
                         if page.status().is_success() && bytes < PAGE / 4 && limit < listing.limit {
                             self.learn(path, limit * 2);
                         }
@@ -166,9 +164,15 @@ impl Reader {
         }
     }
 
-    async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
+    /// One try, once there is a seat for it.
+    async fn in_turn(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
         // Never closed.
         let _seat = self.seats.acquire().await;
+        let read = time::timeout(LIMIT, self.read(listing, limit)).await;
+        read.unwrap_or_else(|late| Err(Error::Service(late.into())))
+    }
+
+    async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
         let most = if limit == 1 { OBJECT } else { PAGE };
         let answer = self.client.send(listing.request(limit)?).await?;
         let (parts, body) = answer.into_parts();
@@ -210,8 +214,8 @@ enum Read {
 }
 
 /// Whether the same request may have another answer in a moment.
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+pub(super) fn is_passing(code: u16) -> bool {
+    matches!(code, 429 | 500 | 502 | 503 | 504)
 }
 
 #[cfg(test)]

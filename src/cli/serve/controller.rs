@@ -8,6 +8,7 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 
 use super::Background;
+use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
@@ -61,7 +62,9 @@ pub(super) fn start(
         let none = || watch::channel(true).1;
         candidate.as_ref().map_or_else(none, Candidate::leads)
     };
-    if let Some(claims) = beside.warden.claims.clone() {
+    if beside.warden.claims.is_some() {
+        // Of its own, so that no review waits for it.
+        let claims = Claims::new(client.clone());
         let metrics = Arc::clone(&beside.warden.metrics);
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
         beside.background.add("giving up claims", sweeping);

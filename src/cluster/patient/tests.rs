@@ -6,6 +6,8 @@ use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
+use axum::http::StatusCode;
+
 use super::*;
 
 /// What was asked for: limit and token.

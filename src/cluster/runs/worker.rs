@@ -11,13 +11,14 @@ use tokio::time::{self, Instant};
 
 use super::error::Unwritten;
 use super::last_words::Heard;
-use super::queue::{Key, Queue, Waiting};
+use super::queue::{Queue, Waiting};
 use super::scan::Found;
 use super::store::{Change, Store};
 use super::{Runs, Words, now};
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::{News, Seen};
 use crate::metrics::runs::Wrote;
+use crate::run::Ending;
 
 /// Runs written at once: a swarm of Jobs must not be a swarm of requests.
 const WRITERS: usize = 8;
@@ -87,24 +88,26 @@ impl<'r> Worker<'r> {
         let due = self.due();
         self.put(Waiting {
             gone,
-            seen: Some(Arc::clone(seen)),
-            ..Waiting::of(Key::of(&seen.job), due)
+            ..Waiting::seen(seen, due)
         });
     }
 
     /// A review says how a Job ended. That counts once the Job is gone and nobody has seen its end: reviews can be
-    /// forged, and what the apiserver says cannot.
+    /// forged, and what the apiserver says cannot. No other replica may know it, and the apiserver has just been
+    /// there, so it is written at once.
     pub(super) fn hear_last(&mut self, words: Words) {
-        match words.0 {
-            Heard::Confirmed(seen) => self.see(&Arc::new(seen), None),
-            Heard::Said(key, ending) => {
-                let due = Instant::now() + self.runs.pace.others;
-                self.put(Waiting {
-                    words: Some(ending),
-                    ..Waiting::of(key, due)
-                });
-            }
-        }
+        let now = Instant::now();
+        self.put(match words.0 {
+            Heard::Confirmed(seen) => Waiting {
+                // It is being deleted, so that no scan would find this out again.
+                words: Ending::of(&seen.job, &seen.facts),
+                ..Waiting::seen(&Arc::new(seen), now)
+            },
+            Heard::Said(key, ending) => Waiting {
+                words: Some(ending),
+                ..Waiting::of(key, now)
+            },
+        });
     }
 
     fn put(&mut self, waiting: Waiting) {
@@ -297,6 +300,12 @@ impl<'r> Worker<'r> {
         }
         metrics.wrote(Wrote::Failed);
         let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
+        // Another replica may know how it ended, and has not got through either.
+        let pause = if waiting.is_suspect() {
+            pause.max(self.runs.pace.lost)
+        } else {
+            pause
+        };
         waiting.tries += 1;
         waiting.due = now + pause;
         let dropped = self.queue.restore(waiting);
