@@ -4,6 +4,8 @@
 //! cluster says are handed in.
 
 mod answer;
+#[cfg(test)]
+mod bounds;
 mod case;
 mod event;
 mod last;

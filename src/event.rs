@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
-use crate::job::name::cut;
+use crate::text;
 
 /// Longest note that the API server takes, in bytes (`NoteLengthLimit` of its validation).
 const LONGEST_NOTE: usize = 1024;
@@ -29,11 +29,8 @@ impl Happening {
     #[must_use]
     pub fn noted(mut self, note: &str) -> Self {
         let lines = note.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut note = lines.collect::<Vec<_>>().join("; ");
-        if note.len() > LONGEST_NOTE {
-            note = format!("{}…", cut(&note, LONGEST_NOTE - '…'.len_utf8()));
-        }
-        self.note = note;
+        let note = lines.collect::<Vec<_>>().join("; ");
+        self.note = text::bounded(&note, LONGEST_NOTE).into_owned();
         self
     }
 }
@@ -44,8 +41,8 @@ pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("batch/v1".to_owned()),
         kind: Some("Job".to_owned()),
-        namespace: Some(namespace.to_owned()),
-        name: Some(name.to_owned()),
+        namespace: Some(named(namespace)),
+        name: Some(named(name)),
         uid: (!uid.is_empty()).then(|| uid.to_owned()),
         ..ObjectReference::default()
     }
@@ -58,10 +55,14 @@ pub fn namespace(name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Namespace".to_owned()),
-        namespace: Some(name.to_owned()),
-        name: Some(name.to_owned()),
+        namespace: Some(named(name)),
+        name: Some(named(name)),
         ..ObjectReference::default()
     }
+}
+
+fn named(name: &str) -> String {
+    text::bounded(name, text::NAME).into_owned()
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub mod run;
 pub mod scan;
 pub mod server;
 pub mod telemetry;
+pub mod text;
 pub mod tidy;
 pub mod tls;
 pub mod verify;

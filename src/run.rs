@@ -15,9 +15,9 @@ use std::fmt::Write;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::job::credentials;
 use crate::job::name::cut;
 use crate::job::stored::StoredJob;
+use crate::text;
 use facts::Facts;
 use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, ReleaseReference};
 
@@ -120,13 +120,7 @@ pub fn release_label(release: &str) -> String {
 /// `text` fit to be kept: without credentials and control characters, and not longer than this.
 #[must_use]
 pub fn clean(text: &str, length: usize) -> String {
-    // A line break may part a password from what names it, and may also end it.
-    let masked = credentials::mask(text);
-    let one_line: String = masked
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    cut(&credentials::mask(one_line.trim()), length).to_owned()
+    text::bounded(text.trim(), length).into_owned()
 }
 
 /// As `kubectl` and Go write it: `1h2m3s`.

@@ -2,6 +2,8 @@
 //!
 //! Not for decisions, and not for metrics.
 
+mod short;
+
 use crate::output::{Attempt, Output};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -72,11 +74,15 @@ pub fn init(
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(colour)
-        .with_writer(Arc::new(stderr));
+        .with_writer(Arc::new(stderr))
+        .fmt_fields(short::fields());
     let log = tracing_subscriber::registry().with(filter).with(another);
     match format {
         LogFormat::Text => log.with(layer).try_init()?,
-        LogFormat::Json => log.with(layer.json().flatten_event(true)).try_init()?,
+        LogFormat::Json => {
+            let layer = layer.json().flatten_event(true);
+            log.with(layer.map_event_format(short::Json)).try_init()?;
+        }
     }
     panic::set_hook(Box::new(log_panic));
     Ok(())

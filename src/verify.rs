@@ -12,6 +12,8 @@ use std::fmt::{self, Display, Formatter};
 
 use answer::Outcome;
 
+use crate::text::one_line;
+
 /// Whether the webhook is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
@@ -148,7 +150,7 @@ impl Display for Verification {
             };
             writeln!(f, "{word:<7}  {name} migration Job: {}", check.told)?;
             for line in check.words.lines() {
-                writeln!(f, "         {line}")?;
+                writeln!(f, "         {}", one_line(line))?;
             }
         }
         let whether = match self.state() {

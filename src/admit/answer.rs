@@ -8,9 +8,10 @@ use crate::job::release::Release;
 use crate::policy::finding::Finding;
 use crate::policy::verdict::{self, Outcome};
 use crate::policy::{Action, OnFailure};
-use crate::record::{Decision, SCHEMA};
+use crate::record::Decision;
 use crate::review::response::{Cause, Response};
 use crate::review::{Operation, Phase};
+use crate::text;
 
 impl Case<'_> {
     /// The answer.
@@ -19,7 +20,8 @@ impl Case<'_> {
         let outcome = verdict::outcome(findings);
         let mut response = Response::allowed(&self.request.uid);
         let refusal = |action| {
-            let causes = verdict::with(findings, action).map(cause).collect();
+            let told = verdict::with(findings, action).take(text::FINDINGS);
+            let causes = told.map(cause).collect();
             (verdict::message(findings, action), causes)
         };
         if outcome == Outcome::Denied {
@@ -97,8 +99,6 @@ impl Case<'_> {
     fn decision(&self, outcome: Outcome) -> Decision<'_> {
         Decision {
             ts: self.circumstances.now,
-            kind: "decision",
-            schema: SCHEMA,
             id: self.id,
             phase: self.phase.as_str(),
             uid: &self.request.uid,

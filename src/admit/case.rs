@@ -1,7 +1,6 @@
 //! A review on which the rules have been heard, and what the cluster adds to that: who else migrates, and
 //! whether the namespace is going. Pure: whoever asks the cluster hands in what it said.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use json_patch::PatchOperation;
@@ -19,6 +18,10 @@ use crate::policy::verdict::{self, Outcome};
 use crate::policy::{Action, Mode, claims};
 use crate::review::request::Request;
 use crate::review::{Operation, Phase};
+use crate::text;
+
+/// What is told of why something could not be found out.
+const MAX_WHY: usize = 128;
 
 /// A review that is judged, with all there is to say about it.
 #[derive(Debug)]
@@ -122,6 +125,15 @@ impl<'a> Case<'a> {
         self.add_all(findings);
     }
 
+    /// Its namespace has no room for one more claim. It waits, whatever the policy says of what cannot be known:
+    /// otherwise a flood would switch claims off.
+    pub fn waits_for_room(&mut self, why: &str) {
+        let action = self.action(&CONCURRENT_MIGRATION);
+        self.add(&CONCURRENT_MIGRATION, action, |report| {
+            concurrent_migration::crowded(why, report);
+        });
+    }
+
     fn action(&self, rule: &Rule) -> Action {
         let policy = self.circumstances.policy;
         policy.action(rule, &self.job, self.selection, self.mode.cap())
@@ -154,10 +166,10 @@ impl<'a> Case<'a> {
     pub fn unexcused(&mut self, why: &str) {
         for finding in &mut self.findings {
             finding.action = finding.action.min(Action::Audit);
-            let _ = write!(
-                finding.detail,
-                "; let through, because whether the namespace is being deleted could not be found out: {why}"
-            );
+            finding.append(&format!(
+                "; let through, because whether the namespace is being deleted could not be found out: {}",
+                text::bounded(why, MAX_WHY)
+            ));
         }
     }
 }

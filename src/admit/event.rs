@@ -4,30 +4,33 @@ use std::fmt::Write;
 
 use super::case::Case;
 use crate::event::{self, Happening};
-use crate::job::Kind;
 use crate::job::annotation::Annotation;
+use crate::job::{Kind, dns};
 use crate::policy::Action;
 use crate::policy::rule::Rule;
 use crate::policy::verdict::{self, Outcome};
 use crate::review::{Operation, Phase};
+use crate::text;
 
 impl Case<'_> {
     /// The Event, where there is one: of what was really asked for, and refused, put off or corrected. Both
     /// phases refuse; what was corrected is told by the last one, which knows the Job.
     pub(super) fn happening(&self, outcome: Outcome) -> Option<Happening> {
-        if self.request.dry_run {
+        let (name, namespace) = (self.name(), self.job.namespace);
+        // An Event is sent to a path with the namespace in it.
+        if self.request.dry_run || !dns::is_label(namespace) {
             return None;
         }
-        let (name, namespace) = (self.name(), self.job.namespace);
+        let shown = |name| text::bounded(name, text::NAME);
         let refused = |action| verdict::message(&self.findings, action);
         let (is_warning, reason, action, note) = match outcome {
             Outcome::Denied => {
                 let verb = self.operation.as_str();
-                let note = format!("{verb} of {name}: {}", refused(Action::Deny));
+                let note = format!("{verb} of {}: {}", shown(name), refused(Action::Deny));
                 (true, "MigrationDenied", "Deny", note)
             }
             Outcome::Waiting if !self.is_told => {
-                let note = format!("{name}: {}", refused(Action::Wait));
+                let note = format!("{}: {}", shown(name), refused(Action::Wait));
                 (false, "MigrationWaiting", "PutOff", note)
             }
             Outcome::Waiting => return None,

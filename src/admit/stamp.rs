@@ -17,6 +17,7 @@ use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
 use crate::policy::verdict;
 use crate::review::Phase;
+use crate::text;
 
 /// The id that a Job was stamped with for this very request: by `/mutate` before `/validate`, or by `/mutate`
 /// when it was asked before, because another webhook changed the Job after it.
@@ -37,7 +38,7 @@ pub(super) fn operations(
 ) -> Vec<PatchOperation> {
     let exceptions = findings.iter().filter_map(|f| f.exception.as_deref());
     let names: BTreeSet<_> = exceptions.map(|exception| &*exception.name).collect();
-    let names: Vec<_> = names.into_iter().collect();
+    let names: Vec<_> = names.into_iter().take(text::EXCEPTIONS).collect();
     let wanted = STAMPS.map(|stamp| {
         let value = match stamp {
             Annotation::Decision => Some(id.to_string()),

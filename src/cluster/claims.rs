@@ -5,6 +5,7 @@
 //! apiserver, [`release`] and [`sweeper`] give claims up, and [`holder`] says what a user is told of the Job that is in
 //! the way. What the policy does with a migration that has to wait is not known here.
 
+mod crowd;
 pub mod error;
 pub mod holder;
 pub mod key;

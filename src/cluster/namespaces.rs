@@ -17,6 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::NamespaceView;
+use crate::job::dns;
 use crate::metrics::{self, Metrics};
 
 /// Namespaces in one page of a list: 1 KB each as they are sent.
@@ -46,14 +47,18 @@ impl Namespaces {
         Some(view(&found))
     }
 
-    /// What the apiserver says of one. Fails when it does not say so before the deadline; of one that is not
-    /// there, nothing is known.
-    pub async fn ask(&self, name: &str, deadline: Instant) -> Result<NamespaceView, String> {
+    /// What the apiserver says of one; nothing of one that does not exist. Fails when it does not say so before the
+    /// deadline.
+    pub async fn ask(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<NamespaceView>, String> {
         let Some(Known { api, .. }) = &self.0 else {
-            return Ok(NamespaceView::default());
+            return Ok(Some(NamespaceView::default()));
         };
         let found = fetch(api, name, deadline).await?;
-        Ok(found.map_or_else(NamespaceView::default, |namespace| view(&namespace)))
+        Ok(found.map(|namespace| view(&namespace)))
     }
 
     /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
@@ -104,6 +109,10 @@ async fn fetch(
     name: &str,
     deadline: Instant,
 ) -> Result<Option<PartialObjectMeta<Namespace>>, String> {
+    // It stands in the path that is asked for.
+    if !dns::is_label(name) {
+        return Err("that is not the name of a namespace".to_owned());
+    }
     match timeout_at(deadline, api.get_metadata_opt(name)).await {
         Ok(found) => found.map_err(|error| error.to_string()),
         Err(_) => Err("the API server did not answer in time".to_owned()),

@@ -28,9 +28,9 @@ use crate::metrics::Metrics;
 use crate::metrics::controller::Tidied;
 use crate::policy::tidy_up::TidyMode;
 use crate::policy::{OnFailure, Policy};
+use crate::record::id;
 use crate::record::sink::{LIMIT, Sink};
 use crate::record::tidy_up::TidyUp;
-use crate::record::{SCHEMA, id};
 use crate::tidy::{Removal, plan};
 
 /// How often the plan is made when nothing happens: Jobs come of age without news.
@@ -233,8 +233,6 @@ impl Tidy {
         let (job, now) = (&removal.job, Timestamp::now());
         let line = TidyUp {
             ts: now,
-            kind: "tidy-up",
-            schema: SCHEMA,
             id: id::next(now),
             namespace: &job.namespace,
             job: &job.name,

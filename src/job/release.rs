@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::job::Job;
 use crate::job::annotation::Annotation;
-use crate::job::{Job, credentials};
 
-/// What a migration belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a migration belongs to, in the words of others: annotations are free text.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release<'a> {
     /// Namespace of the Job.
     pub namespace: &'a str,
@@ -45,10 +45,9 @@ impl<'a> Release<'a> {
     #[must_use]
     pub fn of(job: &Job<'a>) -> Self {
         let (name, source) = find(job);
-        // Annotations are free text, and a release's name goes into every record.
         Self {
             namespace: job.namespace,
-            name: credentials::mask(name),
+            name: Cow::Borrowed(name),
             source,
         }
     }

@@ -1,6 +1,5 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::exception::Exception;
@@ -10,6 +9,7 @@ use crate::policy::Action;
 use crate::policy::fix::Fix;
 use crate::policy::path::FieldPath;
 use crate::policy::rule::Rule;
+use crate::text;
 
 /// Findings of one rule in one Job that are told one by one. A Job of a megabyte may hold ten
 /// thousand, and the answer has to stay readable; the rest is counted in the last one.
@@ -24,8 +24,10 @@ pub struct Finding {
     pub action: Action,
     /// The field at fault.
     pub path: FieldPath,
-    /// What is wrong, with the values found; never a credential.
+    /// What is wrong, with the values found, in one line; never a credential.
     pub detail: String,
+    /// Whether that is not all of it.
+    pub is_cut: bool,
     /// How the Job can be corrected, where it can be.
     pub fix: Option<Fix>,
     /// The exception because of which the action is no stronger than `audit`.
@@ -33,6 +35,11 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Says more about it, whatever has to make room.
+    pub fn append(&mut self, more: &str) {
+        self.is_cut |= text::append(&mut self.detail, more, text::DETAIL);
+    }
+
     /// The line a denial shows for this finding.
     #[must_use]
     pub fn message(&self) -> String {
@@ -89,7 +96,7 @@ impl Report {
         check(self);
         let untold = self.count.saturating_sub(MAX_PER_RULE);
         if let (true, Some(last)) = (untold > 0, self.findings.last_mut()) {
-            let _ = write!(last.detail, " (and {untold} more like this)");
+            last.append(&format!(" (and {untold} more like this)"));
         }
         self.current = None;
     }
@@ -119,12 +126,13 @@ impl Report {
             return;
         }
         let path = path.within(self.kind);
-        let detail = credentials::mask(detail).into_owned();
+        let (detail, is_cut) = text::fit(detail, text::DETAIL);
         self.findings.push(Finding {
             rule,
             action,
             path,
-            detail,
+            detail: detail.into_owned(),
+            is_cut,
             fix,
             exception: None,
         });

@@ -11,6 +11,7 @@ use crate::policy::finding::Finding;
 use crate::policy::fix::Fix;
 use crate::policy::path::FieldPath;
 use crate::policy::rule::Rule;
+use crate::text;
 
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
@@ -112,10 +113,13 @@ pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Findi
 /// What a refusal says: every finding that leads to it with what to write instead, a line each.
 #[must_use]
 pub fn message(findings: &[Finding], action: Action) -> String {
-    with(findings, action)
-        .map(Finding::message)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let all: Vec<_> = with(findings, action).collect();
+    let told = all.iter().take(text::FINDINGS);
+    let mut lines: Vec<_> = told.map(|finding| finding.message()).collect();
+    if let untold @ 1.. = all.len() - lines.len() {
+        lines.push(format!("and {untold} more findings"));
+    }
+    lines.join("\n")
 }
 
 /// A warning about a finding that is not denied, in one line that the apiserver will not cut.
@@ -148,12 +152,9 @@ pub fn warning(finding: &Finding) -> String {
 /// Makes a text fit for a warning: the apiserver drops those with control characters.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let clean = text::one_line(text);
     if clean.chars().count() <= MAX_WARNING {
-        return clean;
+        return clean.into_owned();
     }
     let end = clean
         .char_indices()

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::text::one_line;
 use crate::tls::inspect::{Report, about, shown};
 
 /// Version of the JSON's shape. Fields are added, never changed.
@@ -20,11 +21,11 @@ pub fn human(report: &Report, now: Timestamp, out: &mut impl Write) -> io::Resul
         } else {
             format!("{} left", about(left))
         };
-        writeln!(out, "{}", found.file)?;
-        writeln!(out, "  Subject:     {}", facts.subject)?;
-        writeln!(out, "  Issuer:      {}", facts.issuer)?;
+        writeln!(out, "{}", one_line(&found.file))?;
+        writeln!(out, "  Subject:     {}", one_line(&facts.subject))?;
+        writeln!(out, "  Issuer:      {}", one_line(&facts.issuer))?;
         if !facts.names.is_empty() {
-            writeln!(out, "  Names:       {}", facts.names.join(", "))?;
+            writeln!(out, "  Names:       {}", one_line(&facts.names.join(", ")))?;
         }
         writeln!(out, "  Not before:  {}", shown(facts.not_before))?;
         writeln!(out, "  Not after:   {} ({left})", shown(facts.not_after))?;
@@ -37,7 +38,8 @@ pub fn human(report: &Report, now: Timestamp, out: &mut impl Write) -> io::Resul
     }
     for check in &report.checks {
         let word = if check.ok { "ok" } else { "failed" };
-        writeln!(out, "{word:<6}  {}: {}", check.file, check.message)?;
+        let [file, message] = [&check.file, &check.message].map(|text| one_line(text));
+        writeln!(out, "{word:<6}  {file}: {message}")?;
     }
     Ok(())
 }

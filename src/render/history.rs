@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::history::Entry;
 use crate::run::resource::Outcome;
+use crate::text;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug)]
@@ -158,15 +159,9 @@ fn duration(seconds: i64) -> String {
     printer.duration_to_string(&SignedDuration::from_secs(seconds))
 }
 
-/// A text of somebody else's in one line, without what a terminal would obey: control characters, and those that
-/// turn the direction of writing.
+/// A text of somebody else's in one line, without what a terminal would obey.
 fn shown(text: &str) -> String {
-    let harmless = |c: char| match c {
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => ' ',
-        c if c.is_control() => ' ',
-        c => c,
-    };
-    text.trim_end().chars().map(harmless).collect()
+    text::one_line(text.trim_end()).into_owned()
 }
 
 /// The text, or as much of it as there is room for.

@@ -7,6 +7,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::check::{Located, Report};
 use crate::policy::Action;
+use crate::text::one_line;
 
 /// Writes the report; `out` strips colour where there is no terminal.
 pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -15,18 +16,22 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}\n", finding(&renderer, located))?;
     }
     for problem in &report.problems {
+        let file = one_line(&problem.file);
         let place = match problem.position {
-            Some(at) => format!("{}:{}:{}", problem.file, at.line, at.column),
-            None => problem.file.clone(),
+            Some(at) => format!("{file}:{}:{}", at.line, at.column),
+            None => file.into_owned(),
         };
-        writeln!(out, "could not check {place}: {}\n", problem.message)?;
+        let message = one_line(&problem.message);
+        writeln!(out, "could not check {place}: {message}\n")?;
     }
     for ignored in &report.ignored {
-        let (file, at) = (&ignored.file, ignored.position);
+        let [file, name, message] =
+            [&ignored.file, &ignored.name, &ignored.message].map(|text| one_line(text));
+        let at = ignored.position;
         writeln!(
             out,
-            "exception {} is not honoured: {file}:{}:{}: {}\n",
-            ignored.name, at.line, at.column, ignored.message
+            "exception {name} is not honoured: {file}:{}:{}: {message}\n",
+            at.line, at.column
         )?;
     }
     let documents = counted(report.documents, "document");
@@ -59,8 +64,9 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
     };
     let (line, part) = &located.source;
     let title = format!("{}: {}", found.rule.name, found.rule.reason);
+    let file = one_line(&located.file);
     let snippet = Snippet::source(line.as_str())
-        .path(&located.file)
+        .path(&*file)
         .line_start(located.position.line)
         .annotation(
             AnnotationKind::Primary
@@ -71,7 +77,7 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
         .primary_title(title)
         .id(found.rule.id)
         .element(snippet)
-        .element(Level::NOTE.message(format!("{} of {}", found.path, located.job)))
+        .element(Level::NOTE.message(format!("{} of {}", found.path, one_line(&located.job))))
         .element(help)];
     renderer.render(&report)
 }

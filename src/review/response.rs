@@ -10,7 +10,7 @@ use json_patch::PatchOperation;
 use k8s_openapi::ByteString;
 use serde::{Serialize, Serializer};
 
-use crate::job::credentials;
+use crate::text;
 
 /// When a client that was put off should try again. Clients give up after ten times of this.
 const RETRY_AFTER_SECONDS: u32 = 15;
@@ -136,7 +136,7 @@ impl<'a> Response<'a> {
             reason,
             message,
             details: Details {
-                name: credentials::mask(name),
+                name: text::bounded(name, text::NAME),
                 group: "batch",
                 kind,
                 causes,

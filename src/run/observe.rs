@@ -3,10 +3,10 @@
 use super::facts::Facts;
 use super::pods::PodFacts;
 use super::resource::{JobReference, MigrationRunSpec, MigrationRunStatus, ReleaseReference};
-use super::{Ending, Known};
-use crate::job::credentials;
+use super::{Ending, Known, clean};
 use crate::job::release::Source;
 use crate::job::stored::StoredJob;
+use crate::text;
 
 /// What its run should say; `pods` are its pods, where they could be asked. The attempt is not known here.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known
             uid: job.uid.clone(),
         },
         release: ReleaseReference {
-            name: credentials::mask(&job.release).into_owned(),
+            name: clean(&job.release, text::NAME),
             source: source(job.release_source).to_owned(),
         },
         migration: job.base.clone(),

@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
+use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
 use crate::cluster::events::Events;
@@ -18,6 +19,7 @@ use crate::cluster::namespaces::Namespaces;
 use crate::cluster::pods::Pods;
 use crate::cluster::runs::LastWords;
 use crate::config::reload::LivePolicy;
+use crate::job::dns;
 use crate::job::running::{self, Progress};
 use crate::metrics::Metrics;
 use crate::metrics::guards::{Lookup, Running};
@@ -122,10 +124,12 @@ impl Warden {
             Box::pin(self.last_words.take(uid, body, deadline)).await;
             waited += asked.elapsed();
         }
+        let mut nowhere = None;
         if let Some(namespace) = new {
             let asked = Instant::now();
-            if let Some(view) = Box::pin(self.look_up(&namespace, deadline)).await {
-                judged = review.judge(&circumstances, |name| self.view(name, view))?;
+            match Box::pin(self.look_up(&namespace, deadline)).await {
+                Ok(view) => judged = review.judge(&circumstances, |name| self.view(name, view))?,
+                Err(why) => nowhere = Some(why),
             }
             waited += asked.elapsed();
         }
@@ -138,7 +142,11 @@ impl Warden {
             if let Some(namespace) = case.excuse() {
                 Box::pin(self.excuse(case, namespace, deadline)).await;
             } else if let Some(claims) = &self.claims {
-                Box::pin(self.claim(claims, case, &policy, deadline)).await;
+                match nowhere {
+                    Some(why) if case.claimant().is_some() => case.may_not_be_alone(&why),
+                    Some(_) => {}
+                    None => Box::pin(self.claim(claims, case, &policy, deadline)).await,
+                }
             }
             waited += asked.elapsed();
         }
@@ -171,17 +179,23 @@ impl Warden {
         }
     }
 
-    /// What the apiserver says of a namespace that was made a moment ago. Where it does not, the policy
-    /// file alone says how strict to be, as it does without a label.
-    async fn look_up(&self, namespace: &str, deadline: Instant) -> Option<NamespaceView> {
+    /// What the apiserver says of a namespace that was made a moment ago, or why there is nothing to say. Then the
+    /// policy file alone says how strict to be, as it does without a label.
+    async fn look_up(&self, namespace: &str, deadline: Instant) -> Result<NamespaceView, String> {
+        if !dns::is_label(namespace) {
+            return Err("the review has no namespace as the apiserver gives it".to_owned());
+        }
         let deadline = deadline.min(Instant::now() + LOOKUP);
         let found = self.namespaces.ask(namespace, deadline).await;
         self.metrics.namespace_looked_up(found.is_ok());
-        found
-            .inspect_err(|error| {
+        match found {
+            Ok(Some(view)) => Ok(view),
+            Ok(None) => Err(format!("there is no namespace {namespace}")),
+            Err(error) => {
                 tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are not taken into account");
-            })
-            .ok()
+                Err(format!("failed to read namespace {namespace}: {error}"))
+            }
+        }
     }
 
     /// Asks the pods of a Job whether it runs, where its own status does not say it.
@@ -192,7 +206,7 @@ impl Warden {
         (namespace, uid): (&str, &str),
         deadline: Instant,
     ) {
-        let found = if is_name(namespace) && is_name(uid) {
+        let found = if dns::is_label(namespace) && dns::is_subdomain(uid) {
             let pods = timeout_at(deadline, pods.of(namespace, uid)).await;
             let late = || "the API server did not answer in time".to_owned();
             pods.map_err(|_| late())
@@ -220,6 +234,10 @@ impl Warden {
 
     /// Lets a deletion through that would hold up the deletion of a namespace.
     async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
+        // No apiserver sends that, so nothing is held up.
+        if !dns::is_label(namespace) {
+            return;
+        }
         let found = match self.namespaces.is_terminating(namespace, deadline).await {
             Ok(false) => Lookup::Active,
             Ok(true) => {
@@ -247,7 +265,10 @@ impl Warden {
             return;
         };
         let (name, uid) = (job.name.full(), &*job.metadata.uid);
-        let Some(created) = job.created.filter(|_| is_name(name) && !uid.is_empty()) else {
+        let Some(created) = job
+            .created
+            .filter(|_| dns::is_subdomain(name) && !uid.is_empty())
+        else {
             // The apiserver gives all three before it asks.
             case.may_not_be_alone(
                 "the review has no metadata.name, uid or creationTimestamp as the apiserver gives them",
@@ -284,16 +305,14 @@ impl Warden {
             Ok(Taken::Waiting(holder)) => case.waits_for(&holder.facts, !holder.first),
             Err(error) => {
                 tracing::warn!(%error, key = %wanted.key, "failed to take a claim");
-                case.may_not_be_alone(&error.to_string());
+                let why = error.to_string();
+                match error {
+                    ClaimError::Crowded(_) => case.waits_for_room(&why),
+                    _ => case.may_not_be_alone(&why),
+                }
             }
         }
     }
-}
-
-/// Whether a Job can have this name: a DNS subdomain, so that it can stand in a path.
-fn is_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-    !name.is_empty() && name.chars().all(allowed)
 }
 
 fn refuse(error: &Unanswered) -> Answer {

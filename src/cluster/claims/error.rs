@@ -1,5 +1,7 @@
 //! Why a claim could not be asked for: told apart as far as somebody would do something different.
 
+use super::crowd::MOST;
+
 /// Why a claim could not be asked for, or not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
@@ -29,6 +31,9 @@ pub enum ClaimError {
     /// Others were faster each time.
     #[error("failed to write the claim: others keep writing it")]
     Contended,
+    /// Too many claims of this namespace name Jobs that nobody has seen.
+    #[error("namespace {0} has {most} claims whose Jobs have not been seen yet", most = MOST)]
+    Crowded(String),
     /// Somebody else has written the Lease.
     #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
     Unreadable(String),
@@ -46,11 +51,12 @@ pub enum ClaimError {
 
 impl ClaimError {
     /// Every word of [`as_str`](Self::as_str).
-    pub const WORDS: [&str; 6] = [
+    pub const WORDS: [&str; 7] = [
         "timeout",
         "forbidden",
         "unavailable",
         "contended",
+        "crowded",
         "unreadable",
         "other",
     ];
@@ -63,6 +69,7 @@ impl ClaimError {
             Self::Forbidden { .. } => "forbidden",
             Self::Unavailable { .. } => "unavailable",
             Self::Contended => "contended",
+            Self::Crowded(_) => "crowded",
             Self::Unreadable(_) => "unreadable",
             Self::Other { .. } => "other",
         }
@@ -114,6 +121,7 @@ mod tests {
             api(403),
             api(503),
             ClaimError::Contended,
+            ClaimError::Crowded("shop".to_owned()),
             ClaimError::Unreadable("claim-00".to_owned()),
             api(400),
         ];

@@ -8,9 +8,9 @@ use std::fmt::{self, Write};
 use ring::digest::{SHA256, digest};
 
 use crate::job::annotation::Annotation;
-use crate::job::name::cut;
 use crate::job::{Job, credentials, release};
 use crate::policy::claims::{Claims, Scope};
+use crate::text;
 
 /// Bytes of a key that are shown: enough for any namespace and name. An annotation may be longer.
 const SHOWN: usize = 320;
@@ -78,7 +78,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(cut(&self.text, SHOWN))
+        f.write_str(&text::bounded(&self.text, SHOWN))
     }
 }
 

@@ -179,7 +179,7 @@ impl Claim {
     }
 
     /// Whether the create of its Job may still commit at `now`.
-    fn may_commit(&self, now: Timestamp) -> bool {
+    pub(super) fn may_commit(&self, now: Timestamp) -> bool {
         !self.seen && now.duration_since(self.since) <= EXPIRY
     }
 

@@ -12,7 +12,7 @@ use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::protocol::{Claim, Stored, Version};
-use crate::job::name::cut;
+use crate::text;
 
 /// The label that all claims have.
 pub(super) const CLAIM: &str = "migration-warden.io/claim";
@@ -20,7 +20,10 @@ pub(super) const CLAIM: &str = "migration-warden.io/claim";
 pub(super) const HOLDER_UID: &str = "migration-warden.io/holder-uid";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const KEY: &str = "migration-warden.io/key";
-const NAMESPACE: &str = "migration-warden.io/holder-namespace";
+/// The annotation and the label with the namespace of the Job that a claim names.
+pub(super) const NAMESPACE: &str = "migration-warden.io/holder-namespace";
+/// The label of claims whose Job nobody has seen yet.
+pub(super) const UNSEEN: &str = "migration-warden.io/unseen";
 const NAME: &str = "migration-warden.io/holder-name";
 const USER: &str = "migration-warden.io/holder-user";
 const SEEN: &str = "migration-warden.io/seen";
@@ -43,21 +46,25 @@ pub(super) fn to_lease(name: &str, key: &str, claim: &Claim, version: Option<&Ve
         (KEY, key),
         (NAMESPACE, &claim.namespace),
         (NAME, &claim.job),
-        (USER, cut(&claim.user, MAX_NAME)),
+        (USER, &text::bounded(&claim.user, MAX_NAME)),
+    ]);
+    let mut labels = owned(&[
+        (MANAGED_BY, "migration-warden"),
+        (CLAIM, "true"),
+        (HOLDER_UID, &claim.uid),
+        (NAMESPACE, &claim.namespace),
     ]);
     if claim.seen {
         annotations.insert(SEEN.to_owned(), "true".to_owned());
+    } else {
+        labels.insert(UNSEEN.to_owned(), "true".to_owned());
     }
     Lease {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             uid: version.map(|version| version.uid.clone()),
             resource_version: version.map(|version| version.resource_version.clone()),
-            labels: Some(owned(&[
-                (MANAGED_BY, "migration-warden"),
-                (CLAIM, "true"),
-                (HOLDER_UID, &claim.uid),
-            ])),
+            labels: Some(labels),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         },
@@ -94,7 +101,7 @@ pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
 
 /// Who waits, as it is remembered: what stays the same when a client tries again.
 pub(super) fn waiter(namespace: &str, name: &str, user: &str) -> String {
-    cut(&format!("{namespace}/{name} {user}"), MAX_NAME).to_owned()
+    text::bounded(&format!("{namespace}/{name} {user}"), MAX_NAME).into_owned()
 }
 
 /// The merge patch that writes down that the holder has been seen, and who waits for it. It fails if
@@ -108,11 +115,15 @@ pub(super) fn patch(version: &Version, seen: bool, waiters: Option<&[String]>) -
         let kept = &waiters[waiters.len().saturating_sub(MAX_WAITERS)..];
         annotations.insert(WAITERS.to_owned(), json!(json!(kept).to_string()));
     }
-    json!({"metadata": {
+    let mut patch = json!({"metadata": {
         "uid": version.uid,
         "resourceVersion": version.resource_version,
         "annotations": annotations,
-    }})
+    }});
+    if seen {
+        patch["metadata"]["labels"] = json!({UNSEEN: null});
+    }
+    patch
 }
 
 #[cfg(test)]
@@ -150,7 +161,9 @@ mod tests {
                 "labels": {
                     "app.kubernetes.io/managed-by": "migration-warden",
                     "migration-warden.io/claim": "true",
+                    "migration-warden.io/holder-namespace": "shop",
                     "migration-warden.io/holder-uid": "6f1f",
+                    "migration-warden.io/unseen": "true",
                 },
                 "annotations": {
                     "migration-warden.io/key": "shop/shop-migrate",
@@ -197,6 +210,7 @@ mod tests {
             serde_json::from_str(annotations[WAITERS].as_str().unwrap()).unwrap();
         assert_eq!(kept, many[10..]);
         assert_eq!(annotations[SEEN], "true");
+        assert_eq!(patch["metadata"]["labels"], json!({UNSEEN: null}));
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
         assert_eq!(waiter("shop", &"x".repeat(500), "user").len(), MAX_NAME);
     }

@@ -1,7 +1,7 @@
 //! Taking a claim: the protocol's steps, carried out against the apiserver.
 //!
-//! Without another in the way that is one round trip: the claim is created while the active Jobs are
-//! listed. Everything ends before the review's deadline.
+//! Without another in the way the active Jobs are listed, while the claims of the namespace that nobody has seen are
+//! counted and this one is created. Everything ends before the review's deadline.
 
 use std::sync::Arc;
 
@@ -16,12 +16,13 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
+use super::crowd::{Begun, MOST};
 use super::error::{ClaimError, failed};
 use super::holder::Holder;
 use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
-use super::record;
+use super::record::{self, CLAIM, NAMESPACE, UNSEEN};
 use crate::cluster::list;
 use crate::cluster::pods::Pods;
 use crate::job::has_ended;
@@ -95,6 +96,7 @@ pub struct Claims {
     lists: Arc<Semaphore>,
     /// The pods of holders, and of whom else this replica asks about.
     pub pods: Pods,
+    begun: Begun,
 }
 
 impl Claims {
@@ -106,6 +108,7 @@ impl Claims {
             pods: Pods::new(client.clone()),
             client,
             lists: Arc::new(Semaphore::new(LISTS)),
+            begun: Begun::default(),
         }
     }
 
@@ -153,8 +156,7 @@ impl Claims {
         let first = Take::first(&me, wanted.dry_run);
         // The LIST goes first: the apiserver answers it at once if nothing has been written since it last
         // heard of Jobs, and after up to 100 ms if something has, such as the claim itself.
-        let (listed, reply) =
-            tokio::try_join!(self.list(wanted), self.carry_out(wanted.key, first))?;
+        let (listed, reply) = tokio::try_join!(self.list(wanted), self.begin(wanted, first))?;
         let mut take = Take::opened(me, wanted.dry_run, listed, reply);
         loop {
             match take.step() {
@@ -162,6 +164,25 @@ impl Claims {
                 step => take.on(self.carry_out(wanted.key, step).await?),
             }
         }
+    }
+
+    /// Carries out the first step, if there is room for one more claim of the namespace.
+    async fn begin(&self, wanted: &Wanted<'_>, first: Step) -> Result<Reply, ClaimError> {
+        if wanted.dry_run {
+            return self.carry_out(wanted.key, first).await;
+        }
+        let namespace = wanted.claimant.namespace;
+        let turn = self.begun.begin(namespace, &wanted.key.lease_name());
+        let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
+        let more = u32::try_from(MOST + 1).unwrap_or(u32::MAX);
+        let params = ListParams::default().labels(&selector).limit(more);
+        let unseen = self.leases.list_metadata(&params).await;
+        let unseen = unseen.map_err(failed("list", "leases"))?.items;
+        let names = unseen.into_iter().filter_map(|lease| lease.metadata.name);
+        let Some(_turn) = turn.has_room(names) else {
+            return Err(ClaimError::Crowded(namespace.to_owned()));
+        };
+        self.carry_out(wanted.key, first).await
     }
 
     async fn carry_out(&self, key: &Key, step: Step) -> Result<Reply, ClaimError> {

@@ -42,7 +42,12 @@ impl Sweep {
     }
 
     pub(super) fn on_job(&mut self, found: Found) {
+        let claim = &self.stored.claim;
         self.step = match found {
+            // Thousands may be forged, and nothing follows from their pods before they are old enough.
+            Found::Gone if claim.may_commit(self.now) && !claim.is_of_the_future(self.now) => {
+                Step::Leave
+            }
             Found::Gone => Step::FindPods(self.stored.claim.clone()),
             found => self.decide(found, false),
         };

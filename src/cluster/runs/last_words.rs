@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::queue::Key;
 use crate::cluster::jobs::{Jobs, Seen};
+use crate::job::dns;
 use crate::job::stored::WatchedJob;
 use crate::metrics::Metrics;
 use crate::metrics::runs::Wrote;
@@ -121,7 +122,9 @@ pub(super) fn read(body: &[u8]) -> Option<(Key, Ending)> {
     let ending = Ending::of(&seen.job, &seen.facts)?;
     let mut key = Key::of(&seen.job);
     key.namespace = review.request.namespace;
-    Some((key, ending))
+    // They stand in the path that is asked for.
+    let is_named = dns::is_label(&key.namespace) && dns::is_subdomain(&key.job);
+    is_named.then_some((key, ending))
 }
 
 #[cfg(test)]
@@ -165,6 +168,9 @@ mod tests {
         unended["request"]["oldObject"]["status"] = json!({});
         assert!(read(unended.to_string().as_bytes()).is_none());
         assert!(read(b"{}").is_none());
+        let mut elsewhere = review;
+        elsewhere["request"]["namespace"] = json!("../../../../api/v1/nodes");
+        assert!(read(elsewhere.to_string().as_bytes()).is_none());
     }
 
     #[tokio::test]

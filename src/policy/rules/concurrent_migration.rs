@@ -139,6 +139,12 @@ pub fn unknown(why: &str, report: &mut Report) {
     report.add(FieldPath::of("metadata.name"), detail);
 }
 
+/// Adds the finding that its namespace has no room for one more claim.
+pub fn crowded(why: &str, report: &mut Report) {
+    let detail = format!("{why}; a claim whose Job does not come expires within a minute");
+    report.add(FieldPath::of("metadata.name"), detail);
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

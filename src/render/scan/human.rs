@@ -8,6 +8,7 @@ use crate::job::Kind;
 use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::scan::{Judged, Tally};
+use crate::text::one_line;
 
 /// Writes some migrations; `out` strips colour where there is no terminal.
 pub fn judged(all: &[Judged], out: &mut impl Write) -> io::Result<()> {
@@ -20,7 +21,8 @@ pub fn judged(all: &[Judged], out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "{bold}{kind}/{} in {}{bold:#}",
-            judged.name, judged.namespace
+            one_line(&judged.name),
+            one_line(&judged.namespace)
         )?;
         for found in &judged.findings {
             finding(found, out)?;
@@ -82,7 +84,7 @@ pub fn end(tally: &Tally, problems: &[String], out: &mut impl Write) -> io::Resu
         )?;
     }
     for problem in problems {
-        writeln!(out, "{problem}\n")?;
+        writeln!(out, "{}\n", one_line(problem))?;
     }
     let jobs = counted(tally.jobs, "Job");
     let cronjobs = counted(tally.cronjobs, "CronJob");

@@ -1,0 +1,129 @@
+//! Reviews that no API server has sent: what they leave, and whom they keep waiting.
+
+use std::thread;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{endless, guarded, is_created};
+use crate::harness::{Chart, Cluster, Outcome, Space, Warden, eventually};
+
+/// The answer to the creation of a migration of this key, posted by somebody who reaches the port.
+fn forged(warden: &Warden, namespace: &str, key: &str) -> Value {
+    let mut job: Value = serde_saphyr::from_str(&Chart::good().render(key)).unwrap();
+    job["metadata"]["uid"] = json!(uuid::Uuid::now_v7());
+    job["metadata"]["creationTimestamp"] = json!(Timestamp::now());
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "1",
+            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+            "namespace": namespace,
+            "operation": "CREATE",
+            "userInfo": {"username": "ci"},
+            "object": job,
+        },
+    });
+    warden.post("/validate", &review.to_string())["response"].take()
+}
+
+/// The claims of Jobs in this namespace. Replicas of the tests keep theirs in `default`.
+fn claims(namespace: &str) -> Vec<Value> {
+    let mut command = Cluster::get().kubectl();
+    let selector = format!("migration-warden.io/holder-namespace={namespace}");
+    let args = [
+        "get", "leases", "-n", "default", "-o", "json", "-l", &selector,
+    ];
+    let mut list = Outcome::of(command.args(args), "").succeeds().json();
+    serde_json::from_value(list["items"].take()).unwrap()
+}
+
+fn told(answer: &Value) -> &str {
+    assert_eq!(answer["status"]["code"], 429, "{answer:#}");
+    answer["status"]["message"].as_str().unwrap()
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_namespace_that_does_not_exist_gets_no_claim() {
+    let warden = Warden::serve_with_cluster("");
+    let space = Space::new();
+    let nowhere = format!("{}-not", space.name());
+    let answer = forged(&warden, &nowhere, "app");
+    assert!(
+        told(&answer).contains(&format!("there is no namespace {nowhere}")),
+        "{answer:#}"
+    );
+    assert!(claims(&nowhere).is_empty());
+    let long = "a".repeat(100_000);
+    for odd in [
+        "default?watch=true",
+        "../namespaces/default",
+        "default/status",
+        "x y",
+        "x\n2026-01-01 ERROR fake",
+        "%2e%2e",
+        "é",
+        &long,
+    ] {
+        let answer = forged(&warden, odd, "app");
+        assert!(
+            told(&answer).contains("no namespace as the apiserver gives it"),
+            "{answer:#}"
+        );
+    }
+    let log = warden.stderr();
+    assert!(
+        log.lines()
+            .all(|line| line.starts_with('{') || line.starts_with("20")),
+        "{log}"
+    );
+    assert!(log.lines().all(|line| line.len() < 4096), "{log}");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn three_thousand_forged_reviews_leave_nothing_and_stop_nobody_else() {
+    let space = guarded("");
+    let other = guarded("");
+    let namespace = space.name().to_owned();
+    let peak = thread::scope(|scope| {
+        let asking: Vec<_> = (0..12)
+            .map(|hand| {
+                let (warden, namespace) = (&space.warden, &namespace);
+                scope.spawn(move || {
+                    for n in 0..250 {
+                        forged(warden, namespace, &format!("k{hand}x{n}"));
+                    }
+                })
+            })
+            .collect();
+        let mut peak = 0;
+        while asking.iter().any(|hand| !hand.is_finished()) {
+            peak = peak.max(claims(&namespace).len());
+            is_created(
+                &other,
+                &endless(&format!(
+                    "other{peak}-{}",
+                    Timestamp::now().as_millisecond()
+                )),
+            );
+        }
+        peak
+    });
+    assert!((1..=50).contains(&peak), "{peak} claims at once");
+    let answer = forged(&space.warden, &namespace, "one-more");
+    assert!(
+        told(&answer).contains("has 50 claims whose Jobs have not been seen yet"),
+        "{answer:#}"
+    );
+    // Expired ones go, and nothing stays.
+    for _ in 0..3 {
+        thread::sleep(std::time::Duration::from_secs(25));
+    }
+    eventually("all claims to go", || {
+        claims(&namespace).is_empty().then_some(())
+    });
+    is_created(&space, &endless("app"));
+}
