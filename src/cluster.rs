@@ -16,7 +16,9 @@ mod patient;
 pub mod pods;
 pub mod registration;
 pub mod runs;
+pub mod starts;
 pub mod tidy;
+pub mod version;
 
 use std::time::Duration;
 

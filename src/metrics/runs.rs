@@ -60,6 +60,7 @@ pub struct Runs {
     active: Gauge,
     overdue: Gauge,
     oldest: Gauge,
+    not_started: Gauge,
     unreviewed: Counter,
     writes: Family<ResultLabels, Counter>,
 }
@@ -73,6 +74,7 @@ impl Default for Runs {
             active: Gauge::default(),
             overdue: Gauge::default(),
             oldest: Gauge::default(),
+            not_started: Gauge::default(),
             unreviewed: Counter::default(),
             writes: Family::default(),
         };
@@ -115,6 +117,11 @@ impl Runs {
             self.oldest.clone(),
         );
         registry.register(
+            "runs_not_started",
+            "Migration Jobs that have not started ten minutes after their creation, as this replica sees them",
+            self.not_started.clone(),
+        );
+        registry.register(
             "unreviewed_migrations",
             "Migration Jobs that were found to exist without a decision",
             self.unreviewed.clone(),
@@ -145,6 +152,11 @@ impl Runs {
     pub fn wrote(&self, result: Wrote) {
         let result = result.as_str();
         self.writes.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Tells how many have not started in time.
+    pub fn not_started(&self, late: i64) {
+        self.not_started.set(late);
     }
 
     /// Tells what has not ended.

@@ -1,13 +1,44 @@
-//! What has not ended yet, in numbers. Pure: from the Jobs and the time.
+//! What has not ended yet, in numbers, and what has not started. Pure: from the Jobs and the time.
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::job::running::Said;
 use crate::job::stored::StoredJob;
 
 /// What a migration without a deadline may take before somebody should look.
 const NO_DEADLINE: SignedDuration = SignedDuration::from_hours(1);
+
+/// When a migration should have started, counted from its Job's creation.
+const LATE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether a migration has started, as far as its Job's status says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It has, or it is none of ours.
+    Done,
+    /// It need not have.
+    Young,
+    /// It has not, and should have.
+    Late,
+    /// It should have, and only its pods can say whether it has.
+    Unclear,
+}
+
+/// Whether this migration has started at this time.
+#[must_use]
+pub fn start(job: &StoredJob, now: Timestamp) -> Start {
+    if job.end.is_some() || job.is_opted_out || job.has_tried || job.said == Said::Running {
+        Start::Done
+    } else if now.duration_since(job.created) < LATE {
+        Start::Young
+    } else if job.said == Said::Unclear {
+        Start::Unclear
+    } else {
+        Start::Late
+    }
+}
 
 /// The migrations that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +84,37 @@ mod tests {
         let job = json!({"metadata": metadata, "spec": spec, "status": status});
         let job: WatchedJob = serde_json::from_value(job).unwrap();
         Arc::new(job.into())
+    }
+
+    #[test]
+    fn a_migration_is_late_after_ten_minutes() {
+        let made = json!({"creationTimestamp": "2026-01-01T00:00:00Z"});
+        let none = json!({});
+        let at = |time: &str, status: &Value| {
+            let now = format!("2026-01-01T00:{time}Z").parse().unwrap();
+            start(&job(&made, &none, status), now)
+        };
+        let pending = json!({"active": 1, "ready": 0});
+        for (status, expected) in [(&none, Start::Late), (&pending, Start::Unclear)] {
+            assert_eq!(at("09:59", status), Start::Young);
+            assert_eq!(at("10:00", status), expected);
+        }
+        for status in [
+            json!({"active": 1, "ready": 1}),
+            json!({"active": 1, "ready": 0, "failed": 1}),
+            json!({"active": 0, "succeeded": 1}),
+            json!({"conditions": [
+                {"type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+            ]}),
+        ] {
+            assert_eq!(at("59:00", &status), Start::Done, "{status}");
+        }
+        let mut opted_out = made.clone();
+        opted_out["labels"] = json!({"migration-warden.io/migration": "false"});
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        assert_eq!(start(&job(&opted_out, &none, &none), now), Start::Done);
+        let elsewhere = json!({"managedBy": "kueue.x-k8s.io/multikueue"});
+        assert_eq!(start(&job(&made, &elsewhere, &pending), now), Start::Late);
     }
 
     #[test]

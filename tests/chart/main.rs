@@ -269,3 +269,13 @@ fn the_chart_has_the_programs_version() {
     let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
 }
+
+/// Claims rest on it. The suffix admits versions such as `1.31.0-gke.1`.
+#[test]
+fn the_chart_and_the_pages_name_the_same_oldest_kubernetes() {
+    let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
+    assert_eq!(chart["kubeVersion"], ">=1.31.0-0");
+    for page in ["README.md", "../../docs/install.md", "../../docs/vap.md"] {
+        assert!(read(page).contains("Kubernetes 1.31 or later"), "{page}");
+    }
+}

@@ -15,7 +15,9 @@ use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::runs::{Pace, Runs, Trouble, Words};
+use crate::cluster::starts::Starts;
 use crate::cluster::tidy::Tidy;
+use crate::cluster::version::Version;
 use crate::metrics::Metrics;
 use crate::record::id;
 use crate::record::sink::Sink;
@@ -48,6 +50,11 @@ pub(super) fn start(
     shown: mpsc::Receiver<Words>,
     mut beside: Beside<'_>,
 ) -> Option<Candidate> {
+    let (version, watching) = Version::watch(client.clone());
+    beside.background.add("asking for the version", watching);
+    beside
+        .readiness
+        .probe("kubernetes", move || version.status());
     let jobs = beside.jobs.clone();
     let (policy, metrics) = (beside.warden.policy.clone(), &beside.warden.metrics);
     let watching = jobs
@@ -66,8 +73,17 @@ pub(super) fn start(
         // Of its own, so that no review waits for it.
         let claims = Claims::new(client.clone());
         let metrics = Arc::clone(&beside.warden.metrics);
+        let pods = claims.pods.clone();
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
         beside.background.add("giving up claims", sweeping);
+        let starts = Starts {
+            jobs: jobs.clone(),
+            pods,
+            metrics: Arc::clone(&beside.warden.metrics),
+        };
+        beside
+            .background
+            .add("looking for migrations that do not start", starts.run());
     }
     record_runs(client, installation, leads(), shown, &mut beside);
     candidate

@@ -1,0 +1,171 @@
+//! Which migrations have not started, for the alert about them.
+//!
+//! Each replica looks by itself. It asks for the pods of a Job only if the Job is old enough and its own status does
+//! not say that it has started, and never again once it has.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::TIMEOUT;
+use super::jobs::Jobs;
+use super::pods::Pods;
+use crate::job::running::{Progress, progress};
+use crate::job::stored::StoredJob;
+use crate::metrics::Metrics;
+use crate::run::active::{Start, start};
+
+/// How often it is looked. An alert waits this long at most.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Jobs whose pods are asked for in one round: the others wait for the next one.
+const ASKED: usize = 32;
+
+/// What it takes to know which migrations have not started.
+pub struct Starts {
+    /// What there is.
+    pub jobs: Jobs,
+    /// Their pods.
+    pub pods: Pods,
+    /// Where they are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Starts {
+    /// Counts the migrations that have not started, for as long as it is awaited.
+    pub async fn run(self) {
+        let mut ticks = time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The uids of those that have started.
+        let mut started = HashSet::new();
+        loop {
+            ticks.tick().await;
+            let jobs = self.jobs.all().unwrap_or_default();
+            let existing: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
+            started.retain(|uid: &String| existing.contains(&**uid));
+            let late = self.late(&jobs, &mut started, Timestamp::now()).await;
+            self.metrics.runs.not_started(late);
+        }
+    }
+
+    /// How many of these Jobs are late.
+    async fn late(
+        &self,
+        jobs: &[Arc<StoredJob>],
+        started: &mut HashSet<String>,
+        now: Timestamp,
+    ) -> i64 {
+        let (mut late, mut asked) = (0, 0);
+        for job in jobs {
+            if started.contains(&job.uid) {
+                continue;
+            }
+            let has_started = match start(job, now) {
+                Start::Done => true,
+                Start::Late => false,
+                Start::Unclear if asked < ASKED => {
+                    asked += 1;
+                    match self.has_started(job).await {
+                        Some(has_started) => has_started,
+                        None => continue,
+                    }
+                }
+                // The next round asks for those.
+                Start::Young | Start::Unclear => continue,
+            };
+            if has_started {
+                started.insert(job.uid.clone());
+            } else {
+                late += 1;
+            }
+        }
+        late
+    }
+
+    /// What the pods of a Job say; nothing if they cannot be asked.
+    async fn has_started(&self, job: &StoredJob) -> Option<bool> {
+        let (namespace, uid) = (&job.namespace, &job.uid);
+        match time::timeout(TIMEOUT, self.pods.of(namespace, uid)).await {
+            Ok(Ok(pods)) => Some(!matches!(progress(&pods), Progress::NotStarted(_))),
+            Ok(Err(error)) => {
+                let job = &job.name;
+                tracing::debug!(%error, %namespace, %job, "failed to list the pods of a migration");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::http::Uri;
+    use kube::{Client, Config};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::job::stored::WatchedJob;
+
+    /// A Job of one pod, of which its own status says no more.
+    fn jobs() -> Vec<Arc<StoredJob>> {
+        let job = json!({
+            "metadata": {
+                "name": "x", "namespace": "shop", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z",
+            },
+            "status": {"active": 1, "ready": 0},
+        });
+        let job: WatchedJob = serde_json::from_value(job).unwrap();
+        vec![Arc::new(job.into())]
+    }
+
+    fn pods(state: &Value) -> Value {
+        json!({"metadata": {}, "items": [{"status": {"phase": "Pending", "initContainerStatuses": [{
+            "name": "migrate", "image": "x", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+        }]}}]})
+    }
+
+    #[tokio::test]
+    async fn a_migration_in_an_init_container_is_late_until_it_starts() {
+        let said = Arc::new(Mutex::new(json!(null)));
+        let answers = Arc::clone(&said);
+        let answer = move || {
+            let answer = answers.lock().unwrap().clone();
+            std::future::ready(answer.to_string())
+        };
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let api = Router::new().fallback(answer);
+        tokio::spawn(async move { axum::serve(listener, api).await });
+        let client = Client::try_from(Config::new(address.parse::<Uri>().unwrap())).unwrap();
+        let starts = Starts {
+            jobs: Jobs::default(),
+            pods: Pods::new(client),
+            metrics: Arc::new(Metrics::new()),
+        };
+        let mut started = HashSet::new();
+        let (jobs, now) = (jobs(), "2026-01-01T00:10:00Z".parse().unwrap());
+        for (answer, late) in [
+            // Nobody knows, and nobody is alarmed.
+            (json!("no list"), 0),
+            (pods(&json!({"waiting": {"reason": "ImagePullBackOff"}})), 1),
+            (pods(&json!({"running": {}})), 0),
+            // It has started, whatever comes after that.
+            (pods(&json!({"waiting": {"reason": "ImagePullBackOff"}})), 0),
+        ] {
+            *said.lock().unwrap() = answer.clone();
+            assert_eq!(
+                starts.late(&jobs, &mut started, now).await,
+                late,
+                "{answer}"
+            );
+        }
+    }
+}

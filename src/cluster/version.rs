@@ -1,0 +1,109 @@
+//! Whether the cluster is new enough: told, and nothing is refused because of it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::TIMEOUT;
+use crate::server::admin::Status;
+
+/// The oldest Kubernetes that keeps what claims and tidy-up rest on: from it on a Job has finished only when its pods
+/// have. `kubeVersion` of the chart says the same.
+const OLDEST: (u32, u32) = (1, 31);
+/// A control plane is upgraded under running replicas.
+const PERIOD: Duration = Duration::from_secs(3600);
+
+/// What is known of the cluster's version. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Version(Arc<Mutex<Status>>);
+
+impl Version {
+    /// What is known, and what finds it out for as long as it is awaited.
+    pub fn watch(client: Client) -> (Self, impl Future<Output = ()>) {
+        let version = Self(Arc::new(Mutex::new(Status::Ok(String::new()))));
+        let known = version.clone();
+        let watching = async move {
+            let mut ticks = time::interval(PERIOD);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let asked = time::timeout(TIMEOUT, client.apiserver_version()).await;
+                match asked {
+                    Ok(Ok(found)) => known.set(status(&found.major, &found.minor)),
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "failed to ask for the version of the API server");
+                    }
+                    Err(_) => tracing::debug!("the API server did not say its version in time"),
+                }
+            }
+        };
+        (version, watching)
+    }
+
+    /// How that looks to those who ask whether this replica is ready.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, status: Status) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Status::Warning(why), true) = (&status, *known != status) {
+            tracing::warn!("{why}");
+        }
+        *known = status;
+    }
+}
+
+/// What to say of this version. Vendors write more after the number.
+fn status(major: &str, minor: &str) -> Status {
+    let number = |text: &str| {
+        let end = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        text.get(..end)?.parse::<u32>().ok()
+    };
+    match (number(major), number(minor)) {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST => Status::Warning(format!(
+            "the API server is Kubernetes {major}.{minor}, and migration-warden needs 1.31 or later: before, a Job \
+             could count as finished while its pod was still running"
+        )),
+        (Some(major), Some(minor)) => Status::Ok(format!("{major}.{minor}")),
+        _ => Status::Ok(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_cluster_is_told() {
+        let old = |version| {
+            Status::Warning(format!(
+                "the API server is Kubernetes {version}, and migration-warden needs 1.31 or later: before, a Job \
+                 could count as finished while its pod was still running"
+            ))
+        };
+        let ok = |version: &str| Status::Ok(version.to_owned());
+        for (major, minor, expected) in [
+            ("1", "30", old("1.30")),
+            ("1", "30+", old("1.30")),
+            ("1", "9", old("1.9")),
+            ("1", "31", ok("1.31")),
+            ("1", "31+", ok("1.31")),
+            ("1", "37", ok("1.37")),
+            ("2", "0", ok("2.0")),
+            ("", "", ok("")),
+            ("1", "99999999999", ok("")),
+        ] {
+            assert_eq!(status(major, minor), expected, "{major} {minor}");
+        }
+    }
+}
