@@ -224,7 +224,12 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         assert_eq!(answer.status, 200);
     }
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert_eq!(server.rejected("overloaded"), Some(2.0));
+    for (length, status) in [(16 << 10, 200), ((16 << 10) + 1, 503)] {
+        let request = post("/validate", &"x".repeat(length));
+        let answer = ask(&mut server.connect().await, &request).await;
+        assert_eq!(answer.status, status, "{length} bytes");
+    }
+    assert_eq!(server.rejected("overloaded"), Some(3.0));
     server.judge.release();
     for mut stream in hanging {
         assert_eq!(receive(&mut stream).await.unwrap().status, 200);

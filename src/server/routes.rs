@@ -39,15 +39,18 @@ use tokio::{
 /// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
 pub const MAX_BODY: usize = 8 << 20;
 
-/// The longest body that is judged on the async workers: a millisecond's work at most. A connection holds one
-/// body at a time, so the number of connections bounds what small bodies take.
+/// The longest body that is judged on the async workers: a millisecond's work at most.
 const SMALL: usize = 64 << 10;
 
-/// Larger bodies are paid for in pieces of this size, out of what all of them may take together.
+/// The longest body that is not paid for; nearly all reviews have less. A connection holds one body at a time, so
+/// the number of connections bounds what these take.
+const FREE: usize = 16 << 10;
+
+/// Longer bodies are paid for in pieces of this size, out of what all of them may take together.
 const PIECE: usize = 64 << 10;
 
-/// What all larger bodies in flight may take together: three of the longest. Of those just above [`SMALL`] it
-/// is 192, which leaves most connections to small reviews.
+/// What all longer bodies in flight may take together: three of the longest, or 384 of up to one piece, which
+/// leaves connections to other reviews.
 pub const MAX_IN_FLIGHT: usize = 24 << 20;
 
 /// How many larger bodies are judged at once, each on a thread of its own. More would take processor time from
@@ -69,7 +72,7 @@ pub struct Reviews {
 }
 
 impl Reviews {
-    /// Reviews whose larger bodies take at most `in_flight` bytes at once.
+    /// Reviews whose bodies above 16 KiB take at most `in_flight` bytes at once.
     #[must_use]
     pub fn new(
         judge: Arc<dyn Judge>,
@@ -220,7 +223,7 @@ impl Reviews {
         answer
     }
 
-    /// Reads the whole body, a larger one within its share of what all may take.
+    /// Reads the whole body, one above [`FREE`] within its share of what all may take.
     async fn read(&self, body: Body) -> Result<(Buffer, Option<OwnedSemaphorePermit>), Refusal> {
         let declared = body.size_hint().lower();
         if declared > MAX_BODY as u64 {
@@ -261,7 +264,7 @@ impl Reviews {
         arrived: usize,
         paid: Option<OwnedSemaphorePermit>,
     ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        if arrived <= SMALL {
+        if arrived <= FREE {
             return Ok(None);
         }
         let have = paid.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
