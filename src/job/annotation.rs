@@ -73,8 +73,14 @@ annotations! {
     IstioInject = "sidecar.istio.io/inject",
     /// Whether Linkerd puts a sidecar into the pod.
     LinkerdInject = "linkerd.io/inject",
+    /// Whether Istio's sidecar is a restartable init container.
+    IstioNativeSidecar = "sidecar.istio.io/nativeSidecar",
     /// Whether Linkerd's sidecar is a restartable init container.
-    LinkerdNativeSidecar = "config.beta.linkerd.io/proxy-enable-native-sidecar",
+    LinkerdNativeSidecar = "config.linkerd.io/proxy-enable-native-sidecar",
+    /// The same, as it was called before.
+    LinkerdNativeSidecarBeta = "config.beta.linkerd.io/proxy-enable-native-sidecar",
+    /// The same, as it was called first.
+    LinkerdNativeSidecarAlpha = "config.alpha.linkerd.io/proxy-enable-native-sidecar",
 }
 
 /// Those annotations of an object that something here asks for.

@@ -4,8 +4,11 @@
 //! still runs. Only well-known ones are listed here. A service mesh that injects one is the subject of
 //! [`crate::job::mesh`].
 
+use crate::job::Job;
+use crate::job::object::Container;
+
 /// Names of containers and of images: in lower case, without registry, folder and tag, with `-` for `_`.
-const KNOWN: &[&str] = &[
+pub const KNOWN: &[&str] = &[
     // Database proxies of the clouds. Sources: Google's and AWS's documentation.
     "cloud-sql-proxy",
     "cloudsql-proxy",
@@ -85,7 +88,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Images whose last word alone says too little: the end of their path.
-const IMAGES: &[&str] = &[
+pub const IMAGES: &[&str] = &[
     "linkerd/proxy",
     "linkerd-io/proxy",
     "datadog/agent",
@@ -93,6 +96,99 @@ const IMAGES: &[&str] = &[
     "timberio/vector",
     "dapr/dapr",
 ];
+
+/// Images that hold a proxy beside other programs, and the commands that start it.
+pub const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
+/// See [`SERVERS`].
+pub const SERVES: [&str; 2] = ["agent", "proxy"];
+/// What in the arguments makes a proxy end by itself.
+pub const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
+/// What in the script of a shell makes the proxy it starts end.
+pub const SCRIPT_ENDS: [&str; 5] = ["while", "until", "trap", "kill", "wait"];
+/// More characters of a container's command line are not searched: it may stop anything.
+pub const MAX_SEARCHED: usize = 65_536;
+
+/// A sidecar that a script may stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Istio's.
+    Istio,
+    /// Linkerd's.
+    Linkerd,
+    /// A proxy among the containers.
+    Proxy,
+}
+
+impl Stop {
+    /// What a script says that stops it. `-…` is an option, and none of these may be one, but for a proxy's own
+    /// `--quitquitquit`: who sets that has something that asks for it.
+    #[must_use]
+    pub const fn texts(self) -> &'static [&'static str] {
+        match self {
+            Self::Istio => &["quitquitquit", "scuttle"],
+            Self::Linkerd => &["4191/shutdown", "linkerd-await"],
+            Self::Proxy => &[
+                "quitquitquit",
+                "/shutdown",
+                "graceful_shutdown",
+                "/agent/v1/quit",
+                "SHUTDOWN",
+            ],
+        }
+    }
+}
+
+/// Whether something in the pod stops this sidecar once the migration has ended.
+#[must_use]
+pub fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
+    let shared = job.spec.template.spec.share_process_namespace;
+    job.containers().any(|(_, _, container)| {
+        let has = |text: &str| words(container).any(|word| word.contains(text));
+        let says = |text: &&str| {
+            let word =
+                |word: &str| word.contains(text) && (stop == Stop::Proxy || !word.starts_with('-'));
+            words(container).any(word)
+        };
+        let length: usize = words(container).map(|word| word.chars().count()).sum();
+        let waits_only = stop == Stop::Linkerd && !has("shutdown") && !has("-S");
+        length > MAX_SEARCHED
+            || stop.texts().iter().any(says) && !waits_only
+            || shared && has("kill")
+    })
+}
+
+/// Whether a container among others is a proxy that does not end with them.
+#[must_use]
+pub fn never_ends(container: &Container<'_>) -> bool {
+    let first = words(container).next().unwrap_or_default();
+    let program = first.rsplit('/').next().unwrap_or_default();
+    let says = |texts: &[&str]| {
+        texts
+            .iter()
+            .any(|text| words(container).any(|word| word.contains(text)))
+    };
+    let scripted = matches!(program, "sh" | "bash" | "ash" | "dash") && says(&SCRIPT_ENDS);
+    is_proxy(container) && program != "timeout" && !scripted && !says(&ENDS)
+}
+
+/// Whether a container is a proxy by its name, its image or its command.
+#[must_use]
+pub fn is_proxy(container: &Container<'_>) -> bool {
+    let program = repository(&container.image)
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let serves = SERVERS.contains(&program) && words(container).any(|word| SERVES.contains(&word));
+    serves || is_known_proxy(&container.name, &container.image)
+}
+
+fn words<'c>(container: &'c Container<'_>) -> impl Iterator<Item = &'c str> {
+    container
+        .command
+        .iter()
+        .chain(&container.args)
+        .map(|word| &**word)
+}
 
 /// Whether a container of this name and image is a well-known proxy or agent, which never ends by itself.
 ///

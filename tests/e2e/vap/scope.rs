@@ -99,6 +99,11 @@ fn the_namespaces_mesh_is_known() {
     tells("declined", json!({"linkerd.io/inject": "disabled"}), false);
     let native = json!({"config.beta.linkerd.io/proxy-enable-native-sidecar": "true"});
     tells("native", native.clone(), false);
+    let key = "config.alpha.linkerd.io/proxy-enable-native-sidecar";
+    set("annotate", &format!("{key}=true"));
+    tells("native by the namespace", json!({}), false);
+    set("annotate", &format!("{key}=false"));
+    tells("no longer", json!({}), true);
     set("label", "istio.io/rev=stable");
     tells("istio, which wins over linkerd", native, true);
     tells(
