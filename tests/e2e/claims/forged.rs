@@ -73,13 +73,13 @@ fn a_namespace_that_does_not_exist_gets_no_claim() {
             "{answer:#}"
         );
     }
-    let log = warden.stderr();
+    let said = warden.stderr();
     assert!(
-        log.lines()
+        said.lines()
             .all(|line| line.starts_with('{') || line.starts_with("20")),
-        "{log}"
+        "{said}"
     );
-    assert!(log.lines().all(|line| line.len() < 4096), "{log}");
+    assert!(said.lines().all(|line| line.len() < 4096), "{said}");
 }
 
 #[test]
