@@ -198,6 +198,9 @@ impl<'a> Review<'a> {
         };
         let mut job = Job::new(object, kind, &request.namespace);
         let creates = operation == Operation::Create;
+        if creates {
+            job = job.sent_by(&request.options.field_manager);
+        }
         let user = &*request.user_info.username;
         if creates && is_from_cronjob(&job, user) || !creates && guard::is_control_plane(user) {
             return not_judged(&request.uid, operation);

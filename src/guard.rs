@@ -9,6 +9,7 @@ mod unlabelled;
 pub use unlabelled::{unlabelled, unlabelled_while_running};
 
 use crate::job::annotation::Annotation;
+use crate::job::deployer;
 use crate::job::running::Said;
 use crate::job::stamp::{self, STAMPS};
 use crate::job::{Job, Kind};
@@ -36,9 +37,6 @@ const CONTROL_PLANE: [&str; 9] = [
 
 /// What the name of a node's user begins with.
 const NODE: &str = "system:node:";
-
-/// In whose name Helm 4, and Flux which is built on Helm, apply a release.
-const APPLIERS: [&str; 2] = ["helm", "helm-controller"];
 
 /// Whether this is one of the control plane's own users, which are never held up.
 #[must_use]
@@ -114,7 +112,7 @@ pub fn updated(
     let mut findings = Vec::new();
     let is_hook = old.is_pre_hook() && new.is_pre_hook();
     let is_going = old.is_terminating() || new.is_terminating();
-    if APPLIERS.contains(&manager) && is_hook && old.is_finished() && !is_going {
+    if is_applied(new, manager) && is_hook && old.is_finished() && !is_going {
         findings = found(&REAPPLIED_JOB, old, policy, cap, |report| {
             reapplied_job::finished(old.namespace, old.name.shown(), report);
         });
@@ -130,6 +128,25 @@ pub fn updated(
         }));
     }
     findings
+}
+
+/// Helm, and Flux which is built on Helm: what they update is a release.
+const HELMS: [&str; 2] = ["helm", "helm-controller"];
+
+/// Whether Helm, or a program that embeds it, applies the whole Job under this name.
+///
+/// Controllers write labels and annotations under names of their own, too, and those updates are no apply.
+fn is_applied(new: &Job<'_>, manager: &str) -> bool {
+    let fields = new.metadata.managed_fields.iter();
+    let mut theirs = fields
+        .filter(|field| &*field.manager == manager && field.subresource.is_empty())
+        // The API server says which fields. Where nothing is said, nothing shows that the Job was not applied.
+        .filter(|field| field.fields.metadata.is_some() || field.fields.spec.is_some())
+        .peekable();
+    let sets_the_spec = HELMS.contains(&manager)
+        || theirs.peek().is_none()
+        || theirs.any(|field| &*field.operation == "Apply" && field.fields.spec.is_some());
+    deployer::may_embed_helm(manager) && sets_the_spec
 }
 
 /// What there is to say about a Job that is made a migration by an update: nobody stamped it as one.
@@ -321,10 +338,33 @@ mod tests {
     fn what_has_ended_is_not_applied_again() {
         for condition in ["Complete", "Failed"] {
             let job = ended(condition, "True");
-            for manager in ["helm", "helm-controller"] {
+            for manager in [
+                "helm",
+                "helm-controller",
+                "terraform-provider-helm_v3.0.2",
+                "werf",
+            ] {
                 assert_eq!(on_update(&job, &job, manager), [("MW103", Action::Deny)]);
             }
         }
+    }
+
+    /// As the API server shows them: programs that embed Helm apply the spec, others only write about the Job.
+    #[test]
+    fn only_an_apply_of_the_whole_job_is_one() {
+        let job = ended("Complete", "True");
+        let with = |operation: &str, fields: Value| {
+            let mut new = job.clone();
+            new["metadata"]["managedFields"] = json!([
+                {"manager": "werf", "operation": operation, "fieldsV1": fields},
+                {"manager": "werf", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
+            ]);
+            on_update(&job, &new, "werf")
+        };
+        let whole = json!({"f:metadata": {}, "f:spec": {"f:template": {}}});
+        assert_eq!(with("Apply", whole.clone()), [("MW103", Action::Deny)]);
+        assert_eq!(with("Update", whole), []);
+        assert_eq!(with("Apply", json!({"f:metadata": {"f:labels": {}}})), []);
     }
 
     #[test]
@@ -345,6 +385,8 @@ mod tests {
         for (old, new, manager) in [
             (&done, &done, "kubectl-client-side-apply"),
             (&done, &done, "argocd-controller"),
+            (&done, &done, "kustomize-controller"),
+            (&done, &done, "kubectl"),
             (&done, &done, ""),
             (&job(), &job(), "helm"),
             (&plain, &plain, "helm"),

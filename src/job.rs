@@ -6,6 +6,8 @@
 pub mod annotation;
 pub mod cel;
 pub mod credentials;
+pub mod deployer;
+pub mod direction;
 pub mod dns;
 pub mod environment;
 pub mod hooks;
@@ -22,6 +24,7 @@ pub mod tool;
 use jiff::Timestamp;
 
 use crate::job::annotation::{Annotation, Annotations};
+use crate::job::deployer::Deployer;
 use crate::job::hooks::Event;
 use crate::job::mesh::Mesh;
 use crate::job::name::Name;
@@ -65,8 +68,24 @@ pub struct Job<'a> {
     pub status: &'a Status<'a>,
     /// When the apiserver created it, where that is known.
     pub created: Option<Timestamp>,
+    /// Who keeps it as desired state.
+    pub deployer: Deployer,
+    /// It is part of a request, and no manifest that has still to be sent.
+    pub is_sent: bool,
     /// The service mesh that its namespace injects, where a cluster was asked.
     pub mesh: Option<Mesh>,
+}
+
+fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: &str) -> Deployer {
+    let fields = metadata.managed_fields.iter();
+    let managers = fields
+        .filter(|field| field.subresource.is_empty())
+        .map(|field| &*field.manager);
+    Deployer::of(
+        |label| metadata.labels.get(label).is_some(),
+        |annotation| annotations.get(annotation).is_some(),
+        managers.chain([manager]),
+    )
 }
 
 /// Whether a Job has ended, from type and status of its conditions.
@@ -118,7 +137,15 @@ impl<'a> Job<'a> {
             } else {
                 namespace
             },
-            name: Name::new(&metadata.name, &metadata.generate_name).owned_by(cron_job(metadata)),
+            name: Name::new(&metadata.name, &metadata.generate_name)
+                .owned_by(cron_job(metadata))
+                .of_argocd_hook(
+                    inner
+                        .metadata
+                        .annotations
+                        .get(Annotation::ArgoCdHook)
+                        .is_some(),
+                ),
             labels,
             annotations: &inner.metadata.annotations,
             metadata,
@@ -128,8 +155,18 @@ impl<'a> Job<'a> {
                 .creation_timestamp
                 .as_deref()
                 .and_then(|time| time.parse().ok()),
+            deployer: deployer_of(metadata, &inner.metadata.annotations, ""),
+            is_sent: !metadata.managed_fields.is_empty(),
             mesh: None,
         }
+    }
+
+    /// The same Job, as this field manager sends it.
+    #[must_use]
+    pub fn sent_by(mut self, manager: &str) -> Self {
+        self.deployer = deployer_of(self.metadata, self.annotations, manager);
+        self.is_sent = true;
+        self
     }
 
     /// `restartPolicy` of the pod; `Always` when nothing is written.
@@ -218,12 +255,37 @@ impl<'a> Job<'a> {
         cron_job(self.metadata).is_some()
     }
 
-    /// Whether it is a hook Job, which is created once and never applied again: another Job's
+    /// Whether its deployer runs it as a hook, which is created once and never applied again: another Job's
     /// template is immutable, and a patch would fight the next apply.
     #[must_use]
     pub fn is_patchable(&self) -> bool {
         let is_hook = |annotation| self.annotations.get(annotation).is_some();
-        self.kind == Kind::Job && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
+        self.kind == Kind::Job
+            && self.deployer.runs_hooks()
+            && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
+    }
+
+    /// Whether its hook is Argo CD's own, so that Argo CD's words are those of its author.
+    #[must_use]
+    pub fn is_argocds(&self) -> bool {
+        let has = |annotation| self.annotations.get(annotation).is_some();
+        self.deployer == Deployer::ArgoCd || has(Annotation::ArgoCdHook) && !has(Annotation::Hook)
+    }
+
+    /// Whether its deployer creates it again once it is gone, because it is no hook.
+    #[must_use]
+    pub fn is_recreated(&self) -> bool {
+        match self.deployer {
+            Deployer::KustomizeController => true,
+            Deployer::ArgoCd | Deployer::HelmController => !self.is_patchable(),
+            Deployer::Helm | Deployer::Kubectl => false,
+        }
+    }
+
+    /// Whether a person made it of a CronJob: `kubectl create job --from=cronjob/NAME`.
+    #[must_use]
+    pub fn is_started_by_hand(&self) -> bool {
+        self.annotations.get(Annotation::StartedByHand).is_some()
     }
 
     /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in

@@ -3,6 +3,7 @@
 //! Everything here is pure: the same facts under the same policy give the same findings, in the
 //! server, in `check` and in a replay. The policy file is [`crate::config`]'s.
 
+pub mod advice;
 pub mod cel;
 pub mod claims;
 pub mod finding;
@@ -219,6 +220,7 @@ impl Policy {
             let in_scope = match rule.scope {
                 Scope::Template => true,
                 Scope::Job => job.kind == Kind::Job,
+                Scope::Hook => job.kind == Kind::Job && job.deployer.runs_hooks(),
                 Scope::Cluster => false,
             };
             if action > Action::Off && in_scope {

@@ -11,6 +11,7 @@ pub mod tidy_up;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::job::deployer::Deployer;
 use crate::job::release::Release;
 use crate::policy::finding::Finding;
 use crate::policy::verdict::Outcome;
@@ -49,6 +50,8 @@ pub struct Decision<'a> {
     pub job_uid: &'a str,
     /// What the migration belongs to.
     pub release: Release<'a>,
+    /// Who keeps it as desired state.
+    pub deployer: Deployer,
     /// Who asked.
     pub user: &'a str,
     /// Groups of who asked.

@@ -185,7 +185,7 @@ fn a_good_job_is_let_through_without_a_word() {
             "operation": "CREATE", "dry_run": false, "resource": "jobs", "namespace": "shop",
             "job": "shop-migrate-1766361600", "job_uid": "",
             "release": {"namespace": "shop", "name": "shop", "source": "instance-label"},
-            "user": "ci", "groups": ["system:authenticated"], "selection": "labelled",
+            "deployer": "helm", "user": "ci", "groups": ["system:authenticated"], "selection": "labelled",
             "mode": "enforce", "verdict": "allowed", "findings": [], "policy": "builtin",
             "replica": "warden-0",
         })
@@ -873,16 +873,24 @@ fn a_job_is_renamed_only_where_nobody_looks_for_the_old_name() {
             job["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] =
                 json!("shop:batch/Job:shop/x");
         },
-        |job: &mut Value| {
-            job["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
-                json!("{}");
-        },
     ] {
         assert_eq!(
             ask(Mutate, &named(tweak), &renaming).0.outcome,
             Outcome::Denied
         );
     }
+    // What kubectl applies is no hook, and is not patched at all.
+    let applied = named(|job| {
+        job["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+            json!("{}");
+    });
+    let (answer, response) = ask(Mutate, &applied, &renaming);
+    assert_eq!(answer.outcome, Outcome::Warned);
+    let left = patched(&applied, &response);
+    assert_eq!(
+        left["request"]["object"]["metadata"]["name"],
+        "shop-migrate"
+    );
 }
 
 #[test]
@@ -1427,6 +1435,77 @@ fn the_namespaces_mesh_is_taken_into_account() {
     )
     .unwrap();
     assert!(answer.findings.iter().any(|(id, _)| *id == "MW019"));
+}
+
+/// A time to live would make it run again each week, and a patch would fight the next apply.
+#[test]
+fn what_its_deployer_keeps_as_desired_state_is_warned_of_once_and_left_alone() {
+    let broken = |tweak: &dyn Fn(&mut Value)| {
+        changed(|job| {
+            job["metadata"]["name"] = json!("shop-migrate");
+            job["metadata"]["annotations"] = json!({"helm.sh/hook": "test,test,x"});
+            tweak(job);
+        })
+    };
+    let by_label = broken(&|job| {
+        job["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop")
+    });
+    let by_manager = broken(&|job| {
+        job["metadata"]["managedFields"][0]["manager"] = json!("kustomize-controller")
+    });
+    let applied = broken(&|job| {
+        job["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =
+            json!("{}");
+    });
+    let mut by_options = broken(&|_| {});
+    by_options["request"]["options"]["fieldManager"] = json!("kubectl-create");
+    for (deployer, review) in [
+        ("kustomize-controller", by_label),
+        ("kustomize-controller", by_manager),
+        ("kubectl", applied),
+        ("kubectl", by_options),
+    ] {
+        for rules in [
+            "",
+            "profile: strict\n",
+            "rules: {wrong-delete-policy: patch, untimestamped-name: patch}\n",
+        ] {
+            let (answer, response) = ask(Mutate, &review, &policy(rules));
+            assert!(answer.line.is_none(), "{response}");
+            assert!(
+                !patched(&review, &response)
+                    .to_string()
+                    .contains("ttlSecondsAfterFinished")
+            );
+            let (answer, response) = ask(Validate, &review, &policy(rules));
+            assert_eq!(response["allowed"], true, "{response}");
+            let warnings = response["warnings"].as_array().unwrap();
+            let ours = |w: &&Value| w.as_str().unwrap().starts_with("MW002 missing-hook: ");
+            assert_eq!(warnings.iter().filter(ours).count(), 1, "{response}");
+            assert!(warnings[0].as_str().unwrap().len() <= 250);
+            let line = line(&answer);
+            assert_eq!(line["deployer"], deployer, "{line}");
+            let hooks = [
+                "MW001", "MW003", "MW014", "MW015", "MW016", "MW017", "MW023",
+            ];
+            let found = line["findings"].as_array().unwrap().iter();
+            assert!(
+                found
+                    .clone()
+                    .all(|f| !hooks.contains(&f["rule"].as_str().unwrap())),
+                "{line}"
+            );
+        }
+    }
+    let mut own = changed(|job| job["metadata"]["managedFields"][0]["manager"] = json!("werf"));
+    own["request"]["options"]["fieldManager"] = json!("werf");
+    let (answer, response) = ask(Mutate, &own, &policy(""));
+    assert!(
+        patched(&own, &response)
+            .to_string()
+            .contains("ttlSecondsAfterFinished")
+    );
+    assert_eq!(line(&answer)["deployer"], "helm");
 }
 
 #[test]

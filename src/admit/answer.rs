@@ -109,6 +109,7 @@ impl Case<'_> {
             job: self.name(),
             job_uid: &self.job.metadata.uid,
             release: Release::of(&self.job),
+            deployer: self.job.deployer,
             user: &self.request.user_info.username,
             groups: self
                 .request
@@ -166,7 +167,7 @@ impl Case<'_> {
 fn cause(finding: &Finding) -> Cause {
     Cause {
         field: finding.path.to_string(),
-        message: format!("{}; {}", finding.detail, finding.rule.remediation),
+        message: format!("{}; {}", finding.detail, finding.remediation),
         reason: finding.rule.id,
     }
 }

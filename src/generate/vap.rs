@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::job;
 use crate::policy::cel::{self, string};
-use crate::policy::rule::{Cel, Options, Rule};
+use crate::policy::rule::{Cel, Options, Rule, Scope};
 use crate::policy::rules::RULES;
 use crate::policy::{Action, Mode, Policy};
 
@@ -99,6 +99,9 @@ pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
 /// What a rule is in CEL, if it is.
 fn expression(rule: &Rule, options: &Options) -> Option<String> {
     match rule.cel {
+        Cel::Expression(expression) if rule.scope == Scope::Hook => {
+            Some(format!("!variables.runsHooks || ({})", expression(options)))
+        }
         Cel::Expression(expression) => Some(expression(options)),
         Cel::Refused(_) => None,
     }

@@ -5,8 +5,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::{APPLIERS, CONTROL_PLANE, NODE};
+use super::{CONTROL_PLANE, NODE};
 use crate::job::annotation::Annotation;
+use crate::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER};
 use crate::job::stamp::STAMPS;
 use crate::policy::cel::{self, string};
 
@@ -65,11 +66,14 @@ fn asked_by_others() -> String {
 
 /// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
 fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
-    let (appliers, stamps) = (list(&APPLIERS), stamps());
     let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
+    let stamps = stamps();
+    let others = list(&["", KUSTOMIZE_CONTROLLER]);
+    let (kubectl, argocd) = (string(KUBECTL), string(ARGOCD));
     let hook = string(Annotation::Hook.key());
     format!(
-        "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in {appliers} \
+        "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, \
+         !(m in {others} || m.startsWith({kubectl}) || m.startsWith({argocd}))) \
          && oldObject.metadata.?annotations[?{hook}].hasValue() \
          && oldObject.?status.?conditions.orValue([])\
          .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) \
@@ -119,8 +123,9 @@ mod tests {
         assert_eq!(
             asked,
             format!(
-                "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', \
-             'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
+                "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, \
+             !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) \
+             && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
              && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
              && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', \
              'migration-warden.io/exceptions', 'migration-warden.io/patched'].exists(s, \

@@ -55,6 +55,8 @@ annotations! {
     Patched = "migration-warden.io/patched",
     /// What `kubectl apply` will compare the object with.
     LastApplied = "kubectl.kubernetes.io/last-applied-configuration",
+    /// Kubernetes' own: a person made the Job of a CronJob.
+    StartedByHand = "cronjob.kubernetes.io/instantiate",
     /// The database that is migrated, where several releases share one.
     Database = "migration-warden.io/database",
     /// Whether the Job may be deleted while its pod runs.

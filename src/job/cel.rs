@@ -5,6 +5,7 @@
 //! the apiserver would take that for a denial. No rule and no policy is known here.
 
 use crate::job::annotation::Annotation;
+use crate::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER, KUSTOMIZE_NAME};
 
 /// The hook events that Helm knows besides the two before an install and an upgrade.
 pub const OTHER_EVENTS: [&str; 8] = [
@@ -29,8 +30,10 @@ pub fn events() -> Vec<&'static str> {
 
 /// Names and texts of the variables, each after those it uses.
 #[must_use]
-pub fn variables() -> [(&'static str, String); 6] {
+pub fn variables() -> [(&'static str, String); 8] {
     [
+        ("managers", MANAGERS.to_owned()),
+        ("runsHooks", runs_hooks()),
         ("hook", elements(Annotation::Hook)),
         ("deletePolicy", elements(Annotation::DeletePolicy)),
         ("logPolicy", elements(Annotation::HookOutputLogPolicy)),
@@ -69,6 +72,26 @@ fn elements(key: Annotation) -> String {
     format!(
         "{}.optMap(v, v.split(',').map(e, e.trim().{lower})).orValue([])",
         annotation(key)
+    )
+}
+
+/// Under which names the object is sent. Of a Job that is being created nobody has changed a part yet.
+const MANAGERS: &str = "object.metadata.?managedFields.orValue([]).map(f, f.?manager.orValue(''))";
+
+/// [`crate::job::deployer::Deployer::runs_hooks`] of [`crate::job::deployer::Deployer::of`].
+fn runs_hooks() -> String {
+    let has = |key| format!("{}.hasValue()", annotation(key));
+    let (hook, argocd_hook) = (has(Annotation::Hook), has(Annotation::ArgoCdHook));
+    let (tracked, applied) = (
+        has(Annotation::ArgoCdTrackingId),
+        has(Annotation::LastApplied),
+    );
+    let by_hand = has(Annotation::StartedByHand);
+    format!(
+        "!(object.metadata.?labels[?'{KUSTOMIZE_NAME}'].hasValue() || \
+         variables.managers.exists(m, m == '{KUSTOMIZE_CONTROLLER}' || m.startsWith('{KUBECTL}')) || \
+         !({tracked} || variables.managers.exists(m, m.startsWith('{ARGOCD}'))) && ({by_hand} || {applied} && \
+         !({argocd_hook} && !{hook} && variables.managers.exists(m, m != ''))))"
     )
 }
 

@@ -11,6 +11,20 @@ const GENERATED: usize = 5;
 /// A generated name is cut to this length before the random characters are appended.
 const MAX_GENERATED_BASE: usize = 58;
 
+/// A dash and seconds since 1970.
+const SECONDS: usize = 11;
+/// What Argo CD keeps of a revision in the name of a hook.
+const REVISION: usize = 7;
+/// The moments at which Argo CD runs hooks, as it writes them into names.
+const PHASES: [&str; 6] = [
+    "presync",
+    "sync",
+    "postsync",
+    "syncfail",
+    "predelete",
+    "postdelete",
+];
+
 /// How a timestamp is written, which says how far its zone may put it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -36,6 +50,10 @@ pub struct Stamp<'a> {
 pub struct Name<'a> {
     full: &'a str,
     generate: &'a str,
+    /// The API server made the name of `generate`, or will.
+    is_generated: bool,
+    /// Argo CD may have made the name of `generate`.
+    is_argocds: bool,
     /// The CronJob that owns the Job.
     cron_job: Option<&'a str>,
 }
@@ -46,14 +64,16 @@ impl<'a> Name<'a> {
     pub fn new(full: &'a str, generate: &'a str) -> Self {
         // A client may set both: then the name was not generated, and generateName means nothing.
         let cut = cut(generate, MAX_GENERATED_BASE);
-        let generated = full.is_empty()
+        let is_generated = full.is_empty()
             || full
                 .strip_prefix(cut)
                 .is_some_and(|rest| rest.len() == GENERATED)
                 && stamp(full).is_none();
         Self {
             full,
-            generate: if generated { generate } else { "" },
+            generate,
+            is_generated,
+            is_argocds: false,
             cron_job: None,
         }
     }
@@ -66,6 +86,13 @@ impl<'a> Name<'a> {
         Self { cron_job, ..self }
     }
 
+    /// The same name, of a Job that has Argo CD's own hook annotation or has not.
+    #[must_use]
+    pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
+        self.is_argocds = is_hook;
+        self
+    }
+
     /// `metadata.name`; empty while it is still to be generated.
     #[must_use]
     pub fn full(&self) -> &'a str {
@@ -75,7 +102,7 @@ impl<'a> Name<'a> {
     /// The `generateName` that the name was or will be made from.
     #[must_use]
     pub fn generate(&self) -> Option<&'a str> {
-        (!self.generate.is_empty()).then_some(self.generate)
+        (self.is_generated && !self.generate.is_empty()).then_some(self.generate)
     }
 
     /// The name, or what is known of it.
@@ -100,12 +127,15 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The name without its timestamp, or that of its CronJob: what several attempts of one migration have in
-    /// common.
+    /// The name without its timestamp, and without the commit and the phase that Argo CD writes before it, or that
+    /// of its CronJob: what several attempts of one migration have in common.
     #[must_use]
     pub fn base(&self) -> &'a str {
         if let Some(cron_job) = self.cron_job {
             return cron_job;
+        }
+        if let Some(stem) = self.argocd_stem() {
+            return stamp(stem).map_or(stem, |stamp| stamp.base);
         }
         match (self.stamp(), self.generate()) {
             (Some(stamp), _) => stamp.base,
@@ -113,6 +143,45 @@ impl<'a> Name<'a> {
             (None, None) => self.full,
         }
     }
+}
+
+impl<'a> Name<'a> {
+    /// What stands before `<revision>-<phase>-<seconds since 1970>`, which Argo CD appends to the `generateName` of
+    /// its hooks (`getSyncTasks` in `argoproj/gitops-engine: pkg/sync/sync_context.go`, 0.7.3).
+    fn argocd_stem(&self) -> Option<&'a str> {
+        let seconds = stamp(self.full).filter(|_| self.is_argocds)?;
+        let is_epoch = self.full.len() - seconds.base.len() == SECONDS;
+        let (before, phase) = seconds.base.rsplit_once('-')?;
+        if !is_epoch || !PHASES.contains(&phase) {
+            return None;
+        }
+        let revision = before.strip_prefix(self.generate);
+        let stem = match revision.filter(|_| !self.generate.is_empty()) {
+            Some(revision) if revision.len() <= REVISION => self.generate,
+            _ => {
+                before
+                    .rsplit_once('-')
+                    .filter(|(_, end)| is_revision(end))?
+                    .0
+            }
+        };
+        let stem = stem.trim_end_matches('-');
+        (!stem.is_empty()).then_some(stem)
+    }
+}
+
+/// Whether this is the beginning of a commit's hash, or of a chart's version.
+fn is_revision(text: &str) -> bool {
+    let is_commit = text.len() == REVISION
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_commit || is_version && text.len() <= REVISION
 }
 
 /// The longest prefix of at most `length` bytes, on a character boundary.
@@ -241,6 +310,65 @@ mod tests {
         let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
         assert_eq!(named.base(), "shop-migrate");
         assert_eq!(named.generate(), None);
+    }
+
+    /// Of the name that Argo CD made of this `generateName`.
+    fn argocd_base<'n>(name: &'n str, generate: &'n str) -> &'n str {
+        Name::new(name, generate).of_argocd_hook(true).base()
+    }
+
+    #[test]
+    fn commit_and_phase_are_no_part_of_the_base_of_argo_cds_hooks() {
+        for (generate, name, base) in [
+            (
+                "db-apply-",
+                "db-apply-abcdef0-presync-1766361600",
+                "db-apply",
+            ),
+            ("db-apply-", "db-apply-0123456-sync-1766361777", "db-apply"),
+            ("", "db-apply-0123456-presync-1766361777", "db-apply"),
+            ("", "db-apply-1.2.3-syncfail-1766361777", "db-apply"),
+            ("", "db-apply-v12.3.4-postsync-1766361777", "db-apply"),
+            // The revision of more than one source, of a chart before its release, without a dash before it.
+            ("db-apply-", "db-apply--presync-1766361600", "db-apply"),
+            (
+                "db-apply-",
+                "db-apply-1.0.0-r-presync-1766361600",
+                "db-apply",
+            ),
+            ("db-apply", "db-applyabcdef0-presync-1766361600", "db-apply"),
+            (
+                "db-apply-1766361600-",
+                "db-apply-1766361600-abcdef0-presync-1766361777",
+                "db-apply",
+            ),
+            ("db-apply-", "", "db-apply"),
+            // Given by its author.
+            ("", "db-apply-1766361600", "db-apply"),
+            (
+                "",
+                "shop-migrate-presync-1766361600",
+                "shop-migrate-presync",
+            ),
+            ("", "db-presync-1766361600", "db-presync"),
+            ("", "abcdef0-presync-1766361600", "abcdef0-presync"),
+            (
+                "",
+                "db-abcdef0-presync-20251222-000000",
+                "db-abcdef0-presync",
+            ),
+            (
+                "db-",
+                "db-abcdef012-presync-1766361600",
+                "db-abcdef012-presync",
+            ),
+        ] {
+            assert_eq!(argocd_base(name, generate), base, "{generate:?} {name:?}");
+        }
+        let name = Name::new("db-apply-abcdef0-presync-1766361600", "db-apply-");
+        assert_eq!(name.base(), "db-apply-abcdef0-presync");
+        let stamp = name.of_argocd_hook(true).stamp().unwrap();
+        assert_eq!(stamp.time.as_second(), 1_766_361_600);
     }
 
     #[test]

@@ -105,9 +105,15 @@ pub struct OwnerReference<'a> {
 /// One entry of `managedFields`.
 #[derive(Debug, Default, Deserialize)]
 pub struct ManagedField<'a> {
+    /// Under which name the fields were set.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub manager: Text<'a>,
     /// `Apply` or `Update`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operation: Text<'a>,
+    /// `status` for the fields of the status; empty for those of the object itself.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub subresource: Text<'a>,
     /// Which fields.
     #[serde(rename = "fieldsV1", default, deserialize_with = "nullable")]
     pub fields: Fields,
@@ -117,8 +123,11 @@ pub struct ManagedField<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct Fields {
     /// Those of the metadata.
-    #[serde(rename = "f:metadata", default, deserialize_with = "nullable")]
-    pub metadata: MetadataFields,
+    #[serde(rename = "f:metadata", default)]
+    pub metadata: Option<MetadataFields>,
+    /// Whether there are any of the spec.
+    #[serde(rename = "f:spec", default)]
+    pub spec: Option<IgnoredAny>,
 }
 
 /// The same of the metadata.

@@ -71,7 +71,8 @@ pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
 pub fn is_the_clients(job: &Job<'_>) -> bool {
     let fields = &job.metadata.managed_fields;
     let names_it = |manager: &crate::job::object::ManagedField<'_>| {
-        manager.fields.metadata.annotations.decision.is_some()
+        let metadata = manager.fields.metadata.as_ref();
+        metadata.is_some_and(|fields| fields.annotations.decision.is_some())
     };
     fields.is_empty() || fields.iter().any(names_it)
 }

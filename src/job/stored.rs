@@ -11,6 +11,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::job::MIGRATION_LABEL;
 use crate::job::annotation::Annotation;
+use crate::job::deployer::Deployer;
 use crate::job::hooks;
 use crate::job::name::Name;
 use crate::job::release::{self, FLUX_NAME, INSTANCE, Source};
@@ -257,12 +258,14 @@ impl From<WatchedJob> for StoredJob {
         let annotation = |key: Annotation| annotations.get(key.key()).map(String::as_str);
         let name = meta.name.unwrap_or_default();
         let generate = meta.generate_name.unwrap_or_default();
+        let argocd = annotation(Annotation::ArgoCdHook).is_some();
         let owners = meta.owner_references.unwrap_or_default();
         let cron_job = owners
             .iter()
             .find(|owner| owner.controller == Some(true) && owner.kind == "CronJob");
         let base = Name::new(&name, &generate)
             .owned_by(cron_job.map(|owner| &*owner.name))
+            .of_argocd_hook(argocd)
             .base()
             .to_owned();
         let (release, release_source) = release::choose(
@@ -272,10 +275,18 @@ impl From<WatchedJob> for StoredJob {
             &base,
         );
         let finalizers = meta.finalizers.unwrap_or_default();
-        let (helm, argocd) = (
-            annotation(Annotation::Hook).is_some(),
-            annotation(Annotation::ArgoCdHook).is_some(),
+        let managed = meta.managed_fields.as_deref().unwrap_or_default().iter();
+        let managers = managed
+            .filter(|field| field.subresource.is_none())
+            .filter_map(|field| field.manager.as_deref());
+        let deployer = Deployer::of(
+            |key| label(key).is_some(),
+            |key| annotation(key).is_some(),
+            managers,
         );
+        let runs_hooks = deployer.runs_hooks();
+        let helm = runs_hooks && annotation(Annotation::Hook).is_some();
+        let argocd = runs_hooks && argocd;
         let policy = annotation(Annotation::DeletePolicy);
         let argocd_policy = annotation(Annotation::ArgoCdDeletePolicy);
         let patched = annotation(Annotation::Patched)
@@ -301,7 +312,9 @@ impl From<WatchedJob> for StoredJob {
             is_opted_out: label(MIGRATION_LABEL) == Some("false"),
             deletes_before_creation: helm && hooks::deletes_before_creation(policy)
                 || argocd && hooks::argocd_deletes_before_creation(argocd_policy),
-            deletes_succeeded: helm && patched && hooks::deletes_succeeded(policy),
+            deletes_succeeded: patched
+                && (helm && hooks::deletes_succeeded(policy)
+                    || argocd && hooks::argocd_has(argocd_policy, "HookSucceeded")),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::exception::Exception;
@@ -28,6 +29,8 @@ pub struct Finding {
     pub detail: String,
     /// Whether that is not all of it.
     pub is_cut: bool,
+    /// What to write instead: the rule's own words, unless they do not fit this Job.
+    pub remediation: Cow<'static, str>,
     /// How the Job can be corrected, where it can be.
     pub fix: Option<Fix>,
     /// The exception because of which the action is no stronger than `audit`.
@@ -43,13 +46,11 @@ impl Finding {
     /// The line a denial shows for this finding.
     #[must_use]
     pub fn message(&self) -> String {
-        let Rule {
-            id,
-            name,
-            remediation,
-            ..
-        } = self.rule;
-        format!("{id} {name}: {}: {}; {remediation}", self.path, self.detail)
+        let Rule { id, name, .. } = self.rule;
+        format!(
+            "{id} {name}: {}: {}; {}",
+            self.path, self.detail, self.remediation
+        )
     }
 }
 
@@ -102,13 +103,18 @@ impl Report {
     }
 
     /// Adds a finding that cannot be corrected.
-    pub fn add(&mut self, path: FieldPath, detail: impl AsRef<str>) {
-        self.push(path, detail.as_ref(), None);
+    pub fn add(&mut self, path: FieldPath, detail: impl AsRef<str>) -> Added<'_> {
+        self.push(path, detail.as_ref(), None)
     }
 
     /// Adds a finding with a correction, where there is one for this Job.
-    pub fn add_fixable(&mut self, path: FieldPath, detail: impl AsRef<str>, fix: Option<Fix>) {
-        self.push(path, detail.as_ref(), fix);
+    pub fn add_fixable(
+        &mut self,
+        path: FieldPath,
+        detail: impl AsRef<str>,
+        fix: Option<Fix>,
+    ) -> Added<'_> {
+        self.push(path, detail.as_ref(), fix)
     }
 
     /// What was found, in the order of the rules.
@@ -117,13 +123,13 @@ impl Report {
         self.findings
     }
 
-    fn push(&mut self, path: FieldPath, detail: &str, fix: Option<Fix>) {
+    fn push(&mut self, path: FieldPath, detail: &str, fix: Option<Fix>) -> Added<'_> {
         let Some((rule, action)) = self.current else {
-            return;
+            return Added(None);
         };
         self.count += 1;
         if self.count > MAX_PER_RULE {
-            return;
+            return Added(None);
         }
         let path = path.within(self.kind);
         let (detail, is_cut) = text::fit(detail, text::DETAIL);
@@ -133,9 +139,37 @@ impl Report {
             path,
             detail: detail.into_owned(),
             is_cut,
+            remediation: Cow::Borrowed(rule.remediation),
             fix,
             exception: None,
         });
+        Added(self.findings.last_mut())
+    }
+}
+
+/// The finding that was just added, where it was not only counted.
+#[derive(Debug)]
+pub struct Added<'r>(Option<&'r mut Finding>);
+
+impl Added<'_> {
+    /// Says what to write instead in words that fit this Job better than the rule's own.
+    pub fn advise(self, remediation: impl Into<Cow<'static, str>>) {
+        if let Some(finding) = self.0 {
+            finding.remediation = match remediation.into() {
+                Cow::Borrowed(own) => Cow::Borrowed(own),
+                // Names of the Job may stand in it.
+                Cow::Owned(text) => text::fit(&text, text::DETAIL).0.into_owned().into(),
+            };
+        }
+    }
+
+    /// Does no more about it than this, whatever the policy says.
+    #[must_use]
+    pub fn at_most(mut self, action: Action) -> Self {
+        if let Some(finding) = &mut self.0 {
+            finding.action = finding.action.min(action);
+        }
+        self
     }
 }
 

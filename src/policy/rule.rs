@@ -15,6 +15,8 @@ use crate::policy::select::Selection;
 pub enum Scope {
     /// The Job itself: its name and what Helm does with it. Means nothing for a CronJob.
     Job,
+    /// What its deployer makes of it as a hook. Means nothing where the deployer runs no hooks.
+    Hook,
     /// What the Job runs: also judged in a CronJob's template.
     Template,
     /// What the Job meets in the cluster, or what happens to it there. Its findings come with what the
@@ -183,7 +185,9 @@ pub(crate) mod prelude {
     pub(crate) use crate::job::Job;
     pub(crate) use crate::job::annotation::Annotation;
     pub(crate) use crate::job::cel;
+    pub(crate) use crate::job::deployer::Deployer;
     pub(crate) use crate::policy::Action::{Audit, Deny, Off, Wait, Warn};
+    pub(crate) use crate::policy::advice::{Purpose, Stray};
     pub(crate) use crate::policy::finding::{Report, shown};
     pub(crate) use crate::policy::path::FieldPath;
     pub(crate) use crate::policy::select::Selection;

@@ -73,6 +73,17 @@ pub(crate) fn report(id: &str, job: &Value) -> Vec<Finding> {
     report_with(id, job, &Options::default())
 }
 
+/// What a denial by the rule with this id says of `job`.
+pub(crate) fn told_of(id: &str, job: &Value) -> Vec<String> {
+    told_of_with(id, job, &Options::default())
+}
+
+/// The same with options.
+pub(crate) fn told_of_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
+    let found = report_with(id, job, options);
+    found.iter().map(Finding::message).collect()
+}
+
 fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
     use serde::Deserialize;
     let object = Object::deserialize(job).unwrap();

@@ -16,6 +16,8 @@ use crate::text;
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
 const MAX_WARNING: usize = 120;
+/// Longest warning with advice for this Job alone: shorter than what Kubernetes cuts. A review has few of these.
+const MAX_ADVICE: usize = 250;
 /// Most warnings for one review: 30 of 120 stay below the 4096 at which the apiserver cuts.
 const MAX_WARNINGS: usize = 30;
 
@@ -134,19 +136,27 @@ pub fn warning(finding: &Finding) -> String {
         Action::Patch => {
             format!(
                 "{} {}: patched; in the chart, {}",
-                rule.id, rule.name, rule.remediation
+                rule.id, rule.name, finding.remediation
             )
         }
         _ => format!(
             "{} {}: {}; {}",
-            rule.id, finding.path, finding.detail, rule.remediation
+            rule.id, finding.path, finding.detail, finding.remediation
         ),
     };
     if long.chars().count() <= MAX_WARNING {
         return long;
     }
+    let instead = &finding.remediation;
+    // Advice for this very Job needs what was found to be understood.
+    if *instead != rule.remediation && finding.action != Action::Patch {
+        let advice = format!("{} {}: {}; {instead}", rule.id, rule.name, finding.detail);
+        if advice.chars().count() <= MAX_ADVICE && !advice.contains(char::is_control) {
+            return advice;
+        }
+    }
     // What to do about it matters more than what was found, which the decision has.
-    one_line(&format!("{} {}: {}", rule.id, rule.name, rule.remediation))
+    one_line(&format!("{} {}: {instead}", rule.id, rule.name))
 }
 
 /// Makes a text fit for a warning: the apiserver drops those with control characters.

@@ -60,7 +60,7 @@ fn finding(renderer: &Renderer, located: &Located) -> String {
                 exception.expires_at, exception.name
             )),
         ),
-        None => (level, Level::HELP.message(found.rule.remediation)),
+        None => (level, Level::HELP.message(&*found.remediation)),
     };
     let (line, part) = &located.source;
     let title = format!("{}: {}", found.rule.name, found.rule.reason);

@@ -121,7 +121,7 @@ fn finding(located: &Located) -> Finding<'_> {
         path: found.path.to_string(),
         reason: found.rule.reason,
         detail: &found.detail,
-        remediation: found.rule.remediation,
+        remediation: &found.remediation,
         exception: found.exception.as_ref().map(|exception| &*exception.name),
     }
 }

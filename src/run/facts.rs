@@ -16,8 +16,6 @@ use crate::job::tool;
 
 /// Chart and version, in most charts.
 const CHART: &str = "helm.sh/chart";
-/// Kubernetes' own, on Jobs that were made of a CronJob by hand.
-const INSTANTIATE: &str = "cronjob.kubernetes.io/instantiate";
 
 /// A name of Kubernetes, or a user's.
 const MAX_NAME: usize = 253;
@@ -142,7 +140,7 @@ fn deployer(meta: &ObjectMeta) -> Deployer {
     };
     let owners = meta.owner_references.iter().flatten();
     let mut owners = owners.filter(|owner| owner.controller == Some(true));
-    if owners.any(|owner| owner.kind == "CronJob") && !has(INSTANTIATE) {
+    if owners.any(|owner| owner.kind == "CronJob") && !has(Annotation::StartedByHand.key()) {
         return Deployer::CronJob;
     }
     let managers = || {

@@ -22,6 +22,7 @@ mod claims;
 #[path = "../common/collector.rs"]
 mod collector;
 mod denials;
+mod deployers;
 mod events;
 mod exceptions;
 mod guards;

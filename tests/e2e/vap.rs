@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use migration_warden::policy::rule::{Cel, Rule};
 use serde_json::Value;
 
-use crate::agree::{Case, cases};
+use crate::agree::{Case, as_sent, cases};
 use crate::harness::{Net, Outcome, Space, check, none_differ};
 
 /// Every rule denies but the one whose findings change with the clock.
@@ -50,7 +50,7 @@ impl Told {
 
     /// What the engine denies of the rules that the net has.
     fn by_engine(policy: &str, manifest: &str) -> Self {
-        let report = check(policy, manifest);
+        let report = check(policy, &as_sent(manifest));
         assert!(matches!(report.code, Some(0 | 1)), "{report}");
         let report = report.json();
         let findings = report["findings"].as_array().unwrap().iter();

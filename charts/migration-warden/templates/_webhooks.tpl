@@ -97,7 +97,7 @@ are of interest: they are recorded.
 - name: guarded-migration
   expression: {{ printf "(%s) || (request.operation == 'DELETE' && %s.exists(s, oldObject.metadata.?annotations[?s].hasValue())) || (request.operation == 'UPDATE' && %s.exists(s, object.metadata.?annotations[?s].hasValue()) && (%s))" $old $stamps $stamps $new | quote }}
 - name: deleted-reapplied-or-forged
-  expression: {{ printf "request.operation == 'DELETE' || (request.options.?fieldManager.orValue('') in ['helm', 'helm-controller'] && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s) || !(%s)" $stamps $old $new | quote }}
+  expression: {{ printf "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s) || !(%s)" $stamps $old $new | quote }}
 {{- end }}
 
 {{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}

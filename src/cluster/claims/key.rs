@@ -134,6 +134,14 @@ mod tests {
             job["metadata"]["generateName"] = json!("shop-migrate-");
         });
         assert_eq!(key(&names, &generated), "shop/shop-migrate");
+        // Two commits of one hook of Argo CD.
+        for commit in ["abcdef0", "0123456"] {
+            let hook = job(|job| {
+                job["metadata"]["name"] = json!(format!("db-apply-{commit}-presync-1766361600"));
+                job["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
+            });
+            assert_eq!(key(&names, &hook), "shop/db-apply");
+        }
         let other = job(|job| job["metadata"]["name"] = json!("shop-seed-1766361777"));
         assert_eq!(key(&names, &other), "shop/shop-seed");
         assert_eq!(

@@ -92,7 +92,10 @@ fn holds_what_it_uses_and_no_more() {
     };
     assert_eq!(only("restarting-pod"), ["mode"]);
     assert_eq!(only("stale-timestamp"), ["mode", "names", "stamp", "time"]);
-    assert_eq!(only("unknown-hook-event"), ["mode", "hook"]);
+    assert_eq!(
+        only("unknown-hook-event"),
+        ["mode", "managers", "runsHooks", "hook"]
+    );
 }
 
 #[test]

@@ -95,6 +95,47 @@ fn tells_who_else_is_at_it() {
     );
 }
 
+/// It would be created again.
+#[test]
+fn what_its_deployer_keeps_as_desired_state_is_not_tidied_up() {
+    let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
+    for (kept, managers) in [
+        (false, managed("helm")),
+        (false, managed("werf")),
+        (false, managed("kubectl-annotate")),
+        (true, managed("kubectl-create")),
+        (true, managed("kustomize-controller")),
+        (
+            false,
+            json!([{"manager": "kubectl-replace", "operation": "Update", "subresource": "status"}]),
+        ),
+    ] {
+        let job = stored(|j| {
+            j["metadata"]["annotations"]["helm.sh/hook"] = json!("pre-install,pre-upgrade");
+            j["metadata"]["annotations"]["migration-warden.io/patched"] = json!("MW003");
+            j["metadata"]["annotations"]["helm.sh/hook-delete-policy"] =
+                json!("before-hook-creation,hook-succeeded");
+            j["metadata"]["managedFields"] = managers.clone();
+        });
+        assert_eq!(
+            (job.deletes_before_creation, job.deletes_succeeded),
+            (!kept, !kept),
+            "{managers}"
+        );
+    }
+}
+
+#[test]
+fn two_commits_of_a_hook_of_argo_cd_are_one_migration() {
+    for commit in ["abcdef0", "0123456"] {
+        let job = stored(|j| {
+            j["metadata"]["name"] = json!(format!("db-apply-{commit}-presync-1766361600"));
+            j["metadata"]["annotations"]["argocd.argoproj.io/hook"] = json!("PreSync");
+        });
+        assert_eq!(job.base, "db-apply");
+    }
+}
+
 #[test]
 fn only_hooks_are_deleted_before_creation() {
     let with = |annotations: Value| {

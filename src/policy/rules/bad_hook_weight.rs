@@ -26,7 +26,7 @@ rule! {
         path: "metadata.annotations['helm.sh/hook-weight']",
         guide: Warn,
         strict: Deny,
-        scope: Scope::Job,
+        scope: Scope::Hook,
         patch: HELM_READS_THE_CHART,
         options: &[],
         cel: Cel::Expression(expression),

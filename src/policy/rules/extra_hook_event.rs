@@ -1,6 +1,7 @@
 //! MW017: the migration runs at another moment, too.
 
 use crate::job::hooks::{self, Event};
+use crate::job::name::cut;
 use crate::policy::rule::prelude::*;
 
 rule! {
@@ -18,22 +19,27 @@ rule! {
     ///     helm.sh/hook: pre-install,pre-upgrade
     /// ```
     ///
+    /// A Job that undoes a migration at a rollback is another Job, which must not run before upgrades.
+    ///
     /// Source: the Helm documentation, "Chart Hooks: The Available Hooks".
     pub(super) static EXTRA_HOOK_EVENT = {
         id: "MW017",
         name: "extra-hook-event",
         reason: "it also runs at another event",
-        remediation: "write helm.sh/hook: pre-install,pre-upgrade",
+        remediation: "keep only the events that this Job is for in helm.sh/hook",
         path: "metadata.annotations['helm.sh/hook']",
         guide: Warn,
         strict: Deny,
-        scope: Scope::Job,
+        scope: Scope::Hook,
         patch: HELM_READS_THE_CHART,
         options: &[],
         cel: Cel::Expression(expression),
         check: check,
     };
 }
+
+/// Most of the events' names that is repeated; each of the eight once has less.
+const MAX: usize = 120;
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let Some(value) = job.annotations.get(Annotation::Hook) else {
@@ -43,10 +49,13 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .filter(|e| hooks::event(e) == Some(Event::Other))
         .collect();
     if !extra.is_empty() {
-        report.add(
-            FieldPath::annotation(Annotation::Hook),
-            format!("it also runs at {}", extra.join(", ")),
-        );
+        let extra = extra.join(", ");
+        let detail = format!("it also runs at {extra}");
+        let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
+        match Purpose::of(job, value).advice() {
+            Some(advice) => added.advise(advice),
+            None => added.advise(format!("take {} out of helm.sh/hook", cut(&extra, MAX))),
+        }
     }
 }
 
@@ -59,7 +68,7 @@ fn expression(_: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::testing::{findings, job};
+    use crate::policy::testing::{findings, job, told_of};
     use serde_json::json;
 
     #[test]
@@ -75,5 +84,25 @@ mod tests {
             ["metadata.annotations['helm.sh/hook']: it also runs at post-rollback, test"]
         );
         assert!(with("pre-install,pre-upgrade").is_empty());
+    }
+
+    #[test]
+    fn says_which_events_are_too_many() {
+        let told = |value: &str| {
+            told_of(
+                "MW017",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+            .concat()
+        };
+        assert!(
+            told("pre-install,pre-upgrade,post-rollback,Test")
+                .ends_with("; take post-rollback, test out of helm.sh/hook")
+        );
+        let rollback = told("pre-rollback");
+        assert!(
+            rollback.ends_with("before upgrades: let a MigrationException admit it"),
+            "{rollback}"
+        );
     }
 }

@@ -11,11 +11,13 @@ rule! {
     /// digits takes 19, so a release name of 45 characters is too long already.
     ///
     /// ## Instead
-    /// Cut the release's name, never the timestamp:
+    /// Cut what stands before the timestamp, never the timestamp. With ten digits it may have 52 characters:
     /// ```yaml
     /// metadata:
-    ///   name: "{{ .Release.Name | trunc 44 | trimSuffix "-" }}-migrate-{{ now | unixEpoch }}"
+    ///   name: "{{ printf "%s-migrate" .Release.Name | trunc 52 | trimSuffix "-" }}-{{ now | unixEpoch }}"
     /// ```
+    ///
+    /// Argo CD appends 26 characters to the `generateName` of a `PreSync` hook, so that may have 37.
     ///
     /// Source: the Kubernetes documentation, "Jobs: Job name"; `maxReleaseNameLen` in Helm's
     /// `pkg/chart/v2/util/validate_name.go`.
@@ -23,7 +25,7 @@ rule! {
         id: "MW013",
         name: "name-too-long",
         reason: "the name is longer than 63 characters",
-        remediation: "write {{ .Release.Name | trunc 44 }} in the name",
+        remediation: "cut the part before the timestamp to 52 characters",
         path: "metadata.name",
         guide: Deny,
         strict: Deny,
@@ -37,14 +39,30 @@ rule! {
 
 /// Longest value of a label.
 const MAX: usize = 63;
+/// A dash and ten digits.
+const SECONDS: usize = 11;
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let length = job.name.full().chars().count();
-    if length > MAX {
-        report.add(
-            FieldPath::of("metadata.name"),
-            format!("{} has {length} characters", shown(job.name.full())),
-        );
+    let name = job.name.full();
+    let length = name.chars().count();
+    if length <= MAX {
+        return;
+    }
+    let over = length - MAX;
+    let detail = format!("{} has {length} characters, {over} too many", shown(name));
+    let added = report.add(FieldPath::of("metadata.name"), detail);
+    let stamp = match job.name.stamp() {
+        Some(_) => name.len().saturating_sub(job.name.base().len()),
+        None => SECONDS,
+    };
+    if stamp > SECONDS {
+        let room = MAX.saturating_sub(stamp);
+        let what = if job.is_argocds() {
+            "the part before the commit"
+        } else {
+            "the part before the timestamp"
+        };
+        added.advise(format!("cut {what} to {room} characters"));
     }
 }
 
@@ -54,7 +72,7 @@ fn expression(_: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::testing::{findings, job};
+    use crate::policy::testing::{findings, job, told_of};
     use serde_json::json;
 
     #[test]
@@ -69,8 +87,51 @@ mod tests {
         let (found, name) = with(64);
         assert_eq!(
             found,
-            [format!("metadata.name: {name:?} has 64 characters")]
+            [format!(
+                "metadata.name: {name:?} has 64 characters, 1 too many"
+            )]
         );
         assert!(with(63).0.is_empty());
+    }
+
+    #[test]
+    fn tells_how_long_the_rest_may_be() {
+        let told = |name: String, annotation: &str| {
+            let job = job(|j| {
+                j["metadata"]["name"] = json!(name);
+                j["metadata"]["annotations"] = json!({annotation: "PreSync"});
+            });
+            told_of("MW013", &job).concat()
+        };
+        let long = "a".repeat(60);
+        for (end, annotation, advice) in [
+            (
+                "",
+                "x",
+                "cut the part before the timestamp to 52 characters",
+            ),
+            (
+                "-1766361600",
+                "x",
+                "cut the part before the timestamp to 52 characters",
+            ),
+            (
+                "-20251222-000000",
+                "x",
+                "cut the part before the timestamp to 47 characters",
+            ),
+            (
+                "-abcdef0-presync-1766361600",
+                "argocd.argoproj.io/hook",
+                "cut the part before the commit to 36 characters",
+            ),
+        ] {
+            let told = told(format!("{long}migrate{end}"), annotation);
+            let over = long.len() + "migrate".len() + end.len() - 63;
+            assert!(
+                told.ends_with(&format!("{over} too many; {advice}")),
+                "{told}"
+            );
+        }
     }
 }

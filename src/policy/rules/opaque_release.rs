@@ -25,7 +25,7 @@ rule! {
         id: "MW021",
         name: "opaque-release",
         reason: "its release cannot be told",
-        remediation: "write label app.kubernetes.io/instance: {{ .Release.Name }}",
+        remediation: "write label app.kubernetes.io/instance with the release's name",
         path: "metadata.labels",
         guide: Audit,
         strict: Warn,
@@ -39,10 +39,11 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if release::find(job).1 == Source::BaseName {
-        report.add(
-            FieldPath::of("metadata.labels"),
-            "nothing but the name tells the release",
-        );
+        let path = FieldPath::of("metadata.labels");
+        let added = report.add(path, "nothing but the name tells the release");
+        if job.deployer.runs_hooks() && !job.is_argocds() {
+            added.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ rule! {
     /// A finished hook Job that Helm applies again, so that nothing runs.
     ///
     /// Only where it would be taken for a run: the Job has the hook pre-install or pre-upgrade before and
-    /// after, Helm 4 or Flux's helm-controller applies it, and it has ended. All other updates pass.
+    /// after, Helm 4 or a program that embeds Helm applies it, and it has ended. All other updates pass.
     ///
     /// ## Why is this bad?
     /// Helm 4 applies hooks on the server side. Where a Job of the same name is left from the upgrade

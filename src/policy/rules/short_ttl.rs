@@ -17,6 +17,9 @@ rule! {
     ///   ttlSecondsAfterFinished: 86400
     /// ```
     ///
+    /// Leave it out of a Job that a `GitOps` tool keeps as desired state: Flux's kustomize-controller creates the Job again
+    /// once the TTL has removed it, and the migration runs again. So does Argo CD if the Job is no hook.
+    ///
     /// Source: helm/helm#32586; argoproj/argo-cd#18884.
     pub(super) static SHORT_TTL = {
         id: "MW012",
@@ -40,10 +43,15 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .ttl_seconds_after_finished
         .filter(|&ttl| ttl < i64::from(MIN_TTL_SECONDS))
     {
-        report.add(
-            FieldPath::of("spec.ttlSecondsAfterFinished"),
-            format!("found {ttl}"),
-        );
+        let path = FieldPath::of("spec.ttlSecondsAfterFinished");
+        let added = report.add(path, format!("found {ttl}"));
+        if job.is_recreated() {
+            let deployer = job.deployer.name();
+            added.advise(format!(
+                "leave ttlSecondsAfterFinished out: {deployer} creates the Job again once it is gone, and it migrates \
+                 again"
+            ));
+        }
     }
 }
 
@@ -54,8 +62,33 @@ fn expression(_: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::testing::{findings, job};
+    use crate::policy::testing::{findings, job, told_of};
     use serde_json::json;
+
+    #[test]
+    fn a_job_that_is_created_again_gets_no_ttl() {
+        let ttl = |annotation: &str, label: &str| {
+            let told = told_of(
+                "MW012",
+                &job(|j| {
+                    j["spec"]["ttlSecondsAfterFinished"] = json!(60);
+                    j["metadata"]["labels"][label] = json!("shop");
+                    j["metadata"]["annotations"] = json!({annotation: "PreSync"});
+                }),
+            );
+            told.concat()
+        };
+        let kustomize = ttl("x", "kustomize.toolkit.fluxcd.io/name");
+        assert!(kustomize.ends_with(
+            "leave ttlSecondsAfterFinished out: Flux's kustomize-controller creates the Job again once it is gone, \
+             and it migrates again"
+        ));
+        assert!(
+            ttl("argocd.argoproj.io/tracking-id", "x").contains("Argo CD creates the Job again")
+        );
+        assert!(ttl("argocd.argoproj.io/hook", "x").ends_with("or write 86400"));
+        assert!(ttl("helm.sh/hook", "x").ends_with("or write 86400"));
+    }
 
     #[test]
     fn an_hour_is_enough() {

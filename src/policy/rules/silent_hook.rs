@@ -31,7 +31,7 @@ rule! {
         path: "metadata.annotations['helm.sh/hook-output-log-policy']",
         guide: Audit,
         strict: Warn,
-        scope: Scope::Job,
+        scope: Scope::Hook,
         patch: HELM_READS_THE_CHART,
         options: &[],
         cel: Cel::Expression(expression),

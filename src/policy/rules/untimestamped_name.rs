@@ -1,5 +1,7 @@
 //! MW001: the Job's name would be the same at the next release.
 
+use std::borrow::Cow;
+
 use crate::job::credentials;
 use crate::job::dns::{MAX_LABEL, is_subdomain};
 use crate::job::name::{Name, cut};
@@ -13,6 +15,10 @@ rule! {
     /// `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` and `YYYYMMDDtHHMMSSz`; a real date between 2015 and 2099.
     /// With `generateName` the timestamp may stand before the generated characters.
     ///
+    /// Argo CD makes the name of a hook from its `generateName`, the commit, the phase and the time. So a Job with
+    /// `argocd.argoproj.io/hook` and `generateName` is admitted. Helm creates no hook without a name
+    /// ("resource name may not be empty"): in a manifest, a Helm hook that has only a `generateName` is denied.
+    ///
     /// ## Why is this bad?
     /// A Job of the same name may still be there. Helm 3 then fails with "already exists"; Helm 4 applies
     /// over the finished Job, reports "deployed", and the migration never ran. With `before-hook-creation`
@@ -22,6 +28,14 @@ rule! {
     /// ```yaml
     /// metadata:
     ///   name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}"
+    /// ```
+    ///
+    /// In a hook of Argo CD:
+    /// ```yaml
+    /// metadata:
+    ///   generateName: shop-migrate-
+    ///   annotations:
+    ///     argocd.argoproj.io/hook: PreSync
     /// ```
     ///
     /// ## Patching
@@ -36,11 +50,11 @@ rule! {
         id: "MW001",
         name: "untimestamped-name",
         reason: "the name has no timestamp",
-        remediation: r#"write name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}""#,
+        remediation: "end the name in a timestamp, as in shop-migrate-1766361600",
         path: "metadata.name",
         guide: Deny,
         strict: Deny,
-        scope: Scope::Job,
+        scope: Scope::Hook,
         patch: Patch::Possible,
         options: &["rename"],
         cel: Cel::Expression(expression),
@@ -48,11 +62,28 @@ rule! {
     };
 }
 
+/// What the author of a chart writes.
+const IN_A_CHART: &str = r#"write name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}""#;
 /// A dash and ten digits, which last until 2286.
 const STAMP: usize = 11;
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
-    if job.name.stamp().is_some() {
+    let has = |annotation| job.annotations.get(annotation).is_some();
+    let is_argocds = has(Annotation::ArgoCdHook);
+    if let (true, Some(prefix)) = (job.name.full().is_empty(), job.name.generate())
+        && has(Annotation::Hook)
+        && !is_argocds
+        && !job.is_sent
+    {
+        let detail = format!(
+            "Helm creates no hook without a name (\"resource name may not be empty\"), and only generateName {} is set",
+            shown(prefix)
+        );
+        let added = report.add(FieldPath::of("metadata.generateName"), detail);
+        added.advise(IN_A_CHART);
+        return;
+    }
+    if job.name.stamp().is_some() || is_argocds && job.name.generate().is_some() {
         return;
     }
     let mut detail = match job.name.generate() {
@@ -72,7 +103,22 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         }
         fix
     });
-    report.add_fixable(FieldPath::of("metadata.name"), detail, fix);
+    let added = report.add_fixable(FieldPath::of("metadata.name"), detail, fix);
+    if let Some(remediation) = remediation(job) {
+        added.advise(remediation);
+    }
+}
+
+/// What to write instead, in the words of who deploys it.
+fn remediation(job: &Job<'_>) -> Option<Cow<'static, str>> {
+    if job.is_argocds() {
+        let base = cut(job.name.base(), MAX_LABEL);
+        let text = format!(
+            "write generateName: {base}- instead of the name: Argo CD appends commit, phase and time"
+        );
+        return Some(credentials::mask(&text).into_owned().into());
+    }
+    job.deployer.runs_hooks().then_some(IN_A_CHART.into())
 }
 
 /// What a timestamp can be appended to.
@@ -101,14 +147,79 @@ fn fix(stampable: &str) -> Option<Fix> {
 }
 
 fn expression(_: &Options) -> String {
-    "variables.stamp != ''".to_owned()
+    // Argo CD itself sends a name that ends in a timestamp.
+    let argocd = cel::annotation(Annotation::ArgoCdHook);
+    format!("variables.stamp != '' || size(variables.names) > 1 && {argocd}.hasValue()")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::testing::{self, findings, job};
+    use crate::policy::testing::{self, findings, job, told_of};
     use serde_json::json;
+
+    fn argocds(tweak: impl FnOnce(&mut serde_json::Value)) -> serde_json::Value {
+        job(|j| {
+            j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
+            tweak(j);
+        })
+    }
+
+    /// "resource name may not be empty".
+    #[test]
+    fn helm_creates_no_hook_that_has_only_a_generate_name() {
+        let generated = |j: &mut serde_json::Value| {
+            j["metadata"]["name"] = json!(null);
+            j["metadata"]["generateName"] = json!("shop-migrate-1766361600-");
+        };
+        assert_eq!(
+            told_of("MW001", &job(generated)),
+            [
+                "MW001 untimestamped-name: metadata.generateName: Helm creates no hook without a name \
+                 (\"resource name may not be empty\"), and only generateName \"shop-migrate-1766361600-\" is set; \
+                 write name: \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\""
+            ]
+        );
+        assert!(findings("MW001", &argocds(generated)).is_empty());
+        let both = job(|j| {
+            generated(j);
+            j["metadata"]["annotations"]["argocd.argoproj.io/hook"] = json!("PreSync");
+        });
+        assert!(findings("MW001", &both).is_empty());
+        // Whoever sent this is not Helm, and the timestamp is there.
+        let sent = job(|j| {
+            generated(j);
+            j["metadata"]["managedFields"] = json!([{"manager": "ci", "operation": "Update"}]);
+        });
+        assert!(findings("MW001", &sent).is_empty());
+    }
+
+    #[test]
+    fn argo_cd_names_what_has_a_generate_name() {
+        let generated = |name| {
+            argocds(|j| {
+                j["metadata"]["name"] = name;
+                j["metadata"]["generateName"] = json!("db-apply-");
+            })
+        };
+        for name in [
+            json!(null),
+            json!("db-apply-abcdef0-presync-1766361600"),
+            json!("db-apply-x7k2p"),
+        ] {
+            assert!(findings("MW001", &generated(name)).is_empty());
+        }
+        assert_eq!(
+            told_of(
+                "MW001",
+                &argocds(|j| j["metadata"]["name"] = json!("db-apply"))
+            ),
+            [
+                "MW001 untimestamped-name: metadata.name: \"db-apply\" does not end in a timestamp; write \
+                 generateName: db-apply- instead of the name: Argo CD appends commit, phase and time"
+            ]
+        );
+    }
 
     #[test]
     fn tells_the_name() {
@@ -130,6 +241,7 @@ mod tests {
                 &job(|j| {
                     j["metadata"]["name"] = name;
                     j["metadata"]["generateName"] = json!("shop-migrate-");
+                    j["metadata"]["managedFields"] = json!([{"manager": "ci"}]);
                 }),
             );
             assert_eq!(
@@ -146,6 +258,7 @@ mod tests {
         let job = job(|j| {
             j["metadata"]["name"] = json!(null);
             j["metadata"]["generateName"] = json!(generate_name);
+            j["metadata"]["managedFields"] = json!([{"manager": "ci"}]);
         });
         let found = testing::report("MW001", &job).pop().unwrap();
         match found.fix.map(|fix| fix.value) {

@@ -9,7 +9,7 @@ rule! {
     ///
     /// Read as Helm reads it: order, case, spaces and repetition do not matter; an absent annotation is
     /// `before-hook-creation` alone. With `argocd: true` in the rule's options Argo CD's own
-    /// `BeforeHookCreation,HookSucceeded` will do instead.
+    /// `BeforeHookCreation,HookSucceeded` will do instead, and findings in a hook of Argo CD are in its words.
     ///
     /// ## Why is this bad?
     /// Without `hook-succeeded` finished Jobs stay. With `hook-failed` the Job and the logs that say why it
@@ -37,7 +37,7 @@ rule! {
         path: "metadata.annotations['helm.sh/hook-delete-policy']",
         guide: Deny,
         strict: Deny,
-        scope: Scope::Job,
+        scope: Scope::Hook,
         patch: Patch::Possible,
         options: &["argocd"],
         cel: Cel::Expression(expression),
@@ -45,15 +45,17 @@ rule! {
     };
 }
 
+/// What Argo CD's own delete policy should say.
+const IN_ARGOCD: &str = "BeforeHookCreation,HookSucceeded";
+const WRITE_IN_ARGOCD: &str =
+    "write argocd.argoproj.io/hook-delete-policy: BeforeHookCreation,HookSucceeded";
+const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of wrong-delete-policy";
+const WRITE_AND_ACCEPT_ARGOCD: &str = "write argocd.argoproj.io/hook-delete-policy: \
+    BeforeHookCreation,HookSucceeded, and in the policy set argocd: true in the options of wrong-delete-policy";
+
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let argocd = job.annotations.get(Annotation::ArgoCdDeletePolicy);
-    let wanted = ["BeforeHookCreation", "HookSucceeded"];
-    if options.argocd_delete_policy
-        && wanted
-            .iter()
-            .all(|policy| hooks::argocd_has(argocd, policy))
-        && !hooks::argocd_has(argocd, "HookFailed")
-    {
+    if options.argocd_delete_policy && wrong_in_argocd(argocd).is_none() {
         return;
     }
     let value = job.annotations.get(Annotation::DeletePolicy);
@@ -69,8 +71,27 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     if before && succeeded && !failed && unknown.is_none() {
         return;
     }
+    if argocd.is_some() || value.is_none() && job.is_argocds() {
+        return argocds(argocd, options, report);
+    }
+    if let (None, Some(stray)) = (value, Stray::of(job, Annotation::DeletePolicy)) {
+        let detail = format!(
+            "found {} as {}, and Helm reads only annotations of the Job",
+            shown(stray.value),
+            stray.place
+        );
+        let added = report.add_fixable(stray.path, detail, Some(fix()));
+        added.advise(
+            "move it to the Job's metadata.annotations, as helm.sh/hook-delete-policy: \
+             before-hook-creation,hook-succeeded",
+        );
+        return;
+    }
     let detail = match (value, unknown) {
-        (None, _) => "there is no such annotation, so finished Jobs stay".to_owned(),
+        (None, _) => {
+            "it is not set, and Helm defaults it to before-hook-creation: finished Jobs stay"
+                .to_owned()
+        }
         (Some(value), None) => format!("found {}", shown(value)),
         (Some(value), Some(unknown)) => {
             format!(
@@ -81,8 +102,48 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         }
     };
     let path = FieldPath::annotation(Annotation::DeletePolicy);
-    let fix = Fix::set(path.clone(), "before-hook-creation,hook-succeeded");
-    report.add_fixable(path, detail, Some(fix));
+    report.add_fixable(path, detail, Some(fix()));
+}
+
+fn fix() -> Fix {
+    Fix::set(
+        FieldPath::annotation(Annotation::DeletePolicy),
+        "before-hook-creation,hook-succeeded",
+    )
+}
+
+/// What is wrong with a delete policy of Argo CD's own.
+fn wrong_in_argocd(policy: Option<&str>) -> Option<&'static str> {
+    let has = |element| hooks::argocd_has(policy, element);
+    let both = (has("BeforeHookCreation"), has("HookSucceeded"));
+    match both {
+        _ if has("HookFailed") => Some("HookFailed deletes the Job and its logs when it fails"),
+        (true, true) => None,
+        (true, false) => Some("HookSucceeded is missing"),
+        (false, true) => Some("BeforeHookCreation is missing"),
+        (false, false) => Some("BeforeHookCreation and HookSucceeded are missing"),
+    }
+}
+
+/// The same finding in Argo CD's words.
+fn argocds(value: Option<&str>, options: &Options, report: &mut Report) {
+    let path = FieldPath::annotation(Annotation::ArgoCdDeletePolicy);
+    let wrong = wrong_in_argocd(value);
+    let detail = match (value, wrong) {
+        (None, _) => {
+            "it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay"
+                .to_owned()
+        }
+        (Some(value), Some(wrong)) => format!("found {}, {wrong}", shown(value)),
+        (Some(value), None) => format!("found {}, which the policy does not accept", shown(value)),
+    };
+    let (fix, remediation) = match (options.argocd_delete_policy, wrong) {
+        (true, _) => (Fix::set(path.clone(), IN_ARGOCD), WRITE_IN_ARGOCD),
+        (false, None) => (fix(), ACCEPT_ARGOCD),
+        (false, Some(_)) => (fix(), WRITE_AND_ACCEPT_ARGOCD),
+    };
+    let added = report.add_fixable(path, detail, Some(fix));
+    added.advise(remediation);
 }
 
 fn expression(options: &Options) -> String {
@@ -102,7 +163,8 @@ fn expression(options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::testing::{findings, job};
+    use crate::policy::rule::Options;
+    use crate::policy::testing::{findings, job, told_of_with};
     use serde_json::json;
 
     #[test]
@@ -143,8 +205,78 @@ mod tests {
         assert_eq!(
             findings("MW003", &none),
             [format!(
-                "{path}: there is no such annotation, so finished Jobs stay"
+                "{path}: it is not set, and Helm defaults it to before-hook-creation: finished Jobs stay"
             )]
+        );
+    }
+
+    #[test]
+    fn argo_cds_hooks_are_judged_in_argo_cds_words() {
+        let key = "argocd.argoproj.io/hook-delete-policy";
+        let told = |value: serde_json::Value, argocd: bool| {
+            let job = job(|j| {
+                j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
+                if !value.is_null() {
+                    j["metadata"]["annotations"][key] = value;
+                }
+            });
+            let options = Options {
+                argocd_delete_policy: argocd,
+                ..Options::default()
+            };
+            told_of_with("MW003", &job, &options)
+        };
+        let head = format!("MW003 wrong-delete-policy: metadata.annotations['{key}']");
+        let write = format!("write {key}: BeforeHookCreation,HookSucceeded");
+        let option = "set argocd: true in the options of wrong-delete-policy";
+        assert_eq!(
+            told(json!("BeforeHookCreation"), true),
+            [format!(
+                "{head}: found \"BeforeHookCreation\", HookSucceeded is missing; {write}"
+            )]
+        );
+        assert_eq!(
+            told(json!(null), true),
+            [format!(
+                "{head}: it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay; {write}"
+            )]
+        );
+        assert_eq!(
+            told(json!("HookSucceeded,BeforeHookCreation,HookFailed"), true),
+            [format!(
+                "{head}: found \"HookSucceeded,BeforeHookCreation,HookFailed\", HookFailed deletes the Job and its \
+                 logs when it fails; {write}"
+            )]
+        );
+        let both = json!("HookSucceeded, BeforeHookCreation");
+        assert!(told(both.clone(), true).is_empty());
+        assert_eq!(
+            told(both, false),
+            [format!(
+                "{head}: found \"HookSucceeded, BeforeHookCreation\", which the policy does not accept; in the \
+                 policy, {option}"
+            )]
+        );
+        assert_eq!(
+            told(json!("HookSucceeded"), false),
+            [format!(
+                "{head}: found \"HookSucceeded\", BeforeHookCreation is missing; {write}, and in the policy {option}"
+            )]
+        );
+    }
+
+    #[test]
+    fn a_label_is_no_annotation() {
+        let stray = job(|j| {
+            j["metadata"]["annotations"] = json!({"helm.sh/hook": "pre-install,pre-upgrade"});
+            j["metadata"]["labels"]["helm.sh/hook-delete-policy"] = json!("hook-succeeded");
+        });
+        assert_eq!(
+            findings("MW003", &stray),
+            [
+                "metadata.labels['helm.sh/hook-delete-policy']: found \"hook-succeeded\" as a label, and Helm reads \
+                 only annotations of the Job"
+            ]
         );
     }
 }

@@ -129,7 +129,7 @@ fn line<'a>(judged: &'a Judged, finding: &'a Finding) -> FindingLine<'a> {
         path: finding.path.to_string(),
         reason: finding.rule.reason,
         detail: &finding.detail,
-        remediation: finding.rule.remediation,
+        remediation: &finding.remediation,
         exception: finding.exception.as_ref().map(|exception| &*exception.name),
     }
 }

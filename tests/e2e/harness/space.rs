@@ -44,7 +44,8 @@ impl Space {
         self.kubectl_with(args, "")
     }
 
-    /// With a manifest on standard input, for `-f -`.
+    /// With a manifest on standard input, for `-f -`. What is created so is sent as Helm sends it, by name: kubectl
+    /// runs no hooks, and is judged by that.
     #[must_use = "say whether it succeeds or fails"]
     pub(crate) fn kubectl_with(&self, args: &[&str], stdin: &str) -> Outcome {
         self.kubectl_in(&self.name, args, stdin)
@@ -54,7 +55,12 @@ impl Space {
     #[must_use = "say whether it succeeds or fails"]
     pub(crate) fn kubectl_in(&self, namespace: &str, args: &[&str], stdin: &str) -> Outcome {
         let mut command = self.cluster.kubectl();
-        Outcome::of(command.args(args).args(["--namespace", namespace]), stdin)
+        command.args(args).args(["--namespace", namespace]);
+        let is_named = args.iter().any(|arg| arg.starts_with("--field-manager="));
+        if args.first() == Some(&"create") && args.contains(&"-f") && !is_named {
+            command.arg("--field-manager=helm");
+        }
+        Outcome::of(&mut command, stdin)
     }
 
     #[must_use = "say whether it succeeds or fails"]
