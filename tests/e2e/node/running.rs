@@ -75,6 +75,14 @@ fn is(space: &Space, job: &str, container: &str, state: &str) {
     });
 }
 
+/// Waits until the Job's status calls no pod ready: its controller writes that a moment later.
+fn is_not_ready(space: &Space, job: &str) {
+    eventually("the Job's status to call no pod ready", || {
+        let status = space.get("job", job)["status"].take();
+        (status["active"] == 1 && status["ready"] == 0).then_some(())
+    });
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn it_is_guarded_and_holds_its_claim() {
@@ -91,10 +99,7 @@ fn it_is_guarded_and_holds_its_claim() {
         if index == 1 {
             is(&space, job, "first", "terminated");
         }
-        eventually("the Job's status to call no pod ready", || {
-            let status = space.get("job", job)["status"].take();
-            (status["active"] == 1 && status["ready"] == 0).then_some(())
-        });
+        is_not_ready(&space, job);
         space
             .kubectl(&["delete", "job", job])
             .fails()
@@ -122,6 +127,7 @@ fn a_sidecar_is_not_guarded() {
         .says("MW102");
     is(&space, &job, "migrate", "terminated");
     is(&space, &job, "agent", "running");
+    is_not_ready(&space, &job);
     space
         .kubectl(&["delete", "job", &job, "--wait=false"])
         .succeeds();
