@@ -3,21 +3,23 @@
 //! Text in, findings with line and column out; reading files and printing is
 //! [`crate::cli`]'s and [`crate::render`]'s.
 
+mod refused;
 mod strings;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
 use json_patch::jsonptr::PointerBuf;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use serde_path_to_error::Segment;
 
 use crate::check::strings::Annotated;
 use crate::exception::{self, Exception};
 use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
-use crate::manifest::{self, Document, Position};
+use crate::manifest::{self, BrokenDocument, Document, Node, Position};
 use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
 use crate::policy::select::Selection;
@@ -40,10 +42,10 @@ pub struct Located {
     pub finding: Finding,
 }
 
-/// A document that could not be judged.
+/// Something that could not be judged, or that the author should know beside the findings.
 #[derive(Debug)]
 pub struct Problem {
-    /// The file.
+    /// The file or folder.
     pub file: String,
     /// Where; `None` for the file as a whole.
     pub position: Option<Position>,
@@ -64,7 +66,7 @@ pub struct Ignored {
     pub message: String,
 }
 
-/// What was found in all files.
+/// What was seen in all files. The findings are handed over one by one: there may be more than fit in memory.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The exceptions that are honoured.
@@ -75,56 +77,66 @@ pub struct Report {
     pub documents: usize,
     /// Migration Jobs, labelled or detected, and CronJob templates.
     pub jobs: usize,
-    /// Findings in the order of files, documents and rules.
-    pub findings: Vec<Located>,
-    /// What could not be judged.
+    /// What could not be judged, or what Kubernetes refuses.
     pub problems: Vec<Problem>,
+    /// What does not change the verdict.
+    pub warnings: Vec<Problem>,
+    /// Findings by action.
+    counts: BTreeMap<Action, usize>,
 }
+
+/// What takes each finding.
+pub type Sink<'s> = &'s mut dyn FnMut(Located);
 
 impl Report {
     /// Findings with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
-        self.findings
-            .iter()
-            .filter(|located| located.finding.action == action)
-            .count()
+        self.counts.get(&action).copied().unwrap_or_default()
     }
 
-    /// Judges every Job in `text`, the content of `file`. `namespace` is that of manifests which name
-    /// none.
-    pub fn check(&mut self, file: &str, text: &str, policy: &Policy, namespace: &str) {
+    /// Judges every Job in `text`, the content of `file`, in the order of documents and rules. `namespace` is that of
+    /// manifests which name none.
+    pub fn check(
+        &mut self,
+        file: &str,
+        text: &str,
+        policy: &Policy,
+        namespace: &str,
+        found: Sink<'_>,
+    ) {
         for document in manifest::documents(text) {
-            self.documents += 1;
-            match document {
-                Ok(document) => {
-                    let mut here = Here {
-                        report: self,
-                        file,
-                        text,
-                        document: &document,
-                        policy,
-                        namespace,
-                    };
-                    here.object(
-                        &document.value,
-                        "",
-                        Group {
-                            version: "",
-                            kind: "",
-                        },
-                    );
-                }
+            let document = match document {
+                Ok(document) => document,
                 Err(broken) => {
-                    let hint = if broken.is_template { UNRENDERED } else { "" };
-                    self.problems.push(Problem {
-                        file: file.to_owned(),
-                        position: Some(broken.position),
-                        message: format!("{}{hint}", broken.message),
-                    });
+                    self.broken(file, &broken);
+                    continue;
                 }
-            }
+            };
+            self.documents += 1;
+            let mut here = Here {
+                report: self,
+                found: &mut *found,
+                file,
+                text,
+                document: &document,
+                policy,
+                namespace,
+            };
+            here.warn();
+            let root = document.root();
+            here.object(root, Group::default());
         }
+    }
+
+    fn broken(&mut self, file: &str, broken: &BrokenDocument) {
+        self.documents += usize::from(!broken.is_between);
+        let hint = if broken.is_template { UNRENDERED } else { "" };
+        self.problems.push(Problem {
+            file: file.to_owned(),
+            position: Some(broken.position),
+            message: format!("{}{hint}", broken.message),
+        });
     }
 }
 
@@ -135,75 +147,119 @@ const UNRENDERED: &str = "; this looks like a chart's template: render it first,
 /// One document at hand.
 struct Here<'a> {
     report: &'a mut Report,
+    found: Sink<'a>,
     file: &'a str,
     text: &'a str,
-    document: &'a Document,
+    document: &'a Document<'a>,
     policy: &'a Policy,
     namespace: &'a str,
 }
 
-/// What the items of a list are, where they do not say so themselves.
-#[derive(Clone, Copy)]
-struct Group<'a> {
-    version: &'a str,
-    kind: &'a str,
+/// What the items of a list are, if they do not say so themselves.
+#[derive(Clone, Default)]
+struct Group {
+    version: String,
+    kind: String,
 }
 
 impl Here<'_> {
-    /// Judges the object at `pointer`, or the objects in it.
-    fn object(&mut self, value: &Value, pointer: &str, list: Group<'_>) {
-        let field = |name: &str| value.get(name).and_then(Value::as_str);
-        let version = field("apiVersion").unwrap_or(list.version);
-        let kind = field("kind").unwrap_or(list.kind);
+    /// Warns of what the document says beside its objects.
+    fn warn(&mut self) {
+        for duplicate in self.document.duplicates() {
+            let (earlier, later) = (duplicate.earlier.line, duplicate.later.line);
+            let lines = if earlier == later {
+                format!("twice in line {later}")
+            } else {
+                format!("in lines {earlier} and {later}")
+            };
+            // Names of annotations may have 253 characters after a prefix of as many.
+            let key: String = duplicate.key.chars().take(507).collect();
+            let message = format!(
+                "one map has the key {key:?} {lines}; kubectl and Helm take the last value, Flux refuses the file"
+            );
+            self.warning(Some(duplicate.later), message);
+        }
+        let root = self.document.root();
+        if self.document.is_list(root) {
+            let position = self.document.locate(root, "").0;
+            let message = "the document is a bare list, which kubectl refuses, and is not judged; \
+                           write its entries as items of an object of kind: List";
+            self.warning(Some(position), message.to_owned());
+        }
+    }
+
+    fn warning(&mut self, position: Option<Position>, message: String) {
+        self.report.warnings.push(Problem {
+            file: self.file.to_owned(),
+            position,
+            message,
+        });
+    }
+
+    /// Judges the object at `node`, or the objects in it.
+    fn object(&mut self, node: Node, list: Group) {
+        let document = self.document;
+        let version = document.text(node, "apiVersion").unwrap_or(list.version);
+        let kind = document.text(node, "kind").unwrap_or(list.kind);
         if let Some(item_kind) = kind.strip_suffix("List") {
-            let items = value.get("items").and_then(Value::as_array);
-            for (index, item) in items.into_iter().flatten().enumerate() {
-                // The items of a typed list need not say what they are.
-                let group = Group {
-                    version,
-                    kind: item_kind,
-                };
-                self.object(item, &format!("{pointer}/items/{index}"), group);
+            // The items of a typed list need not say what they are.
+            let group = Group {
+                version,
+                kind: item_kind.to_owned(),
+            };
+            if let Some(items) = document.get(node, "items") {
+                for item in document.items(items) {
+                    self.object(item, group.clone());
+                }
             }
             return;
         }
-        if [version, kind].iter().any(|text| text.contains("{{")) {
-            let field = if kind.contains("{{") {
-                "kind"
-            } else {
-                "apiVersion"
-            };
-            return self.unrendered(&format!("{pointer}/{field}"));
+        for (field, text) in [("kind", &kind), ("apiVersion", &version)] {
+            if text.contains("{{") {
+                return self.unrendered(node, &format!("/{field}"));
+            }
         }
-        let (Some("batch"), Some(kind)) = (version.split('/').next(), Kind::parse(kind)) else {
+        let (Some("batch"), Some(kind)) = (version.split('/').next(), Kind::parse(&kind)) else {
             return;
         };
-        let templates = ["/metadata/name", "/metadata/generateName"];
+        self.job(node, kind);
+    }
+
+    /// Judges a Job or a CronJob.
+    fn job(&mut self, node: Node, kind: Kind) {
+        let value = self.document.value(node);
         let is_template = |at: &&&str| {
-            value
-                .pointer(at)
-                .and_then(Value::as_str)
-                .is_some_and(|text| text.contains("{{"))
+            let text = value.pointer(at).and_then(Value::as_str);
+            text.is_some_and(|text| text.contains("{{"))
         };
-        if let Some(at) = templates.iter().find(is_template) {
-            return self.unrendered(&format!("{pointer}{at}"));
+        let names = ["/metadata/name", "/metadata/generateName"];
+        if let Some(at) = names.iter().find(is_template) {
+            return self.unrendered(node, at);
         }
-        let object = serde_path_to_error::deserialize::<_, Object<'_>>(value);
-        let annotated = serde_path_to_error::deserialize::<_, Annotated>(value);
+        let object = serde_path_to_error::deserialize::<_, Object<'_>>(&value);
+        let annotated = serde_path_to_error::deserialize::<_, Annotated>(&value);
         match annotated.and(object) {
-            Ok(object) => self.judge(&object, kind, value, pointer),
+            Ok(object) => self.judge(&object, kind, &value, node),
             Err(error) => {
                 let (at, name) = path_of(error.path());
-                let what = expectation(error.inner());
-                self.problem(&format!("{pointer}{at}"), format!("{name} {what}"));
+                let number = value.pointer(at.as_str()).and_then(Value::as_number);
+                let what = expectation(error.inner(), number);
+                self.problem(node, at.as_str(), format!("{name}{what}"));
             }
         }
     }
 
-    fn judge(&mut self, object: &Object<'_>, kind: Kind, value: &Value, pointer: &str) {
+    fn judge(&mut self, object: &Object<'_>, kind: Kind, value: &Value, node: Node) {
         let own = &*object.metadata.namespace;
         let namespace = if own.is_empty() { self.namespace } else { own };
         let job = Job::new(object, kind, namespace);
+        // Its CronJob is judged, as in the webhook and in `scan`.
+        if kind == Kind::Job && job.is_owned_by_cronjob() {
+            return;
+        }
+        for (at, message) in refused::by_kubernetes(value, kind) {
+            self.problem(node, &at, message);
+        }
         let selection = self.policy.selectors.select(&job, self.policy.detection);
         if !matches!(selection, Selection::Labelled | Selection::Detected(_)) {
             return;
@@ -213,15 +269,15 @@ impl Here<'_> {
         let mut findings = self.policy.evaluate(&job, selection, cap);
         exception::apply(&mut findings, &self.report.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
-        let secrets = self.secrets(&job, value, pointer);
+        let secrets = self.secrets(&job, value, node);
         for finding in findings {
-            let (position, bytes) = self
-                .document
-                .locate(&format!("{pointer}{}", finding.path.pointer()));
-            self.report.findings.push(Located {
+            let (position, bytes) = self.document.locate(node, finding.path.pointer().as_str());
+            *self.report.counts.entry(finding.action).or_default() += 1;
+            let source = self.line(bytes, &secrets);
+            (self.found)(Located {
                 file: self.file.to_owned(),
                 position,
-                source: self.line(bytes, &secrets),
+                source,
                 namespace: job.namespace.to_owned(),
                 job: job.name.shown().to_owned(),
                 finding,
@@ -230,7 +286,7 @@ impl Here<'_> {
     }
 
     /// The credentials of a Job, whatever the policy thinks of them.
-    fn secrets(&self, job: &Job<'_>, value: &Value, pointer: &str) -> Vec<Secret> {
+    fn secrets(&self, job: &Job<'_>, value: &Value, node: Node) -> Vec<Secret> {
         let mut secrets = Vec::new();
         for (list, index, container) in job.containers() {
             for hit in credentials::find(container) {
@@ -238,7 +294,7 @@ impl Here<'_> {
                     .within(job.kind)
                     .pointer();
                 if let Some(text) = value.pointer(at.as_str()).and_then(Value::as_str) {
-                    let bytes = self.document.locate(&format!("{pointer}{at}")).1;
+                    let bytes = self.document.locate(node, at.as_str()).1;
                     let text = text.to_owned();
                     secrets.push(Secret { bytes, text });
                 }
@@ -268,13 +324,13 @@ impl Here<'_> {
         (line, part)
     }
 
-    fn unrendered(&mut self, pointer: &str) {
+    fn unrendered(&mut self, node: Node, pointer: &str) {
         let name = pointer.trim_start_matches('/').replace('/', ".");
-        self.problem(pointer, format!("{name} holds {{{{ }}}}{UNRENDERED}"));
+        self.problem(node, pointer, format!("{name} holds {{{{ }}}}{UNRENDERED}"));
     }
 
-    fn problem(&mut self, pointer: &str, message: String) {
-        let position = Some(self.document.locate(pointer).0);
+    fn problem(&mut self, node: Node, pointer: &str, message: String) {
+        let position = Some(self.document.locate(node, pointer).0);
         self.report.problems.push(Problem {
             file: self.file.to_owned(),
             position,
@@ -351,16 +407,20 @@ pub(crate) fn path_of(path: &serde_path_to_error::Path) -> (PointerBuf, String) 
     (pointer, name)
 }
 
-/// What the apiserver would have liked to see; the parser's own words quote the value.
-fn expectation(error: &serde_json::Error) -> String {
+/// What the API server expects; the parser's own words quote the value.
+fn expectation(error: &serde_json::Error, found: Option<&Number>) -> String {
     let text = error.to_string();
     let wanted = text
         .rsplit_once("expected ")
         .map_or("something else", |(_, wanted)| wanted);
-    match wanted {
-        "a string" => "must be a string; put the value in quotes".to_owned(),
-        "i64" => "must be a whole number".to_owned(),
-        _ if wanted.starts_with("struct ") => "must be a map".to_owned(),
-        _ => format!("must be {wanted}"),
+    match (wanted, found) {
+        ("a string", _) => " must be a string; put the value in quotes".to_owned(),
+        ("an integer", Some(number)) => format!(": Invalid value: {number}: must be an integer"),
+        ("i64", _) => " must be an integer".to_owned(),
+        _ if wanted.starts_with("struct ") => " must be a map".to_owned(),
+        _ => format!(" must be {wanted}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

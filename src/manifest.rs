@@ -1,15 +1,25 @@
-//! YAML streams as documents that know where each value stands.
+//! Streams of YAML or JSON as documents that know where each value stands.
 //!
-//! Used for manifests and for the policy file. The parser is `serde-saphyr`; what is added is the
-//! position of every value, and that one broken document does not hide the others.
+//! Used for manifests, exceptions and the policy file. What a value means is what kubectl and Helm make of it;
+//! `granit-parser` reads the syntax. One broken document does not hide the others.
 
-use std::fmt;
+mod encoding;
+mod places;
+mod scalar;
+mod tree;
+mod words;
+
 use std::ops::Range;
+use std::rc::Rc;
 
 use json_patch::jsonptr::Pointer;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+pub use self::encoding::{Undecodable, decode};
+use self::places::Places;
+pub use self::tree::Node;
+use self::tree::Tree;
 
 /// A position in a file, both from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +30,22 @@ pub struct Position {
     pub column: usize,
 }
 
-/// One YAML document of a stream.
+/// One document of a stream.
 #[derive(Debug)]
-pub struct Document {
-    /// The document as JSON.
-    pub value: Value,
-    root: Placed,
-    /// Lines of the stream before this document.
-    lines_before: usize,
-    bytes_before: usize,
+pub struct Document<'a> {
+    tree: Tree<'a>,
+    places: Rc<Places<'a>>,
+}
+
+/// A key that is written twice in one map.
+#[derive(Debug)]
+pub struct Duplicate {
+    /// The key.
+    pub key: String,
+    /// Where it stands before.
+    pub earlier: Position,
+    /// Where it stands again.
+    pub later: Position,
 }
 
 /// Why a document could not be read.
@@ -37,121 +54,300 @@ pub struct Document {
 pub struct BrokenDocument {
     /// Where the fault is.
     pub position: Position,
-    /// What it is.
+    /// What it is, and what to write.
     pub message: String,
     /// Whether the document holds `{{`, as a template does.
     pub is_template: bool,
+    /// Whether the fault stands between two documents, which are read nevertheless.
+    pub is_between: bool,
 }
 
-/// A value and its place; `None` where the parser knows none.
-#[derive(Debug)]
-struct Placed {
-    at: Position,
-    bytes: Range<usize>,
-    node: Node,
-}
-
-#[derive(Debug)]
-enum Node {
-    Scalar,
-    Seq(Vec<Placed>),
-    Map(Vec<(String, Placed)>),
-}
-
-impl Document {
-    /// Where the value at this JSON Pointer stands, or its nearest parent that is there, with the
-    /// bytes it takes in the stream.
+impl Document<'_> {
+    /// The whole document.
     #[must_use]
-    pub fn locate(&self, pointer: &str) -> (Position, Range<usize>) {
-        let mut here = &self.root;
+    pub fn root(&self) -> Node {
+        Node::ROOT
+    }
+
+    /// A value as JSON.
+    #[must_use]
+    pub fn value(&self, node: Node) -> Value {
+        self.tree.value(node)
+    }
+
+    /// The value of a key of a map, the last one of a key that is written twice.
+    #[must_use]
+    pub fn get(&self, node: Node, key: &str) -> Option<Node> {
+        self.tree.get(node, key)
+    }
+
+    /// The text of a key of a map, if it is a text.
+    #[must_use]
+    pub fn text(&self, node: Node, key: &str) -> Option<String> {
+        match self.value(self.get(node, key)?) {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items of a list.
+    pub fn items(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+        self.tree.items(node)
+    }
+
+    /// Whether a value is a list.
+    #[must_use]
+    pub fn is_list(&self, node: Node) -> bool {
+        self.tree.is_list(node)
+    }
+
+    /// Keys that are written twice, of which the last value counts.
+    pub fn duplicates(&self) -> impl Iterator<Item = Duplicate> + '_ {
+        self.tree
+            .duplicates
+            .iter()
+            .map(|&(earlier, later)| Duplicate {
+                key: self.tree.key_of(later).into_owned(),
+                earlier: self.places.position(self.tree.bytes(earlier).start),
+                later: self.places.position(self.tree.bytes(later).start),
+            })
+    }
+
+    /// Where the value at this JSON Pointer below a value stands, or its nearest existing parent, with the bytes it
+    /// takes in the stream.
+    #[must_use]
+    pub fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
+        let mut here = within;
         for token in Pointer::parse(pointer).unwrap_or(Pointer::root()).tokens() {
             let key = token.decoded();
-            let next = match &here.node {
-                Node::Map(entries) => entries.iter().find(|(k, _)| *k == key).map(|(_, v)| v),
-                Node::Seq(items) => key.parse().ok().and_then(|index: usize| items.get(index)),
-                Node::Scalar => None,
+            let next = if self.is_list(here) {
+                key.parse()
+                    .ok()
+                    .and_then(|index| self.items(here).nth(index))
+            } else {
+                self.get(here, &key)
             };
             let Some(next) = next else { break };
             here = next;
         }
-        let line = here.at.line + self.lines_before;
-        let bytes = here.bytes.start + self.bytes_before..here.bytes.end + self.bytes_before;
-        (
-            Position {
-                line,
-                column: here.at.column,
-            },
-            bytes,
-        )
+        let bytes = self.tree.bytes(here);
+        (self.places.position(bytes.start), bytes)
     }
 }
 
-/// The non-empty documents of a YAML (or JSON) stream, one by one.
+/// The documents of a stream that are not empty, one by one.
+#[must_use]
+pub fn documents(stream: &str) -> Documents<'_> {
+    Documents {
+        places: Rc::new(Places::new(stream)),
+        rest: Some(0),
+        waiting: Vec::new(),
+    }
+}
+
+/// The documents of a stream.
 ///
 /// The stream is cut at the markers first: the parser would stop at the first broken document.
-pub fn documents(stream: &str) -> impl Iterator<Item = Result<Document, BrokenDocument>> + '_ {
-    let mut rest = Some((stream, 0, 0));
-    std::iter::from_fn(move || {
-        loop {
-            let (text, lines_before, bytes_before) = rest?;
-            let (part, next) = cut_at_marker(text);
-            rest = next.map(|at| {
-                let lines = text[..at].bytes().filter(|&byte| byte == b'\n').count();
-                (&text[at..], lines_before + lines, bytes_before + at)
-            });
-            if !is_empty(part) {
-                return Some(parse(part, lines_before, bytes_before));
-            }
-        }
-    })
+#[derive(Debug)]
+pub struct Documents<'a> {
+    places: Rc<Places<'a>>,
+    /// Where the next part begins.
+    rest: Option<usize>,
+    /// What comes before the next part, the last one first.
+    waiting: Vec<Waiting>,
 }
 
-/// The text before the next document marker, and where the text after it begins.
-fn cut_at_marker(text: &str) -> (&str, Option<usize>) {
-    let mut from = 0;
-    while let Some(found) = memchr::memmem::find(&text.as_bytes()[from..], b"---") {
-        let at = from + found;
-        let starts_line = at == 0 || text.as_bytes()[at - 1] == b'\n';
-        let after = text.as_bytes().get(at + 3);
-        if starts_line && after.is_none_or(u8::is_ascii_whitespace) {
-            return (&text[..at], Some(at + 3));
+#[derive(Debug)]
+enum Waiting {
+    Part(Part),
+    Broken(BrokenDocument),
+}
+
+/// A part of a stream that is a document, or several of JSON.
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Range<usize>,
+    /// It begins right behind a marker, in the same line.
+    after_marker: bool,
+    /// It has been cut where a line begins with `---` and is no marker.
+    is_cut: bool,
+}
+
+impl<'a> Iterator for Documents<'a> {
+    type Item = Result<Document<'a>, BrokenDocument>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let part = match self.waiting.pop() {
+                Some(Waiting::Broken(broken)) => return Some(Err(broken)),
+                Some(Waiting::Part(part)) => part,
+                None => self.cut()?,
+            };
+            let text = &self.places.text[part.bytes.clone()];
+            if !is_empty(text) {
+                return Some(self.read(part));
+            }
+            // kubectl and Helm cut at `---` only, and find a document that is a directive.
+            if part.bytes.start > 0
+                && let Some(at) = directive(text)
+            {
+                let at = part.bytes.start + at;
+                return Some(Err(self.broken(at..at, DIRECTIVE, true)));
+            }
         }
-        from = at + 3;
     }
-    (text, None)
+}
+
+const DIRECTIVE: &str = "a directive (a line that begins with %) stands in the middle of the file, which kubectl \
+                         and Helm refuse; delete the line";
+const SEPARATOR: &str = "text follows --- in the same line, which kubectl and Helm refuse; write it as a comment: \
+                         --- # text";
+
+impl<'a> Documents<'a> {
+    /// The part before the next marker.
+    fn cut(&mut self) -> Option<Part> {
+        let start = self.rest?;
+        let (end, next) = cut_at_marker(self.places.text, start);
+        self.rest = next;
+        Some(Part {
+            bytes: start..end,
+            after_marker: start > 0,
+            is_cut: false,
+        })
+    }
+
+    fn read(&mut self, part: Part) -> Result<Document<'a>, BrokenDocument> {
+        let part = self.json(part);
+        let fault = match Tree::read(self.places.text, part.bytes.clone()) {
+            Ok(tree) => {
+                let places = Rc::clone(&self.places);
+                return Ok(Document { tree, places });
+            }
+            Err(fault) => fault,
+        };
+        let separators = if part.is_cut {
+            Vec::new()
+        } else {
+            separators(self.places.text, &part)
+        };
+        if separators.is_empty() {
+            let mut broken = self.broken(part.bytes, fault.message, false);
+            broken.position = self.places.position(fault.at);
+            return Err(broken);
+        }
+        self.cut_at(&separators, &part);
+        match self.next() {
+            Some(found) => found,
+            None => Err(self.broken(part.bytes, fault.message, false)),
+        }
+    }
+
+    /// The first value of a part that is JSON; the others wait. JSON needs no marker between two documents.
+    fn json(&mut self, part: Part) -> Part {
+        let text = &self.places.text[part.bytes.clone()];
+        if !text.trim_start().starts_with('{') {
+            return part;
+        }
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+        let Some(Ok(_)) = values.next() else {
+            return part;
+        };
+        let end = part.bytes.start + values.byte_offset();
+        let rest = Part {
+            bytes: end..part.bytes.end,
+            after_marker: false,
+            ..part
+        };
+        self.waiting.push(Waiting::Part(rest));
+        Part {
+            bytes: part.bytes.start..end,
+            ..part
+        }
+    }
+
+    /// Cuts a broken part at lines that begin with `---` and text.
+    fn cut_at(&mut self, separators: &[Range<usize>], part: &Part) {
+        let mut end = part.bytes.end;
+        let whole = |bytes| {
+            Waiting::Part(Part {
+                bytes,
+                after_marker: false,
+                is_cut: true,
+            })
+        };
+        for line in separators.iter().rev() {
+            self.waiting.push(whole(line.end..end));
+            let broken = self.broken(line.clone(), SEPARATOR, true);
+            self.waiting.push(Waiting::Broken(broken));
+            end = line.start;
+        }
+        self.waiting.push(whole(part.bytes.start..end));
+    }
+
+    fn broken(&self, bytes: Range<usize>, message: &str, is_between: bool) -> BrokenDocument {
+        BrokenDocument {
+            position: self.places.position(bytes.start),
+            message: message.to_owned(),
+            is_template: self.places.text[bytes].contains("{{"),
+            is_between,
+        }
+    }
+}
+
+/// Where the next line that is `---` or `...` begins, and where the text after it does.
+fn cut_at_marker(text: &str, start: usize) -> (usize, Option<usize>) {
+    let bytes = text.as_bytes();
+    let mut line = start;
+    loop {
+        let is_start = line == 0 || bytes[line - 1] == b'\n';
+        let is_marker = matches!(bytes.get(line..line + 3), Some(b"---" | b"..."));
+        if is_start && is_marker && bytes.get(line + 3).is_none_or(u8::is_ascii_whitespace) {
+            return (line, Some(line + 3));
+        }
+        match memchr::memchr(b'\n', &bytes[line..]) {
+            Some(found) => line += found + 1,
+            None => return (text.len(), None),
+        }
+    }
+}
+
+/// The texts that follow `---` in the same line of a part, where no value can begin so.
+fn separators(text: &str, part: &Part) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = part.bytes.start;
+    for line in text[part.bytes.clone()].split_inclusive('\n') {
+        let written = line.trim();
+        let is_first = start == part.bytes.start;
+        let is_text = if is_first && part.after_marker {
+            !written.is_empty()
+                && !written.starts_with(['#', '|', '>', '"', '\'', '{', '[', '&', '!'])
+        } else {
+            line.starts_with("---")
+        };
+        if is_text {
+            let indent = line.len() - line.trim_start().len();
+            found.push(start + indent..start + line.len());
+        }
+        start += line.len();
+    }
+    found
+}
+
+/// Where a line that begins with `%` stands.
+fn directive(text: &str) -> Option<usize> {
+    text.starts_with('%')
+        .then_some(0)
+        .or_else(|| text.find("\n%").map(|at| at + 1))
 }
 
 fn is_empty(part: &str) -> bool {
     part.lines().all(|line| {
-        let line = line.trim();
-        line.is_empty() || line.starts_with('#') || line == "..." || line.starts_with("%YAML")
+        let written = line.trim();
+        written.is_empty()
+            || written.starts_with('#')
+            || line.starts_with('%')
+            || written == "\u{feff}"
     })
-}
-
-fn parse(part: &str, lines_before: usize, bytes_before: usize) -> Result<Document, BrokenDocument> {
-    match serde_saphyr::from_str::<Spanned<Tree>>(part) {
-        Ok(tree) => {
-            let (root, value) = place(tree);
-            Ok(Document {
-                value,
-                root,
-                lines_before,
-                bytes_before,
-            })
-        }
-        Err(error) => {
-            let (position, message) = explain(&error);
-            let position = Position {
-                line: position.line + lines_before,
-                ..position
-            };
-            Err(BrokenDocument {
-                position,
-                message,
-                is_template: part.contains("{{"),
-            })
-        }
-    }
 }
 
 /// Position and words of a parser error, without the snippet it would print.
@@ -186,156 +382,5 @@ fn number(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-/// A value of the parser's, with the places it knows.
-enum Tree {
-    Scalar(Value),
-    Seq(Vec<Spanned<Tree>>),
-    Map(Vec<(String, Spanned<Tree>)>),
-}
-
-fn place(tree: Spanned<Tree>) -> (Placed, Value) {
-    let location = tree.referenced;
-    let at = Position {
-        line: number(location.line()),
-        column: number(location.column()),
-    };
-    let span = location.span();
-    let start = number(span.byte_offset().unwrap_or_default());
-    let bytes = start..start + number(span.byte_len().unwrap_or_default());
-    let (node, value) = match tree.value {
-        Tree::Scalar(value) => (Node::Scalar, value),
-        Tree::Seq(items) => {
-            let (places, values) = items.into_iter().map(place).unzip();
-            (Node::Seq(places), Value::Array(values))
-        }
-        Tree::Map(entries) => {
-            let mut nodes = Vec::with_capacity(entries.len());
-            let mut values = Map::new();
-            for (key, entry) in entries {
-                let (placed, value) = place(entry);
-                nodes.push((key.clone(), placed));
-                values.insert(key, value);
-            }
-            (Node::Map(nodes), Value::Object(values))
-        }
-    };
-    (Placed { at, bytes, node }, value)
-}
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TreeVisitor)
-    }
-}
-
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Tree;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a YAML value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
-        Ok(Tree::Scalar(Value::Bool(value)))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
-        Ok(Tree::Scalar(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
-        Ok(Tree::Scalar(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
-        // JSON has no infinity; nothing in a manifest may be one.
-        Ok(Tree::Scalar(
-            Number::from_f64(value).map_or(Value::Null, Value::Number),
-        ))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
-        Ok(Tree::Scalar(Value::String(value.to_owned())))
-    }
-
-    fn visit_unit<E>(self) -> Result<Tree, E> {
-        Ok(Tree::Scalar(Value::Null))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Tree, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element()? {
-            items.push(item);
-        }
-        Ok(Tree::Seq(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Tree::Map(entries))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_value_has_its_place_in_the_stream() {
-        let stream = "# first\n---\na: 1\n---\n---\nb:\n  - c: 'x'\n    d: [1, two]\n";
-        let documents: Vec<_> = documents(stream).map(Result::unwrap).collect();
-        assert_eq!(documents.len(), 2);
-        assert_eq!(
-            documents[1].value,
-            serde_json::json!({"b": [{"c": "x", "d": [1, "two"]}]})
-        );
-        let (at, bytes) = documents[1].locate("/b/0/d/1");
-        assert_eq!(
-            (at, &stream[bytes]),
-            (
-                Position {
-                    line: 8,
-                    column: 12
-                },
-                "two"
-            )
-        );
-        let (at, bytes) = documents[1].locate("/b/0/c");
-        assert_eq!(
-            (at, &stream[bytes]),
-            (Position { line: 7, column: 8 }, "'x'")
-        );
-        // The nearest parent that is there.
-        assert_eq!(
-            documents[1].locate("/b/0/e/f").0,
-            Position { line: 7, column: 5 }
-        );
-        assert_eq!(documents[0].locate("/a").0, Position { line: 3, column: 4 });
-    }
-
-    #[test]
-    fn a_broken_document_does_not_hide_the_next() {
-        let mut found = documents("a: [1\n---\nb: 2\n---\nc: 1\nc: 2\n");
-        let broken = found.next().unwrap().unwrap_err();
-        assert_eq!(broken.position.line, 1, "{broken:?}");
-        assert!(found.next().unwrap().is_ok());
-        let twice = found.next().unwrap().unwrap_err();
-        assert_eq!(twice.position, Position { line: 6, column: 1 }, "{twice:?}");
-        assert_eq!(twice.message, "duplicate mapping key: c");
-        assert!(found.next().is_none());
-    }
-
-    #[test]
-    fn markers_inside_values_are_no_markers() {
-        let found: Vec<_> = documents("a: |\n  ---\n  x\nb: a---b\n")
-            .map(Result::unwrap)
-            .collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].value["a"], "---\nx\n");
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 /// A string borrowed from the input, or owned where an escape sequence had to be resolved.
 ///
@@ -136,6 +136,47 @@ impl<T> Page<'_, T> {
     pub fn next(&self) -> Option<String> {
         let token = &*self.metadata.r#continue;
         (!token.is_empty()).then(|| token.to_owned())
+    }
+}
+
+/// Reads an integer as the API takes it from kubectl and Helm, which make `600` of `600.0` and of `6e2`.
+pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<Integer>::deserialize(deserializer)?.map(|Integer(value)| value))
+}
+
+struct Integer(i64);
+
+impl<'de> Deserialize<'de> for Integer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IntegerVisitor;
+        impl Visitor<'_> for IntegerVisitor {
+            type Value = Integer;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer")
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Integer, E> {
+                Ok(Integer(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Integer, E> {
+                i64::try_from(value)
+                    .map(Integer)
+                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Integer, E> {
+                // 2 to the power of 63, from which on it is not an i64.
+                const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+                if value.fract() != 0.0 || !(-LIMIT..LIMIT).contains(&value) {
+                    return Err(E::invalid_value(Unexpected::Float(value), &self));
+                }
+                #[expect(clippy::cast_possible_truncation, reason = "it has been looked at")]
+                Ok(Integer(value as i64))
+            }
+        }
+        deserializer.deserialize_i64(IntegerVisitor)
     }
 }
 

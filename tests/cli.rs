@@ -165,13 +165,15 @@ fn what_could_not_be_checked_is_told_and_the_rest_is_checked() {
     let (_, out) = check_json(&valid().replace("backoffLimit: 0", "backoffLimit: none"));
     assert_eq!(
         out["problems"][0]["message"],
-        "spec.backoffLimit must be a whole number"
+        "spec.backoffLimit must be an integer"
     );
 
     let (code, out, err) = run(&["check", "-"], b"kind: \xff");
     assert_eq!((code, err.as_str()), (2, ""));
     assert!(
-        out.starts_with("could not check <stdin>: not UTF-8 from byte 6 on\n"),
+        out.starts_with(
+            "could not check <stdin>:1:7: byte 0xFF is not UTF-8; save the file as UTF-8\n"
+        ),
         "{out}"
     );
 }
@@ -263,6 +265,238 @@ fn nothing_on_stdin_is_no_success() {
         (code, err.as_str()),
         (2, "error: there is nothing to check on stdin\n")
     );
+}
+
+/// The warnings or problems of a report, each as `line: message`.
+fn notes(out: &Value, list: &str) -> Vec<String> {
+    let notes = out[list].as_array().map_or(&[][..], Vec::as_slice);
+    let shown = notes.iter().map(|note| {
+        let message = note["message"].as_str().unwrap();
+        format!("{}: {message}", note["line"])
+    });
+    shown.collect()
+}
+
+#[test]
+fn of_a_key_that_is_written_twice_the_last_value_counts() {
+    let twice = valid().replace(
+        "restartPolicy: Never",
+        "restartPolicy: OnFailure\n      restartPolicy: Never",
+    );
+    let line = twice.lines().position(|l| l.contains("OnFailure")).unwrap() + 1;
+    let (code, out) = check_json(&twice);
+    assert_eq!((code, &out["summary"]["deny"]), (0, &json!(0)));
+    assert_eq!(
+        notes(&out, "warnings"),
+        [format!(
+            "{}: one map has the key \"restartPolicy\" in lines {line} and {}; \
+             kubectl and Helm take the last value, Flux refuses the file",
+            line + 1,
+            line + 1
+        )]
+    );
+    let swapped = valid().replace(
+        "restartPolicy: Never",
+        "restartPolicy: Never\n      restartPolicy: OnFailure",
+    );
+    let (code, out) = check_json(&swapped);
+    assert_eq!((code, &out["findings"][0]["rule"]), (1, &json!("MW004")));
+    assert_eq!(out["findings"][0]["line"], line + 1);
+    let elsewhere = format!("kind: Deployment\na: 1\na: 1\n---\n{}", valid());
+    let (code, out, _) = run(&["check", "-"], elsewhere.as_bytes());
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("warning: <stdin>:3:1: one map has the key \"a\" in lines 2 and 3; "),
+        "{out}"
+    );
+}
+
+#[test]
+fn integers_are_taken_as_helm_prints_them() {
+    for number in ["1.2096e+06", "600.0", "3e2", "1_000", "0x258"] {
+        let text = valid().replace(
+            "activeDeadlineSeconds: 600",
+            &format!("activeDeadlineSeconds: {number}\n  ttlSecondsAfterFinished: 1.2096e+06"),
+        );
+        let (code, out) = check_json(&text);
+        assert_eq!((code, &out["jobs"]), (0, &json!(1)), "{number}: {out}");
+    }
+    for (field, number, words) in [
+        ("backoffLimit: 0", "1.5", "1.5: must be an integer"),
+        (
+            "backoffLimit: 0",
+            "-1",
+            "-1: must be greater than or equal to 0",
+        ),
+        (
+            "activeDeadlineSeconds: 600",
+            "-5",
+            "-5: must be greater than or equal to 0",
+        ),
+    ] {
+        let (name, _) = field.split_once(':').unwrap();
+        let text = valid().replace(field, &format!("{name}: {number}"));
+        let line = text.lines().position(|l| l.contains(name)).unwrap() + 1;
+        let (code, out) = check_json(&text);
+        assert_eq!(code, 2, "{name}");
+        assert_eq!(
+            notes(&out, "problems"),
+            [format!("{line}: spec.{name}: Invalid value: {words}")]
+        );
+    }
+}
+
+#[test]
+fn names_that_kubernetes_refuses_are_faults_of_the_file() {
+    let text = valid().replace("name: shop-migrate-", "name: Shop_migrate-");
+    let (code, out) = check_json(&text);
+    assert_eq!((code, &out["jobs"]), (2, &json!(1)));
+    let problems = notes(&out, "problems");
+    assert!(
+        problems[0].starts_with(
+            "5: metadata.name: Invalid value: \"Shop_migrate-1766361600\": a lowercase RFC 1123 subdomain must "
+        ),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn utf_16_is_read_as_powershell_writes_it() {
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    let text = format!("\u{feff}{bad}").replace('\n', "\r\n");
+    for unit in [u16::to_le_bytes, u16::to_be_bytes] {
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(unit).collect();
+        let (code, out, _) = run(&["check", "--format", "json", "-"], &bytes);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((code, &out["findings"][0]["rule"]), (1, &json!("MW004")));
+        assert!(pointed_at(&bad, &out).contains("OnFailure"));
+    }
+}
+
+#[test]
+fn concatenated_json_is_read() {
+    let documents = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    let job: Value = serde_saphyr::from_str(&documents).unwrap();
+    let pretty = serde_json::to_string_pretty(&job).unwrap();
+    for text in [
+        format!("{job}{job}"),
+        format!("{job}\n{job}\n"),
+        format!("---\n{job}\n\n{job}"),
+        format!("{pretty}\n{pretty}").replace("  ", "\t"),
+    ] {
+        let (code, out) = check_json(&text);
+        assert_eq!(
+            (code, &out["documents"], &out["jobs"]),
+            (1, &json!(2), &json!(2)),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_job_never_decides() {
+    let other = "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: A_B, labels: {a: 1}}\nspec: {backoffLimit: -1}\n";
+    let foreign = "kind: Job\napiVersion: batch.example.com/v1\nspec: {backoffLimit: x}\n";
+    let text = format!(
+        "{other}---\n{foreign}---\n- a\n---\njust text\n---\n{}",
+        valid()
+    );
+    let (code, out) = check_json(&text);
+    assert_eq!(
+        (code, &out["documents"], &out["jobs"]),
+        (0, &json!(5), &json!(1)),
+        "{out}"
+    );
+    assert_eq!(notes(&out, "warnings").len(), 1);
+}
+
+#[test]
+fn jobs_that_a_cronjob_made_are_left_alone() {
+    let job = valid().replace(
+        "metadata:\n  name: shop-migrate-1766361600\n",
+        "metadata:\n  name: nightly\n  ownerReferences: [{kind: CronJob, name: nightly, controller: true}]\n",
+    );
+    let (code, out) = check_json(&job);
+    assert_eq!((code, &out["jobs"]), (0, &json!(0)), "{out}");
+    let (code, out) = check_json(&job.replace("controller: true", "controller: false"));
+    assert_eq!((code, &out["jobs"]), (1, &json!(1)), "{out}");
+}
+
+#[test]
+fn nothing_judged_is_said_and_can_be_refused() {
+    let other = b"kind: ConfigMap\napiVersion: v1\n---\nkind: Secret\n";
+    let (code, out, _) = run(&["check", "-"], other);
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("no migration Job among 2 documents: nothing was judged\n"),
+        "{out}"
+    );
+    let (code, out, err) = run(&["check", "--require-migration", "-"], other);
+    assert_eq!(code, 2);
+    assert!(
+        out.starts_with("no migration Job among 2 documents"),
+        "{out}"
+    );
+    assert_eq!(
+        err,
+        "error: no migration Job was found, and --require-migration asks for one\n"
+    );
+    let fine = valid();
+    assert_eq!(
+        run(&["check", "--require-migration", "-"], fine.as_bytes()).0,
+        0
+    );
+}
+
+#[test]
+fn a_folder_is_gone_through_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, bytes: &[u8]| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
+    write("a/Chart.yaml", b"name: a\n");
+    write("a/templates/job.yaml", b"kind: {{ .Values.kind }}\n");
+    write(".git/config.yaml", b"a: [\n");
+    write("z/job.yaml", bad.as_bytes());
+    let check = || {
+        let path = folder.path().to_str().unwrap();
+        let (code, out, err) = run(&["check", "--format", "json", path], b"");
+        assert_eq!(err, "");
+        (code, serde_json::from_str::<Value>(&out).unwrap())
+    };
+    // What is no manifest does not decide.
+    let (code, out) = check();
+    assert_eq!(
+        (code, &out["jobs"], &out["problems"]),
+        (1, &json!(1), &Value::Null)
+    );
+    let warnings = notes(&out, "warnings");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("this is a Helm chart"), "{warnings:?}");
+    // What could not be read does, and hides nothing.
+    write("b/binary.yaml", b"\x89PNG\r\n\x1a\n");
+    write(
+        "c/template.yaml",
+        b"{{- if .Values.x }}\nkind: Job\n{{- end }}\n",
+    );
+    std::os::unix::fs::symlink("/nowhere", folder.path().join("gone.yaml")).unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("outside")).unwrap();
+    let (code, out) = check();
+    assert_eq!(
+        (code, &out["jobs"], &out["summary"]["deny"]),
+        (2, &json!(1), &json!(1))
+    );
+    let problems = notes(&out, "problems");
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems[0].contains("0x89 is not UTF-8"), "{problems:?}");
+    assert!(problems[1].contains("helm template"), "{problems:?}");
+    assert!(problems[2].contains("No such file"), "{problems:?}");
+    let warnings = notes(&out, "warnings");
+    assert!(warnings[1].contains("a link to a folder"), "{warnings:?}");
 }
 
 #[test]

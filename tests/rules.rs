@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use migration_warden::check::Report;
+use migration_warden::check::{Located, Report};
 use migration_warden::config::validate;
 use migration_warden::policy::rule::{Rule, Scope};
 use migration_warden::policy::rules::RULES;
@@ -36,11 +36,26 @@ fn profile(name: &str) -> Policy {
     validate::read("policy.yaml", &text).unwrap()
 }
 
-fn check(text: &str, policy: &Policy) -> Report {
-    let mut report = Report::default();
-    report.check("fixture.yaml", text, policy, "");
+/// A report with its findings.
+struct Checked {
+    report: Report,
+    findings: Vec<Located>,
+}
+
+impl std::ops::Deref for Checked {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.report
+    }
+}
+
+fn check(text: &str, policy: &Policy) -> Checked {
+    let (mut report, mut findings) = (Report::default(), Vec::new());
+    let found = &mut |located| findings.push(located);
+    report.check("fixture.yaml", text, policy, "", found);
     assert!(report.problems.is_empty(), "{:?}\n{text}", report.problems);
-    report
+    Checked { report, findings }
 }
 
 /// The documents of a fixture with the rules its `# also:` comment names.
@@ -58,7 +73,7 @@ fn documents(text: &str) -> impl Iterator<Item = (&str, BTreeSet<&str>)> {
     })
 }
 
-fn found(report: &Report) -> BTreeSet<&'static str> {
+fn found(report: &Checked) -> BTreeSet<&'static str> {
     report
         .findings
         .iter()
@@ -182,7 +197,8 @@ fn the_charts_of_the_field_are_denied_for_what_they_do_once_labelled() {
 fn labelled(text: &str) -> String {
     migration_warden::manifest::documents(text)
         .map(|document| {
-            let mut value = document.unwrap().value;
+            let document = document.unwrap();
+            let mut value = document.value(document.root());
             value["metadata"]["labels"]["app.kubernetes.io/component"] = "migration".into();
             value.to_string()
         })
@@ -197,8 +213,13 @@ fn no_planted_secret_is_printed() {
     for name in ["guide", "strict", "audit"] {
         let report = check(&text, &profile(name));
         let mut out = Vec::new();
-        migration_warden::render::human::write(&report, &mut out).unwrap();
-        migration_warden::render::json::write(&report, &mut out).unwrap();
+        let mut json = migration_warden::render::json::Writer::default();
+        for located in &report.findings {
+            migration_warden::render::human::finding(located, &mut out).unwrap();
+            json.finding(located, &mut out).unwrap();
+        }
+        migration_warden::render::human::end(&report, &mut out).unwrap();
+        json.end(&report, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(
             out.contains("MW010") && !out.contains("s3cr3t"),

@@ -1,6 +1,8 @@
 //! `migration-warden check`: finds the manifests, prints the report.
 
-use std::io::{Read, Write};
+mod output;
+
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,16 +11,20 @@ use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use self::output::Output;
 use crate::check::{Ignored, Problem, Report};
 use crate::exception::file::Written;
 use crate::exception::{self, Standing};
+use crate::manifest;
 use crate::policy::{Action, Policy};
-use crate::render::{human, json};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit code: 0 if nothing is denied, 1 if something is denied, 2 if something could not be checked."
+)]
 pub(super) struct Args {
-    /// Files and folders of rendered manifests; `-` is standard input.
+    /// Files and folders of rendered manifests (.yaml, .yml and .json); `-` is standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Policy file; the built-in profile `guide` without one.
@@ -30,6 +36,9 @@ pub(super) struct Args {
     /// Exceptions to honour, a YAML stream of `MigrationException` objects; may be given several times.
     #[arg(long, value_name = "FILE")]
     exceptions: Vec<PathBuf>,
+    /// Exit with 2 if no migration Job was found, for pipelines that expect one.
+    #[arg(long)]
+    require_migration: bool,
     /// How to print.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -48,30 +57,29 @@ impl Args {
             report: Report::default(),
             policy,
             namespace: self.namespace,
+            out: Output::new(self.format),
         };
         for path in &self.exceptions {
             run.exceptions(path)?;
         }
+        let stdin = self.paths.iter().any(|path| path.as_os_str() == "-");
+        let mut stdin = stdin.then(read_stdin).transpose()?;
+        for path in &self.paths {
+            named(path)?;
+        }
+        run.out.begin()?;
         for path in &self.paths {
             if path.as_os_str() == "-" {
-                let mut bytes = Vec::new();
-                std::io::stdin()
-                    .read_to_end(&mut bytes)
-                    .context("failed to read stdin")?;
-                run.bytes("<stdin>", bytes);
-                let found = run.report.documents + run.report.problems.len();
-                anyhow::ensure!(found > 0, "there is nothing to check on stdin");
+                run.bytes("<stdin>", stdin.take().unwrap_or_default());
             } else {
-                run.path(path)?;
+                run.path(path, path);
             }
         }
         let report = run.report;
-        let mut out = std::io::BufWriter::new(anstream::stdout().lock());
-        match self.format {
-            Format::Human => human::write(&report, &mut out)?,
-            Format::Json => json::write(&report, &mut out)?,
+        run.out.end(&report)?;
+        if self.require_migration && report.jobs == 0 {
+            anyhow::bail!("no migration Job was found, and --require-migration asks for one");
         }
-        out.flush()?;
         Ok(if !report.problems.is_empty() {
             ExitCode::from(super::COULD_NOT)
         } else if report.count(Action::Deny) > 0 {
@@ -82,11 +90,47 @@ impl Args {
     }
 }
 
+fn read_stdin() -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let reading = std::io::stdin().read_to_end(&mut bytes);
+    reading.context("failed to read stdin")?;
+    let text = manifest::decode(bytes.clone());
+    let is_empty = text.is_ok_and(|text| manifest::documents(&text).next().is_none());
+    anyhow::ensure!(!is_empty, "there is nothing to check on stdin");
+    Ok(bytes)
+}
+
+/// Refuses a path that the user wrote and that cannot be right, before anything is printed.
+fn named(path: &Path) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        return Ok(());
+    }
+    let reading = || format!("failed to read {}", path.display());
+    let metadata = std::fs::metadata(path).with_context(reading)?;
+    if metadata.is_dir() {
+        std::fs::read_dir(path).with_context(reading)?;
+        anyhow::ensure!(
+            !is_chart(path),
+            "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
+             migration-warden check -",
+            path.display()
+        );
+    } else if metadata.is_file() {
+        std::fs::File::open(path).with_context(reading)?;
+    }
+    Ok(())
+}
+
+fn is_chart(folder: &Path) -> bool {
+    folder.join("Chart.yaml").is_file()
+}
+
 /// A run over all paths.
 struct Run {
     report: Report,
     policy: Policy,
     namespace: String,
+    out: Output,
 }
 
 impl Run {
@@ -117,50 +161,97 @@ impl Run {
         Ok(())
     }
 
-    /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them.
-    fn path(&mut self, path: &Path) -> anyhow::Result<()> {
-        let reading = || format!("failed to read {}", path.display());
+    /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. What cannot be read
+    /// does not stop the rest.
+    fn path(&mut self, path: &Path, root: &Path) {
         if !path.is_dir() {
-            let bytes = std::fs::read(path).with_context(reading)?;
-            self.bytes(&path.display().to_string(), bytes);
-            return Ok(());
+            match std::fs::read(path) {
+                Ok(bytes) => self.bytes(&path.display().to_string(), bytes),
+                Err(error) => self.unreadable(path, &error),
+            }
+            return;
         }
-        if path.join("Chart.yaml").is_file() {
-            anyhow::bail!(
-                "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
-                 migration-warden check -",
-                path.display()
+        if is_chart(path) {
+            let name = path.display();
+            let message = format!(
+                "this is a Helm chart and is not judged; render it first: \
+                 helm template RELEASE {name} | migration-warden check -"
             );
+            return self.warning(path, message);
         }
-        let entries = std::fs::read_dir(path).with_context(reading)?;
-        let mut paths: Vec<PathBuf> = entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()?;
+        let mut paths = Vec::new();
+        match std::fs::read_dir(path) {
+            Ok(entries) => {
+                for entry in entries {
+                    match entry {
+                        Ok(entry) => paths.push(entry.path()),
+                        Err(error) => self.unreadable(path, &error),
+                    }
+                }
+            }
+            Err(error) => self.unreadable(path, &error),
+        }
         paths.sort();
         for path in paths {
             let extension = path.extension().and_then(|extension| extension.to_str());
-            // A link to a folder may lead back here.
-            let is_folder = path.is_dir() && !path.is_symlink();
-            if is_folder || (path.is_file() && matches!(extension, Some("yaml" | "yml" | "json"))) {
-                self.path(&path)?;
+            let is_manifest = matches!(extension, Some("yaml" | "yml" | "json"));
+            let is_folder = path.is_dir();
+            if is_folder && path.is_symlink() {
+                // A link may lead back here, and what it leads to here is read without it.
+                if !leads_into(&path, root) {
+                    let message =
+                        "this is a link to a folder and is not followed; name the folder itself";
+                    self.warning(&path, message.to_owned());
+                }
+            } else if is_folder && path.file_name().is_some_and(|name| name == ".git") {
+                // Objects of git, among which no manifest is.
+            } else if is_folder || is_manifest && !is_special(&path) {
+                self.path(&path, root);
             }
         }
-        Ok(())
     }
 
     fn bytes(&mut self, file: &str, bytes: Vec<u8>) {
-        match String::from_utf8(bytes) {
-            Ok(text) => self
-                .report
-                .check(file, &text, &self.policy, &self.namespace),
+        match manifest::decode(bytes) {
+            Ok(text) => {
+                let out = &mut self.out;
+                let found = &mut |located| out.finding(&located);
+                let (policy, namespace) = (&self.policy, &self.namespace);
+                self.report.check(file, &text, policy, namespace, found);
+            }
             Err(error) => self.report.problems.push(Problem {
                 file: file.to_owned(),
-                position: None,
-                message: format!(
-                    "not UTF-8 from byte {} on",
-                    error.utf8_error().valid_up_to()
-                ),
+                position: error.position,
+                message: error.message,
             }),
         }
     }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        self.report.problems.push(Problem {
+            file: path.display().to_string(),
+            position: None,
+            message: format!("failed to read it: {error}"),
+        });
+    }
+
+    fn warning(&mut self, path: &Path, message: String) {
+        self.report.warnings.push(Problem {
+            file: path.display().to_string(),
+            position: None,
+            message,
+        });
+    }
+}
+
+fn leads_into(link: &Path, folder: &Path) -> bool {
+    let (Ok(target), Ok(folder)) = (link.canonicalize(), folder.canonicalize()) else {
+        return false;
+    };
+    target.starts_with(folder)
+}
+
+/// Whether it is a pipe, socket or device, whose reading may never end.
+fn is_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }

@@ -90,9 +90,8 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     // Read a second time for the places of values, which the typed form does not have.
     let document = manifest::documents(text).find_map(Result::ok);
     let place = |pointer: &str| {
-        document
-            .as_ref()
-            .map_or(Position { line: 1, column: 1 }, |d| d.locate(pointer).0)
+        let found = document.as_ref().map(|d| d.locate(d.root(), pointer).0);
+        found.unwrap_or(Position { line: 1, column: 1 })
     };
     let mut faults = Vec::new();
     let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::config::validate::{self, Fault};
 use crate::exception::resource::MigrationException;
 use crate::exception::{Exception, Unusable};
-use crate::manifest::{self, Document, Position};
+use crate::manifest::{self, Document, Node, Position};
 use crate::policy::rule::Rule;
 
 /// An exception and the place of its name.
@@ -42,9 +42,13 @@ pub fn read(
                 continue;
             }
         };
-        for (pointer, value) in objects(&document) {
-            let place = |at: &str| document.locate(&format!("{pointer}{at}")).0;
-            match one(value, namespace, now) {
+        faults.extend(document.duplicates().map(|twice| {
+            let message = format!("the key {:?} is written twice in one map", twice.key);
+            fault(twice.later, message)
+        }));
+        for node in objects(&document) {
+            let place = |at: &str| document.locate(node, at).0;
+            match one(&document.value(node), namespace, now) {
                 Ok(exception) => read.push(Written {
                     exception,
                     position: place("/metadata/name"),
@@ -64,16 +68,15 @@ pub fn read(
 }
 
 /// The document, or the items of the list that it is.
-fn objects(document: &Document) -> Vec<(String, &Value)> {
-    let kind = document.value.get("kind").and_then(Value::as_str);
-    match document.value.get("items") {
+fn objects(document: &Document<'_>) -> Vec<Node> {
+    let root = document.root();
+    let kind = document.text(root, "kind");
+    match document.get(root, "items") {
         // What `kubectl get --output yaml` prints.
-        Some(Value::Array(items)) if kind.is_some_and(|kind| kind.ends_with("List")) => items
-            .iter()
-            .enumerate()
-            .map(|(index, item)| (format!("/items/{index}"), item))
-            .collect(),
-        _ => vec![(String::new(), &document.value)],
+        Some(items) if kind.is_some_and(|kind| kind.ends_with("List")) => {
+            document.items(items).collect()
+        }
+        _ => vec![root],
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::job::annotation::Annotations;
 use crate::job::environment::Environment;
-use crate::wire::{Map, Text, few, nullable};
+use crate::wire::{Map, Text, few, integer, nullable};
 
 /// A `batch/v1` Job or CronJob.
 #[derive(Debug, Default, Deserialize)]
@@ -151,25 +151,25 @@ pub struct AnnotationFields {
 #[serde(rename_all = "camelCase")]
 pub struct Spec<'a> {
     /// Pod retries before the Job fails.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub backoff_limit: Option<i64>,
     /// Retries per index of an Indexed Job.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub backoff_limit_per_index: Option<i64>,
     /// Seconds after which the Job is stopped.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub active_deadline_seconds: Option<i64>,
     /// Pods at the same time.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub parallelism: Option<i64>,
     /// Pods that have to succeed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub completions: Option<i64>,
     /// `NonIndexed` or `Indexed`.
     #[serde(borrow, default)]
     pub completion_mode: Option<Text<'a>>,
     /// Seconds after its end when the Job is deleted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub ttl_seconds_after_finished: Option<i64>,
     /// The controller that looks after it; Kubernetes' own when nothing is written.
     #[serde(borrow, default)]

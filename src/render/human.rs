@@ -9,20 +9,26 @@ use crate::check::{Located, Report};
 use crate::policy::Action;
 use crate::text::one_line;
 
-/// Writes the report; `out` strips colour where there is no terminal.
-pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+/// Writes one finding; `out` strips colour where there is no terminal.
+pub fn finding(located: &Located, out: &mut impl Write) -> io::Result<()> {
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
-    for located in &report.findings {
-        writeln!(out, "{}\n", finding(&renderer, located))?;
-    }
-    for problem in &report.problems {
-        let file = one_line(&problem.file);
-        let place = match problem.position {
-            Some(at) => format!("{file}:{}:{}", at.line, at.column),
-            None => file.into_owned(),
-        };
-        let message = one_line(&problem.message);
-        writeln!(out, "could not check {place}: {message}\n")?;
+    writeln!(out, "{}\n", shown(&renderer, located))
+}
+
+/// Writes what else there is to say, and the numbers.
+pub fn end(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    for (what, problems) in [
+        ("could not check", &report.problems),
+        ("warning:", &report.warnings),
+    ] {
+        for problem in problems {
+            let file = one_line(&problem.file);
+            let place = match problem.position {
+                Some(at) => format!("{file}:{}:{}", at.line, at.column),
+                None => file.into_owned(),
+            };
+            writeln!(out, "{what} {place}: {}\n", one_line(&problem.message))?;
+        }
     }
     for ignored in &report.ignored {
         let [file, name, message] =
@@ -35,6 +41,12 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     let documents = counted(report.documents, "document");
+    if report.jobs == 0 {
+        writeln!(
+            out,
+            "no migration Job among {documents}: nothing was judged\n"
+        )?;
+    }
     let jobs = counted(report.jobs, "migration Job");
     let [deny, patch, warn, audit] =
         [Action::Deny, Action::Patch, Action::Warn, Action::Audit].map(|a| report.count(a));
@@ -44,7 +56,7 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     )
 }
 
-fn finding(renderer: &Renderer, located: &Located) -> String {
+fn shown(renderer: &Renderer, located: &Located) -> String {
     let found = &located.finding;
     let level = match found.action {
         Action::Deny | Action::Wait => Level::ERROR.with_name("denied"),

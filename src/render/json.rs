@@ -1,4 +1,6 @@
 //! `check --format json`: a stable shape, version 1. Fields are added, never changed.
+//!
+//! The findings come first and one to a line, so that they can be written before all are known.
 
 use std::io::{self, Write};
 
@@ -10,14 +12,15 @@ use crate::policy::Action;
 /// Version of the shape.
 const VERSION: u32 = 1;
 
+/// What is known in the end only.
 #[derive(Serialize)]
-struct Output<'a> {
-    version: u32,
+struct Tail<'a> {
     documents: usize,
     jobs: usize,
-    findings: Vec<Finding<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<Problem<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Problem<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored_exceptions: Vec<Ignored<'a>>,
     summary: Summary,
@@ -68,23 +71,44 @@ struct Summary {
     audit: usize,
 }
 
-/// Writes the report as one JSON object.
-pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let output = Output {
-        version: VERSION,
+/// Writes one JSON object, piece by piece.
+#[derive(Debug, Default)]
+pub struct Writer {
+    has_findings: bool,
+}
+
+impl Writer {
+    /// Begins the object.
+    pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
+        write!(out, "{{\n  \"version\": {VERSION},\n  \"findings\": [")
+    }
+
+    /// Writes one finding.
+    pub fn finding(&mut self, located: &Located, out: &mut impl Write) -> io::Result<()> {
+        let comma = if self.has_findings { "," } else { "" };
+        self.has_findings = true;
+        write!(out, "{comma}\n    ")?;
+        serde_json::to_writer(out, &finding(located))?;
+        Ok(())
+    }
+
+    /// Ends the object.
+    pub fn end(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        let close = if self.has_findings { "\n  ]" } else { "]" };
+        write!(out, "{close}")?;
+        let tail = serde_json::to_string(&tail(report))?;
+        // The object has been opened before.
+        let tail = tail.strip_prefix('{').unwrap_or(&tail);
+        writeln!(out, ",\n  {tail}")
+    }
+}
+
+fn tail(report: &Report) -> Tail<'_> {
+    Tail {
         documents: report.documents,
         jobs: report.jobs,
-        findings: report.findings.iter().map(finding).collect(),
-        problems: report
-            .problems
-            .iter()
-            .map(|problem| Problem {
-                file: &problem.file,
-                line: problem.position.map(|at| at.line),
-                column: problem.position.map(|at| at.column),
-                message: &problem.message,
-            })
-            .collect(),
+        problems: report.problems.iter().map(problem).collect(),
+        warnings: report.warnings.iter().map(problem).collect(),
         ignored_exceptions: report
             .ignored
             .iter()
@@ -102,9 +126,16 @@ pub fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
             warn: report.count(Action::Warn),
             audit: report.count(Action::Audit),
         },
-    };
-    serde_json::to_writer_pretty(&mut *out, &output)?;
-    writeln!(out)
+    }
+}
+
+fn problem(problem: &crate::check::Problem) -> Problem<'_> {
+    Problem {
+        file: &problem.file,
+        line: problem.position.map(|at| at.line),
+        column: problem.position.map(|at| at.column),
+        message: &problem.message,
+    }
 }
 
 fn finding(located: &Located) -> Finding<'_> {

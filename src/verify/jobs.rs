@@ -93,9 +93,11 @@ mod tests {
         );
         let policy = validate::read("policy.yaml", &policy).unwrap();
         let mut report = Report::default();
-        report.check("job.yaml", &job.to_string(), &policy, "shop");
+        let mut findings = Vec::new();
+        let sink = &mut |located| findings.push(located);
+        report.check("job.yaml", &job.to_string(), &policy, "shop", sink);
         assert_eq!(report.problems.len(), 0);
-        let found = report.findings.iter();
+        let found = findings.iter();
         found
             .map(|located| located.finding.rule.id.to_owned())
             .collect()

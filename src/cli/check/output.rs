@@ -1,0 +1,54 @@
+//! Where a check is printed: findings as they are found, because there may be more than fit in memory.
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use anstream::AutoStream;
+
+use super::Format;
+use crate::check::{Located, Report};
+use crate::render::{human, json};
+
+/// Standard output.
+pub(super) struct Output {
+    out: BufWriter<AutoStream<StdoutLock<'static>>>,
+    /// Nothing for people.
+    json: Option<json::Writer>,
+    /// The first fault of the output, after which nothing is written.
+    result: io::Result<()>,
+}
+
+impl Output {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            out: BufWriter::new(anstream::stdout().lock()),
+            json: matches!(format, Format::Json).then(json::Writer::default),
+            result: Ok(()),
+        }
+    }
+
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        match &self.json {
+            Some(json) => json.begin(&mut self.out),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints one finding.
+    pub(super) fn finding(&mut self, located: &Located) {
+        if self.result.is_ok() {
+            self.result = match &mut self.json {
+                Some(json) => json.finding(located, &mut self.out),
+                None => human::finding(located, &mut self.out),
+            };
+        }
+    }
+
+    pub(super) fn end(mut self, report: &Report) -> io::Result<()> {
+        self.result?;
+        match &self.json {
+            Some(json) => json.end(report, &mut self.out)?,
+            None => human::end(report, &mut self.out)?,
+        }
+        self.out.flush()
+    }
+}
