@@ -25,7 +25,7 @@ use crate::guard;
 use crate::job::annotation::Annotation;
 use crate::job::mesh::{self, Mesh};
 use crate::job::object::Object;
-use crate::job::{Job, Kind};
+use crate::job::{Job, Kind, credentials};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
 use crate::policy::select::Selection;
@@ -239,6 +239,7 @@ impl<'a> Review<'a> {
             let new = new.map(|object| Job::new(object, kind, &request.namespace));
             guarded(&job, new.as_ref(), request, view.terminating, policy, cap)
         };
+        credentials::hide(&job, findings.iter_mut().map(|finding| &mut finding.detail));
         let max = policy.max_exception;
         let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
         exception::apply(&mut findings, &exceptions, &job);

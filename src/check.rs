@@ -3,6 +3,7 @@
 //! Text in, findings with line and column out; reading files and printing is
 //! [`crate::cli`]'s and [`crate::render`]'s.
 
+mod place;
 mod refused;
 mod strings;
 
@@ -15,10 +16,12 @@ use json_patch::jsonptr::PointerBuf;
 use serde_json::{Number, Value};
 use serde_path_to_error::Segment;
 
+use crate::check::place::Place;
 use crate::check::strings::Annotated;
 use crate::exception::{self, Exception};
+use crate::job::credentials::{self, Hit, Secrets};
 use crate::job::object::Object;
-use crate::job::{Job, Kind, credentials};
+use crate::job::{Job, Kind};
 use crate::manifest::{self, BrokenDocument, Document, Node, Position};
 use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
@@ -269,11 +272,25 @@ impl Here<'_> {
         let mut findings = self.policy.evaluate(&job, selection, cap);
         exception::apply(&mut findings, &self.report.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
-        let secrets = self.secrets(&job, value, node);
-        for finding in findings {
-            let (position, bytes) = self.document.locate(node, finding.path.pointer().as_str());
+        let hits = credentials::find(&job);
+        let places = place::of(&hits, kind, (self.text, self.document, node));
+        let hidden = Hidden {
+            secrets: Secrets::of(&hits),
+            places: &places,
+        };
+        for mut finding in findings {
+            let path = finding.path.pointer();
+            let (mut position, mut bytes) = self.document.locate(node, path.as_str());
+            let is_it = |hit: &Hit<'_>| {
+                finding.within.as_ref() == Some(&hit.range)
+                    && FieldPath::credential(hit).within(kind) == finding.path
+            };
+            if let Some(index) = hits.iter().position(is_it) {
+                (position, bytes) = (places[index].position, places[index].bytes.clone());
+            }
+            finding.detail = hidden.secrets.hide(&finding.detail).into_owned();
             *self.report.counts.entry(finding.action).or_default() += 1;
-            let source = self.line(bytes, &secrets);
+            let source = self.line(bytes, &hidden);
             (self.found)(Located {
                 file: self.file.to_owned(),
                 position,
@@ -285,32 +302,15 @@ impl Here<'_> {
         }
     }
 
-    /// The credentials of a Job, whatever the policy thinks of them.
-    fn secrets(&self, job: &Job<'_>, value: &Value, node: Node) -> Vec<Secret> {
-        let mut secrets = Vec::new();
-        for (list, index, container) in job.containers() {
-            for hit in credentials::find(container) {
-                let at = FieldPath::credential(list, index, &hit)
-                    .within(job.kind)
-                    .pointer();
-                if let Some(text) = value.pointer(at.as_str()).and_then(Value::as_str) {
-                    let bytes = self.document.locate(node, at.as_str()).1;
-                    let text = text.to_owned();
-                    secrets.push(Secret { bytes, text });
-                }
-            }
-        }
-        secrets
-    }
-
     /// What is shown of the line that `bytes` begin in, and which part of it they are.
-    fn line(&self, bytes: Range<usize>, secrets: &[Secret]) -> (String, Range<usize>) {
+    fn line(&self, bytes: Range<usize>, hidden: &Hidden<'_>) -> (String, Range<usize>) {
         let (start, end) = window(self.text, bytes.start);
-        let mut line = credentials::blot(&self.text[start..end]);
-        for secret in secrets {
-            // An anchor may stand in another line than where its value is used.
-            line = line.replace(&secret.text, &"*".repeat(secret.text.len()));
-            let span = overlap(&secret.bytes, start, end);
+        // An anchor may stand in another line than where its value is used.
+        let mut line = hidden
+            .secrets
+            .blot(&credentials::blot(&self.text[start..end]));
+        for place in hidden.places {
+            let span = overlap(&place.bytes, start, end);
             let covered: String = line.get(span.clone()).map_or_else(String::new, |part| {
                 part.bytes()
                     .map(|b| if b.is_ascii_whitespace() { ' ' } else { '*' })
@@ -339,10 +339,10 @@ impl Here<'_> {
     }
 }
 
-/// A credential in a manifest.
-struct Secret {
-    bytes: Range<usize>,
-    text: String,
+/// The credentials of one Job, by their text and by their place.
+struct Hidden<'p> {
+    secrets: Secrets,
+    places: &'p [Place],
 }
 
 /// Where the line around `at` begins and ends, cut where it is very long: a list of a thousand Jobs

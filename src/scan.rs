@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::admit;
 use crate::exception;
 use crate::job::object::Object;
-use crate::job::{Job, Kind};
+use crate::job::{Job, Kind, credentials};
 use crate::policy::finding::Finding;
 use crate::policy::rule::Rule;
 use crate::policy::select::Selection;
@@ -142,6 +142,7 @@ impl<'a> Scan<'a> {
             tally.unknown_modes.insert(unknown);
         }
         let mut findings = policy.evaluate(&job, selection, mode.cap());
+        credentials::hide(&job, findings.iter_mut().map(|finding| &mut finding.detail));
         exception::apply(&mut findings, &view.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
         for finding in &findings {

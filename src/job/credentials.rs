@@ -3,243 +3,355 @@
 //! One scanner serves both the `inline-credentials` rule and the masking of decisions, so that what
 //! the rule can see is never printed. Placeholders (`$(NAME)`, `${NAME}`, `$NAME`) are no
 //! credentials. It is a scanner for the ways migration tools take passwords, not for every secret
-//! that exists. [`scan`] finds them in text.
+//! that exists. [`scan`] finds them in text, [`hidden`] hides them where the text stands again.
 
+mod assignment;
+mod command;
+mod context;
+mod ends;
+mod glance;
+mod hidden;
+mod key;
+mod location;
+mod option;
 mod scan;
+mod value;
 
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::ops::Range;
 
+pub(super) use glance::may_hold_any;
+pub use hidden::Secrets;
+pub(super) use key::is_key;
+
+use crate::job::Job;
+use crate::job::name::cut;
 use crate::job::object::Container;
-use scan::{Reader, is_option, is_secret};
-pub(super) use scan::{is_key, may_hold_any};
+use context::Context;
+use scan::Reader;
+
+/// Bytes of one Job that are searched: what may hold a credential at first sight.
+pub const BUDGET: usize = 256 * 1024;
+/// Bytes of one text that are shown at most.
+const SHOWN: usize = 64 * 1024;
+/// Longest name that is shown of what a credential is written behind.
+const NAME: usize = 64;
+/// Words that are looked at though they hold nothing at first sight: the names of programs.
+const SHORT: usize = 32;
 
 /// How a credential is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `scheme://user:password@host`, or the `user:password@tcp(host)` of Go's MySQL driver.
     Url,
+    /// `?token=x` in a URL.
+    Token,
+    /// `Authorization: Bearer x`.
+    Header,
+    /// `host:port:database:user:password`.
+    PassFile,
     /// `--password x`, `--password=x`, `PGPASSWORD=x`, `?password=x`: with the key's name.
     Assignment(String),
+    /// None that is known: so many bytes were not searched.
+    Unread(usize),
 }
 
 impl std::fmt::Display for Form {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Url => f.write_str("holds a URL with a password"),
-            Self::Assignment(key) => write!(f, "holds the value of {key}"),
+            Self::Token => f.write_str("holds a URL with a token"),
+            Self::Header => f.write_str("holds a header with a token"),
+            Self::PassFile => f.write_str("holds a line of a .pgpass file"),
+            Self::Assignment(key) => {
+                let shown = cut(key, NAME);
+                let more = if shown.len() < key.len() { "…" } else { "" };
+                write!(f, "holds the value of {shown}{more}")
+            }
+            Self::Unread(bytes) => write!(
+                f,
+                "{bytes} bytes of this Job's text are not searched for passwords: \
+                 the search ends after {BUDGET} bytes"
+            ),
         }
     }
 }
 
 /// A credential in a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hit {
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hit<'c> {
+    /// Path of the list that the container is in.
+    pub list: &'static str,
+    /// Index of the container in it.
+    pub container: usize,
     /// `command`, `args` or `env`.
     pub field: &'static str,
     /// Index in that list.
     pub index: usize,
     /// How it is written.
     pub form: Form,
+    /// Where it stands in that text.
+    pub range: Range<usize>,
+    /// That text.
+    pub text: &'c str,
+    line: usize,
 }
 
-/// The credentials written into a container, at most one for each word or variable.
-#[must_use]
-pub fn find(container: &Container<'_>) -> Vec<Hit> {
-    let mut hits = Vec::new();
-    for (field, words) in [("command", &container.command), ("args", &container.args)] {
-        let mut option: Option<&str> = None;
-        for (index, word) in words.iter().enumerate() {
-            let form = match option.take() {
-                Some(key) if !word.starts_with('-') && is_secret(word, Reader::Shell) => {
-                    Some(Form::Assignment(key.to_owned()))
-                }
-                _ => first(word),
-            };
-            if form.is_none() && is_option(word) {
-                option = Some(word);
-            }
-            hits.extend(form.map(|form| Hit { field, index, form }));
-        }
-    }
-    for &(index, ref variable) in &container.env.0 {
-        let form = if is_key(&variable.name) && is_secret(&variable.value, Reader::Shell) {
-            Some(Form::Assignment(variable.name.to_string()))
-        } else {
-            first(&variable.value)
-        };
-        hits.extend(form.map(|form| Hit {
-            field: "env",
+impl std::fmt::Debug for Hit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            list,
+            container,
+            field,
             index,
             form,
-        }));
+            ..
+        } = self;
+        write!(f, "{list}[{container}].{field}[{index}]: {form}")
     }
+}
+
+impl Hit<'_> {
+    /// What was found.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.text[self.range.clone()]
+    }
+
+    /// Whether both stand in one text.
+    #[must_use]
+    pub fn is_with(&self, other: &Self) -> bool {
+        let place = |hit: &Self| (hit.list, hit.container, hit.field, hit.index);
+        place(self) == place(other)
+    }
+}
+
+/// The credentials written into a Job's containers, and last what was not searched of each text.
+#[must_use]
+pub fn find<'c>(job: &Job<'c>) -> Vec<Hit<'c>> {
+    let mut search = Search {
+        hits: Vec::new(),
+        left: BUDGET,
+    };
+    for (list, index, container) in job.containers() {
+        search.container(list, index, container);
+    }
+    search.hits
+}
+
+/// The hits to tell of, one for each line, and one for all that was not searched.
+#[must_use]
+pub fn told(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
+    let unread = |hit: &Hit<'_>| match hit.form {
+        Form::Unread(bytes) => bytes,
+        _ => 0,
+    };
+    let total = hits.iter().map(unread).sum();
+    let mut is_first = true;
+    hits.retain_mut(|hit| match &mut hit.form {
+        Form::Unread(bytes) => {
+            *bytes = total;
+            std::mem::take(&mut is_first)
+        }
+        _ => true,
+    });
+    hits.dedup_by(|later, first| later.line == first.line && later.is_with(first));
     hits
 }
 
-/// `text` with every credential in it replaced by `***`.
+/// Hides a Job's credentials in what is said of it.
+pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
+    let mut details = details.peekable();
+    if details.peek().is_none() {
+        return;
+    }
+    let secrets = Secrets::of(&find(job));
+    for detail in details {
+        if let Cow::Owned(hidden) = secrets.hide(detail) {
+            *detail = hidden;
+        }
+    }
+}
+
+struct Search<'c> {
+    hits: Vec<Hit<'c>>,
+    left: usize,
+}
+
+/// Where a text stands.
+#[derive(Clone, Copy)]
+struct Place {
+    list: &'static str,
+    container: usize,
+    field: &'static str,
+    index: usize,
+}
+
+impl<'c> Search<'c> {
+    fn container(&mut self, list: &'static str, index: usize, container: &'c Container<'c>) {
+        let at = |field, position| Place {
+            list,
+            container: index,
+            field,
+            index: position,
+        };
+        let has_options_alone = container.command.is_empty()
+            && container
+                .args
+                .first()
+                .is_some_and(|word| word.starts_with('-'));
+        let mut context = if has_options_alone {
+            Context::of_unknown_program()
+        } else {
+            Context::default()
+        };
+        for (field, words) in [("command", &container.command), ("args", &container.args)] {
+            for (position, word) in words.iter().enumerate() {
+                self.word(at(field, position), word, &mut context);
+            }
+        }
+        for &(position, ref variable) in &container.env.0 {
+            self.variable(at("env", position), &variable.name, &variable.value);
+        }
+    }
+
+    fn word(&mut self, place: Place, word: &'c str, context: &mut Context) {
+        let awaited = context.awaited(cut(word, self.left));
+        if let Some((range, form)) = awaited {
+            self.read(place, word, |_| vec![(range, form)]);
+        } else if word.contains(|c: char| c.is_ascii_whitespace()) && may_hold_any(word) {
+            // A script, or a data source name.
+            self.scan(place, word, &mut Context::default());
+        } else if word.len() <= SHORT || word.starts_with('-') || may_hold_any(word) {
+            self.scan(place, word, context);
+        }
+    }
+
+    fn variable(&mut self, place: Place, name: &str, value: &'c str) {
+        if is_key(name) && value::is_secret(value, Reader::Shell) {
+            let form = Form::Assignment(cut(name, NAME + 1).to_owned());
+            self.read(place, value, |read| vec![(0..read.len(), form)]);
+        } else {
+            self.scan(place, value, &mut Context::default());
+        }
+    }
+
+    fn scan(&mut self, place: Place, text: &'c str, context: &mut Context) {
+        self.read(place, text, |read| {
+            scan::secrets(read, Reader::Shell, context)
+        });
+    }
+
+    /// Reads as much of a text as the budget has left.
+    fn read(
+        &mut self,
+        place: Place,
+        text: &'c str,
+        find: impl FnOnce(&str) -> Vec<(Range<usize>, Form)>,
+    ) {
+        let Place {
+            list,
+            container,
+            field,
+            index,
+        } = place;
+        let read = cut(text, self.left);
+        self.left -= read.len();
+        let mut found = if read.is_empty() {
+            Vec::new()
+        } else {
+            find(read)
+        };
+        found.sort_by_key(|(range, _)| range.start);
+        let (mut line, mut from) = (0, 0);
+        let rest = read.len()..text.len();
+        let unread = (!rest.is_empty()).then(|| (rest.clone(), Form::Unread(rest.len())));
+        for (range, form) in found.into_iter().chain(unread) {
+            line += memchr::memchr_iter(b'\n', &text.as_bytes()[from..range.start]).count();
+            from = range.start;
+            self.hits.push(Hit {
+                list,
+                container,
+                field,
+                index,
+                form,
+                range,
+                text,
+                line,
+            });
+        }
+    }
+}
+
+/// `text` with every credential in it replaced by `***`, and cut if it is very long.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
-    if !may_hold_any(text) {
+    let shown = shown(text);
+    if shown.len() == text.len() && !may_hold_any(text) {
         return Cow::Borrowed(text);
     }
-    let mut ranges: Vec<Range<usize>> = scan::secrets(text, Reader::Kubernetes)
-        .map(|(range, _)| range)
-        .collect();
-    if ranges.is_empty() {
+    let ranges = ranges(shown);
+    if shown.len() == text.len() && ranges.is_empty() {
         return Cow::Borrowed(text);
     }
-    ranges.sort_by_key(|range| range.start);
-    let mut masked = String::with_capacity(text.len());
+    let mut masked = String::with_capacity(shown.len());
     let mut from = 0;
     for range in ranges {
         if range.start >= from {
-            masked.push_str(text.get(from..range.start).unwrap_or_default());
+            masked.push_str(shown.get(from..range.start).unwrap_or_default());
             masked.push_str("***");
         }
         from = from.max(range.end);
     }
-    masked.push_str(text.get(from..).unwrap_or_default());
+    masked.push_str(shown.get(from..).unwrap_or_default());
+    let kept = cut(&masked, SHOWN).len();
+    let lost = text.len() - shown.len() + masked.len() - kept;
+    if lost > 0 {
+        masked.truncate(kept);
+        let _ = write!(masked, " … ({lost} bytes cut)");
+    }
     Cow::Owned(masked)
 }
 
-/// `text` with every credential in it blotted out, byte for byte, so that positions stay true.
+/// What is looked at of a text that is to be shown: all of it, or the words that fit. Half a credential
+/// would no longer look like one.
+fn shown(text: &str) -> &str {
+    /// Of what is said about the rest.
+    const MARK: usize = 64;
+    if text.len() <= SHOWN {
+        return text;
+    }
+    let fits = cut(text, SHOWN - MARK);
+    let end = fits
+        .rfind(|c: char| c.is_ascii_whitespace())
+        .unwrap_or_default();
+    &fits[..end]
+}
+
+/// `text` with every credential in it blotted out, byte for byte, so that positions stay true. What is
+/// too long to be searched is blotted out as well.
 #[must_use]
 pub fn blot(text: &str) -> String {
+    let shown = shown(text);
     let mut bytes = text.as_bytes().to_vec();
-    for (range, _) in scan::secrets(text, Reader::Kubernetes) {
+    for range in ranges(shown).into_iter().chain([shown.len()..text.len()]) {
         bytes[range].fill(b'*');
     }
     // Ranges begin and end at ASCII characters, so none was cut.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn first(text: &str) -> Option<Form> {
-    scan::secrets(text, Reader::Shell)
-        .next()
-        .map(|(_, form)| form)
+/// Where the credentials are in a text that is to be shown, in order.
+fn ranges(text: &str) -> Vec<Range<usize>> {
+    if !may_hold_any(text) {
+        return Vec::new();
+    }
+    let found = scan::secrets(text, Reader::Kubernetes, &mut Context::default());
+    let mut ranges: Vec<_> = found.into_iter().map(|(range, _)| range).collect();
+    ranges.sort_by_key(|range| range.start);
+    ranges
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn masks_every_way_a_password_is_written() {
-        for (text, masked) in [
-            (
-                "postgres://app:hunter2@db/shop",
-                "postgres://app:***@db/shop",
-            ),
-            (
-                "-u=mysql://app:p/w@x@db:3306/s",
-                "-u=mysql://app:***@db:3306/s",
-            ),
-            ("app:hunter2@tcp(db:3306)/shop", "app:***@tcp(db:3306)/shop"),
-            ("--password=hunter2 --x", "--password=*** --x"),
-            (
-                "flyway -password='hun ter2' migrate",
-                "flyway -password='***' migrate",
-            ),
-            ("mysql --password hunter2 shop", "mysql --password *** shop"),
-            ("PGPASSWORD=hunter2 psql -h db", "PGPASSWORD=*** psql -h db"),
-            (
-                "jdbc:postgresql://db/s?user=a&password=hunter2&ssl=1",
-                "jdbc:postgresql://db/s?user=a&password=***",
-            ),
-            ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***"),
-            (
-                "postgres://app@srv:hunter2@db/x",
-                "postgres://app@srv:***@db/x",
-            ),
-            ("root:hunter2@/shop", "root:***@/shop"),
-            ("root:hunter2@tcp/shop", "root:***@tcp/shop"),
-            ("root:p@ss@tcp(db)/x", "root:***@tcp(db)/x"),
-            ("postgres://app:hun'ter2@db", "postgres://app:***@db"),
-            ("--password=$ecret1", "--password=***"),
-            ("postgres://u:$ecret@h", "postgres://u:***@h"),
-            ("postgres://u:$(X)hunter2@h", "postgres://u:***@h"),
-            ("--password=hunt,er2 x", "--password=*** x"),
-            (
-                r#"{\"db_password\":\"hunter2\"}"#,
-                r#"{\"db_password\":\"***"}"#,
-            ),
-            (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
-            ("é postgres://é:ü@db é", "é postgres://é:***@db é"),
-            ("pwd --password=hunter2", "pwd --password=***"),
-            (
-                "pwd --db-pass hunter2 DB_PASS=hunter2",
-                "pwd --db-pass *** DB_PASS=***",
-            ),
-            ("PWD=--password=hunter2", "PWD=--password=***"),
-            (
-                "http://h:1/a,postgres://u:hunter2@h",
-                "http://h:1/a,postgres://u:***@h",
-            ),
-            (
-                "--password $(X) --db-password hunter2",
-                "--password $(X) --db-password ***",
-            ),
-        ] {
-            assert_eq!(mask(text), masked);
-        }
-    }
-
-    #[test]
-    fn leaves_references_and_harmless_text_alone() {
-        for text in [
-            "postgres://app:$(DB_PASSWORD)@db/shop",
-            "postgres://app:${DB_PASSWORD}@db/shop",
-            "postgres://app@db/shop",
-            "https://registry:5000/@scope/x",
-            "https://db:5432/a@b",
-            "export PGPASSWORD=$(cat)",
-            "postgres://u:$(PW)@h/x?contact=a@b",
-            "password=$(PW)&ssl=1",
-            "--password-file=/run/secret",
-            "PWD=/app",
-            "the password is asked for",
-            "ALLOW_EMPTY_PASSWORD=yes",
-            "MYSQL_PWD=",
-            "mail@example.com",
-            "--bypass=x compass=north",
-        ] {
-            assert_eq!(mask(text), text);
-        }
-    }
-
-    #[test]
-    fn what_a_shell_resolves_is_no_finding() {
-        for text in [
-            "PGPASSWORD=\"$DB\" psql",
-            "export PGPASSWORD=$(cat /run/secret)",
-            "PGPASSWORD=`cat /run/secret` psql",
-            "postgres://u:$PW@h",
-        ] {
-            assert_eq!(first(text), None, "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn masking_never_panics_and_is_idempotent(text in "\\PC*") {
-            let once = mask(&text).into_owned();
-            proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
-        }
-
-        #[test]
-        fn a_planted_password_never_survives(
-            before in "[a-z ]{0,8}", user in "[a-z]{0,6}", password in "[A-Za-z0-9!%^*+/_.-]{6,20}",
-        ) {
-            // The marker makes it no port and no switch.
-            let secret = format!("s3cr3t{password}");
-            for text in [
-                format!("{before} postgres://{user}:{secret}@db/shop"),
-                format!("{before} --password={secret}"),
-                format!("{before} PGPASSWORD={secret} psql"),
-            ] {
-                proptest::prop_assert!(!mask(&text).contains(&secret), "{}", mask(&text));
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::exception::Exception;
@@ -25,6 +26,8 @@ pub struct Finding {
     pub action: Action,
     /// The field at fault.
     pub path: FieldPath,
+    /// The bytes of that field's text that are at fault, if it is not all of it.
+    pub within: Option<Range<usize>>,
     /// What is wrong, with the values found, in one line; never a credential.
     pub detail: String,
     /// Whether that is not all of it.
@@ -104,7 +107,12 @@ impl Report {
 
     /// Adds a finding that cannot be corrected.
     pub fn add(&mut self, path: FieldPath, detail: impl AsRef<str>) -> Added<'_> {
-        self.push(path, detail.as_ref(), None)
+        self.push(path, None, detail.as_ref(), None)
+    }
+
+    /// Adds a finding about a part of a field's text.
+    pub fn add_within(&mut self, path: FieldPath, part: Range<usize>, detail: impl AsRef<str>) {
+        self.push(path, Some(part), detail.as_ref(), None);
     }
 
     /// Adds a finding with a correction, where there is one for this Job.
@@ -114,7 +122,7 @@ impl Report {
         detail: impl AsRef<str>,
         fix: Option<Fix>,
     ) -> Added<'_> {
-        self.push(path, detail.as_ref(), fix)
+        self.push(path, None, detail.as_ref(), fix)
     }
 
     /// What was found, in the order of the rules.
@@ -123,7 +131,13 @@ impl Report {
         self.findings
     }
 
-    fn push(&mut self, path: FieldPath, detail: &str, fix: Option<Fix>) -> Added<'_> {
+    fn push(
+        &mut self,
+        path: FieldPath,
+        within: Option<Range<usize>>,
+        detail: &str,
+        fix: Option<Fix>,
+    ) -> Added<'_> {
         let Some((rule, action)) = self.current else {
             return Added(None);
         };
@@ -137,6 +151,7 @@ impl Report {
             rule,
             action,
             path,
+            within,
             detail: detail.into_owned(),
             is_cut,
             remediation: Cow::Borrowed(rule.remediation),

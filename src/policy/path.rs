@@ -54,11 +54,11 @@ impl FieldPath {
         self
     }
 
-    /// The path of a credential in the container at `index` of `list`.
+    /// The path of a credential.
     #[must_use]
-    pub fn credential(list: &'static str, index: usize, hit: &Hit) -> Self {
-        let path = Self::of(list)
-            .index(index)
+    pub fn credential(hit: &Hit<'_>) -> Self {
+        let path = Self::of(hit.list)
+            .index(hit.container)
             .field(hit.field)
             .index(hit.index);
         if hit.field == "env" {

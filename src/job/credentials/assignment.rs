@@ -1,0 +1,205 @@
+//! Values behind `=` and `:`, if the name before them is that of a password.
+
+use std::ops::Range;
+
+use super::Form;
+use super::ends::End;
+use super::key::{MAX_KEY, is_authorization, is_header, is_key, is_key_byte, is_token};
+use super::scan::{Reader, Scan};
+use super::value::{default, is_literal, references};
+
+impl Scan<'_, '_> {
+    /// The value behind `=` or `:`, if what stands before is the name of a password.
+    pub(super) fn assignment(&mut self, at: usize) {
+        let bytes = self.text.as_bytes();
+        let (before, sign, next) = (
+            at.checked_sub(1).map(|at| bytes[at]),
+            bytes[at],
+            bytes.get(at + 1),
+        );
+        let is_other = match sign {
+            b'=' => {
+                matches!(before, Some(b'=' | b'!' | b'<' | b'>' | b'~'))
+                    || matches!(next, Some(b'=' | b'~'))
+            }
+            b':' => {
+                matches!(before, Some(b':'))
+                    || matches!(next, Some(b':' | b'='))
+                    || bytes[at + 1..].starts_with(b"//")
+            }
+            _ => !matches!(next, Some(b'"' | b'\'')),
+        };
+        let Some(key) = (!is_other).then(|| self.key(at)).flatten() else {
+            return;
+        };
+        let name = &self.text[key.clone()];
+        let start = at + 1 + usize::from(sign == b'=' && next == Some(&b'>'));
+        let before = &self.text[..key.start];
+        let form = || Form::Assignment(name.to_owned());
+        // `PWD` is where a shell is, and in ODBC's words a password.
+        let is_key = is_key(name) || name == "PWD" && before.ends_with(';');
+        if before.ends_with("${") && is_key {
+            return self.fallback(key, form());
+        }
+        let is_call = sign == b'(';
+        if sign == b'=' && before.ends_with(['?', '&']) && is_token(name) {
+            self.value(start, Form::Token);
+        } else if is_authorization(name) {
+            self.header(start);
+        } else if sign == b':' && is_header(name) {
+            self.value(start, Form::Header);
+        } else if is_key
+            && !before.ends_with('$')
+            && (!is_call
+                || name
+                    .trim_start_matches('.')
+                    .eq_ignore_ascii_case("password"))
+            && !(sign == b':' && self.is_prose(start))
+        {
+            self.value(start, form());
+        }
+    }
+
+    /// The name that ends before `at`, be it in quotes.
+    fn key(&self, at: usize) -> Option<Range<usize>> {
+        const BETWEEN: usize = 8;
+        let bytes = self.text.as_bytes();
+        let back = |end: usize, is: fn(u8) -> bool, most: usize| {
+            end - bytes[..end]
+                .iter()
+                .rev()
+                .take(most)
+                .take_while(|byte| is(**byte))
+                .count()
+        };
+        let sign = if bytes[at] == b'=' {
+            back(at, |byte| byte == b':', 1)
+        } else {
+            at
+        };
+        let blank = back(sign, |byte| matches!(byte, b' ' | b'\t'), BETWEEN);
+        let end = back(blank, |byte| matches!(byte, b'"' | b'\'' | b'\\'), BETWEEN);
+        // `password : x` is no assignment, `"password" : x` is one.
+        if bytes[at] == b':' && blank < sign && end == blank {
+            return None;
+        }
+        let start = back(end, is_key_byte, MAX_KEY);
+        (start < end).then_some(start..end)
+    }
+
+    /// Takes the value that begins behind `from` for a credential, unless it is none.
+    pub(super) fn value(&mut self, from: usize, form: Form) {
+        let Some((range, _)) = self.extent(from) else {
+            return;
+        };
+        let rest = &self.text[range.start..];
+        // SQL Server's `password={x}`.
+        let brace = usize::from(rest.starts_with("{$"));
+        let length = references(&rest[brace..], self.reader) + brace;
+        let next = rest[length..].bytes().next();
+        let is_over = next
+            .is_none_or(|next| next.is_ascii_whitespace() || b"&;,)}'\"\\@/?|<>".contains(&next));
+        let is_reference = length > brace && is_over;
+        if !is_reference && is_literal(&self.text[range.clone()]) {
+            self.read = self.read.max(range.end);
+            self.hits.push((range, form));
+        }
+    }
+
+    /// Where a value begins and ends that stands behind `from`, and whether in quotes.
+    pub(super) fn extent(&mut self, from: usize) -> Option<(Range<usize>, bool)> {
+        let bytes = self.text.as_bytes();
+        let skip = |from: usize, is: fn(u8) -> bool| {
+            from + bytes[from..].iter().take_while(|byte| is(**byte)).count()
+        };
+        let start = skip(from, |byte| matches!(byte, b' ' | b'\t'));
+        // Also in JSON within JSON.
+        let open = skip(start, |byte| byte == b'\\');
+        let Some(&quote @ (b'"' | b'\'')) = bytes.get(open) else {
+            let end = self.ends.next(End::Word, start);
+            return (end > start).then_some((start..end, false));
+        };
+        let run = bytes[open..]
+            .iter()
+            .take_while(|byte| **byte == quote)
+            .count();
+        let inner = open + run;
+        let next = bytes.get(skip(inner, |byte| byte == b'\\'));
+        // Two quotes are an empty value; a single one before a blank ends what has begun before the name.
+        let is_closing = run == 1
+            && next.is_none_or(|next| next.is_ascii_whitespace() || b");|&,+".contains(next));
+        if run == 2 || is_closing || run == 1 && open < inner && next == Some(&quote) {
+            return None;
+        }
+        let end = self.ends.next(
+            if quote == b'"' {
+                End::Double
+            } else {
+                End::Single
+            },
+            inner,
+        );
+        Some((inner..end, true))
+    }
+
+    /// The token in an `Authorization` header, behind the name of its scheme.
+    pub(super) fn header(&mut self, from: usize) {
+        let Some((range, _)) = self.extent(from) else {
+            return;
+        };
+        let rest = &self.text[range.start..];
+        let word = rest
+            .bytes()
+            .take(32)
+            .take_while(u8::is_ascii_alphanumeric)
+            .count();
+        let schemes = ["bearer", "basic", "token", "digest", "apikey", "splunk"];
+        let is_scheme = schemes
+            .iter()
+            .any(|scheme| scheme.eq_ignore_ascii_case(&rest[..word]));
+        let after = &rest[word..];
+        let blank = if after.starts_with("%20") {
+            3
+        } else {
+            usize::from(after.starts_with(' '))
+        };
+        if is_scheme && blank > 0 {
+            self.value(range.start + word + blank, Form::Header);
+        }
+    }
+
+    /// What `${NAME:-default}` falls back on.
+    fn fallback(&mut self, name: Range<usize>, form: Form) {
+        let end = self.ends.next(End::Brace, name.end);
+        let inner = &self.text[name.start..end];
+        let Some((start, written)) = default(inner) else {
+            return;
+        };
+        if is_literal(written) {
+            let range = name.start + start..end;
+            self.read = self.read.max(range.end);
+            self.hits.push((range, form));
+        }
+    }
+
+    /// Whether what follows `password:` is a sentence, as a script prints it.
+    fn is_prose(&mut self, from: usize) -> bool {
+        if self.reader == Reader::Kubernetes || !self.text[from..].starts_with([' ', '\t']) {
+            return false;
+        }
+        if self.context.is_quiet {
+            return true;
+        }
+        let Some((range, false)) = self.extent(from) else {
+            return false;
+        };
+        let value = &self.text[range.clone()];
+        let is_item = value.ends_with([',', '}', ']']) || value.starts_with(['$', '{', '`']);
+        let line = self
+            .ends
+            .next(End::Line, range.end)
+            .min(self.ends.next(End::Double, range.end));
+        let after = self.text[range.end..line].trim_start();
+        !is_item && !after.is_empty() && !after.starts_with('#')
+    }
+}

@@ -1,0 +1,92 @@
+//! Options of programs that take a password: `mysql -pX`, `sqlcmd -P X`, `curl -u user:X`.
+//!
+//! Not for options whose name says so, such as `--password`: those are the same for all programs.
+
+/// How a program takes its password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Behind this letter, in the same word: alone it asks for one.
+    Attached(u8),
+    /// Behind this letter, in the same word or the next.
+    Either(u8),
+    /// Behind this option, in the next word.
+    Next(&'static str),
+    /// Behind the colon of what follows one of these options.
+    User(&'static [&'static str]),
+    /// In `user/password@…`, which is an operand.
+    Operand,
+    /// Not at all: what it prints is for people.
+    Prints,
+    /// Not at all: it looks for its operand.
+    Searches,
+}
+
+/// How the program that a word names takes its password.
+pub(super) fn program(word: &str) -> Option<Takes> {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    Some(match name {
+        "mysql" | "mysqladmin" | "mysqldump" | "mysqlimport" | "mysqlcheck" | "mysqlshow"
+        | "mysqlsh" | "mysqlpump" | "mysqlbinlog" | "mysqlslap" | "mysql_upgrade" | "mariadb"
+        | "mariadb-admin" | "mariadb-dump" | "mariadb-import" | "mariadb-check"
+        | "mariadb-upgrade" | "mydumper" | "myloader" | "mycli" => Takes::Attached(b'p'),
+        "cqlsh" | "mongosh" | "mongo" | "mongodump" | "mongorestore" | "mongoexport"
+        | "mongoimport" | "mongostat" | "sshpass" | "cypher-shell" | "hdbsql" | "rabbitmqadmin"
+        | "login" | "isql-fb" | "exaplus" | "arangosh" | "arangorestore" => Takes::Either(b'p'),
+        "sqlcmd" | "bcp" | "tsql" | "isql" | "unzip" | "zip" => Takes::Either(b'P'),
+        "ldapsearch" | "ldapmodify" | "ldapadd" | "ldapdelete" | "ldapwhoami" | "ldappasswd"
+        | "vsql" => Takes::Either(b'w'),
+        "redis-cli" | "valkey-cli" | "keydb-cli" => Takes::Next("-a"),
+        "curl" => Takes::User(&["-u", "--user", "-U", "--proxy-user"]),
+        "sqlplus" | "sqlldr" | "sqlcl" | "rman" | "expdp" | "impdp" => Takes::Operand,
+        "echo" | "printf" | "logger" => Takes::Prints,
+        "grep" | "egrep" | "fgrep" | "zgrep" | "rg" => Takes::Searches,
+        _ => return None,
+    })
+}
+
+/// Where the password is that an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the word, from this byte on.
+    Here(usize),
+    /// It is the next word.
+    Next,
+    /// It is the next word, or begins at this byte in quotes.
+    NextOrHere(usize),
+    /// Behind the colon in the word, from this byte on.
+    User(usize),
+    /// Behind the colon in the next word.
+    NextUser,
+}
+
+/// Where `word` says that a program's password is, if it says so.
+pub(super) fn place(takes: Takes, word: &str) -> Option<Place> {
+    let letter = |option: u8| word.strip_prefix('-')?.strip_prefix(char::from(option));
+    match takes {
+        Takes::Attached(option) => letter(option)
+            .filter(|rest| is_attached(rest))
+            .map(|_| Place::Here(2)),
+        Takes::Either(option) => match letter(option)? {
+            "" => Some(Place::NextOrHere(2)),
+            rest => is_attached(rest).then_some(Place::Here(2)),
+        },
+        Takes::Next(option) => (word == option).then_some(Place::Next),
+        Takes::User(options) => options.iter().find_map(|option| {
+            let rest = word.strip_prefix(option)?;
+            match rest.strip_prefix('=') {
+                _ if rest.is_empty() => Some(Place::NextUser),
+                Some(_) => Some(Place::User(option.len() + 1)),
+                None if option.len() == 2 => Some(Place::User(option.len())),
+                None => None,
+            }
+        }),
+        Takes::Operand | Takes::Prints | Takes::Searches => None,
+    }
+}
+
+/// Whether what is attached to an option may be its value: `-p8080:80` maps ports, and `-port` is an
+/// option of its own.
+fn is_attached(rest: &str) -> bool {
+    let is_mapping = rest.contains(':') && rest.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    !is_mapping && !matches!(rest, "ort" | "assword" | "ath" | "rofile" | "3306")
+}

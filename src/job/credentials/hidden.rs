@@ -1,0 +1,113 @@
+//! Hides what was found to be a password wherever the same text stands again.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use super::{Form, Hit};
+
+/// Shortest text that is hidden: shorter ones are part of many words, and no secrets.
+const SHORTEST: usize = 4;
+/// Most of a text that is shown before it is cut (see [`crate::policy::finding::shown`]).
+const SHOWN: usize = 80;
+
+/// The passwords of one Job.
+#[derive(Default)]
+pub struct Secrets {
+    sorted: Vec<String>,
+    automaton: Option<AhoCorasick>,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.sorted.len())
+    }
+}
+
+impl Secrets {
+    /// Those that were found.
+    #[must_use]
+    pub fn of(hits: &[Hit<'_>]) -> Self {
+        let plain = hits
+            .iter()
+            .filter(|hit| !matches!(hit.form, Form::Unread(_)))
+            .map(|hit| hit.secret().trim_matches(['"', '\'', '\\', ';']));
+        let long = plain.filter(|text| text.len() >= SHORTEST);
+        let mut sorted: Vec<String> = long
+            .flat_map(|text| {
+                // As it is shown in quotes.
+                let escaped = text.escape_debug().to_string();
+                [Some(text.to_owned()), (escaped != text).then_some(escaped)]
+            })
+            .flatten()
+            .collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let automaton = (!sorted.is_empty()).then(|| {
+            let mut builder = AhoCorasick::builder();
+            builder
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&sorted)
+                .ok()
+        });
+        Self {
+            sorted,
+            automaton: automaton.flatten(),
+        }
+    }
+
+    /// `text` with `***` for each of them, also for one that the end of a cut text has a part of.
+    #[must_use]
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some(automaton) = &self.automaton else {
+            return Cow::Borrowed(text);
+        };
+        let mut hidden = String::new();
+        automaton.replace_all_with(text, &mut hidden, |_, _, to| {
+            to.push_str("***");
+            true
+        });
+        let cuts: Vec<usize> = hidden.match_indices('…').map(|(at, _)| at).collect();
+        for cut in cuts.into_iter().rev() {
+            if let Some(part) = self.cut_off(&hidden[..cut]) {
+                hidden.replace_range(part, "***");
+            }
+        }
+        Cow::Owned(hidden)
+    }
+
+    /// The part of one of them that a text which was cut ends with.
+    fn cut_off(&self, text: &str) -> Option<Range<usize>> {
+        let end = text.trim_end_matches('"').len();
+        let starts = text[..end].char_indices().rev().map(|(at, _)| at);
+        let parts = starts.take(SHOWN).map(|at| at..end);
+        parts
+            .filter(|part| part.len() >= SHORTEST && self.begins(&text[part.clone()]))
+            .last()
+    }
+
+    /// The same with a star for each byte, so that positions stay true.
+    #[must_use]
+    pub fn blot(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        for found in self
+            .automaton
+            .iter()
+            .flat_map(|automaton| automaton.find_iter(text))
+        {
+            bytes[found.range()].fill(b'*');
+        }
+        // Whole characters were replaced.
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether one of them begins like this.
+    fn begins(&self, part: &str) -> bool {
+        let at = self.sorted.partition_point(|secret| **secret < *part);
+        self.sorted
+            .get(at)
+            .is_some_and(|secret| secret.starts_with(part))
+    }
+}

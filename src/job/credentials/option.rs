@@ -1,0 +1,156 @@
+//! Passwords that are words of their own: behind an option of a program, or in a statement.
+
+use std::ops::Range;
+
+use super::command::{self, Place, Takes};
+use super::ends::End;
+use super::key::is_key;
+use super::scan::{Reader, Scan};
+use super::value::is_secret;
+use super::{Form, location};
+
+impl Scan<'_, '_> {
+    pub(super) fn command(&mut self, word: Range<usize>) {
+        const AROUND: [char; 7] = ['\'', '(', ')', ';', '[', ']', ','];
+        let raw = &self.text[word.clone()];
+        let opened = raw.trim_start_matches(AROUND);
+        let start = word.end - opened.len();
+        let written = opened.trim_end_matches(AROUND);
+        if written.starts_with('-') {
+            self.option(start, written);
+        } else {
+            if let Some(takes) = command::program(written) {
+                self.runs(takes, word.start);
+            } else if self.context.takes == Some(Takes::Operand) {
+                self.slashed(start, written);
+            }
+            self.statement(start + written.len(), written);
+        }
+        if raw.ends_with([';', '|', '&']) {
+            self.context.ended();
+        } else {
+            self.context.is_start = false;
+        }
+    }
+
+    fn runs(&mut self, takes: Takes, at: usize) {
+        match takes {
+            Takes::Prints => {}
+            Takes::Searches => {
+                self.context.is_quiet = self.reader == Reader::Shell;
+                return;
+            }
+            _ => {
+                self.context.takes = Some(takes);
+                return;
+            }
+        }
+        let line = self.ends.next(End::Line, at);
+        let goes = self
+            .ends
+            .next(End::Redirect, at)
+            .min(self.ends.next(End::Pipe, at));
+        let is_shown = goes >= line || self.text[goes..].starts_with(">&");
+        self.context.is_quiet = is_shown && self.reader == Reader::Shell;
+    }
+
+    fn option(&mut self, start: usize, written: &str) {
+        let end = start + written.len();
+        let form = || Form::Assignment(written.to_owned());
+        let place = self
+            .context
+            .takes
+            .and_then(|takes| command::place(takes, written));
+        let bytes = self.text.as_bytes();
+        let is_blank = |at: usize| match &bytes[at..] {
+            [] | [b'\'' | b';' | b')'] => true,
+            [first, next, ..] if b"';)".contains(first) => next.is_ascii_whitespace(),
+            [first, ..] => first.is_ascii_whitespace(),
+        };
+        let short = || Form::Assignment(written.chars().take(2).collect());
+        match place {
+            _ if !written.contains('=') && is_key(written) => {
+                self.await_operand(end, form(), false)
+            }
+            // Alone it asks for one, unless a quoted value follows at once.
+            Some(Place::Here(at) | Place::NextOrHere(at)) if !is_blank(start + at) => {
+                self.value(start + at, short());
+            }
+            Some(Place::Here(_)) => {}
+            Some(Place::User(at)) => self.operand(start + at, short(), true),
+            Some(Place::Next | Place::NextOrHere(_)) => self.await_operand(end, form(), false),
+            Some(Place::NextUser) => self.await_operand(end, form(), true),
+            None => {}
+        }
+    }
+
+    /// The value of an option that ends here: in the next word, be that the next text.
+    fn await_operand(&mut self, from: usize, form: Form, is_user: bool) {
+        let rest = self.text[from..].trim_start_matches(['"', '\'']);
+        let after = rest.trim_start_matches([' ', '\t', ',']);
+        let next = after
+            .trim_start_matches("\\\n")
+            .trim_start_matches([' ', '\t']);
+        if next.is_empty() {
+            self.context.waiting = Some((form, is_user));
+        } else if next.len() < rest.len()
+            && !next.starts_with(['-', '|', '&', ';', '<', '>', ')', '\n'])
+        {
+            self.operand(self.text.len() - next.len(), form, is_user);
+        }
+    }
+
+    fn operand(&mut self, from: usize, form: Form, is_user: bool) {
+        if !is_user {
+            return self.value(from, form);
+        }
+        let Some((range, _)) = self.extent(from) else {
+            return;
+        };
+        if let Some(colon) = self.text[range.clone()].find(':') {
+            let user = &self.text[range.start..range.start + colon];
+            let secret = range.start + colon + 1..range.end;
+            if !user.contains('/') && is_secret(&self.text[secret.clone()], self.reader) {
+                self.hits.push((secret, form));
+            }
+        }
+    }
+
+    /// `user/password@…` of Oracle's programs.
+    fn slashed(&mut self, start: usize, written: &str) {
+        let from = written.find('=').map_or(0, |at| at + 1);
+        let end = memchr::memrchr(b'@', written.as_bytes()).unwrap_or(written.len());
+        if let Some(range) = location::slashed(written, from, end, self.reader) {
+            let range = start + range.start..start + range.end;
+            self.hits
+                .push((range, Form::Assignment("user/password".to_owned())));
+        }
+    }
+
+    /// SQL's `PASSWORD 'x'` and `IDENTIFIED BY 'x'`, and `login x password y` of `.netrc`.
+    fn statement(&mut self, end: usize, written: &str) {
+        let is = |word: &str| written.eq_ignore_ascii_case(word);
+        let context = &mut *self.context;
+        let (identified, login) = (context.identified, context.login);
+        context.identified = if is("identified") {
+            4
+        } else {
+            identified.saturating_sub(1)
+        };
+        context.login = if is("login") {
+            3
+        } else {
+            login.saturating_sub(1)
+        };
+        let after = self.text[end..].trim_start_matches([' ', '\t']);
+        let is_quoted = after.starts_with('\'') && after.len() < self.text.len() - end;
+        let form = || Form::Assignment(written.to_owned());
+        if identified > 0 && is("by") {
+            self.await_operand(end, Form::Assignment("IDENTIFIED BY".to_owned()), false);
+        } else if login > 0 && is("password") || is("requirepass") {
+            self.await_operand(end, form(), false);
+        } else if is_quoted && is("password") && !self.context.is_quiet {
+            self.value(end, form());
+        }
+    }
+}

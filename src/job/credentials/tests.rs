@@ -1,0 +1,161 @@
+use super::*;
+
+#[test]
+fn masks_every_way_a_password_is_written() {
+    for (text, masked) in [
+        (
+            "postgres://app:hunter2@db/shop",
+            "postgres://app:***@db/shop",
+        ),
+        (
+            "-u=mysql://app:p/w@x@db:3306/s",
+            "-u=mysql://app:***@db:3306/s",
+        ),
+        ("app:hunter2@tcp(db:3306)/shop", "app:***@tcp(db:3306)/shop"),
+        ("--password=hunter2 --x", "--password=*** --x"),
+        (
+            "flyway -password='hun ter2' migrate",
+            "flyway -password='***' migrate",
+        ),
+        ("mysql --password hunter2 shop", "mysql --password *** shop"),
+        ("PGPASSWORD=hunter2 psql -h db", "PGPASSWORD=*** psql -h db"),
+        (
+            "jdbc:postgresql://db/s?user=a&password=hunter2&ssl=1",
+            "jdbc:postgresql://db/s?user=a&password=***",
+        ),
+        ("Server=db;Pwd=hunter2;", "Server=db;Pwd=***"),
+        (
+            "postgres://app@srv:hunter2@db/x",
+            "postgres://app@srv:***@db/x",
+        ),
+        ("root:hunter2@/shop", "root:***@/shop"),
+        ("root:hunter2@tcp/shop", "root:***@tcp/shop"),
+        ("root:p@ss@tcp(db)/x", "root:***@tcp(db)/x"),
+        ("postgres://app:hun'ter2@db", "postgres://app:***@db"),
+        ("--password=$ecret1", "--password=***"),
+        ("postgres://u:$ecret@h", "postgres://u:***@h"),
+        ("postgres://u:$(X)hunter2@h", "postgres://u:***@h"),
+        ("--password=hunt,er2 x", "--password=*** x"),
+        (
+            r#"{\"db_password\":\"hunter2\"}"#,
+            r#"{\"db_password\":\"***"}"#,
+        ),
+        (r#"{"db_password": "hunter2"}"#, r#"{"db_password": "***"}"#),
+        ("é postgres://é:ü@db é", "é postgres://é:***@db é"),
+        ("pwd --password=hunter2", "pwd --password=***"),
+        (
+            "pwd --db-pass hunter2 DB_PASS=hunter2",
+            "pwd --db-pass *** DB_PASS=***",
+        ),
+        ("PWD=--password=hunter2", "PWD=--password=***"),
+        (
+            "http://h:1/a,postgres://u:hunter2@h",
+            "http://h:1/a,postgres://u:***@h",
+        ),
+        (
+            "--password $(X) --db-password hunter2",
+            "--password $(X) --db-password ***",
+        ),
+    ] {
+        assert_eq!(mask(text), masked);
+    }
+}
+
+#[test]
+fn leaves_references_and_harmless_text_alone() {
+    for text in [
+        "postgres://app:$(DB_PASSWORD)@db/shop",
+        "postgres://app:${DB_PASSWORD}@db/shop",
+        "postgres://app@db/shop",
+        "https://registry:5000/@scope/x",
+        "https://db:5432/a@b",
+        "export PGPASSWORD=$(cat)",
+        "postgres://u:$(PW)@h/x?contact=a@b",
+        "password=$(PW)&ssl=1",
+        "--password-file=/run/secret",
+        "PWD=/app",
+        "the password is asked for",
+        "ALLOW_EMPTY_PASSWORD=yes",
+        "MYSQL_PWD=",
+        "mail@example.com",
+        "--bypass=x compass=north",
+    ] {
+        assert_eq!(mask(text), text);
+    }
+}
+
+#[test]
+fn what_a_shell_resolves_is_no_finding() {
+    for text in [
+        "PGPASSWORD=\"$DB\" psql",
+        "export PGPASSWORD=$(cat /run/secret)",
+        "PGPASSWORD=`cat /run/secret` psql",
+        "postgres://u:$PW@h",
+    ] {
+        let found = scan::secrets(text, Reader::Shell, &mut Context::default());
+        assert_eq!(found, [], "{text}");
+    }
+}
+
+/// What texts are made of in the properties: keys, separators, references, values, quotes.
+const PARTS: &str = "(password|DB_PW|--password|-p|mysql |curl -u |https://|svc:|@db|@tcp\\(|\\$\\(X\\)|\\$\\{Y:-z\\}|\
+    \\$A|hunter22|[ =:;,'\"`\\\\(){}<>|#*/\\n-]|identified by |authorization: bearer |echo |:5432:)";
+
+fn found(text: &str, reader: Reader) -> Vec<Range<usize>> {
+    let found = scan::secrets(text, reader, &mut Context::default());
+    found.into_iter().map(|(range, _)| range).collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn masking_never_panics_and_is_idempotent(text in "\\PC*") {
+        let once = mask(&text).into_owned();
+        proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
+    }
+
+    #[test]
+    fn masking_what_looks_like_passwords_is_idempotent(text in proptest::collection::vec(PARTS, 0..12)) {
+        let once = mask(&text.concat()).into_owned();
+        proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
+        proptest::prop_assert_eq!(blot(&text.concat()).len(), text.concat().len());
+    }
+
+    #[test]
+    fn what_the_rule_finds_is_masked(text in proptest::collection::vec(PARTS, 0..12)) {
+        let text = text.concat();
+        let masked = found(&text, Reader::Kubernetes);
+        for range in found(&text, Reader::Shell) {
+            let is_masked = range.clone().all(|at| masked.iter().any(|other| other.contains(&at)));
+            proptest::prop_assert!(is_masked && may_hold_any(&text), "{:?} of {text:?}", &text[range]);
+        }
+    }
+
+    #[test]
+    fn a_planted_password_never_survives(
+        before in "[a-z ]{0,8}", user in "[a-z]{0,6}", password in "[A-Za-z0-9!%^*+/_.-]{6,20}",
+    ) {
+        // The marker makes it no port and no switch.
+        let secret = format!("s3cr3t{password}");
+        for text in [
+            format!("{before} postgres://{user}:{secret}@db/shop"),
+            format!("{before} --password={secret}"),
+            format!("{before} PGPASSWORD={secret} psql"),
+            format!("{before} --password {secret}"),
+            format!("{before} mysql -p{secret} shop"),
+            format!("{before} sqlcmd -U sa -P '{secret}'"),
+            format!("{before} redis-cli -a {secret} ping"),
+            format!("{before} curl -u x{user}:{secret} https://x"),
+            format!("{before} sqlplus x{user}/{secret}@db"),
+            format!("{before} ALTER USER x PASSWORD '{secret}'"),
+            format!("{before} CREATE USER x IDENTIFIED BY \"{secret}\""),
+            format!("{before} Authorization: Bearer {secret}"),
+            format!("{before} https://x/y?token={secret}"),
+            format!("{before} db:5432:shop:x{user}:{secret}"),
+            format!("{before} {{\"dbPassword\": \"{secret}\"}}"),
+            format!("{before} DB_PW: '{secret}'"),
+            format!("{before} ${{DB_PASSWORD:-{secret}}}"),
+        ] {
+            proptest::prop_assert!(!mask(&text).contains(&secret), "{}", mask(&text));
+        }
+    }
+}
