@@ -131,9 +131,9 @@ async fn a_new_connection_closes_the_one_that_has_waited_longest_for_its_client(
         ..Limits::default()
     })
     .await;
-    let mut served = server.connect().await;
+    let mut busy = server.connect().await;
     let hang = post("/validate", "hang");
-    served.write_all(hang.as_bytes()).await.unwrap();
+    busy.write_all(hang.as_bytes()).await.unwrap();
     server.judge.has_begun(1).await;
     let mut silent = server.connect().await;
     let mut used = server.connect().await;
@@ -151,7 +151,7 @@ async fn a_new_connection_closes_the_one_that_has_waited_longest_for_its_client(
     assert_eq!(server.metric("connections_evicted_total"), Some(3.0));
     assert_eq!(server.metric("connections_refused_total"), Some(0.0));
     server.judge.release();
-    assert_eq!(receive(&mut served).await.unwrap().status, 200);
+    assert_eq!(receive(&mut busy).await.unwrap().status, 200);
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn connections_that_end_make_room() {
 }
 
 /// A plain HTTP server with an answer of this length.
-async fn plain(limits: Limits, length: usize) -> SocketAddr {
+fn plain(limits: Limits, length: usize) -> SocketAddr {
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let app = Router::new().route("/", get(async move || vec![0_u8; length]));
@@ -207,8 +207,7 @@ async fn an_answer_that_is_not_read_is_given_up() {
             ..Limits::default()
         },
         16 << 20,
-    )
-    .await;
+    );
     let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
@@ -237,7 +236,7 @@ async fn receive_bytes(stream: &mut TcpStream) -> usize {
 
 #[tokio::test]
 async fn a_head_is_bounded_in_length_and_number() {
-    let address = plain(Limits::default(), 2).await;
+    let address = plain(Limits::default(), 2);
     let headers = |count: usize, length: usize| {
         let value = "a".repeat(length);
         let lines = (0..count).map(|index| format!("X-{index}: {value}\r\n"));
@@ -294,7 +293,7 @@ async fn http_2_is_not_spoken() {
         Some(0),
         "a frame"
     );
-    let address = plain(Limits::default(), 2).await;
+    let address = plain(Limits::default(), 2);
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(PREFACE).await.unwrap();
     assert!(closed_after(&mut stream).await < Duration::from_secs(1));

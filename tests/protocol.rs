@@ -1448,10 +1448,10 @@ fn what_its_deployer_keeps_as_desired_state_is_warned_of_once_and_left_alone() {
         })
     };
     let by_label = broken(&|job| {
-        job["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop")
+        job["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop");
     });
     let by_manager = broken(&|job| {
-        job["metadata"]["managedFields"][0]["manager"] = json!("kustomize-controller")
+        job["metadata"]["managedFields"][0]["manager"] = json!("kustomize-controller");
     });
     let applied = broken(&|job| {
         job["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] =

@@ -335,7 +335,8 @@ fn shown(text: &str) -> &str {
 pub fn blot(text: &str) -> String {
     let shown = shown(text);
     let mut bytes = text.as_bytes().to_vec();
-    for range in ranges(shown).into_iter().chain([shown.len()..text.len()]) {
+    bytes[shown.len()..].fill(b'*');
+    for range in ranges(shown) {
         bytes[range].fill(b'*');
     }
     // Ranges begin and end at ASCII characters, so none was cut.

@@ -98,8 +98,7 @@ fn ends_as_one(bytes: &[u8]) -> bool {
     }
     let squeezed = &lower[..length];
     let is = |name: &&str| squeezed == name.as_bytes();
-    if ENDINGS.iter().any(|end| squeezed.ends_with(end.as_bytes())) || NAMES.iter().any(|n| is(&n))
-    {
+    if ENDINGS.iter().any(|end| squeezed.ends_with(end.as_bytes())) || NAMES.iter().any(is) {
         return true;
     }
     let last = words(bytes).last().unwrap_or_default();
@@ -110,7 +109,7 @@ fn ends_as_one(bytes: &[u8]) -> bool {
         .unwrap_or_default();
     let is_last_word = |word: &&str| last_word.eq_ignore_ascii_case(word.as_bytes());
     if squeezed.ends_with(b"pass") {
-        return is_last(&"pass") || !OTHER_PASS.iter().any(|n| is_last_word(&n));
+        return is_last(&"pass") || !OTHER_PASS.iter().any(is_last_word);
     }
     let before = last.len().checked_sub(2).map(|at| last.split_at(at));
     before.is_some_and(|(before, end)| {

@@ -70,17 +70,16 @@ impl Scan<'_, '_> {
         let short = || Form::Assignment(written.chars().take(2).collect());
         match place {
             _ if !written.contains('=') && is_key(written) => {
-                self.await_operand(end, form(), false)
+                self.await_operand(end, form(), false);
             }
             // Alone it asks for one, unless a quoted value follows at once.
             Some(Place::Here(at) | Place::NextOrHere(at)) if !is_blank(start + at) => {
                 self.value(start + at, short());
             }
-            Some(Place::Here(_)) => {}
             Some(Place::User(at)) => self.operand(start + at, short(), true),
             Some(Place::Next | Place::NextOrHere(_)) => self.await_operand(end, form(), false),
             Some(Place::NextUser) => self.await_operand(end, form(), true),
-            None => {}
+            Some(Place::Here(_)) | None => {}
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) struct Scan<'t, 'c> {
     pub(super) read: usize,
 }
 
-impl<'t> Scan<'t, '_> {
+impl Scan<'_, '_> {
     fn word(&mut self, word: Range<usize>) {
         let text = self.text;
         let written = &text[word.clone()];

@@ -231,7 +231,7 @@ fn is_place(value: &str) -> bool {
         let start = value.as_bytes().get(..place.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(place.as_bytes()))
     };
-    PLACES.iter().any(|place| begins(&place))
+    PLACES.iter().any(begins)
         || value.starts_with("@Microsoft.KeyVault(")
         || is_url(value)
         || is_path(value.strip_prefix('@').unwrap_or(value))
