@@ -11,6 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Decision, MAX_LINE, SCHEMA};
+use crate::job::deployer::Deployer;
 use crate::job::release::{Release, Source};
 use crate::policy::Mode;
 use crate::policy::finding::Finding;
@@ -79,6 +80,7 @@ struct Line<'a> {
     job: Cow<'a, str>,
     job_uid: Cow<'a, str>,
     release: ReleaseLine<'a>,
+    deployer: Deployer,
     user: Cow<'a, str>,
     groups: Vec<Cow<'a, str>>,
     selection: &'static str,
@@ -147,6 +149,7 @@ impl Decision<'_> {
             job: name(self.job),
             job_uid: name(self.job_uid),
             release: cutter.release(&self.release, limits.name),
+            deployer: self.deployer,
             user: cutter.cut(self.user, limits.user),
             groups: groups.map(|group| name(group)).collect(),
             selection: self.selection,
