@@ -121,6 +121,11 @@ fn check_finds_what_the_webhook_finds() {
         for document in manifest::documents(&text) {
             let document = document.unwrap();
             let object = document.value(document.root());
+            // Helm never sends a hook without a name: only the file can have one.
+            let metadata = &object["metadata"];
+            if metadata["name"].is_null() && !metadata["annotations"]["helm.sh/hook"].is_null() {
+                continue;
+            }
             let (_, findings) = check(&object.to_string(), &policy);
             let found: BTreeSet<_> = findings.iter().map(|l| l.finding.rule.id).collect();
             assert_eq!(found, reviewed(&object, &policy), "{object}");

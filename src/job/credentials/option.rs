@@ -69,7 +69,8 @@ impl Scan<'_, '_> {
         };
         let short = || Form::Assignment(written.chars().take(2).collect());
         match place {
-            _ if !written.contains('=') && is_key(written) => {
+            // `-p$MYSQL_PWD` is no option of that name.
+            _ if !written.contains(['=', '$']) && is_key(written) => {
                 self.await_operand(end, form(), false);
             }
             // Alone it asks for one, unless a quoted value follows at once.
