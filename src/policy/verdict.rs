@@ -1,5 +1,6 @@
 //! Findings, summed up: allowed or denied, what is patched, and what the user is told.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -148,8 +149,8 @@ pub fn warning(finding: &Finding) -> String {
         return long;
     }
     let instead = &finding.remediation;
-    // Advice for this very Job needs what was found to be understood.
-    if *instead != rule.remediation && finding.action != Action::Patch {
+    // Advice made for this very Job needs what was found to be understood.
+    if matches!(instead, Cow::Owned(_)) && finding.action != Action::Patch {
         let advice = format!("{} {}: {}; {instead}", rule.id, rule.name, finding.detail);
         if advice.chars().count() <= MAX_ADVICE && !advice.contains(char::is_control) {
             return advice;

@@ -76,6 +76,7 @@ impl Done {
         kubectl.args([
             "create",
             "--dry-run=server",
+            "--field-manager=helm",
             "-f",
             "-",
             "--namespace",

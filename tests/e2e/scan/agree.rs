@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::scan;
-use crate::agree::{Case, cases};
+use crate::agree::{Case, as_sent, cases};
 use crate::harness::{Cluster, Guarded, Outcome, Space, check, eventually, none_differ};
 
 /// The policy that finds most.
@@ -51,7 +51,8 @@ impl Spaces {
         }
         // Some are refused by the apiserver itself.
         let mut kubectl = Cluster::get().kubectl();
-        kubectl.args(["create", "--validate=ignore", "-f", "-"]);
+        let who = "--field-manager=helm";
+        kubectl.args(["create", "--validate=ignore", who, "-f", "-"]);
         let _ = Outcome::of(&mut kubectl, &objects.join("\n---\n"));
         spaces
     }
@@ -116,7 +117,7 @@ fn scan_check_and_webhook_agree(folder: &str, least: usize) {
             let ours = all.iter().filter(|finding| finding["namespace"] == *name);
             findings(ours, stale)
         };
-        let checked = check(POLICY, &case.manifest).json();
+        let checked = check(POLICY, &as_sent(&case.manifest)).json();
         let by_check = findings(checked["findings"].as_array().unwrap().iter(), false);
         let (phase, by_webhook) = by_webhook(&guarded, case, checked["jobs"] == 1);
         let stale = phase == "validate";
