@@ -222,20 +222,24 @@ fn the_arguments_go_with_the_values() {
 fn a_value_narrows_who_reaches_the_admin_port_and_no_other() {
     let space = Space::new();
     let monitoring = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]);
+    let mut narrowed = Vec::new();
     for rendered in rendered(&space) {
+        let policies = rendered.of("NetworkPolicy");
+        let Some(policy) = policies.first() else {
+            continue;
+        };
         let admits = |port: &str| {
-            let policies = rendered.of("NetworkPolicy");
-            let rules = policies[0]["spec"]["ingress"].as_array().unwrap();
+            let rules = policy["spec"]["ingress"].as_array().unwrap();
             let rules = rules.iter().filter(|rule| rule["ports"][0]["port"] == port);
             rules.map(|rule| rule["from"].clone()).collect::<Vec<_>>()
         };
         assert_eq!(admits("https"), [Value::Null], "{}", rendered.set);
-        let narrowed = rendered.set == "strict";
-        let expected = if narrowed {
-            monitoring.clone()
-        } else {
-            Value::Null
-        };
-        assert_eq!(admits("admin"), [expected], "{}", rendered.set);
+        let from = admits("admin");
+        if from == [Value::Null] {
+            continue;
+        }
+        assert_eq!(from, std::slice::from_ref(&monitoring), "{}", rendered.set);
+        narrowed.push(rendered.set);
     }
+    assert_eq!(narrowed, ["strict"]);
 }
