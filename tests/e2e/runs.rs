@@ -193,7 +193,7 @@ fn a_job_that_is_deleted_half_way_has_a_run_that_says_so() {
     let replica = Replica::start(&space, "{}");
     let job = running(&space, "app");
     let run = one(&space, "Running");
-    assert_eq!(run["spec"]["deployer"], "Kubectl");
+    assert_eq!(run["spec"]["deployer"], "Helm");
     space.kubectl(&["delete", "job", &job]).succeeds();
     let run = one(&space, "Deleted");
     assert!(run["status"]["finishedAt"].is_string());

@@ -29,7 +29,7 @@ fn the_net_refuses_where_no_webhook_is() {
         refused.fails().says(&format!(
             "ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: \
              MW001 untimestamped-name: the name has no timestamp; \
-             write name: \"{{{{ .Release.Name }}}}-migrate-{{{{ now | unixEpoch }}}}\""
+             end the name in a timestamp, as in shop-migrate-1766361600"
         ));
         eventually("the webhooks to be gone", || {
             (release.create(&other, Chart::good(), true).code == Some(0)).then_some(())
