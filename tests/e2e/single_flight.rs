@@ -322,7 +322,7 @@ async fn a_missing_permission_is_named() {
     let named = matches!(
         error,
         ClaimError::Forbidden {
-            verb: "create",
+            verb: "create" | "list",
             resource: "leases",
             ..
         } | ClaimError::Forbidden {
