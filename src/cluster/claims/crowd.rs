@@ -5,13 +5,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The most claims of a namespace whose Jobs have not been seen. A Job is seen within seconds.
 pub(super) const MOST: usize = 50;
 
-/// The claims that this replica is about to write: by namespace, the names of their Leases. Clones share it.
+/// How long a claim counts after its write has ended. A list from the API server's cache may lack it until then, and
+/// a write that was given up may still arrive.
+const LATE: Duration = Duration::from_secs(5);
+
+/// The claims that this replica writes or has just written, by namespace. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Begun(Arc<Mutex<HashMap<String, Vec<String>>>>);
+pub(super) struct Begun(Arc<Mutex<HashMap<String, Vec<Write>>>>);
+
+/// One write of a claim.
+#[derive(Debug)]
+struct Write {
+    lease: String,
+    /// When it ended; nothing while it goes on.
+    ended: Option<Instant>,
+}
 
 /// A claim that is about to be written, until this is dropped.
 #[derive(Debug)]
@@ -20,24 +33,34 @@ pub(super) struct Turn {
     namespace: String,
     lease: String,
     others: Vec<String>,
+    /// There is room, so it is written.
+    is_written: bool,
 }
 
 impl Begun {
     /// Begins to write the claim that is this Lease.
     pub(super) fn begin(&self, namespace: &str, lease: &str) -> Turn {
         let mut begun = self.lock();
-        let leases = begun.entry(namespace.to_owned()).or_default();
-        let others = leases.clone();
-        leases.push(lease.to_owned());
+        begun.retain(|_, writes| {
+            writes.retain(|write| write.ended.is_none_or(|ended| ended.elapsed() < LATE));
+            !writes.is_empty()
+        });
+        let writes = begun.entry(namespace.to_owned()).or_default();
+        let others = writes.iter().map(|write| write.lease.clone()).collect();
+        writes.push(Write {
+            lease: lease.to_owned(),
+            ended: None,
+        });
         Turn {
             begun: self.clone(),
             namespace: namespace.to_owned(),
             lease: lease.to_owned(),
             others,
+            is_written: false,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<String>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Write>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,21 +73,25 @@ impl Turn {
         self.others.sort_unstable();
         self.others.dedup();
         let count = self.others.iter().filter(|other| **other != self.lease);
-        (count.count() < MOST).then_some(self)
+        self.is_written = count.count() < MOST;
+        self.is_written.then_some(self)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut begun = self.begun.lock();
-        let Some(leases) = begun.get_mut(&self.namespace) else {
+        let Some(writes) = begun.get_mut(&self.namespace) else {
             return;
         };
-        if let Some(index) = leases.iter().position(|lease| *lease == self.lease) {
-            leases.swap_remove(index);
-        }
-        if leases.is_empty() {
-            begun.remove(&self.namespace);
+        let own = |write: &Write| write.ended.is_none() && write.lease == self.lease;
+        let Some(index) = writes.iter().position(own) else {
+            return;
+        };
+        if self.is_written {
+            writes[index].ended = Some(Instant::now());
+        } else {
+            writes.swap_remove(index);
         }
     }
 }
@@ -88,14 +115,20 @@ mod tests {
         };
         assert!(room(49));
         assert!(!room(50));
-        // Its own is not another one.
+        // Its own is not another one; the one that was just written is.
         assert!(
             begun
                 .begin("shop", "claim-0")
-                .has_room(leases(50))
+                .has_room(leases(49))
                 .is_some()
         );
-        assert!(begun.lock().is_empty());
+        // What was written counts a little longer, under its own name, and what was refused does not.
+        let names: Vec<_> = begun.lock()["shop"]
+            .iter()
+            .map(|write| (write.lease.clone(), write.ended.is_some()))
+            .collect();
+        let written = |name: &str| (name.to_owned(), true);
+        assert_eq!(names, [written("claim-new"), written("claim-0")]);
     }
 
     #[test]

@@ -175,7 +175,9 @@ impl Claims {
         let turn = self.begun.begin(namespace, &wanted.key.lease_name());
         let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
         let more = u32::try_from(MOST + 1).unwrap_or(u32::MAX);
+        // From the cache: a consistent read would take up to 100 ms, and the claim would wait for it.
         let params = ListParams::default().labels(&selector).limit(more);
+        let params = params.match_any();
         let unseen = self.leases.list_metadata(&params).await;
         let unseen = unseen.map_err(failed("list", "leases"))?.items;
         let names = unseen.into_iter().filter_map(|lease| lease.metadata.name);
