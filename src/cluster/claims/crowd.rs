@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 /// The most claims of a namespace whose Jobs have not been seen. A Job is seen within seconds.
 pub(super) const MOST: usize = 50;
 
-/// How long a claim counts after its write has ended. A list from the API server's cache may lack it until then, and
-/// a write that was given up may still arrive.
-const LATE: Duration = Duration::from_secs(5);
+/// So few claims are written without a look at all of the namespace, which would make every claim wait for it. Each
+/// replica may exceed [`MOST`] by as many.
+const FEW: usize = 8;
+
+/// How long a claim counts after its write has ended: longer than one lives whose Job never comes, and a write that
+/// was given up may still arrive.
+const LATE: Duration = Duration::from_secs(60);
 
 /// The claims that this replica writes or has just written, by namespace. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,11 @@ impl Begun {
 }
 
 impl Turn {
+    /// Whether this replica writes so few claims of the namespace that the others need not be listed.
+    pub(super) fn is_one_of_few(&self) -> bool {
+        self.others.len() < FEW
+    }
+
     /// Whether the claim may be written beside these, which were listed since it was begun: whatever was not written
     /// by then was begun before or comes after, and counts this one.
     pub(super) fn has_room(mut self, listed: impl Iterator<Item = String>) -> Option<Self> {

@@ -173,18 +173,28 @@ impl Claims {
         }
         let namespace = wanted.claimant.namespace;
         let turn = self.begun.begin(namespace, &wanted.key.lease_name());
-        let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
-        let more = u32::try_from(MOST + 1).unwrap_or(u32::MAX);
-        // From the cache: a consistent read would take up to 100 ms, and the claim would wait for it.
-        let params = ListParams::default().labels(&selector).limit(more);
-        let params = params.match_any();
-        let unseen = self.leases.list_metadata(&params).await;
-        let unseen = unseen.map_err(failed("list", "leases"))?.items;
-        let names = unseen.into_iter().filter_map(|lease| lease.metadata.name);
-        let Some(_turn) = turn.has_room(names) else {
+        let listed = if turn.is_one_of_few() {
+            Vec::new()
+        } else {
+            self.unseen(namespace).await?
+        };
+        let Some(_turn) = turn.has_room(listed.into_iter()) else {
             return Err(ClaimError::Crowded(namespace.to_owned()));
         };
         self.carry_out(wanted.key, first).await
+    }
+
+    /// The Leases of the namespace's claims whose Jobs nobody has seen, as many as matter.
+    async fn unseen(&self, namespace: &str) -> Result<Vec<String>, ClaimError> {
+        let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
+        let more = u32::try_from(MOST + 1).unwrap_or(u32::MAX);
+        let params = ListParams::default().labels(&selector).limit(more);
+        let unseen = self.leases.list_metadata(&params).await;
+        let unseen = unseen.map_err(failed("list", "leases"))?.items;
+        Ok(unseen
+            .into_iter()
+            .filter_map(|lease| lease.metadata.name)
+            .collect())
     }
 
     async fn carry_out(&self, key: &Key, step: Step) -> Result<Reply, ClaimError> {
