@@ -1,5 +1,6 @@
 //! What can be wrong with the policy file's section `claims`.
 
+use crate::job::dns;
 use crate::policy::claims::Claims;
 
 /// The faults, each with the JSON pointer of the value it is about.
@@ -24,7 +25,7 @@ pub(super) fn faults(claims: &Claims) -> Vec<(String, String)> {
             faults.push((format!("{pointer}/namespaces"), message));
         }
         for (at, namespace) in database.namespaces.iter().enumerate() {
-            if !is_name(namespace) {
+            if !dns::is_label(namespace) {
                 let message = format!(
                     "{namespace:?} is no namespace; each one is written in full, without *"
                 );
@@ -33,15 +34,6 @@ pub(super) fn faults(claims: &Claims) -> Vec<(String, String)> {
         }
     }
     faults
-}
-
-/// Whether a namespace can have this name: a DNS label.
-fn is_name(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
 }
 
 #[cfg(test)]
