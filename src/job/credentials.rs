@@ -287,6 +287,19 @@ impl<'c> Search<'c> {
 /// `text` with every credential in it replaced by `***`, and cut if it is very long.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
+    /// With a credential masked, the rest may look like one.
+    const AGAIN: usize = 2;
+    let mut masked = mask_once(text);
+    for _ in 0..AGAIN {
+        let Cow::Owned(again) = mask_once(&masked) else {
+            break;
+        };
+        masked = Cow::Owned(again);
+    }
+    masked
+}
+
+fn mask_once(text: &str) -> Cow<'_, str> {
     let shown = shown(text);
     if shown.len() == text.len() && !may_hold_any(text) {
         return Cow::Borrowed(text);
@@ -348,8 +361,11 @@ fn ranges(text: &str) -> Vec<Range<usize>> {
     if !may_hold_any(text) {
         return Vec::new();
     }
-    let found = scan::secrets(text, Reader::Kubernetes, &mut Context::default());
-    let mut ranges: Vec<_> = found.into_iter().map(|(range, _)| range).collect();
+    // Whoever reads it, and nothing that the rule finds is shown.
+    let found = [Reader::Kubernetes, Reader::Shell]
+        .map(|reader| scan::secrets(text, reader, &mut Context::default()));
+    let found = found.into_iter().flatten();
+    let mut ranges: Vec<_> = found.map(|(range, _)| range).collect();
     ranges.sort_by_key(|range| range.start);
     ranges
 }

@@ -68,11 +68,14 @@ impl Scan<'_, '_> {
             [first, ..] => first.is_ascii_whitespace(),
         };
         let short = || Form::Assignment(written.chars().take(2).collect());
-        match place {
-            // `-p$MYSQL_PWD` is no option of that name.
-            _ if !written.contains(['=', '$']) && is_key(written) => {
-                self.await_operand(end, form(), false);
+        // `-p$MYSQL_PWD` is no option of that name, and `-pOurPwd` may be none.
+        if is_name(written) && is_key(written) {
+            self.await_operand(end, form(), false);
+            if !matches!(place, Some(Place::Here(_))) {
+                return;
             }
+        }
+        match place {
             // Alone it asks for one, unless a quoted value follows at once.
             Some(Place::Here(at) | Place::NextOrHere(at)) if !is_blank(start + at) => {
                 self.value(start + at, short());
@@ -153,4 +156,10 @@ impl Scan<'_, '_> {
             self.value(end, form());
         }
     }
+}
+
+/// Whether an option may have this name.
+fn is_name(written: &str) -> bool {
+    let is_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    written.bytes().all(is_byte)
 }
