@@ -16,12 +16,13 @@ const TEMPLATE: &str = "templates/dashboard.yaml";
 const PICTURED: u64 = 300;
 
 /// What has not happened after [`work::all`], by panel and query: it answers nothing, or 0 all the time.
-const IDLE: [(&str, &str); 8] = [
+const IDLE: [(&str, &str); 9] = [
     // Tidy-up waits for ten minutes, a certificate lives for months, and the others want a flood or a fault.
     ("Jobs removed", "A"),
     ("Jobs removed", "C"),
     ("Files taken into use", "B"),
     ("Turned away", "B"),
+    ("Turned away", "C"),
     ("Decisions lost", "A"),
     ("Events, and uses of exceptions not shown", "B"),
     ("Guards", "B"),

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::claims::{again, endless, is_created, waits};
 use crate::exceptions::{self, condition, exception};
-use crate::guards::running;
+use crate::guards::{create, running};
 use crate::harness::{
     BREACHES, Chart, Guarded, MISSING_HOOK, Outcome, RESTARTING_POD, Space, UNTIMESTAMPED_NAME,
     WRONG_DELETE_POLICY, eventually,
@@ -35,6 +35,12 @@ pub(super) fn all(space: &Guarded) {
     let job = running(space, "busy");
     let deletion = space.kubectl(&["delete", "job", &job, "--wait=false"]);
     deletion.fails().says("MW102");
+    let waiting = create(space, &nowhere(600), "waiting");
+    eventually("a pod that waits for a node", || {
+        (space.get("job", &waiting)["status"]["active"] == 1).then_some(())
+    });
+    let deletion = space.kubectl(&["delete", "job", &waiting, "--wait=false"]);
+    deletion.succeeds();
 
     let exception = exception("old-chart", SignedDuration::from_hours(1));
     exceptions::create(space, &exception).succeeds();
@@ -110,15 +116,19 @@ fn succeeds(space: &Guarded, release: &str) {
     space.accepts(&Chart::good().render(release));
 }
 
-/// A migration that cannot run anywhere, and has a second for it.
 fn fails(space: &Guarded, release: &str) {
-    let nowhere = Chart::good()
-        .with("activeDeadlineSeconds: 600", "activeDeadlineSeconds: 1")
+    space.accepts(&nowhere(1).render(release));
+}
+
+/// A migration that cannot run anywhere, and has so many seconds for it.
+fn nowhere(seconds: u32) -> Chart {
+    let deadline = format!("activeDeadlineSeconds: {seconds}");
+    Chart::good()
+        .with("activeDeadlineSeconds: 600", &deadline)
         .with(
             "restartPolicy: Never",
             "restartPolicy: Never\n      nodeSelector: {none: such}",
-        );
-    space.accepts(&nowhere.render(release));
+        )
 }
 
 /// Something else than a review, and an answer that is no success.
