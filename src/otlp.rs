@@ -5,6 +5,7 @@
 //! at everything in one place. Not for metrics, which are scraped.
 
 mod client;
+mod short;
 
 use std::time::SystemTime;
 
@@ -30,6 +31,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::review::Phase;
 use crate::server::{Answered, Observer};
 use client::Client;
+use short::Short;
 
 /// Parts of the program that the sending itself goes through: their logs would be sent, and make more.
 const SENDERS: [&str; 5] = ["h2", "hyper", "hyper_util", "opentelemetry", "tower"];
@@ -110,7 +112,7 @@ impl Otlp {
         let others = Targets::new()
             .with_default(LevelFilter::TRACE)
             .with_targets(SENDERS.map(|target| (target, LevelFilter::OFF)));
-        OpenTelemetryTracingBridge::new(&self.logs).with_filter(others)
+        OpenTelemetryTracingBridge::new(&Short(self.logs.clone())).with_filter(others)
     }
 
     /// Sends what is left. Blocks for some seconds at most.

@@ -29,6 +29,9 @@ use tracing_subscriber::{
 /// Takes the log besides stderr, after the filter.
 pub type Another = Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync>;
 
+/// The field with where a panic came from, which has many lines: it is asked for by `RUST_BACKTRACE`.
+pub(crate) const BACKTRACE: &str = "backtrace";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {

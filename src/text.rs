@@ -137,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_text_is_cut() {
+        for part in ["a", "é ", "\n", "\"@:=", "password="] {
+            let largest = part.repeat((8 << 20) / part.len());
+            let kept = bounded(&largest, NAME);
+            assert!(kept.len() <= NAME && kept.contains('…'), "{kept}");
+        }
+    }
+
+    #[test]
     fn a_credential_is_masked_before_it_is_cut() {
         let url = "postgres://app:hunter2hunter2@db.example.com/shop";
         for max in 0..url.len() {

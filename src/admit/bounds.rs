@@ -18,7 +18,7 @@ const MORE: usize = "\"lost\":18446744073709551615,\n".len();
 /// The uid of the review is repeated as it is; all else of an answer is shorter than this.
 const MAX_ANSWER: usize = 128 * 1024;
 
-fn review(text: &str, many: usize, operation: &str) -> Value {
+fn review(text: &str, many: usize, containers: usize, operation: &str) -> Value {
     let words = vec![text; many];
     let container = json!({
         "name": text, "image": text, "command": words,
@@ -41,7 +41,7 @@ fn review(text: &str, many: usize, operation: &str) -> Value {
             "completionMode": text,
             "template": {"spec": {
                 "restartPolicy": text,
-                "containers": vec![container; many.min(20)],
+                "containers": vec![container; containers],
             }},
         },
         "status": {"ready": 1},
@@ -139,10 +139,10 @@ fn schema() -> &'static Validator {
 #[test]
 fn the_largest_texts_leave_the_verdict_and_the_ids() {
     for text in ["\"", "\\", "é", "\u{202e}", "\n", "MW001 "] {
-        for (size, many) in [(40_000, 1), (1_000, 40), (100, 1_000)] {
+        for (size, many, containers) in [(40_000, 1, 1), (400, 40, 6), (100, 100, 2)] {
             let text = text.repeat(size / text.len());
             for operation in ["CREATE", "UPDATE", "DELETE"] {
-                for answer in answers(&review(&text, many, operation)) {
+                for answer in answers(&review(&text, many, containers, operation)) {
                     is_bounded(&answer, 6 * text.len());
                     let Some(line) = &answer.line else { continue };
                     let line: Value = serde_json::from_slice(line).unwrap();
@@ -160,7 +160,7 @@ fn the_largest_texts_leave_the_verdict_and_the_ids() {
 
 #[test]
 fn an_ordinary_line_is_whole() {
-    let mut review = review("shop", 1, "CREATE");
+    let mut review = review("shop", 1, 1, "CREATE");
     review["request"]["object"] = crate::policy::testing::job(|job| {
         job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
     });
@@ -175,7 +175,7 @@ fn an_ordinary_line_is_whole() {
 
 #[test]
 fn a_secret_in_the_release_or_its_namespace_is_masked() {
-    let mut review = review("shop", 1, "CREATE");
+    let mut review = review("shop", 1, 1, "CREATE");
     let url = format!("postgres://app:{SECRET}@db/shop");
     review["request"]["namespace"] = json!(url);
     review["request"]["object"]["metadata"]["labels"]["app.kubernetes.io/instance"] = json!(url);
@@ -203,7 +203,7 @@ proptest! {
     ) {
         // Between two parts of a secret there may be nothing that ends it, so each is a word of its own.
         let text = format!("x{}", parts.join(" ").repeat(times));
-        for answer in answers(&review(&text, many, operation)) {
+        for answer in answers(&review(&text, many, many.min(20), operation)) {
             is_bounded(&answer, 6 * text.len());
         }
     }

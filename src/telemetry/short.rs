@@ -10,10 +10,8 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::BACKTRACE;
 use crate::text;
-
-/// Where a panic came from, which has many lines: it is asked for by `RUST_BACKTRACE`.
-const BACKTRACE: &str = "backtrace";
 
 /// The fields of a line for people.
 pub(super) fn fields() -> impl for<'w> FormatFields<'w> {
