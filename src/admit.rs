@@ -239,7 +239,7 @@ impl<'a> Review<'a> {
             let new = new.map(|object| Job::new(object, kind, &request.namespace));
             guarded(&job, new.as_ref(), request, view.terminating, policy, cap)
         };
-        credentials::hide(&job, findings.iter_mut().map(|finding| &mut finding.detail));
+        credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
         let max = policy.max_exception;
         let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
         exception::apply(&mut findings, &exceptions, &job);

@@ -257,7 +257,7 @@ impl Here<'_> {
         let namespace = if own.is_empty() { self.namespace } else { own };
         let job = Job::new(object, kind, namespace);
         // Its CronJob is judged, as in the webhook and in `scan`.
-        if kind == Kind::Job && job.is_owned_by_cronjob() {
+        if job.is_made_by_cronjob() {
             return;
         }
         for (at, message) in refused::by_kubernetes(value, kind) {
@@ -288,7 +288,9 @@ impl Here<'_> {
             if let Some(index) = hits.iter().position(is_it) {
                 (position, bytes) = (places[index].position, places[index].bytes.clone());
             }
-            finding.detail = hidden.secrets.hide(&finding.detail).into_owned();
+            for text in finding.texts_mut() {
+                *text = hidden.secrets.hide(text).into_owned();
+            }
             *self.report.counts.entry(finding.action).or_default() += 1;
             let source = self.line(bytes, &hidden);
             (self.found)(Located {

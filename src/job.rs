@@ -10,6 +10,7 @@ pub mod deployer;
 pub mod direction;
 pub mod dns;
 pub mod environment;
+pub mod failure_policy;
 pub mod hooks;
 pub mod mesh;
 pub mod name;
@@ -36,7 +37,7 @@ use crate::wire::Map;
 pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
 /// Where a Job's init containers stand.
-const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
+pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
 /// What an object is: the Job itself, or the template a CronJob makes Jobs from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +250,13 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Whether a CronJob made it, by its own words: the CronJob is judged instead. `kubectl create job --from` names
+    /// the CronJob as its controller, too, and that Job is judged.
+    #[must_use]
+    pub fn is_made_by_cronjob(&self) -> bool {
+        self.kind == Kind::Job && self.is_owned_by_cronjob() && !self.is_started_by_hand()
+    }
+
     /// Whether a CronJob is written down as the controller that owns it; anyone can write that.
     #[must_use]
     pub fn is_owned_by_cronjob(&self) -> bool {
@@ -278,7 +286,8 @@ impl<'a> Job<'a> {
         match self.deployer {
             Deployer::KustomizeController => true,
             Deployer::ArgoCd | Deployer::HelmController => !self.is_patchable(),
-            Deployer::Helm | Deployer::Kubectl => false,
+            Deployer::Kubectl => !self.is_started_by_hand(),
+            Deployer::Helm => false,
         }
     }
 

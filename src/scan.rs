@@ -125,7 +125,7 @@ impl<'a> Scan<'a> {
         }
         let mut job = Job::new(object, kind, "");
         // The webhook tells them by who sends them. That is not written down, so the owner's word is taken.
-        if kind == Kind::Job && job.is_owned_by_cronjob() {
+        if job.is_made_by_cronjob() {
             tally.made_by_cronjobs += 1;
             return None;
         }
@@ -142,7 +142,7 @@ impl<'a> Scan<'a> {
             tally.unknown_modes.insert(unknown);
         }
         let mut findings = policy.evaluate(&job, selection, mode.cap());
-        credentials::hide(&job, findings.iter_mut().map(|finding| &mut finding.detail));
+        credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
         exception::apply(&mut findings, &view.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
         for finding in &findings {

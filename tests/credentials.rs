@@ -10,6 +10,7 @@ use migration_warden::job::credentials::{self, BUDGET};
 use migration_warden::job::object::Object;
 use migration_warden::job::{Job, Kind};
 use migration_warden::policy::Action;
+use migration_warden::policy::finding::Finding;
 use migration_warden::render::{human, json};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -179,10 +180,31 @@ fn judged(json: &str) -> Duration {
     let start = Instant::now();
     let job = Job::new(&object, Kind::Job, "billing");
     let selection = policy.selectors.select(&job, Action::Audit);
-    let findings = policy.evaluate(&job, selection, Action::Deny);
+    let mut findings = policy.evaluate(&job, selection, Action::Deny);
+    credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
     let release = migration_warden::job::release::Release::of(&job);
     std::hint::black_box((findings, release, credentials::mask(job.name.shown())));
     start.elapsed()
+}
+
+/// What they are hidden with was made in minutes, and took a gigabyte.
+#[test]
+fn passwords_as_long_as_the_budget_are_hidden_in_seconds() {
+    for count in [1, 50] {
+        let value = |index: usize| format!("{index}s3cr3t").repeat(BUDGET / count / 8);
+        let env: Vec<_> = (0..count)
+            .map(|index| json!({"name": "DB_PASSWORD", "value": value(index)}))
+            .collect();
+        let mut job = job(&[json!({"env": env})]);
+        job["metadata"]["annotations"] = json!({"helm.sh/hook": value(0)});
+        let start = Instant::now();
+        assert!(!printed(&job.to_string()).contains("s3cr3t"));
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            start.elapsed()
+        );
+    }
 }
 
 /// Each attempt reads `n` and `4n` bytes; the second must not take much more than four times as long.
@@ -324,6 +346,49 @@ fn a_password_is_hidden_wherever_it_stands_again() {
         assert!(out.contains("MW004") && out.contains("MW010"), "{out}");
         assert!(!out.contains("s3cr3t"), "{out}");
     }
+}
+
+/// Values are quoted where they are shown, and quoting changes some characters.
+#[test]
+fn a_password_is_hidden_as_it_is_quoted() {
+    for secret in [
+        "s3cr3t'\"x",
+        "s3\u{301}cr3t",
+        "s3cr3t\\\n\u{7}x",
+        "\u{301}s3cr3t\u{200d}",
+    ] {
+        let env = json!([{"name": "DB_PASSWORD", "value": secret}]);
+        let mut job = job(&[json!({"env": env})]);
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!(secret);
+        job["metadata"]["annotations"] = json!({"helm.sh/hook": secret});
+        let text = job.to_string();
+        let object: Object<'_> = serde_json::from_str(&text).unwrap();
+        let job = Job::new(&object, Kind::Job, "billing");
+        let policy = validate::builtin();
+        let mut findings = policy.evaluate(
+            &job,
+            policy.selectors.select(&job, Action::Audit),
+            Action::Deny,
+        );
+        credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
+        let told: Vec<_> = findings.iter().map(Finding::message).collect();
+        let told = told.concat();
+        assert!(told.contains("MW004") && !told.contains("cr3t"), "{told}");
+    }
+}
+
+/// What was not searched may hold a password that is shown elsewhere.
+#[test]
+fn a_job_with_unread_text_is_told_of_without_its_values() {
+    let long = "pwd=$(X),".repeat(BUDGET / 9 + 1);
+    let mut job =
+        job(&[json!({"args": [long], "env": [{"name": "PG_PASSWORD", "value": "hunter2zqkk"}]})]);
+    job["spec"]["template"]["spec"]["restartPolicy"] = json!("hunter2zqkk");
+    let out = printed(&serde_json::to_string_pretty(&job).unwrap());
+    assert!(
+        out.contains("found \"***\"") && !out.contains("hunter2"),
+        "{out}"
+    );
 }
 
 const SCRIPT: &str = r#"apiVersion: batch/v1

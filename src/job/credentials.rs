@@ -127,36 +127,28 @@ impl Hit<'_> {
     }
 }
 
-/// The credentials written into a Job's containers, and last what was not searched of each text.
+/// The credentials written into a Job's containers, and last where begins what was not searched.
 #[must_use]
 pub fn find<'c>(job: &Job<'c>) -> Vec<Hit<'c>> {
     let mut search = Search {
         hits: Vec::new(),
         left: BUDGET,
+        unread: None,
     };
     for (list, index, container) in job.containers() {
         search.container(list, index, container);
     }
+    search.hits.extend(search.unread);
     search.hits
 }
 
-/// The hits to tell of, one for each line, and one for all that was not searched.
+/// The hits to tell of, one for each line.
 #[must_use]
 pub fn told(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
-    let unread = |hit: &Hit<'_>| match hit.form {
-        Form::Unread(bytes) => bytes,
-        _ => 0,
-    };
-    let total = hits.iter().map(unread).sum();
-    let mut is_first = true;
-    hits.retain_mut(|hit| match &mut hit.form {
-        Form::Unread(bytes) => {
-            *bytes = total;
-            std::mem::take(&mut is_first)
-        }
-        _ => true,
+    let is_unread = |hit: &Hit<'_>| matches!(hit.form, Form::Unread(_));
+    hits.dedup_by(|later, first| {
+        later.line == first.line && later.is_with(first) && !is_unread(later)
     });
-    hits.dedup_by(|later, first| later.line == first.line && later.is_with(first));
     hits
 }
 
@@ -177,6 +169,8 @@ pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
 struct Search<'c> {
     hits: Vec<Hit<'c>>,
     left: usize,
+    /// One for all: a megabyte may have as many texts.
+    unread: Option<Hit<'c>>,
 }
 
 /// Where a text stands.
@@ -265,12 +259,10 @@ impl<'c> Search<'c> {
         };
         found.sort_by_key(|(range, _)| range.start);
         let (mut line, mut from) = (0, 0);
-        let rest = read.len()..text.len();
-        let unread = (!rest.is_empty()).then(|| (rest.clone(), Form::Unread(rest.len())));
-        for (range, form) in found.into_iter().chain(unread) {
+        let mut hit = |range: Range<usize>, form| {
             line += memchr::memchr_iter(b'\n', &text.as_bytes()[from..range.start]).count();
             from = range.start;
-            self.hits.push(Hit {
+            Hit {
                 list,
                 container,
                 field,
@@ -279,7 +271,19 @@ impl<'c> Search<'c> {
                 range,
                 text,
                 line,
-            });
+            }
+        };
+        let found = found.into_iter();
+        self.hits
+            .extend(found.map(|(range, form)| hit(range, form)));
+        let rest = read.len()..text.len();
+        match &mut self.unread {
+            _ if rest.is_empty() => {}
+            Some(Hit {
+                form: Form::Unread(bytes),
+                ..
+            }) => *bytes += rest.len(),
+            unread => *unread = Some(hit(rest.clone(), Form::Unread(rest.len()))),
         }
     }
 }
@@ -361,10 +365,12 @@ fn ranges(text: &str) -> Vec<Range<usize>> {
     if !may_hold_any(text) {
         return Vec::new();
     }
-    // Whoever reads it, and nothing that the rule finds is shown.
-    let found = [Reader::Kubernetes, Reader::Shell]
-        .map(|reader| scan::secrets(text, reader, &mut Context::default()));
-    let found = found.into_iter().flatten();
+    // Whoever reads it, and nothing that the rule finds is shown. To Kubernetes most of a shell's words for other
+    // values are part of a password.
+    let has_words = memchr::memchr2(b'$', b'`', text.as_bytes()).is_some();
+    let readers = [Some(Reader::Kubernetes), has_words.then_some(Reader::Shell)];
+    let readers = readers.into_iter().flatten();
+    let found = readers.flat_map(|reader| scan::secrets(text, reader, &mut Context::default()));
     let mut ranges: Vec<_> = found.map(|(range, _)| range).collect();
     ranges.sort_by_key(|range| range.start);
     ranges

@@ -292,4 +292,18 @@ pub struct FailureRule<'a> {
     /// It applies to these exit codes; to a condition of the pod where it is absent.
     #[serde(borrow, default)]
     pub on_exit_codes: Option<ExitCodes<'a>>,
+    /// It applies to a pod with one of these conditions.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub on_pod_conditions: Vec<PodCondition<'a>>,
+}
+
+/// A condition of a pod.
+#[derive(Debug, Default, Deserialize)]
+pub struct PodCondition<'a> {
+    /// Such as `DisruptionTarget`.
+    #[serde(borrow, rename = "type", default, deserialize_with = "nullable")]
+    pub kind: Text<'a>,
+    /// `True` where it is absent.
+    #[serde(borrow, default)]
+    pub status: Option<Text<'a>>,
 }

@@ -21,7 +21,7 @@ pub enum Purpose {
     Upgrade,
     /// To undo a migration.
     Downgrade,
-    /// To run once the new version is there.
+    /// To run once the new version is there, be it only at an install: a database of its release is there then.
     After,
     /// Another moment: a test, or the end of the release.
     Other,
@@ -34,20 +34,19 @@ impl Purpose {
         if job.is_downward() {
             return Self::Downgrade;
         }
-        let mut purpose = None;
-        for element in hooks::elements(events) {
-            let found = match hooks::event(&element) {
-                Some(Event::PreInstall | Event::PreUpgrade) => return Self::Upgrade,
-                Some(Event::Other) if element.ends_with("-rollback") => Self::Downgrade,
-                Some(Event::Other) if element.starts_with("post-") && element != "post-delete" => {
-                    Self::After
-                }
-                Some(Event::Other) => Self::Other,
-                None => continue,
-            };
-            purpose = Some(purpose.map_or(found, |known: Self| known.first(found)));
+        let has = |wanted: &str| hooks::elements(events).any(|element| element == wanted);
+        let is_after =
+            |moment: &str| has(&format!("post-{moment}")) && !has(&format!("pre-{moment}"));
+        let is_before = has("pre-install") || has("pre-upgrade");
+        if !is_before && (has("pre-rollback") || has("post-rollback")) {
+            Self::Downgrade
+        } else if is_after("install") || is_after("upgrade") {
+            Self::After
+        } else if !is_before && hooks::elements(events).any(is_other) {
+            Self::Other
+        } else {
+            Self::Upgrade
         }
-        purpose.unwrap_or(Self::Upgrade)
     }
 
     /// What an Argo CD hook is for, by these hook types and by what it runs.
@@ -67,17 +66,6 @@ impl Purpose {
         }
     }
 
-    /// The more dangerous one to run before an upgrade.
-    fn first(self, other: Self) -> Self {
-        if self == Self::Downgrade || other == Self::Downgrade {
-            Self::Downgrade
-        } else if self == Self::After || other == Self::After {
-            Self::After
-        } else {
-            Self::Other
-        }
-    }
-
     /// What to do about a Job that is not for upgrades; nothing to add for one that is.
     #[must_use]
     pub fn advice(self) -> Option<Cow<'static, str>> {
@@ -94,9 +82,15 @@ impl Purpose {
     }
 }
 
+fn is_other(element: Cow<'_, str>) -> bool {
+    hooks::event(&element) == Some(Event::Other)
+}
+
 /// An annotation that stands where no deployer reads it.
 #[derive(Debug)]
 pub struct Stray<'a> {
+    /// Which.
+    pub annotation: Annotation,
     /// Where.
     pub path: FieldPath,
     /// What that place is.
@@ -125,7 +119,12 @@ impl<'a> Stray<'a> {
         ];
         places.into_iter().find_map(|(path, place, value)| {
             let path = FieldPath::of(path).key(key);
-            value.map(|value| Self { path, place, value })
+            value.map(|value| Self {
+                annotation,
+                path,
+                place,
+                value,
+            })
         })
     }
 }
@@ -151,7 +150,10 @@ mod tests {
         for (expected, events) in [
             (Purpose::Upgrade, ""),
             (Purpose::Upgrade, "pre-instal"),
-            (Purpose::Upgrade, "post-install,pre-upgrade"),
+            (Purpose::Upgrade, "pre-install,pre-upgrade,post-upgrade"),
+            (Purpose::After, "post-install,pre-upgrade"),
+            (Purpose::After, "post-install, Pre-Upgrade,post-rollback"),
+            (Purpose::After, "pre-install,post-upgrade"),
             (Purpose::Downgrade, "pre-rollback"),
             (Purpose::Downgrade, "test, Post-Rollback ,post-install"),
             (Purpose::After, "post-install,post-upgrade"),

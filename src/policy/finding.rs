@@ -1,6 +1,7 @@
 //! A finding: one breach of one rule, and the report that rules write findings into.
 
 use std::borrow::Cow;
+use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -44,6 +45,15 @@ impl Finding {
     /// Says more about it, whatever has to make room.
     pub fn append(&mut self, more: &str) {
         self.is_cut |= text::append(&mut self.detail, more, text::DETAIL);
+    }
+
+    /// What is said of the Job in words that hold some of its own.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let remediation = match &mut self.remediation {
+            Cow::Owned(text) => Some(text),
+            Cow::Borrowed(_) => None,
+        };
+        iter::once(&mut self.detail).chain(remediation)
     }
 
     /// The line a denial shows for this finding.
@@ -111,8 +121,13 @@ impl Report {
     }
 
     /// Adds a finding about a part of a field's text.
-    pub fn add_within(&mut self, path: FieldPath, part: Range<usize>, detail: impl AsRef<str>) {
-        self.push(path, Some(part), detail.as_ref(), None);
+    pub fn add_within(
+        &mut self,
+        path: FieldPath,
+        part: Range<usize>,
+        detail: impl AsRef<str>,
+    ) -> Added<'_> {
+        self.push(path, Some(part), detail.as_ref(), None)
     }
 
     /// Adds a finding with a correction, where there is one for this Job.

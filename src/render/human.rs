@@ -44,7 +44,8 @@ pub fn end(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if report.jobs == 0 {
         writeln!(
             out,
-            "no migration Job among {documents}: nothing was judged\n"
+            "no migration Job among {documents}: nothing was judged. Helm leaves a Job with an unknown hook event out \
+             of what it renders: look for `skipping unknown hook` on its stderr\n"
         )?;
     }
     let jobs = counted(report.jobs, "migration Job");

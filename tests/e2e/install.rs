@@ -35,7 +35,7 @@ const CONFIGURATIONS: [&str; 2] = [
 ];
 
 /// What the kernel may count for an idle replica.
-const MAX_IDLE_MIB: u64 = 15;
+const MAX_IDLE_MIB: u64 = 17;
 
 /// A release of the chart. Dropped, it is uninstalled, whatever the test came to.
 struct Install {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{Form, Hit};
 
@@ -18,6 +18,8 @@ const SHOWN: usize = 80;
 pub struct Secrets {
     sorted: Vec<String>,
     automaton: Option<AhoCorasick>,
+    /// There may be others: not all of the Job's text was searched.
+    has_unread: bool,
 }
 
 impl fmt::Debug for Secrets {
@@ -38,7 +40,8 @@ impl Secrets {
         let mut sorted: Vec<String> = long
             .flat_map(|text| {
                 // As it is shown in quotes.
-                let escaped = text.escape_debug().to_string();
+                let quoted = format!("{text:?}");
+                let escaped = quoted[1..quoted.len() - 1].to_owned();
                 [Some(text.to_owned()), (escaped != text).then_some(escaped)]
             })
             .flatten()
@@ -47,7 +50,9 @@ impl Secrets {
         sorted.dedup();
         let automaton = (!sorted.is_empty()).then(|| {
             let mut builder = AhoCorasick::builder();
+            // By itself it makes a DFA of few patterns, which takes a kilobyte for each byte of them.
             builder
+                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
                 .match_kind(MatchKind::LeftmostLongest)
                 .build(&sorted)
                 .ok()
@@ -55,12 +60,16 @@ impl Secrets {
         Self {
             sorted,
             automaton: automaton.flatten(),
+            has_unread: hits.iter().any(|hit| matches!(hit.form, Form::Unread(_))),
         }
     }
 
     /// `text` with `***` for each of them, also for one that the end of a cut text has a part of.
     #[must_use]
     pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.has_unread {
+            return unquoted(text).into();
+        }
         let Some(automaton) = &self.automaton else {
             return Cow::Borrowed(text);
         };
@@ -92,6 +101,10 @@ impl Secrets {
     #[must_use]
     pub fn blot(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
+        if self.has_unread {
+            let shown = bytes.iter_mut().filter(|byte| !byte.is_ascii_whitespace());
+            shown.for_each(|byte| *byte = b'*');
+        }
         for found in self
             .automaton
             .iter()
@@ -110,4 +123,21 @@ impl Secrets {
             .get(at)
             .is_some_and(|secret| secret.starts_with(part))
     }
+}
+
+/// A text without the values that are quoted in it.
+fn unquoted(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let (mut is_within, mut is_escaped) = (false, false);
+    for c in text.chars() {
+        let is_end = c == '"' && !is_escaped;
+        is_escaped = is_within && c == '\\' && !is_escaped;
+        if is_end {
+            is_within = !is_within;
+            kept.push_str(if is_within { "\"***" } else { "\"" });
+        } else if !is_within {
+            kept.push(c);
+        }
+    }
+    kept
 }

@@ -65,7 +65,7 @@ fn masks_every_way_a_password_is_written() {
         ),
         // The rest is read again.
         ("password::5432:@tcp(", "password:***"),
-        ("$A:5432:@tcp(svc:svc:@db", "$A:***"),
+        ("$A:5432:@tcp(svc:svc:@db", "$A:***@tcp(svc:svc:***"),
     ] {
         assert_eq!(mask(text), masked);
     }

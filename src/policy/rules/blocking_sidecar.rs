@@ -1,12 +1,14 @@
 //! MW019: a sidecar keeps the finished migration running.
 
+use crate::job::object::Container;
 use crate::job::sidecar::{self, Stop};
-use crate::job::{cel::list, mesh};
+use crate::job::{INIT_CONTAINERS, cel::list, mesh};
 use crate::policy::rule::prelude::*;
 
 rule! {
-    /// A migration whose pod has a sidecar that does not end: one that a service mesh injects, or a well-known
-    /// proxy among its containers.
+    /// A migration whose pod has a sidecar that does not end: one that Istio or Linkerd injects, or a well-known
+    /// proxy among its containers. As an init container that is not native, such a proxy keeps the migration from
+    /// starting.
     ///
     /// Injection is judged by what the pod template asks for, and by the namespace's own labels if a cluster can
     /// be asked. These are fine: native sidecars, a proxy that ends by itself, and a script that stops the
@@ -64,28 +66,41 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             format!("{mesh} puts a sidecar into the pod, which does not end with the migration"),
         );
     }
-    let containers = &job.spec.template.spec.containers;
+    let is_blocking = |list: &str, container: &Container<'_>| {
+        !Job::is_native_sidecar(list, container) && sidecar::never_ends(container)
+    };
     let proxies = || {
-        containers
-            .iter()
-            .enumerate()
-            .filter(|(_, container)| sidecar::never_ends(container))
+        let all = job.containers();
+        all.filter(|(list, _, container)| is_blocking(list, container))
     };
     if proxies().next().is_none()
         || job
             .containers()
             .all(|(_, _, container)| sidecar::is_proxy(container))
-        || sidecar::is_stopped(job, Stop::Proxy)
     {
         return;
     }
-    for (index, container) in proxies() {
-        let path = FieldPath::of("spec.template.spec.containers").index(index);
+    let is_stopped = sidecar::is_stopped(job, Stop::Proxy);
+    for (list, index, container) in proxies() {
         let name = shown(&container.name);
-        let detail = format!("the proxy {name} does not end with the migration");
-        report.add(path, detail);
+        let (detail, advice) = if list == INIT_CONTAINERS {
+            let detail = format!("the proxy {name} does not end, so the migration never starts");
+            (detail, MAKE_IT_NATIVE)
+        } else if is_stopped {
+            continue;
+        } else {
+            let detail = format!("the proxy {name} does not end with the migration");
+            (detail, MOVE_IT)
+        };
+        report
+            .add(FieldPath::of(list).index(index), detail)
+            .advise(advice);
     }
 }
+
+const MAKE_IT_NATIVE: &str = "write restartPolicy: Always in it, which makes it a native sidecar";
+const MOVE_IT: &str =
+    "move it to initContainers with restartPolicy: Always, which makes it a native sidecar";
 
 const POD: &str = "object.spec.template.spec";
 /// The words of a container's command line.
@@ -151,9 +166,11 @@ fn proxies() -> String {
         says(&sidecar::ENDS),
         says(&sidecar::SCRIPT_ENDS),
     );
+    let init = format!("{POD}.?initContainers.orValue([])");
     format!(
-        "({POD}.containers.all(c, !{proxy} || {ends}) || {POD}.containers.all(c, {proxy}) && \
-         {POD}.?initContainers.orValue([]).all(c, {proxy}) || {})",
+        "({POD}.containers.all(c, {proxy}) && {init}.all(c, {proxy}) || \
+         {init}.all(c, c.?restartPolicy.orValue('') == 'Always' || !{proxy} || {ends}) && \
+         ({POD}.containers.all(c, !{proxy} || {ends}) || {}))",
         stops(Stop::Proxy)
     )
 }

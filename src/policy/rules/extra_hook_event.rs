@@ -25,7 +25,7 @@ rule! {
     pub(super) static EXTRA_HOOK_EVENT = {
         id: "MW017",
         name: "extra-hook-event",
-        reason: "it also runs at another event",
+        reason: "it runs at another event",
         remediation: "keep only the events that this Job is for in helm.sh/hook",
         path: "metadata.annotations['helm.sh/hook']",
         guide: Warn,
@@ -50,7 +50,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .collect();
     if !extra.is_empty() {
         let extra = extra.join(", ");
-        let detail = format!("it also runs at {extra}");
+        let detail = format!("it runs at {extra}");
         let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
         match Purpose::of(job, value).advice() {
             Some(advice) => added.advise(advice),
@@ -81,7 +81,7 @@ mod tests {
         };
         assert_eq!(
             with("pre-install,pre-upgrade,post-rollback,Test"),
-            ["metadata.annotations['helm.sh/hook']: it also runs at post-rollback, test"]
+            ["metadata.annotations['helm.sh/hook']: it runs at post-rollback, test"]
         );
         assert!(with("pre-install,pre-upgrade").is_empty());
     }
@@ -98,6 +98,11 @@ mod tests {
         assert!(
             told("pre-install,pre-upgrade,post-rollback,Test")
                 .ends_with("; take post-rollback, test out of helm.sh/hook")
+        );
+        let bundled = told("post-install,pre-upgrade");
+        assert!(
+            bundled.contains("; if it needs a database of this same release, let"),
+            "{bundled}"
         );
         let rollback = told("pre-rollback");
         assert!(

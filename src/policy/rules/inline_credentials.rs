@@ -41,7 +41,7 @@ rule! {
         id: "MW010",
         name: "inline-credentials",
         reason: "a password is written into it",
-        remediation: "take it from a Secret with valueFrom.secretKeyRef",
+        remediation: "take it from a Secret, by an env variable with valueFrom.secretKeyRef",
         path: "spec.template.spec.containers[0].args[3]",
         guide: Warn,
         strict: Deny,
@@ -55,11 +55,13 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     for hit in credentials::told(credentials::find(job)) {
-        report.add_within(
-            FieldPath::credential(&hit),
-            hit.range.clone(),
-            hit.form.to_string(),
-        );
+        let path = FieldPath::credential(&hit);
+        let added = report.add_within(path, hit.range.clone(), hit.form.to_string());
+        if hit.field != "env" {
+            added.advise(
+                "put it into an env variable with valueFrom.secretKeyRef, and write $(NAME) here",
+            );
+        }
     }
 }
 

@@ -35,7 +35,7 @@ rule! {
     /// - what was in the namespace before the install
     ///
     /// A chart with a bundled database cannot migrate before the install, because the database does not exist yet.
-    /// Its Job may be a `post-install,pre-upgrade` hook, and a `MigrationException` for MW002 admits it.
+    /// Its Job may be a `post-install,pre-upgrade` hook, and a `MigrationException` for MW002 and MW017 admits it.
     ///
     /// Do not follow this rule for a Job that undoes a migration (`pre-rollback`, `alembic downgrade`): as a
     /// `pre-upgrade` hook it would run before each upgrade.
@@ -45,7 +45,7 @@ rule! {
         id: "MW002",
         name: "missing-hook",
         reason: "it is not both a pre-install and a pre-upgrade hook",
-        remediation: "write helm.sh/hook: pre-install,pre-upgrade",
+        remediation: "if it migrates before upgrades, write helm.sh/hook: pre-install,pre-upgrade",
         path: "metadata.annotations['helm.sh/hook']",
         guide: Deny,
         strict: Deny,
@@ -57,6 +57,8 @@ rule! {
     };
 }
 
+/// What a migration before upgrades needs.
+const WRITE: &str = "write helm.sh/hook: pre-install,pre-upgrade";
 /// What lets Argo CD's own hook pass.
 const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of missing-hook";
 
@@ -74,7 +76,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         && argocd.is_none()
         && let Some(stray) = keys.find_map(|annotation| Stray::of(job, annotation))
     {
-        return misplaced(job, &stray, report);
+        return misplaced(job, &stray, options, report);
     }
     if value.is_none() && job.is_argocds() {
         return argocds(job, argocd, options, report);
@@ -99,11 +101,13 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     };
     let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
     let purpose = Purpose::of(job, value.unwrap_or_default());
-    if let Some(advice) = purpose.advice() {
-        added.advise(advice);
-    } else if hooks::argocd_has(argocd, "PreSync") {
-        added.advise(format!("{}; or {ACCEPT_ARGOCD}", MISSING_HOOK.remediation));
-    }
+    added.advise(match purpose.advice() {
+        Some(advice) => advice,
+        None if hooks::argocd_has(argocd, "PreSync") => {
+            format!("{WRITE}; or {ACCEPT_ARGOCD}").into()
+        }
+        None => WRITE.into(),
+    });
 }
 
 /// The one finding about a Job whose deployer runs no hooks: a warning, because there is nothing to put right.
@@ -137,19 +141,29 @@ fn without_hooks(job: &Job<'_>, report: &mut Report) {
 }
 
 /// A hook that no deployer reads.
-fn misplaced(job: &Job<'_>, stray: &Stray<'_>, report: &mut Report) {
+fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options, report: &mut Report) {
     let detail = format!(
         "found {} as {}, and only annotations of the Job make it a hook",
         shown(stray.value),
         stray.place
     );
     let added = report.add(stray.path.clone(), detail);
-    let purpose = Purpose::of(job, stray.value);
+    let move_it = "move it to the Job's metadata.annotations";
+    let is_argocds = stray.annotation == Annotation::ArgoCdHook;
+    let purpose = if is_argocds {
+        Purpose::of_argocds(job, stray.value)
+    } else {
+        Purpose::of(job, stray.value)
+    };
     added.advise(match purpose {
-        Purpose::Upgrade => {
-            "move it to the Job's metadata.annotations, as helm.sh/hook: pre-install,pre-upgrade"
+        Purpose::Upgrade if is_argocds && options.argocd_hook => {
+            format!("{move_it}, as argocd.argoproj.io/hook: PreSync")
         }
-        _ => "move it to the Job's metadata.annotations",
+        Purpose::Upgrade if is_argocds => {
+            format!("{move_it}, as argocd.argoproj.io/hook: PreSync, and {ACCEPT_ARGOCD}")
+        }
+        Purpose::Upgrade => format!("{move_it}, as helm.sh/hook: pre-install,pre-upgrade"),
+        _ => move_it.to_owned(),
     });
 }
 
@@ -191,6 +205,7 @@ mod tests {
     use serde::Deserialize;
     use serde_json::{Value, json};
 
+    use super::WRITE;
     use crate::config::validate;
     use crate::job::object::Object;
     use crate::job::{Job, Kind};
@@ -235,8 +250,6 @@ mod tests {
         );
     }
 
-    const WRITE: &str = "write helm.sh/hook: pre-install,pre-upgrade";
-
     fn annotated(annotations: Value, tweak: impl FnOnce(&mut Value)) -> Value {
         job(|j| {
             j["metadata"]["annotations"] = annotations;
@@ -257,7 +270,6 @@ mod tests {
         };
         let up = &["alembic", "upgrade", "head"][..];
         assert!(told("pre-upgrade", up).ends_with(WRITE));
-        assert!(told("pre-install,post-upgrade", up).ends_with(WRITE));
         let down = "do not run a Job that undoes a migration before upgrades: let a MigrationException admit it";
         assert_eq!(
             told("pre-rollback", up),
@@ -267,7 +279,13 @@ mod tests {
             )
         );
         assert!(told("pre-upgrade", &["alembic", "downgrade", "-1"]).ends_with(down));
-        for hook in ["post-install", "post-install,post-upgrade", "test"] {
+        for hook in [
+            "post-install",
+            "post-install,post-upgrade",
+            "post-install,pre-upgrade",
+            "pre-install,post-upgrade",
+            "test",
+        ] {
             assert!(!told(hook, up).contains(WRITE), "{hook}");
         }
         let plain = annotated(json!({}), |j| {
@@ -304,11 +322,19 @@ mod tests {
         let argocds = annotated(json!({}), |j| {
             j["metadata"]["labels"]["argocd.argoproj.io/hook"] = json!("PreSync");
         });
-        assert!(
-            told_of("MW002", &argocds)
-                .concat()
-                .contains("metadata.labels['argocd.argoproj.io/hook']")
+        let found = "MW002 missing-hook: metadata.labels['argocd.argoproj.io/hook']: found \"PreSync\" as a label, and only \
+                     annotations of the Job make it a hook; move it to the Job's metadata.annotations, as \
+                     argocd.argoproj.io/hook: PreSync";
+        let accept = "in the policy, set argocd: true in the options of missing-hook";
+        assert_eq!(
+            told_of("MW002", &argocds),
+            [format!("{found}, and {accept}")]
         );
+        let argocd = Options {
+            argocd_hook: true,
+            ..Options::default()
+        };
+        assert_eq!(told_of_with("MW002", &argocds, &argocd), [found]);
     }
 
     /// The findings of a whole policy, by rule and action, with what each says.

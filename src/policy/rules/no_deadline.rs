@@ -23,7 +23,7 @@ rule! {
         id: "MW007",
         name: "no-deadline",
         reason: "nothing stops it",
-        remediation: "write an activeDeadlineSeconds below helm --timeout (300 s unless set)",
+        remediation: "write an activeDeadlineSeconds, with Helm one below its --timeout (300 s unless set)",
         path: "spec.activeDeadlineSeconds",
         guide: Warn,
         strict: Deny,
@@ -43,10 +43,11 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .or(pod.active_deadline_seconds)
         .is_none()
     {
-        report.add(
-            FieldPath::of("spec.activeDeadlineSeconds"),
-            "there is none, and Helm's timeout does not stop the Job",
-        );
+        let detail = match job.deployer {
+            Deployer::Helm => "there is none, and Helm's timeout does not stop the Job",
+            _ => "there is none",
+        };
+        report.add(FieldPath::of("spec.activeDeadlineSeconds"), detail);
     }
 }
 
@@ -73,6 +74,18 @@ mod tests {
             ["spec.activeDeadlineSeconds: there is none, and Helm's timeout does not stop the Job"]
         );
         assert!(with(json!(60)).is_empty());
+    }
+
+    #[test]
+    fn speaks_of_helm_only_where_helm_deploys() {
+        let applied = job(|j| {
+            j["spec"]["activeDeadlineSeconds"] = json!(null);
+            j["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop");
+        });
+        assert_eq!(
+            findings("MW007", &applied),
+            ["spec.activeDeadlineSeconds: there is none"]
+        );
     }
 
     #[test]

@@ -49,7 +49,14 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let path = FieldPath::of("spec.template.spec.restartPolicy");
-    never(path, job.restart_policy(), report);
+    let written = job.spec.template.spec.restart_policy.as_deref();
+    if written.is_none_or(str::is_empty) {
+        let fix = Fix::set(path.clone(), "Never");
+        let detail = "it is not set, and Kubernetes takes Always";
+        report.add_fixable(path, detail, Some(fix));
+    } else {
+        never(path, job.restart_policy(), report);
+    }
     for (list, index, container) in job.containers() {
         let path = FieldPath::of(list).index(index);
         let sidecar = Job::is_native_sidecar(list, container);
@@ -123,8 +130,11 @@ mod tests {
             with(json!("OnFailure")),
             [format!(r#"{path}: found "OnFailure""#)]
         );
-        assert_eq!(with(json!(null)), [format!(r#"{path}: found "Always""#)]);
-        assert_eq!(with(json!("")), [format!(r#"{path}: found "Always""#)]);
+        let absent = [format!(
+            "{path}: it is not set, and Kubernetes takes Always"
+        )];
+        assert_eq!(with(json!(null)), absent);
+        assert_eq!(with(json!("")), absent);
         assert!(with(json!("Never")).is_empty());
     }
 

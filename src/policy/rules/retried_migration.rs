@@ -1,10 +1,7 @@
 //! MW006: a failed migration is run again by the Job controller.
 
-use crate::job::object::{Container, FailureRule};
+use crate::job::failure_policy::{Fate, MAX_RULES};
 use crate::policy::rule::prelude::*;
-
-/// Most rules that Kubernetes takes in a `podFailurePolicy`.
-const MAX_RULES: usize = 20;
 
 rule! {
     /// A migration Job that Kubernetes starts again when it failed: `backoffLimit` above 0, which Kubernetes
@@ -52,17 +49,6 @@ rule! {
     };
 }
 
-/// What becomes of a pod in which a container failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Whatever the exit code was, the Job, or the index, fails.
-    Fails,
-    /// The rule at this index may start it again.
-    Restarts(usize),
-    /// For some exit code, `backoffLimit` decides.
-    Counted,
-}
-
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let limit = job.backoff_limit();
     let retried = limit > 0 && job.spec.backoff_limit_per_index != Some(0);
@@ -72,17 +58,22 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let mut counted = retried && rules.is_empty();
     for (list, _, container) in job.containers().take_while(|_| !rules.is_empty()) {
         let counts = retried && !Job::is_native_sidecar(list, container);
-        match fate(rules, container, counts) {
+        match Fate::of(rules, container, counts) {
             Fate::Restarts(index) => restarting[index] = true,
             Fate::Counted if counts => counted = true,
             Fate::Counted | Fate::Fails => {}
         }
     }
-    if counted && rules.is_empty() {
-        report.add(FieldPath::of("spec.backoffLimit"), format!("found {limit}"));
-    } else if counted {
-        let detail =
-            format!("found {limit}, and podFailurePolicy does not fail the Job on every exit code");
+    if counted {
+        let found = match job.spec.backoff_limit {
+            Some(_) => format!("found {limit}"),
+            None => format!("not set, and Kubernetes takes {limit}"),
+        };
+        let detail = if rules.is_empty() {
+            found
+        } else {
+            format!("{found}, and podFailurePolicy does not fail the Job on every exit code")
+        };
         report.add(FieldPath::of("spec.backoffLimit"), detail);
     }
     for (index, rule) in rules
@@ -101,40 +92,39 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     }
 }
 
-/// The fate of a pod in which this container fails, or which is evicted while it runs. An evicted container
-/// ends with an exit code, too.
-fn fate(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Fate {
-    for (index, rule) in rules.iter().enumerate() {
-        let codes = rule.on_exit_codes.as_ref();
-        let only = codes.and_then(|codes| codes.container_name.as_deref());
-        if only.is_some_and(|name| name != &*container.name) {
-            continue;
-        }
-        match &*rule.action {
-            "FailJob" | "FailIndex" => {
-                let every = codes.is_some_and(|codes| {
-                    &*codes.operator == "NotIn" && codes.values.iter().all(|&code| code == 0)
-                });
-                if every {
-                    return Fate::Fails;
-                }
-            }
-            "Ignore" => return Fate::Restarts(index),
-            _ if counts => return Fate::Restarts(index),
-            _ => {}
-        }
-    }
-    Fate::Counted
-}
-
 fn expression(_: &Options) -> String {
     // Each rule is a letter: `F` fails the Job on every exit code of the container, `f` on some or on none of
-    // its own, `I` ignores the failure, `C` counts it. The first of them that matters decides.
-    let letters = "object.spec.?podFailurePolicy.?rules.orValue([]).map(r, \
-         r.?onExitCodes.?containerName.orValue(c.name) != c.name ? 'f' : \
+    // its own, or is never reached, `I` ignores the failure, `C` counts it. The first of them that matters decides.
+    // CEL does not number them, so what is failed anywhere counts as failed before: no stricter than the rule.
+    const RULES: &str = "object.spec.?podFailurePolicy.?rules.orValue([])";
+    let fails = format!(
+        "{RULES}.exists(q, q.action in ['FailJob', 'FailIndex'] && \
+         q.?onExitCodes.?containerName.orValue(c.name) == c.name && "
+    );
+    let values = "q.?onExitCodes.?values.orValue([])";
+    let is = |operator: &str| format!("q.?onExitCodes.?operator.orValue('') == '{operator}'");
+    let code = format!(
+        "(v == 0 || {fails}({} ? v in {values} : {} && !(v in {values}))))",
+        is("In"),
+        is("NotIn"),
+    );
+    let rest = format!(
+        "{fails}{} && {values}.all(v, v == 0 || v in r.onExitCodes.values))",
+        is("NotIn")
+    );
+    let condition = format!(
+        "{fails}q.?onPodConditions.orValue([]).exists(o, o.type == p.type && \
+         o.?status.orValue('True') == p.?status.orValue('True')))"
+    );
+    let letters = format!(
+        "{RULES}.map(r, r.?onExitCodes.?containerName.orValue(c.name) != c.name ? 'f' : \
          r.action in ['FailJob', 'FailIndex'] ? (r.?onExitCodes.?operator.orValue('') == 'NotIn' && \
-         r.?onExitCodes.?values.orValue([1]).all(v, v == 0) ? 'F' : 'f') : \
-         r.action == 'Ignore' ? 'I' : 'C').join('')";
+         r.?onExitCodes.?values.orValue([1]).all(v, {code}) ? 'F' : 'f') : \
+         (r.?onExitCodes.?operator.orValue('') == 'In' ? r.onExitCodes.values.all(v, {code}) : \
+         r.?onExitCodes.hasValue() ? {rest} : \
+         r.?onPodConditions.orValue([]).all(p, {condition})) ? 'f' : \
+         r.action == 'Ignore' ? 'I' : 'C').join('')"
+    );
     let retried = "object.spec.?backoffLimit.orValue(6) > 0 && \
          object.spec.?backoffLimitPerIndex.orValue(1) > 0";
     let fine = |retried: &str| format!("{letters}.matches({retried} ? '^f*F' : '^[fC]*(F|$)')");
@@ -157,7 +147,10 @@ mod tests {
     #[test]
     fn absent_means_six() {
         let with = |value| findings("MW006", &job(|j| j["spec"]["backoffLimit"] = value));
-        assert_eq!(with(json!(null)), ["spec.backoffLimit: found 6"]);
+        assert_eq!(
+            with(json!(null)),
+            ["spec.backoffLimit: not set, and Kubernetes takes 6"]
+        );
         assert_eq!(with(json!(3)), ["spec.backoffLimit: found 3"]);
         assert!(with(json!(0)).is_empty());
     }
@@ -243,6 +236,49 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_no_failure_reaches_starts_nothing() {
+        for limit in [0, 3] {
+            let every = on("FailJob", "NotIn", &[0]);
+            for rules in [
+                [evicted("FailJob"), evicted("Ignore"), every.clone()],
+                [
+                    on("FailJob", "In", &[1, 2]),
+                    on("Ignore", "In", &[2, 1]),
+                    every.clone(),
+                ],
+                [
+                    on("FailJob", "NotIn", &[0, 9]),
+                    on("Count", "NotIn", &[0, 9, 7]),
+                    every,
+                ],
+                // Together they fail the Job on every exit code.
+                [
+                    on("FailJob", "In", &[1, 42]),
+                    on("FailJob", "NotIn", &[0, 1]),
+                    evicted("Ignore"),
+                ],
+            ] {
+                assert!(with(limit, &rules).is_empty(), "{limit} {rules:?}");
+            }
+        }
+        // Not all of it is failed before.
+        assert_eq!(
+            with(0, &[on("FailJob", "In", &[1]), on("Ignore", "In", &[1, 2])]),
+            [rule(1, "Ignore")]
+        );
+        assert_eq!(
+            with(
+                0,
+                &[on("FailJob", "In", &[1]), on("Ignore", "NotIn", &[0, 1])]
+            ),
+            [rule(1, "Ignore")]
+        );
+        let all: Vec<i64> = (1..=255).collect();
+        let codes_of_linux = on("FailJob", "In", &all);
+        assert_eq!(with(3, &[codes_of_linux]), [LIMIT]);
+    }
+
+    #[test]
     fn a_rule_for_one_container_says_nothing_of_another() {
         let named = |action: &str, name: &str| json!({"action": action, "onExitCodes": {"containerName": name, "operator": "NotIn", "values": [0]}});
         assert!(with(3, &[named("FailJob", "migrate")]).is_empty());
@@ -289,6 +325,9 @@ mod tests {
             )
         };
         assert!(per_index(0).is_empty());
-        assert_eq!(per_index(1), ["spec.backoffLimit: found 2147483647"]);
+        assert_eq!(
+            per_index(1),
+            ["spec.backoffLimit: not set, and Kubernetes takes 2147483647"]
+        );
     }
 }

@@ -25,7 +25,7 @@ rule! {
         id: "MW012",
         name: "short-ttl",
         reason: "it may vanish too early",
-        remediation: "leave ttlSecondsAfterFinished out, or write 86400",
+        remediation: "leave ttlSecondsAfterFinished out; if the Job is a hook, 86400 will do too",
         path: "spec.ttlSecondsAfterFinished",
         guide: Warn,
         strict: Deny,
@@ -45,13 +45,15 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     {
         let path = FieldPath::of("spec.ttlSecondsAfterFinished");
         let added = report.add(path, format!("found {ttl}"));
-        if job.is_recreated() {
+        let leave = "leave ttlSecondsAfterFinished out";
+        added.advise(if job.is_recreated() {
             let deployer = job.deployer.name();
-            added.advise(format!(
-                "leave ttlSecondsAfterFinished out: {deployer} creates the Job again once it is gone, and it migrates \
-                 again"
-            ));
-        }
+            format!(
+                "{leave}: {deployer} creates the Job again once it is gone, and it migrates again"
+            )
+        } else {
+            format!("{leave}, or write 86400")
+        });
     }
 }
 
@@ -86,8 +88,11 @@ mod tests {
         assert!(
             ttl("argocd.argoproj.io/tracking-id", "x").contains("Argo CD creates the Job again")
         );
-        assert!(ttl("argocd.argoproj.io/hook", "x").ends_with("or write 86400"));
-        assert!(ttl("helm.sh/hook", "x").ends_with("or write 86400"));
+        let by_kubectl = ttl("kubectl.kubernetes.io/last-applied-configuration", "x");
+        assert!(by_kubectl.contains("kubectl creates the Job again"));
+        for hook in ["argocd.argoproj.io/hook", "helm.sh/hook"] {
+            assert!(ttl(hook, "x").ends_with("leave ttlSecondsAfterFinished out, or write 86400"));
+        }
     }
 
     #[test]

@@ -40,7 +40,9 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if job.annotations.get(Annotation::Hook).is_none() {
+    let has = |annotation| job.annotations.get(annotation).is_some();
+    // Argo CD runs Helm's hooks, too, and prints no log of any.
+    if !has(Annotation::Hook) || has(Annotation::ArgoCdTrackingId) {
         return;
     }
     let policy = job.annotations.get(Annotation::HookOutputLogPolicy);
@@ -61,7 +63,8 @@ const HOOK_FAILED: &str = "hook-failed";
 
 fn expression(_: &Options) -> String {
     let hook = cel::annotation(Annotation::Hook);
-    format!("!{hook}.hasValue() || '{HOOK_FAILED}' in variables.logPolicy")
+    let tracked = cel::annotation(Annotation::ArgoCdTrackingId);
+    format!("!{hook}.hasValue() || {tracked}.hasValue() || '{HOOK_FAILED}' in variables.logPolicy")
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ rule! {
     ///
     /// ## Why is this bad?
     /// Helm leaves out the whole manifest: the Job is neither a hook nor a resource, the release is deployed
-    /// without its migration, and all that is said is a line in Helm's log. Such a Job never reaches a
-    /// cluster through Helm, so only a check of the rendered chart finds it.
+    /// without its migration, and all that is said is the line `skipping unknown hook` on Helm's stderr.
+    /// `helm template` leaves the Job out, too, so this rule sees it only in a manifest that Helm has not
+    /// rendered. In a pipeline `check --require-migration` fails if no migration Job is left.
     ///
     /// ## Instead
     /// ```yaml

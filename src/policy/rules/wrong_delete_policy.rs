@@ -71,8 +71,8 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     if before && succeeded && !failed && unknown.is_none() {
         return;
     }
-    if argocd.is_some() || value.is_none() && job.is_argocds() {
-        return argocds(argocd, options, report);
+    if argocd.is_some() || value.is_none() && is_argocds(job) {
+        return argocds(job, argocd, options, report);
     }
     if let (None, Some(stray)) = (value, Stray::of(job, Annotation::DeletePolicy)) {
         let detail = format!(
@@ -112,6 +112,15 @@ fn fix() -> Fix {
     )
 }
 
+/// Whether the hook is Argo CD's, or would be if its annotations stood where they are read.
+fn is_argocds(job: &Job<'_>) -> bool {
+    let stands_elsewhere = |annotation| Stray::of(job, annotation).is_some();
+    job.is_argocds()
+        || job.annotations.get(Annotation::Hook).is_none()
+            && (stands_elsewhere(Annotation::ArgoCdHook)
+                || stands_elsewhere(Annotation::ArgoCdDeletePolicy))
+}
+
 /// What is wrong with a delete policy of Argo CD's own.
 fn wrong_in_argocd(policy: Option<&str>) -> Option<&'static str> {
     let has = |element| hooks::argocd_has(policy, element);
@@ -126,16 +135,24 @@ fn wrong_in_argocd(policy: Option<&str>) -> Option<&'static str> {
 }
 
 /// The same finding in Argo CD's words.
-fn argocds(value: Option<&str>, options: &Options, report: &mut Report) {
+fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut Report) {
     let path = FieldPath::annotation(Annotation::ArgoCdDeletePolicy);
     let wrong = wrong_in_argocd(value);
-    let detail = match (value, wrong) {
-        (None, _) => {
+    let stray = Stray::of(job, Annotation::ArgoCdDeletePolicy);
+    let detail = match (value.map(|value| (value, wrong)), stray) {
+        (None, Some(stray)) => format!(
+            "found {} as {}, and Argo CD reads only annotations of the Job",
+            shown(stray.value),
+            stray.place
+        ),
+        (None, None) => {
             "it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay"
                 .to_owned()
         }
-        (Some(value), Some(wrong)) => format!("found {}, {wrong}", shown(value)),
-        (Some(value), None) => format!("found {}, which the policy does not accept", shown(value)),
+        (Some((value, Some(wrong))), _) => format!("found {}, {wrong}", shown(value)),
+        (Some((value, None)), _) => {
+            format!("found {}, which the policy does not accept", shown(value))
+        }
     };
     let (fix, remediation) = match (options.argocd_delete_policy, wrong) {
         (true, _) => (Fix::set(path.clone(), IN_ARGOCD), WRITE_IN_ARGOCD),
@@ -166,6 +183,31 @@ mod tests {
     use crate::policy::rule::Options;
     use crate::policy::testing::{findings, job, told_of_with};
     use serde_json::json;
+
+    #[test]
+    fn what_argo_cd_would_read_elsewhere_is_told_in_its_words() {
+        let stray = job(|j| {
+            j["metadata"]["annotations"] = json!({});
+            j["metadata"]["labels"]["argocd.argoproj.io/hook"] = json!("PreSync");
+        });
+        let told = findings("MW003", &stray).concat();
+        assert!(
+            told.contains("Argo CD defaults it to BeforeHookCreation"),
+            "{told}"
+        );
+        let stray = job(|j| {
+            j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
+            j["metadata"]["labels"]["argocd.argoproj.io/hook-delete-policy"] =
+                json!("HookSucceeded");
+        });
+        let told = findings("MW003", &stray).concat();
+        assert!(
+            told.ends_with(
+                "found \"HookSucceeded\" as a label, and Argo CD reads only annotations of the Job"
+            ),
+            "{told}"
+        );
+    }
 
     #[test]
     fn tells_what_was_found() {

@@ -49,7 +49,7 @@ job/shop-migrate-1766361600 in shop
 
 RULE                          DENIED  PATCHED  WARNED  AUDITED  INSTEAD
 MW004 restarting-pod               1        0       0        0  write restartPolicy: Never in the pod template and no other in a container
-MW010 inline-credentials           0        0       1        0  take it from a Secret with valueFrom.secretKeyRef
+MW010 inline-credentials           0        0       1        0  take it from a Secret, by an env variable with valueFrom.secretKeyRef
 
 label migration-warden.io/mode=of of namespace shop is unknown, treated as enforce
 

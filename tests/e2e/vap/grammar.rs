@@ -240,6 +240,23 @@ fn it_reads_restarts_and_retries_as_the_engine_does() {
         json!([evicted("Count")]),
         json!([codes("FailJob", "NotIn", &[0, 7], None)]),
         json!([codes("FailJob", "In", &[1, 2], None), evicted("Ignore")]),
+        json!([evicted("FailJob"), evicted("Ignore")]),
+        json!([
+            codes("FailJob", "In", &[1, 2], None),
+            codes("Ignore", "In", &[2], None)
+        ]),
+        json!([
+            codes("FailJob", "In", &[1, 2], None),
+            codes("Ignore", "In", &[2, 3], None)
+        ]),
+        json!([
+            codes("FailJob", "In", &[1], None),
+            codes("FailJob", "NotIn", &[0, 1], None)
+        ]),
+        json!([
+            codes("FailJob", "NotIn", &[0, 9], None),
+            codes("Count", "NotIn", &[0, 9, 7], None)
+        ]),
         json!([codes("Count", "In", &[42], None), every]),
         json!([codes("Ignore", "In", &[42], Some("init")), every]),
         json!([codes("FailJob", "NotIn", &[0], Some("migrate"))]),
