@@ -14,6 +14,9 @@ use crate::job::Kind;
 use crate::job::object::Object;
 use crate::wire::{Text, few, nullable};
 
+/// Longest uid in bytes. An API server's has 36, and each answer repeats it.
+const MAX_UID: usize = 253;
+
 /// Why a body is no review that can be answered. Carries positions, never content: a body may hold
 /// credentials.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -42,6 +45,9 @@ pub enum MalformedReview {
     /// A request without the uid that the answer must repeat.
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
+    /// One with a uid that no API server makes.
+    #[error("the uid of the AdmissionReview's request has {0} bytes, and {MAX_UID} are the most")]
+    LongUid(usize),
     /// A CREATE without the object that is created.
     #[error("the AdmissionReview's CREATE request has no object")]
     NoObject,
@@ -182,6 +188,9 @@ fn checked<'a, O>(review: Review<'a, Request<'a, O>>) -> Result<Request<'a, O>, 
     let request = review.request.ok_or(MalformedReview::NoRequest)?;
     if request.uid.is_empty() {
         return Err(MalformedReview::NoUid);
+    }
+    if request.uid.len() > MAX_UID {
+        return Err(MalformedReview::LongUid(request.uid.len()));
     }
     Ok(request)
 }
