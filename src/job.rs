@@ -131,6 +131,8 @@ impl<'a> Job<'a> {
             (true, Kind::CronJob) if !metadata.labels.is_empty() => &metadata.labels,
             (true, _) => template,
         };
+        let annotations = &inner.metadata.annotations;
+        let deployer = deployer_of(metadata, annotations, "");
         Self {
             kind,
             namespace: if namespace.is_empty() {
@@ -140,15 +142,9 @@ impl<'a> Job<'a> {
             },
             name: Name::new(&metadata.name, &metadata.generate_name)
                 .owned_by(cron_job(metadata))
-                .of_argocd_hook(
-                    inner
-                        .metadata
-                        .annotations
-                        .get(Annotation::ArgoCdHook)
-                        .is_some(),
-                ),
+                .of_argocd_hook(deployer.is_argocd_hook(|key| annotations.get(key).is_some())),
             labels,
-            annotations: &inner.metadata.annotations,
+            annotations,
             metadata,
             spec: &inner.spec,
             status: &object.status,
@@ -156,7 +152,7 @@ impl<'a> Job<'a> {
                 .creation_timestamp
                 .as_deref()
                 .and_then(|time| time.parse().ok()),
-            deployer: deployer_of(metadata, &inner.metadata.annotations, ""),
+            deployer,
             is_sent: !metadata.managed_fields.is_empty(),
             mesh: None,
         }
@@ -166,6 +162,7 @@ impl<'a> Job<'a> {
     #[must_use]
     pub fn sent_by(mut self, manager: &str) -> Self {
         self.deployer = deployer_of(self.metadata, self.annotations, manager);
+        self.name = self.name.of_argocd_hook(self.is_argocd_hook());
         self.is_sent = true;
         self
     }
@@ -273,11 +270,20 @@ impl<'a> Job<'a> {
             && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
     }
 
-    /// Whether its hook is Argo CD's own, so that Argo CD's words are those of its author.
+    /// Whether Argo CD runs it as a hook, by either kind of annotation.
     #[must_use]
-    pub fn is_argocds(&self) -> bool {
+    pub fn is_argocd_hook(&self) -> bool {
+        let annotations = self.annotations;
+        self.deployer
+            .is_argocd_hook(|annotation| annotations.get(annotation).is_some())
+    }
+
+    /// Whether Argo CD's words are those of its author. Those of Helm mean the same to Argo CD, so they are the
+    /// words of a chart's hook, even if Argo CD deploys it.
+    #[must_use]
+    pub fn is_in_argocds_words(&self) -> bool {
         let has = |annotation| self.annotations.get(annotation).is_some();
-        self.deployer == Deployer::ArgoCd || has(Annotation::ArgoCdHook) && !has(Annotation::Hook)
+        !has(Annotation::Hook) && (self.deployer == Deployer::ArgoCd || self.is_argocd_hook())
     }
 
     /// Whether its deployer creates it again once it is gone, because it is no hook.

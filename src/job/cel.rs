@@ -78,19 +78,35 @@ fn elements(key: Annotation) -> String {
 /// Under which names the object is sent. Of a Job that is being created nobody has changed a part yet.
 const MANAGERS: &str = "object.metadata.?managedFields.orValue([]).map(f, f.?manager.orValue(''))";
 
+/// [`crate::job::deployer::Deployer::ArgoCd`] of an object that no deployer without hooks has sent.
+fn is_argocds() -> String {
+    let tracked = annotation(Annotation::ArgoCdTrackingId);
+    format!("({tracked}.hasValue() || variables.managers.exists(m, m.startsWith('{ARGOCD}')))")
+}
+
+/// [`crate::job::deployer::Deployer::is_argocd_hook`], where hooks run.
+#[must_use]
+pub fn is_argocd_hook() -> String {
+    let (own, helm) = (
+        annotation(Annotation::ArgoCdHook),
+        annotation(Annotation::Hook),
+    );
+    format!(
+        "({own}.hasValue() || {helm}.hasValue() && {})",
+        is_argocds()
+    )
+}
+
 /// [`crate::job::deployer::Deployer::runs_hooks`] of [`crate::job::deployer::Deployer::of`].
 fn runs_hooks() -> String {
     let has = |key| format!("{}.hasValue()", annotation(key));
     let (hook, argocd_hook) = (has(Annotation::Hook), has(Annotation::ArgoCdHook));
-    let (tracked, applied) = (
-        has(Annotation::ArgoCdTrackingId),
-        has(Annotation::LastApplied),
-    );
+    let (argocds, applied) = (is_argocds(), has(Annotation::LastApplied));
     let by_hand = has(Annotation::StartedByHand);
     format!(
         "!(object.metadata.?labels[?'{KUSTOMIZE_NAME}'].hasValue() || \
          variables.managers.exists(m, m == '{KUSTOMIZE_CONTROLLER}' || m.startsWith('{KUBECTL}')) || \
-         !({tracked} || variables.managers.exists(m, m.startsWith('{ARGOCD}'))) && ({by_hand} || {applied} && \
+         !{argocds} && ({by_hand} || {applied} && \
          !({argocd_hook} && !{hook} && variables.managers.exists(m, m != ''))))"
     )
 }

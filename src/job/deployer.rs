@@ -89,6 +89,13 @@ impl Deployer {
         !matches!(self, Self::KustomizeController | Self::Kubectl)
     }
 
+    /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or it has Helm's, which Argo CD
+    /// takes for its own in what it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
+    #[must_use]
+    pub fn is_argocd_hook(self, annotation: impl Fn(Annotation) -> bool) -> bool {
+        annotation(Annotation::ArgoCdHook) || self == Self::ArgoCd && annotation(Annotation::Hook)
+    }
+
     /// Its name in a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -78,6 +78,33 @@ pub fn deletes_succeeded(policy: Option<&str>) -> bool {
         .any(|element| element == HOOK_SUCCEEDED)
 }
 
+/// The hook types of Argo CD, the longest first. In lower case they are the phases that it writes into names.
+pub const ARGOCD_TYPES: [&str; 6] = [
+    "PostDelete",
+    "PreDelete",
+    "SyncFail",
+    "PostSync",
+    "PreSync",
+    "Sync",
+];
+
+/// The longest type of an Argo CD hook. Argo CD reads Helm's annotation only if its own names no type.
+#[must_use]
+pub fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str> {
+    let mut types = ARGOCD_TYPES.into_iter();
+    if let Some(found) = types.find(|name| argocd_has(own, name)) {
+        return Some(found);
+    }
+    if argocd_has(own, "Skip") {
+        return None;
+    }
+    if argocd_has(helm, "post-install") || argocd_has(helm, "post-upgrade") {
+        return Some("PostSync");
+    }
+    let is_pre = argocd_has(helm, "pre-install") || argocd_has(helm, "pre-upgrade");
+    is_pre.then_some("PreSync")
+}
+
 /// Whether the annotation of an Argo CD hook holds `element`, which Argo CD compares by the letter.
 #[must_use]
 pub fn argocd_has(value: Option<&str>, element: &str) -> bool {

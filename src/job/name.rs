@@ -5,6 +5,8 @@
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
+use crate::job::hooks;
+
 /// Characters the apiserver appends to `generateName`
 /// (`k8s.io/apiserver: pkg/storage/names/generate.go`).
 const GENERATED: usize = 5;
@@ -15,16 +17,6 @@ const MAX_GENERATED_BASE: usize = 58;
 const SECONDS: usize = 11;
 /// What Argo CD keeps of a revision in the name of a hook.
 const REVISION: usize = 7;
-/// The moments at which Argo CD runs hooks, as it writes them into names.
-const PHASES: [&str; 6] = [
-    "presync",
-    "sync",
-    "postsync",
-    "syncfail",
-    "predelete",
-    "postdelete",
-];
-
 /// How a timestamp is written, which says how far its zone may put it off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -86,7 +78,7 @@ impl<'a> Name<'a> {
         Self { cron_job, ..self }
     }
 
-    /// The same name, of a Job that has Argo CD's own hook annotation or has not.
+    /// The same name, of a Job that Argo CD runs as a hook or does not.
     #[must_use]
     pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
         self.is_argocds = is_hook;
@@ -145,6 +137,12 @@ impl<'a> Name<'a> {
     }
 }
 
+/// How many characters Argo CD appends to the `generateName` of a hook of this type.
+#[must_use]
+pub fn appended_by_argocd(hook_type: &str) -> usize {
+    REVISION + 1 + hook_type.len() + SECONDS
+}
+
 impl<'a> Name<'a> {
     /// What stands before `<revision>-<phase>-<seconds since 1970>`, which Argo CD appends to the `generateName` of
     /// its hooks (`getSyncTasks` in `argoproj/gitops-engine: pkg/sync/sync_context.go`, 0.7.3).
@@ -152,7 +150,8 @@ impl<'a> Name<'a> {
         let seconds = stamp(self.full).filter(|_| self.is_argocds)?;
         let is_epoch = self.full.len() - seconds.base.len() == SECONDS;
         let (before, phase) = seconds.base.rsplit_once('-')?;
-        if !is_epoch || !PHASES.contains(&phase) {
+        let is_phase = |known: &&str| known.eq_ignore_ascii_case(phase);
+        if !is_epoch || !hooks::ARGOCD_TYPES.iter().any(is_phase) {
             return None;
         }
         let revision = before.strip_prefix(self.generate);

@@ -258,23 +258,6 @@ impl From<WatchedJob> for StoredJob {
         let annotation = |key: Annotation| annotations.get(key.key()).map(String::as_str);
         let name = meta.name.unwrap_or_default();
         let generate = meta.generate_name.unwrap_or_default();
-        let argocd = annotation(Annotation::ArgoCdHook).is_some();
-        let owners = meta.owner_references.unwrap_or_default();
-        let cron_job = owners
-            .iter()
-            .find(|owner| owner.controller == Some(true) && owner.kind == "CronJob");
-        let base = Name::new(&name, &generate)
-            .owned_by(cron_job.map(|owner| &*owner.name))
-            .of_argocd_hook(argocd)
-            .base()
-            .to_owned();
-        let (release, release_source) = release::choose(
-            [label(INSTANCE), template.get(INSTANCE).map(String::as_str)],
-            label(FLUX_NAME),
-            annotation(Annotation::ArgoCdTrackingId),
-            &base,
-        );
-        let finalizers = meta.finalizers.unwrap_or_default();
         let managed = meta.managed_fields.as_deref().unwrap_or_default().iter();
         let managers = managed
             .filter(|field| field.subresource.is_none())
@@ -284,9 +267,25 @@ impl From<WatchedJob> for StoredJob {
             |key| annotation(key).is_some(),
             managers,
         );
+        let owners = meta.owner_references.unwrap_or_default();
+        let cron_job = owners
+            .iter()
+            .find(|owner| owner.controller == Some(true) && owner.kind == "CronJob");
+        let base = Name::new(&name, &generate)
+            .owned_by(cron_job.map(|owner| &*owner.name))
+            .of_argocd_hook(deployer.is_argocd_hook(|key| annotation(key).is_some()))
+            .base()
+            .to_owned();
+        let (release, release_source) = release::choose(
+            [label(INSTANCE), template.get(INSTANCE).map(String::as_str)],
+            label(FLUX_NAME),
+            annotation(Annotation::ArgoCdTrackingId),
+            &base,
+        );
+        let finalizers = meta.finalizers.unwrap_or_default();
         let runs_hooks = deployer.runs_hooks();
         let helm = runs_hooks && annotation(Annotation::Hook).is_some();
-        let argocd = runs_hooks && argocd;
+        let argocd = runs_hooks && annotation(Annotation::ArgoCdHook).is_some();
         let policy = annotation(Annotation::DeletePolicy);
         let argocd_policy = annotation(Annotation::ArgoCdDeletePolicy);
         let patched = annotation(Annotation::Patched)

@@ -112,6 +112,18 @@ fn a_job_made_of_a_cron_job_by_hand_gets_advice_for_that() {
     );
 }
 
+/// Argo CD's own hook, and one of Helm's, which Argo CD takes for its own.
+const HOOKS: [[&str; 2]; 2] = [
+    [
+        "argocd.argoproj.io/hook: PreSync",
+        "argocd.argoproj.io/hook-delete-policy: BeforeHookCreation,HookSucceeded",
+    ],
+    [
+        "helm.sh/hook: pre-install,pre-upgrade",
+        "helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded",
+    ],
+];
+
 /// Two commits of one hook are one migration: F23.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -120,32 +132,37 @@ fn two_commits_of_a_hook_of_argo_cd_are_one_migration() {
         "rules: {missing-hook: {action: deny, argocd: true}, wrong-delete-policy: {action: deny, argocd: true}}\n",
     );
     let name = "name: \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\"";
-    let hook = |commit: &str, seconds: &str| {
-        let named =
-            format!("generateName: app-migrate-\n  name: app-migrate-{commit}-presync-{seconds}");
-        Chart::good()
-            .with(name, &named)
-            .with(
-                "\"helm.sh/hook\": pre-install,pre-upgrade",
-                "argocd.argoproj.io/tracking-id: shop:batch/Job:shop/app\n    argocd.argoproj.io/hook: PreSync",
-            )
-            .with(
-                "\"helm.sh/hook-delete-policy\": before-hook-creation,hook-succeeded",
-                "argocd.argoproj.io/hook-delete-policy: BeforeHookCreation,HookSucceeded",
-            )
-            .with("spec:\n  template", "spec:\n  suspend: true\n  template")
-            .render("app")
-    };
-    let held = is_created(&space, &hook("abcdef0", "1766361600"));
-    assert_eq!(held["spec"]["ttlSecondsAfterFinished"], 604_800);
-    let told = waits(&space, &hook("0123456", "1766361777"));
-    assert!(
-        told.contains("app-migrate-abcdef0-presync-1766361600 is suspended"),
-        "{told}"
-    );
-    let decision = eventually("the decision", || {
-        let decision = space.decision("app-migrate-abcdef0");
-        (decision["phase"] == "validate").then_some(decision)
-    });
-    assert_eq!(decision["deployer"], "argo-cd", "{decision:#}");
+    for (app, [hook, delete_policy]) in ["own", "helms"].into_iter().zip(HOOKS) {
+        let commit = |commit: &str, seconds: &str| {
+            let named = format!(
+                "generateName: {app}-migrate-\n  name: {app}-migrate-{commit}-presync-{seconds}"
+            );
+            Chart::good()
+                .with(name, &named)
+                .with(
+                    "\"helm.sh/hook\": pre-install,pre-upgrade",
+                    &format!("argocd.argoproj.io/tracking-id: shop:batch/Job:shop/app\n    {hook}"),
+                )
+                .with(
+                    "\"helm.sh/hook-delete-policy\": before-hook-creation,hook-succeeded",
+                    delete_policy,
+                )
+                .with("spec:\n  template", "spec:\n  suspend: true\n  template")
+                .render(app)
+        };
+        let held = is_created(&space, &commit("abcdef0", "1766361600"));
+        assert_eq!(held["spec"]["ttlSecondsAfterFinished"], 604_800);
+        let told = waits(&space, &commit("0123456", "1766361777"));
+        assert!(
+            told.contains(&format!(
+                "{app}-migrate-abcdef0-presync-1766361600 is suspended"
+            )),
+            "{told}"
+        );
+        let decision = eventually("the decision", || {
+            let decision = space.decision(&format!("{app}-migrate-abcdef0"));
+            (decision["phase"] == "validate").then_some(decision)
+        });
+        assert_eq!(decision["deployer"], "argo-cd", "{decision:#}");
+    }
 }

@@ -141,6 +141,20 @@ mod tests {
                 job["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
             });
             assert_eq!(key(&names, &hook), "shop/db-apply");
+            // Argo CD takes a hook of Helm's for its own.
+            let tracked =
+                json!({"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": "pre-upgrade"});
+            let helms = job(|job| {
+                job["metadata"] = hook["metadata"].clone();
+                job["metadata"]["annotations"] = tracked;
+            });
+            assert_eq!(key(&names, &helms), "shop/db-apply");
+            let sent = job(|job| {
+                job["metadata"] = hook["metadata"].clone();
+                job["metadata"]["annotations"] = json!({"helm.sh/hook": "pre-upgrade"});
+                job["metadata"]["managedFields"] = json!([{"manager": "argocd-controller"}]);
+            });
+            assert_eq!(key(&names, &sent), "shop/db-apply");
         }
         let other = job(|job| job["metadata"]["name"] = json!("shop-seed-1766361777"));
         assert_eq!(key(&names, &other), "shop/shop-seed");

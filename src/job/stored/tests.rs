@@ -133,6 +133,20 @@ fn two_commits_of_a_hook_of_argo_cd_are_one_migration() {
             j["metadata"]["annotations"]["argocd.argoproj.io/hook"] = json!("PreSync");
         });
         assert_eq!(job.base, "db-apply");
+        for deployed in [
+            json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": "pre-upgrade"}}),
+            json!({
+                "annotations": {"helm.sh/hook": "pre-upgrade"},
+                "managedFields": [{"manager": "argocd-controller", "operation": "Apply"}],
+            }),
+        ] {
+            let helms = stored(|j| {
+                let metadata = j["metadata"].as_object_mut().unwrap();
+                metadata.extend(deployed.as_object().unwrap().clone());
+                metadata["name"] = json!(format!("db-apply-{commit}-presync-1766361600"));
+            });
+            assert_eq!(helms.base, "db-apply", "{deployed}");
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     {
         return misplaced(job, &stray, options, report);
     }
-    if value.is_none() && job.is_argocds() {
+    if value.is_none() && job.is_in_argocds_words() {
         return argocds(job, argocd, options, report);
     }
     let (mut install, mut upgrade) = (false, false);

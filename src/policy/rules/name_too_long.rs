@@ -1,5 +1,7 @@
 //! MW013: the Job's pods cannot be created.
 
+use crate::job::hooks;
+use crate::job::name::appended_by_argocd;
 use crate::policy::rule::prelude::*;
 
 rule! {
@@ -44,6 +46,9 @@ const SECONDS: usize = 11;
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let name = job.name.full();
+    if name.is_empty() {
+        return made_by_argocd(job, report);
+    }
     let length = name.chars().count();
     if length <= MAX {
         return;
@@ -51,18 +56,42 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let over = length - MAX;
     let detail = format!("{} has {length} characters, {over} too many", shown(name));
     let added = report.add(FieldPath::of("metadata.name"), detail);
-    let stamp = match job.name.stamp() {
-        Some(_) => name.len().saturating_sub(job.name.base().len()),
-        None => SECONDS,
+    let base = job.name.base();
+    let Some(stamp) = job.name.stamp() else {
+        return;
     };
-    if stamp > SECONDS {
-        let room = MAX.saturating_sub(stamp);
-        let what = if job.is_argocds() {
+    let end = name.len().saturating_sub(base.len());
+    if end > SECONDS {
+        let room = MAX.saturating_sub(end);
+        let what = if base.len() < stamp.base.len() {
             "the part before the commit"
         } else {
             "the part before the timestamp"
         };
         added.advise(format!("cut {what} to {room} characters"));
+    }
+}
+
+/// The name that Argo CD will make of a manifest's `generateName`. The API server cuts what it makes a name of.
+fn made_by_argocd(job: &Job<'_>, report: &mut Report) {
+    let get = |annotation| job.annotations.get(annotation);
+    let hook_type = hooks::argocd_type(get(Annotation::ArgoCdHook), get(Annotation::Hook));
+    let (Some(generate), Some(hook_type)) = (job.name.generate(), hook_type) else {
+        return;
+    };
+    if job.is_sent || !job.deployer.runs_hooks() || !job.is_argocd_hook() {
+        return;
+    }
+    let appended = appended_by_argocd(hook_type);
+    let length = generate.chars().count() + appended;
+    if length > MAX {
+        let detail = format!(
+            "Argo CD appends {appended} characters to {}, and that makes {length}, {} too many",
+            shown(generate),
+            length - MAX
+        );
+        let added = report.add(FieldPath::of("metadata.generateName"), detail);
+        added.advise(format!("cut generateName to {} characters", MAX - appended));
     }
 }
 
@@ -92,6 +121,51 @@ mod tests {
             )]
         );
         assert!(with(63).0.is_empty());
+    }
+
+    /// Argo CD makes the name later, and then it is too long.
+    #[test]
+    fn the_name_that_argo_cd_will_make_is_measured() {
+        let told = |annotations: serde_json::Value, length: usize| {
+            let job = job(|j| {
+                j["metadata"]["name"] = json!(null);
+                j["metadata"]["generateName"] = json!(format!("{}-", "a".repeat(length - 1)));
+                j["metadata"]["annotations"] = annotations;
+            });
+            told_of("MW013", &job)
+        };
+        let helms =
+            |hook: &str| json!({"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": hook});
+        for (annotations, room) in [
+            (json!({"argocd.argoproj.io/hook": "PreSync"}), 37),
+            (json!({"argocd.argoproj.io/hook": "Sync"}), 40),
+            (json!({"argocd.argoproj.io/hook": "Sync, SyncFail"}), 36),
+            (
+                json!({"argocd.argoproj.io/hook": "PreSync", "helm.sh/hook": "post-install"}),
+                37,
+            ),
+            (helms("pre-install,pre-upgrade"), 37),
+            (helms("pre-install,post-upgrade"), 36),
+        ] {
+            let generate = format!("{}-", "a".repeat(room + 2));
+            let appended = 63 - room;
+            assert_eq!(
+                told(annotations.clone(), room + 3),
+                [format!(
+                    "MW013 name-too-long: metadata.generateName: Argo CD appends {appended} characters to \
+                     {generate:?}, and that makes 66, 3 too many; cut generateName to {room} characters"
+                )]
+            );
+            assert_eq!(told(annotations, room), [""; 0]);
+        }
+        // No hook of Argo CD's, and none that it creates.
+        for annotations in [
+            json!({"helm.sh/hook": "pre-install"}),
+            json!({"argocd.argoproj.io/hook": "Skip"}),
+            json!({"argocd.argoproj.io/tracking-id": "shop:x"}),
+        ] {
+            assert_eq!(told(annotations, 60), [""; 0]);
+        }
     }
 
     #[test]
@@ -124,6 +198,11 @@ mod tests {
                 "-abcdef0-presync-1766361600",
                 "argocd.argoproj.io/hook",
                 "cut the part before the commit to 36 characters",
+            ),
+            (
+                "-20251222-000000",
+                "argocd.argoproj.io/hook",
+                "cut the part before the timestamp to 47 characters",
             ),
         ] {
             let told = told(format!("{long}migrate{end}"), annotation);

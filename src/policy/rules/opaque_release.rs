@@ -41,7 +41,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     if release::find(job).1 == Source::BaseName {
         let path = FieldPath::of("metadata.labels");
         let added = report.add(path, "nothing but the name tells the release");
-        if job.deployer.runs_hooks() && !job.is_argocds() {
+        if job.deployer.runs_hooks() && !job.is_in_argocds_words() {
             added.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}");
         }
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::job::credentials;
 use crate::job::dns::{MAX_LABEL, is_subdomain};
-use crate::job::name::{Name, cut};
+use crate::job::name::{Name, appended_by_argocd, cut};
 use crate::policy::fix::{Fix, Replacement};
 use crate::policy::rule::prelude::*;
 
@@ -15,9 +15,10 @@ rule! {
     /// `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` and `YYYYMMDDtHHMMSSz`; a real date between 2015 and 2099.
     /// With `generateName` the timestamp may stand before the generated characters.
     ///
-    /// Argo CD makes the name of a hook from its `generateName`, the commit, the phase and the time. So a Job with
-    /// `argocd.argoproj.io/hook` and `generateName` is admitted. Helm creates no hook without a name
-    /// ("resource name may not be empty"): in a manifest, a Helm hook that has only a `generateName` is denied.
+    /// Argo CD makes the name of a hook from its `generateName`, the commit, the phase and the time. So a hook of
+    /// Argo CD with `generateName` is admitted: a Job with `argocd.argoproj.io/hook`, and a Job with `helm.sh/hook`
+    /// that Argo CD deploys. Helm creates no hook without a name ("resource name may not be empty"): in a manifest,
+    /// another Helm hook that has only a `generateName` is denied.
     ///
     /// ## Why is this bad?
     /// A Job of the same name may still be there. Helm 3 then fails with "already exists"; Helm 4 applies
@@ -30,7 +31,7 @@ rule! {
     ///   name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}"
     /// ```
     ///
-    /// In a hook of Argo CD:
+    /// This name is right for Helm, and for Argo CD if it deploys the chart. In a hook with Argo CD's own annotation:
     /// ```yaml
     /// metadata:
     ///   generateName: shop-migrate-
@@ -64,12 +65,14 @@ rule! {
 
 /// What the author of a chart writes.
 const IN_A_CHART: &str = r#"write name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}""#;
+/// To the author of a Job that Argo CD applies together with the new version.
+const MAKE_A_HOOK: &str = "make the Job a hook of Argo CD";
 /// A dash and ten digits, which last until 2286.
 const STAMP: usize = 11;
 
 fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     let has = |annotation| job.annotations.get(annotation).is_some();
-    let is_argocds = has(Annotation::ArgoCdHook);
+    let is_argocds = job.is_argocd_hook();
     if let (true, Some(prefix)) = (job.name.full().is_empty(), job.name.generate())
         && has(Annotation::Hook)
         && !is_argocds
@@ -109,18 +112,31 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     }
 }
 
-/// What to write instead, in the words of who deploys it.
+/// What to write instead, in the words of who deploys it. Never what the Job has already.
 fn remediation(job: &Job<'_>) -> Option<Cow<'static, str>> {
-    if job.is_argocds() {
-        // Masked as a whole: of what is cut, half a password may be left.
-        let base = shown(job.name.base());
-        let base = base.trim_matches('"');
-        let text = format!(
-            "write generateName: {base}- instead of the name: Argo CD appends commit, phase and time"
-        );
-        return Some(text.into());
+    if !job.is_in_argocds_words() {
+        return job.deployer.runs_hooks().then_some(IN_A_CHART.into());
     }
-    job.deployer.runs_hooks().then_some(IN_A_CHART.into())
+    let hook = if job.is_argocd_hook() {
+        ""
+    } else if job.name.generate().is_some() {
+        return Some(
+            format!("{MAKE_A_HOOK}: Argo CD makes a name of generateName only for hooks").into(),
+        );
+    } else {
+        MAKE_A_HOOK
+    };
+    let and = if hook.is_empty() { "" } else { ", and " };
+    // Masked as a whole: of what is cut, half a password may be left.
+    let base = shown(job.name.base());
+    let room = MAX_LABEL - appended_by_argocd("PreSync") - 1;
+    let base = cut(base.trim_matches('"'), room).trim_end_matches(['-', '.']);
+    let name = if base.is_empty() {
+        "write generateName, as in shop-migrate-".to_owned()
+    } else {
+        format!("write generateName: {base}- instead of the name")
+    };
+    Some(format!("{hook}{and}{name}: Argo CD appends commit, phase and time").into())
 }
 
 /// What a timestamp can be appended to.
@@ -150,8 +166,8 @@ fn fix(stampable: &str) -> Option<Fix> {
 
 fn expression(_: &Options) -> String {
     // Argo CD itself sends a name that ends in a timestamp.
-    let argocd = cel::annotation(Annotation::ArgoCdHook);
-    format!("variables.stamp != '' || size(variables.names) > 1 && {argocd}.hasValue()")
+    let argocd = cel::is_argocd_hook();
+    format!("variables.stamp != '' || size(variables.names) > 1 && {argocd}")
 }
 
 #[cfg(test)]
@@ -232,6 +248,92 @@ mod tests {
                  generateName: db-apply- instead of the name: Argo CD appends commit, phase and time"
             ]
         );
+    }
+
+    fn tracked(
+        annotations: serde_json::Value,
+        tweak: impl FnOnce(&mut serde_json::Value),
+    ) -> serde_json::Value {
+        job(|j| {
+            j["metadata"]["annotations"] = annotations;
+            j["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("shop:x");
+            tweak(j);
+        })
+    }
+
+    /// Argo CD names it too, and a name in Helm's words has a timestamp under both.
+    #[test]
+    fn a_hook_of_helms_that_argo_cd_deploys_is_told_what_both_take() {
+        let helms = |tweak: &dyn Fn(&mut serde_json::Value)| {
+            told_of(
+                "MW001",
+                &tracked(json!({"helm.sh/hook": "pre-install,pre-upgrade"}), tweak),
+            )
+        };
+        for name in [
+            json!(null),
+            json!("db-apply-abcdef0-presync-1766361600"),
+            json!("db-apply-x7k2p"),
+        ] {
+            let generated = |j: &mut serde_json::Value| {
+                j["metadata"]["name"] = name.clone();
+                j["metadata"]["generateName"] = json!("db-apply-");
+            };
+            assert_eq!(helms(&generated), [""; 0]);
+        }
+        assert_eq!(
+            helms(&|j| j["metadata"]["name"] = json!("db-apply")),
+            [
+                "MW001 untimestamped-name: metadata.name: \"db-apply\" does not end in a timestamp; write name: \
+                 \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\""
+            ]
+        );
+    }
+
+    /// What is written already is not asked for.
+    #[test]
+    fn no_advice_of_argo_cds_goes_in_a_circle() {
+        let advice = |job: serde_json::Value| {
+            let told = told_of("MW001", &job).concat();
+            told.split_once("; ").map(|(_, advice)| advice.to_owned())
+        };
+        let unnamed = |j: &mut serde_json::Value| j["metadata"]["name"] = json!(null);
+        let generated = |j: &mut serde_json::Value| {
+            unnamed(j);
+            j["metadata"]["generateName"] = json!("shop-migrate-");
+        };
+        let long = |j: &mut serde_json::Value| j["metadata"]["name"] = json!("a".repeat(60));
+        let appends = "Argo CD appends commit, phase and time";
+        let (example, hook) = (
+            format!("write generateName, as in shop-migrate-: {appends}"),
+            "make the Job a hook of Argo CD",
+        );
+        for (job, expected) in [
+            (argocds(unnamed), example.clone()),
+            (
+                tracked(json!({}), unnamed),
+                format!("{hook}, and {example}"),
+            ),
+            (
+                tracked(json!({}), generated),
+                format!("{hook}: Argo CD makes a name of generateName only for hooks"),
+            ),
+            (
+                tracked(json!({}), |j| j["metadata"]["name"] = json!("shop-migrate")),
+                format!(
+                    "{hook}, and write generateName: shop-migrate- instead of the name: {appends}"
+                ),
+            ),
+            (
+                argocds(long),
+                format!(
+                    "write generateName: {}- instead of the name: {appends}",
+                    "a".repeat(36)
+                ),
+            ),
+        ] {
+            assert_eq!(advice(job), Some(expected));
+        }
     }
 
     #[test]

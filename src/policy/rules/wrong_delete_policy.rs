@@ -115,7 +115,7 @@ fn fix() -> Fix {
 /// Whether the hook is Argo CD's, or would be if its annotations stood where they are read.
 fn is_argocds(job: &Job<'_>) -> bool {
     let stands_elsewhere = |annotation| Stray::of(job, annotation).is_some();
-    job.is_argocds()
+    job.is_in_argocds_words()
         || job.annotations.get(Annotation::Hook).is_none()
             && (stands_elsewhere(Annotation::ArgoCdHook)
                 || stands_elsewhere(Annotation::ArgoCdDeletePolicy))
@@ -183,6 +183,22 @@ mod tests {
     use crate::policy::rule::Options;
     use crate::policy::testing::{findings, job, told_of_with};
     use serde_json::json;
+
+    /// Argo CD reads Helm's words as well, and Helm only those.
+    #[test]
+    fn a_hook_of_helms_that_argo_cd_deploys_is_told_helms_words() {
+        let tracked = job(|j| {
+            j["metadata"]["annotations"] =
+                json!({"helm.sh/hook": "pre-upgrade", "argocd.argoproj.io/tracking-id": "shop:x"});
+        });
+        let told = told_of_with("MW003", &tracked, &Options::default()).concat();
+        assert!(
+            told.ends_with(
+                "; write helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded"
+            ),
+            "{told}"
+        );
+    }
 
     #[test]
     fn what_argo_cd_would_read_elsewhere_is_told_in_its_words() {

@@ -96,6 +96,44 @@ fn it_reads_argo_cds_annotations_where_the_policy_says_so() {
     net_and_engine_agree(&policy, &cases, 7);
 }
 
+/// A name that the API server made of `generateName` is fine for hooks of Argo CD, by either kind of annotation.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn it_knows_the_hooks_of_argo_cd() {
+    let case = |annotations: &[(&str, &str)], generate: &str| {
+        job(format!("{annotations:?} and {generate}"), |j| {
+            let metadata = &mut j["metadata"];
+            metadata.as_object_mut().unwrap().remove("name");
+            metadata["generateName"] = json!(generate);
+            let hooks = metadata["annotations"].as_object_mut().unwrap();
+            hooks.remove("helm.sh/hook");
+            hooks.extend(
+                annotations
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), json!(value))),
+            );
+        })
+    };
+    let own = ("argocd.argoproj.io/hook", "PreSync");
+    let helms = ("helm.sh/hook", "pre-install,pre-upgrade");
+    let tracked = ("argocd.argoproj.io/tracking-id", "shop:batch/Job:shop/x");
+    let mut cases = Vec::new();
+    for generate in ["shop-migrate-", "shop-migrate-1766361600-"] {
+        for annotations in [
+            &[own][..],
+            &[helms],
+            &[tracked],
+            &[own, tracked],
+            &[helms, tracked],
+            &[own, helms],
+            &[own, helms, tracked],
+        ] {
+            cases.push(case(annotations, generate));
+        }
+    }
+    net_and_engine_agree(EVERYTHING, &cases, 14);
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn it_reads_names_and_images_as_the_engine_does() {
