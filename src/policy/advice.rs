@@ -38,11 +38,13 @@ impl Purpose {
         let is_after =
             |moment: &str| has(&format!("post-{moment}")) && !has(&format!("pre-{moment}"));
         let is_before = has("pre-install") || has("pre-upgrade");
+        let has_other =
+            hooks::elements(events).any(|element| hooks::event(&element) == Some(Event::Other));
         if !is_before && (has("pre-rollback") || has("post-rollback")) {
             Self::Downgrade
         } else if is_after("install") || is_after("upgrade") {
             Self::After
-        } else if !is_before && hooks::elements(events).any(is_other) {
+        } else if !is_before && has_other {
             Self::Other
         } else {
             Self::Upgrade
@@ -80,10 +82,6 @@ impl Purpose {
         };
         Some(text)
     }
-}
-
-fn is_other(element: Cow<'_, str>) -> bool {
-    hooks::event(&element) == Some(Event::Other)
 }
 
 /// An annotation that stands where no deployer reads it.

@@ -54,7 +54,7 @@ pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (job, release) = (&spec.job.name, &spec.release.name);
     if news.unreviewed {
         let note = format!(
-            "{job} of {release} exists without a decision: it was made while the webhook was not asked"
+            "{job} of {release} exists without a decision: the webhook was not asked, or its manifest has stamps"
         );
         happenings.push(warning("MigrationUnreviewed", "Record", note));
     }
@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn a_bypass_is_told_when_the_run_is_made() {
         let bypass = run("Running", false);
-        let note = "shop-migrate-1766361600 of shop exists without a decision: it was made while the webhook was \
-                    not asked";
+        let note = "shop-migrate-1766361600 of shop exists without a decision: the webhook was not asked, \
+                    or its manifest has stamps";
         assert_eq!(
             told(&bypass, None),
             [("MigrationUnreviewed", note.to_owned())]
