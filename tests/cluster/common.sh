@@ -2,6 +2,7 @@
 # process is started, watched and ended. Sourced, never run.
 
 K8S=1.37.2 ETCD=3.7.3 HELM3=3.22.0 HELM4=4.3.1 KWOK=0.8.0 PROMETHEUS=2.42.0 CYCLONEDX=0.5.9
+GITOPS_ENGINE=0.7.3
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/migration-warden
 ASSETS=${ASSETS:-$CACHE/cluster}
 
