@@ -1,5 +1,6 @@
 //! Migrations that really run.
 
+mod argocd;
 mod claims;
 mod image;
 mod running;

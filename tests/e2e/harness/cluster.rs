@@ -67,6 +67,10 @@ impl Cluster {
         })
     }
 
+    pub(crate) fn kind(&self) -> NodeKind {
+        self.kind
+    }
+
     /// Fails a test that was pointed at the wrong kind of cluster, before it fails obscurely.
     pub(crate) fn wants(&self, kind: NodeKind) {
         assert_eq!(self.kind, kind, "this test wants another kind of node");
@@ -103,6 +107,11 @@ impl Cluster {
             Helm::V3 => "helm3",
             Helm::V4 => "helm4",
         })
+    }
+
+    /// Argo CD's sync engine, for one git repository.
+    pub(crate) fn gitops_agent(&self) -> Command {
+        self.command("gitops-agent")
     }
 
     pub(crate) fn prometheus(&self) -> Command {
