@@ -3,6 +3,7 @@
 mod argocd;
 mod claims;
 mod image;
+mod kustomize;
 mod running;
 
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};
