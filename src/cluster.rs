@@ -16,6 +16,7 @@ mod patient;
 pub mod pods;
 pub mod registration;
 pub mod runs;
+mod seats;
 pub mod starts;
 pub mod tidy;
 pub mod version;

@@ -99,12 +99,12 @@ impl<'a> Case<'a> {
         });
     }
 
-    /// Namespace and uid of the Job whose pods say whether it runs, if what is done to it depends on that and
+    /// Namespace, name and uid of the Job whose pods say whether it runs, if what is done to it depends on that and
     /// its own status does not say it.
     #[must_use]
-    pub fn unclear(&self) -> Option<(&'a str, &'a str)> {
-        let uid = &*self.job.metadata.uid;
-        self.is_unclear.then_some((self.job.namespace, uid))
+    pub fn unclear(&self) -> Option<(&'a str, &'a str, &'a str)> {
+        let (name, uid) = (self.job.name.full(), &*self.job.metadata.uid);
+        self.is_unclear.then_some((self.job.namespace, name, uid))
     }
 
     /// Its pods say that it runs.
@@ -213,7 +213,8 @@ mod tests {
         let Judged::Open(mut case) = judged else {
             panic!("not judged");
         };
-        assert_eq!(case.unclear()?, ("team", "u1"));
+        let (namespace, _, uid) = case.unclear()?;
+        assert_eq!((namespace, uid), ("team", "u1"));
         match runs {
             Some(true) => case.runs(),
             Some(false) => {}

@@ -160,7 +160,9 @@ impl Args {
         policy_in_use.set(true);
         let client = self.cluster.connect().await?;
         // Reviews hear at once that the apiserver is busy; all else waits and asks again.
-        let claims = client.clone().map(Claims::new);
+        let jobs = Jobs::default();
+        let claims = client.clone();
+        let claims = claims.map(|client| Claims::new(client, jobs.clone()));
         let client = client.as_ref().map(patient);
         let tls = tls::set_up(
             &self,
@@ -195,7 +197,6 @@ impl Args {
             policy = %policy.current().hash,
             "serving"
         );
-        let jobs = Jobs::default();
         let hear = |client| runs::last_words(jobs.clone(), client, Arc::clone(&metrics));
         let (last_words, shown) = client.clone().map(hear).unzip();
         let warden = Warden {

@@ -2,14 +2,21 @@
 //!
 //! What they say is [`crate::job::running`]'s.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1;
-use kube::api::ListParams;
+use kube::api::{GetParams, ListParams};
+use kube::core::Request;
 use kube::{Client, Error, Resource};
-use tokio::sync::Semaphore;
+use serde::Deserialize;
 
+use super::jobs::Jobs;
 use super::list;
+use super::seats::Seats;
 use crate::job::running::Pod;
 use crate::wire::Page;
 
@@ -17,34 +24,117 @@ use crate::wire::Page;
 const PAGE: u32 = 100;
 /// LISTs at once: each holds a page in memory.
 const LISTS: usize = 4;
+/// Jobs that are asked for at once, and of one namespace: a few milliseconds each.
+const GETS: usize = 8;
+const GETS_SHARE: usize = 2;
 /// Pods of one Job. A migration has few, and more of them would fill the memory of a replica.
 const MOST: usize = 1000;
 
 /// The pods of the cluster. Clones share how many are asked for at once.
 #[derive(Clone)]
-pub struct Pods {
+pub struct Pods(Arc<Inner>);
+
+struct Inner {
     client: Client,
-    lists: Arc<Semaphore>,
+    lists: Seats,
+    gets: Seats,
+    /// By namespace and uid, what has not been asked yet.
+    waiting: Mutex<HashMap<(String, String), WeakShared<Asking>>>,
+}
+
+/// Many may wait for one answer.
+type Asking = BoxFuture<'static, Result<Arc<Vec<Pod>>, Arc<Error>>>;
+
+/// As much of a Job as tells whether it is there.
+#[derive(Deserialize)]
+struct Named {
+    metadata: Uid,
+}
+
+#[derive(Deserialize)]
+struct Uid {
+    uid: String,
 }
 
 impl Pods {
-    /// Asked for with this client.
+    /// Asked for with this client, for so many Jobs of one namespace at once.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self {
+    pub fn new(client: Client, share: usize) -> Self {
+        Self(Arc::new(Inner {
             client,
-            lists: Arc::new(Semaphore::new(LISTS)),
-        }
+            lists: Seats::new(LISTS, share),
+            gets: Seats::new(GETS, GETS_SHARE),
+            waiting: Mutex::default(),
+        }))
     }
 
     /// The pods of the Job with this uid. Nothing limits how long that takes: the caller does.
-    pub async fn of(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, Error> {
+    ///
+    /// All who wait for a seat with the same question get the same answer, from a LIST that begins after they asked.
+    pub async fn of(&self, namespace: &str, uid: &str) -> Result<Arc<Vec<Pod>>, Error> {
+        let asked = self.ask((namespace.to_owned(), uid.to_owned())).await;
+        asked.map_err(|error| again(&error))
+    }
+
+    /// The pods of a Job that a review shows. A Job that neither the watch nor the API server knows has none: a
+    /// forged review is not worth a LIST.
+    pub async fn of_existing(
+        &self,
+        jobs: &Jobs,
+        (namespace, name, uid): (&str, &str, &str),
+    ) -> Result<Arc<Vec<Pod>>, Error> {
+        let known = jobs.get(uid);
+        let is_known = known.is_some_and(|job| job.namespace == namespace);
+        if is_known || self.0.exists(namespace, name, uid).await? {
+            self.of(namespace, uid).await
+        } else {
+            Ok(Arc::default())
+        }
+    }
+
+    fn ask(&self, job: (String, String)) -> Shared<Asking> {
+        let mut waiting = self.0.waiting();
+        // Those whose askers have given up.
+        waiting.retain(|_, asking| asking.upgrade().is_some());
+        if let Some(asking) = waiting.get(&job).and_then(WeakShared::upgrade) {
+            return asking;
+        }
+        let (inner, asked) = (Arc::clone(&self.0), job.clone());
+        let asking = async move {
+            let _seat = inner.lists.take(&asked.0).await;
+            // Who asks from now on needs a LIST that begins later.
+            inner.waiting().remove(&asked);
+            let listed = inner.list(&asked.0, &asked.1).await;
+            listed.map(Arc::new).map_err(Arc::new)
+        };
+        let asking = asking.boxed().shared();
+        waiting.extend(asking.downgrade().map(|weak| (job, weak)));
+        asking
+    }
+}
+
+impl Inner {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<(String, String), WeakShared<Asking>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn exists(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, Error> {
+        let request = Request::new(Job::url_path(&(), Some(namespace)));
+        let request = request.get_metadata(name, &GetParams::default());
+        let request = request.map_err(Error::BuildRequest)?;
+        let _seat = self.gets.take(namespace).await;
+        match self.client.request::<Named>(request).await {
+            Ok(job) => Ok(job.metadata.uid == uid),
+            Err(Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, Error> {
         let path = v1::Pod::url_path(&(), Some(namespace));
         let selector = format!("batch.kubernetes.io/controller-uid={uid}");
         let mut params = ListParams::default().labels(&selector).limit(PAGE);
         let mut pods = Vec::new();
-        // Nobody closes it.
-        let _turn = self.lists.acquire().await;
         loop {
             let text = list::page(&self.client, &path, &mut params).await?;
             let page: Page<'_, Pod> = serde_json::from_str(&text).map_err(Error::SerdeError)?;
@@ -59,5 +149,130 @@ impl Pods {
                 None => return Ok(pods),
             }
         }
+    }
+}
+
+/// The same error, for one more who asked.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Api(status) => Error::Api(status.clone()),
+        other => Error::Service(other.to_string().into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use axum::http::{Request as Sent, Response};
+    use futures_util::future::join_all;
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::Notify;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// An API server that has one Job and answers no LIST of pods of `evil`, and what it was asked.
+    #[derive(Default)]
+    struct Api {
+        gets: AtomicUsize,
+        lists: AtomicUsize,
+        evil: Notify,
+    }
+
+    impl Api {
+        fn pods(self: &Arc<Self>) -> Pods {
+            let api = Arc::clone(self);
+            let service = tower::service_fn(move |request: Sent<Body>| {
+                let (api, path) = (Arc::clone(&api), request.uri().path().to_owned());
+                async move {
+                    let body = if path.ends_with("/pods") {
+                        api.lists.fetch_add(1, Ordering::Relaxed);
+                        if path.contains("/evil/") {
+                            api.evil.notified().await;
+                        }
+                        json!({"metadata": {}, "items": [{"status": {"phase": "Running"}}]})
+                    } else {
+                        api.gets.fetch_add(1, Ordering::Relaxed);
+                        json!({"metadata": {"uid": "u1"}})
+                    };
+                    Response::builder().body(Body::from(body.to_string().into_bytes()))
+                }
+            });
+            Pods::new(Client::new(service, "default"), 1)
+        }
+
+        fn asked(&self) -> (usize, usize) {
+            let count = |asked: &AtomicUsize| asked.load(Ordering::Relaxed);
+            (count(&self.gets), count(&self.lists))
+        }
+    }
+
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn a_job_that_nobody_knows_is_not_worth_a_list() {
+        let api = Arc::new(Api::default());
+        let pods = api.pods();
+        let count = async |uid| {
+            let found = pods.of_existing(&Jobs::default(), ("shop", "x", uid)).await;
+            found.unwrap().len()
+        };
+        assert_eq!(count("u2").await, 0);
+        assert_eq!(api.asked(), (1, 0));
+        assert_eq!(count("u1").await, 1);
+        assert_eq!(api.asked(), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_asked_about_much_keeps_no_other_waiting() {
+        let api = Arc::new(Api::default());
+        let pods = api.pods();
+        let crowd: Vec<_> = (0..250)
+            .map(|number| {
+                let pods = pods.clone();
+                tokio::spawn(async move { pods.of("evil", &number.to_string()).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let victim = timeout(SOON, pods.of("victim", "u1")).await;
+        assert_eq!(victim.unwrap().unwrap().len(), 1);
+        for asking in &crowd {
+            asking.abort();
+        }
+        // Nothing is left of those who have given up.
+        join_all(crowd).await;
+        assert!(timeout(SOON, pods.of("victim", "u1")).await.is_ok());
+        assert!(pods.0.waiting().is_empty());
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_with_one_question_get_one_answer() {
+        let api = Arc::new(Api::default());
+        let pods = api.pods();
+        let crowd: Vec<_> = (0..250)
+            .map(|_| {
+                let pods = pods.clone();
+                tokio::spawn(async move { pods.of("evil", "u1").await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let answering = async {
+            loop {
+                tokio::task::yield_now().await;
+                api.evil.notify_one();
+            }
+        };
+        let answers = tokio::select! {
+            answers = timeout(SOON, join_all(crowd)) => answers.unwrap(),
+            () = answering => Vec::new(),
+        };
+        let answers = answers.iter().map(|answer| answer.as_ref().unwrap());
+        assert_eq!(answers.filter(|answer| answer.is_ok()).count(), 250);
+        // What had begun when they asked may be too old for them.
+        let (_, lists) = api.asked();
+        assert!((1..=2).contains(&lists), "{lists} LISTs");
     }
 }

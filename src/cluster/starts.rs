@@ -147,7 +147,7 @@ mod tests {
         let client = Client::try_from(Config::new(address.parse::<Uri>().unwrap())).unwrap();
         let starts = Starts {
             jobs: Jobs::default(),
-            pods: Pods::new(client),
+            pods: Pods::new(client, 1),
             metrics: Arc::new(Metrics::new()),
         };
         let mut started = HashSet::new();

@@ -16,7 +16,6 @@ use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
-use crate::cluster::pods::Pods;
 use crate::cluster::runs::LastWords;
 use crate::config::reload::LivePolicy;
 use crate::job::dns;
@@ -34,6 +33,9 @@ use crate::server::{Answer, Judge, News, Record};
 const MARGIN: Duration = Duration::from_millis(200);
 /// How long a namespace that is not known yet may keep a review waiting.
 const LOOKUP: Duration = Duration::from_secs(1);
+/// How long a change of a Job waits for the apiserver, however long its review may take: as long as the chart lets it.
+/// A forged review chooses its own limit, and others wait for its seat.
+const CHANGE: Duration = Duration::from_secs(2);
 
 /// Judges reviews under the policy in use.
 pub struct Warden {
@@ -136,11 +138,15 @@ impl Warden {
         // Few reviews need the apiserver, and the others should not carry its state around.
         if let Judged::Open(case) = &mut judged {
             let asked = Instant::now();
+            let soon = deadline.min(started + CHANGE);
             if let (Some(job), Some(claims)) = (case.unclear(), &self.claims) {
-                Box::pin(self.look_at_pods(case, &claims.pods, job, deadline)).await;
+                match &nowhere {
+                    Some(why) => self.looked_at_pods(case, Err(why.clone())),
+                    None => Box::pin(self.look_at_pods(case, claims, job, soon)).await,
+                }
             }
             if let Some(namespace) = case.excuse() {
-                Box::pin(self.excuse(case, namespace, deadline)).await;
+                Box::pin(self.excuse(case, namespace, soon)).await;
             } else if let Some(claims) = &self.claims {
                 match nowhere {
                     Some(why) if case.claimant().is_some() => case.may_not_be_alone(&why),
@@ -202,29 +208,36 @@ impl Warden {
     async fn look_at_pods(
         &self,
         case: &mut Case<'_>,
-        pods: &Pods,
-        (namespace, uid): (&str, &str),
+        claims: &Claims,
+        job: (&str, &str, &str),
         deadline: Instant,
     ) {
-        let found = if dns::is_label(namespace) && dns::is_subdomain(uid) {
-            let pods = timeout_at(deadline, pods.of(namespace, uid)).await;
+        let (namespace, name, uid) = job;
+        let is_named = dns::is_subdomain(name) && dns::is_subdomain(uid);
+        let found = if dns::is_label(namespace) && is_named {
+            let pods = claims.pods.of_existing(&claims.jobs, job);
+            let pods = timeout_at(deadline, pods).await;
             let late = || "the API server did not answer in time".to_owned();
             pods.map_err(|_| late())
                 .and_then(|pods| pods.map_err(|error| error.to_string()))
         } else {
             Err(
-                "the review has no metadata.namespace and uid as the apiserver gives them"
+                "the review has no metadata.namespace, name and uid as the apiserver gives them"
                     .to_owned(),
             )
         };
-        let found = match found.map(|pods| running::progress(&pods)) {
+        self.looked_at_pods(case, found.map(|pods| running::progress(&pods)));
+    }
+
+    fn looked_at_pods(&self, case: &mut Case<'_>, found: Result<Progress, String>) {
+        let found = match found {
             Ok(Progress::Running) => {
                 case.runs();
                 Running::Yes
             }
             Ok(_) => Running::No,
             Err(error) => {
-                tracing::warn!(%namespace, %error, "failed to ask whether a migration runs, it may be deleted");
+                tracing::warn!(%error, "failed to ask whether a migration runs, it may be deleted");
                 case.may_run(&error);
                 Running::Failed
             }

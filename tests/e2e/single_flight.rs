@@ -18,6 +18,7 @@ use migration_warden::cluster::claims::key::Key;
 use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::release::Looked;
 use migration_warden::cluster::claims::store::{Claimant, Claims, Taken, Wanted};
+use migration_warden::cluster::jobs::Jobs;
 use migration_warden::config::default_selectors;
 use migration_warden::job::object::Object;
 use migration_warden::job::{Job, Kind};
@@ -49,7 +50,7 @@ impl Rig {
         let space = Space::new();
         let client = Cluster::get().client(space.name(), None).await;
         Self {
-            claims: Claims::new(client.clone()),
+            claims: Claims::new(client.clone(), Jobs::default()),
             client,
             space,
         }
@@ -317,6 +318,7 @@ async fn a_missing_permission_is_named() {
         Cluster::get()
             .client(rig.space.name(), Some("nobody"))
             .await,
+        Jobs::default(),
     );
     let error = take(&nobody, &rig.asker(1), false).await.unwrap_err();
     let named = matches!(

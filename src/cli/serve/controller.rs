@@ -71,7 +71,7 @@ pub(super) fn start(
     };
     if beside.warden.claims.is_some() {
         // Of its own, so that no review waits for it.
-        let claims = Claims::new(client.clone());
+        let claims = Claims::new(client.clone(), jobs.clone());
         let metrics = Arc::clone(&beside.warden.metrics);
         let pods = claims.pods.clone();
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);

@@ -1,7 +1,7 @@
 //! How many claims of one namespace name a Job that nobody has seen.
 //!
 //! Whoever reaches the port can ask for claims of Jobs that never come. Each is a Lease until it expires, so their
-//! number is limited, for each namespace by itself.
+//! number is limited, for each namespace by itself. A Job that the watch of this replica has brought has been seen.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,20 +14,53 @@ pub(super) const MOST: usize = 50;
 /// replica may exceed [`MOST`] by as many.
 const FEW: usize = 8;
 
-/// How long a claim counts after its write has ended: longer than one lives whose Job never comes, and a write that
-/// was given up may still arrive.
+/// How long a write is remembered after it has ended: longer than a claim lives whose Job never comes, and a write
+/// that was given up may still arrive.
 const LATE: Duration = Duration::from_secs(60);
 
 /// The claims that this replica writes or has just written, by namespace. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Begun(Arc<Mutex<HashMap<String, Vec<Write>>>>);
 
+/// A claim that is not marked as that of a Job which was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unseen {
+    pub(super) lease: String,
+    /// That of its Job.
+    pub(super) uid: String,
+}
+
 /// One write of a claim.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Write {
-    lease: String,
-    /// When it ended; nothing while it goes on.
-    ended: Option<Instant>,
+    claim: Unseen,
+    /// Its Job has been seen since.
+    is_seen: bool,
+    end: End,
+}
+
+/// When a write has ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Not,
+    /// The apiserver has answered: the claim is among those that are listed, or is gone or marked.
+    Answered(Instant),
+    /// It was given up, and may still arrive.
+    Unsure(Instant),
+}
+
+impl Write {
+    fn is_past(&self) -> bool {
+        match self.end {
+            End::Not => false,
+            End::Answered(at) | End::Unsure(at) => at.elapsed() >= LATE,
+        }
+    }
+
+    /// Whether a list that begins now may lack it though it is there, or comes.
+    fn may_come(&self) -> bool {
+        !matches!(self.end, End::Answered(_))
+    }
 }
 
 /// A claim that is about to be written, until this is dropped.
@@ -35,32 +68,51 @@ struct Write {
 pub(super) struct Turn {
     begun: Begun,
     namespace: String,
-    lease: String,
-    others: Vec<String>,
-    /// There is room, so it is written.
-    is_written: bool,
+    claim: Unseen,
+    /// As they were when this one was begun.
+    others: Vec<Write>,
+    /// What is left of the write.
+    end: Option<End>,
 }
 
 impl Begun {
-    /// Begins to write the claim that is this Lease.
-    pub(super) fn begin(&self, namespace: &str, lease: &str) -> Turn {
+    /// Begins to write the claim that is this Lease, of the Job with this uid.
+    pub(super) fn begin(
+        &self,
+        namespace: &str,
+        lease: &str,
+        uid: &str,
+        is_seen: impl Fn(&str) -> bool,
+    ) -> Turn {
         let mut begun = self.lock();
         begun.retain(|_, writes| {
-            writes.retain(|write| write.ended.is_none_or(|ended| ended.elapsed() < LATE));
+            writes.retain(|write| !write.is_past());
             !writes.is_empty()
         });
         let writes = begun.entry(namespace.to_owned()).or_default();
-        let others = writes.iter().map(|write| write.lease.clone()).collect();
-        writes.push(Write {
+        for index in 0..writes.len() {
+            // One Job has one claim, and forged reviews may name it for more.
+            let of_same =
+                |other: &Write| other.is_seen && other.claim.uid == writes[index].claim.uid;
+            let is_seen = is_seen(&writes[index].claim.uid) && !writes.iter().any(of_same);
+            writes[index].is_seen |= is_seen;
+        }
+        let others = writes.clone();
+        let claim = Unseen {
             lease: lease.to_owned(),
-            ended: None,
+            uid: uid.to_owned(),
+        };
+        writes.push(Write {
+            claim: claim.clone(),
+            is_seen: false,
+            end: End::Not,
         });
         Turn {
             begun: self.clone(),
             namespace: namespace.to_owned(),
-            lease: lease.to_owned(),
+            claim,
             others,
-            is_written: false,
+            end: None,
         }
     }
 
@@ -70,20 +122,52 @@ impl Begun {
 }
 
 impl Turn {
-    /// Whether this replica writes so few claims of the namespace that the others need not be listed.
+    /// Whether this replica knows of so few claims of Jobs that it has not seen that the others need not be listed.
     pub(super) fn is_one_of_few(&self) -> bool {
-        self.others.len() < FEW
+        self.others.iter().filter(|other| !other.is_seen).count() < FEW
+    }
+
+    /// Whether there is no room whatever a list says.
+    pub(super) fn is_one_too_many(&self) -> bool {
+        self.count(&[], |_| false) >= MOST
     }
 
     /// Whether the claim may be written beside these, which were listed since it was begun: whatever was not written
     /// by then was begun before or comes after, and counts this one.
-    pub(super) fn has_room(mut self, listed: impl Iterator<Item = String>) -> Option<Self> {
-        self.others.extend(listed);
-        self.others.sort_unstable();
-        self.others.dedup();
-        let count = self.others.iter().filter(|other| **other != self.lease);
-        self.is_written = count.count() < MOST;
-        self.is_written.then_some(self)
+    pub(super) fn has_room(
+        mut self,
+        listed: &[Unseen],
+        is_seen: impl Fn(&str) -> bool,
+    ) -> Option<Self> {
+        let has_room = self.count(listed, is_seen) < MOST;
+        self.end = has_room.then(|| End::Unsure(Instant::now()));
+        has_room.then_some(self)
+    }
+
+    /// How many other claims of the namespace are there or may be, and name Jobs that nobody has seen.
+    fn count(&self, listed: &[Unseen], is_seen: impl Fn(&str) -> bool) -> usize {
+        let mut seen: HashMap<&str, &str> = HashMap::new();
+        for Write { claim, .. } in self.others.iter().filter(|other| other.is_seen) {
+            seen.insert(&claim.uid, &claim.lease);
+        }
+        for claim in listed.iter().filter(|claim| is_seen(&claim.uid)) {
+            seen.entry(&claim.uid).or_insert(&claim.lease);
+        }
+        let written = self.others.iter().filter(|other| other.may_come());
+        let claims = listed.iter().chain(written.map(|other| &other.claim));
+        let counted = claims.filter(|claim| {
+            let is_seen = seen.get(&*claim.uid) == Some(&&*claim.lease);
+            !is_seen && claim.lease != self.claim.lease
+        });
+        let mut leases: Vec<_> = counted.map(|claim| &claim.lease).collect();
+        leases.sort_unstable();
+        leases.dedup();
+        leases.len()
+    }
+
+    /// The apiserver has answered, and the claim is there, or another's.
+    pub(super) fn over(mut self, is_written: bool) {
+        self.end = is_written.then(|| End::Answered(Instant::now()));
     }
 }
 
@@ -93,67 +177,18 @@ impl Drop for Turn {
         let Some(writes) = begun.get_mut(&self.namespace) else {
             return;
         };
-        let own = |write: &Write| write.ended.is_none() && write.lease == self.lease;
+        let own = |write: &Write| matches!(write.end, End::Not) && write.claim == self.claim;
         let Some(index) = writes.iter().position(own) else {
             return;
         };
-        if self.is_written {
-            writes[index].ended = Some(Instant::now());
-        } else {
-            writes.swap_remove(index);
+        match self.end {
+            // What was given up may still arrive from now on.
+            Some(End::Unsure(_)) => writes[index].end = End::Unsure(Instant::now()),
+            Some(end) => writes[index].end = end,
+            None => drop(writes.swap_remove(index)),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn leases(count: usize) -> impl Iterator<Item = String> {
-        (0..count).map(|n| format!("claim-{n}"))
-    }
-
-    #[test]
-    fn a_namespace_has_room_for_fifty() {
-        let begun = Begun::default();
-        let room = |count| {
-            begun
-                .begin("shop", "claim-new")
-                .has_room(leases(count))
-                .is_some()
-        };
-        assert!(room(49));
-        assert!(!room(50));
-        // Its own is not another one; the one that was just written is.
-        assert!(
-            begun
-                .begin("shop", "claim-0")
-                .has_room(leases(49))
-                .is_some()
-        );
-        // What was written counts a little longer, under its own name, and what was refused does not.
-        let names: Vec<_> = begun.lock()["shop"]
-            .iter()
-            .map(|write| (write.lease.clone(), write.ended.is_some()))
-            .collect();
-        let written = |name: &str| (name.to_owned(), true);
-        assert_eq!(names, [written("claim-new"), written("claim-0")]);
-    }
-
-    #[test]
-    fn what_is_begun_counts_once_and_elsewhere_not() {
-        let begun = Begun::default();
-        let turns: Vec<_> = leases(50).map(|name| begun.begin("shop", &name)).collect();
-        let room = |namespace, listed| {
-            let turn = begun.begin(namespace, "claim-new");
-            turn.has_room(leases(listed)).is_some()
-        };
-        assert!(!room("shop", 0));
-        assert!(room("other", 0));
-        drop(turns);
-        assert!(room("shop", 49));
-        let half: Vec<_> = leases(40).map(|name| begun.begin("shop", &name)).collect();
-        assert!(room("shop", 45), "the same are counted once");
-        drop(half);
-    }
-}
+mod tests;

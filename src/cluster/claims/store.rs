@@ -3,6 +3,8 @@
 //! Without another in the way the active Jobs are listed, while the claims of the namespace that nobody has seen are
 //! counted and this one is created. Everything ends before the review's deadline.
 
+mod room;
+
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -13,27 +15,31 @@ use kube::api::{ListParams, PostParams};
 use kube::core::{ApiResource, Object, Selector};
 use kube::{Api, Client, Resource};
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::crowd::{Begun, MOST};
+use super::crowd::Begun;
 use super::error::{ClaimError, failed};
 use super::holder::Holder;
 use super::key::Key;
 use super::listed;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
-use super::record::{self, CLAIM, NAMESPACE, UNSEEN};
+use super::record;
+use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
 use crate::cluster::pods::Pods;
+use crate::cluster::seats::Seats;
 use crate::job::has_ended;
 use crate::job::running::Pod;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
-/// Jobs on a page of a LIST, where they are not too large.
+/// Jobs or claims on a page of a LIST, where they are not too large.
 const PAGE: u32 = 100;
-/// LISTs at once: each holds a page in memory.
+/// LISTs at once, and those of one namespace: each holds a page in memory.
 const LISTS: usize = 8;
+const LISTS_SHARE: usize = LISTS / 2;
+/// Jobs of one namespace whose pods are listed at once: others ask about one Job mostly, and share its answer.
+const PODS_SHARE: usize = 1;
 
 /// A Job as far as it is looked at.
 type Stopped = Object<Suspend, JobStatus>;
@@ -93,21 +99,24 @@ pub enum Taken {
 pub struct Claims {
     client: Client,
     pub(super) leases: Api<Lease>,
-    lists: Arc<Semaphore>,
+    lists: Arc<Seats>,
     /// The pods of holders, and of whom else this replica asks about.
     pub pods: Pods,
+    /// What this replica knows of Jobs.
+    pub jobs: Jobs,
     begun: Begun,
 }
 
 impl Claims {
-    /// Kept in the client's own namespace.
+    /// Kept in the client's own namespace. A Job that is among these has been seen.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, jobs: Jobs) -> Self {
         Self {
             leases: Api::default_namespaced(client.clone()),
-            pods: Pods::new(client.clone()),
+            pods: Pods::new(client.clone(), PODS_SHARE),
+            jobs,
             client,
-            lists: Arc::new(Semaphore::new(LISTS)),
+            lists: Arc::new(Seats::new(LISTS, LISTS_SHARE)),
             begun: Begun::default(),
         }
     }
@@ -136,7 +145,8 @@ impl Claims {
         let first = self.remember(wanted, &holder, version.as_ref(), standing);
         let told = timeout_at(deadline, async { tokio::join!(pods, first) }).await;
         let (pods, first) = told.unwrap_or((None, true));
-        let mut holder = Holder::new(&holder, standing, pods.as_deref(), now);
+        let pods = pods.as_ref().map(|pods| pods.as_slice());
+        let mut holder = Holder::new(&holder, standing, pods, now);
         holder.first = first;
         Ok(Taken::Waiting(holder))
     }
@@ -156,45 +166,20 @@ impl Claims {
         let first = Take::first(&me, wanted.dry_run);
         // The LIST goes first: the apiserver answers it at once if nothing has been written since it last
         // heard of Jobs, and after up to 100 ms if something has, such as the claim itself.
-        let (listed, reply) = tokio::try_join!(self.list(wanted), self.begin(wanted, first))?;
+        let (listed, (reply, turn)) =
+            tokio::try_join!(self.list(wanted), self.begin(wanted, first))?;
         let mut take = Take::opened(me, wanted.dry_run, listed, reply);
         loop {
             match take.step() {
-                Step::Done(outcome) => return Ok(outcome),
+                Step::Done(outcome) => {
+                    if let Some(turn) = turn {
+                        turn.over(!matches!(outcome, Outcome::Waiting { .. }));
+                    }
+                    return Ok(outcome);
+                }
                 step => take.on(self.carry_out(wanted.key, step).await?),
             }
         }
-    }
-
-    /// Carries out the first step, if there is room for one more claim of the namespace.
-    async fn begin(&self, wanted: &Wanted<'_>, first: Step) -> Result<Reply, ClaimError> {
-        if wanted.dry_run {
-            return self.carry_out(wanted.key, first).await;
-        }
-        let namespace = wanted.claimant.namespace;
-        let turn = self.begun.begin(namespace, &wanted.key.lease_name());
-        let listed = if turn.is_one_of_few() {
-            Vec::new()
-        } else {
-            self.unseen(namespace).await?
-        };
-        let Some(_turn) = turn.has_room(listed.into_iter()) else {
-            return Err(ClaimError::Crowded(namespace.to_owned()));
-        };
-        self.carry_out(wanted.key, first).await
-    }
-
-    /// The Leases of the namespace's claims whose Jobs nobody has seen, as many as matter.
-    async fn unseen(&self, namespace: &str) -> Result<Vec<String>, ClaimError> {
-        let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
-        let more = u32::try_from(MOST + 1).unwrap_or(u32::MAX);
-        let params = ListParams::default().labels(&selector).limit(more);
-        let unseen = self.leases.list_metadata(&params).await;
-        let unseen = unseen.map_err(failed("list", "leases"))?.items;
-        Ok(unseen
-            .into_iter()
-            .filter_map(|lease| lease.metadata.name)
-            .collect())
     }
 
     async fn carry_out(&self, key: &Key, step: Step) -> Result<Reply, ClaimError> {
@@ -257,8 +242,7 @@ impl Claims {
         let selector = Selector::try_from(selector.clone()).unwrap_or_default();
         let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
         let mut listed = Vec::new();
-        // Nobody closes it.
-        let _turn = self.lists.acquire().await;
+        let _seat = self.lists.take(namespace).await;
         loop {
             let page = list::page(&self.client, &path, &mut params).await;
             let text = page.map_err(failed())?;
@@ -298,7 +282,7 @@ impl Claims {
     }
 
     /// The pods of the Job that a claim names.
-    pub(super) async fn pods(&self, claim: &Claim) -> Result<Vec<Pod>, ClaimError> {
+    pub(super) async fn pods(&self, claim: &Claim) -> Result<Arc<Vec<Pod>>, ClaimError> {
         let pods = self.pods.of(&claim.namespace, &claim.uid).await;
         pods.map_err(failed("list", "pods"))
     }

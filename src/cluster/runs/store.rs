@@ -21,6 +21,8 @@ use crate::run::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABE
 
 /// Every replica may be writing the same run, and one of them always wins.
 const TRIES: usize = 8;
+/// Jobs of one namespace whose pods are listed at once.
+const PODS_SHARE: usize = 2;
 /// Old runs removed for a new one, at most: what is left goes with the next.
 const SURPLUS: usize = 100;
 
@@ -40,7 +42,7 @@ pub(super) struct Change {
 
 impl Store {
     pub(super) fn new(client: Client) -> Self {
-        let pods = Pods::new(client.clone());
+        let pods = Pods::new(client.clone(), PODS_SHARE);
         Self { client, pods }
     }
 

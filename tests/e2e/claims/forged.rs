@@ -82,6 +82,51 @@ fn a_namespace_that_does_not_exist_gets_no_claim() {
     assert!(said.lines().all(|line| line.len() < 4096), "{said}");
 }
 
+/// A namespace of many tenants: each of these Jobs is seen before the next one comes.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn as_many_migrations_get_in_as_there_are_once_their_jobs_are_seen() {
+    let space = guarded("");
+    for number in 0..60 {
+        is_created(&space, &endless(&format!("tenant{number}")));
+    }
+    assert_eq!(space.warden.metric("claims_total{outcome=\"crowded\"}"), 0);
+    assert_eq!(claims(space.name()).len(), 60);
+}
+
+/// Of a Job that does not exist nobody asks whether it runs.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_forged_deletion_lists_no_pods() {
+    let space = guarded("");
+    let mut job: Value = serde_saphyr::from_str(&endless("app")).unwrap();
+    job["metadata"]["uid"] = json!(uuid::Uuid::now_v7());
+    job["status"] = json!({"active": 1, "ready": 0});
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "1",
+            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+            "namespace": space.name(),
+            "operation": "DELETE",
+            "userInfo": {"username": "ci"},
+            "oldObject": job,
+        },
+    });
+    for _ in 0..20 {
+        let answer = space
+            .warden
+            .post("/validate?timeout=30s", &review.to_string());
+        assert_eq!(answer["response"]["allowed"], true, "{answer:#}");
+    }
+    let idle = "guard_pod_lookups_total{result=\"idle\"}";
+    assert_eq!(space.warden.metric(idle), 20);
+    let listed = space.audit("list");
+    let pods = |event: &&Value| event["objectRef"]["resource"] == "pods";
+    assert_eq!(listed.iter().filter(pods).count(), 0);
+}
+
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn three_thousand_forged_reviews_leave_nothing_and_stop_nobody_else() {

@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use migration_warden::cluster::claims::error::ClaimError;
 use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::store::Claims;
+use migration_warden::cluster::jobs::Jobs;
 use serde_json::json;
 
 use super::{Rig, take};
@@ -24,7 +25,7 @@ async fn whether_a_holder_is_gone_takes_two_rights() {
         rig.delete_job(&first);
         let user = without(&rig.space, lacking.0, lacking.1);
         let client = Cluster::get().client(rig.space.name(), Some(&user)).await;
-        let error = take(&Claims::new(client), &rig.asker(2), false).await;
+        let error = take(&Claims::new(client, Jobs::default()), &rig.asker(2), false).await;
         let Err(ClaimError::Forbidden { resource, verb, .. }) = error else {
             panic!("{error:?}");
         };

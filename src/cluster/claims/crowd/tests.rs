@@ -1,0 +1,135 @@
+//! Which claims count, and for how long.
+
+use super::*;
+
+/// Claims of as many Jobs.
+fn claims(count: usize) -> Vec<Unseen> {
+    (0..count).map(claim).collect()
+}
+
+fn claim(number: usize) -> Unseen {
+    Unseen {
+        lease: format!("claim-{number}"),
+        uid: format!("uid-{number}"),
+    }
+}
+
+const UNSEEN: fn(&str) -> bool = |_| false;
+
+fn begin(begun: &Begun, claim: &Unseen) -> Turn {
+    begun.begin("shop", &claim.lease, &claim.uid, UNSEEN)
+}
+
+/// Whether one more has room beside these, of which the watch has brought those of `is_seen`.
+fn room(begun: &Begun, listed: usize, is_seen: impl Fn(&str) -> bool + Copy) -> bool {
+    let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
+    let turn = turn.has_room(&claims(listed), is_seen);
+    turn.map(|turn| turn.over(false)).is_some()
+}
+
+#[test]
+fn a_namespace_has_room_for_fifty() {
+    let begun = Begun::default();
+    assert!(room(&begun, 49, UNSEEN));
+    assert!(!room(&begun, 50, UNSEEN));
+    // Its own is not another one.
+    let own = begin(&begun, &claim(0)).has_room(&claims(50), UNSEEN);
+    assert!(own.is_some());
+}
+
+#[test]
+fn what_is_begun_counts_once_and_elsewhere_not() {
+    let begun = Begun::default();
+    let turns: Vec<_> = claims(50).iter().map(|one| begin(&begun, one)).collect();
+    assert!(!room(&begun, 0, UNSEEN));
+    let other = begun.begin("other", "claim-new", "uid-new", UNSEEN);
+    assert!(other.has_room(&[], UNSEEN).is_some());
+    drop(turns);
+    assert!(room(&begun, 49, UNSEEN));
+    let half: Vec<_> = claims(40).iter().map(|one| begin(&begun, one)).collect();
+    assert!(room(&begun, 45, UNSEEN), "the same are counted once");
+    drop(half);
+}
+
+#[test]
+fn a_crowd_of_writes_needs_no_list() {
+    let begun = Begun::default();
+    let mut turns: Vec<_> = claims(49).iter().map(|one| begin(&begun, one)).collect();
+    assert!(!begin(&begun, &claim(100)).is_one_too_many());
+    turns.push(begin(&begun, &claim(49)));
+    assert!(begin(&begun, &claim(100)).is_one_too_many());
+}
+
+/// Writes all of these, one after the other.
+fn write(begun: &Begun, claims: &[Unseen]) {
+    for claim in claims {
+        let turn = begin(begun, claim).has_room(&[], UNSEEN);
+        turn.unwrap().over(true);
+    }
+}
+
+#[test]
+fn a_migration_whose_job_was_seen_counts_no_more() {
+    let begun = Begun::default();
+    write(&begun, &claims(8));
+    assert!(!begin(&begun, &claim(100)).is_one_of_few());
+    // The watch has brought them: neither the own ones count nor those that are listed and not yet marked.
+    let is_seen = |uid: &str| uid != "uid-new";
+    let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
+    assert!(turn.is_one_of_few());
+    assert!(room(&begun, 60, is_seen));
+    // Nor do they where Helm has deleted them since.
+    assert!(begin(&begun, &claim(100)).is_one_of_few());
+    assert!(room(&begun, 57, UNSEEN) && !room(&begun, 58, UNSEEN));
+}
+
+#[test]
+fn a_job_has_one_claim_though_it_is_named_in_many() {
+    let begun = Begun::default();
+    let forged: Vec<_> = (0..60)
+        .map(|number| Unseen {
+            uid: "uid-known".to_owned(),
+            ..claim(number)
+        })
+        .collect();
+    let is_seen = |uid: &str| uid == "uid-known";
+    let room = |count: usize| {
+        let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
+        let turn = turn.has_room(&forged[..count], is_seen);
+        turn.map(|turn| turn.over(false)).is_some()
+    };
+    assert!(room(50) && !room(51));
+    write(&begun, &forged[..9]);
+    let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
+    assert!(!turn.is_one_of_few());
+}
+
+#[test]
+fn a_list_says_which_of_the_own_claims_are_left() {
+    let begun = Begun::default();
+    write(&begun, &claims(49));
+    assert!(room(&begun, 49, UNSEEN));
+    // They expired and were given up, or were marked by another replica.
+    assert!(room(&begun, 0, UNSEEN));
+    // What is being written may be missing there.
+    let _turn = begin(&begun, &claim(100));
+    assert!(!room(&begun, 49, UNSEEN));
+    assert!(room(&begun, 48, UNSEEN));
+}
+
+#[test]
+fn a_write_that_was_given_up_may_still_arrive() {
+    let begun = Begun::default();
+    for claim in claims(50) {
+        let turn = begin(&begun, &claim).has_room(&[], UNSEEN);
+        drop(turn.unwrap());
+    }
+    assert!(!room(&begun, 0, UNSEEN));
+    // Who waits writes no claim.
+    let begun = Begun::default();
+    for claim in claims(50) {
+        let turn = begin(&begun, &claim).has_room(&[], UNSEEN);
+        turn.unwrap().over(false);
+    }
+    assert!(begin(&begun, &claim(100)).is_one_of_few());
+}

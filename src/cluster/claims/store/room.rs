@@ -1,0 +1,58 @@
+//! Whether a namespace has room for one more claim, asked while that is written.
+
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use super::{Claimant, Claims, PAGE, Wanted};
+use crate::cluster::claims::crowd::{Turn, Unseen};
+use crate::cluster::claims::error::{ClaimError, failed};
+use crate::cluster::claims::protocol::{Reply, Step};
+use crate::cluster::claims::record::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
+
+impl Claims {
+    /// Carries out the first step, if there is room for one more claim of the namespace.
+    pub(super) async fn begin(
+        &self,
+        wanted: &Wanted<'_>,
+        first: Step,
+    ) -> Result<(Reply, Option<Turn>), ClaimError> {
+        if wanted.dry_run {
+            return Ok((self.carry_out(wanted.key, first).await?, None));
+        }
+        let Claimant { namespace, uid, .. } = wanted.claimant;
+        let is_seen = |uid: &str| {
+            let job = self.jobs.get(uid);
+            job.is_some_and(|job| job.namespace == namespace)
+        };
+        let lease = wanted.key.lease_name();
+        let turn = self.begun.begin(namespace, &lease, uid, is_seen);
+        let listed = if turn.is_one_of_few() || turn.is_one_too_many() {
+            Vec::new()
+        } else {
+            self.unseen(namespace).await?
+        };
+        let Some(turn) = turn.has_room(&listed, is_seen) else {
+            return Err(ClaimError::Crowded(namespace.to_owned()));
+        };
+        Ok((self.carry_out(wanted.key, first).await?, Some(turn)))
+    }
+
+    /// The Leases of the namespace's claims that are not marked as those of Jobs that were seen.
+    async fn unseen(&self, namespace: &str) -> Result<Vec<Unseen>, ClaimError> {
+        let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
+        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut unseen = Vec::new();
+        loop {
+            let page = self.leases.list_metadata(&params).await;
+            let page = page.map_err(failed("list", "leases"))?;
+            unseen.extend(page.items.into_iter().map(|lease| Unseen {
+                uid: lease.labels().get(HOLDER_UID).cloned().unwrap_or_default(),
+                lease: lease.name_any(),
+            }));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(unseen),
+            }
+        }
+    }
+}
