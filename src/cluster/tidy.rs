@@ -7,7 +7,7 @@
 //! was slow or this replica crashed, has it all the same. What then stays, because the apiserver refused,
 //! gets a second one that says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::TIMEOUT;
 use super::jobs::{Jobs, News};
 use super::namespaces::Namespaces;
+use super::patient::is_passing;
 use crate::config::reload::LivePolicy;
 use crate::metrics::Metrics;
 use crate::metrics::controller::Tidied;
@@ -52,6 +53,8 @@ enum Tried {
     Told,
     /// It was asked for, and it is not known what came of that.
     Unknown,
+    /// It was asked for, and the apiserver was busy.
+    Busy,
     /// It was deleted, which the watch has still to bring.
     Done,
     /// The apiserver refused.
@@ -65,8 +68,43 @@ enum Deletion {
     /// It is no longer what it was when that was decided.
     Changed,
     Refused(String),
+    /// Nothing was done, and the same request may have another answer in a moment.
+    Busy,
     /// It did not say, or that something went wrong on its way.
     Unknown,
+}
+
+impl Deletion {
+    fn failed(error: kube::Error) -> Self {
+        match error {
+            // 500 and more is also what a write is answered with that may still be done.
+            kube::Error::Api(status) if status.code >= 500 => Self::Unknown,
+            kube::Error::Api(status) if is_passing(status.code) => Self::Busy,
+            kube::Error::Api(status) => Self::Refused(status.message),
+            _ => Self::Unknown,
+        }
+    }
+
+    /// What is counted of it, what is remembered for the next try, and why the Job stays where its line says that it
+    /// goes.
+    fn after(self, before: Option<Tried>, now: Instant) -> (Tidied, Tried, Option<String>) {
+        match self {
+            Self::Done => (Tidied::Deleted, Tried::Done, None),
+            // By the try whose answer never came.
+            Self::Gone if before == Some(Tried::Unknown) => (Tidied::Deleted, Tried::Done, None),
+            Self::Gone => {
+                let why = "it was gone already".to_owned();
+                (Tidied::Changed, Tried::Done, Some(why))
+            }
+            Self::Changed => {
+                let why = "it has been changed, and is looked at again".to_owned();
+                (Tidied::Changed, Tried::Told, Some(why))
+            }
+            Self::Refused(why) => (Tidied::Failed, Tried::Refused(now), Some(why)),
+            Self::Busy if before != Some(Tried::Unknown) => (Tidied::Failed, Tried::Busy, None),
+            Self::Busy | Self::Unknown => (Tidied::Failed, Tried::Unknown, None),
+        }
+    }
 }
 
 /// What it takes to tidy up.
@@ -117,11 +155,18 @@ impl Tidy {
             return;
         };
         let keep = self.policy.current().tidy_up.keep_failed;
-        let removals = plan(&jobs, keep, self.grace, Timestamp::now());
+        let mut removals = plan(&jobs, keep, self.grace, Timestamp::now());
         told.retain(|uid, _| removals.iter().any(|removal| removal.job.uid == *uid));
+        // A webhook may hang in some namespaces: each costs one try, and the others go first.
+        let is_silent = |told: &Told, uid: &str| told.get(uid) == Some(&Tried::Unknown);
+        removals.sort_by_key(|removal| is_silent(told, &removal.job.uid));
+        let mut silent = HashSet::new();
         for removal in removals {
             if !*leads.borrow() {
                 return;
+            }
+            if silent.contains(&removal.job.namespace) {
+                continue;
             }
             let policy = self.policy.current();
             match self.mode(&policy, &removal.job.namespace) {
@@ -135,6 +180,9 @@ impl Tidy {
                 }
                 TidyMode::On => {
                     self.remove(&removal, policy.on_record_failure, told).await;
+                    if is_silent(told, &removal.job.uid) {
+                        silent.insert(removal.job.namespace.clone());
+                    }
                 }
             }
         }
@@ -161,7 +209,7 @@ impl Tidy {
             Some(Tried::Done) => return,
             Some(Tried::Refused(at)) if at.elapsed() < REFUSED => return,
             // The line is there already.
-            Some(Tried::Unknown) => {}
+            Some(Tried::Unknown | Tried::Busy) => {}
             _ => {
                 let written = self.write(removal, false, None).await;
                 if !written && on_failure == OnFailure::Deny {
@@ -170,26 +218,8 @@ impl Tidy {
                 }
             }
         }
-        let (result, tried, why) = match self.delete(removal).await {
-            Deletion::Done => (Tidied::Deleted, Tried::Done, None),
-            // By the try whose answer never came.
-            Deletion::Gone if before == Some(Tried::Unknown) => {
-                (Tidied::Deleted, Tried::Done, None)
-            }
-            Deletion::Gone => {
-                let why = "it was gone already".to_owned();
-                (Tidied::Changed, Tried::Done, Some(why))
-            }
-            Deletion::Changed => {
-                let why = "it has been changed, and is looked at again".to_owned();
-                (Tidied::Changed, Tried::Told, Some(why))
-            }
-            Deletion::Refused(why) => {
-                let at = Instant::now();
-                (Tidied::Failed, Tried::Refused(at), Some(why))
-            }
-            Deletion::Unknown => (Tidied::Failed, Tried::Unknown, None),
-        };
+        let deletion = self.delete(removal).await;
+        let (result, tried, why) = deletion.after(before, Instant::now());
         self.tidied(removal, result);
         told.insert(uid.clone(), tried);
         if let Some(why) = why {
@@ -217,11 +247,7 @@ impl Tidy {
         };
         let (namespace, name) = (&job.namespace, &job.name);
         tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, trying again");
-        // 500 and more is also what a write is answered with that may still be done.
-        match error {
-            kube::Error::Api(status) if status.code < 500 => Deletion::Refused(status.message),
-            _ => Deletion::Unknown,
-        }
+        Deletion::failed(error)
     }
 
     fn tidied(&self, removal: &Removal, result: Tidied) {
@@ -261,6 +287,48 @@ async fn finished(news: &mut broadcast::Receiver<News>) {
             Ok(News::Changed(_) | News::Deleted(_)) => {}
             Ok(News::Listed | News::Finished(_)) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: u16) -> Deletion {
+        let status = kube::core::Status::failure("no", "reason").with_code(code);
+        Deletion::failed(kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_is_refused_is_left_alone() {
+        let now = Instant::now();
+        let after = |code, before| {
+            let (result, tried, why) = answered(code).after(before, now);
+            assert_eq!(result, Tidied::Failed);
+            // A line that says why is written once the answer is certain.
+            assert_eq!(why.is_some(), tried == Tried::Refused(now), "{code}");
+            tried
+        };
+        for code in [400, 403, 422] {
+            assert_eq!(after(code, None), Tried::Refused(now), "{code}");
+        }
+        assert_eq!(after(429, None), Tried::Busy);
+        assert_eq!(after(429, Some(Tried::Busy)), Tried::Busy);
+        for code in [500, 503, 504] {
+            assert_eq!(after(code, None), Tried::Unknown, "{code}");
+        }
+        // The try before may have done it all the same.
+        assert_eq!(after(429, Some(Tried::Unknown)), Tried::Unknown);
+    }
+
+    #[test]
+    fn who_has_deleted_it_is_known_as_far_as_it_can_be() {
+        let gone = |before| Deletion::Gone.after(before, Instant::now());
+        assert_eq!(gone(Some(Tried::Unknown)).0, Tidied::Deleted);
+        for before in [None, Some(Tried::Told), Some(Tried::Busy)] {
+            let (result, _, why) = gone(before);
+            assert_eq!((result, why.is_some()), (Tidied::Changed, true));
         }
     }
 }

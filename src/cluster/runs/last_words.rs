@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::queue::Key;
 use crate::cluster::jobs::{Jobs, Seen};
+use crate::cluster::seats::Seats;
 use crate::job::dns;
 use crate::job::stored::WatchedJob;
 use crate::metrics::Metrics;
@@ -21,6 +22,9 @@ use crate::run::Ending;
 
 /// What may wait to be heard: with some hundred bytes each, of a Job that was asked for 20 KB at most.
 const MAX_WAITING: usize = 64;
+/// Jobs that are asked for at once, and those of one namespace: any of them may be a large one.
+const GETS: usize = 8;
+const GETS_SHARE: usize = 2;
 /// How long a Job that nobody has heard of may keep a review waiting.
 const LOOKUP: Duration = Duration::from_millis(500);
 
@@ -45,6 +49,7 @@ struct Shown {
     sender: mpsc::Sender<Words>,
     jobs: Jobs,
     client: Client,
+    gets: Arc<Seats>,
     metrics: Arc<Metrics>,
 }
 
@@ -60,6 +65,7 @@ pub fn last_words(
         sender,
         jobs,
         client,
+        gets: Arc::new(Seats::new(GETS, GETS_SHARE)),
         metrics,
     };
     (LastWords(Some(shown)), receiver)
@@ -93,8 +99,11 @@ impl Shown {
     async fn confirm(&self, key: Key, ending: Ending, deadline: Instant) -> Heard {
         let deadline = deadline.min(Instant::now() + LOOKUP);
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = timeout_at(deadline, api.get_opt(&key.job)).await;
-        match found {
+        let asked = async {
+            let _seat = self.gets.take(&key.namespace).await;
+            api.get_opt(&key.job).await
+        };
+        match timeout_at(deadline, asked).await {
             Ok(Ok(Some(job))) if job.metadata.uid.as_ref() == Some(&key.uid) => {
                 Heard::Confirmed(job.into())
             }

@@ -16,6 +16,12 @@ use crate::run::resource::Outcome;
 
 /// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
 const MAX_WAITING: usize = 2048;
+/// Jobs of one namespace that may wait where others need the room.
+const SHARE: usize = MAX_WAITING / 8;
+/// Runs written at once: a swarm of Jobs must not be a swarm of requests.
+pub(super) const WRITERS: usize = 8;
+/// Those of namespaces in which nothing could be written the last time: each may take as long as it can.
+const REFUSED_WRITERS: usize = WRITERS / 2;
 /// How long a namespace is left alone in which a run could not be written, for the first time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -163,8 +169,13 @@ impl Queue {
     fn insert(&mut self, waiting: Waiting) -> Option<Waiting> {
         let mut dropped = None;
         if self.waiting.len() >= MAX_WAITING {
-            let least = self.waiting.values().min_by_key(|other| self.worth(other));
-            let least = least.filter(|other| self.worth(other) < self.worth(&waiting));
+            let mut counts: HashMap<&str, usize> = HashMap::new();
+            for other in self.waiting.values() {
+                *counts.entry(&other.key.namespace).or_default() += 1;
+            }
+            let worth = |other: &Waiting| self.worth(other, &counts);
+            let least = self.waiting.values().min_by_key(|other| worth(other));
+            let least = least.filter(|other| worth(other) < worth(&waiting));
             let Some(uid) = least.map(|other| other.key.uid.clone()) else {
                 return Some(waiting);
             };
@@ -174,10 +185,13 @@ impl Queue {
         dropped
     }
 
-    /// What goes first when there is no room: what cannot be written now, then what a scan finds again.
-    fn worth(&self, waiting: &Waiting) -> (bool, bool) {
-        let is_refused = self.is_refused(&waiting.key.namespace);
-        (!is_refused, waiting.is_precious())
+    /// What goes first when there is no room: what cannot be written now, then what a scan finds again, then what is
+    /// of a namespace that has more than its share.
+    fn worth(&self, waiting: &Waiting, counts: &HashMap<&str, usize>) -> (bool, bool, bool) {
+        let namespace = &*waiting.key.namespace;
+        let count = counts.get(namespace).copied().unwrap_or_default();
+        let is_refused = self.is_refused(namespace);
+        (!is_refused, waiting.is_precious(), count < SHARE)
     }
 
     /// Leaves a namespace alone for a while, longer each time, but not for longer than this.
@@ -213,11 +227,19 @@ impl Queue {
         idle
     }
 
-    /// The oldest that is due, and at whose release nobody works.
+    /// The next one that is due, and at whose release nobody works: of a namespace that refuses nothing and has the
+    /// fewest writers, the oldest.
     pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
         let due = self.idle().filter(|waiting| self.due(waiting) <= now);
-        let oldest = due.min_by(|a, b| a.key.age().cmp(&b.key.age()))?;
-        let key = oldest.key.clone();
+        let rank = |waiting: &Waiting| {
+            let namespace = &waiting.key.namespace;
+            (self.is_refused(namespace), self.writers(namespace))
+        };
+        let first = due.min_by(|a, b| {
+            let ranks = rank(a).cmp(&rank(b));
+            ranks.then_with(|| a.key.age().cmp(&b.key.age()))
+        })?;
+        let key = first.key.clone();
         let taken = self.waiting.remove(&key.uid);
         self.working.push(key);
         taken
@@ -226,6 +248,11 @@ impl Queue {
     /// Nobody works at this one any more.
     pub(super) fn done(&mut self, uid: &str) {
         self.working.retain(|key| key.uid != uid);
+    }
+
+    fn writers(&self, namespace: &str) -> usize {
+        let working = self.working.iter();
+        working.filter(|key| key.namespace == namespace).count()
     }
 
     /// How many are worked at.
@@ -258,15 +285,19 @@ impl Queue {
         }
     }
 
+    /// What could be begun if it is due.
     fn idle(&self) -> impl Iterator<Item = &Waiting> {
-        let waiting = self.waiting.values();
-        waiting.filter(|waiting| {
+        let working = self.working.iter();
+        let refused = working.filter(|key| self.is_refused(&key.namespace));
+        let has_room = refused.count() < REFUSED_WRITERS;
+        self.waiting.values().filter(move |waiting| {
             let is_refused = self.is_refused(&waiting.key.namespace);
             let mut working = self.working.iter();
-            !working.any(|key| {
+            let is_held_up = working.any(|key| {
                 key.is_of_the_same_release(&waiting.key)
                     || is_refused && key.namespace == waiting.key.namespace
-            })
+            });
+            !is_held_up && (has_room || !is_refused)
         })
     }
 }

@@ -40,6 +40,16 @@ pub(super) struct Change {
     pub(super) run: MigrationRun,
 }
 
+/// What came of seeing to a run.
+#[derive(Debug)]
+pub(super) enum Ensured {
+    Written(Box<Change>),
+    /// It says all that is known already.
+    Stored,
+    /// There is none, and none is wanted.
+    Unneeded,
+}
+
 impl Store {
     pub(super) fn new(client: Client) -> Self {
         let pods = Pods::new(client.clone(), PODS_SHARE);
@@ -53,7 +63,7 @@ impl Store {
         waiting: &mut Waiting,
         prompt: bool,
         keep: usize,
-    ) -> Result<Option<Box<Change>>, Unwritten> {
+    ) -> Result<Ensured, Unwritten> {
         let key = waiting.key.clone();
         let ended = waiting.seen.clone().filter(|seen| seen.job.end.is_some());
         let pods = async {
@@ -67,10 +77,10 @@ impl Store {
         let known = stored.as_ref().map(Known::of);
         let outcome = known.as_ref().map(|known| known.status.outcome);
         if ended.is_none() && outcome >= Some(Outcome::Deleted) && waiting.unsure.is_none() {
-            return Ok(None);
+            return Ok(Ensured::Stored);
         }
         let Some((observed, started)) = self.observe(waiting, known.as_ref(), pods).await? else {
-            return Ok(None);
+            return Ok(Ensured::Unneeded);
         };
         self.write(waiting, stored, &observed, started, keep).await
     }
@@ -126,7 +136,7 @@ impl Store {
         observed: &Known,
         started: Option<Timestamp>,
         keep: usize,
-    ) -> Result<Option<Box<Change>>, Unwritten> {
+    ) -> Result<Ensured, Unwritten> {
         let key = waiting.key.clone();
         let api = self.of(&key.namespace);
         let params = PostParams::default();
@@ -142,7 +152,9 @@ impl Store {
             if before.as_ref() == Some(&wanted) {
                 // Told twice rather than never.
                 let done = waiting.unsure.take().zip(stored);
-                return Ok(done.map(|(Before(before), run)| Box::new(Change { before, run })));
+                return Ok(done.map_or(Ensured::Stored, |(Before(before), run)| {
+                    Ensured::Written(Box::new(Change { before, run }))
+                }));
             }
             let (verb, written) = if let Some(run) = stored {
                 let run = fill(run, &wanted);
@@ -151,7 +163,7 @@ impl Store {
                 ("update", api.replace(&name, &params, &run).await)
             } else {
                 let Some((run, old)) = self.new_run(&key, wanted, keep).await? else {
-                    return Ok(None);
+                    return Ok(Ensured::Unneeded);
                 };
                 waiting.unsure = earlier.or(Some(outcome));
                 let created = api.create(&params, &run).await;
@@ -165,7 +177,7 @@ impl Store {
             let error = match written {
                 Ok(run) => {
                     let Before(before) = waiting.unsure.take().unwrap_or(outcome);
-                    return Ok(Some(Box::new(Change { before, run })));
+                    return Ok(Ensured::Written(Box::new(Change { before, run })));
                 }
                 Err(error) => error,
             };

@@ -1,5 +1,7 @@
 //! One replica at work on runs: what it has heard, what it writes now, and what it has to look for.
 
+mod settle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,29 +13,22 @@ use tokio::time::{self, Instant};
 
 use super::error::Unwritten;
 use super::last_words::Heard;
-use super::queue::{Queue, Waiting};
+use super::queue::{Queue, WRITERS, Waiting};
 use super::scan::Found;
-use super::store::{Change, Store};
+use super::store::{Ensured, Store};
 use super::{Runs, Words, now};
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::{News, Seen};
 use crate::metrics::runs::Wrote;
 use crate::run::Ending;
 
-/// Runs written at once: a swarm of Jobs must not be a swarm of requests.
-const WRITERS: usize = 8;
-/// How long nothing is tried where the apiserver refuses runs altogether.
-const REFUSED: Duration = Duration::from_secs(10);
-/// How long a scan that failed is left alone.
-const AGAIN: Duration = Duration::from_secs(1);
-/// The longest pause before a run is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause where it matters who is first, or where nobody has refused anything.
-const SHORT_PAUSE: Duration = Duration::from_secs(8);
+/// How long a run may take in a namespace where the last one could be written. Whatever takes longer there shares
+/// half of the writers with its like, and has [`TIMEOUT`].
+const PROMPT: Duration = Duration::from_secs(3);
 
 /// What has been done beside the news.
 pub(super) enum Done {
-    Ensured(Box<Waiting>, Result<Option<Box<Change>>, Unwritten>),
+    Ensured(Box<Waiting>, Result<Ensured, Unwritten>),
     Scanned(bool, Result<Found, Unwritten>),
     Trimmed(Result<(), Unwritten>),
 }
@@ -55,6 +50,8 @@ pub(super) struct Worker<'r> {
     rescan: bool,
     busy: Busy,
     paused: Option<Instant>,
+    /// When the apiserver last said of a run whether it was written.
+    answered: Option<Instant>,
     /// Since when runs are recorded, as far as is known: what has happened before is no news.
     since: Timestamp,
 }
@@ -70,6 +67,7 @@ impl<'r> Worker<'r> {
             rescan: true,
             busy: Busy::default(),
             paused: None,
+            answered: None,
             since: now(),
         }
     }
@@ -190,9 +188,14 @@ impl<'r> Worker<'r> {
             && let Some(mut waiting) = self.queue.take(Instant::now())
         {
             let (store, leads) = (self.store, self.leads);
+            let limit = if self.queue.is_refused(&waiting.key.namespace) {
+                TIMEOUT
+            } else {
+                PROMPT
+            };
             let keep = usize::from(self.runs.policy.current().runs.keep_per_release);
             self.working.push(Box::pin(async move {
-                let ensured = time::timeout(TIMEOUT, store.ensure(&mut waiting, leads, keep)).await;
+                let ensured = time::timeout(limit, store.ensure(&mut waiting, leads, keep)).await;
                 let ensured = ensured.unwrap_or(Err(Unwritten::TimedOut));
                 Done::Ensured(Box::new(waiting), ensured)
             }));
@@ -208,121 +211,5 @@ impl<'r> Worker<'r> {
             (None, Some(until)) if self.rescan => Some(until),
             (due, _) => due,
         }
-    }
-
-    pub(super) fn settle(&mut self, done: Done) {
-        match done {
-            Done::Ensured(waiting, result) => {
-                self.queue.done(&waiting.key.uid);
-                match result {
-                    Ok(change) => {
-                        self.runs.trouble.over();
-                        if let Some(change) = change {
-                            self.accepted(&waiting.key.namespace);
-                            self.runs.tell(&change, self.since);
-                        }
-                    }
-                    Err(error) => self.unwritten(*waiting, &error),
-                }
-            }
-            Done::Scanned(full, found) => {
-                self.busy.scanning = false;
-                match found {
-                    Ok(found) => self.found(found),
-                    Err(error) => {
-                        self.rescan |= full;
-                        self.failed("look for runs that say too little", &error);
-                    }
-                }
-            }
-            Done::Trimmed(trimmed) => {
-                self.busy.trimming = false;
-                if let Err(error) = trimmed {
-                    self.failed("remove the oldest runs", &error);
-                }
-            }
-        }
-    }
-
-    fn found(&mut self, found: Found) {
-        self.runs.trouble.over();
-        self.since = self.since.min(found.since.unwrap_or(Timestamp::MAX));
-        for look in found.looks {
-            let wait = if look.suspect {
-                self.runs.pace.lost
-            } else {
-                Duration::ZERO
-            };
-            let waiting = Waiting::of(look.key, Instant::now() + wait);
-            // The others are found again when these are done.
-            if let Some(more) = self.queue.put(waiting) {
-                self.rescan |= !self.queue.is_refused(&more.key.namespace);
-            }
-        }
-    }
-
-    fn accepted(&mut self, namespace: &str) {
-        if self.queue.accept(namespace) {
-            self.runs.trouble.is_over_in(namespace);
-            // There may have been no room for all that waited there.
-            self.rescan = true;
-        }
-    }
-
-    fn unwritten(&mut self, mut waiting: Waiting, error: &Unwritten) {
-        let key = &waiting.key;
-        let (namespace, job) = (&key.namespace, &key.job);
-        let now = Instant::now();
-        // The end that a review has shown is known here alone, and others take the run for lost in the end.
-        let longest = match error {
-            Unwritten::Denied(_) => LONGEST_PAUSE,
-            _ if waiting.words.is_some() => SHORT_PAUSE,
-            _ => LONGEST_PAUSE,
-        };
-        let metrics = &self.runs.metrics.runs;
-        match error {
-            Unwritten::Pointless => return,
-            Unwritten::Hopeless(_) => {
-                metrics.wrote(Wrote::Dropped);
-                tracing::error!(%error, %namespace, %job, "failed to write the run of a migration, giving up");
-                return;
-            }
-            Unwritten::Refused(_) => self.refused(error),
-            Unwritten::Denied(why) => {
-                self.runs.trouble.is_in(namespace, why);
-                self.queue.refuse(namespace, now, LONGEST_PAUSE);
-            }
-            _ => {
-                // Something may be slow there that is not slow elsewhere.
-                self.queue.refuse(namespace, now, SHORT_PAUSE);
-                tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
-            }
-        }
-        metrics.wrote(Wrote::Failed);
-        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
-        // Another replica may know how it ended, and has not got through either.
-        let pause = if waiting.is_suspect() {
-            pause.max(self.runs.pace.lost)
-        } else {
-            pause
-        };
-        waiting.tries += 1;
-        waiting.due = now + pause;
-        let dropped = self.queue.restore(waiting);
-        self.dropped(dropped);
-    }
-
-    fn failed(&mut self, what: &str, error: &Unwritten) {
-        if let Unwritten::Refused(_) = error {
-            self.refused(error);
-        } else {
-            self.paused = Some(Instant::now() + AGAIN);
-            tracing::warn!(%error, "failed to {what}, trying again");
-        }
-    }
-
-    fn refused(&mut self, error: &Unwritten) {
-        self.runs.trouble.is(&error.to_string());
-        self.paused = Some(Instant::now() + REFUSED);
     }
 }

@@ -1,6 +1,9 @@
 //! A namespace that takes no runs, and what was there before anything was recorded.
 
+use std::time::Instant;
+
 use super::*;
+use crate::harness::{Recorder, Webhooks};
 
 /// Another policy engine denies the runs of one namespace. What happens elsewhere is recorded.
 #[test]
@@ -62,6 +65,41 @@ fn a_namespace_that_denies_runs_stops_no_other() {
     }
     eventually("what waited to be recorded", || {
         (runs(&bad).len() == denied.len()).then_some(())
+    });
+    eventually("it to be over", || {
+        replica.trouble().is_empty().then_some(())
+    });
+}
+
+/// A webhook of one namespace answers nothing. Many runs wait for it, and those of others do not.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_namespace_whose_webhook_hangs_stops_no_other() {
+    let _alone = alone();
+    let (space, bad, recorder) = (Space::new(), Space::new(), Recorder::start());
+    let webhooks = Webhooks::recorded_by(&recorder).of_runs().patient();
+    let _registration = webhooks.register(&bad);
+    let replica = Replica::start(&space, "{}");
+    recorder.hold();
+    let hung: Vec<_> = (0..12)
+        .map(|number| create(&bad, &own(&space, by_hand()), &format!("bad-{number}")))
+        .collect();
+    eventually("the first to be under way", || {
+        (!recorder.take().is_empty()).then_some(())
+    });
+    let job = running(&space, "app");
+    let start = Instant::now();
+    eventually("the run of another namespace", || outcome(&space, &job));
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    let why = "the API server did not answer in time";
+    let told = format!("runs of namespace {} are not recorded: {why}", bad.name());
+    eventually("it to be said", || {
+        (replica.trouble() == told).then_some(())
+    });
+    recorder.go_on();
+    eventually("what waited to be recorded", || {
+        (runs(&bad).len() == hung.len()).then_some(())
     });
     eventually("it to be over", || {
         replica.trouble().is_empty().then_some(())

@@ -197,6 +197,82 @@ fn a_namespace_that_refuses_is_tried_with_one_run_at_a_time_and_less_and_less() 
     assert_eq!(queue.forget_the_idle(), Vec::<String>::new());
 }
 
+/// Those of as many namespaces, each of a release of its own.
+fn put_all(queue: &mut Queue, name: &str, count: usize, start: Instant) {
+    for number in 0..count {
+        let namespace = format!("{name}-{number}");
+        queue.put(in_namespace(&namespace, &namespace, start));
+    }
+}
+
+fn is_bad(waiting: &Waiting) -> bool {
+    waiting.key.namespace.starts_with("bad")
+}
+
+#[test]
+fn namespaces_that_refuse_have_half_of_the_writers_and_come_last() {
+    let start = Instant::now();
+    let later = start + Duration::from_secs(60);
+    let mut queue = Queue::default();
+    put_all(&mut queue, "bad", 20, start);
+    for number in 0..20 {
+        queue.refuse(&format!("bad-{number}"), start, Duration::from_secs(1));
+    }
+    put_all(&mut queue, "good", 2, start);
+    for uid in ["good-0", "good-1"] {
+        let taken = queue.take(later).unwrap();
+        assert!(!is_bad(&taken), "{}", taken.key.uid);
+        queue.done(uid);
+    }
+    for _ in 0..REFUSED_WRITERS {
+        assert!(is_bad(&queue.take(later).unwrap()));
+    }
+    // The others wait for these, and nobody wakes up for them.
+    assert!(queue.take(later).is_none());
+    assert_eq!(queue.next(), None);
+    put_all(&mut queue, "good", 9, start);
+    let good = std::iter::from_fn(|| queue.take(later)).take(9);
+    assert_eq!(good.filter(|taken| !is_bad(taken)).count(), 9);
+}
+
+#[test]
+fn who_has_the_fewest_writers_comes_first() {
+    let start = Instant::now();
+    let mut queue = Queue::default();
+    for number in 0..20 {
+        queue.put(in_namespace("large", &format!("large-{number}"), start));
+    }
+    for _ in 0..3 {
+        queue.take(start);
+    }
+    let mut small = in_namespace("small", "small", start);
+    small.key.created = Timestamp::from_second(1).unwrap();
+    queue.put(small);
+    assert_eq!(queue.take(start).unwrap().key.uid, "small");
+    assert_eq!(queue.take(start).unwrap().key.namespace, "large");
+}
+
+#[test]
+fn a_namespace_with_more_than_its_share_goes_first_when_there_is_no_room() {
+    let start = Instant::now();
+    let gone = |namespace: &str, number: usize| Waiting {
+        gone: Some(Timestamp::UNIX_EPOCH),
+        ..in_namespace(namespace, &format!("{namespace}-{number}"), start)
+    };
+    let mut queue = Queue::default();
+    for number in 0..MAX_WAITING {
+        assert!(queue.put(gone("large", number)).is_none());
+    }
+    for number in 0..SHARE {
+        let dropped = queue.put(gone("small", number)).unwrap();
+        assert_eq!(dropped.key.namespace, "large");
+    }
+    assert_eq!(
+        queue.put(gone("small", SHARE)).unwrap().key.namespace,
+        "small"
+    );
+}
+
 #[test]
 fn a_namespace_that_refuses_leaves_room_for_the_others() {
     let start = Instant::now();

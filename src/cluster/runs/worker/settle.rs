@@ -1,0 +1,163 @@
+//! What comes of the work: what was written is told, and what was not is tried again later.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::{Done, Worker};
+use crate::cluster::TIMEOUT;
+use crate::cluster::runs::error::Unwritten;
+use crate::cluster::runs::queue::Waiting;
+use crate::cluster::runs::scan::Found;
+use crate::cluster::runs::store::Ensured;
+use crate::metrics::runs::Wrote;
+
+/// How long nothing is tried where the apiserver refuses runs altogether.
+const REFUSED: Duration = Duration::from_secs(10);
+/// How long a scan that failed is left alone.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The longest pause before a run is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause where it matters who is first, or where nobody has refused anything.
+const SHORT_PAUSE: Duration = Duration::from_secs(8);
+
+impl Worker<'_> {
+    pub(in crate::cluster::runs) fn settle(&mut self, done: Done) {
+        match done {
+            Done::Ensured(waiting, result) => {
+                self.queue.done(&waiting.key.uid);
+                if matches!(result, Ok(_) | Err(Unwritten::Denied(_))) {
+                    self.answered = Some(Instant::now());
+                }
+                match result {
+                    Ok(ensured) => self.ensured(&waiting, ensured),
+                    Err(error) => self.unwritten(*waiting, &error),
+                }
+            }
+            Done::Scanned(full, found) => {
+                self.busy.scanning = false;
+                match found {
+                    Ok(found) => self.found(found),
+                    Err(error) => {
+                        self.rescan |= full;
+                        self.failed("look for runs that say too little", &error);
+                    }
+                }
+            }
+            Done::Trimmed(trimmed) => {
+                self.busy.trimming = false;
+                if let Err(error) = trimmed {
+                    self.failed("remove the oldest runs", &error);
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, found: Found) {
+        self.runs.trouble.over();
+        self.since = self.since.min(found.since.unwrap_or(Timestamp::MAX));
+        for look in found.looks {
+            let wait = if look.suspect {
+                self.runs.pace.lost
+            } else {
+                Duration::ZERO
+            };
+            let waiting = Waiting::of(look.key, Instant::now() + wait);
+            // The others are found again when these are done.
+            if let Some(more) = self.queue.put(waiting) {
+                self.rescan |= !self.queue.is_refused(&more.key.namespace);
+            }
+        }
+    }
+
+    fn ensured(&mut self, waiting: &Waiting, ensured: Ensured) {
+        self.runs.trouble.over();
+        let namespace = &waiting.key.namespace;
+        match ensured {
+            Ensured::Written(change) => {
+                self.accepted(namespace);
+                self.runs.tell(&change, self.since);
+            }
+            // Another replica has written what could not be written here.
+            Ensured::Stored if waiting.tries > 0 => self.accepted(namespace),
+            Ensured::Stored | Ensured::Unneeded => {}
+        }
+    }
+
+    fn accepted(&mut self, namespace: &str) {
+        if self.queue.accept(namespace) {
+            self.runs.trouble.is_over_in(namespace);
+            // There may have been no room for all that waited there.
+            self.rescan = true;
+        }
+    }
+
+    fn unwritten(&mut self, mut waiting: Waiting, error: &Unwritten) {
+        let key = &waiting.key;
+        let (namespace, job) = (&key.namespace, &key.job);
+        let now = Instant::now();
+        // The end that a review has shown is known here alone, and others take the run for lost in the end.
+        let longest = match error {
+            Unwritten::Denied(_) => LONGEST_PAUSE,
+            _ if waiting.words.is_some() => SHORT_PAUSE,
+            _ => LONGEST_PAUSE,
+        };
+        let metrics = &self.runs.metrics.runs;
+        match error {
+            Unwritten::Pointless => return,
+            Unwritten::Hopeless(_) => {
+                metrics.wrote(Wrote::Dropped);
+                tracing::error!(%error, %namespace, %job, "failed to write the run of a migration, giving up");
+                return;
+            }
+            Unwritten::Refused(_) => self.refused(error),
+            Unwritten::Denied(why) => {
+                self.runs.trouble.is_in(namespace, why);
+                self.queue.refuse(namespace, now, LONGEST_PAUSE);
+            }
+            // A webhook there may take its time, and its own limit may be ours.
+            Unwritten::TimedOut if self.queue.is_refused(namespace) => {
+                self.runs.trouble.is_in(namespace, &error.to_string());
+                let is_elsewhere = self.answered.is_some_and(|at| at.elapsed() < TIMEOUT);
+                let longest = if is_elsewhere {
+                    LONGEST_PAUSE
+                } else {
+                    SHORT_PAUSE
+                };
+                self.queue.refuse(namespace, now, longest);
+            }
+            _ => {
+                // Something may be slow there that is not slow elsewhere.
+                self.queue.refuse(namespace, now, SHORT_PAUSE);
+                tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
+            }
+        }
+        metrics.wrote(Wrote::Failed);
+        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
+        // Another replica may know how it ended, and has not got through either.
+        let pause = if waiting.is_suspect() {
+            pause.max(self.runs.pace.lost)
+        } else {
+            pause
+        };
+        waiting.tries += 1;
+        waiting.due = now + pause;
+        let dropped = self.queue.restore(waiting);
+        self.dropped(dropped);
+    }
+
+    fn failed(&mut self, what: &str, error: &Unwritten) {
+        if let Unwritten::Refused(_) = error {
+            self.refused(error);
+        } else {
+            self.paused = Some(Instant::now() + AGAIN);
+            tracing::warn!(%error, "failed to {what}, trying again");
+        }
+    }
+
+    fn refused(&mut self, error: &Unwritten) {
+        self.runs.trouble.is(&error.to_string());
+        self.paused = Some(Instant::now() + REFUSED);
+    }
+}
