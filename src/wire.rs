@@ -5,6 +5,7 @@
 //! fields mean, and Kubernetes' defaults for them, is the business of [`crate::job`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -86,6 +87,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut entries = Vec::with_capacity(8);
                 while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
+                    entry()?;
                     entries.push((key, value.unwrap_or_default()));
                 }
                 Ok(Map(entries))
@@ -189,78 +191,161 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The longest of those lists that are copied, or whose entries have fields: what is read of an entry may take
-/// fifty times its text. No Job of a cluster has that many containers or owners, and no user that many groups.
-const MOST: usize = 10_000;
+/// The most entries that the lists and maps of one document may have together. What is read of an entry may take
+/// fifty times its text, and a list of containers holds lists. A real Job has some hundred entries.
+const MOST: usize = 20_000;
+/// What is wrong with a document that has more.
+const TOO_MANY: &str = "more than 20000 entries in its lists and maps";
 
-/// Reads a list that may not be longer than [`MOST`], and `null` as an empty one.
+thread_local! {
+    /// How many more entries the document may have that this thread is reading. Nothing outside of [`document`].
+    static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Reads one document of a client. It is an error if its lists and maps have too many entries together.
+pub fn document<T>(read: impl FnOnce() -> T) -> T {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            LEFT.set(None);
+        }
+    }
+    LEFT.set(Some(MOST));
+    let _end = End;
+    read()
+}
+
+/// Counts one more entry that is kept of the document.
+pub fn entry<E: Error>() -> Result<(), E> {
+    let Some(left) = LEFT.get() else {
+        return Ok(());
+    };
+    let left = left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
+    LEFT.set(Some(left));
+    Ok(())
+}
+
+/// Whether a document could not be read because it has too many entries.
+#[must_use]
+pub fn has_too_many(error: &serde_json::Error) -> bool {
+    error.is_data() && error.to_string().starts_with(TOO_MANY)
+}
+
+/// Reads a list whose entries count, and `null` as an empty one.
 pub fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    struct Few<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
-        type Value = Vec<T>;
+    fold(deserializer, |list: &mut Vec<T>, next| list.push(next))
+}
+
+/// Reads a list entry by entry, which count, and keeps what `take` keeps of each. `null` reads as an empty list.
+pub fn fold<'de, D, T, R>(deserializer: D, take: impl FnMut(&mut R, T)) -> Result<R, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+    R: Default,
+{
+    struct Fold<F, T, R>(F, PhantomData<(T, R)>);
+    impl<'de, F: FnMut(&mut R, T), T: Deserialize<'de>, R: Default> Visitor<'de> for Fold<F, T, R> {
+        type Value = R;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a list of at most {MOST} entries")
+            f.write_str("a list")
         }
 
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
+        fn visit_unit<E>(self) -> Result<R, E> {
+            Ok(R::default())
         }
 
-        fn visit_none<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
+        fn visit_none<E>(self) -> Result<R, E> {
+            Ok(R::default())
         }
 
-        fn visit_some<D: Deserializer<'de>>(
-            self,
-            deserializer: D,
-        ) -> Result<Self::Value, D::Error> {
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
             deserializer.deserialize_seq(self)
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-            let mut list = Vec::new();
-            while let Some(entry) = entries.next_element()? {
-                if list.len() == MOST {
-                    return Err(Error::invalid_length(MOST + 1, &self));
-                }
-                list.push(entry);
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
+            let mut kept = R::default();
+            while let Some(next) = entries.next_element()? {
+                entry()?;
+                (self.0)(&mut kept, next);
             }
-            Ok(list)
+            Ok(kept)
         }
     }
-    deserializer.deserialize_option(Few(PhantomData))
+    deserializer.deserialize_option(Fold(take, PhantomData))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Debug, Deserialize)]
-    struct Holder {
+    #[derive(Debug, Default, Deserialize)]
+    struct Holder<'a> {
         #[serde(default, deserialize_with = "few")]
         list: Vec<u8>,
+        #[serde(borrow, default, deserialize_with = "nullable")]
+        map: Map<'a>,
+        #[serde(borrow, default, deserialize_with = "few")]
+        inner: Vec<Holder<'a>>,
+    }
+
+    fn list(length: usize) -> String {
+        format!("[{}]", vec!["1"; length].join(","))
     }
 
     #[test]
-    fn a_list_has_an_end() {
-        let read =
-            |text: &str| serde_json::from_str::<Holder>(text).map(|holder| holder.list.len());
-        let of = |length: usize| format!("{{\"list\":[{}]}}", vec!["1"; length].join(","));
-        for (text, length) in [
-            ("{}", 0),
-            ("{\"list\":null}", 0),
-            ("{\"list\":[]}", 0),
-            (&of(MOST), MOST),
+    fn a_document_has_an_end() {
+        let half = list(MOST / 2);
+        let labels: Vec<_> = (0..MOST / 2).map(|n| format!("\"{n}\":\"\"")).collect();
+        let labels = labels.join(",");
+        for (text, more) in [
+            (
+                format!("{{\"list\":{}", list(MOST)),
+                ",\"map\":{\"a\":\"\"}",
+            ),
+            (
+                format!("{{\"list\":{half},\"map\":{{{labels}}}"),
+                ",\"inner\":[{}]",
+            ),
+            (
+                format!(
+                    "{{\"inner\":[{{\"list\":{half}}},{{\"list\":{}}}]",
+                    list(MOST / 2 - 2)
+                ),
+                ",\"list\":[1]",
+            ),
         ] {
-            assert_eq!(read(text).unwrap(), length);
+            let read = |text: &str| {
+                document(|| {
+                    serde_json::from_str::<Holder<'_>>(text).map(|read| read.map.is_empty())
+                })
+            };
+            assert!(read(&format!("{text}}}")).is_ok());
+            let error = read(&format!("{text}{more}}}")).unwrap_err();
+            assert!(has_too_many(&error), "{error}");
+            let expected = "more than 20000 entries in its lists and maps at line 1 column ";
+            assert!(error.to_string().starts_with(expected), "{error}");
+            // The next one is counted anew, as this one was.
+            assert!(read(&format!("{text}}}")).is_ok());
         }
-        let error = read(&of(MOST + 1)).unwrap_err().to_string();
-        let expected = "invalid length 10001, expected a list of at most 10000 entries";
-        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn only_a_clients_document_is_counted() {
+        let text = format!("{{\"list\":{}}}", list(MOST + 1));
+        let holder: Holder<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(holder.list.len(), MOST + 1);
+        let empty: Holder<'_> = serde_json::from_str("{\"list\":null,\"inner\":null}").unwrap();
+        assert!(empty.list.is_empty() && empty.inner.is_empty());
+        let wrong = serde_json::from_str::<Holder<'_>>("{\"list\":{}}").unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            "invalid type: map, expected a list at line 1 column 8"
+        );
+        assert!(!has_too_many(&wrong));
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::wire::Text;
+use crate::wire::{Text, entry};
 
 macro_rules! annotations {
     ($($(#[doc = $doc:literal])+ $name:ident = $key:literal,)+) => {
@@ -26,7 +26,7 @@ macro_rules! annotations {
                 }
             }
 
-            fn of_key(key: &str) -> Option<Self> {
+            pub(crate) fn of_key(key: &str) -> Option<Self> {
                 match key {
                     $($key => Some(Self::$name),)+
                     _ => None,
@@ -127,6 +127,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                 while let Some(Key(key)) = map.next_key()? {
                     if let Some(annotation) = key {
                         let value: Option<Text<'de>> = map.next_value()?;
+                        entry()?;
                         entries.push((annotation, value.unwrap_or_default()));
                     } else {
                         map.next_value::<IgnoredAny>()?;

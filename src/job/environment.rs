@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::job::credentials::{is_key, may_hold_any};
-use crate::wire::Text;
+use crate::wire::{Text, entry};
 
 /// The environment variables that may hold a credential, each with its index in the list.
 ///
@@ -32,6 +32,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Environment<'a> {
                 let mut index = 0;
                 while let Some(variable) = seq.next_element::<EnvVar<'de>>()? {
                     if is_key(&variable.name) || may_hold_any(&variable.value) {
+                        entry()?;
                         suspects.push((index, variable));
                     }
                     index += 1;

@@ -144,6 +144,32 @@ pub struct AnnotationFields {
     /// The stamp with the id of the decision.
     #[serde(rename = "f:migration-warden.io/decision", default)]
     pub decision: Option<IgnoredAny>,
+    /// The stamp with the name of the user.
+    #[serde(rename = "f:migration-warden.io/requested-by", default)]
+    requested_by: Option<IgnoredAny>,
+    /// The stamp with the names of the exceptions.
+    #[serde(rename = "f:migration-warden.io/exceptions", default)]
+    exceptions: Option<IgnoredAny>,
+    /// The stamp with the rules whose findings were patched.
+    #[serde(rename = "f:migration-warden.io/patched", default)]
+    patched: Option<IgnoredAny>,
+}
+
+impl Fields {
+    /// Whether one of them is a stamp.
+    #[must_use]
+    pub fn hold_a_stamp(&self) -> bool {
+        let stamps = self.metadata.as_ref().map(|metadata| &metadata.annotations);
+        stamps.is_some_and(|stamps| {
+            let stamps = [
+                &stamps.decision,
+                &stamps.requested_by,
+                &stamps.exceptions,
+                &stamps.patched,
+            ];
+            stamps.iter().any(|stamp| stamp.is_some())
+        })
+    }
 }
 
 /// The spec of a Job, or of a CronJob with the Job's spec inside.
@@ -231,10 +257,10 @@ pub struct Container<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub image: Text<'a>,
     /// Entry point.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub command: Vec<Text<'a>>,
     /// Arguments.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub args: Vec<Text<'a>>,
     /// Environment variables.
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -270,7 +296,7 @@ pub struct ExitCodes<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operator: Text<'a>,
     /// The codes.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "few")]
     pub values: Vec<i64>,
 }
 

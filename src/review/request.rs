@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::along::Along;
 use crate::job::Kind;
 use crate::job::object::Object;
-use crate::wire::{Text, few, nullable};
+use crate::wire::{self, Text, few, nullable};
 
 /// Longest uid in bytes. An API server's has 36, and each answer repeats it.
 const MAX_UID: usize = 253;
@@ -145,7 +145,8 @@ pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
     // Checked as a whole first: the parser passes over strings it skips, and is faster on `str`.
     let text =
         std::str::from_utf8(body).map_err(|error| MalformedReview::Utf8(error.valid_up_to()))?;
-    let error = match serde_json::from_str::<Review<'_, Request<'_>>>(text) {
+    let review = wire::document(|| serde_json::from_str::<Review<'_, Request<'_>>>(text));
+    let error = match review {
         Ok(review) => {
             let request = checked(review)?;
             if is_judged(&request.kind) {
@@ -177,7 +178,8 @@ pub fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Va
 }
 
 fn envelope(text: &str) -> Result<Parsed<'_>, MalformedReview> {
-    let review = serde_json::from_str(text).map_err(|error| describe(&error))?;
+    let review = wire::document(|| serde_json::from_str(text));
+    let review = review.map_err(|error| describe(&error))?;
     Ok(Parsed::Other(Box::new(checked(review)?)))
 }
 
@@ -204,6 +206,9 @@ fn describe(error: &serde_json::Error) -> MalformedReview {
     // The parser's own words quote the value at fault.
     let problem = match error.classify() {
         Category::Eof => "the JSON ends too early",
+        Category::Data if wire::has_too_many(error) => {
+            "its lists and maps have more than 20000 entries"
+        }
         Category::Data => "a field has the wrong type",
         Category::Syntax | Category::Io => "the JSON is broken or nested too deeply",
     };
