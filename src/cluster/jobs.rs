@@ -158,7 +158,7 @@ impl Jobs {
         match event {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(job) => {
-                let uid = job.metadata.uid.clone().unwrap_or_default();
+                let uid = job.metadata.uid.clone();
                 let known = matched.as_ref().map(|matched| matched.get(&uid));
                 let job = match known {
                     // A Job that ended while the watch was away may be deleted before a scan looks at it.

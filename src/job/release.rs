@@ -37,6 +37,8 @@ pub enum Source {
 
 /// The label that names a release in most charts.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label that holds chart and version in most charts.
+pub const CHART: &str = "helm.sh/chart";
 /// The label Flux puts on what its releases create.
 pub const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
 

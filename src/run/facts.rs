@@ -2,20 +2,14 @@
 //!
 //! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::clean;
 use super::resource::Deployer;
 use crate::job::annotation::Annotation;
-use crate::job::release::FLUX_NAME;
-use crate::job::stamp::STAMPS;
-use crate::job::stored::WatchedJob;
+use crate::job::release::{CHART, FLUX_NAME};
+use crate::job::stored::{Metadata, WatchedJob};
 use crate::job::tool;
-
-/// Chart and version, in most charts.
-const CHART: &str = "helm.sh/chart";
 
 /// A name of Kubernetes, or a user's.
 const MAX_NAME: usize = 253;
@@ -54,24 +48,21 @@ impl Facts {
     #[must_use]
     pub fn of(job: &WatchedJob) -> Self {
         let meta = &job.metadata;
-        let stamp = |stamp: Annotation| {
-            let value = meta.annotations.as_ref()?.get(stamp.key())?;
-            filled(value, MAX_MESSAGE)
-        };
+        let stamp = |stamp| filled(meta.annotations.get(stamp)?, MAX_MESSAGE);
         let pod = &job.spec.template.spec;
         let containers = || pod.init_containers.iter().chain(&pod.containers);
         // What is no id, or may have been written by the client, is nobody's decision, and says nothing of who
         // asked.
         let decision = stamp(Annotation::Decision)
-            .filter(|id| Uuid::parse_str(id).is_ok() && !is_the_clients(meta));
+            .filter(|id| Uuid::parse_str(id).is_ok() && !meta.managed_fields.may_have_a_stamp());
         let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
         let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
         let (reason, message) = job.status.last_words();
         Self {
             chart: meta
                 .labels
-                .as_ref()
-                .and_then(|labels| filled(labels.get(CHART)?, MAX_NAME)),
+                .get(CHART)
+                .and_then(|chart| filled(chart, MAX_NAME)),
             tool: tool::named(containers().map(|container| {
                 let words = container.command.iter().chain(&container.args);
                 (&*container.image, words.map(String::as_str))
@@ -117,44 +108,17 @@ pub(super) fn filled(text: &str, length: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Whether a client may have written a stamp, while nobody was there to refuse it: webhooks manage no fields, and
-/// where nobody does, somebody has wiped them.
-fn is_the_clients(meta: &ObjectMeta) -> bool {
-    let keys = STAMPS.map(|stamp| format!("f:{}", stamp.key()));
-    let fields = || {
-        let managed = meta.managed_fields.iter().flatten();
-        managed.filter_map(|field| field.fields_v1.as_ref().map(|fields| &fields.0))
-    };
-    let is_named = |fields: &Value| {
-        let annotations = &fields["f:metadata"]["f:annotations"];
-        keys.iter().any(|key| !annotations[&**key].is_null())
-    };
-    fields().next().is_none() || fields().any(is_named)
-}
-
 /// What deployed it: whoever is surest of its work first.
-fn deployer(meta: &ObjectMeta) -> Deployer {
-    let has = |key: &str| {
-        let annotations = meta.annotations.as_ref();
-        annotations.is_some_and(|annotations| annotations.contains_key(key))
-    };
-    let owners = meta.owner_references.iter().flatten();
-    let mut owners = owners.filter(|owner| owner.controller == Some(true));
-    if owners.any(|owner| owner.kind == "CronJob") && !has(Annotation::StartedByHand.key()) {
+fn deployer(meta: &Metadata) -> Deployer {
+    let has = |annotation| meta.annotations.get(annotation).is_some();
+    if meta.cron_job.is_some() && !has(Annotation::StartedByHand) {
         return Deployer::CronJob;
     }
-    let managers = || {
-        let fields = meta.managed_fields.iter().flatten();
-        fields
-            .filter(|field| field.subresource.is_none())
-            .filter_map(|field| field.manager.as_deref())
-    };
+    let managers = || meta.managed_fields.managers();
     let is_managed = |by: &[&str]| managers().any(|m| by.iter().any(|name| m.starts_with(name)));
-    let labels = meta.labels.as_ref();
-    if has(Annotation::ArgoCdTrackingId.key()) || is_managed(&["argocd"]) {
+    if has(Annotation::ArgoCdTrackingId) || is_managed(&["argocd"]) {
         Deployer::ArgoCD
-    } else if labels.is_some_and(|labels| labels.contains_key(FLUX_NAME))
-        || is_managed(&["helm-controller", "kustomize-controller"])
+    } else if meta.labels.has(FLUX_NAME) || is_managed(&["helm-controller", "kustomize-controller"])
     {
         Deployer::Flux
     } else if is_managed(&["helm"]) {
@@ -168,7 +132,7 @@ fn deployer(meta: &ObjectMeta) -> Deployer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -119,11 +119,13 @@ impl Warden {
             new = known.is_none().then(|| name.to_owned());
             self.view(name, known.unwrap_or_default())
         })?;
+        let uid = review.shows_an_end(&policy);
+        let unheard = uid.and_then(|uid| self.last_words.read(uid, body));
         drop(turn);
         let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        if let Some(uid) = review.shows_an_end(&policy) {
+        if let Some(unheard) = unheard {
             let asked = Instant::now();
-            Box::pin(self.last_words.take(uid, body, deadline)).await;
+            Box::pin(self.last_words.leave(unheard, deadline)).await;
             waited += asked.elapsed();
         }
         let mut nowhere = None;

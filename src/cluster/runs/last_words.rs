@@ -32,6 +32,15 @@ const LOOKUP: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Words(pub(super) Heard);
 
+/// How a Job ended, as a review shows it and the watch has not.
+#[derive(Debug)]
+pub struct Unheard {
+    key: Key,
+    ending: Ending,
+    /// The watch knows the Job.
+    is_known: bool,
+}
+
 #[derive(Debug)]
 pub(super) enum Heard {
     /// A Job as the apiserver has it, too.
@@ -72,22 +81,33 @@ pub fn last_words(
 }
 
 impl LastWords {
-    /// Takes a review that shows how the Job with this uid ended, if that is news and there is room for it.
-    pub async fn take(&self, uid: &str, body: &[u8], deadline: Instant) {
+    /// Reads how the Job with this uid ended from the review that shows it, if that is news. Takes time in
+    /// proportion to the review.
+    #[must_use]
+    pub fn read(&self, uid: &str, body: &[u8]) -> Option<Unheard> {
+        let known = self.0.as_ref()?.jobs.get(uid);
+        // Mostly the watch was faster, and the review need not be read a second time.
+        if known.as_ref().is_some_and(|job| job.end.is_some()) {
+            return None;
+        }
+        let (key, ending) = read(body)?;
+        Some(Unheard {
+            key,
+            ending,
+            is_known: known.is_some(),
+        })
+    }
+
+    /// Leaves what a review shows, if there is room for it.
+    pub async fn leave(&self, unheard: Unheard, deadline: Instant) {
         let Some(shown) = &self.0 else {
             return;
         };
-        let known = shown.jobs.get(uid);
-        // Mostly the watch was faster, and the review need not be read a second time.
-        if known.as_ref().is_some_and(|job| job.end.is_some()) {
-            return;
-        }
-        let Some((key, ending)) = read(body) else {
-            return;
-        };
-        let words = match known {
-            Some(_) => Heard::Said(key, ending),
-            None => shown.confirm(key, ending, deadline).await,
+        let Unheard { key, ending, .. } = unheard;
+        let words = if unheard.is_known {
+            Heard::Said(key, ending)
+        } else {
+            shown.confirm(key, ending, deadline).await
         };
         if let Err(TrySendError::Full(_)) = shown.sender.try_send(Words(words)) {
             shown.metrics.runs.wrote(Wrote::Dropped);
@@ -104,9 +124,7 @@ impl Shown {
             api.get_opt(&key.job).await
         };
         match timeout_at(deadline, asked).await {
-            Ok(Ok(Some(job))) if job.metadata.uid.as_ref() == Some(&key.uid) => {
-                Heard::Confirmed(job.into())
-            }
+            Ok(Ok(Some(job))) if job.metadata.uid == key.uid => Heard::Confirmed(job.into()),
             _ => Heard::Said(key, ending),
         }
     }
@@ -191,7 +209,8 @@ mod tests {
         let deadline = Instant::now() + LOOKUP;
         let review = json!({"request": {"namespace": "team", "oldObject": ended()}}).to_string();
         for _ in 0..=MAX_WAITING {
-            words.take("u1", review.as_bytes(), deadline).await;
+            let unheard = words.read("u1", review.as_bytes()).unwrap();
+            words.leave(unheard, deadline).await;
         }
         let mut count = 0;
         // Nobody could confirm it.
@@ -203,6 +222,6 @@ mod tests {
         let line = "migration_warden_run_writes_total{result=\"dropped\"} 1";
         assert!(metrics.encode().lines().any(|found| found == line));
         let nowhere = LastWords::default();
-        nowhere.take("u1", review.as_bytes(), deadline).await;
+        assert!(nowhere.read("u1", review.as_bytes()).is_none());
     }
 }

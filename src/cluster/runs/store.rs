@@ -237,7 +237,7 @@ impl Store {
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
         let found = api.get_opt(&key.job).await;
         let found = found.map_err(|error| Unwritten::Later("get", "jobs", error))?;
-        let found = found.filter(|job| job.metadata.uid.as_ref() == Some(&key.uid));
+        let found = found.filter(|job| job.metadata.uid == key.uid);
         Ok(found.map(Seen::from))
     }
 

@@ -115,8 +115,9 @@ impl Replica {
         let body = review.to_string();
         let deadline = Instant::now() + Duration::from_secs(1);
         let uid = review["request"]["oldObject"]["metadata"]["uid"].as_str();
-        let take = self.words.take(uid.unwrap(), body.as_bytes(), deadline);
-        self.runtime.block_on(take);
+        if let Some(unheard) = self.words.read(uid.unwrap(), body.as_bytes()) {
+            self.runtime.block_on(self.words.leave(unheard, deadline));
+        }
     }
 
     /// What it tells of itself.
