@@ -165,7 +165,7 @@ impl Metrics {
         );
         registry.register(
             "connections_evicted",
-            "Connections that waited for their client, closed for a new one because too many were open",
+            "Connections that waited for their client, closed because too many were open or bodies took too much memory",
             self.evicted.clone(),
         );
         registry.register(

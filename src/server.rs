@@ -3,6 +3,7 @@
 //! Not for what a review says: that is a [`Judge`]'s part.
 
 pub mod admin;
+mod bodies;
 mod budget;
 mod connections;
 pub mod judge;

@@ -309,6 +309,29 @@ async fn long_bodies_share_what_may_be_in_flight() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_arrive_gives_way_to_others() {
+    let server = Server::with(Setup {
+        in_flight: 128 << 10,
+        ..Setup::default()
+    })
+    .await;
+    let mut stalled = server.connect().await;
+    let head = post("/validate", "").replace("Length: 0", "Length: 200000");
+    let part = head + &" ".repeat(66_000);
+    stalled.write_all(part.as_bytes()).await.unwrap();
+    let start = Instant::now();
+    // Until then its beginning is still on the way.
+    while server.metric("connections_evicted_total") != Some(1.0) {
+        assert!(start.elapsed() < Duration::from_secs(5), "it is kept");
+        let answer = ask(&mut server.connect().await, &large("{}")).await;
+        assert_eq!(answer.status, 200);
+    }
+    assert!(receive(&mut stalled).await.is_none());
+    let answer = ask(&mut server.connect().await, &large("{}")).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_arrive_in_time_is_given_up() {
     let server = Server::start().await;
     let mut stream = server.connect().await;

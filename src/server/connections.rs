@@ -82,10 +82,9 @@ impl Shared {
 
 /// Where the connection stands that has waited for its client longest. Nothing if the server works for all.
 fn longest_waiting(open: &[Arc<Place>]) -> Option<usize> {
-    let waits = |place: &Arc<Place>| place.waits.load(Ordering::Relaxed);
     let waiting = open.iter().enumerate();
-    let waiting = waiting.filter(|(_, place)| waits(place) != WORKING);
-    let longest = waiting.min_by_key(|(_, place)| waits(place));
+    let waiting = waiting.filter(|(_, place)| place.waits() != WORKING);
+    let longest = waiting.min_by_key(|(_, place)| place.waits());
     longest.map(|(index, _)| index)
 }
 
@@ -135,7 +134,13 @@ impl Place {
         Works(self)
     }
 
-    fn close(&self) {
+    /// The place of the moment since when the server waits for the client, in the order of all such moments.
+    pub(super) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connection.
+    pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.task.wake();
     }

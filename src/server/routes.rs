@@ -3,8 +3,14 @@
 //! Everything is done in one handler without middleware, because a review takes little longer
 //! than a few layers would. Not for what a review says: that is the judge's part.
 
+pub use super::bodies::MAX_IN_FLIGHT;
+
 use super::{
-    Answer, Answered, Judge, Observer, Record, budget::budget, connections::Place, refusal::Refusal,
+    Answer, Answered, Judge, Observer, Record,
+    bodies::{Bodies, Buffer},
+    budget::budget,
+    connections::Place,
+    refusal::Refusal,
 };
 use crate::{
     metrics::{Metrics, Rejection},
@@ -14,13 +20,13 @@ use crate::{
 };
 use axum::{
     Extension, Router,
-    body::{Body, Bytes, HttpBody},
+    body::Body,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::any,
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -31,27 +37,13 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
-/// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
-pub const MAX_BODY: usize = 8 << 20;
-
 /// The longest body that is judged on the async workers: a millisecond's work at most.
 const SMALL: usize = 64 << 10;
-
-/// The longest body that is not paid for; nearly all reviews have less. A connection holds one body at a time, so
-/// the number of connections bounds what these take.
-const FREE: usize = 16 << 10;
-
-/// Longer bodies are paid for in pieces of this size, out of what all of them may take together.
-const PIECE: usize = 64 << 10;
-
-/// What all longer bodies in flight may take together: three of the longest, or 384 of up to one piece, which
-/// leaves connections to other reviews.
-pub const MAX_IN_FLIGHT: usize = 24 << 20;
 
 /// How many larger bodies are judged at once, each on a thread of its own. More would take processor time from
 /// the worker that answers small reviews and `/livez`.
@@ -66,7 +58,7 @@ pub struct Reviews {
     sink: Arc<Sink>,
     observer: Option<Arc<dyn Observer>>,
     metrics: Arc<Metrics>,
-    pieces: Arc<Semaphore>,
+    bodies: Bodies,
     large: Arc<Semaphore>,
     closing: AtomicBool,
 }
@@ -85,8 +77,8 @@ impl Reviews {
             judge,
             sink,
             observer,
+            bodies: Bodies::new(in_flight, Arc::clone(&metrics)),
             metrics,
-            pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
             large: Arc::new(Semaphore::new(TURNS as usize)),
             closing: AtomicBool::new(false),
         })
@@ -146,7 +138,7 @@ impl Reviews {
     async fn review(
         self: &Arc<Self>,
         phase: Phase,
-        place: &Place,
+        place: &Arc<Place>,
         request: Request,
         start: Instant,
     ) -> Result<Answer, Refusal> {
@@ -157,7 +149,7 @@ impl Reviews {
             return Err(Refusal::content_type());
         }
         let deadline = start + budget(request.uri().query());
-        let (body, paid) = timeout_at(deadline, self.read(request.into_body()))
+        let (body, paid) = timeout_at(deadline, self.bodies.read(request.into_body(), place))
             .await
             .map_err(|_| Refusal::timeout())??;
         let _works = place.works();
@@ -221,77 +213,6 @@ impl Reviews {
             self.judge.tell(news, refused);
         }
         answer
-    }
-
-    /// Reads the whole body, one above [`FREE`] within its share of what all may take.
-    async fn read(&self, body: Body) -> Result<(Buffer, Option<OwnedSemaphorePermit>), Refusal> {
-        let declared = body.size_hint().lower();
-        if declared > MAX_BODY as u64 {
-            return Err(Refusal::too_large());
-        }
-        let mut chunks = body.into_data_stream();
-        let mut next = async || {
-            let chunk = chunks.next().await.transpose();
-            chunk.map_err(|_| Refusal::truncated())
-        };
-        // A small body comes in one piece, which then need not be copied.
-        let first = next().await?.unwrap_or_default();
-        let Some(mut chunk) = next().await? else {
-            let paid = self.pay(first.len(), None)?;
-            return Ok((Buffer::Whole(first), paid));
-        };
-        let declared = usize::try_from(declared).unwrap_or(MAX_BODY);
-        let mut bytes = Vec::with_capacity(declared.max(first.len() + chunk.len()));
-        bytes.extend_from_slice(&first);
-        let mut paid = None;
-        loop {
-            if bytes.len() + chunk.len() > MAX_BODY {
-                return Err(Refusal::too_large());
-            }
-            bytes.extend_from_slice(&chunk);
-            paid = self.pay(bytes.len(), paid)?;
-            match next().await? {
-                Some(more) => chunk = more,
-                None => return Ok((Buffer::Joined(bytes), paid)),
-            }
-        }
-    }
-
-    /// Pays for the `arrived` bytes of a body, for some of which has been `paid`. What was only announced is
-    /// not paid for: announcing costs a sender nothing, and would shut out everybody else.
-    fn pay(
-        &self,
-        arrived: usize,
-        paid: Option<OwnedSemaphorePermit>,
-    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        if arrived <= FREE {
-            return Ok(None);
-        }
-        let have = paid.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let due = u32::try_from(arrived.div_ceil(PIECE) - have).unwrap_or(u32::MAX);
-        let mut more = Arc::clone(&self.pieces)
-            .try_acquire_many_owned(due)
-            .map_err(|_| Refusal::overloaded())?;
-        if let Some(paid) = paid {
-            more.merge(paid);
-        }
-        Ok(Some(more))
-    }
-}
-
-enum Buffer {
-    Whole(Bytes),
-    Joined(Vec<u8>),
-}
-
-impl std::ops::Deref for Buffer {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Whole(bytes) => bytes,
-            Self::Joined(bytes) => bytes,
-        }
     }
 }
 

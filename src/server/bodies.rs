@@ -1,0 +1,202 @@
+//! The bodies of reviews while they arrive, and the memory that all of them share.
+//!
+//! If a body finds no memory left, those that have arrived for longest make room, so that clients cannot hold it for
+//! nothing. Not for what a body says.
+
+use super::{connections::Place, refusal::Refusal};
+use crate::metrics::Metrics;
+use axum::body::{Body, Bytes, HttpBody};
+use futures_util::StreamExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
+const MAX_BODY: usize = 8 << 20;
+
+/// The longest body that is not paid for; nearly all reviews have less. A connection holds one body at a time, so
+/// the number of connections bounds what these take.
+const FREE: usize = 16 << 10;
+
+/// Longer bodies are paid for in pieces of this size, out of what all of them may take together.
+const PIECE: usize = 64 << 10;
+
+/// What all longer bodies in flight may take together: three of the longest, or 384 of up to one piece, which
+/// leaves connections to other reviews.
+pub const MAX_IN_FLIGHT: usize = 24 << 20;
+
+/// The bodies of one port.
+pub(super) struct Bodies {
+    pieces: Arc<Semaphore>,
+    arriving: Mutex<Vec<Arriving>>,
+    metrics: Arc<Metrics>,
+}
+
+/// A body that is paid for, and whose client has not sent all of it.
+struct Arriving {
+    place: Arc<Place>,
+    pieces: usize,
+}
+
+impl Bodies {
+    /// Bodies that take at most `in_flight` bytes at once.
+    pub(super) fn new(in_flight: usize, metrics: Arc<Metrics>) -> Self {
+        Self {
+            pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
+            arriving: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Reads a whole body, one above [`FREE`] within its share of what all may take.
+    pub(super) async fn read(
+        &self,
+        body: Body,
+        place: &Arc<Place>,
+    ) -> Result<(Buffer, Option<OwnedSemaphorePermit>), Refusal> {
+        let declared = body.size_hint().lower();
+        if declared > MAX_BODY as u64 {
+            return Err(Refusal::too_large());
+        }
+        let mut share = Share {
+            bodies: self,
+            place,
+            paid: None,
+        };
+        let mut chunks = body.into_data_stream();
+        let mut next = async || {
+            let chunk = chunks.next().await.transpose();
+            chunk.map_err(|_| Refusal::truncated())
+        };
+        // A small body comes in one piece, which then need not be copied.
+        let first = next().await?.unwrap_or_default();
+        let Some(mut chunk) = next().await? else {
+            share.grow(first.len()).await?;
+            return Ok((Buffer::Whole(first), share.paid.take()));
+        };
+        let declared = usize::try_from(declared).unwrap_or(MAX_BODY);
+        let mut bytes = Vec::with_capacity(declared.max(first.len() + chunk.len()));
+        bytes.extend_from_slice(&first);
+        loop {
+            if bytes.len() + chunk.len() > MAX_BODY {
+                return Err(Refusal::too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+            share.grow(bytes.len()).await?;
+            match next().await? {
+                Some(more) => chunk = more,
+                None => return Ok((Buffer::Joined(bytes), share.paid.take())),
+            }
+        }
+    }
+
+    /// Closes the connections whose bodies have arrived for longest, until they give this many pieces back. Closes
+    /// none if they are not enough, or are younger than this one.
+    fn make_room(&self, pieces: usize, place: &Place) -> bool {
+        let mut arriving = self.arriving();
+        arriving.sort_by_key(|other| other.place.waits());
+        let mut freed = 0;
+        let older = arriving
+            .iter()
+            .take_while(|other| other.place.waits() < place.waits())
+            .take_while(|other| {
+                let is_needed = freed < pieces;
+                freed += if is_needed { other.pieces } else { 0 };
+                is_needed
+            })
+            .count();
+        if freed < pieces {
+            return false;
+        }
+        for longest in arriving.drain(..older) {
+            longest.place.close();
+            self.metrics.connection_evicted();
+        }
+        true
+    }
+
+    fn arriving(&self) -> MutexGuard<'_, Vec<Arriving>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one body takes while it arrives.
+struct Share<'b> {
+    bodies: &'b Bodies,
+    place: &'b Arc<Place>,
+    paid: Option<OwnedSemaphorePermit>,
+}
+
+impl Share<'_> {
+    /// Pays for the bytes that have arrived. What was only announced is not paid for: announcing costs a sender
+    /// nothing, and would shut out everybody else.
+    async fn grow(&mut self, arrived: usize) -> Result<(), Refusal> {
+        let have = self
+            .paid
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let due = arrived.div_ceil(PIECE) - have;
+        if arrived <= FREE || due == 0 {
+            return Ok(());
+        }
+        // Meanwhile it does not wait for its client.
+        self.leave();
+        let mut more = self.take(due).await?;
+        if let Some(paid) = self.paid.take() {
+            more.merge(paid);
+        }
+        self.bodies.arriving().push(Arriving {
+            place: Arc::clone(self.place),
+            pieces: have + due,
+        });
+        self.paid = Some(more);
+        Ok(())
+    }
+
+    async fn take(&self, due: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let pieces = &self.bodies.pieces;
+        let many = u32::try_from(due).unwrap_or(u32::MAX);
+        if let Ok(taken) = Arc::clone(pieces).try_acquire_many_owned(many) {
+            return Ok(taken);
+        }
+        let missing = due.saturating_sub(pieces.available_permits());
+        if !self.bodies.make_room(missing, self.place) {
+            return Err(Refusal::overloaded());
+        }
+        let taken = Arc::clone(pieces).acquire_many_owned(many).await;
+        // Nobody closes it.
+        taken.map_err(|_| Refusal::overloaded())
+    }
+
+    fn leave(&self) {
+        let mut arriving = self.bodies.arriving();
+        let own = arriving
+            .iter()
+            .position(|other| Arc::ptr_eq(&other.place, self.place));
+        if let Some(own) = own {
+            arriving.swap_remove(own);
+        }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A whole body.
+pub(super) enum Buffer {
+    Whole(Bytes),
+    Joined(Vec<u8>),
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Joined(bytes) => bytes,
+        }
+    }
+}
