@@ -9,7 +9,7 @@
 #[path = "common/server.rs"]
 mod server;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -135,6 +135,111 @@ fn peak(server: &Server) -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak = peak.unwrap().trim().trim_end_matches(" kB");
     peak.parse::<u64>().unwrap() / 1024
+}
+
+/// As much as fits into a review of `one` after another, with what stands before and behind them.
+fn many(before: &str, one: &str, behind: &str) -> String {
+    let count = (7_900_000 - before.len() - behind.len()) / (one.len() + 1);
+    let list = vec![one; count].join(",");
+    format!("{before}{list}{behind}")
+}
+
+#[test]
+fn no_list_in_a_review_takes_its_memory() {
+    let server = Server::start(&[]);
+    let review = |object: &str| {
+        format!(
+            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","kind":{{"group":"batch","version":"v1","kind":"Job"}},"operation":"CREATE","namespace":"team",{object}}}}}"#
+        )
+    };
+    let meta = |more: &str| review(&format!(r#""object":{{"metadata":{{{more}}}}}"#));
+    let spec = |more: &str| {
+        let labels =
+            r#""metadata":{"name":"x","labels":{"app.kubernetes.io/component":"migration"}}"#;
+        review(&format!(r#""object":{{{labels},"spec":{{{more}}}}}"#))
+    };
+    let pod = |more: &str| spec(&format!(r#""template":{{"spec":{{{more}}}}}"#));
+    let container = |more: &str| pod(&format!(r#""containers":[{{{more}}}]"#));
+    let rules = vec!["{}"; 9_000].join(",");
+    let rules = format!(r#"{{"restartPolicyRules":[{rules}]}}"#);
+    let mut inner = String::new();
+    for _ in 0..25 {
+        let lists = format!(
+            r#""template":{{"spec":{{"containers":[{}]}}}}"#,
+            vec!["{}"; 9_000].join(",")
+        );
+        let deeper = if inner.is_empty() {
+            String::new()
+        } else {
+            format!(r#","jobTemplate":{{"spec":{{{inner}}}}}"#)
+        };
+        inner = lists + &deeper;
+    }
+    let nested = spec(&inner);
+    let lists = [
+        (review(r#""userInfo":{"groups":[@]},"object":{}"#), r#""""#),
+        (meta(r#""labels":{@}"#), r#""":"""#),
+        (meta(r#""annotations":{@}"#), r#""helm.sh/hook":"""#),
+        (meta(r#""ownerReferences":[@]"#), "{}"),
+        (meta(r#""managedFields":[@]"#), "{}"),
+        (review(r#""object":{"status":{"conditions":[@]}}"#), "{}"),
+        (spec(r#""podFailurePolicy":{"rules":[@]}"#), "{}"),
+        (
+            spec(r#""podFailurePolicy":{"rules":[{"onExitCodes":{"values":[@]}}]}"#),
+            "1",
+        ),
+        (pod(r#""initContainers":[@]"#), "{}"),
+        (pod(r#""containers":[@]"#), "{}"),
+        (pod(r#""containers":[@]"#), &rules),
+        (container(r#""command":[@]"#), r#""""#),
+        (container(r#""args":[@]"#), r#""""#),
+        (
+            container(r#""env":[@]"#),
+            r#"{"name":"PASSWORD","value":"x"}"#,
+        ),
+    ];
+    let mut bodies: Vec<_> = lists
+        .iter()
+        .map(|(text, one)| {
+            let (before, behind) = text.split_once('@').unwrap();
+            many(before, one, behind)
+        })
+        .collect();
+    bodies.push(nested);
+    for body in &bodies {
+        let (status, answer) = server.post("/validate", body);
+        let message = answer["message"].as_str().unwrap_or_default();
+        let expected = "the body is not an AdmissionReview: its lists and maps have more than 20000 entries at line 1";
+        assert!(
+            status == 400 && message.starts_with(expected),
+            "{} {status} {message}",
+            &body[..300]
+        );
+    }
+    // As many as there may be, each with a finding, beside a text that has to be copied.
+    let full = vec![r#"{"image":"x","restartPolicy":"Always"}"#; 19_990].join(",");
+    let text = "x\\n".repeat(200_000);
+    let full = pod(&format!(r#""containers":[{full},{{"args":["{text}"]}}]"#));
+    assert_eq!(server.post("/validate", &full).0, 200);
+    assert!(peak(&server) < 128, "{} MiB", peak(&server));
+}
+
+/// A kubelet's and a scraper's.
+#[test]
+fn an_admin_connection_that_is_used_outlives_those_that_are_not() {
+    let server = Server::start(&[]);
+    let mut used = std::net::TcpStream::connect(&server.admin).unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..160 {
+        idle.push(std::net::TcpStream::connect(&server.admin).unwrap());
+        write!(used, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            let mut byte = [0];
+            used.read_exact(&mut byte).expect("it is kept");
+            answer.push(byte[0]);
+        }
+    }
 }
 
 #[test]

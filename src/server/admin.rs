@@ -3,10 +3,13 @@
 //!
 //! Not for reviews, and nothing here is secret: the port needs no certificate.
 
+use super::connections::Place;
 use crate::metrics::{self, Metrics};
 use axum::{
-    Router,
+    Extension, Router,
+    extract::Request,
     http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -119,6 +122,13 @@ pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
             }),
         )
         .route("/version", get(version))
+        .layer(middleware::from_fn(work))
+}
+
+/// So that a connection is as old as its last request, and another one makes room for a new one.
+async fn work(Extension(place): Extension<Arc<Place>>, request: Request, next: Next) -> Response {
+    let _works = place.works();
+    next.run(request).await
 }
 
 fn readyz(readiness: &Readiness) -> Response {
