@@ -6,6 +6,8 @@
 
 mod known;
 mod line;
+mod script;
+mod words;
 
 use std::sync::LazyLock;
 
@@ -62,7 +64,8 @@ pub fn warm_up() {
     for regex in [&NAME_RE, &NOT_BY_NAME_RE, &FALSE_RE] {
         LazyLock::force(regex);
     }
-    line::warm_up();
+    words::warm_up();
+    super::direction::warm_up();
 }
 
 /// What a container's image and command line say.
@@ -111,10 +114,7 @@ fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Ev
     if is(&FALSE_RE, image.as_bytes()) {
         return Evidence::Against;
     }
-    let program = sidecar::repository(image)
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
+    let program = program(image);
     let said = line::judge(program, words.clone());
     match said {
         Said::Runs(tool) => Evidence::For(Detection::Command(tool)),
@@ -124,13 +124,40 @@ fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Ev
                 made_for(image).filter(|_| said == Said::Migrates || !line::reads(words));
             match made_for {
                 Some(tool) => Evidence::For(Detection::Image(tool)),
-                None if said == Said::Migrates || line::is_migration(program) => {
+                None if said == Said::Migrates || is_migration(program) => {
                     Evidence::For(Detection::Generic)
                 }
                 None => Evidence::None,
             }
         }
     }
+}
+
+/// Calls `each` with the words of each command that a container runs, from the program on. The first `most` bytes of
+/// its command line are read.
+pub(super) fn each_command<'c>(
+    image: &str,
+    words: impl Iterator<Item = &'c str>,
+    most: usize,
+    each: impl FnMut(&[&str]),
+) {
+    script::each(program(image), words, most, each);
+}
+
+/// Whether a command runs a known migration tool.
+pub(super) fn runs_a_tool(command: &[&str]) -> bool {
+    matches!(line::command(command), Said::Runs(_))
+}
+
+/// The last part of an image's name: the entry point of many images is called as they are.
+fn program(image: &str) -> &str {
+    let repository = sidecar::repository(image);
+    repository.rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether a name says that it migrates.
+fn is_migration(name: &str) -> bool {
+    words::word(name) == Said::Migrates
 }
 
 /// The tool that an image is made for.

@@ -110,6 +110,14 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("SchemaHero", r"\bschemahero\b.*\s(apply|approve)\b"),
     ("sqldef", r"\b(psql|mysql|sqlite3|mssql)def\s"),
     (
+        "Sequel",
+        r"(^|[/\s])sequel\s+(\S+\s+)*(-m|--migrate-directory)[\s=]",
+    ),
+    (
+        "Ridgepole",
+        r"\bridgepole:apply\b|(^|[/\s])ridgepole\s.*(\s|^)(-a|--apply)(\s|$)",
+    ),
+    (
         "gh-ost",
         r"\bgh-ost\s.*--execute\b|\bpt-online-schema-change\s.*--execute\b",
     ),

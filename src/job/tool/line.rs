@@ -1,13 +1,13 @@
 //! What a command line does to a schema: whether it migrates, or only waits, looks or copies.
 //!
-//! A script is split into its commands, and each is judged by its words. Passes are linear in the text, and the
-//! text is cut to [`MAX_TEXT`].
-
-use std::sync::LazyLock;
-
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+//! Each command is judged by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
 
 use super::known;
+use super::script::{base, commands, cut, program_first, script, tokens};
+use super::words::{
+    ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,
+    THROUGH, VALUED_RE, WRITES, is, word,
+};
 
 /// Most bytes of a container's command line that are read.
 const MAX_TEXT: usize = 64 * 1024;
@@ -25,194 +25,10 @@ pub(super) enum Said {
     Runs(&'static str),
 }
 
-/// Programs that migrate nothing, whatever their arguments are called.
-const ASIDE: &[&str] = &[
-    "echo", "printf", "cd", "cat", "ls", "mkdir", "rm", "cp", "mv", "ln", "chmod", "chown",
-    "export", "test", "[", "[[", "grep", "egrep", "sleep", "exit", "find", "touch", "sed", "awk",
-    "head", "tail", "sort", "wc", "true", "false", ":", "set", "unset", "trap", "return", "local",
-    "date", "nc", "ncat", "curl", "wget", "ping", "apk", "apt-get", "apt", "pip", "pip3", "tar",
-    "gzip", "unzip", "jq", "yq", "base64", "tee", "diff", "git", "gsutil", "aws", "gcloud", "az",
-    "kill", "pkill", "killall", "pytest", "for", "case", "rsync", "stat", "which",
-];
-/// Programs that talk to a cluster or start containers.
-const CLUSTER: &[&str] = &[
-    "kubectl", "oc", "helm", "argocd", "flux", "docker", "podman", "nerdctl", "k8s",
-];
-/// Their commands that run another program, or a plugin that migrates.
-const THROUGH: &[&str] = &["exec", "run", "schemahero", "atlas"];
-/// Clients that run SQL of a file.
-const CLIENTS: &[&str] = &[
-    "psql",
-    "mysql",
-    "mariadb",
-    "sqlite3",
-    "mongosh",
-    "mongo",
-    "cqlsh",
-    "sqlcmd",
-    "sqlplus",
-    "clickhouse-client",
-];
-/// Programs that copy.
-const COPIES: &[&str] = &[
-    "restic",
-    "velero",
-    "rclone",
-    "borg",
-    "kopia",
-    "wal-g",
-    "pgbackrest",
-    "barman",
-    "pg_basebackup",
-    "mydumper",
-    "mysqlpump",
-    "mongoexport",
-];
-/// Words before a program.
-const BEFORE: &[&str] = &[
-    "exec", "sudo", "env", "time", "nohup", "command", "then", "do", "else", "elif", "if", "while",
-    "until", "!", "{", ".", "source", "--",
-];
-const SHELLS: &[&str] = &[
-    "sh", "bash", "ash", "dash", "zsh", "ksh", "su", "runuser", "pwsh",
-];
-/// What comes before the path of a program.
-const INTERPRETERS: &[&str] = &[
-    "sh",
-    "bash",
-    "ash",
-    "dash",
-    "zsh",
-    "node",
-    "ruby",
-    "php",
-    "perl",
-    "tsx",
-    "ts-node",
-    "bun",
-    "deno",
-    "run",
-    "-jar",
-    "npx",
-    "java",
-    "dotnet",
-    "--",
-    "exec",
-    "bunx",
-    "-r",
-    "-A",
-    "--project",
-    "--bin",
-];
-/// Options with which nothing is changed.
-const DRY: &[&str] = &[
-    "--check",
-    "--plan",
-    "--dry-run",
-    "--dryrun",
-    "--help",
-    "--list",
-    "--status",
-    "--show-plan",
-    "--pretend",
-];
-/// Commands that change nothing.
-const READS: &[&str] = &[
-    "status", "check", "list", "ls", "show", "pending", "current", "version", "info", "validate",
-    "lint", "diff", "plan", "help", "history", "heads", "generate", "create", "new", "hash",
-    "verify", "inspect", "revision", "preview", "dump", "add", "resolve", "squash", "wait",
-    "sleep",
-];
-/// Commands that change something.
-const WRITES: &[&str] = &[
-    "up",
-    "upgrade",
-    "update",
-    "apply",
-    "deploy",
-    "latest",
-    "run",
-    "goto",
-    "push",
-    "head",
-    "all",
-    "execute",
-    "redo",
-    "install",
-    "setup",
-    "bootstrap",
-    "sync",
-    "start",
-    "forward",
-    "forwards",
-    "force",
-    "migrate",
-];
-
-/// `migrate` and its like within a word: the first or the second group.
-const WORD: &str = r"(?:^|[^A-Za-z])((?i:db|auto|schema|sql|data|database|pg|flyway)?(?i:migrat(?:e|es|ed|ions?|ors?|us)))(?:db|all|up|schemas?|database|$|[^a-z])|[a-z0-9](Migrat(?:e|es|ed|ions?|ors?))(?:$|[^a-z])";
-/// Words that only look at migrations and are written as one.
-const JOINED: &str = r"(?i)(make|show|check|list|verify|test)migrat";
-/// What makes a look, a wait or a file of it, before and after.
-const LOOKS_BEFORE: &str = r"(?i)(^|[^a-z])(a?wait(ing|s)?|checks?|verify|assert|show|list|make|create|generate|gen|new|lint|tests?|validate|plan|pending|needs?|has|count|diff|inspect|backup|dump|export|without|skip|no|not|disable|is|are|until|poll|watch|monitor|notify|status|ignore)([^a-z]|$)|(^|[^a-z])(pre|post|before|after)[^a-z]*$";
-const LOOKS_AFTER: &str = r"(?i)^[^a-z]*(status|checks?|checker|list|show|pending|current|version|info|validate|lint|diff|new|create|generate|make|plan|dry|help|history|tests?|hash|verify|wait|waiter|report|backup|finished|done|completed?|failed|success|notify|notification|dir|path|table|lock|timeout|logs?|docs?|metrics?|exporter|ui|dashboard)([^a-z]|$)";
-/// `wait-for-db-and-migrate` migrates.
-const AND: &str = r"(?i)[^a-z](and|then)[^a-z]";
-/// Options that ask for a migration: `--run-migrations`, `-mode=migrate`, `-M:migrate`.
-const OPTION: &str = r"(?i)^--?((run|apply|auto|do|with|only|execute|perform|force)[-_]?)?((db|database|schema)[-_]?)?(migrate|migrations?)([-_](only|up|and-exit|exit|now|db|database|schema|all|run))?(=(true|1|yes|on|up|all|only))?$|^-\S*(mode|command|cmd|task|action|run|job|active|role|type|component|entrypoint)=\S*migrat(e|ions?|or)\b|^-[a-z]:\S*migrat";
-/// Options whose value is no command.
-const VALUED: &str = r"(?i)^--?([\w-]*(dir|path|table|schema|user|username|role|database|dbname|namespace|folder|label|selector|image|name|file|source|host|db|tag|log)|u|n|d|t|l|f)$";
-/// Tasks of a project that migrate without saying so.
-const TASK: &str = r"(?i)(^|[\s/])(npm|pnpm|yarn|bun|make|task|just|rake|composer|mage|invoke|inv|nx|turbo|lerna|deno|poe|pdm|hatch|mix|gradlew?|mvnw?|cargo|run|grunt|gulp)\s(.*\s)?([\w@/-]+[:.])?(db|database|schema|sql|orm|prisma|knex|typeorm|sequelize|drizzle|ecto)[:._-](deploy|push|up|upgrade|update|apply|sync|setup|prepare|init|latest|run|bootstrap)(:[\w-]+)?(\s|$)|(^|[\s_])(db|database|schema)\s+(upgrade|sync|update|deploy|push|prepare|apply)(\s|$)|(^|[\s/_-])(db[-_](sync|upgrade)|upgrade[-_]?(db|schema)|update[-_]schema|apply[-_]schema|schema[-_](upgrade|update|apply|sync))(\.\w+)?(\s|$)";
-
-// The patterns are constants, and a test compiles them all; `Option` keeps a panic out of the request path all the
-// same.
-type Pattern = LazyLock<Option<Regex>>;
-static COMMAND_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
-    RegexSetBuilder::new(known::COMMANDS.iter().map(|(_, pattern)| pattern))
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
-        .ok()
-});
-static WORD_RE: Pattern = LazyLock::new(|| one(WORD));
-static JOINED_RE: Pattern = LazyLock::new(|| one(JOINED));
-static LOOKS_BEFORE_RE: Pattern = LazyLock::new(|| one(LOOKS_BEFORE));
-static LOOKS_AFTER_RE: Pattern = LazyLock::new(|| one(LOOKS_AFTER));
-static AND_RE: Pattern = LazyLock::new(|| one(AND));
-static OPTION_RE: Pattern = LazyLock::new(|| one(OPTION));
-static VALUED_RE: Pattern = LazyLock::new(|| one(VALUED));
-static TASK_RE: Pattern = LazyLock::new(|| one(TASK));
-
-/// Compiles the patterns.
-pub(super) fn warm_up() -> bool {
-    let patterns = [
-        &WORD_RE,
-        &JOINED_RE,
-        &LOOKS_BEFORE_RE,
-        &LOOKS_AFTER_RE,
-        &AND_RE,
-        &OPTION_RE,
-        &VALUED_RE,
-        &TASK_RE,
-    ];
-    COMMAND_SET.is_some() && patterns.iter().all(|pattern| pattern.is_some())
-}
-
-fn one(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).build().ok()
-}
-
-fn is(pattern: &Pattern, text: &str) -> bool {
-    pattern
-        .as_ref()
-        .is_some_and(|regex| regex.is_match(text.as_bytes()))
-}
-
 /// What the command line of a container says. `program` is the last part of its image's name: the entry point of
 /// many images is called as they are.
 pub(super) fn judge<'c>(program: &str, words: impl Iterator<Item = &'c str>) -> Said {
-    let argv = cut(words);
+    let argv = cut(words, MAX_TEXT);
     if let Some(script) = script(&argv) {
         let script = script.join(" ").replace("\\\n", " ");
         return commands(&script)
@@ -243,72 +59,18 @@ pub(super) fn judge<'c>(program: &str, words: impl Iterator<Item = &'c str>) -> 
 
 /// Whether a word of the line is a command that changes nothing.
 pub(super) fn reads<'c>(words: impl Iterator<Item = &'c str>) -> bool {
-    cut(words)
-        .iter()
-        .flat_map(|word| tokens(word))
-        .any(|word| READS.contains(&word.trim_start_matches('-')))
-}
-
-/// Whether a name says that it migrates.
-pub(super) fn is_migration(name: &str) -> bool {
-    word(name) == Said::Migrates
-}
-
-/// The words up to [`MAX_TEXT`].
-fn cut<'c>(words: impl Iterator<Item = &'c str>) -> Vec<&'c str> {
-    let mut left = MAX_TEXT;
-    let mut kept = Vec::new();
-    for word in words {
-        let word = crate::job::name::cut(word, left);
-        left = left.saturating_sub(word.len() + 1);
-        kept.push(word);
-        if left == 0 {
-            break;
-        }
-    }
-    kept
-}
-
-/// The words of a text without quotes and brackets around them.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split_whitespace()
-        .take_while(|word| !word.starts_with('#'))
-        .map(|word| word.trim_matches(['"', '\'', '(', ')', '`', '$', ',']))
-        .filter(|word| !word.is_empty())
-}
-
-/// The script that a shell among these words gets with `-c`.
-fn script<'a, 'c>(argv: &'a [&'c str]) -> Option<&'a [&'c str]> {
-    let shell = argv.iter().position(|word| SHELLS.contains(&base(word)))?;
-    let options = argv.get(shell + 1..)?;
-    // `-c`, `-ec`, `-o pipefail -c`, `su postgres -c`: the script follows the first option that ends in `c`.
-    let option =
-        |word: &&str| word.starts_with('-') && (word.ends_with('c') || word.ends_with("ommand"));
-    let at = options.iter().position(option)?;
-    // Of a script in a file, they are its own arguments.
-    let is_file = |word: &&str| word.contains(['/', '.']) || word.contains(char::is_whitespace);
-    let own = options.get(..at)?.iter().any(is_file);
-    options.get(at + 1..).filter(|_| !own)
-}
-
-/// The commands of a script. What stands between quotes is not told apart: half a command says as much as a rule.
-fn commands(script: &str) -> impl Iterator<Item = &str> {
-    script
-        .lines()
-        .flat_map(|line| line.split("&&"))
-        .flat_map(|part| part.split("||"))
-        .flat_map(|part| part.split("; "))
-        .flat_map(|part| part.split(" | "))
-        .flat_map(|part| part.split(" & "))
-}
-
-/// The last part of a path.
-fn base(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or_default()
+    let argv = cut(words, MAX_TEXT);
+    // Alone, `-v` asks for the version.
+    let is_question = matches!(*argv, ["-v" | "-V" | "-h"]);
+    let reads = |word: &str| {
+        let is_sql = word.ends_with("-sql") || word.ends_with("SQL");
+        READS.contains(&word.trim_start_matches('-')) || is_sql && !word.starts_with('-')
+    };
+    is_question || argv.iter().flat_map(|word| tokens(word)).any(reads)
 }
 
 /// What one command says.
-fn command(words: &[&str]) -> Said {
+pub(super) fn command(words: &[&str]) -> Said {
     let words = program_first(words);
     let Some(program) = words.first().map(|word| base(word)) else {
         return Said::Nothing;
@@ -340,27 +102,10 @@ fn command(words: &[&str]) -> Said {
     }
 }
 
-/// The words from the program on.
-fn program_first<'a, 'c>(mut words: &'a [&'c str]) -> &'a [&'c str] {
-    while let [first, rest @ ..] = words {
-        let assigns = first.split_once('=').is_some_and(|(name, _)| {
-            !name.is_empty()
-                && name
-                    .bytes()
-                    .all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
-        });
-        if !assigns && !BEFORE.contains(first) {
-            break;
-        }
-        words = rest;
-    }
-    words
-}
-
 /// What a program says that does not migrate itself; `None` for all others.
 fn aside(program: &str, rest: &[&str]) -> Option<Said> {
-    let sql = |word: &&str| {
-        word.contains('.') && word.ends_with("ql") && word_of_path(word) == Said::Migrates
+    let sql = |path: &&str| {
+        path.contains('.') && path.ends_with("ql") && word(base(path)) == Said::Migrates
     };
     if waits(program) {
         Some(waited(rest))
@@ -432,7 +177,7 @@ fn at(words: &[&str], index: usize) -> Said {
     if !text.contains('/') || text.starts_with('@') {
         return word(text);
     }
-    match word_of_path(text) {
+    match word(base(text)) {
         Said::Nothing if is_program => word(text),
         // A folder.
         Said::Migrates
@@ -441,33 +186,6 @@ fn at(words: &[&str], index: usize) -> Said {
             Said::Nothing
         }
         said => said,
-    }
-}
-
-fn word_of_path(path: &str) -> Said {
-    word(base(path))
-}
-
-/// What a word says, whatever folders it names.
-fn word(text: &str) -> Said {
-    let captures = WORD_RE
-        .as_ref()
-        .and_then(|regex| regex.captures(text.as_bytes()));
-    let found = captures.and_then(|captures| captures.get(1).or_else(|| captures.get(2)));
-    let Some(found) = found else {
-        return if is(&JOINED_RE, text) {
-            Said::Looks
-        } else {
-            Said::Nothing
-        };
-    };
-    let before = text.get(..found.start()).unwrap_or_default();
-    let after = text.get(found.end()..).unwrap_or_default();
-    let looks = is(&LOOKS_BEFORE_RE, before) && !is(&AND_RE, before);
-    if looks || is(&LOOKS_AFTER_RE, after) {
-        Said::Looks
-    } else {
-        Said::Migrates
     }
 }
 
@@ -481,6 +199,9 @@ fn only_reads(words: &[&str], last: Option<usize>) -> bool {
         return true;
     }
     let after = words.get(last + 1..).unwrap_or_default();
-    let after = || after.iter().map(|word| word.trim_start_matches('-'));
-    after().any(|word| READS.contains(&word)) && !after().any(|word| WRITES.contains(&word))
+    // `lint --latest 1` writes nothing.
+    after
+        .iter()
+        .any(|word| READS.contains(&word.trim_start_matches('-')))
+        && !after.iter().any(|word| WRITES.contains(word))
 }

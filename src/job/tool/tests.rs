@@ -16,7 +16,7 @@ fn detected(name: &str, image: &str, words: &[&str]) -> Option<Detection> {
 
 #[test]
 fn all_signatures_compile() {
-    assert!(line::warm_up() && IMAGE_SET.is_some());
+    assert!(words::warm_up() && IMAGE_SET.is_some());
     assert!(NAME_RE.is_some() && NOT_BY_NAME_RE.is_some() && FALSE_RE.is_some());
 }
 
@@ -163,6 +163,12 @@ const MIGRATE: &[&str] = &[
     "app | prefect server database upgrade -y",
     "app | nova-manage api_db sync",
     "app | metabase migrate up",
+    "app | bundle exec sequel -m db/migrations $(DATABASE_URL)",
+    "app | bundle exec rake ridgepole:apply",
+    "app | ridgepole -c config.yml --apply",
+    "app | atlas migrate apply --latest 1",
+    "liquibase/liquibase:4 | update --sql",
+    "flyway/flyway:11 | -v migrate",
     "app | temporal-cassandra-tool --ep db update-schema -d /s",
     "app | kubectl exec deploy/shop -- npm run db:migrate",
     "ghcr.io/amacneil/dbmate:2 | --wait migrate",
@@ -225,6 +231,15 @@ const OTHERS: &[&str] = &[
     "app | sqlx migrate info",
     "app | sql-migrate status",
     "app | atlas migrate lint --dir file://m",
+    "app | atlas migrate lint --latest 1",
+    "app | mix ecto.migrations",
+    "app | python manage.py sqlmigrate shop 0042",
+    "app | dotnet ef migrations script --idempotent",
+    "app | dotnet ef migrations remove",
+    "app | npx prisma migrate dev --create-only",
+    "app | bin/console doctrine:migrations:migrate --write-sql",
+    "app | ridgepole -c config.yml --apply --dry-run",
+    "app | bundle exec rake ridgepole:dry-run",
     "app | atlas migrate apply --dry-run",
     "app | liquibase status",
     "app | liquibase update-sql",
@@ -252,6 +267,9 @@ const OTHERS: &[&str] = &[
     "ghcr.io/amacneil/dbmate:2 | dump",
     "sqitch/sqitch:1 | status db:pg://db/shop",
     "liquibase:4.33 | --url=x validate",
+    "liquibase:4.33 | update-sql",
+    "liquibase:4.33 | --url=x future-rollback-sql",
+    "flyway/flyway:11 | -v",
     "groundnuty/k8s-wait-for:v2 | job shop-migrate-1",
     "bitnami/kubectl:1 | wait --for=condition=complete job/shop-migrate",
     "registry.example.com/shop-backup:1 | migrate",
