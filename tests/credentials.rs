@@ -94,7 +94,7 @@ fn what_people_write_is_told_apart() {
 }
 
 /// What the text of a password's neighbours is made of: each key form before each separator.
-const UNITS: [&str; 38] = [
+const UNITS: [&str; 61] = [
     "pwd=$(X),",
     "pwd=$a",
     "pwd=$a ",
@@ -133,6 +133,29 @@ const UNITS: [&str; 38] = [
     "login password ",
     "# pwd\n",
     "=:(",
+    "curl -su a:",
+    "mysqlsh a:b@c ",
+    "sqlplus <<E\na/b@c\n",
+    "sqlplus <<E\nconn ",
+    "<<E\n",
+    "redis-cli auth a ",
+    "db2 using ",
+    "printf 'pwd=%s' ",
+    "printf '%s%s",
+    "pwd: |\n ",
+    "pwd:\n  - ",
+    "name: pwd\nvalue: ",
+    "name=pwd ",
+    "<pwd>",
+    "<pwd>$a</pwd>",
+    "pwd='\"",
+    "pwd=a.b(",
+    "pwd=a[",
+    "pwd=$env:",
+    "pwd=[[",
+    "pwd=#{",
+    "pwd=a/data/",
+    "login a\\npassword ",
 ];
 
 /// A Job with `text` in one field after the other.

@@ -6,6 +6,7 @@
 //! that exists. [`scan`] finds them in text, [`hidden`] hides them where the text stands again.
 
 mod assignment;
+mod code;
 mod command;
 mod context;
 mod ends;
@@ -14,7 +15,10 @@ mod hidden;
 mod key;
 mod location;
 mod option;
+mod place;
+mod printf;
 mod scan;
+mod structure;
 mod value;
 
 use std::borrow::Cow;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Form;
+use super::code::is_code;
 use super::ends::End;
 use super::key::{MAX_KEY, is_authorization, is_header, is_key, is_key_byte, is_token};
 use super::scan::{Reader, Scan};
@@ -42,6 +43,14 @@ impl Scan<'_, '_> {
             return self.fallback(key, form());
         }
         let is_call = sign == b'(';
+        if !is_call && self.pair(&key, start) {
+            return;
+        }
+        let below = if sign == b':' {
+            self.below(key.start, start)
+        } else {
+            start
+        };
         if sign == b'=' && before.ends_with(['?', '&']) && is_token(name) {
             self.value(start, Form::Token);
         } else if is_authorization(name) {
@@ -54,14 +63,14 @@ impl Scan<'_, '_> {
                 || name
                     .trim_start_matches('.')
                     .eq_ignore_ascii_case("password"))
-            && !(sign == b':' && self.is_prose(start))
+            && !(sign == b':' && (is_source(name, &self.text[start..]) || self.is_prose(below)))
         {
-            self.value(start, form());
+            self.value(below, form());
         }
     }
 
     /// The name that ends before `at`, be it in quotes.
-    fn key(&self, at: usize) -> Option<Range<usize>> {
+    pub(super) fn key(&self, at: usize) -> Option<Range<usize>> {
         const BETWEEN: usize = 8;
         let bytes = self.text.as_bytes();
         let back = |end: usize, is: fn(u8) -> bool, most: usize| {
@@ -89,18 +98,27 @@ impl Scan<'_, '_> {
 
     /// Takes the value that begins behind `from` for a credential, unless it is none.
     pub(super) fn value(&mut self, from: usize, form: Form) {
-        let Some((range, _)) = self.extent(from) else {
+        let Some((range, is_quoted)) = self.extent(from) else {
             return;
         };
+        let value = &self.text[range.clone()];
+        // JavaScript's `const {PASSWORD: password} = process.env`.
+        let is_pattern = value.ends_with('}') && self.text[range.end..].starts_with(" = ");
         let rest = &self.text[range.start..];
         // SQL Server's `password={x}`.
         let brace = usize::from(rest.starts_with("{$"));
         let length = references(&rest[brace..], self.reader) + brace;
         let next = rest[length..].bytes().next();
         let is_over = next
-            .is_none_or(|next| next.is_ascii_whitespace() || b"&;,)}'\"\\@/?|<>".contains(&next));
-        let is_reference = length > brace && is_over;
-        if !is_reference && is_literal(&self.text[range.clone()]) {
+            .is_none_or(|next| next.is_ascii_whitespace() || b"&;,)}'\"\\@/?|<>#".contains(&next));
+        // `$cfg['password']`, `$this->password`, Perl's `$ENV{PASSWORD}`.
+        let is_member = ["['", "[\"", "->"]
+            .iter()
+            .any(|start| rest[length..].starts_with(start))
+            || rest.starts_with("$ENV{");
+        let is_reference = length > brace && (is_over || is_member);
+        let is_code = !is_quoted && (is_pattern || is_code(value));
+        if !is_reference && !is_code && is_literal(value) {
             self.read = self.read.max(range.end);
             self.hits.push((range, form));
         }
@@ -115,9 +133,14 @@ impl Scan<'_, '_> {
         let start = skip(from, |byte| matches!(byte, b' ' | b'\t'));
         // Also in JSON within JSON.
         let open = skip(start, |byte| byte == b'\\');
-        let Some(&quote @ (b'"' | b'\'')) = bytes.get(open) else {
+        let Some(&first @ (b'"' | b'\'')) = bytes.get(open) else {
             let end = self.ends.next(End::Word, start);
             return (end > start).then_some((start..end, false));
+        };
+        // `'"$PASSWORD"'` leaves one kind of quotes for the other.
+        let (open, quote) = match bytes.get(open + 1) {
+            Some(&other @ (b'"' | b'\'')) if other != first => (open + 1, other),
+            _ => (open, first),
         };
         let run = bytes[open..]
             .iter()
@@ -128,7 +151,10 @@ impl Scan<'_, '_> {
         // Two quotes are an empty value; a single one before a blank ends what has begun before the name.
         let is_closing = run == 1
             && next.is_none_or(|next| next.is_ascii_whitespace() || b");|&,+".contains(next));
-        if run == 2 || is_closing || run == 1 && open < inner && next == Some(&quote) {
+        // In a text that is in quotes itself, `''x''` is a value.
+        let is_empty = run == 2 && !next.is_some_and(u8::is_ascii_alphanumeric);
+        let is_quote = quote != first && next == Some(&first);
+        if is_empty || is_quote || is_closing || run == 1 && open < inner && next == Some(&quote) {
             return None;
         }
         let end = self.ends.next(
@@ -202,4 +228,11 @@ impl Scan<'_, '_> {
         let after = self.text[range.end..line].trim_start();
         !is_item && !after.is_empty() && !after.starts_with('#')
     }
+}
+
+/// Whether `-storepass:env` says where the password is, as Java's keytool reads it.
+fn is_source(name: &str, rest: &str) -> bool {
+    let after = rest.strip_prefix("env").or(rest.strip_prefix("file"));
+    name.starts_with('-')
+        && after.is_some_and(|after| after.is_empty() || after.starts_with([' ', '\n', '\'', '"']))
 }

@@ -9,16 +9,36 @@ pub(super) enum Takes {
     Attached(u8),
     /// Behind this letter, in the same word or the next.
     Either(u8),
-    /// Behind this option, in the next word.
-    Next(&'static str),
+    /// Behind one of these words, in the next word.
+    Next(&'static [&'static str]),
+    /// Behind this letter, or in `user:password@host`, which is an operand.
+    Login(u8),
     /// Behind the colon of what follows one of these options.
     User(&'static [&'static str]),
     /// In `user/password@…`, which is an operand.
     Operand,
+    /// In `user/password@…`, with which a line begins, be it behind `connect`.
+    Connect,
     /// Not at all: what it prints is for people.
     Prints,
     /// Not at all: it looks for its operand.
     Searches,
+}
+
+/// How a program may take it of which nothing is known.
+pub(super) const UNKNOWN: Takes = Takes::Next(&["-P"]);
+/// Redis' commands and options.
+const REDIS: Takes = Takes::Next(&["-a", "auth"]);
+
+impl Takes {
+    /// How lines of its input say it.
+    pub(super) fn of_input(self) -> Option<Self> {
+        match self {
+            Self::Operand => Some(Self::Connect),
+            REDIS => Some(REDIS),
+            _ => None,
+        }
+    }
 }
 
 /// How the program that a word names takes its password.
@@ -26,16 +46,20 @@ pub(super) fn program(word: &str) -> Option<Takes> {
     let name = word.rsplit('/').next().unwrap_or(word);
     Some(match name {
         "mysql" | "mysqladmin" | "mysqldump" | "mysqlimport" | "mysqlcheck" | "mysqlshow"
-        | "mysqlsh" | "mysqlpump" | "mysqlbinlog" | "mysqlslap" | "mysql_upgrade" | "mariadb"
+        | "mysqlpump" | "mysqlbinlog" | "mysqlslap" | "mysql_upgrade" | "mariadb"
         | "mariadb-admin" | "mariadb-dump" | "mariadb-import" | "mariadb-check"
         | "mariadb-upgrade" | "mydumper" | "myloader" | "mycli" => Takes::Attached(b'p'),
+        "mysqlsh" => Takes::Login(b'p'),
         "cqlsh" | "mongosh" | "mongo" | "mongodump" | "mongorestore" | "mongoexport"
         | "mongoimport" | "mongostat" | "sshpass" | "cypher-shell" | "hdbsql" | "rabbitmqadmin"
-        | "login" | "isql-fb" | "exaplus" | "arangosh" | "arangorestore" => Takes::Either(b'p'),
+        | "login" | "isql-fb" | "exaplus" | "beeline" | "arangosh" | "arangorestore" => {
+            Takes::Either(b'p')
+        }
         "sqlcmd" | "bcp" | "tsql" | "isql" | "unzip" | "zip" => Takes::Either(b'P'),
         "ldapsearch" | "ldapmodify" | "ldapadd" | "ldapdelete" | "ldapwhoami" | "ldappasswd"
         | "vsql" => Takes::Either(b'w'),
-        "redis-cli" | "valkey-cli" | "keydb-cli" => Takes::Next("-a"),
+        "redis-cli" | "valkey-cli" | "keydb-cli" => REDIS,
+        "db2" => Takes::Next(&["using"]),
         "curl" => Takes::User(&["-u", "--user", "-U", "--proxy-user"]),
         "sqlplus" | "sqlldr" | "sqlcl" | "rman" | "expdp" | "impdp" => Takes::Operand,
         "echo" | "printf" | "logger" => Takes::Prints,
@@ -63,25 +87,48 @@ pub(super) enum Place {
 pub(super) fn place(takes: Takes, word: &str) -> Option<Place> {
     let letter = |option: u8| word.strip_prefix('-')?.strip_prefix(char::from(option));
     match takes {
-        Takes::Attached(option) => letter(option)
+        Takes::Attached(option) | Takes::Login(option) => letter(option)
             .filter(|rest| is_attached(rest))
             .map(|_| Place::Here(2)),
         Takes::Either(option) => match letter(option)? {
             "" => Some(Place::NextOrHere(2)),
             rest => is_attached(rest).then_some(Place::Here(2)),
         },
-        Takes::Next(option) => (word == option).then_some(Place::Next),
-        Takes::User(options) => options.iter().find_map(|option| {
-            let rest = word.strip_prefix(option)?;
-            match rest.strip_prefix('=') {
-                _ if rest.is_empty() => Some(Place::NextUser),
-                Some(_) => Some(Place::User(option.len() + 1)),
-                None if option.len() == 2 => Some(Place::User(option.len())),
-                None => None,
-            }
-        }),
-        Takes::Operand | Takes::Prints | Takes::Searches => None,
+        // Redis' commands are written in either case.
+        Takes::Next(words) => {
+            let is = |known: &&str| {
+                word == *known || !word.starts_with('-') && word.eq_ignore_ascii_case(known)
+            };
+            words.iter().any(is).then_some(Place::Next)
+        }
+        Takes::User(options) => {
+            let behind = |option: &&str| {
+                let rest = word.strip_prefix(option)?;
+                match rest.strip_prefix('=') {
+                    _ if rest.is_empty() => Some(Place::NextUser),
+                    Some(_) => Some(Place::User(option.len() + 1)),
+                    None if option.len() == 2 => Some(Place::User(option.len())),
+                    None => None,
+                }
+            };
+            options.iter().find_map(behind).or_else(|| bundled(word))
+        }
+        Takes::Operand | Takes::Connect | Takes::Prints | Takes::Searches => None,
     }
+}
+
+/// Where curl finds a user behind flags that take nothing: `-sSu user:password`.
+fn bundled(word: &str) -> Option<Place> {
+    const FLAGS: &[u8] = b"#0123456BGIJLMNORSZafgijklnpqsv";
+    let letters = word.strip_prefix('-')?.as_bytes();
+    let flags = letters.iter().take_while(|b| FLAGS.contains(b)).count();
+    let end = flags + 2;
+    let is_user = flags > 0 && matches!(letters.get(flags), Some(b'u' | b'U'));
+    is_user.then_some(if word.len() == end {
+        Place::NextUser
+    } else {
+        Place::User(end)
+    })
 }
 
 /// Whether what is attached to an option may be its value: `-p8080:80` maps ports, and `-port` is an

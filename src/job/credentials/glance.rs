@@ -13,7 +13,7 @@ pub(in crate::job) fn may_hold_any(text: &str) -> bool {
         let [a, b, c] = [a, b, c].map(|byte| byte | 0x20);
         let is = |word: &[u8; 3]| (a == word[0]) & (b == word[1]) & (c == word[2]);
         // `pass`, `pw`, `identified`, `authorization`, `secret`, `AccountKey`, `AccessKey`, `sqlplus`,
-        // `x-api-key:`, `token:`, `bearer`, `curl`
+        // `x-api-key:`, `token:`, `bearer`, `curl`, `auth`, `db2`
         is_option
             | ((a == b'p') & (b == b'w'))
             | is(b"pas")
@@ -27,6 +27,8 @@ pub(in crate::job) fn may_hold_any(text: &str) -> bool {
             | is(b"en:")
             | is(b"rer")
             | is(b"cur")
+            | is(b"uth")
+            | is(b"db2")
     };
     let is_port = |a: u8, b: u8, c: u8| {
         (a == b':') & (b.is_ascii_digit() & c.is_ascii_digit() | (b == b'*') & (c == b':'))

@@ -127,7 +127,7 @@ fn is_switch(bytes: &[u8]) -> bool {
             .iter()
             .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
     };
-    words(bytes).any(is) || contains(bytes, b"nopass")
+    words(bytes).any(is) || contains(bytes, b"nopass") || contains(bytes, b"askpass")
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -254,6 +254,8 @@ mod tests {
             "DISABLE_PASSWORD",
             "PASSWORD_MIN_LENGTH",
             "--ask-pass",
+            "--askpass",
+            "SSH_ASKPASS",
             "password_encryption",
             "proxy_pass",
             "kpw",

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use super::Form;
+use super::place::is_port;
 use super::scan::Reader;
-use super::value::{is_filled, is_port, is_secret, reference};
+use super::value::{is_filled, is_secret, reference};
 
 /// How a token begins that is a user's name in a URL.
 const TOKENS: [&str; 8] = [
@@ -135,6 +136,16 @@ pub(super) fn slashed(word: &str, from: usize, end: usize, reader: Reader) -> Op
 
 /// The password in `host:port:database:user:password`.
 fn pgpass(word: &str, reader: Reader) -> Option<Range<usize>> {
+    let start = pgpass_secret(word)?;
+    let secret = word[start..].trim_end_matches(['\'', ';', ')']);
+    let is_address = word
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit() || b":/.[]".contains(&b));
+    (!is_address && is_secret(secret, reader)).then_some(start..start + secret.len())
+}
+
+/// Where the password begins in `host:port:database:user:password`.
+pub(super) fn pgpass_secret(word: &str) -> Option<usize> {
     let mut colons = memchr::memchr_iter(b':', word.as_bytes());
     let [host, port, database, user] = [
         colons.next()?,
@@ -146,14 +157,14 @@ fn pgpass(word: &str, reader: Reader) -> Option<Range<usize>> {
     let is_port = number == "*"
         || (2..=5).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
     let is_filled = host > 0 && database > port + 1 && user > database + 1;
-    let secret = word[user + 1..].trim_end_matches(['\'', ';', ')']);
-    let is_address = word
-        .bytes()
-        .all(|b| b.is_ascii_hexdigit() || b":/.[]".contains(&b));
-    (is_port
-        && is_filled
-        && !is_address
-        && !word[..user].contains("//")
-        && is_secret(secret, reader))
-    .then_some(user + 1..user + 1 + secret.len())
+    (is_port && is_filled && !word[..user].contains("//")).then_some(user + 1)
+}
+
+/// The password in `user:password@host`, which stands behind `from`.
+pub(super) fn login(word: &str, from: usize, reader: Reader) -> Option<Range<usize>> {
+    let end = memchr::memrchr(b'@', word.as_bytes())?;
+    let user = word.get(from..end)?.find(':')?;
+    let start = from + user + 1;
+    let secret = &word[start..end];
+    (user > 0 && !secret.starts_with('/') && is_secret(secret, reader)).then_some(start..end)
 }

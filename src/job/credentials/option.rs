@@ -16,13 +16,22 @@ impl Scan<'_, '_> {
         let opened = raw.trim_start_matches(AROUND);
         let start = word.end - opened.len();
         let written = opened.trim_end_matches(AROUND);
+        if self.context.reads(written) {
+            return;
+        }
+        if matches!(self.context.takes, Some(Takes::Login(_))) {
+            self.login(start, written);
+        }
         if written.starts_with('-') {
             self.option(start, written);
         } else {
             if let Some(takes) = command::program(written) {
+                if written.ends_with("printf") {
+                    self.format(start + written.len());
+                }
                 self.runs(takes, word.start);
-            } else if self.context.takes == Some(Takes::Operand) {
-                self.slashed(start, written);
+            } else {
+                self.word_of_program(start, written);
             }
             self.statement(start + written.len(), written);
         }
@@ -30,6 +39,35 @@ impl Scan<'_, '_> {
             self.context.ended();
         } else {
             self.context.is_start = false;
+        }
+    }
+
+    /// An operand, or a word of the language that a program reads.
+    fn word_of_program(&mut self, start: usize, written: &str) {
+        match self.context.takes {
+            Some(Takes::Operand) => self.slashed(start, written),
+            Some(Takes::Connect) if self.context.is_start => {
+                let is_command = ["connect", "conn"]
+                    .iter()
+                    .any(|command| written.eq_ignore_ascii_case(command));
+                if is_command {
+                    self.context.takes = Some(Takes::Operand);
+                } else if written.contains('@') {
+                    self.slashed(start, written);
+                }
+            }
+            Some(takes @ Takes::Next(_)) if command::place(takes, written).is_some() => {
+                let end = start + written.len();
+                let form = Form::Assignment(written.to_owned());
+                let second = self
+                    .second(end)
+                    .filter(|_| written.eq_ignore_ascii_case("auth"));
+                match second {
+                    Some(at) => self.value(at, form),
+                    None => self.await_operand(end, form, false),
+                }
+            }
+            _ => {}
         }
     }
 
@@ -67,7 +105,7 @@ impl Scan<'_, '_> {
             [first, next, ..] if b"';)".contains(first) => next.is_ascii_whitespace(),
             [first, ..] => first.is_ascii_whitespace(),
         };
-        let short = || Form::Assignment(written.chars().take(2).collect());
+        let short = |at: usize| Form::Assignment(written[..at].trim_end_matches('=').to_owned());
         // `-p$MYSQL_PWD` is no option of that name, and `-pOurPwd` may be none.
         if is_name(written) && is_key(written) {
             self.await_operand(end, form(), false);
@@ -78,9 +116,9 @@ impl Scan<'_, '_> {
         match place {
             // Alone it asks for one, unless a quoted value follows at once.
             Some(Place::Here(at) | Place::NextOrHere(at)) if !is_blank(start + at) => {
-                self.value(start + at, short());
+                self.value(start + at, short(at));
             }
-            Some(Place::User(at)) => self.operand(start + at, short(), true),
+            Some(Place::User(at)) => self.operand(start + at, short(at), true),
             Some(Place::Next | Place::NextOrHere(_)) => self.await_operand(end, form(), false),
             Some(Place::NextUser) => self.await_operand(end, form(), true),
             Some(Place::Here(_)) | None => {}
@@ -101,6 +139,16 @@ impl Scan<'_, '_> {
         {
             self.operand(self.text.len() - next.len(), form, is_user);
         }
+    }
+
+    /// Where the second operand begins behind `from`, in the same line: `AUTH user password`.
+    fn second(&mut self, from: usize) -> Option<usize> {
+        let (first, _) = self.extent(from)?;
+        let rest = self.text[first.end..].trim_start_matches(['"', '\'']);
+        let next = rest.trim_start_matches([' ', '\t']);
+        let is_operand = |first: char| first.is_ascii_alphanumeric() || "$\"'*".contains(first);
+        (next.len() < rest.len() && next.starts_with(is_operand))
+            .then(|| self.text.len() - next.len())
     }
 
     fn operand(&mut self, from: usize, form: Form, is_user: bool) {
@@ -130,8 +178,22 @@ impl Scan<'_, '_> {
         }
     }
 
+    /// `user:password@host` of MySQL's shell.
+    fn login(&mut self, start: usize, written: &str) {
+        let from = match written.find('=') {
+            Some(at) if written.starts_with('-') => at + 1,
+            _ => 0,
+        };
+        if let Some(range) = location::login(written, from, self.reader) {
+            let range = start + range.start..start + range.end;
+            self.hits.push((range, Form::Url));
+        }
+    }
+
     /// SQL's `PASSWORD 'x'` and `IDENTIFIED BY 'x'`, and `login x password y` of `.netrc`.
     fn statement(&mut self, end: usize, written: &str) {
+        // Behind the `\n` of a format.
+        let written = written.rsplit("\\n").next().unwrap_or(written);
         let is = |word: &str| written.eq_ignore_ascii_case(word);
         let context = &mut *self.context;
         let (identified, login) = (context.identified, context.login);
@@ -148,7 +210,9 @@ impl Scan<'_, '_> {
         let after = self.text[end..].trim_start_matches([' ', '\t']);
         let is_quoted = after.starts_with('\'') && after.len() < self.text.len() - end;
         let form = || Form::Assignment(written.to_owned());
-        if identified > 0 && is("by") {
+        let is_random =
+            after.len() >= 15 && after.as_bytes()[..15].eq_ignore_ascii_case(b"random password");
+        if identified > 0 && is("by") && !is_random {
             self.await_operand(end, Form::Assignment("IDENTIFIED BY".to_owned()), false);
         } else if login > 0 && is("password") || is("requirepass") {
             self.await_operand(end, form(), false);

@@ -32,6 +32,7 @@ pub(super) fn secrets(
         ends: Ends::new(text),
         hits: Vec::new(),
         read: 0,
+        named: None,
     };
     let mut before = 0;
     for word in words(text) {
@@ -39,7 +40,7 @@ pub(super) fn secrets(
             continue;
         }
         if text.as_bytes()[before..word.start].contains(&b'\n') && !text[..before].ends_with('\\') {
-            scan.context.ended();
+            scan.context.next_line();
         }
         before = word.end;
         scan.word(word);
@@ -67,6 +68,8 @@ pub(super) struct Scan<'t, 'c> {
     pub(super) hits: Vec<(Range<usize>, Form)>,
     /// Up to here everything is found already.
     pub(super) read: usize,
+    /// The name of a password that stood behind `name:`, and whose `value:` may follow.
+    pub(super) named: Option<Range<usize>>,
 }
 
 impl Scan<'_, '_> {
@@ -94,6 +97,11 @@ impl Scan<'_, '_> {
         for at in memchr::memchr3_iter(b'=', b':', b'(', written.as_bytes()) {
             if word.start + at >= self.read {
                 self.assignment(word.start + at);
+            }
+        }
+        for at in memchr::memchr_iter(b'>', written.as_bytes()) {
+            if word.start + at >= self.read {
+                self.element(word.start + at);
             }
         }
         self.command(word);

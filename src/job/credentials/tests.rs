@@ -66,6 +66,21 @@ fn masks_every_way_a_password_is_written() {
         // The rest is read again.
         ("password::5432:@tcp(", "password:***"),
         ("$A:5432:@tcp(svc:svc:@db", "$A:***@tcp(svc:svc:***"),
+        ("curl -ksu svc:hunter2 x", "curl -ksu svc:*** x"),
+        ("mysqlsh --uri root:hunter2@db", "mysqlsh --uri root:***@db"),
+        ("redis-cli AUTH svc hunter2", "redis-cli AUTH svc ***"),
+        (
+            "sqlplus /nolog <<E\nconn a/hunter2@db",
+            "sqlplus /nolog <<E\nconn a/***@db",
+        ),
+        ("login a\n password hunter2", "login a\n password ***"),
+        ("printf 'pwd=%s' hunter2", "printf 'pwd=%s' ***"),
+        ("password: |\n  hunter2", "password: |\n  ***"),
+        (
+            "name: PASSWORD\nvalue: hunter2",
+            "name: PASSWORD\nvalue: ***",
+        ),
+        ("<pwd>hunter2</pwd>", "<pwd>***"),
     ] {
         assert_eq!(mask(text), masked);
     }
@@ -89,6 +104,10 @@ fn leaves_references_and_harmless_text_alone() {
         "MYSQL_PWD=",
         "mail@example.com",
         "--bypass=x compass=north",
+        "password=#{PW} pwd=[[ .pw ]]",
+        "password: config.password",
+        "password:\n  secretKeyRef:\n    name: x",
+        "postgres://app:[YOUR-PASSWORD]@db",
     ] {
         assert_eq!(mask(text), text);
     }
@@ -111,6 +130,11 @@ fn what_a_shell_resolves_is_no_finding() {
 const PARTS: &str = "(password|DB_PW|--password|-p|mysql |curl -u |https://|svc:|@db|@tcp\\(|\\$\\(X\\)|\\$\\{Y:-z\\}|\
     \\$A|hunter22|[ =:;,'\"`\\\\(){}<>|#*/\\n-]|identified by |authorization: bearer |echo |:5432:)";
 
+/// What the forms with more than one part are made of.
+const MORE_PARTS: &str = "(curl -sSu |mysqlsh |redis-cli |auth |sqlplus |<<E\\n|connect |E\\n|db2 |using |beeline |\
+    login |password |\\\\n|printf '|%s|' |name: |value: |password:|pw=|pwd>|</|\\|\\n  |\\n  - |\\n|svc:|svc/|hunter22|\
+    @db|\\$A|#\\{X\\}|\\[\\[|\\]\\]|config\\.|get\\(|[ =:;,'\"\\\\<>$\\[-])";
+
 fn found(text: &str, reader: Reader) -> Vec<Range<usize>> {
     let found = scan::secrets(text, reader, &mut Context::default());
     found.into_iter().map(|(range, _)| range).collect()
@@ -128,6 +152,24 @@ proptest::proptest! {
         let once = mask(&text.concat()).into_owned();
         proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
         proptest::prop_assert_eq!(blot(&text.concat()).len(), text.concat().len());
+    }
+
+    #[test]
+    fn masking_forms_of_more_parts_is_idempotent(text in proptest::collection::vec(MORE_PARTS, 0..14)) {
+        let once = mask(&text.concat()).into_owned();
+        proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
+    }
+
+    #[test]
+    fn what_the_rule_finds_in_forms_of_more_parts_is_masked(
+        text in proptest::collection::vec(MORE_PARTS, 0..14),
+    ) {
+        let text = text.concat();
+        let masked = ranges(&text);
+        for range in found(&text, Reader::Shell) {
+            let is_masked = range.clone().all(|at| masked.iter().any(|other| other.contains(&at)));
+            proptest::prop_assert!(is_masked && may_hold_any(&text), "{:?} of {text:?}", &text[range]);
+        }
     }
 
     #[test]
@@ -164,6 +206,20 @@ proptest::proptest! {
             format!("{before} {{\"dbPassword\": \"{secret}\"}}"),
             format!("{before} DB_PW: '{secret}'"),
             format!("{before} ${{DB_PASSWORD:-{secret}}}"),
+            format!("{before} curl -sSu x{user}:{secret} https://x"),
+            format!("{before} mysqlsh --uri x{user}:{secret}@db"),
+            format!("{before} redis-cli AUTH {secret}"),
+            format!("{before} redis-cli AUTH x{user} {secret}"),
+            format!("{before} db2 connect to x user x{user} using {secret}"),
+            format!("{before} sqlplus /nolog <<EOF\nconnect x{user}/{secret}@db\nEOF"),
+            format!("{before} sqlplus <<EOF\nx{user}/{secret}@db\nEOF"),
+            format!("machine x\n  login x{user}\n  password {secret}\n"),
+            format!("{before} printf 'password=%s' {secret} > x"),
+            format!("{before} printf 'db:5432:shop:x:%s' {secret} > x"),
+            format!("db:\n  password: |\n    {secret}\n"),
+            format!("db:\n  password:\n  - {secret}\n"),
+            format!("- name: DB_PASSWORD\n  value: {secret}\n"),
+            format!("<password>{secret}</password>"),
         ] {
             proptest::prop_assert!(!mask(&text).contains(&secret), "{}", mask(&text));
         }

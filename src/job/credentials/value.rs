@@ -3,6 +3,8 @@
 //! Each question is answered from a bounded part of the value, so that it may be asked for each of a
 //! million candidates.
 
+use super::key::is_key;
+use super::place::is_place;
 use super::scan::Reader;
 use crate::job::name::cut;
 
@@ -13,43 +15,6 @@ const MAX_BLANK: usize = 64;
 /// References that a value may be made of.
 const MAX_REFERENCES: usize = 8;
 
-/// What stands for a secret that is elsewhere, in lower case.
-const PLACES: [&str; 34] = [
-    "vault:",
-    "arn:",
-    "file:",
-    "env:",
-    "secretref:",
-    "secretref+",
-    "ref+",
-    "ssm:",
-    "awssm:",
-    "aws-sm:",
-    "aws:",
-    "gcp:",
-    "gcpsm:",
-    "azure:",
-    "keyvault:",
-    "akv:",
-    "k8s:",
-    "kubernetes:",
-    "secret:",
-    "secrets:",
-    "keyring:",
-    "doppler:",
-    "infisical:",
-    "conjur:",
-    "exec:",
-    "cmd:",
-    "!vault",
-    "projects/",
-    "process.env",
-    "os.environ",
-    "os.getenv",
-    "getenv(",
-    "env[",
-    "env(",
-];
 /// Values that switch something on or off, or say that there is nothing.
 const SWITCHES: [&str; 22] = [
     "true",
@@ -76,8 +41,17 @@ const SWITCHES: [&str; 22] = [
     "~",
 ];
 /// How a regular expression or a format goes on behind a key.
-const PATTERNS: [&str; 13] = [
-    ".*", ".+", "[^", "\\S", "\\w", "\\(", "(.*", "(.+", "%s", "%v", "%q", "%d", "%w",
+const PATTERNS: [&str; 20] = [
+    ".*", ".+", ".{", ".\\", "[^", "[[:", "\\S", "\\s", "\\w", "\\K", "\\(", "(.*", "(.+", "(?",
+    ")", "%s", "%v", "%q", "%d", "%w",
+];
+/// What a value says in brackets of a secret that it does not show.
+const UNSAID: [&str; 6] = [
+    "redacted", "hidden", "masked", "omitted", "not set", "unset",
+];
+/// What looks a secret up, before the first dot of `${SECRET:name}`.
+const LOOKUPS: [&str; 10] = [
+    "secret", "secrets", "vault", "env", "file", "aws", "azure", "gcp", "sops", "ssm",
 ];
 
 /// Whether a whole value is a secret rather than a reference to one, a switch, or nothing.
@@ -102,8 +76,8 @@ pub(super) fn references(text: &str, reader: Reader) -> usize {
     length
 }
 
-/// The length of the reference that `text` begins with: `$(…)`, `${…}`, `{{…}}`, `<…>`, and for a shell
-/// `$NAME` and `` `…` ``.
+/// The length of the reference that `text` begins with: `$(…)`, `${…}`, `{{…}}`, `<…>` and their like, and
+/// for a shell `$NAME` and `` `…` ``.
 pub(super) fn reference(text: &str, reader: Reader) -> Option<usize> {
     let shell = reader == Reader::Shell;
     let closed = |close: &str, most: usize| {
@@ -113,24 +87,41 @@ pub(super) fn reference(text: &str, reader: Reader) -> Option<usize> {
     let mut bytes = text.bytes();
     match (bytes.next()?, bytes.next()) {
         (b'$', Some(b'(')) => closed(")", MAX_REFERENCE).or_else(|| shell.then_some(text.len())),
+        (b'$', Some(b'{')) if text.starts_with("${{") => closed("}}", MAX_REFERENCE),
         (b'$', Some(b'{')) => {
             let length = closed("}", MAX_REFERENCE)?;
             default(&text[2..length - 1])
                 .is_none_or(|(_, written)| !is_literal(written))
                 .then_some(length)
         }
+        // Grafana's `$__file{/run/password}`.
+        (b'$', Some(b'_')) if text.starts_with("$__file{") || text.starts_with("$__env{") => {
+            closed("}", MAX_REFERENCE)
+        }
         (b'{', Some(b'{')) => closed("}}", MAX_REFERENCE),
+        (b'{', Some(b'%')) => closed("%}", MAX_REFERENCE),
+        (b'[', Some(b'[')) => closed("]]", MAX_REFERENCE),
+        (b'#', Some(b'{')) => closed("}", MAX_REFERENCE),
         (b'<', Some(next)) if next.is_ascii_alphabetic() => closed(">", MAX_BLANK),
         (b'`', _) if shell => closed("`", MAX_REFERENCE).or(Some(text.len())),
-        (b'$', Some(_)) if shell => {
-            let name = text[1..]
-                .bytes()
-                .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_');
-            let name = name.take(MAX_REFERENCE).count();
-            (name > 0).then_some(1 + name)
-        }
+        (b'$', Some(_)) if shell => variable(text),
         _ => None,
     }
+}
+
+/// The length of `$NAME`, or of PowerShell's `$env:NAME`.
+fn variable(text: &str) -> Option<usize> {
+    let name = |from: usize| {
+        let bytes = text.as_bytes().get(from..).unwrap_or_default();
+        let name = bytes
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_');
+        name.take(MAX_REFERENCE).count()
+    };
+    let end = 1 + name(1);
+    let is_env = text[1..end].eq_ignore_ascii_case("env") && text[end..].starts_with(':');
+    let more = if is_env { name(end + 1) } else { 0 };
+    (end > 1).then_some(if more > 0 { end + 1 + more } else { end })
 }
 
 /// What an expansion `NAME:-default` falls back on, in a shell's or Spring's words, and where that
@@ -145,9 +136,14 @@ pub(super) fn default(inner: &str) -> Option<(usize, &str)> {
         .find(|operator| rest.starts_with(**operator))?;
     let written = &rest[operator.len()..];
     let has_lower = |name: &str| name.bytes().any(|byte| byte.is_ascii_lowercase());
+    let kind = before.split('.').next().unwrap_or_default();
+    let is_lookup = |kind: &str| LOOKUPS.iter().any(|known| kind.eq_ignore_ascii_case(known));
     // `${env:NAME}` looks something up, and `${db-password}` is a property.
     let looks_up = match *operator {
-        ":" => before.bytes().all(|byte| byte.is_ascii_lowercase()),
+        ":" => {
+            !is_key(before)
+                && (is_lookup(kind) || before.bytes().all(|byte| byte.is_ascii_lowercase()))
+        }
         "-" | "=" => has_lower(before),
         _ => false,
     };
@@ -179,11 +175,15 @@ fn is_masked(value: &str) -> bool {
     let all = |byte: u8| value.bytes().all(|found| found == byte);
     let is_crossed_out = value.len() > 2 && (all(b'x') || all(b'X') || all(b'.') || all(b'-'));
     let inner = value.trim_start_matches(['[', '(', '<']);
-    let is_said = inner.len() >= 8 && inner.as_bytes()[..8].eq_ignore_ascii_case(b"redacted");
+    let begins = |word: &str| {
+        let start = inner.as_bytes().get(..word.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let is_said = begins(UNSAID[0]) || inner.len() < value.len() && UNSAID.into_iter().any(begins);
     all(b'*') || is_crossed_out || value.starts_with(['…', '•']) || is_said
 }
 
-/// Whether a value is a blank that somebody or something fills in: `<password>`, `@PASSWORD@`, `:pw`.
+/// Whether a value is a blank that a person or a tool fills in: `<password>`, `@PASSWORD@`, `:pw`.
 fn is_blank(value: &str) -> bool {
     if value.starts_with('<') && value.ends_with('>') {
         return true;
@@ -196,7 +196,12 @@ fn is_blank(value: &str) -> bool {
     };
     let is_name = |name: &str| {
         name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-:/#".contains(&b))
+    };
+    let is_word = |words: &str| {
+        words
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b"_- ".contains(&b))
     };
     let is_constant = |name: &str| {
         name.bytes()
@@ -206,7 +211,7 @@ fn is_blank(value: &str) -> bool {
     let names = [
         ("#{", "}#"),
         ("%(", ")s"),
-        ("[[", "]]"),
+        ("%env(", ")%"),
         ("{", "}"),
         (":'", "'"),
         (":\"", "\""),
@@ -221,54 +226,7 @@ fn is_blank(value: &str) -> bool {
         || names
             .iter()
             .any(|(open, close)| inside(open, close).is_some_and(is_name))
+        || inside("[", "]").is_some_and(is_word)
         || is_bind
         || short == "?"
-}
-
-/// Whether a value says where a secret is: a path, a URL, or a name that something resolves.
-fn is_place(value: &str) -> bool {
-    let begins = |place: &&str| {
-        let start = value.as_bytes().get(..place.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(place.as_bytes()))
-    };
-    PLACES.iter().any(begins)
-        || value.starts_with("@Microsoft.KeyVault(")
-        || is_url(value)
-        || is_path(value.strip_prefix('@').unwrap_or(value))
-}
-
-fn is_url(value: &str) -> bool {
-    let scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+.-".contains(byte);
-    let length = value
-        .bytes()
-        .take(MAX_BLANK)
-        .take_while(|byte| scheme(byte))
-        .count();
-    length > 0 && value[length..].starts_with("://")
-}
-
-fn is_path(value: &str) -> bool {
-    let Some(rest) = ["/", "./", "../", "~/"]
-        .iter()
-        .find_map(|start| value.strip_prefix(start))
-    else {
-        return false;
-    };
-    let is_part = |b: u8| b.is_ascii_alphanumeric() || b"._/-$@{}".contains(&b);
-    let is_plain = |b: u8| b.is_ascii_lowercase() || b"._-".contains(&b);
-    !rest.is_empty()
-        && rest.bytes().all(is_part)
-        && (rest.contains('/') || !value.starts_with('/') || rest.bytes().all(is_plain))
-}
-
-/// Whether `host:8080/path@x` was taken for a user and password.
-pub(super) fn is_port(password: &str) -> bool {
-    const DIGITS: usize = 5;
-    let digits = password
-        .bytes()
-        .take(DIGITS + 1)
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let next = password.as_bytes().get(digits);
-    (1..=DIGITS).contains(&digits) && matches!(next, Some(b'/' | b'?' | b','))
 }

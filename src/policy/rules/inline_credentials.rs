@@ -12,12 +12,14 @@ rule! {
     ///   or `pw` (`DB_PW`, `DBPASS`, `dbPassword`), also in JSON, YAML, JDBC, ODBC and SASL texts;
     /// - URLs and data source names with a password, URLs with a token, and `Authorization` headers;
     /// - options of known programs, such as `mysql -pX`, `sqlcmd -P X`, `redis-cli -a X`, `cqlsh -p X`,
-    ///   `curl -u user:X` and `sqlplus user/X@db`;
-    /// - SQL statements that set a password, lines of `.pgpass`, and the literal default in `${DB_PASSWORD:-X}`.
+    ///   `curl -u user:X` and `sqlplus user/X@db`, also in the lines that a script feeds to `sqlplus` or `redis-cli`;
+    /// - values below or beside their name: YAML blocks, `name: DB_PASSWORD` with `value: X`, operands of `printf`;
+    /// - SQL statements that set a password, lines of `.pgpass` and `.netrc`, and the literal default in
+    ///   `${DB_PASSWORD:-X}`.
     ///
     /// These are no passwords: references such as `$(DB_PASSWORD)`, `vault:…`, `op://…`, `arn:…`, `ref+…` and
-    /// `file:…`, paths, blanks such as `<password>`, switches such as `MYSQL_ALLOW_EMPTY_PASSWORD`, and comments
-    /// and tests in scripts.
+    /// `file:…`, paths, blanks such as `<password>`, expressions such as `ENV.fetch("PW")` and `var.password`, switches
+    /// such as `MYSQL_ALLOW_EMPTY_PASSWORD`, and comments and tests in scripts.
     ///
     /// The search reads 256 KiB of one Job. If a Job has more text, a finding says how many bytes were not read.
     /// Neither a password nor unread text is shown, here or anywhere.
