@@ -134,12 +134,19 @@ impl Hit<'_> {
 /// The credentials written into a Job's containers, and last where begins what was not searched.
 #[must_use]
 pub fn find<'c>(job: &Job<'c>) -> Vec<Hit<'c>> {
+    find_in(job.containers())
+}
+
+/// The same of containers, each with its list and its place in it.
+pub(super) fn find_in<'c>(
+    containers: impl Iterator<Item = (&'static str, usize, &'c Container<'c>)>,
+) -> Vec<Hit<'c>> {
     let mut search = Search {
         hits: Vec::new(),
         left: BUDGET,
         unread: None,
     };
-    for (list, index, container) in job.containers() {
+    for (list, index, container) in containers {
         search.container(list, index, container);
     }
     search.hits.extend(search.unread);

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::clean;
 use super::resource::Deployer;
 use crate::job::annotation::Annotation;
+use crate::job::credentials::Secrets;
 use crate::job::release::{CHART, FLUX_NAME};
 use crate::job::stored::{Metadata, WatchedJob};
 use crate::job::tool;
@@ -41,6 +42,8 @@ pub struct Facts {
     pub reason: Option<String>,
     /// Its message.
     pub message: Option<String>,
+    /// The passwords that are written into it, which nothing else may show.
+    pub secrets: Secrets,
 }
 
 impl Facts {
@@ -58,7 +61,7 @@ impl Facts {
         let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
         let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
         let (reason, message) = job.status.last_words();
-        Self {
+        let mut facts = Self {
             chart: meta
                 .labels
                 .get(CHART)
@@ -74,6 +77,17 @@ impl Facts {
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: reason.and_then(|text| filled(text, MAX_NAME)),
             message: message.and_then(|text| filled(text, MAX_MESSAGE)),
+            secrets: job.secrets(),
+        };
+        facts.hide();
+        facts
+    }
+
+    /// Takes the Job's own passwords out of what it says. Not out of names: a Job could hide from the record by them.
+    fn hide(&mut self) {
+        let texts = [&mut self.chart, &mut self.reason, &mut self.message];
+        for text in texts.into_iter().flatten().chain(&mut self.images) {
+            self.secrets.hide_in(text);
         }
     }
 
@@ -182,6 +196,7 @@ mod tests {
                 exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
                 reason: text("BackoffLimitExceeded"),
                 message: text("Job has reached the specified backoff limit"),
+                secrets: Secrets::default(),
             }
         );
     }

@@ -31,20 +31,22 @@ pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known
         reviewed: facts.is_reviewed(),
         attempt: 0,
     };
-    let nothing = PodFacts::default();
-    let asked = pods.unwrap_or(&nothing);
+    let mut asked = pods.cloned().unwrap_or_default();
+    let said = [&mut asked.reason, &mut asked.message];
+    let said = said.into_iter().flatten().chain(&mut asked.image_ids);
+    said.for_each(|text| facts.secrets.hide_in(text));
     let mut status = MigrationRunStatus {
         admitted_at: Some(job.created),
         started_at: asked.started_at,
-        image_ids: asked.image_ids.clone(),
+        image_ids: asked.image_ids,
         ..MigrationRunStatus::default()
     };
     if let Some(ending) = Ending::of(job, facts) {
         status.outcome = ending.outcome;
         status.finished_at = Some(ending.at);
         status.exit_code = asked.exit_code;
-        status.reason = asked.reason.clone().or(ending.reason);
-        status.message = asked.message.clone().or(ending.message);
+        status.reason = asked.reason.or(ending.reason);
+        status.message = asked.message.or(ending.message);
     }
     let known = Known { spec, status };
     // So that it looks as it does when it is joined with another.

@@ -299,3 +299,39 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
     let succeeded = observe(&self::seen(Some("Complete")).job, &seen.facts, None);
     assert_eq!(deleted.join(&succeeded).status, succeeded.status);
 }
+
+/// A password that only the Job's environment gives away may stand in what a database says of it.
+#[test]
+fn a_jobs_own_password_is_in_no_run() {
+    let secret = "hunter2zq";
+    let job: WatchedJob = serde_json::from_value(json!({
+        "metadata": {
+            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"helm.sh/chart": secret},
+        },
+        "spec": {"template": {"spec": {"containers": [{
+            "image": format!("registry.example.com/{secret}:1"),
+            "env": [{"name": "DB_PASSWORD", "value": secret}, {"name": "X", "valueFrom": {}}, {"value": null}],
+        }]}}},
+        "status": {"conditions": [{
+            "type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:01:30Z",
+            "reason": secret, "message": format!("FATAL: {secret} rejected"),
+        }]},
+    }))
+    .unwrap();
+    let seen = Seen::from(job);
+    let pods = PodFacts {
+        message: Some(format!("FATAL: {secret} rejected for app")),
+        image_ids: vec![format!("registry.example.com/{secret}@sha256:0")],
+        ..PodFacts::default()
+    };
+    for pods in [None, Some(&pods)] {
+        let known = observe(&seen.job, &seen.facts, pods);
+        let said = format!("{known:?}");
+        assert!(
+            !said.contains(secret) && said.contains("FATAL: *** rejected"),
+            "{said}"
+        );
+    }
+}

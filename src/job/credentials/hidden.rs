@@ -14,7 +14,7 @@ const SHORTEST: usize = 4;
 const SHOWN: usize = 80;
 
 /// The passwords of one Job.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Secrets {
     sorted: Vec<String>,
     automaton: Option<AhoCorasick>,
@@ -27,6 +27,15 @@ impl fmt::Debug for Secrets {
         write!(f, "{} secrets", self.sorted.len())
     }
 }
+
+/// The automaton is made of the texts.
+impl PartialEq for Secrets {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.sorted, self.has_unread) == (&other.sorted, other.has_unread)
+    }
+}
+
+impl Eq for Secrets {}
 
 impl Secrets {
     /// Those that were found.
@@ -61,6 +70,15 @@ impl Secrets {
             sorted,
             automaton: automaton.flatten(),
             has_unread: hits.iter().any(|hit| matches!(hit.form, Form::Unread(_))),
+        }
+    }
+
+    /// A text that others wrote, as [`Self::hide`] leaves it; nothing of it where not all of the Job was searched.
+    pub fn hide_in(&self, text: &mut String) {
+        if self.has_unread {
+            "***".clone_into(text);
+        } else if let Cow::Owned(hidden) = self.hide(text) {
+            *text = hidden;
         }
     }
 

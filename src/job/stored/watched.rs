@@ -16,11 +16,13 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use super::End;
 use crate::job::MIGRATION_LABEL;
 use crate::job::annotation::Annotation;
+use crate::job::credentials::{self, Secrets};
 use crate::job::deployer::KUSTOMIZE_NAME;
-use crate::job::object::Fields;
+use crate::job::environment::{EnvVar, Environment};
+use crate::job::object::{self, Fields};
 use crate::job::release::{CHART, FLUX_NAME, INSTANCE};
 use crate::job::running::{Counts, Said};
-use crate::wire::{fold, nullable};
+use crate::wire::{Text, fold, nullable};
 
 /// What Argo CD holds a hook by until its sync is over.
 const ARGOCD_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
@@ -298,6 +300,52 @@ pub(crate) struct Container {
     pub(crate) command: Vec<String>,
     #[serde(default, deserialize_with = "first")]
     pub(crate) args: Vec<String>,
+    /// Those that may hold a password.
+    #[serde(default, deserialize_with = "Variable::suspects")]
+    env: Vec<Variable>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Variable {
+    #[serde(default, deserialize_with = "nullable")]
+    name: String,
+    #[serde(default, deserialize_with = "nullable")]
+    value: String,
+}
+
+impl Variable {
+    fn suspects<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Self>, D::Error> {
+        fold(deserializer, |suspects: &mut Vec<Self>, next: Self| {
+            let is_suspect =
+                credentials::is_key(&next.name) || credentials::may_hold_any(&next.value);
+            if is_suspect && suspects.len() < MOST {
+                suspects.push(next);
+            }
+        })
+    }
+}
+
+impl Container {
+    /// What of it may hold a password.
+    fn suspect(&self) -> object::Container<'_> {
+        fn texts(words: &[String]) -> Vec<Text<'_>> {
+            words.iter().map(|word| text(word)).collect()
+        }
+        let env = self.env.iter().enumerate().map(|(index, variable)| {
+            let (name, value) = (text(&variable.name), text(&variable.value));
+            (index, EnvVar { name, value })
+        });
+        object::Container {
+            command: texts(&self.command),
+            args: texts(&self.args),
+            env: Environment(env.collect()),
+            ..object::Container::default()
+        }
+    }
+}
+
+fn text(text: &str) -> Text<'_> {
+    Text(Cow::Borrowed(text))
 }
 
 /// Reads the beginning of a list.
@@ -355,6 +403,19 @@ impl Condition {
                 *kind = Some(condition);
             }
         })
+    }
+}
+
+impl WatchedJob {
+    /// The passwords that are written into it.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let pod = &self.spec.template.spec;
+        let containers = pod.init_containers.iter().chain(&pod.containers);
+        let suspects: Vec<_> = containers.map(Container::suspect).collect();
+        let suspects = suspects.iter().enumerate();
+        Secrets::of(&credentials::find_in(
+            suspects.map(|(index, c)| ("", index, c)),
+        ))
     }
 }
 
