@@ -4,6 +4,7 @@ mod argocd;
 mod claims;
 mod image;
 mod kustomize;
+mod restart;
 mod running;
 
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};

@@ -9,10 +9,13 @@ use crate::guards::{by_hand, complete, create, run};
 use crate::harness::{Cluster, Guarded, Space, Warden, Webhooks, eventually};
 use crate::runs::outcome;
 
-/// How often, unless `MW_RESTARTS` says otherwise.
-const RESTARTS: usize = 3;
+/// How often: as `MW_RESTARTS` says, or this often.
+pub(crate) fn restarts(unless: usize) -> usize {
+    env::var("MW_RESTARTS").map_or(unless, |times| times.parse().unwrap())
+}
 
-fn restart() {
+/// Kills the API server and waits until it serves again.
+pub(crate) fn restart() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/restart");
     let status = Command::new(script).arg(Cluster::get().dir()).status();
     assert!(status.unwrap().success());
@@ -24,7 +27,6 @@ fn restart() {
 #[ignore = "needs a cluster: run tests/run"]
 fn a_migration_that_outlives_the_api_server_is_not_lost() {
     let _crd = crd::installed();
-    let restarts = env::var("MW_RESTARTS").map_or(RESTARTS, |times| times.parse().unwrap());
     let space = Space::new();
     let args = ["--webhook-configuration", space.name()];
     let leader = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
@@ -32,7 +34,7 @@ fn a_migration_that_outlives_the_api_server_is_not_lost() {
     let warden = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
     let space = Guarded::by(warden, space, Webhooks::guarding);
     let mut migrated = Vec::new();
-    for round in 0..restarts {
+    for round in 0..restarts(3) {
         let job = create(&space, &by_hand(), &format!("app-{round}"));
         run(&space, &job);
         eventually("its run", || {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{BROKEN, condition, create, event, exception, guarded};
-use crate::harness::{CHART, Chart, Guarded, Helm, Outcome, Space, Warden, eventually};
+use crate::harness::{CHART, Chart, Cluster, Guarded, Helm, Outcome, Space, Warden, eventually};
 use crate::runs;
 
 const CRD: &str = "migrationexceptions.migration-warden.io";
@@ -25,7 +25,7 @@ static PRESENT: RwLock<()> = RwLock::new(());
 /// The CRDs are there for as long as this lives.
 pub(crate) fn installed() -> RwLockReadGuard<'static, ()> {
     let present = PRESENT.read().unwrap_or_else(PoisonError::into_inner);
-    install(&Space::new());
+    install(&Space::on(Cluster::get().kind()));
     present
 }
 

@@ -1,0 +1,71 @@
+//! Helm runs a migration while the API server is restarted: what became of it is recorded.
+//!
+//! Not beside other tests, whose requests would fail.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::running;
+use crate::exceptions::crd;
+use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, Webhooks, eventually};
+use crate::restart::{restart, restarts};
+use crate::runs::outcome;
+
+/// The release's migration, once it runs. After a restart Kubernetes' own controllers take up to a minute to come back.
+fn begun(space: &Space, release: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        let jobs = space.jobs_of(release);
+        if let Some(job) = jobs.iter().find(|job| job["status"]["ready"] == 1) {
+            return job["metadata"]["name"].as_str().unwrap().to_owned();
+        }
+        assert!(Instant::now() < end, "{release} did not migrate: {jobs:#?}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Helm may lose patience with the API server; the migration ends anyway.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_migration_of_helms_is_not_lost() {
+    let _crd = crd::installed();
+    let space = Space::on(NodeKind::Real);
+    let args = ["--webhook-configuration", space.name()];
+    let policy = "tidyUp: {mode: 'off'}\n";
+    let leader = Warden::serve_with(policy, &args);
+    eventually("a leader", || (leader.metric("leader") > 0).then_some(()));
+    let warden = Warden::serve_with(policy, &args);
+    let space = Guarded::by(warden, space, Webhooks::guarding);
+    let chart = running("sleep 8").write();
+    let mut migrated = Vec::new();
+    for round in 0..restarts(2) {
+        let helm = Helm::BOTH[round % 2];
+        let release = helm.release(&format!("app-{round}"));
+        let mut install = space.begin(helm, "install", &release, &chart);
+        let job = begun(&space, &release);
+        eventually("its run", || {
+            outcome(&space, &job).filter(|is| is == "Running")
+        });
+        restart();
+        let installed = install.wait().unwrap();
+        eprintln!("{job}: {helm:?} {installed}");
+        migrated.push(job);
+    }
+    for job in migrated {
+        eventually("the run to have ended", || {
+            let outcome = outcome(&space, &job)?;
+            (outcome != "Running").then(|| assert_eq!(outcome, "Succeeded", "{job}"))
+        });
+    }
+    let replicas = [&leader, &space.warden];
+    for outcome in ["lost", "deleted"] {
+        let series = format!("runs_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(
+            replicas.map(|replica| replica.metric(&series)),
+            [0, 0],
+            "{outcome}"
+        );
+    }
+}
