@@ -182,12 +182,17 @@ impl<'a> Job<'a> {
     /// `backoffLimit`; 6 when nothing is written, no limit with `backoffLimitPerIndex`.
     #[must_use]
     pub fn backoff_limit(&self) -> i64 {
-        let default = if self.spec.backoff_limit_per_index.is_some() {
-            i64::from(i32::MAX)
-        } else {
-            6
-        };
-        self.spec.backoff_limit.unwrap_or(default)
+        let written = self.spec.backoff_limit;
+        written.unwrap_or_else(|| self.default_backoff_limit())
+    }
+
+    /// What Kubernetes writes where there is no `backoffLimit`.
+    #[must_use]
+    pub fn default_backoff_limit(&self) -> i64 {
+        match self.spec.backoff_limit_per_index {
+            Some(_) => i64::from(i32::MAX),
+            None => 6,
+        }
     }
 
     /// Init containers, then containers, each with the field it stands in and its index.

@@ -146,6 +146,13 @@ pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>
     Ok(Option::<Integer>::deserialize(deserializer)?.map(|Integer(value)| value))
 }
 
+/// Reads a list of such integers, which count, and `null` as an empty one.
+pub fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+    fold(deserializer, |list: &mut Vec<i64>, Integer(value)| {
+        list.push(value);
+    })
+}
+
 struct Integer(i64);
 
 impl<'de> Deserialize<'de> for Integer {

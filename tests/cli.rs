@@ -312,6 +312,30 @@ fn of_a_key_that_is_written_twice_the_last_value_counts() {
 }
 
 #[test]
+fn every_integer_of_a_job_may_be_written_with_a_point() {
+    let codes = |values: Value| json!({"operator": "In", "values": values});
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "shop-migrate-1766361600", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {
+            "parallelism": 1.0, "completions": 1.0, "backoffLimit": 0.0, "backoffLimitPerIndex": 0.0,
+            "activeDeadlineSeconds": 600.0, "ttlSecondsAfterFinished": 86400.0,
+            "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": codes(json!([1.0, 2.0]))}]},
+            "template": {"spec": {
+                "restartPolicy": "Never", "activeDeadlineSeconds": 270.0,
+                "containers": [{
+                    "name": "m", "image": "app:1",
+                    "restartPolicyRules": [{"action": "Restart", "exitCodes": codes(json!([42.0]))}],
+                }],
+            }},
+        },
+    });
+    let (_, out) = check_json(&job.to_string());
+    let problems = &out["problems"];
+    assert_eq!((&out["jobs"], problems), (&json!(1), &Value::Null), "{out}");
+}
+
+#[test]
 fn integers_are_taken_as_helm_prints_them() {
     for number in ["1.2096e+06", "600.0", "3e2", "1_000", "0x258"] {
         let text = valid().replace(
@@ -420,6 +444,15 @@ fn jobs_that_a_cronjob_made_are_left_alone() {
     assert_eq!((code, &out["jobs"]), (0, &json!(0)), "{out}");
     let (code, out) = check_json(&job.replace("controller: true", "controller: false"));
     assert_eq!((code, &out["jobs"]), (1, &json!(1)), "{out}");
+    // A person who makes one of it with kubectl names the same controller, and the webhook judges it.
+    let by_hand = job.replacen(
+        "  annotations:\n",
+        "  annotations:\n    cronjob.kubernetes.io/instantiate: manual\n",
+        1,
+    );
+    let (code, out) = check_json(&by_hand);
+    assert_eq!((code, &out["jobs"]), (0, &json!(1)), "{out}");
+    assert_eq!(out["findings"][0]["rule"], "MW002", "{out}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use crate::job::annotation::Annotations;
 use crate::job::environment::Environment;
-use crate::wire::{Map, Text, few, integer, nullable};
+use crate::wire::{Map, Text, few, integer, integers, nullable};
 
 /// A `batch/v1` Job or CronJob.
 #[derive(Debug, Default, Deserialize)]
@@ -233,7 +233,7 @@ pub struct PodSpec<'a> {
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
     /// Seconds after which a pod is stopped.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer")]
     pub active_deadline_seconds: Option<i64>,
     /// Whether a container sees the processes of the others, and can stop them.
     #[serde(default, deserialize_with = "nullable")]
@@ -296,7 +296,7 @@ pub struct ExitCodes<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operator: Text<'a>,
     /// The codes.
-    #[serde(default, deserialize_with = "few")]
+    #[serde(default, deserialize_with = "integers")]
     pub values: Vec<i64>,
 }
 

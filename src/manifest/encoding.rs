@@ -98,6 +98,20 @@ fn broken(before: &str) -> Undecodable {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_text_or_an_error(
+            start in proptest::sample::select(vec![&b""[..], b"\xFF\xFE", b"\xFE\xFF", b"\xEF\xBB\xBF"]),
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+        ) {
+            let all = [start, &bytes].concat();
+            match decode(all) {
+                Ok(text) => proptest::prop_assert!(!text.contains('\0')),
+                Err(error) => proptest::prop_assert!(!error.message.is_empty()),
+            }
+        }
+    }
+
     fn units(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
         text.encode_utf16().flat_map(bytes).collect()
     }

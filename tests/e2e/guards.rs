@@ -69,6 +69,17 @@ pub(super) fn set_status(space: &Space, job: &str, status: &Value) {
     space.patch(job, &patch, &of_status).succeeds();
 }
 
+/// A migration that cannot run anywhere, and has so many seconds for it.
+pub(crate) fn nowhere(seconds: u32) -> Chart {
+    let deadline = format!("activeDeadlineSeconds: {seconds}");
+    Chart::good()
+        .with("activeDeadlineSeconds: 600", &deadline)
+        .with(
+            "restartPolicy: Never",
+            "restartPolicy: Never\n      nodeSelector: {none: such}",
+        )
+}
+
 /// A migration Job whose pod runs.
 pub(super) fn running(space: &Space, release: &str) -> String {
     let job = create(space, &by_hand(), release);

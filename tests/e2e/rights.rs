@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use serde_json::json;
 
 use crate::claims::{again, endless, is_created, waits};
-use crate::guards::{deletion, running};
+use crate::guards::{create, deletion, nowhere, running};
 use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, action, eventually};
 
 /// What `serve` asks of a cluster in these tests: group, resource and verbs.
@@ -130,6 +130,24 @@ fn a_deletion_passes_where_its_namespace_cannot_be_looked_at() {
     let decision = deletion(&space, &job);
     assert_eq!(action(&decision, "MW102"), Some("audit"), "{decision:#}");
     let failed = "guard_lookups_total{result=\"failed\"}";
+    assert_eq!(space.warden.metric(failed), 1);
+}
+
+/// Whether the migration runs cannot be asked: then nothing is held up.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_deletion_passes_where_pods_cannot_be_looked_at() {
+    let space = guarded("pods", "list");
+    let job = create(&space, &nowhere(600), "app");
+    eventually("a pod that waits for a node", || {
+        (space.get("job", &job)["status"]["active"] == 1).then_some(())
+    });
+    space
+        .kubectl(&["delete", "job", &job, "--wait=false"])
+        .succeeds();
+    let decision = deletion(&space, &job);
+    assert_eq!(action(&decision, "MW102"), Some("audit"), "{decision:#}");
+    let failed = "guard_pod_lookups_total{result=\"failed\"}";
     assert_eq!(space.warden.metric(failed), 1);
 }
 

@@ -139,13 +139,24 @@ fn a_cronjob_is_warned_of_and_its_jobs_are_left_alone() {
     let cronjob = json!({
         "apiVersion": "batch/v1", "kind": "CronJob",
         "metadata": {"name": "nightly", "labels": {"migration-warden.io/migration": "true"}},
-        "spec": {"schedule": "0 0 1 1 *", "jobTemplate": template},
+        "spec": {"schedule": "0 0 1 1 *", "jobTemplate": &template},
     });
     space
         .kubectl_with(&["create", "-f", "-"], &cronjob.to_string())
         .succeeds();
+    // The one that a person makes is looked at, and does not look like a migration.
     space
         .kubectl(&["create", "job", "--from=cronjob/nightly", "by-hand"])
+        .succeeds();
+    let mut made = space.get("job", "by-hand");
+    made["metadata"] = json!({
+        "name": "by-the-clock",
+        "labels": {"migration-warden.io/migration": "true"},
+        "ownerReferences": made["metadata"]["ownerReferences"],
+    });
+    made["spec"] = template["spec"].clone();
+    space
+        .kubectl_with(&["create", "-f", "-"], &made.to_string())
         .succeeds();
     let (code, out) = report(&space);
     assert_eq!(
@@ -155,7 +166,7 @@ fn a_cronjob_is_warned_of_and_its_jobs_are_left_alone() {
             &out["made_by_cronjobs"],
             &out["jobs"]
         ),
-        (Some(0), &json!(2), &json!(1), &json!(1)),
+        (Some(0), &json!(3), &json!(1), &json!(1)),
         "{out:#}"
     );
     let finding = &out["findings"][0];

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
-use kube::core::{ApiResource, Object, Selector};
+use kube::core::Selector;
 use kube::{Api, Client, Resource};
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::crowd::Begun;
@@ -28,8 +27,8 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
 use crate::cluster::pods::Pods;
 use crate::cluster::seats::Seats;
-use crate::job::has_ended;
 use crate::job::running::Pod;
+use crate::job::stored::WatchedJob;
 use crate::policy::claims::Claims as Policy;
 use crate::policy::select::Selectors;
 
@@ -40,15 +39,6 @@ const LISTS: usize = 8;
 const LISTS_SHARE: usize = LISTS / 2;
 /// Jobs of one namespace whose pods are listed at once: others ask about one Job mostly, and share its answer.
 const PODS_SHARE: usize = 1;
-
-/// A Job as far as it is looked at.
-type Stopped = Object<Suspend, JobStatus>;
-
-#[derive(Clone, Debug, Deserialize)]
-struct Suspend {
-    #[serde(default)]
-    suspend: bool,
-}
 
 /// The migration Job that asks, as the validating review shows it.
 #[derive(Clone, Copy, Debug)]
@@ -262,19 +252,13 @@ impl Claims {
 
     /// What has become of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
-        let api: Api<Stopped> = Api::namespaced_with(
-            self.client.clone(),
-            &claim.namespace,
-            &ApiResource::erase::<Job>(&()),
-        );
+        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &claim.namespace);
         let found = api.get_opt(&claim.job).await;
         let found = found.map_err(failed("get", "jobs"))?;
-        let Some(job) = found.filter(|job| job.metadata.uid.as_ref() == Some(&claim.uid)) else {
+        let Some(job) = found.filter(|job| job.metadata.uid == claim.uid) else {
             return Ok(Found::Gone);
         };
-        let status = job.status.unwrap_or_default();
-        let conditions = status.conditions.iter().flatten();
-        if has_ended(conditions.map(|c| (c.type_.as_str(), c.status.as_str()))) {
+        if job.status.has_ended() {
             return Ok(Found::Finished);
         }
         let suspended = job.spec.suspend;

@@ -265,6 +265,8 @@ impl ManagedField {
 pub(crate) struct Spec {
     pub(crate) active_deadline_seconds: Option<i64>,
     pub(crate) managed_by: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) suspend: bool,
     #[serde(default)]
     pub(crate) template: Template,
 }
@@ -455,6 +457,11 @@ impl Status {
         let Conditions { complete, failed } = &self.conditions;
         let good = complete.as_ref().map(|condition| (condition, true));
         good.or_else(|| Some((failed.as_ref()?, false)))
+    }
+
+    /// Whether it has ended, well or badly.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.last().is_some()
     }
 
     pub(super) fn said(&self, managed_by: Option<&str>) -> Said {

@@ -43,10 +43,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         .or(pod.active_deadline_seconds)
         .is_none()
     {
-        let detail = match job.deployer {
-            Deployer::Helm => "there is none, and Helm's timeout does not stop the Job",
-            _ => "there is none",
-        };
+        let detail = "there is none, and no deployer's timeout stops the Job";
         report.add(FieldPath::of("spec.activeDeadlineSeconds"), detail);
     }
 }
@@ -71,21 +68,9 @@ mod tests {
         };
         assert_eq!(
             with(json!(null)),
-            ["spec.activeDeadlineSeconds: there is none, and Helm's timeout does not stop the Job"]
+            ["spec.activeDeadlineSeconds: there is none, and no deployer's timeout stops the Job"]
         );
         assert!(with(json!(60)).is_empty());
-    }
-
-    #[test]
-    fn speaks_of_helm_only_where_helm_deploys() {
-        let applied = job(|j| {
-            j["spec"]["activeDeadlineSeconds"] = json!(null);
-            j["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop");
-        });
-        assert_eq!(
-            findings("MW007", &applied),
-            ["spec.activeDeadlineSeconds: there is none"]
-        );
     }
 
     #[test]

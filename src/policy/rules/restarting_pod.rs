@@ -49,13 +49,14 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let path = FieldPath::of("spec.template.spec.restartPolicy");
-    let written = job.spec.template.spec.restart_policy.as_deref();
-    if written.is_none_or(str::is_empty) {
-        let fix = Fix::set(path.clone(), "Never");
-        let detail = "it is not set, and Kubernetes takes Always";
-        report.add_fixable(path, detail, Some(fix));
-    } else {
-        never(path, job.restart_policy(), report);
+    match job.restart_policy() {
+        // No Job may have it, and the API server writes it where nothing is written.
+        always @ "Always" => {
+            let fix = Fix::set(path.clone(), "Never");
+            let detail = format!("found {}, Kubernetes' default", shown(always));
+            report.add_fixable(path, detail, Some(fix));
+        }
+        found => never(path, found, report),
     }
     for (list, index, container) in job.containers() {
         let path = FieldPath::of(list).index(index);
@@ -130,9 +131,7 @@ mod tests {
             with(json!("OnFailure")),
             [format!(r#"{path}: found "OnFailure""#)]
         );
-        let absent = [format!(
-            "{path}: it is not set, and Kubernetes takes Always"
-        )];
+        let absent = [format!(r#"{path}: found "Always", Kubernetes' default"#)];
         assert_eq!(with(json!(null)), absent);
         assert_eq!(with(json!("")), absent);
         assert!(with(json!("Never")).is_empty());

@@ -65,10 +65,14 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         }
     }
     if counted {
-        let found = match job.spec.backoff_limit {
-            Some(_) => format!("found {limit}"),
-            None => format!("not set, and Kubernetes takes {limit}"),
+        // The API server has written it by the time that the webhook is asked, so both say the same.
+        let is_default = limit == job.default_backoff_limit();
+        let default = if is_default {
+            ", Kubernetes' default"
+        } else {
+            ""
         };
+        let found = format!("found {limit}{default}");
         let detail = if rules.is_empty() {
             found
         } else {
@@ -95,32 +99,37 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
 fn expression(_: &Options) -> String {
     // Each rule is a letter: `F` fails the Job on every exit code of the container, `f` on some or on none of
     // its own, or is never reached, `I` ignores the failure, `C` counts it. The first of them that matters decides.
-    // CEL does not number them, so what is failed anywhere counts as failed before: no stricter than the rule.
+    // A rule that others complete to every exit code counts as theirs wherever they stand: no stricter than the engine.
     const RULES: &str = "object.spec.?podFailurePolicy.?rules.orValue([])";
-    let fails = format!(
-        "{RULES}.exists(q, q.action in ['FailJob', 'FailIndex'] && \
-         q.?onExitCodes.?containerName.orValue(c.name) == c.name && "
-    );
+    let fails = |more: &str| {
+        format!(
+            "{RULES}.exists(q, q.action in ['FailJob', 'FailIndex'] && \
+             q.?onExitCodes.?containerName.orValue(c.name) == c.name && {more})"
+        )
+    };
     let values = "q.?onExitCodes.?values.orValue([])";
     let is = |operator: &str| format!("q.?onExitCodes.?operator.orValue('') == '{operator}'");
-    let code = format!(
-        "(v == 0 || {fails}({} ? v in {values} : {} && !(v in {values}))))",
+    let has = format!(
+        "({} ? v in {values} : {} && !(v in {values}))",
         is("In"),
-        is("NotIn"),
-    );
-    let rest = format!(
-        "{fails}{} && {values}.all(v, v == 0 || v in r.onExitCodes.values))",
         is("NotIn")
     );
-    let condition = format!(
-        "{fails}q.?onPodConditions.orValue([]).exists(o, o.type == p.type && \
-         o.?status.orValue('True') == p.?status.orValue('True')))"
-    );
+    let before = format!("{RULES}.indexOf(q) < {RULES}.indexOf(r)");
+    let completed = format!("(v == 0 || {})", fails(&has));
+    let reached = format!("(v == 0 || {})", fails(&format!("{before} && {has}")));
+    let rest = fails(&format!(
+        "{before} && {} && {values}.all(v, v == 0 || v in r.onExitCodes.values)",
+        is("NotIn")
+    ));
+    let condition = fails(&format!(
+        "{before} && q.?onPodConditions.orValue([]).exists(o, o.type == p.type && \
+         o.?status.orValue('True') == p.?status.orValue('True'))"
+    ));
     let letters = format!(
         "{RULES}.map(r, r.?onExitCodes.?containerName.orValue(c.name) != c.name ? 'f' : \
          r.action in ['FailJob', 'FailIndex'] ? (r.?onExitCodes.?operator.orValue('') == 'NotIn' && \
-         r.?onExitCodes.?values.orValue([1]).all(v, {code}) ? 'F' : 'f') : \
-         (r.?onExitCodes.?operator.orValue('') == 'In' ? r.onExitCodes.values.all(v, {code}) : \
+         r.?onExitCodes.?values.orValue([1]).all(v, {completed}) ? 'F' : 'f') : \
+         (r.?onExitCodes.?operator.orValue('') == 'In' ? r.onExitCodes.values.all(v, {reached}) : \
          r.?onExitCodes.hasValue() ? {rest} : \
          r.?onPodConditions.orValue([]).all(p, {condition})) ? 'f' : \
          r.action == 'Ignore' ? 'I' : 'C').join('')"
@@ -149,7 +158,7 @@ mod tests {
         let with = |value| findings("MW006", &job(|j| j["spec"]["backoffLimit"] = value));
         assert_eq!(
             with(json!(null)),
-            ["spec.backoffLimit: not set, and Kubernetes takes 6"]
+            ["spec.backoffLimit: found 6, Kubernetes' default"]
         );
         assert_eq!(with(json!(3)), ["spec.backoffLimit: found 3"]);
         assert!(with(json!(0)).is_empty());
@@ -327,7 +336,7 @@ mod tests {
         assert!(per_index(0).is_empty());
         assert_eq!(
             per_index(1),
-            ["spec.backoffLimit: not set, and Kubernetes takes 2147483647"]
+            ["spec.backoffLimit: found 2147483647, Kubernetes' default"]
         );
     }
 }

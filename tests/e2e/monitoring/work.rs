@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 
 use crate::claims::{again, endless, is_created, waits};
 use crate::exceptions::{self, condition, exception};
-use crate::guards::{create, running};
+use crate::guards::{create, nowhere, running};
 use crate::harness::{
     BREACHES, Chart, Guarded, MISSING_HOOK, Outcome, RESTARTING_POD, Space, UNTIMESTAMPED_NAME,
     WRONG_DELETE_POLICY, eventually,
@@ -118,17 +118,6 @@ fn succeeds(space: &Guarded, release: &str) {
 
 fn fails(space: &Guarded, release: &str) {
     space.accepts(&nowhere(1).render(release));
-}
-
-/// A migration that cannot run anywhere, and has so many seconds for it.
-fn nowhere(seconds: u32) -> Chart {
-    let deadline = format!("activeDeadlineSeconds: {seconds}");
-    Chart::good()
-        .with("activeDeadlineSeconds: 600", &deadline)
-        .with(
-            "restartPolicy: Never",
-            "restartPolicy: Never\n      nodeSelector: {none: such}",
-        )
 }
 
 /// Something else than a review, and an answer that is no success.
