@@ -188,6 +188,10 @@ fn no_list_in_a_review_takes_its_memory() {
             spec(r#""podFailurePolicy":{"rules":[{"onExitCodes":{"values":[@]}}]}"#),
             "1",
         ),
+        (
+            spec(r#""podFailurePolicy":{"rules":[{"onPodConditions":[@]}]}"#),
+            "{}",
+        ),
         (pod(r#""initContainers":[@]"#), "{}"),
         (pod(r#""containers":[@]"#), "{}"),
         (pod(r#""containers":[@]"#), &rules),

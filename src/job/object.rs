@@ -319,7 +319,7 @@ pub struct FailureRule<'a> {
     #[serde(borrow, default)]
     pub on_exit_codes: Option<ExitCodes<'a>>,
     /// It applies to a pod with one of these conditions.
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub on_pod_conditions: Vec<PodCondition<'a>>,
 }
 
