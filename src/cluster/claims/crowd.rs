@@ -3,7 +3,7 @@
 //! Whoever reaches the port can ask for claims of Jobs that never come. Each is a Lease until it expires, so their
 //! number is limited, for each namespace by itself. A Job that the watch of this replica has brought has been seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -90,12 +90,12 @@ impl Begun {
             !writes.is_empty()
         });
         let writes = begun.entry(namespace.to_owned()).or_default();
-        for index in 0..writes.len() {
-            // One Job has one claim, and forged reviews may name it for more.
-            let of_same =
-                |other: &Write| other.is_seen && other.claim.uid == writes[index].claim.uid;
-            let is_seen = is_seen(&writes[index].claim.uid) && !writes.iter().any(of_same);
-            writes[index].is_seen |= is_seen;
+        // One Job has one claim, and forged reviews may name it for more.
+        let of_seen = writes.iter().filter(|write| write.is_seen);
+        let mut seen: HashSet<String> = of_seen.map(|write| write.claim.uid.clone()).collect();
+        for write in writes.iter_mut().filter(|write| !write.is_seen) {
+            let uid = &write.claim.uid;
+            write.is_seen = is_seen(uid) && seen.insert(uid.clone());
         }
         let others = writes.clone();
         let claim = Unseen {
