@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod mesh;
 pub mod name;
 pub mod object;
+mod pattern;
 pub mod release;
 pub mod running;
 pub mod sidecar;

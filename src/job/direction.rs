@@ -5,8 +5,7 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder};
-
+use crate::job::pattern::{Pattern, is, of_any_case};
 use crate::job::{Job, tool};
 
 /// Words by which tools undo a migration: `alembic downgrade`, `migrate down`, `db:rollback`, `flyway undo`,
@@ -31,8 +30,8 @@ const WIPE: &str = r"(^|[\s/])flyway(\s.*)?\sclean(\s|$)|\bflyway:?clean\b|\bliq
 /// Most bytes of a command line that are looked at: one of a megabyte is not worth reading for a sentence.
 const MAX: usize = 4096;
 
-static UNDO_RE: LazyLock<Option<Regex>> = LazyLock::new(|| one(UNDO));
-static WIPE_RE: LazyLock<Option<Regex>> = LazyLock::new(|| one(WIPE));
+static UNDO_RE: Pattern = LazyLock::new(|| of_any_case(UNDO));
+static WIPE_RE: Pattern = LazyLock::new(|| of_any_case(WIPE));
 
 /// Compiles the patterns, which the first Job with advice would otherwise wait for.
 pub(super) fn warm_up() -> bool {
@@ -95,20 +94,6 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
     let name = word.rsplit('/').next().filter(|_| !is_value);
     let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     name.unwrap_or_default().split(is_end)
-}
-
-fn is(pattern: &LazyLock<Option<Regex>>, text: &str) -> bool {
-    pattern
-        .as_ref()
-        .is_some_and(|regex| regex.is_match(text.as_bytes()))
-}
-
-fn one(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
-        .ok()
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ mod words;
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{RegexSet, RegexSetBuilder};
 
+use crate::job::pattern::{Pattern, is, of_any_case};
 use crate::job::tool::line::Said;
 use crate::job::{Job, sidecar};
 
@@ -54,9 +55,9 @@ static IMAGE_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
         .build()
         .ok()
 });
-static NAME_RE: LazyLock<Option<Regex>> = LazyLock::new(|| one(NAME));
-static NOT_BY_NAME_RE: LazyLock<Option<Regex>> = LazyLock::new(|| one(NOT_BY_NAME));
-static FALSE_RE: LazyLock<Option<Regex>> = LazyLock::new(|| one(FALSE_FRIENDS));
+static NAME_RE: Pattern = LazyLock::new(|| of_any_case(NAME));
+static NOT_BY_NAME_RE: Pattern = LazyLock::new(|| of_any_case(NOT_BY_NAME));
+static FALSE_RE: Pattern = LazyLock::new(|| of_any_case(FALSE_FRIENDS));
 
 /// Compiles the signatures, which the first unlabelled Job would otherwise wait for.
 pub fn warm_up() {
@@ -78,7 +79,7 @@ enum Evidence {
 /// What gives this Job away as a migration, strongest evidence first.
 #[must_use]
 pub fn detect(job: &Job<'_>) -> Option<Detection> {
-    let name = job.name.shown().as_bytes();
+    let name = job.name.shown();
     if is(&FALSE_RE, name) {
         return None;
     }
@@ -111,7 +112,7 @@ pub fn named<'c, W: Iterator<Item = &'c str> + Clone>(
 
 /// What gives one container away.
 fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Evidence {
-    if is(&FALSE_RE, image.as_bytes()) {
+    if is(&FALSE_RE, image) {
         return Evidence::Against;
     }
     let program = program(image);
@@ -168,18 +169,6 @@ fn made_for(image: &str) -> Option<&'static str> {
         .iter()
         .next()?;
     known::IMAGES.get(found).map(|(tool, _)| *tool)
-}
-
-fn is(regex: &LazyLock<Option<Regex>>, text: &[u8]) -> bool {
-    regex.as_ref().is_some_and(|regex| regex.is_match(text))
-}
-
-fn one(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
-        .ok()
 }
 
 #[cfg(test)]

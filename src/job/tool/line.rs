@@ -6,8 +6,9 @@ use super::known;
 use super::script::{base, commands, cut, program_first, script, tokens};
 use super::words::{
     ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,
-    THROUGH, VALUED_RE, WRITES, is, word,
+    THROUGH, VALUED_RE, WRITES, word,
 };
+use crate::job::pattern::is;
 
 /// Most bytes of a container's command line that are read.
 const MAX_TEXT: usize = 64 * 1024;

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{RegexSet, RegexSetBuilder};
 
 use super::known;
 use super::line::Said;
+use crate::job::pattern::{Pattern, compiled, is};
 
 /// Programs that migrate nothing, whatever their arguments are called.
 pub(super) const ASIDE: &[&str] = &[
@@ -153,9 +154,6 @@ const VALUED: &str = r"(?i)^--?([\w-]*(dir|path|table|schema|user|username|role|
 /// Tasks of a project that migrate without saying so.
 const TASK: &str = r"(?i)(^|[\s/])(npm|pnpm|yarn|bun|make|task|just|rake|composer|mage|invoke|inv|nx|turbo|lerna|deno|poe|pdm|hatch|mix|gradlew?|mvnw?|cargo|run|grunt|gulp)\s(.*\s)?([\w@/-]+[:.])?(db|database|schema|sql|orm|prisma|knex|typeorm|sequelize|drizzle|ecto)[:._-](deploy|push|up|upgrade|update|apply|sync|setup|prepare|init|latest|run|bootstrap)(:[\w-]+)?(\s|$)|(^|[\s_])(db|database|schema)\s+(upgrade|sync|update|deploy|push|prepare|apply)(\s|$)|(^|[\s/_-])(db[-_](sync|upgrade)|upgrade[-_]?(db|schema)|update[-_]schema|apply[-_]schema|schema[-_](upgrade|update|apply|sync))(\.\w+)?(\s|$)";
 
-// The patterns are constants, and a test compiles them all; `Option` keeps a panic out of the request path all the
-// same.
-pub(super) type Pattern = LazyLock<Option<Regex>>;
 pub(super) static COMMAND_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
     RegexSetBuilder::new(known::COMMANDS.iter().map(|(_, pattern)| pattern))
         .unicode(false)
@@ -163,14 +161,14 @@ pub(super) static COMMAND_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
         .build()
         .ok()
 });
-static WORD_RE: Pattern = LazyLock::new(|| one(WORD));
-static JOINED_RE: Pattern = LazyLock::new(|| one(JOINED));
-static LOOKS_BEFORE_RE: Pattern = LazyLock::new(|| one(LOOKS_BEFORE));
-static LOOKS_AFTER_RE: Pattern = LazyLock::new(|| one(LOOKS_AFTER));
-static AND_RE: Pattern = LazyLock::new(|| one(AND));
-pub(super) static OPTION_RE: Pattern = LazyLock::new(|| one(OPTION));
-pub(super) static VALUED_RE: Pattern = LazyLock::new(|| one(VALUED));
-pub(super) static TASK_RE: Pattern = LazyLock::new(|| one(TASK));
+static WORD_RE: Pattern = LazyLock::new(|| compiled(WORD));
+static JOINED_RE: Pattern = LazyLock::new(|| compiled(JOINED));
+static LOOKS_BEFORE_RE: Pattern = LazyLock::new(|| compiled(LOOKS_BEFORE));
+static LOOKS_AFTER_RE: Pattern = LazyLock::new(|| compiled(LOOKS_AFTER));
+static AND_RE: Pattern = LazyLock::new(|| compiled(AND));
+pub(super) static OPTION_RE: Pattern = LazyLock::new(|| compiled(OPTION));
+pub(super) static VALUED_RE: Pattern = LazyLock::new(|| compiled(VALUED));
+pub(super) static TASK_RE: Pattern = LazyLock::new(|| compiled(TASK));
 
 /// Compiles the patterns.
 pub(super) fn warm_up() -> bool {
@@ -185,16 +183,6 @@ pub(super) fn warm_up() -> bool {
         &TASK_RE,
     ];
     COMMAND_SET.is_some() && patterns.iter().all(|pattern| pattern.is_some())
-}
-
-pub(super) fn one(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).build().ok()
-}
-
-pub(super) fn is(pattern: &Pattern, text: &str) -> bool {
-    pattern
-        .as_ref()
-        .is_some_and(|regex| regex.is_match(text.as_bytes()))
 }
 
 /// What a word says, whatever folders it names.

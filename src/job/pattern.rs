@@ -1,0 +1,26 @@
+//! Patterns for texts that a tenant writes: compiled once, and read in linear time.
+//!
+//! What they mean is their owners' business. They are constants, and each owner has a test that compiles them; `Option`
+//! keeps a panic out of the request path.
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+pub(super) type Pattern = LazyLock<Option<Regex>>;
+
+/// Compiles a pattern.
+pub(super) fn compiled(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(false).build().ok()
+}
+
+/// Compiles a pattern that does not tell upper from lower case.
+pub(super) fn of_any_case(pattern: &str) -> Option<Regex> {
+    compiled(&format!("(?i){pattern}"))
+}
+
+pub(super) fn is(pattern: &Pattern, text: &str) -> bool {
+    pattern
+        .as_ref()
+        .is_some_and(|regex| regex.is_match(text.as_bytes()))
+}
