@@ -103,6 +103,12 @@ impl Jobs {
         selectors.find_map(|(matched, _)| matched.as_ref()?.get(uid).cloned())
     }
 
+    /// Whether a watch has brought the Job with this uid, in this namespace.
+    #[must_use]
+    pub fn knows(&self, namespace: &str, uid: &str) -> bool {
+        self.get(uid).is_some_and(|job| job.namespace == namespace)
+    }
+
     /// News from now on. Who lags behind has to look at [`all`](Self::all).
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<News> {

@@ -83,9 +83,7 @@ impl Pods {
         jobs: &Jobs,
         (namespace, name, uid): (&str, &str, &str),
     ) -> Result<Arc<Vec<Pod>>, Error> {
-        let known = jobs.get(uid);
-        let is_known = known.is_some_and(|job| job.namespace == namespace);
-        if is_known || self.0.exists(namespace, name, uid).await? {
+        if jobs.knows(namespace, uid) || self.0.exists(namespace, name, uid).await? {
             self.of(namespace, uid).await
         } else {
             Ok(Arc::default())

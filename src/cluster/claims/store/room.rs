@@ -20,10 +20,7 @@ impl Claims {
             return Ok((self.carry_out(wanted.key, first).await?, None));
         }
         let Claimant { namespace, uid, .. } = wanted.claimant;
-        let is_seen = |uid: &str| {
-            let job = self.jobs.get(uid);
-            job.is_some_and(|job| job.namespace == namespace)
-        };
+        let is_seen = |uid: &str| self.jobs.knows(namespace, uid);
         let lease = wanted.key.lease_name();
         let turn = self.begun.begin(namespace, &lease, uid, is_seen);
         let listed = if turn.is_one_of_few() || turn.is_one_too_many() {
