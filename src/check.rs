@@ -288,9 +288,9 @@ impl Here<'_> {
             if let Some(index) = hits.iter().position(is_it) {
                 (position, bytes) = (places[index].position, places[index].bytes.clone());
             }
-            for text in finding.texts_mut() {
-                *text = hidden.secrets.hide(text).into_owned();
-            }
+            finding
+                .texts_mut()
+                .for_each(|text| hidden.secrets.hide_in(text));
             *self.report.counts.entry(finding.action).or_default() += 1;
             let source = self.line(bytes, &hidden);
             (self.found)(Located {

@@ -170,11 +170,7 @@ pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
         return;
     }
     let secrets = Secrets::of(&find(job));
-    for detail in details {
-        if let Cow::Owned(hidden) = secrets.hide(detail) {
-            *detail = hidden;
-        }
-    }
+    details.for_each(|detail| secrets.hide_in(detail));
 }
 
 struct Search<'c> {

@@ -87,7 +87,7 @@ impl Facts {
     fn hide(&mut self) {
         let texts = [&mut self.chart, &mut self.reason, &mut self.message];
         for text in texts.into_iter().flatten().chain(&mut self.images) {
-            self.secrets.hide_in(text);
+            self.secrets.hide_in_others(text);
         }
     }
 

@@ -34,7 +34,7 @@ pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known
     let mut asked = pods.cloned().unwrap_or_default();
     let said = [&mut asked.reason, &mut asked.message];
     let said = said.into_iter().flatten().chain(&mut asked.image_ids);
-    said.for_each(|text| facts.secrets.hide_in(text));
+    said.for_each(|text| facts.secrets.hide_in_others(text));
     let mut status = MigrationRunStatus {
         admitted_at: Some(job.created),
         started_at: asked.started_at,

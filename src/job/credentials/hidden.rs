@@ -73,12 +73,19 @@ impl Secrets {
         }
     }
 
-    /// A text that others wrote, as [`Self::hide`] leaves it; nothing of it where not all of the Job was searched.
-    pub fn hide_in(&self, text: &mut String) {
+    /// Leaves of a sentence what [`Self::hide`] does.
+    pub fn hide_in(&self, sentence: &mut String) {
+        if let Cow::Owned(hidden) = self.hide(sentence) {
+            *sentence = hidden;
+        }
+    }
+
+    /// The same of a text that others wrote; nothing of it if not all of the Job was searched.
+    pub fn hide_in_others(&self, text: &mut String) {
         if self.has_unread {
             "***".clone_into(text);
-        } else if let Cow::Owned(hidden) = self.hide(text) {
-            *text = hidden;
+        } else {
+            self.hide_in(text);
         }
     }
 

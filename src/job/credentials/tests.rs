@@ -140,6 +140,19 @@ fn found(text: &str, reader: Reader) -> Vec<Range<usize>> {
     found.into_iter().map(|(range, _)| range).collect()
 }
 
+/// What the rule finds is masked.
+fn assert_masked(text: &str) {
+    let masked = ranges(text);
+    for range in found(text, Reader::Shell) {
+        let is_masked = |at| masked.iter().any(|other| other.contains(&at));
+        assert!(
+            range.clone().all(is_masked) && may_hold_any(text),
+            "{:?} of {text:?}",
+            &text[range]
+        );
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn masking_never_panics_and_is_idempotent(text in "\\PC*") {
@@ -164,22 +177,12 @@ proptest::proptest! {
     fn what_the_rule_finds_in_forms_of_more_parts_is_masked(
         text in proptest::collection::vec(MORE_PARTS, 0..14),
     ) {
-        let text = text.concat();
-        let masked = ranges(&text);
-        for range in found(&text, Reader::Shell) {
-            let is_masked = range.clone().all(|at| masked.iter().any(|other| other.contains(&at)));
-            proptest::prop_assert!(is_masked && may_hold_any(&text), "{:?} of {text:?}", &text[range]);
-        }
+        assert_masked(&text.concat());
     }
 
     #[test]
     fn what_the_rule_finds_is_masked(text in proptest::collection::vec(PARTS, 0..12)) {
-        let text = text.concat();
-        let masked = ranges(&text);
-        for range in found(&text, Reader::Shell) {
-            let is_masked = range.clone().all(|at| masked.iter().any(|other| other.contains(&at)));
-            proptest::prop_assert!(is_masked && may_hold_any(&text), "{:?} of {text:?}", &text[range]);
-        }
+        assert_masked(&text.concat());
     }
 
     #[test]
