@@ -49,20 +49,13 @@ rule! {
 
 fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let path = FieldPath::of("spec.template.spec.restartPolicy");
-    match job.restart_policy() {
-        // No Job may have it, and the API server writes it where nothing is written.
-        always @ "Always" => {
-            let fix = Fix::set(path.clone(), "Never");
-            let detail = format!("found {}, Kubernetes' default", shown(always));
-            report.add_fixable(path, detail, Some(fix));
-        }
-        found => never(path, found, report),
-    }
+    // The API server writes it if nothing is written.
+    never(path, job.restart_policy(), Some("Always"), report);
     for (list, index, container) in job.containers() {
         let path = FieldPath::of(list).index(index);
         let sidecar = Job::is_native_sidecar(list, container);
         if let Some(found) = own_policy(container).filter(|_| !sidecar) {
-            never(path.clone().field("restartPolicy"), found, report);
+            never(path.clone().field("restartPolicy"), found, None, report);
         }
         let mut rules = container.restart_policy_rules.iter();
         if let Some(rule) = rules.find(|rule| restarts(rule, sidecar)) {
@@ -74,10 +67,16 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
 }
 
 /// Reports a policy that is not `Never`.
-fn never(path: FieldPath, found: &str, report: &mut Report) {
+fn never(path: FieldPath, found: &str, default: Option<&str>, report: &mut Report) {
     if found != "Never" {
         let fix = Fix::set(path.clone(), "Never");
-        report.add_fixable(path, format!("found {}", shown(found)), Some(fix));
+        let by_default = if default == Some(found) {
+            ", Kubernetes' default"
+        } else {
+            ""
+        };
+        let detail = format!("found {}{by_default}", shown(found));
+        report.add_fixable(path, detail, Some(fix));
     }
 }
 
