@@ -50,6 +50,28 @@ pub(crate) fn guarded(policy: &str) -> Guarded {
     Guarded::by(warden, Space::new(), |webhooks| webhooks)
 }
 
+/// A review of this operation on the Job, as a client writes it that is no API server.
+fn review(namespace: &str, operation: &str, job: &Value) -> String {
+    let object = if operation == "DELETE" {
+        "oldObject"
+    } else {
+        "object"
+    };
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "1",
+            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+            "namespace": namespace,
+            "operation": operation,
+            "userInfo": {"username": "ci"},
+            object: job,
+        },
+    });
+    review.to_string()
+}
+
 /// A migration that does not end: on the fake node others do at once.
 pub(crate) fn endless(release: &str) -> String {
     Chart::good()
@@ -206,19 +228,8 @@ fn a_review_that_no_apiserver_sends_takes_no_claim() {
         job["metadata"]["uid"] = json!("705ab4f5-6393-11e8-b7cc-42010a800002");
         job["metadata"]["creationTimestamp"] = json!(Timestamp::now());
         tweak(&mut job["metadata"]);
-        let review = json!({
-            "apiVersion": "admission.k8s.io/v1",
-            "kind": "AdmissionReview",
-            "request": {
-                "uid": "1",
-                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-                "namespace": space.name(),
-                "operation": "CREATE",
-                "userInfo": {"username": "ci"},
-                "object": job,
-            },
-        });
-        warden.post("/validate", &review.to_string())["response"].take()
+        let review = review(space.name(), "CREATE", &job);
+        warden.post("/validate", &review)["response"].take()
     };
     for tweak in [
         |metadata: &mut Value| metadata["uid"] = Value::Null,

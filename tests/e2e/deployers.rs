@@ -35,6 +35,18 @@ fn warnings(outcome: &Outcome) -> Vec<&str> {
         .collect()
 }
 
+/// The Job is as its deployer sent it, and only MW002 says something about it.
+pub(crate) fn assert_left_alone(job: &Value, decision: &Value, deployer: &str) {
+    let ttl = &job["spec"]["ttlSecondsAfterFinished"];
+    let patched = &job["metadata"]["annotations"]["migration-warden.io/patched"];
+    assert_eq!((ttl, patched), (&Value::Null, &Value::Null), "{job:#}");
+    assert_eq!(decision["deployer"], deployer, "{decision:#}");
+    assert_eq!(
+        (rules(decision), &decision["verdict"]),
+        (vec!["MW002"], &"warned".into())
+    );
+}
+
 /// A time to live would run the migration again: F22.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
@@ -56,23 +68,12 @@ fn a_deployer_without_hooks_is_warned_of_and_its_job_left_alone() {
             warning.contains(&format!("{deployer} deploys this Job and runs no hooks; ")),
             "{warning}"
         );
-        assert_eq!(
-            job["spec"]["ttlSecondsAfterFinished"],
-            Value::Null,
-            "{job:#}"
-        );
         let annotations = &job["metadata"]["annotations"];
         assert_eq!(
             annotations["helm.sh/hook-delete-policy"],
             "before-hook-creation"
         );
-        assert_eq!(annotations["migration-warden.io/patched"], Value::Null);
-        let decision = space.decision(&format!("app-{i}"));
-        assert_eq!(decision["deployer"], deployer, "{decision:#}");
-        assert_eq!(
-            (rules(&decision), &decision["verdict"]),
-            (vec!["MW002"], &"warned".into())
-        );
+        assert_left_alone(&job, &space.decision(&format!("app-{i}")), deployer);
     }
     // Programs that embed Helm have names of their own.
     let good = Chart::good().render("own");

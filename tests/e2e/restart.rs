@@ -45,16 +45,20 @@ fn a_migration_that_outlives_the_api_server_is_not_lost() {
         space.kubectl(&["delete", "job", &job]).succeeds();
         migrated.push(job);
     }
+    assert_none_is_lost(&space, &migrated, [&leader, &space.warden]);
+}
+
+/// The runs of these Jobs say that they succeeded, and no replica has counted another end.
+pub(crate) fn assert_none_is_lost(space: &Space, migrated: &[String], replicas: [&Warden; 2]) {
     for job in migrated {
         eventually("the run to have ended", || {
-            let outcome = outcome(&space, &job)?;
+            let outcome = outcome(space, job)?;
             (outcome != "Running").then(|| assert_eq!(outcome, "Succeeded", "{job}"))
         });
     }
-    let replicas = [&leader, &space.warden];
     for outcome in ["lost", "deleted"] {
-        let counted =
-            replicas.map(|replica| replica.metric(&format!("runs_total{{outcome=\"{outcome}\"}}")));
+        let series = format!("runs_total{{outcome=\"{outcome}\"}}");
+        let counted = replicas.map(|replica| replica.metric(&series));
         assert_eq!(counted, [0, 0], "{outcome}");
     }
 }

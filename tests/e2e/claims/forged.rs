@@ -5,27 +5,16 @@ use std::thread;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{endless, guarded, is_created};
+use super::{endless, guarded, is_created, review};
 use crate::harness::{Chart, Cluster, Outcome, Space, Warden, eventually};
 
-/// The answer to the creation of a migration of this key, posted by somebody who reaches the port.
+/// The answer to the creation of a migration of this key, posted by a client that reaches the port.
 fn forged(warden: &Warden, namespace: &str, key: &str) -> Value {
     let mut job: Value = serde_saphyr::from_str(&Chart::good().render(key)).unwrap();
     job["metadata"]["uid"] = json!(uuid::Uuid::now_v7());
     job["metadata"]["creationTimestamp"] = json!(Timestamp::now());
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "1",
-            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-            "namespace": namespace,
-            "operation": "CREATE",
-            "userInfo": {"username": "ci"},
-            "object": job,
-        },
-    });
-    warden.post("/validate", &review.to_string())["response"].take()
+    let review = review(namespace, "CREATE", &job);
+    warden.post("/validate", &review)["response"].take()
 }
 
 /// The claims of Jobs in this namespace. Replicas of the tests keep theirs in `default`.
@@ -102,22 +91,9 @@ fn a_forged_deletion_lists_no_pods() {
     let mut job: Value = serde_saphyr::from_str(&endless("app")).unwrap();
     job["metadata"]["uid"] = json!(uuid::Uuid::now_v7());
     job["status"] = json!({"active": 1, "ready": 0});
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "1",
-            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-            "namespace": space.name(),
-            "operation": "DELETE",
-            "userInfo": {"username": "ci"},
-            "oldObject": job,
-        },
-    });
+    let review = review(space.name(), "DELETE", &job);
     for _ in 0..20 {
-        let answer = space
-            .warden
-            .post("/validate?timeout=30s", &review.to_string());
+        let answer = space.warden.post("/validate?timeout=30s", &review);
         assert_eq!(answer["response"]["allowed"], true, "{answer:#}");
     }
     let idle = "guard_pod_lookups_total{result=\"idle\"}";

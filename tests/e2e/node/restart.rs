@@ -10,7 +10,7 @@ use std::{
 use super::running;
 use crate::exceptions::crd;
 use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, Webhooks, eventually};
-use crate::restart::{restart, restarts};
+use crate::restart::{assert_none_is_lost, restart, restarts};
 use crate::runs::outcome;
 
 /// The release's migration, once it runs. After a restart Kubernetes' own controllers take up to a minute to come back.
@@ -53,19 +53,5 @@ fn a_migration_of_helms_is_not_lost() {
         eprintln!("{job}: {helm:?} {installed}");
         migrated.push(job);
     }
-    for job in migrated {
-        eventually("the run to have ended", || {
-            let outcome = outcome(&space, &job)?;
-            (outcome != "Running").then(|| assert_eq!(outcome, "Succeeded", "{job}"))
-        });
-    }
-    let replicas = [&leader, &space.warden];
-    for outcome in ["lost", "deleted"] {
-        let series = format!("runs_total{{outcome=\"{outcome}\"}}");
-        assert_eq!(
-            replicas.map(|replica| replica.metric(&series)),
-            [0, 0],
-            "{outcome}"
-        );
-    }
+    assert_none_is_lost(&space, &migrated, [&leader, &space.warden]);
 }
