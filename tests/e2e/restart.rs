@@ -6,7 +6,7 @@ use std::{env, process::Command};
 
 use crate::exceptions::crd;
 use crate::guards::{by_hand, complete, create, run};
-use crate::harness::{Cluster, Guarded, Space, Warden, Webhooks, eventually};
+use crate::harness::{Cluster, Guarded, NodeKind, Space, Warden, Webhooks, eventually};
 use crate::runs::outcome;
 
 /// How often: as `MW_RESTARTS` says, or this often.
@@ -27,7 +27,7 @@ pub(crate) fn restart() {
 #[ignore = "needs a cluster: run tests/run"]
 fn a_migration_that_outlives_the_api_server_is_not_lost() {
     let _crd = crd::installed();
-    let space = Space::new();
+    let space = Space::alone_on(NodeKind::Kwok);
     let args = ["--webhook-configuration", space.name()];
     let leader = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
     eventually("a leader", || (leader.metric("leader") > 0).then_some(()));

@@ -93,9 +93,14 @@ fn runs(space: &Space) -> Vec<Value> {
 
 /// What has become of this Job, as its run says.
 pub(crate) fn outcome(space: &Space, job: &str) -> Option<String> {
-    let runs = runs(space);
-    let run = runs.iter().find(|run| run["spec"]["job"]["name"] == *job)?;
+    let run = run_of(space, job)?;
     run["status"]["outcome"].as_str().map(str::to_owned)
+}
+
+/// The run of this Job.
+pub(crate) fn run_of(space: &Space, job: &str) -> Option<Value> {
+    let mut runs = runs(space).into_iter();
+    runs.find(|run| run["spec"]["job"]["name"] == *job)
 }
 
 /// The runs of the namespace once they have these outcomes, oldest first.

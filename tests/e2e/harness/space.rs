@@ -35,6 +35,21 @@ impl Space {
         space
     }
 
+    /// Once the namespaces of earlier tests are gone: what becomes of their Jobs would be counted too.
+    pub(crate) fn alone_on(kind: NodeKind) -> Self {
+        let space = Self::on(kind);
+        let phase = "jsonpath={.items[?(@.status.phase==\"Terminating\")].metadata.name}";
+        let leaving = space
+            .kubectl(&["get", "namespaces", "-o", phase])
+            .succeeds();
+        let leaving: Vec<&str> = leaving.stdout.split_whitespace().collect();
+        if !leaving.is_empty() {
+            let wait = ["wait", "--for=delete", "--timeout=120s", "namespace"];
+            space.kubectl(&[&wait, &leaving[..]].concat()).succeeds();
+        }
+        space
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

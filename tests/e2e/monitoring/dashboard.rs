@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::prometheus::{Prometheus, numbers};
 use super::{rendered, work};
 use crate::exceptions::crd;
-use crate::harness::{CHART, Guarded, Helm, Space, Warden, Webhooks, none_differ};
+use crate::harness::{CHART, Guarded, Helm, NodeKind, Space, Warden, Webhooks, none_differ};
 
 const TEMPLATE: &str = "templates/dashboard.yaml";
 /// How many seconds the picture of the docs shows.
@@ -51,7 +51,7 @@ fn the_chart_has_it_for_grafanas_sidecar() {
 #[ignore = "needs a cluster: run tests/run"]
 fn every_query_is_answered() {
     let _crd = crd::installed();
-    let space = Space::new();
+    let space = Space::alone_on(NodeKind::Kwok);
     let warden = Warden::serve_for(space.name(), work::POLICY);
     let prometheus = Prometheus::of(&warden.admin_address());
     let space = Guarded::by(warden, space, Webhooks::guarding);

@@ -31,7 +31,7 @@ fn begun(space: &Space, release: &str) -> String {
 #[ignore = "needs a cluster: run tests/run"]
 fn a_migration_of_helms_is_not_lost() {
     let _crd = crd::installed();
-    let space = Space::on(NodeKind::Real);
+    let space = Space::alone_on(NodeKind::Real);
     let args = ["--webhook-configuration", space.name()];
     let policy = "tidyUp: {mode: 'off'}\n";
     let leader = Warden::serve_with(policy, &args);

@@ -3,8 +3,10 @@
 use serde_json::json;
 
 use crate::claims::waits;
+use crate::exceptions::crd;
 use crate::guards::{create, deletion};
 use crate::harness::{Chart, Guarded, NodeKind, Space, Warden, Webhooks, eventually};
+use crate::runs::{outcome, run_of};
 
 const MAIN: &str = "      containers:\n        - name: migrate\n";
 
@@ -17,8 +19,8 @@ fn script(script: &str) -> String {
 }
 
 /// As Temporal's chart has it: the migration is in an init container.
-fn in_an_init_container(seconds: u32) -> Chart {
-    let init = script(&format!("sleep {seconds}"));
+fn in_an_init_container(migration: &str) -> Chart {
+    let init = script(migration);
     Chart::good().with(
         MAIN,
         &format!("      initContainers:\n        - name: manage-schema\n          {init}{MAIN}"),
@@ -88,7 +90,7 @@ fn is_not_ready(space: &Space, job: &str) {
 fn it_is_guarded_and_holds_its_claim() {
     let space = guarded();
     let shapes: [(Chart, &str); 3] = [
-        (in_an_init_container(60), "manage-schema"),
+        (in_an_init_container("sleep 60"), "manage-schema"),
         (in_the_second_container(60), "migrate"),
         (behind_a_failing_probe(60), "migrate"),
     ];
@@ -135,4 +137,29 @@ fn a_sidecar_is_not_guarded() {
         decision["operation"] == "DELETE" && decision["verdict"] == "allowed"
     });
     assert_eq!(allowed["findings"], json!([]), "{allowed:#}");
+}
+
+/// The container that the Job calls its own starts when all is done, or never.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn what_an_init_container_does_is_recorded() {
+    let _crd = crd::installed();
+    let space = guarded();
+    let says = "echo no such table > /dev/termination-log; exit 3";
+    let succeeds = create(&space, &in_an_init_container("sleep 8"), "app");
+    let fails = create(&space, &in_an_init_container(says), "broken");
+    is(&space, &succeeds, "manage-schema", "running");
+    eventually("it to be recorded that it runs", || {
+        (outcome(&space, &succeeds)? == "Running").then_some(())
+    });
+    let [succeeded, failed] = [&succeeds, &fails].map(|job| {
+        eventually(&format!("{job} to be recorded"), || {
+            run_of(&space, job).filter(|run| run["status"]["finishedAt"].is_string())
+        })
+    });
+    assert_eq!(succeeded["status"]["outcome"], "Succeeded", "{succeeded:#}");
+    assert_eq!(failed["status"]["outcome"], "Failed", "{failed:#}");
+    assert_eq!(failed["status"]["exitCode"], 3, "{failed:#}");
+    let message = failed["status"]["message"].as_str().unwrap();
+    assert!(message.contains("no such table"), "{message}");
 }
