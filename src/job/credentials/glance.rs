@@ -1,49 +1,79 @@
 //! A cheap look at a text, which spares nearly all texts the scan.
 
+/// What a credential begins with or ends in, in three bytes at most, of any case: `pass`, `pw`, `identified`,
+/// `authorization`, `secret`, `AccountKey`, `AccessKey`, `sqlplus`, `x-api-key:`, `token:`, `bearer`, `curl`, `auth`,
+/// `db2`.
+const WORDS: [&[u8]; 14] = [
+    b"pas", b"pw", b"ied", b"riz", b"ecr", b"ntk", b"ssk", b"lpl", b"ey:", b"en:", b"rer", b"cur",
+    b"uth", b"db2",
+];
+/// An option such as `-p`, behind a space, a quote or nothing.
+const OPTION: u32 = 1 << WORDS.len();
+/// The port of a line of `.pgpass`, or a star for every port.
+const PORT: u32 = OPTION << 1;
+const EVERY_PORT: u32 = PORT << 1;
+
+/// For each byte which of them it may be the first, second or third byte of.
+const TABLES: [[u32; 256]; 3] = tables();
+
+const fn tables() -> [[u32; 256]; 3] {
+    let mut tables = [[0; 256]; 3];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
+        let own = byte as u8;
+        let mut at = 0;
+        while at < 3 {
+            let mut word = 0;
+            while word < WORDS.len() {
+                if at >= WORDS[word].len() || own.to_ascii_lowercase() == WORDS[word][at] {
+                    tables[at][byte] |= 1 << word;
+                }
+                word += 1;
+            }
+            at += 1;
+        }
+        let [first, second, third] = &mut tables;
+        if own <= b' ' || own == b'"' {
+            first[byte] |= OPTION;
+        }
+        match own {
+            b'-' => second[byte] |= OPTION,
+            b'p' | b'P' | b'a' | b'w' | b'u' | b'U' => third[byte] |= OPTION,
+            b'0'..=b'9' => {
+                second[byte] |= PORT;
+                third[byte] |= PORT;
+            }
+            b'*' => second[byte] |= EVERY_PORT,
+            b':' => {
+                first[byte] |= PORT | EVERY_PORT;
+                third[byte] |= EVERY_PORT;
+            }
+            _ => {}
+        }
+        byte += 1;
+    }
+    tables
+}
+
+/// A group that nearly every request names, and that has `auth` in it.
+const AUTHENTICATED: &str = "system:authenticated";
+
 /// A cheap look first: whether `text` has anything that a credential begins with or ends in.
-#[expect(
-    clippy::needless_bitwise_bool,
-    reason = "the compiler looks at many bytes at once only if nothing branches"
-)]
 pub(in crate::job) fn may_hold_any(text: &str) -> bool {
+    if text == AUTHENTICATED {
+        return false;
+    }
     let bytes = text.as_bytes();
-    let [second, third] = [1, 2].map(|from| bytes.get(from..).unwrap_or_default());
-    let begins = |a: u8, b: u8, c: u8| {
-        let is_option = (a <= b' ' || a == b'"') & (b == b'-') & b"pPawuU".contains(&c);
-        let [a, b, c] = [a, b, c].map(|byte| byte | 0x20);
-        let is = |word: &[u8; 3]| (a == word[0]) & (b == word[1]) & (c == word[2]);
-        // `pass`, `pw`, `identified`, `authorization`, `secret`, `AccountKey`, `AccessKey`, `sqlplus`,
-        // `x-api-key:`, `token:`, `bearer`, `curl`, `auth`, `db2`
-        is_option
-            | ((a == b'p') & (b == b'w'))
-            | is(b"pas")
-            | is(b"ied")
-            | is(b"riz")
-            | is(b"ecr")
-            | is(b"ntk")
-            | is(b"ssk")
-            | is(b"lpl")
-            | is(b"ey:")
-            | is(b"en:")
-            | is(b"rer")
-            | is(b"cur")
-            | is(b"uth")
-            | is(b"db2")
-    };
-    let is_port = |a: u8, b: u8, c: u8| {
-        (a == b':') & (b.is_ascii_digit() & c.is_ascii_digit() | (b == b'*') & (c == b':'))
-    };
-    // Without a way out in the middle, so that the compiler can look at many bytes at once: most
-    // texts are short, and most hold none.
-    let (found, port) = bytes
-        .iter()
-        .zip(second)
-        .zip(third)
-        .fold((false, false), |(found, port), ((&a, &b), &c)| {
-            (found | begins(a, b, c), port | is_port(a, b, c))
-        });
+    let [first, second, third] = &TABLES;
+    let [from_second, from_third] = [1, 2].map(|from| bytes.get(from..).unwrap_or_default());
+    // Without a way out in the middle, which would make each byte wait for the one before: most texts hold none.
+    let found = bytes.iter().zip(from_second).zip(from_third);
+    let found = found.fold(0, |found, ((&a, &b), &c)| {
+        found | first[usize::from(a)] & second[usize::from(b)] & third[usize::from(c)]
+    });
     // A line of `.pgpass` has four colons, and a port behind the first.
-    found
+    found & !(PORT | EVERY_PORT) != 0
         || memchr::memchr2(b'@', b'?', bytes).is_some()
-        || port && memchr::memchr_iter(b':', bytes).nth(3).is_some()
+        || found != 0 && memchr::memchr_iter(b':', bytes).nth(3).is_some()
 }
