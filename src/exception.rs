@@ -17,23 +17,17 @@ use crate::config::{LabelSelector, validate};
 use crate::exception::resource::{JobSelector, MigrationException, WHICH_JOBS};
 use crate::job::{Job, Kind};
 use crate::policy::Action;
-use crate::policy::finding::Finding;
+use crate::policy::finding::{ExceptionRef, Finding};
 use crate::policy::rule::Rule;
 use crate::policy::select::Selectors;
 
 /// An exception, ready for use.
 #[derive(Clone, Debug)]
 pub struct Exception {
-    /// Its namespace, and that of the Jobs it is for.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its uid; empty in a file.
-    pub uid: String,
+    /// Which one it is.
+    pub reference: Arc<ExceptionRef>,
     /// When it was made; in a file, now.
     pub created: Timestamp,
-    /// From when on it no longer holds.
-    pub expires_at: Timestamp,
     rules: Vec<&'static Rule>,
     labels: Option<Selectors>,
     names: Option<RegexSet>,
@@ -72,11 +66,13 @@ impl Exception {
             return Err(Unusable::at("/spec/selector", WHICH_JOBS));
         }
         Ok(Self {
-            namespace: object.namespace().unwrap_or_default(),
-            name: object.name_any(),
-            uid: object.uid().unwrap_or_default(),
+            reference: Arc::new(ExceptionRef {
+                namespace: object.namespace().unwrap_or_default(),
+                name: object.name_any(),
+                uid: object.uid().unwrap_or_default(),
+                expires_at: spec.expires_at,
+            }),
             created,
-            expires_at: spec.expires_at,
             rules: spec
                 .rules
                 .iter()
@@ -90,9 +86,10 @@ impl Exception {
     /// Whether it is honoured now, where exceptions may last `max`.
     #[must_use]
     pub fn standing(&self, now: Timestamp, max: SignedDuration) -> Standing {
-        if self.expires_at <= now {
+        let expires_at = self.reference.expires_at;
+        if expires_at <= now {
             Standing::Expired
-        } else if self.expires_at.duration_since(self.created) > max {
+        } else if expires_at.duration_since(self.created) > max {
             Standing::TooLong(max)
         } else {
             Standing::Honoured
@@ -114,7 +111,7 @@ impl Exception {
                 .flatten()
                 .any(|labels| selectors.match_labels(labels))
         };
-        self.namespace == job.namespace
+        self.reference.namespace == job.namespace
             && self.labels.as_ref().is_none_or(labelled)
             && self
                 .names
@@ -187,9 +184,9 @@ pub fn honoured(
 pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_>) {
     for finding in findings.iter_mut().filter(|f| f.action > Action::Audit) {
         let covering = honoured.iter().filter(|e| e.covers(job, finding.rule));
-        if let Some(exception) = covering.min_by_key(|exception| &exception.name) {
+        if let Some(exception) = covering.min_by_key(|exception| &exception.reference.name) {
             finding.action = Action::Audit;
-            finding.exception = Some(Arc::clone(exception));
+            finding.exception = Some(Arc::clone(&exception.reference));
         }
     }
 }
@@ -198,7 +195,7 @@ pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_
 #[derive(Clone, Debug)]
 pub struct Use {
     /// The exception.
-    pub exception: Arc<Exception>,
+    pub exception: Arc<ExceptionRef>,
     /// Ids of the rules that were broken.
     pub rules: Vec<&'static str>,
     /// Name of the Job.

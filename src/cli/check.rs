@@ -153,7 +153,7 @@ impl Run {
                 other => self.report.ignored.push(Ignored {
                     file: file.clone(),
                     position,
-                    name: exception.name,
+                    name: exception.reference.name.clone(),
                     message: other.message(),
                 }),
             }

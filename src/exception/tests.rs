@@ -236,7 +236,7 @@ spec:
         let stream = format!("# two\n---\n{GOOD}---\n{GOOD}");
         let read = read("e.yaml", &stream, "shop", now()).unwrap();
         assert_eq!(read.len(), 2);
-        assert_eq!(read[1].exception.namespace, "shop");
+        assert_eq!(read[1].exception.reference.namespace, "shop");
         assert_eq!(read[1].exception.created, now());
         let at = read[1].position;
         assert_eq!((at.line, at.column), (15, 18));

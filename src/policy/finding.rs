@@ -5,7 +5,8 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::exception::Exception;
+use jiff::Timestamp;
+
 use crate::job::name::cut;
 use crate::job::{Kind, credentials};
 use crate::policy::Action;
@@ -17,6 +18,19 @@ use crate::text;
 /// Findings of one rule in one Job that are told one by one. A Job of a megabyte may hold ten
 /// thousand, and the answer has to stay readable; the rest is counted in the last one.
 const MAX_PER_RULE: usize = 16;
+
+/// Which exception it is, and how long it lasts: what is told of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionRef {
+    /// Its namespace, and that of the Jobs it is for.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid; empty in a file.
+    pub uid: String,
+    /// From when on it no longer holds.
+    pub expires_at: Timestamp,
+}
 
 /// One breach of one rule.
 #[derive(Clone, Debug)]
@@ -38,7 +52,7 @@ pub struct Finding {
     /// How the Job can be corrected, where it can be.
     pub fix: Option<Fix>,
     /// The exception because of which the action is no stronger than `audit`.
-    pub exception: Option<Arc<Exception>>,
+    pub exception: Option<Arc<ExceptionRef>>,
 }
 
 impl Finding {

@@ -68,7 +68,7 @@ impl World {
         let readable = page.items.iter().filter_map(|item| item.0.as_ref().ok());
         let usable = readable.filter_map(|object| Exception::new(object, now).ok());
         for exception in usable.filter(|e| e.standing(now, max) == Standing::Honoured) {
-            let view = self.namespaces.entry(exception.namespace.clone());
+            let view = self.namespaces.entry(exception.reference.namespace.clone());
             view.or_default().exceptions.push(Arc::new(exception));
         }
         Ok(())
