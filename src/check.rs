@@ -8,13 +8,10 @@ mod refused;
 mod strings;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use json_patch::jsonptr::PointerBuf;
 use serde_json::{Number, Value};
-use serde_path_to_error::Segment;
 
 use crate::check::place::Place;
 use crate::check::strings::Annotated;
@@ -22,7 +19,7 @@ use crate::exception::{self, Exception};
 use crate::job::credentials::{self, Hit, Secrets};
 use crate::job::object::Object;
 use crate::job::{Job, Kind};
-use crate::manifest::{self, BrokenDocument, Document, Node, Position};
+use crate::manifest::{self, BrokenDocument, Document, Node, Position, pointer};
 use crate::policy::finding::Finding;
 use crate::policy::path::FieldPath;
 use crate::policy::select::Selection;
@@ -244,7 +241,7 @@ impl Here<'_> {
         match annotated.and(object) {
             Ok(object) => self.judge(&object, kind, &value, node),
             Err(error) => {
-                let (at, name) = path_of(error.path());
+                let (at, name) = pointer::of(error.path());
                 let number = value.pointer(at.as_str()).and_then(Value::as_number);
                 let what = expectation(error.inner(), number);
                 self.problem(node, at.as_str(), format!("{name}{what}"));
@@ -383,30 +380,6 @@ fn overlap(range: &Range<usize>, start: usize, end: usize) -> Range<usize> {
     let from = range.start.clamp(start, end);
     let to = range.end.clamp(from, end);
     from - start..to - start
-}
-
-/// The path of a value the parser stumbled over: as JSON Pointer, and as people write it.
-pub(crate) fn path_of(path: &serde_path_to_error::Path) -> (PointerBuf, String) {
-    let (mut pointer, mut name) = (PointerBuf::new(), String::new());
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => {
-                pointer.push_back(*index);
-                let _ = write!(name, "[{index}]");
-            }
-            Segment::Map { key } => {
-                pointer.push_back(key);
-                let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                match (plain, name.is_empty()) {
-                    (true, true) => name.push_str(key),
-                    (true, false) => drop(write!(name, ".{key}")),
-                    (false, _) => drop(write!(name, "['{key}']")),
-                }
-            }
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    (pointer, name)
 }
 
 /// What the API server expects; the parser's own words quote the value.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::MIGRATION_LABEL;
 use crate::policy::claims::Claims;
+use crate::policy::label_selector::{LabelSelector, LabelSelectorRequirement, Operator};
 use crate::policy::runs::Runs;
 use crate::policy::{Action, Mode, OnFailure};
 
@@ -127,65 +128,6 @@ impl Default for Match {
                     ..LabelSelector::default()
                 },
             ],
-        }
-    }
-}
-
-/// A selector of Jobs by their labels, as elsewhere in Kubernetes.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1))]
-pub struct LabelSelector {
-    /// Labels that must have exactly these values.
-    #[serde(default)]
-    pub match_labels: BTreeMap<String, String>,
-    /// Requirements that must all hold.
-    #[serde(default)]
-    pub match_expressions: Vec<LabelSelectorRequirement>,
-}
-
-/// A requirement on one label.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LabelSelectorRequirement {
-    /// Key of the label.
-    pub key: String,
-    /// How the label and `values` go together.
-    pub operator: Operator,
-    /// For `In` and `NotIn` only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<String>,
-}
-
-/// How a label and values go together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Operator {
-    /// The label has one of the values.
-    In,
-    /// The label is absent or has none of the values.
-    NotIn,
-    /// The label is there.
-    Exists,
-    /// The label is not there.
-    DoesNotExist,
-}
-
-impl From<LabelSelector> for meta::LabelSelector {
-    fn from(selector: LabelSelector) -> Self {
-        let requirement = |r: LabelSelectorRequirement| meta::LabelSelectorRequirement {
-            key: r.key,
-            operator: format!("{:?}", r.operator),
-            values: (!r.values.is_empty()).then_some(r.values),
-        };
-        Self {
-            match_labels: Some(selector.match_labels),
-            match_expressions: Some(
-                selector
-                    .match_expressions
-                    .into_iter()
-                    .map(requirement)
-                    .collect(),
-            ),
         }
     }
 }

@@ -13,13 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use regex::RegexSet;
 
-use crate::config::{LabelSelector, validate};
 use crate::exception::resource::{JobSelector, MigrationException, WHICH_JOBS};
 use crate::job::{Job, Kind};
-use crate::policy::Action;
 use crate::policy::finding::{ExceptionRef, Finding};
+use crate::policy::label_selector::{self, LabelSelector};
 use crate::policy::rule::Rule;
+use crate::policy::rules;
 use crate::policy::select::Selectors;
+use crate::policy::{Action, name_patterns};
 
 /// An exception, ready for use.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl Exception {
             rules: spec
                 .rules
                 .iter()
-                .filter_map(|rule| Rule::find(rule))
+                .filter_map(|rule| rules::find(rule))
                 .collect(),
             labels,
             names,
@@ -230,7 +231,7 @@ fn labels(selector: &JobSelector) -> Result<Option<Selectors>, Unusable> {
     if let Some(message) = selector
         .match_expressions
         .iter()
-        .find_map(validate::misused)
+        .find_map(label_selector::misused)
     {
         return Err(Unusable::at(at, message));
     }
@@ -248,7 +249,7 @@ fn names(patterns: &[String]) -> Result<Option<RegexSet>, Unusable> {
     if patterns.is_empty() {
         return Ok(None);
     }
-    RegexSet::new(patterns.iter().map(|name| validate::pattern(name)))
+    name_patterns::compile(patterns)
         .map(Some)
         .map_err(|error| Unusable::at("/spec/selector/names", error.to_string()))
 }

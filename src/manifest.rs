@@ -5,10 +5,12 @@
 
 mod encoding;
 mod places;
+pub mod pointer;
 mod scalar;
 mod tree;
 mod words;
 
+use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -60,6 +62,24 @@ pub struct BrokenDocument {
     pub is_template: bool,
     /// Whether the fault stands between two documents, which are read nevertheless.
     pub is_between: bool,
+}
+
+/// One fault of a file that people write for this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFault {
+    /// Name of the file.
+    pub file: String,
+    /// Where.
+    pub position: Position,
+    /// What, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        write!(f, "{}:{line}:{column}: {}", self.file, self.message)
+    }
 }
 
 impl Document<'_> {

@@ -8,6 +8,8 @@ pub mod cel;
 pub mod claims;
 pub mod finding;
 pub mod fix;
+pub mod label_selector;
+pub mod name_patterns;
 pub mod path;
 pub mod rule;
 pub mod rules;

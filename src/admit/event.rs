@@ -7,7 +7,7 @@ use crate::event::{self, Happening};
 use crate::job::annotation::Annotation;
 use crate::job::{Kind, dns};
 use crate::policy::Action;
-use crate::policy::rule::Rule;
+use crate::policy::rules;
 use crate::policy::verdict::{self, Outcome};
 use crate::review::{Operation, Phase};
 use crate::text;
@@ -68,7 +68,7 @@ impl Case<'_> {
         let last = self.phase == Phase::Validate && self.operation == Operation::Create;
         let ids = self.job.annotations.get(Annotation::Patched)?;
         let mut ours = String::new();
-        for id in ids.split(',').filter_map(Rule::find).map(|rule| rule.id) {
+        for id in ids.split(',').filter_map(rules::find).map(|rule| rule.id) {
             let separator = if ours.is_empty() { "" } else { ", " };
             let _ = write!(ours, "{separator}{id}");
         }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::policy::rule::{Cel, Patch, Rule};
-use crate::policy::rules::RULES;
+use crate::policy::rule::{Cel, Patch};
+use crate::policy::rules::{self, RULES};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ impl Args {
             }
             return Ok(ExitCode::SUCCESS);
         };
-        let Some(rule) = Rule::find(&wanted) else {
+        let Some(rule) = rules::find(&wanted) else {
             anyhow::bail!("there is no rule {wanted}; `migration-warden explain` lists them all");
         };
         writeln!(out, "{} {}\n\n{}\n", rule.id, rule.name, rule.markdown())?;

@@ -9,17 +9,15 @@ mod runs;
 use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
-use regex::RegexSet;
 
-use crate::config::{
-    LabelSelector, LabelSelectorRequirement, MigrationPolicy, Operator, Profile, RuleSetting,
-};
-use crate::manifest::{self, Position};
+use crate::config::{MigrationPolicy, Profile, RuleSetting};
+use crate::manifest::{self, FileFault, Position};
 use crate::policy::claims::Claims;
+use crate::policy::label_selector::{LabelSelector, misused};
 use crate::policy::rule::{Options, Patch, Rule};
-use crate::policy::rules::RULES;
+use crate::policy::rules::{self, RULES};
 use crate::policy::select::Selectors;
-use crate::policy::{Action, NamespaceMode, Policy};
+use crate::policy::{Action, NamespaceMode, Policy, name_patterns};
 
 /// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
 const HASH_DIGITS: usize = 12;
@@ -28,31 +26,13 @@ const HASH_DIGITS: usize = 12;
 /// repaired, and makes people say again why not.
 const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// One fault of a policy file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Name of the file.
-    pub file: String,
-    /// Where.
-    pub position: Position,
-    /// What, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { line, column } = self.position;
-        write!(f, "{}:{line}:{column}: {}", self.file, self.message)
-    }
-}
-
 /// Everything that is wrong with a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidPolicy(pub Vec<Fault>);
+pub struct InvalidPolicy(pub Vec<FileFault>);
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(Fault::to_string).collect();
+        let lines: Vec<String> = self.0.iter().map(FileFault::to_string).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -78,7 +58,7 @@ pub fn builtin() -> Policy {
 
 /// Reads a policy file. `file` is its name, for messages.
 pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
-    let at = |position, message| Fault {
+    let at = |position, message| FileFault {
         file: file.to_owned(),
         position,
         message,
@@ -123,7 +103,7 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
             .iter()
             .position(|rule| *key == rule.id || *key == rule.name)
         else {
-            fault(&pointer, unknown_rule(key));
+            fault(&pointer, rules::unknown(key));
             continue;
         };
         if let Some(other) = set[index].replace(key) {
@@ -155,7 +135,7 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
                 "names is empty: the entry would match no namespace".to_owned(),
             );
         }
-        match RegexSet::new(entry.names.iter().map(|name| pattern(name))) {
+        match name_patterns::compile(&entry.names) {
             Ok(names) => policy.namespaces.push(NamespaceMode {
                 names,
                 mode: entry.mode,
@@ -261,21 +241,6 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
 }
 
-/// What to say of a name that is no rule's.
-pub(crate) fn unknown_rule(key: &str) -> String {
-    /// Below this two names have little in common; clap, which suggests arguments, takes the same.
-    const ALIKE: f64 = 0.7;
-    let nearest = RULES
-        .iter()
-        .map(|rule| (strsim::jaro(key, rule.name), rule.name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > ALIKE);
-    match nearest {
-        Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
-        None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
-    }
-}
-
 /// What is wrong with the selectors, and where.
 fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
     if selectors.is_empty() {
@@ -299,22 +264,6 @@ fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
             Some((format!("/match/selectors/{index}"), fault(selector)?))
         });
     faults.collect()
-}
-
-/// What is wrong with the values of a requirement.
-pub(crate) fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
-    let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
-    let operator = requirement.operator;
-    match (takes_values, requirement.values.is_empty()) {
-        (true, true) => Some(format!("operator {operator:?} needs values")),
-        (false, false) => Some(format!("operator {operator:?} takes no values")),
-        _ => None,
-    }
-}
-
-/// An anchored expression in which `*` stands for any characters.
-pub(crate) fn pattern(glob: &str) -> String {
-    format!("^{}$", regex::escape(glob).replace(r"\*", ".*"))
 }
 
 fn hash(text: &str) -> String {

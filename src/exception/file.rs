@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use kube::Resource;
 use serde_json::Value;
 
-use crate::config::validate::{self, Fault};
 use crate::exception::resource::MigrationException;
 use crate::exception::{Exception, Unusable};
-use crate::manifest::{self, Document, Node, Position};
+use crate::manifest::{self, Document, FileFault, Node, Position, pointer};
 use crate::policy::rule::Rule;
+use crate::policy::rules::{self, RULES};
 
 /// An exception and the place of its name.
 #[derive(Debug)]
@@ -27,9 +27,9 @@ pub fn read(
     text: &str,
     namespace: &str,
     now: Timestamp,
-) -> Result<Vec<Written>, Vec<Fault>> {
+) -> Result<Vec<Written>, Vec<FileFault>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
-    let fault = |position, message| Fault {
+    let fault = |position, message| FileFault {
         file: file.to_owned(),
         position,
         message,
@@ -97,7 +97,7 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
     }
     let mut object: MigrationException =
         serde_path_to_error::deserialize(value).map_err(|error| {
-            let (pointer, name) = crate::check::path_of(error.path());
+            let (pointer, name) = pointer::of(error.path());
             let message = match pointer.as_str() {
                 "/spec/expiresAt" => {
                     format!("{name} is no time; write one such as 2026-12-01T12:00:00Z")
@@ -134,9 +134,9 @@ fn misused(object: &MigrationException) -> Vec<Unusable> {
     }
     for (index, rule) in object.spec.rules.iter().enumerate() {
         let is = |known: &&Rule| known.id == rule || known.name == rule;
-        if !crate::policy::rules::RULES.iter().any(is) {
+        if !RULES.iter().any(is) {
             let pointer = format!("/spec/rules/{index}");
-            faults.push(Unusable::at(&pointer, validate::unknown_rule(rule)));
+            faults.push(Unusable::at(&pointer, rules::unknown(rule)));
         }
     }
     if object.spec.reason.chars().count() < LEAST {

@@ -10,8 +10,8 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::config::LabelSelectorRequirement;
 use crate::crd::{opened, text_schema, time_schema};
+use crate::policy::label_selector::LabelSelectorRequirement;
 use crate::policy::rules::RULES;
 
 /// An empty selector would mean every Job, and somebody has forgotten to write it far more often than

@@ -126,15 +126,6 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// The rule with this id or name.
-    #[must_use]
-    pub fn find(id_or_name: &str) -> Option<&'static Self> {
-        super::rules::RULES
-            .iter()
-            .copied()
-            .find(|rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name)
-    }
-
     /// The first paragraph of the documentation in one line: what the rule flags.
     #[must_use]
     pub fn summary(&self) -> String {

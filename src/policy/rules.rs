@@ -65,12 +65,33 @@ pub const RULES: [&Rule; 28] = [
     &forged_stamp::FORGED_STAMP,
 ];
 
+/// The rule with this id or name.
+#[must_use]
+pub fn find(id_or_name: &str) -> Option<&'static Rule> {
+    let is = |rule: &&Rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name;
+    RULES.iter().copied().find(is)
+}
+
+/// What to say of a name that is no rule's.
+pub(crate) fn unknown(key: &str) -> String {
+    /// Below this two names have little in common; clap, which suggests arguments, takes the same.
+    const ALIKE: f64 = 0.7;
+    let nearest = RULES
+        .iter()
+        .map(|rule| (strsim::jaro(key, rule.name), rule.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > ALIKE);
+    match nearest {
+        Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
+        None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::RULES;
-    use crate::policy::rule::Rule;
+    use super::{RULES, find};
 
     #[test]
     fn ids_and_names_are_unique_and_in_order() {
@@ -104,14 +125,8 @@ mod tests {
 
     #[test]
     fn rules_are_found_by_id_and_by_name() {
-        assert_eq!(
-            Rule::find("mw004").map(|rule| rule.name),
-            Some("restarting-pod")
-        );
-        assert_eq!(
-            Rule::find("restarting-pod").map(|rule| rule.id),
-            Some("MW004")
-        );
-        assert!(Rule::find("MW999").is_none());
+        assert_eq!(find("mw004").map(|rule| rule.name), Some("restarting-pod"));
+        assert_eq!(find("restarting-pod").map(|rule| rule.id), Some("MW004"));
+        assert!(find("MW999").is_none());
     }
 }

@@ -7,6 +7,7 @@ use crate::job::{Job, Kind};
 use crate::policy::Action;
 use crate::policy::finding::{Finding, Report};
 use crate::policy::rule::{Options, Rule};
+use crate::policy::rules;
 use crate::policy::select::Selectors;
 
 /// A Job that breaks no rule, changed by `tweak`.
@@ -88,7 +89,7 @@ fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
     use serde::Deserialize;
     let object = Object::deserialize(job).unwrap();
     let facts = Job::new(&object, Kind::Job, "shop");
-    let rule = Rule::find(id).unwrap();
+    let rule = rules::find(id).unwrap();
     let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);
     Report::of(facts.kind, rule, Action::Warn, |report| {

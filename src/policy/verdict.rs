@@ -11,7 +11,7 @@ use crate::policy::Action;
 use crate::policy::finding::Finding;
 use crate::policy::fix::Fix;
 use crate::policy::path::FieldPath;
-use crate::policy::rule::Rule;
+use crate::policy::rules;
 use crate::text;
 
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
@@ -99,7 +99,10 @@ pub fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
         return None;
     }
     // Another webhook may have had the Job sent again. What is no id of ours is no stamp either.
-    let before = before.unwrap_or_default().split(',').filter_map(Rule::find);
+    let before = before
+        .unwrap_or_default()
+        .split(',')
+        .filter_map(rules::find);
     let ids: BTreeSet<_> = before.map(|rule| rule.id).chain(now).collect();
     let ids: Vec<_> = ids.into_iter().collect();
     let path = FieldPath::annotation(Annotation::Patched);

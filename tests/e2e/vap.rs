@@ -6,7 +6,7 @@ mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use migration_warden::policy::rule::{Cel, Rule};
+use migration_warden::policy::{rule::Cel, rules};
 use serde_json::Value;
 
 use crate::agree::{Case, as_sent, cases};
@@ -57,7 +57,7 @@ impl Told {
         let ids = findings
             .filter(|finding| finding["action"] == "deny")
             .filter_map(|finding| finding["rule"].as_str())
-            .filter(|id| matches!(Rule::find(id).unwrap().cel, Cel::Expression(_)));
+            .filter(|id| matches!(rules::find(id).unwrap().cel, Cel::Expression(_)));
         Self {
             denied: ids.clone().next().map(str::to_owned),
             warned: ids.map(str::to_owned).collect(),

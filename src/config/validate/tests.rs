@@ -8,7 +8,7 @@ const HEAD: &str = "apiVersion: config.migration-warden.io/v1alpha1\nkind: Migra
 fn faults(rest: &str) -> Vec<String> {
     match read("policy.yaml", &format!("{HEAD}{rest}")) {
         Ok(_) => Vec::new(),
-        Err(InvalidPolicy(faults)) => faults.iter().map(Fault::to_string).collect(),
+        Err(InvalidPolicy(faults)) => faults.iter().map(FileFault::to_string).collect(),
     }
 }
 

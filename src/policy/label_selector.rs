@@ -1,0 +1,77 @@
+//! Label selectors as policies and exceptions write them. Which Jobs they match is [`super::select`]'s.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A selector of Jobs by their labels, as elsewhere in Kubernetes.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub struct LabelSelector {
+    /// Labels that must have exactly these values.
+    #[serde(default)]
+    pub match_labels: BTreeMap<String, String>,
+    /// Requirements that must all hold.
+    #[serde(default)]
+    pub match_expressions: Vec<LabelSelectorRequirement>,
+}
+
+/// A requirement on one label.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSelectorRequirement {
+    /// Key of the label.
+    pub key: String,
+    /// How the label and `values` go together.
+    pub operator: Operator,
+    /// For `In` and `NotIn` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+}
+
+/// How a label and values go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Operator {
+    /// The label has one of the values.
+    In,
+    /// The label is absent or has none of the values.
+    NotIn,
+    /// The label is there.
+    Exists,
+    /// The label is not there.
+    DoesNotExist,
+}
+
+impl From<LabelSelector> for meta::LabelSelector {
+    fn from(selector: LabelSelector) -> Self {
+        let requirement = |r: LabelSelectorRequirement| meta::LabelSelectorRequirement {
+            key: r.key,
+            operator: format!("{:?}", r.operator),
+            values: (!r.values.is_empty()).then_some(r.values),
+        };
+        Self {
+            match_labels: Some(selector.match_labels),
+            match_expressions: Some(
+                selector
+                    .match_expressions
+                    .into_iter()
+                    .map(requirement)
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// What is wrong with the values of a requirement.
+pub(crate) fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
+    let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
+    let operator = requirement.operator;
+    match (takes_values, requirement.values.is_empty()) {
+        (true, true) => Some(format!("operator {operator:?} needs values")),
+        (false, false) => Some(format!("operator {operator:?} takes no values")),
+        _ => None,
+    }
+}
