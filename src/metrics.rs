@@ -3,7 +3,7 @@
 //! Not for values that callers can choose: no label ever holds the name of a Job, a namespace or
 //! a user, so the number of series is bounded however the cluster behaves.
 
-mod claims;
+pub(crate) mod claims;
 pub mod controller;
 pub mod events;
 pub mod guards;
@@ -13,10 +13,7 @@ pub mod runs;
 
 pub use labels::{Rejection, Watch};
 
-use crate::{
-    record::sink::Lost,
-    review::{Operation, Phase},
-};
+use crate::review::{Operation, Phase};
 use arc_swap::ArcSwapOption;
 use claims::ClaimMetrics;
 use labels::{ConfigurationLabels, ReasonLabels, ResultLabels, WatchLabels};
@@ -30,6 +27,9 @@ use std::{sync::Arc, time::Duration};
 
 /// The content type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why a decision's line was not written before its answer left.
+pub(crate) const LOST: [&str; 2] = ["blocked", "failed"];
 
 /// The policy in use, as one series: a family would keep the old hashes, or show none or two
 /// while it is changed.
@@ -125,7 +125,7 @@ impl Metrics {
         for reason in Rejection::ALL.map(Rejection::as_str) {
             drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
         }
-        for reason in Lost::ALL.map(Lost::as_str) {
+        for reason in LOST {
             drop(metrics.lost.get_or_create(&ReasonLabels { reason }));
         }
         for watch in Watch::ALL.map(Watch::as_str) {
@@ -306,12 +306,8 @@ impl Metrics {
     }
 
     /// Counts a decision line that was not written.
-    pub fn record_lost(&self, why: Lost) {
-        self.lost
-            .get_or_create(&ReasonLabels {
-                reason: why.as_str(),
-            })
-            .inc();
+    pub fn record_lost(&self, reason: &'static str) {
+        self.lost.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Counts a change of the policy file, and whether it was taken.

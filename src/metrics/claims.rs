@@ -6,15 +6,24 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
-use crate::cluster::claims::error::ClaimError;
-
 /// Upper bounds in seconds. Without another in the way a claim is one round trip to the apiserver.
 const SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
-/// What becomes of a claim where that is known.
-const KNOWN: [&str; 3] = ["held", "taken_over", "waiting"];
+/// What becomes of a claim: the first three where that is known, the others where it is not.
+pub(crate) const OUTCOMES: [&str; 10] = [
+    "held",
+    "taken_over",
+    "waiting",
+    "timeout",
+    "forbidden",
+    "unavailable",
+    "contended",
+    "crowded",
+    "unreadable",
+    "other",
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
@@ -34,7 +43,7 @@ impl Default for ClaimMetrics {
     /// With all series at zero, so that their first event is an increase.
     fn default() -> Self {
         let claims = Family::<OutcomeLabels, Counter>::default();
-        for outcome in KNOWN.into_iter().chain(ClaimError::WORDS) {
+        for outcome in OUTCOMES {
             drop(claims.get_or_create(&OutcomeLabels { outcome }));
         }
         Self {

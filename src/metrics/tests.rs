@@ -20,7 +20,7 @@ fn families_have_their_published_names() {
     metrics.evaluated(Phase::Validate, Duration::from_micros(15));
     metrics.rejected(Rejection::TooLarge);
     metrics.connection_refused();
-    metrics.record_lost(Lost::Blocked);
+    metrics.record_lost("blocked");
     metrics.policy_reloaded(true);
     metrics.certificate_reloaded(false);
     metrics.certificate_expires(jiff::Timestamp::UNIX_EPOCH);

@@ -52,9 +52,6 @@ pub enum Lost {
 }
 
 impl Lost {
-    /// Every reason.
-    pub const ALL: [Self; 2] = [Self::Blocked, Self::Failed];
-
     /// The reason as metrics spell it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -274,7 +271,7 @@ impl Shared {
     }
 
     fn lose(&self, queue: &mut Queue, why: Lost) {
-        self.metrics.record_lost(why);
+        self.metrics.record_lost(why.as_str());
         if queue.lose() {
             tracing::error!(
                 reason = why.as_str(),

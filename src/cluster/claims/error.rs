@@ -50,17 +50,6 @@ pub enum ClaimError {
 }
 
 impl ClaimError {
-    /// Every word of [`as_str`](Self::as_str).
-    pub const WORDS: [&str; 7] = [
-        "timeout",
-        "forbidden",
-        "unavailable",
-        "contended",
-        "crowded",
-        "unreadable",
-        "other",
-    ];
-
     /// The word used in metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -109,6 +98,7 @@ pub(super) fn failed(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics;
 
     #[test]
     fn every_failure_has_its_series() {
@@ -125,6 +115,9 @@ mod tests {
             ClaimError::Unreadable("claim-00".to_owned()),
             api(400),
         ];
-        assert_eq!(words.map(|error| error.as_str()), ClaimError::WORDS);
+        assert_eq!(
+            words.map(|error| error.as_str()),
+            metrics::claims::OUTCOMES[3..]
+        );
     }
 }
