@@ -28,6 +28,7 @@ pub mod event;
 pub mod exception;
 pub mod generate;
 pub mod guard;
+pub mod health;
 pub mod history;
 pub mod job;
 pub mod manifest;

@@ -13,7 +13,6 @@ pub mod refusal;
 pub mod routes;
 
 use self::{
-    admin::Readiness,
     keep::Keeper,
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
@@ -21,6 +20,7 @@ use self::{
 use crate::{
     event::Happening,
     exception::Use,
+    health::Readiness,
     metrics::Metrics,
     policy::{Action, verdict::Outcome},
     record::sink::Sink,

@@ -10,13 +10,10 @@ mod common;
 
 use common::{Response, TestJudge, ask, connect, issued, post, receive};
 use migration_warden::{
+    health::{Check, Readiness},
     metrics::Metrics,
     record::sink::Sink,
-    server::{
-        self, Service, Stop,
-        admin::{Check, Readiness},
-        listen,
-    },
+    server::{self, Service, Stop, listen},
     tls::live::LiveTls,
 };
 use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};

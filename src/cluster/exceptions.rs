@@ -22,8 +22,8 @@ use super::events::Events;
 use crate::config::reload::LivePolicy;
 use crate::exception::resource::{Condition, MigrationException};
 use crate::exception::{Exception, Use};
+use crate::health::Status;
 use crate::metrics::{self, Metrics};
-use crate::server::admin::Status;
 
 /// Namespace and name.
 type Key = (String, String);

@@ -18,10 +18,10 @@ use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
 use crate::cluster::tidy::Tidy;
 use crate::cluster::version::Version;
+use crate::health::Readiness;
 use crate::metrics::Metrics;
 use crate::record::id;
 use crate::record::sink::Sink;
-use crate::server::admin::Readiness;
 use crate::server::judge::Warden;
 use crate::tidy::GRACE;
 
