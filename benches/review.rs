@@ -17,8 +17,9 @@ mod floor;
 mod ratios;
 
 use jiff::Timestamp;
-use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView};
+use migration_warden::admit::{self, Answer, Circumstances, Judged};
 use migration_warden::config::validate;
+use migration_warden::namespace::NamespaceView;
 use migration_warden::policy::Policy;
 use migration_warden::policy::verdict::Outcome;
 use migration_warden::review::Phase;

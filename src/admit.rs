@@ -11,8 +11,6 @@ mod event;
 mod last;
 mod stamp;
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
@@ -20,12 +18,12 @@ use uuid::Uuid;
 pub use case::{Case, Claimant};
 
 use crate::event::Happening;
-use crate::exception::{self, Exception, Use};
+use crate::exception::{self, Use};
 use crate::guard;
 use crate::job::annotation::Annotation;
-use crate::job::mesh::{self, Mesh};
 use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
+use crate::namespace::{self, NamespaceView};
 use crate::policy::finding::Finding;
 use crate::policy::fix::{self, Fix};
 use crate::policy::select::Selection;
@@ -39,37 +37,6 @@ use crate::review::{Operation, Phase};
 const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-controller";
 /// The same without `--use-service-account-credentials`: all controllers are this user.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
-
-/// The Namespace label that chooses how strict the policy is there.
-const MODE_LABEL: &str = "migration-warden.io/mode";
-
-/// What is known of the namespace of a review.
-#[derive(Clone, Debug, Default)]
-pub struct NamespaceView {
-    /// Value of its label `migration-warden.io/mode`.
-    pub mode: Option<String>,
-    /// The service mesh it injects.
-    pub mesh: Option<Mesh>,
-    /// It is being deleted, with all that is in it.
-    pub terminating: bool,
-    /// Its exceptions.
-    pub exceptions: Vec<Arc<Exception>>,
-}
-
-impl NamespaceView {
-    /// What a namespace says of itself, by its labels and annotations.
-    #[must_use]
-    pub fn of<'a>(
-        label: impl Fn(&str) -> Option<&'a str>,
-        annotation: impl Fn(&str) -> Option<&'a str>,
-    ) -> Self {
-        Self {
-            mode: label(MODE_LABEL).map(str::to_owned),
-            mesh: mesh::of_namespace(label, annotation),
-            ..Self::default()
-        }
-    }
-}
 
 /// What does not come from the review itself.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +193,7 @@ impl<'a> Review<'a> {
         }
         let view = namespace(job.namespace);
         job.mesh = view.mesh;
-        let (mode, unknown_mode) = mode(view.mode, policy, job.namespace);
+        let (mode, unknown_mode) = namespace::mode(view.mode, policy, job.namespace);
         let cap = mode.cap();
         let (mut findings, is_unclear) = if creates {
             let mut findings = policy.evaluate(&job, selection, cap);
@@ -331,21 +298,6 @@ fn is_from_cronjob(job: &Job<'_>, user: &str) -> bool {
     let is_controller =
         user == CRONJOB_CONTROLLER || (user == CONTROLLER_MANAGER && job.is_owned_by_cronjob());
     job.kind == Kind::Job && is_controller
-}
-
-/// The mode of a namespace, and its label's value where that is none.
-pub(crate) fn mode(
-    label: Option<String>,
-    policy: &Policy,
-    namespace: &str,
-) -> (Mode, Option<String>) {
-    match label {
-        None => (policy.mode(namespace), None),
-        Some(label) => match Mode::from_label(&label) {
-            Some(mode) => (mode, None),
-            None => (Mode::Enforce, Some(label)),
-        },
-    }
 }
 
 /// Decides which findings are patched and builds the patch, `ttl` included; a finding whose patch would

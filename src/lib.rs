@@ -33,6 +33,7 @@ pub mod history;
 pub mod job;
 pub mod manifest;
 pub mod metrics;
+pub mod namespace;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 mod output;

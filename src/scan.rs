@@ -9,10 +9,10 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::admit;
 use crate::exception;
 use crate::job::object::Object;
 use crate::job::{Job, Kind, credentials};
+use crate::namespace;
 use crate::policy::finding::Finding;
 use crate::policy::rule::Rule;
 use crate::policy::select::Selection;
@@ -136,7 +136,7 @@ impl<'a> Scan<'a> {
         tally.migrations += 1;
         let view = self.world.view(job.namespace);
         job.mesh = view.mesh;
-        let (mode, unknown_mode) = admit::mode(view.mode.clone(), policy, job.namespace);
+        let (mode, unknown_mode) = namespace::mode(view.mode.clone(), policy, job.namespace);
         if let Some(label) = unknown_mode {
             let unknown = (job.namespace.to_owned(), label);
             tally.unknown_modes.insert(unknown);

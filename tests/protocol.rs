@@ -11,10 +11,11 @@ mod published;
 
 use base64::Engine;
 use jiff::Timestamp;
-use migration_warden::admit::{self, Answer, Circumstances, Judged, NamespaceView, Unanswered};
+use migration_warden::admit::{self, Answer, Circumstances, Judged, Unanswered};
 use migration_warden::config::validate;
 use migration_warden::exception::Exception;
 use migration_warden::job::mesh::Mesh;
+use migration_warden::namespace::NamespaceView;
 use migration_warden::policy::verdict::Outcome;
 use migration_warden::policy::{Action, Policy};
 use migration_warden::review::Phase::{self, Mutate, Validate};

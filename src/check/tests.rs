@@ -7,8 +7,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::admit::{self, Circumstances, Judged, NamespaceView};
+use crate::admit::{self, Circumstances, Judged};
 use crate::config::validate;
+use crate::namespace::NamespaceView;
 use crate::review::Phase;
 
 fn check(text: &str, policy: &Policy) -> (Report, Vec<Located>) {

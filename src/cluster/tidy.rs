@@ -197,7 +197,7 @@ impl Tidy {
         let Some(view) = self.namespaces.view(namespace) else {
             return TidyMode::Off;
         };
-        let (mode, _) = crate::admit::mode(view.mode, policy, namespace);
+        let (mode, _) = crate::namespace::mode(view.mode, policy, namespace);
         policy.tidy_up.mode.capped(mode)
     }
 

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
 use serde::Deserialize;
 
-use crate::admit::NamespaceView;
 use crate::exception::resource::MigrationException;
 use crate::exception::{Exception, Standing};
+use crate::namespace::NamespaceView;
 use crate::wire::{Map, Page, Text, Unreadable, nullable};
 
 /// What is known of the namespaces of a cluster. Of one that it does not know, as of one made a moment ago,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admit::{self, Case, Circumstances, Claimant, Judged, NamespaceView, Unanswered};
+use crate::admit::{self, Case, Circumstances, Claimant, Judged, Unanswered};
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
@@ -22,6 +22,7 @@ use crate::job::dns;
 use crate::job::running::{self, Progress};
 use crate::metrics::Metrics;
 use crate::metrics::guards::{Lookup, Running};
+use crate::namespace::NamespaceView;
 use crate::policy::Policy;
 use crate::policy::verdict::Outcome;
 use crate::record::id;
