@@ -17,12 +17,12 @@ mod floor;
 mod ratios;
 
 use jiff::Timestamp;
-use migration_warden::admit::{self, Answer, Circumstances, Judged};
-use migration_warden::config::validate;
-use migration_warden::namespace::NamespaceView;
-use migration_warden::policy::Policy;
-use migration_warden::policy::verdict::Outcome;
-use migration_warden::review::Phase;
+use migration_warden::core::admit::{self, Answer, Circumstances, Judged};
+use migration_warden::core::namespace::NamespaceView;
+use migration_warden::core::policy::Policy;
+use migration_warden::core::policy::verdict::Outcome;
+use migration_warden::core::policy_file::validate;
+use migration_warden::core::review::Phase;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use uuid::Uuid;

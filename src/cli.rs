@@ -8,6 +8,7 @@ mod generate;
 mod history;
 mod hold_listener;
 mod progress;
+pub mod render;
 mod scan;
 mod schema;
 mod serve;
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::config::validate;
-use crate::policy::Policy;
+use crate::core::policy::Policy;
+use crate::core::policy_file::validate;
 
 /// Keeps schema migrations that run as Helm hook Jobs safe on Kubernetes.
 #[derive(Debug, Parser)]

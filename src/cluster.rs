@@ -19,6 +19,7 @@ pub mod runs;
 mod seats;
 pub mod starts;
 pub mod tidy;
+pub mod verify;
 pub mod version;
 
 use std::time::Duration;

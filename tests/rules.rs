@@ -9,11 +9,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use migration_warden::check::{Located, Report};
-use migration_warden::config::validate;
-use migration_warden::policy::rule::{Rule, Scope};
-use migration_warden::policy::rules::RULES;
-use migration_warden::policy::{Action, Policy};
+use migration_warden::core::check::{Located, Report};
+use migration_warden::core::policy::rule::{Rule, Scope};
+use migration_warden::core::policy::rules::RULES;
+use migration_warden::core::policy::{Action, Policy};
+use migration_warden::core::policy_file::validate;
 
 /// The rules that judge what a file says.
 fn in_files() -> impl Iterator<Item = &'static Rule> {
@@ -195,7 +195,7 @@ fn the_charts_of_the_field_are_denied_for_what_they_do_once_labelled() {
 
 /// The same manifests with the migration label on each Job.
 fn labelled(text: &str) -> String {
-    migration_warden::manifest::documents(text)
+    migration_warden::core::manifest::documents(text)
         .map(|document| {
             let document = document.unwrap();
             let mut value = document.value(document.root());
@@ -213,12 +213,12 @@ fn no_planted_secret_is_printed() {
     for name in ["guide", "strict", "audit"] {
         let report = check(&text, &profile(name));
         let mut out = Vec::new();
-        let mut json = migration_warden::render::json::Writer::default();
+        let mut json = migration_warden::cli::render::json::Writer::default();
         for located in &report.findings {
-            migration_warden::render::human::finding(located, &mut out).unwrap();
+            migration_warden::cli::render::human::finding(located, &mut out).unwrap();
             json.finding(located, &mut out).unwrap();
         }
-        migration_warden::render::human::end(&report, &mut out).unwrap();
+        migration_warden::cli::render::human::end(&report, &mut out).unwrap();
         json.end(&report, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(

@@ -9,13 +9,11 @@
 mod common;
 
 use common::{Response, TestJudge, ask, connect, issued, post, receive};
-use migration_warden::{
-    health::{Check, Readiness},
-    metrics::Metrics,
-    record::sink::Sink,
-    server::{self, Service, Stop, listen},
-    tls::live::LiveTls,
-};
+use migration_warden::host::decision_log::Sink;
+use migration_warden::host::health::{Check, Readiness};
+use migration_warden::host::metrics::Metrics;
+use migration_warden::host::tls::live::LiveTls;
+use migration_warden::server::{self, Service, Stop, listen};
 use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::AsyncWriteExt,

@@ -6,10 +6,8 @@
     reason = "what helps a test may fail as a test does"
 )]
 
-use migration_warden::{
-    metrics::Metrics,
-    record::sink::{LIMIT, Lost, Sink},
-};
+use migration_warden::host::decision_log::{LIMIT, Lost, Sink};
+use migration_warden::host::metrics::Metrics;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, PipeReader, Read},

@@ -6,10 +6,8 @@
     reason = "what helps a test may fail as a test does"
 )]
 
-use migration_warden::{
-    record::sink::{LIMIT, Sink},
-    telemetry::{self, LogFormat},
-};
+use migration_warden::host::decision_log::{LIMIT, Sink};
+use migration_warden::host::telemetry::{self, LogFormat};
 use std::{
     env,
     io::{self, Read},
@@ -156,8 +154,8 @@ async fn a_decision_log_that_hangs_is_alarmed_once() {
     let output = child("a_decision_log_that_hangs_is_alarmed_once", "text").output();
     let lines = lines(&output.unwrap());
     let ends = [
-        "ERROR migration_warden::record::sink: failed to write the decision line: the reader is too slow; answers go out without their lines until it can be written again reason=\"blocked\"",
-        " INFO migration_warden::record::sink: the decision log is written again lost=6",
+        "ERROR migration_warden::host::decision_log: failed to write the decision line: the reader is too slow; answers go out without their lines until it can be written again reason=\"blocked\"",
+        " INFO migration_warden::host::decision_log: the decision log is written again lost=6",
     ];
     assert_eq!(lines.len(), ends.len(), "{lines:?}");
     for (line, end) in lines.iter().zip(ends) {

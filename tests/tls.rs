@@ -11,11 +11,12 @@ mod common;
 use axum_server::tls_rustls::RustlsConfig;
 use common::{client_config, connect_with};
 use jiff::{SignedDuration, Timestamp};
-use migration_warden::{
-    metrics::Metrics,
-    server::listen::{self, Limits},
-    tls::{issue, live::LiveTls, reload::TlsFiles, server_config},
-};
+use migration_warden::core::pki::server_config;
+use migration_warden::host::metrics::Metrics;
+use migration_warden::host::tls::issue;
+use migration_warden::host::tls::live::LiveTls;
+use migration_warden::host::tls::reload::TlsFiles;
+use migration_warden::server::listen::{self, Limits};
 use std::{
     fs,
     io::{Read, Write},

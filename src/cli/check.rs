@@ -12,11 +12,11 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use self::output::Output;
-use crate::check::{Ignored, Problem, Report};
-use crate::exception::file::Written;
-use crate::exception::{self, Standing};
-use crate::manifest;
-use crate::policy::{Action, Policy};
+use crate::core::check::{Ignored, Problem, Report};
+use crate::core::exception::file::Written;
+use crate::core::exception::{self, Standing};
+use crate::core::manifest;
+use crate::core::policy::{Action, Policy};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]

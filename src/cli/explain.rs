@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::policy::rule::{Cel, Patch};
-use crate::policy::rules::{self, RULES};
+use crate::core::policy::rule::{Cel, Patch};
+use crate::core::policy::rules::{self, RULES};
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::generate;
-use crate::generate::vap::{FailurePolicy, Settings, ValidationAction};
+use crate::core::generate;
+use crate::core::generate::vap::{FailurePolicy, Settings, ValidationAction};
 
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]

@@ -11,10 +11,10 @@ use terminal_size::{Width, terminal_size_of};
 
 use super::progress::Progress;
 use super::target::{Cluster, Namespaces, block_on};
+use crate::cli::render::history::{Layout, csv, table};
 use crate::cluster::pages::Pages;
-use crate::history::{Entry, History};
-use crate::render::history::{Layout, csv, table};
-use crate::run::resource::MigrationRun;
+use crate::core::history::{Entry, History};
+use crate::core::runs::resource::MigrationRun;
 
 /// Arguments of `history`.
 #[derive(Debug, clap::Args)]

@@ -15,11 +15,11 @@ use kube::{Client, Resource};
 use self::output::Output;
 use super::target::{Cluster, Namespaces, block_on};
 use crate::cluster::pages::{self, ListError, Pages};
-use crate::exception::resource::MigrationException;
-use crate::generate::vap::SYSTEM_NAMESPACES;
-use crate::job::Kind;
-use crate::policy::{Action, Policy};
-use crate::scan::{Scan, World};
+use crate::core::exception::resource::MigrationException;
+use crate::core::generate::vap::SYSTEM_NAMESPACES;
+use crate::core::job::Kind;
+use crate::core::policy::{Action, Policy};
+use crate::core::scan::{Scan, World};
 
 /// Arguments of `scan`.
 #[derive(Debug, clap::Args)]

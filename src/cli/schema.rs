@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::{config, record};
+use crate::core::decision;
+use crate::core::policy_file;
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -24,8 +25,8 @@ enum What {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let schema = match self.what {
-            What::Policy => config::JSON_SCHEMA,
-            What::DecisionLog => record::JSON_SCHEMA,
+            What::Policy => policy_file::JSON_SCHEMA,
+            What::DecisionLog => decision::JSON_SCHEMA,
         };
         anstream::stdout().lock().write_all(schema.as_bytes())?;
         Ok(ExitCode::SUCCESS)

@@ -25,15 +25,15 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
 use crate::cluster::{Cluster, patient};
-use crate::config::reload::LivePolicy;
-use crate::health::Readiness;
-use crate::job::tool;
-use crate::metrics::Metrics;
-use crate::poll;
-use crate::record::sink::Sink;
+use crate::core::job::tool;
+use crate::host::decision_log::Sink;
+use crate::host::file_watch;
+use crate::host::health::Readiness;
+use crate::host::metrics::Metrics;
+use crate::host::policy_watch::LivePolicy;
+use crate::host::telemetry::{self, LogFormat};
 use crate::server::judge::Warden;
 use crate::server::{Observer, Service, keep, listen, run, stop_signal};
-use crate::telemetry::{self, LogFormat};
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -260,7 +260,7 @@ impl Args {
         let (policy, file) = LivePolicy::load(path.clone(), metrics)?;
         let (live, metrics) = (policy.clone(), Arc::clone(metrics));
         background.add("watching the policy file", async move {
-            live.keep_fresh(file, poll::PERIOD, metrics).await;
+            live.keep_fresh(file, file_watch::PERIOD, metrics).await;
         });
         Ok(policy)
     }

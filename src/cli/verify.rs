@@ -8,8 +8,8 @@ use kube::Client;
 use serde_json::Value;
 
 use super::target::{Cluster, block_on};
-use crate::verify::answer::{Outcome, classify};
-use crate::verify::{State, Verification, ask, jobs};
+use crate::cluster::verify::answer::{Outcome, classify};
+use crate::cluster::verify::{State, Verification, ask, jobs};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 //!
 //! Two that renew at once are told apart by the Secret's resourceVersion: the second one's write is
 //! refused, and it takes what the first has written. When something is due is
-//! [`crate::tls::rotation`]'s part, and making the CA known [`super::registration`]'s.
+//! [`crate::core::pki::rotation`]'s part, and making the CA known [`super::registration`]'s.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,10 +12,11 @@ use kube::{Api, Client, api::PostParams};
 use tokio::{sync::watch, time};
 
 use super::TIMEOUT;
-use crate::{
-    metrics::Metrics,
-    tls::{TlsError, live::LiveTls, make::MakeError, rotation::Material},
-};
+use crate::core::pki::TlsError;
+use crate::core::pki::make::MakeError;
+use crate::core::pki::rotation::Material;
+use crate::host::metrics::Metrics;
+use crate::host::tls::live::LiveTls;
 
 /// How often the Secret is looked at. A new certificate may take so long to be shown by all; its CA
 /// is trusted before and after.

@@ -1,7 +1,7 @@
 //! Sends Kubernetes Events (`events.k8s.io`), so that what happened is seen where people look first.
 //!
 //! Never on the way of a review: what is told waits in a bounded queue, and what does not fit is counted and
-//! left out. What an Event says is [`crate::event`]'s; the whole story is in the record.
+//! left out. What an Event says is [`crate::core::notice`]'s; the whole story is in the record.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::{self, Instant};
 
 use super::TIMEOUT;
-use crate::event::Happening;
-use crate::metrics::Metrics;
-use crate::metrics::events::Sent;
+use crate::core::notice::Happening;
+use crate::host::metrics::Metrics;
+use crate::host::metrics::events::Sent;
 
 /// Events that may wait, of about a kilobyte each.
 const MAX_WAITING: usize = 256;
@@ -144,7 +144,7 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::namespace;
+    use crate::core::notice::namespace;
 
     #[test]
     fn a_flood_about_one_object_is_cut_short_and_others_are_heard() {

@@ -19,11 +19,11 @@ use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{Notify, mpsc};
 
 use super::events::Events;
-use crate::config::reload::LivePolicy;
-use crate::exception::resource::{Condition, MigrationException};
-use crate::exception::{Exception, Use};
-use crate::health::Status;
-use crate::metrics::{self, Metrics};
+use crate::core::exception::resource::{Condition, MigrationException};
+use crate::core::exception::{Exception, Use};
+use crate::host::health::Status;
+use crate::host::metrics::{self, Metrics};
+use crate::host::policy_watch::LivePolicy;
 
 /// Namespace and name.
 type Key = (String, String);

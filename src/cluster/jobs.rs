@@ -12,11 +12,11 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::broadcast;
 
-use crate::config::reload::LivePolicy;
-use crate::job::stored::{StoredJob, WatchedJob};
-use crate::metrics::{Metrics, Watch};
-use crate::policy::select::Selectors;
-use crate::run::facts::Facts;
+use crate::core::job::stored::{StoredJob, WatchedJob};
+use crate::core::policy::select::Selectors;
+use crate::core::runs::facts::Facts;
+use crate::host::metrics::{Metrics, Watch};
+use crate::host::policy_watch::LivePolicy;
 
 /// Jobs in one page of a list: 7 KB each as they are sent, and kept with some hundred bytes.
 const PAGE: u32 = 100;

@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::metrics::Metrics;
+use crate::host::metrics::Metrics;
 
 /// How long a leader that says nothing more still counts as one, in seconds: as in other controllers.
 const LEASE_SECONDS: u64 = 15;

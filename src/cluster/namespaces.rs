@@ -16,9 +16,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::job::dns;
-use crate::metrics::{self, Metrics};
-use crate::namespace::NamespaceView;
+use crate::core::job::dns;
+use crate::core::namespace::NamespaceView;
+use crate::host::metrics::{self, Metrics};
 
 /// Namespaces in one page of a list: 1 KB each as they are sent.
 const PAGE: u32 = 250;

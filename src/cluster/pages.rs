@@ -10,7 +10,7 @@ use kube::core::{Request, Status};
 use kube::{Client, Resource};
 use serde::de::IgnoredAny;
 
-use crate::wire::{Page, Unreadable};
+use crate::core::json::{Page, Unreadable};
 
 /// Objects on a page, as `kubectl` has it.
 const PAGE: u32 = 500;

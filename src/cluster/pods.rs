@@ -1,6 +1,6 @@
 //! The pods of a Job, for all who ask whether it runs: the guards, the claims, the runs and the alerts.
 //!
-//! What they say is [`crate::job::running`]'s.
+//! What they say is [`crate::core::job::running`]'s.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,8 @@ use serde::Deserialize;
 use super::jobs::Jobs;
 use super::list;
 use super::seats::Seats;
-use crate::job::running::Pod;
-use crate::wire::Page;
+use crate::core::job::running::Pod;
+use crate::core::json::Page;
 
 /// Pods on a page, if they are not too large.
 const PAGE: u32 = 100;

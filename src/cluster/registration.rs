@@ -28,7 +28,9 @@ use tokio::{
 pub use entries::{Entry, Kind};
 
 use super::TIMEOUT;
-use crate::{config::reload::LivePolicy, metrics::Metrics, tls::rotation};
+use crate::core::pki::rotation;
+use crate::host::metrics::Metrics;
+use crate::host::policy_watch::LivePolicy;
 
 /// How often the configurations are compared with the policy in use, which may have changed, and a
 /// write that failed is tried again. Also the least time between two writes of one configuration:

@@ -2,7 +2,7 @@
 //!
 //! Every replica keeps the news and sees to it that they are written: the elected one at once, the others a while
 //! later, when the run mostly says it all. It does not matter who writes, or how often, because what is written is a
-//! join ([`crate::run::Known::join`]). What the news cannot tell, because nobody listened, a scan finds out.
+//! join ([`crate::core::runs::Known::join`]). What the news cannot tell, because nobody listened, a scan finds out.
 
 mod error;
 mod last_words;
@@ -23,13 +23,13 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::events::Events;
 use super::jobs::Jobs;
-use crate::config::reload::LivePolicy;
-use crate::metrics::Metrics;
-use crate::metrics::runs::Wrote;
-use crate::policy::runs::RunMode;
-use crate::run::Known;
-use crate::run::active::Active;
-use crate::run::event::{News, happenings};
+use crate::core::policy::runs::RunMode;
+use crate::core::runs::Known;
+use crate::core::runs::active::Active;
+use crate::core::runs::event::{News, happenings};
+use crate::host::metrics::Metrics;
+use crate::host::metrics::runs::Wrote;
+use crate::host::policy_watch::LivePolicy;
 pub use last_words::{LastWords, Words, last_words};
 use store::{Change, Store};
 pub use trouble::Trouble;

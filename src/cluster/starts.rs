@@ -13,10 +13,10 @@ use tokio::time::{self, MissedTickBehavior};
 use super::TIMEOUT;
 use super::jobs::Jobs;
 use super::pods::Pods;
-use crate::job::running::{Progress, progress};
-use crate::job::stored::StoredJob;
-use crate::metrics::Metrics;
-use crate::run::active::{Start, start};
+use crate::core::job::running::{Progress, progress};
+use crate::core::job::stored::StoredJob;
+use crate::core::runs::active::{Start, start};
+use crate::host::metrics::Metrics;
 
 /// How often it is looked. An alert waits this long at most.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -110,7 +110,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::job::stored::WatchedJob;
+    use crate::core::job::stored::WatchedJob;
 
     /// A Job of one pod, of which its own status says no more.
     fn jobs() -> Vec<Arc<StoredJob>> {

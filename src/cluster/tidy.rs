@@ -1,6 +1,6 @@
 //! Removes the finished Jobs that nobody needs, and writes down each one.
 //!
-//! The elected replica does it. Which ones is [`crate::tidy`]'s; here they are deleted by uid and version, in
+//! The elected replica does it. Which ones is [`crate::core::cleanup`]'s; here they are deleted by uid and version, in
 //! the namespaces that the policy is enforced in, and not faster than the apiserver should have to bear.
 //!
 //! The line is written before the deletion is asked for: one whose answer never came, because the apiserver
@@ -24,15 +24,15 @@ use super::TIMEOUT;
 use super::jobs::{Jobs, News};
 use super::namespaces::Namespaces;
 use super::patient::is_passing;
-use crate::config::reload::LivePolicy;
-use crate::metrics::Metrics;
-use crate::metrics::controller::Tidied;
-use crate::policy::tidy_up::TidyMode;
-use crate::policy::{OnFailure, Policy};
-use crate::record::id;
-use crate::record::sink::{LIMIT, Sink};
-use crate::record::tidy_up::TidyUp;
-use crate::tidy::{Removal, plan};
+use crate::core::cleanup::{Removal, plan};
+use crate::core::decision::tidy_up::TidyUp;
+use crate::core::policy::tidy_up::TidyMode;
+use crate::core::policy::{OnFailure, Policy};
+use crate::host::decision_log::id;
+use crate::host::decision_log::{LIMIT, Sink};
+use crate::host::metrics::Metrics;
+use crate::host::metrics::controller::Tidied;
+use crate::host::policy_watch::LivePolicy;
 
 /// How often the plan is made when nothing happens: Jobs come of age without news.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ pub struct Tidy {
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
     pub replica: String,
-    /// How long a finished Job is left alone: [`crate::tidy::GRACE`] but in tests.
+    /// How long a finished Job is left alone: [`crate::core::cleanup::GRACE`] but in tests.
     pub grace: SignedDuration,
 }
 
@@ -197,7 +197,7 @@ impl Tidy {
         let Some(view) = self.namespaces.view(namespace) else {
             return TidyMode::Off;
         };
-        let (mode, _) = crate::namespace::mode(view.mode, policy, namespace);
+        let (mode, _) = crate::core::namespace::mode(view.mode, policy, namespace);
         policy.tidy_up.mode.capped(mode)
     }
 

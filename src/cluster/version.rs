@@ -8,7 +8,7 @@ use kube::Client;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::TIMEOUT;
-use crate::health::Status;
+use crate::host::health::Status;
 
 /// The oldest Kubernetes that keeps what claims and tidy-up rest on: from it on a Job has finished only when its pods
 /// have. `kubeVersion` of the chart says the same.

@@ -4,8 +4,8 @@
 //! Not for reviews, and nothing here is secret: the port needs no certificate.
 
 use super::connections::Place;
-use crate::health::Readiness;
-use crate::metrics::{self, Metrics};
+use crate::host::health::Readiness;
+use crate::host::metrics::{self, Metrics};
 use axum::{
     Extension, Router,
     extract::Request,

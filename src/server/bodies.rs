@@ -4,7 +4,7 @@
 //! nothing. Not for what a body says.
 
 use super::{connections::Place, refusal::Refusal};
-use crate::metrics::Metrics;
+use crate::host::metrics::Metrics;
 use axum::body::{Body, Bytes, HttpBody};
 use futures_util::StreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -20,7 +20,7 @@ use tokio::time::{Sleep, sleep};
 use tower::Layer;
 
 use super::listen::Limits;
-use crate::metrics::Metrics;
+use crate::host::metrics::Metrics;
 
 /// Every connection of the port is being served, so none can be closed for another one.
 #[derive(Debug, thiserror::Error)]

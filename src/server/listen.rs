@@ -4,7 +4,7 @@
 //! which connection is closed when there are too many: see [`super::connections`].
 
 use super::connections::{Connections, Full};
-use crate::metrics::Metrics;
+use crate::host::metrics::Metrics;
 use axum::Router;
 use axum_server::{
     Handle, Server,

@@ -2,7 +2,7 @@
 //!
 //! Not for denials: those are reviews, answered with HTTP 200.
 
-use crate::metrics::Rejection;
+use crate::host::metrics::Rejection;
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},

@@ -12,12 +12,10 @@ use super::{
     connections::Place,
     refusal::Refusal,
 };
-use crate::{
-    metrics::{Metrics, Rejection},
-    policy::verdict::Outcome,
-    record::sink::Sink,
-    review::Phase,
-};
+use crate::core::policy::verdict::Outcome;
+use crate::core::review::Phase;
+use crate::host::decision_log::Sink;
+use crate::host::metrics::{Metrics, Rejection};
 use axum::{
     Extension, Router,
     body::Body,

@@ -14,9 +14,12 @@ mod values;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use migration_warden::generate::vap::{self, Settings, ValidationAction};
-use migration_warden::policy::Policy;
-use migration_warden::{config, exception, generate, run};
+use migration_warden::core::exception;
+use migration_warden::core::generate;
+use migration_warden::core::generate::vap::{self, Settings, ValidationAction};
+use migration_warden::core::policy::Policy;
+use migration_warden::core::policy_file;
+use migration_warden::core::runs;
 use serde_json::{Value, json};
 use table::Row;
 use values::Values;
@@ -35,7 +38,7 @@ fn defaults() -> Value {
 
 /// The policy of the chart's values.
 fn policy() -> Policy {
-    config::validate::read("values.yaml", &defaults()["policy"].to_string()).unwrap()
+    policy_file::validate::read("values.yaml", &defaults()["policy"].to_string()).unwrap()
 }
 
 /// Compares a file of the chart, or writes it when asked to.
@@ -118,7 +121,7 @@ fn the_value_sets_of_the_tests_are_valid() {
 #[test]
 fn the_default_policy_is_the_built_in_one() {
     let installed = policy();
-    let builtin = config::validate::builtin();
+    let builtin = policy_file::validate::builtin();
     let same = Policy {
         hash: builtin.hash.clone(),
         ..installed
@@ -147,12 +150,12 @@ fn the_net_is_that_of_the_default_policy() {
 fn the_crds_are_those_of_the_types() {
     for (source, crd) in [
         ("exception", exception::resource::crd()),
-        ("run", run::resource::crd()),
+        ("runs", runs::resource::crd()),
     ] {
         let name = format!("files/{}.yaml", crd.spec.names.singular.clone().unwrap());
         let crd = serde_json::to_value(crd).unwrap();
         let file = format!(
-            "# The CRD of src/{source}/resource.rs. Made by UPDATE_DOCS=1 cargo test --test chart; the template\n\
+            "# The CRD of src/core/{source}/resource.rs. Made by UPDATE_DOCS=1 cargo test --test chart; the template\n\
              # adds the labels.\n{}",
             generate::yaml(&[crd]).unwrap()
         );

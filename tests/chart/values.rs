@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use migration_warden::config::MigrationPolicy;
+use migration_warden::core::policy_file::MigrationPolicy;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};

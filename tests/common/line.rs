@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use migration_warden::record::JSON_SCHEMA;
+use migration_warden::core::decision::JSON_SCHEMA;
 use serde_json::Value;
 
 /// Fails unless the line is one of the published schema and has no field besides.

@@ -9,17 +9,17 @@
 use axum::{Router, http::StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
-use migration_warden::{
-    metrics::Metrics,
-    policy::verdict::Outcome,
-    record::sink::Sink,
-    review::{Operation, Phase},
-    server::{
-        Answer, Judge, News, Record,
-        listen::{self, Limits},
-        routes::{self, Reviews},
-    },
-    tls::{issue, issue::Issued, server_config},
+use migration_warden::core::pki::server_config;
+use migration_warden::core::policy::verdict::Outcome;
+use migration_warden::core::review::{Operation, Phase};
+use migration_warden::host::decision_log::Sink;
+use migration_warden::host::metrics::Metrics;
+use migration_warden::host::tls::issue;
+use migration_warden::host::tls::issue::Issued;
+use migration_warden::server::{
+    Answer, Judge, News, Record,
+    listen::{self, Limits},
+    routes::{self, Reviews},
 };
 use std::{
     collections::BTreeMap,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use migration_warden::config::{self, MigrationPolicy};
-use migration_warden::policy::Policy;
+use migration_warden::core::policy::Policy;
+use migration_warden::core::policy_file::{self, MigrationPolicy};
 use serde_json::Value;
 
 use crate::harness::{CHART, Helm, Space};
@@ -85,7 +85,7 @@ impl Rendered {
         let mut maps = self.of("ConfigMap").into_iter();
         let text = maps.find_map(|map| map["data"]["policy.yaml"].as_str());
         let text = text.unwrap();
-        let read = config::validate::read("policy.yaml", text).unwrap();
+        let read = policy_file::validate::read("policy.yaml", text).unwrap();
         let policy: MigrationPolicy = serde_saphyr::from_str(text).unwrap();
         (
             read,

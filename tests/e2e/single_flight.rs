@@ -19,12 +19,12 @@ use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::release::Looked;
 use migration_warden::cluster::claims::store::{Claimant, Claims, Taken, Wanted};
 use migration_warden::cluster::jobs::Jobs;
-use migration_warden::config::default_selectors;
-use migration_warden::job::object::Object;
-use migration_warden::job::{Job, Kind};
-use migration_warden::policy::claims::Claims as Policy;
-use migration_warden::policy::rules::concurrent_migration::State;
-use migration_warden::policy::select::Selectors;
+use migration_warden::core::job::object::Object;
+use migration_warden::core::job::{Job, Kind};
+use migration_warden::core::policy::claims::Claims as Policy;
+use migration_warden::core::policy::rules::concurrent_migration::State;
+use migration_warden::core::policy::select::Selectors;
+use migration_warden::core::policy_file::default_selectors;
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Space, eventually};

@@ -6,7 +6,7 @@ mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use migration_warden::policy::{rule::Cel, rules};
+use migration_warden::core::policy::{rule::Cel, rules};
 use serde_json::Value;
 
 use crate::agree::{Case, as_sent, cases};

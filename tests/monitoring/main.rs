@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use migration_warden::metrics::Metrics;
+use migration_warden::host::metrics::Metrics;
 use serde_json::Value;
 
 fn path(file: &str) -> PathBuf {

@@ -9,8 +9,8 @@ use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::ServerName;
 
-use crate::render::certificates;
-use crate::tls::inspect::{Folder, Question, Report, Text};
+use crate::cli::render::certificates;
+use crate::core::pki::inspect::{Folder, Question, Report, Text};
 
 /// Arguments of `certs inspect`.
 #[derive(Debug, clap::Args)]

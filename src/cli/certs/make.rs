@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::ServerName;
 
-use crate::tls::inspect::shown;
-use crate::tls::issue;
+use crate::core::pki::inspect::shown;
+use crate::host::tls::issue;
 
 /// Nobody needs more, and the calendar of certificates ends.
 const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);

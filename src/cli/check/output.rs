@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use anstream::AutoStream;
 
 use super::Format;
-use crate::check::{Located, Report};
-use crate::render::{human, json};
+use crate::cli::render::{human, json};
+use crate::core::check::{Located, Report};
 
 /// Standard output.
 pub(super) struct Output {

@@ -6,8 +6,8 @@ use anstream::AutoStream;
 
 use super::Format;
 use crate::cli::progress::Progress;
-use crate::render::scan::{human, json};
-use crate::scan::{Judged, Tally};
+use crate::cli::render::scan::{human, json};
+use crate::core::scan::{Judged, Tally};
 
 /// Standard output, and the line of progress beside it.
 pub(super) struct Output {

@@ -18,12 +18,12 @@ use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
 use crate::cluster::tidy::Tidy;
 use crate::cluster::version::Version;
-use crate::health::Readiness;
-use crate::metrics::Metrics;
-use crate::record::id;
-use crate::record::sink::Sink;
+use crate::core::cleanup::GRACE;
+use crate::host::decision_log::Sink;
+use crate::host::decision_log::id;
+use crate::host::health::Readiness;
+use crate::host::metrics::Metrics;
 use crate::server::judge::Warden;
-use crate::tidy::GRACE;
 
 /// What the controller works beside.
 pub(super) struct Beside<'a> {

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "otlp")]
-use crate::otlp::Otlp;
+use crate::host::telemetry::Another;
 use crate::server::Observer;
-use crate::telemetry::Another;
+#[cfg(feature = "otlp")]
+use crate::server::otlp::Otlp;
 
 /// Arguments of `serve` about copies.
 #[derive(Debug, clap::Args)]

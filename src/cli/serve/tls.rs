@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use super::{Args, Background};
 use crate::cluster::certificate::KeptCertificate;
 use crate::cluster::registration::{Disagreement, Registration};
-use crate::config::reload::LivePolicy;
-use crate::health::{Readiness, Status};
-use crate::metrics::Metrics;
-use crate::poll;
-use crate::tls::issue;
-use crate::tls::live::LiveTls;
-use crate::tls::reload::{TlsFiles, keep_bundle};
-use crate::tls::rotation;
+use crate::core::pki::rotation;
+use crate::host::file_watch;
+use crate::host::health::{Readiness, Status};
+use crate::host::metrics::Metrics;
+use crate::host::policy_watch::LivePolicy;
+use crate::host::tls::issue;
+use crate::host::tls::live::LiveTls;
+use crate::host::tls::reload::{TlsFiles, keep_bundle};
 
 /// Takes the certificate from where the arguments say, and adds what keeps it fresh.
 pub(super) fn set_up(
@@ -42,7 +42,10 @@ pub(super) fn set_up(
     let live = LiveTls::new(Arc::clone(metrics))?;
     if let Some(ca) = &args.client_ca {
         let files = TlsFiles::client_ca(ca.clone(), &live, Arc::clone(metrics))?;
-        background.add("watching the callers' CA", files.keep_fresh(poll::PERIOD));
+        background.add(
+            "watching the callers' CA",
+            files.keep_fresh(file_watch::PERIOD),
+        );
     }
     let (bundle, bundled) = watch::channel(String::new());
     if let (Some(secret), Some(client)) = (&args.tls_secret, client) {
@@ -55,7 +58,7 @@ pub(super) fn set_up(
         let files = files(args, &live, metrics)?;
         background.add(
             "watching the certificate files",
-            files.keep_fresh(poll::PERIOD),
+            files.keep_fresh(file_watch::PERIOD),
         );
         if let Some(file) = &args.ca_bundle {
             let text = std::fs::read_to_string(file)
@@ -66,7 +69,7 @@ pub(super) fn set_up(
                     file.display()
                 );
             }
-            let keeping = keep_bundle(file.clone(), poll::PERIOD, live.clone(), bundle);
+            let keeping = keep_bundle(file.clone(), file_watch::PERIOD, live.clone(), bundle);
             background.add("watching the CA file", keeping);
         }
     }

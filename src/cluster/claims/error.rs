@@ -98,7 +98,7 @@ pub(super) fn failed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics;
+    use crate::host::metrics;
 
     #[test]
     fn every_failure_has_its_series() {

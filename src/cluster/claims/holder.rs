@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::protocol::{Claim, Standing};
-use crate::job::running::{Pod, Progress, Wait, progress};
-use crate::policy::rules::concurrent_migration::{Holder as Facts, State};
+use crate::core::job::running::{Pod, Progress, Wait, progress};
+use crate::core::policy::rules::concurrent_migration::{Holder as Facts, State};
 
 /// The Job that is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::fmt::{self, Write};
 
 use ring::digest::{SHA256, digest};
 
-use crate::job::annotation::Annotation;
-use crate::job::{Job, credentials, release};
-use crate::policy::claims::{Claims, Scope};
-use crate::text;
+use crate::core::job::annotation::Annotation;
+use crate::core::job::{Job, credentials, release};
+use crate::core::policy::claims::{Claims, Scope};
+use crate::core::text;
 
 /// Bytes of a key that are shown: enough for any namespace and name. An annotation may be longer.
 const SHOWN: usize = 320;
@@ -88,10 +88,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::job::Kind;
-    use crate::job::object::Object;
-    use crate::policy::claims::Database;
-    use crate::policy::testing::job;
+    use crate::core::job::Kind;
+    use crate::core::job::object::Object;
+    use crate::core::policy::claims::Database;
+    use crate::core::policy::testing::job;
 
     fn key_in(namespace: &str, claims: &Claims, job: &Value) -> Key {
         let object = Object::deserialize(job).unwrap();

@@ -4,12 +4,12 @@
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};
-use crate::job::object::Object;
-use crate::job::{Job, Kind};
-use crate::policy::Action;
-use crate::policy::claims::Claims;
-use crate::policy::select::{Selection, Selectors};
-use crate::wire::Page;
+use crate::core::job::object::Object;
+use crate::core::job::{Job, Kind};
+use crate::core::json::Page;
+use crate::core::policy::Action;
+use crate::core::policy::claims::Claims;
+use crate::core::policy::select::{Selection, Selectors};
 
 /// Adds the active Jobs of `key` on this page, each once, and returns the token of the next page.
 pub(super) fn read(
@@ -54,7 +54,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::policy::testing::job;
+    use crate::core::policy::testing::job;
 
     fn stored(name: &str, uid: &str, more: impl FnOnce(&mut Value)) -> Value {
         job(|job| {
@@ -67,7 +67,7 @@ mod tests {
 
     fn uids(items: &[Value]) -> Vec<String> {
         let claims = Claims::default();
-        let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
+        let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
         let mine = stored("shop-migrate-1766361600", "me", |_| {});
         let object = Object::deserialize(&mine).unwrap();
         let key = Key::of(&Job::new(&object, Kind::Job, ""), &claims);
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_found_is_what_a_claim_says() {
         let claims = Claims::default();
-        let selectors = Selectors::new(crate::config::default_selectors()).unwrap();
+        let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
         let item = stored("shop-migrate-1766361000", "a", |job| {
             job["spec"]["suspend"] = json!(true);
         });

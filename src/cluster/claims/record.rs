@@ -12,7 +12,7 @@ use kube::core::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::protocol::{Claim, Stored, Version};
-use crate::text;
+use crate::core::text;
 
 /// The label that all claims have.
 pub(super) const CLAIM: &str = "migration-warden.io/claim";

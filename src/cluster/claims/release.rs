@@ -18,7 +18,7 @@ use super::record::{self, CLAIM, HOLDER_UID};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
 use crate::cluster::TIMEOUT;
-use crate::job::running::Pod;
+use crate::core::job::running::Pod;
 
 /// Claims on a page of a LIST.
 const PAGE: u32 = 500;

@@ -27,10 +27,10 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
 use crate::cluster::pods::Pods;
 use crate::cluster::seats::Seats;
-use crate::job::running::Pod;
-use crate::job::stored::WatchedJob;
-use crate::policy::claims::Claims as Policy;
-use crate::policy::select::Selectors;
+use crate::core::job::running::Pod;
+use crate::core::job::stored::WatchedJob;
+use crate::core::policy::claims::Claims as Policy;
+use crate::core::policy::select::Selectors;
 
 /// Jobs or claims on a page of a LIST, where they are not too large.
 const PAGE: u32 = 100;

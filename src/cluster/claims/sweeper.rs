@@ -12,7 +12,7 @@ use tokio::time::{self, MissedTickBehavior};
 use super::release::Looked;
 use super::store::Claims;
 use crate::cluster::jobs::News;
-use crate::metrics::Metrics;
+use crate::host::metrics::Metrics;
 
 /// How often all claims are looked at: a pod of a deleted Job ends without news.
 const PERIOD: Duration = Duration::from_secs(15);

@@ -18,10 +18,10 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 use super::super::TIMEOUT;
 use super::super::events::Events;
 use super::{Entry, Key, Shared, Used};
-use crate::config::reload::LivePolicy;
-use crate::event::Happening;
-use crate::exception::Standing;
-use crate::exception::resource::{Condition, MigrationException};
+use crate::core::exception::Standing;
+use crate::core::exception::resource::{Condition, MigrationException};
+use crate::core::notice::Happening;
+use crate::host::policy_watch::LivePolicy;
 
 /// One that may be of a newer version.
 type Guarded = DeserializeGuard<MigrationException>;

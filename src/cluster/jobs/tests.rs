@@ -1,7 +1,7 @@
 //! What the events of a watch make of what is known.
 
 use super::*;
-use crate::job::running::Said;
+use crate::core::job::running::Said;
 use serde_json::json;
 use tokio::sync::broadcast::error::TryRecvError;
 use watcher::Event;

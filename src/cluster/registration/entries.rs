@@ -8,9 +8,9 @@ use k8s_openapi::api::admissionregistration::v1::{
     WebhookClientConfig,
 };
 
-use crate::guard::entry;
-use crate::policy::{Action, Policy, cel};
-use crate::tls::rotation;
+use crate::core::guard::entry;
+use crate::core::pki::rotation;
+use crate::core::policy::{Action, Policy, cel};
 
 /// Which of the two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +170,7 @@ pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::validate;
+    use crate::core::policy_file::validate;
     use jiff::SignedDuration;
 
     const LABELLED: &str = "match: {selectors: [{matchLabels: {a: b}}]}\n";

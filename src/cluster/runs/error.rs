@@ -2,7 +2,7 @@
 
 use kube::core::Status;
 
-use crate::run::clean;
+use crate::core::runs::clean;
 
 /// What is kept of what the apiserver says: webhooks say anything.
 const SAID: usize = 512;

@@ -14,11 +14,11 @@ use tokio::time::{Instant, timeout_at};
 use super::queue::Key;
 use crate::cluster::jobs::{Jobs, Seen};
 use crate::cluster::seats::Seats;
-use crate::job::dns;
-use crate::job::stored::WatchedJob;
-use crate::metrics::Metrics;
-use crate::metrics::runs::Wrote;
-use crate::run::Ending;
+use crate::core::job::dns;
+use crate::core::job::stored::WatchedJob;
+use crate::core::runs::Ending;
+use crate::host::metrics::Metrics;
+use crate::host::metrics::runs::Wrote;
 
 /// What may wait to be heard: with some hundred bytes each, of a Job that was asked for 20 KB at most.
 const MAX_WAITING: usize = 64;
@@ -161,7 +161,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::run::resource::Outcome;
+    use crate::core::runs::resource::Outcome;
 
     fn ended() -> Value {
         json!({

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::cluster::jobs::Seen;
-use crate::job::stored::StoredJob;
-use crate::run::Ending;
-use crate::run::resource::Outcome;
+use crate::core::job::stored::StoredJob;
+use crate::core::runs::Ending;
+use crate::core::runs::resource::Outcome;
 
 /// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
 const MAX_WAITING: usize = 2048;

@@ -17,11 +17,11 @@ use super::error::{Unwritten, failed};
 use super::queue::Key;
 use super::store::Store;
 use crate::cluster::TIMEOUT;
-use crate::job::running::Said;
-use crate::job::stored::StoredJob;
-use crate::run::resource::{JobReference, MigrationRun, Outcome};
-use crate::run::retention::{Brief, Oldest};
-use crate::run::{Known, RELEASE_LABEL};
+use crate::core::job::running::Said;
+use crate::core::job::stored::StoredJob;
+use crate::core::runs::resource::{JobReference, MigrationRun, Outcome};
+use crate::core::runs::retention::{Brief, Oldest};
+use crate::core::runs::{Known, RELEASE_LABEL};
 
 /// Runs on a page of a list: 2 KB each as they are sent.
 const PAGE: u32 = 250;

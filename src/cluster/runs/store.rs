@@ -11,13 +11,13 @@ use super::now;
 use super::queue::{Before, Key, Waiting};
 use crate::cluster::jobs::Seen;
 use crate::cluster::pods::Pods;
-use crate::job::running::Said;
-use crate::job::stored::WatchedJob;
-use crate::run::observe::observe;
-use crate::run::pods::PodFacts;
-use crate::run::resource::{MigrationRun, Outcome};
-use crate::run::retention::{Brief, attempt, surplus};
-use crate::run::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL};
+use crate::core::job::running::Said;
+use crate::core::job::stored::WatchedJob;
+use crate::core::runs::observe::observe;
+use crate::core::runs::pods::PodFacts;
+use crate::core::runs::resource::{MigrationRun, Outcome};
+use crate::core::runs::retention::{Brief, attempt, surplus};
+use crate::core::runs::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL};
 
 /// Every replica may be writing the same run, and one of them always wins.
 const TRIES: usize = 8;
@@ -219,7 +219,7 @@ impl Store {
     }
 
     async fn find(&self, key: &Key) -> Result<Option<MigrationRun>, Unwritten> {
-        let name = run::name(&key.job, &key.uid);
+        let name = runs::name(&key.job, &key.uid);
         let found = self.of(&key.namespace).get_opt(&name).await;
         let found = found.map_err(|error| failed("get", error))?;
         if found
@@ -288,7 +288,7 @@ fn brief(key: &Key, wanted: &Known) -> Brief {
     let (spec, status) = (&wanted.spec, &wanted.status);
     Brief {
         namespace: key.namespace.clone(),
-        name: run::name(&key.job, &key.uid),
+        name: runs::name(&key.job, &key.uid),
         uid: String::new(),
         job: key.job.clone(),
         job_uid: key.uid.clone(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::health::Status;
+use crate::host::health::Status;
 
 /// Why runs cannot be written. Clones share it.
 #[derive(Clone, Debug, Default)]

@@ -19,8 +19,8 @@ use super::store::{Ensured, Store};
 use super::{Runs, Words, now};
 use crate::cluster::TIMEOUT;
 use crate::cluster::jobs::{News, Seen};
-use crate::metrics::runs::Wrote;
-use crate::run::Ending;
+use crate::core::runs::Ending;
+use crate::host::metrics::runs::Wrote;
 
 /// How long a run may take in a namespace where the last one could be written. Whatever takes longer there shares
 /// half of the writers with its like, and has [`TIMEOUT`].

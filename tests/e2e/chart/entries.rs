@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use migration_warden::guard::entry;
-use migration_warden::policy::cel;
+use migration_warden::core::guard::entry;
+use migration_warden::core::policy::cel;
 
 use super::rendered;
 use crate::harness::Space;

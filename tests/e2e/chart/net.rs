@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use migration_warden::generate::vap::{self, FailurePolicy, Settings, ValidationAction};
+use migration_warden::core::generate::vap::{self, FailurePolicy, Settings, ValidationAction};
 use serde_json::Value;
 
 use super::{Rendered, render};

@@ -5,7 +5,7 @@ mod cert_manager;
 use std::{fs, process::Command, thread, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use migration_warden::tls::make::{Ca, Leaf};
+use migration_warden::core::pki::make::{Ca, Leaf};
 use serde_json::{Value, json};
 
 use super::{Install, NAME, load::Load};

@@ -8,7 +8,7 @@ use kube::{
     Api, Client,
     api::{ListParams, PostParams},
 };
-use migration_warden::run::resource::MigrationRun;
+use migration_warden::core::runs::resource::MigrationRun;
 use serde_json::json;
 
 use super::{Install, NAME, crash::replicas};

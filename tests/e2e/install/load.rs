@@ -12,7 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
-use migration_warden::tls::{make::Ca, rotation::Material};
+use migration_warden::core::pki::{make::Ca, rotation::Material};
 use serde_json::json;
 
 use super::{Install, NAME};

@@ -6,12 +6,12 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use migration_warden::{
-    cluster::{jobs::Jobs, leader::Candidate, namespaces::Namespaces, tidy::Tidy},
-    config::reload::LivePolicy,
-    metrics::Metrics,
-    record::sink::Sink,
+use migration_warden::cluster::{
+    jobs::Jobs, leader::Candidate, namespaces::Namespaces, tidy::Tidy,
 };
+use migration_warden::host::decision_log::Sink;
+use migration_warden::host::metrics::Metrics;
+use migration_warden::host::policy_watch::LivePolicy;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

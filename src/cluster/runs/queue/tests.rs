@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::job::stored::WatchedJob;
+use crate::core::job::stored::WatchedJob;
 
 fn waiting(uid: &str, due: Instant) -> Waiting {
     let key = Key {

@@ -11,7 +11,7 @@ use crate::cluster::runs::error::Unwritten;
 use crate::cluster::runs::queue::Waiting;
 use crate::cluster::runs::scan::Found;
 use crate::cluster::runs::store::Ensured;
-use crate::metrics::runs::Wrote;
+use crate::host::metrics::runs::Wrote;
 
 /// How long nothing is tried where the apiserver refuses runs altogether.
 const REFUSED: Duration = Duration::from_secs(10);

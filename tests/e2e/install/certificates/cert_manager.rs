@@ -1,7 +1,7 @@
 //! The chart with cert-manager, which the test itself stands in for.
 
 use k8s_openapi::ByteString;
-use migration_warden::tls::make::Ca;
+use migration_warden::core::pki::make::Ca;
 use serde_json::{Value, json};
 
 use super::{DNS_NAME, ca, leaf};

@@ -1,0 +1,173 @@
+//! Tells whether the webhook is in force in a namespace: what became of a good Job and of a broken
+//! one, and what to do when it is not what it should be.
+//!
+//! Only [`ask`] talks to a cluster; all the rest is words.
+
+mod advice;
+pub mod answer;
+pub mod ask;
+pub mod jobs;
+
+use std::fmt::{self, Display, Formatter};
+
+use answer::Outcome;
+
+use crate::core::text::one_line;
+
+/// Whether the webhook is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It lets good Jobs through and keeps broken ones out.
+    InForce,
+    /// It does not.
+    NotInForce,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What became of the two Jobs; as text, what people are told.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// Where they would have been created.
+    pub namespace: String,
+    /// What became of the good one.
+    pub good: Outcome,
+    /// What became of the broken one.
+    pub broken: Outcome,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Good,
+    Broken,
+}
+
+/// What one of the two tells.
+struct Check {
+    state: State,
+    told: String,
+    /// The apiserver's words.
+    words: String,
+    /// Why, and what to do; empty when it is as it should be.
+    advice: String,
+}
+
+impl Verification {
+    /// What the two together tell.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let [good, broken] = self.checks();
+        good.state.max(broken.state)
+    }
+
+    fn checks(&self) -> [Check; 2] {
+        [
+            check(Sent::Good, &self.good, &self.namespace),
+            check(Sent::Broken, &self.broken, &self.namespace),
+        ]
+    }
+}
+
+fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
+    let (state, told, words, advice) = match outcome {
+        Outcome::Allowed {
+            corrected,
+            warnings,
+        } => {
+            let warned = warnings.iter().any(|warning| is_finding(warning));
+            let (state, told, advice) = match sent {
+                Sent::Good => (State::InForce, "allowed", String::new()),
+                Sent::Broken if *corrected => {
+                    (State::InForce, "allowed, and corrected", String::new())
+                }
+                Sent::Broken if warned => (
+                    State::NotInForce,
+                    "allowed with warnings",
+                    advice::warned(namespace),
+                ),
+                Sent::Broken => (
+                    State::NotInForce,
+                    "allowed without a word from migration-warden",
+                    advice::unjudged(namespace),
+                ),
+            };
+            (state, told.to_owned(), warnings.join("\n"), advice)
+        }
+        Outcome::Denied { webhook, message } => {
+            let (state, advice) = match sent {
+                Sent::Good => (State::NotInForce, advice::REFUSES_GOOD),
+                Sent::Broken => (State::InForce, ""),
+            };
+            let told = format!("denied by {webhook}");
+            (state, told, message.clone(), advice.to_owned())
+        }
+        Outcome::Unanswered { message } => (
+            State::NotInForce,
+            "refused, because the webhook gives no answer".to_owned(),
+            message.clone(),
+            advice::UNANSWERED.to_owned(),
+        ),
+        Outcome::DeniedByPolicy { message } => (
+            State::NotInForce,
+            "denied by the ValidatingAdmissionPolicy, and by no webhook before".to_owned(),
+            message.clone(),
+            advice::unjudged(namespace),
+        ),
+        Outcome::Refused { by, message } => (
+            State::Unknown,
+            "refused, and not by migration-warden".to_owned(),
+            message.clone(),
+            advice::refused(*by, namespace),
+        ),
+    };
+    Check {
+        state,
+        told,
+        words,
+        advice,
+    }
+}
+
+/// Whether a warning is a finding of ours: it begins with the rule's id.
+fn is_finding(warning: &str) -> bool {
+    let digits = |number: &str| number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit());
+    let id = warning
+        .split(' ')
+        .next()
+        .and_then(|id| id.strip_prefix("MW"));
+    id.is_some_and(digits)
+}
+
+impl Display for Verification {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [good, broken] = self.checks();
+        for (name, check) in [("good", &good), ("broken", &broken)] {
+            let word = match check.state {
+                State::InForce => "ok",
+                State::NotInForce => "failed",
+                State::Unknown => "unknown",
+            };
+            writeln!(f, "{word:<7}  {name} migration Job: {}", check.told)?;
+            for line in check.words.lines() {
+                writeln!(f, "         {}", one_line(line))?;
+            }
+        }
+        let whether = match self.state() {
+            State::InForce => "migration-warden is in force",
+            State::NotInForce => "migration-warden is not in force",
+            State::Unknown => "nobody can tell whether migration-warden is in force",
+        };
+        writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
+        // What hinders both is said once.
+        let mut advice = vec![good.advice, broken.advice];
+        advice.dedup();
+        for advice in advice.iter().filter(|advice| !advice.is_empty()) {
+            writeln!(f, "{advice}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The two Jobs that `verify` asks about; neither is ever stored, and no image is pulled.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// What the Jobs are called, and the release they say to be of.
+const NAME: &str = "migration-warden-verify";
+
+/// A Job that breaks no rule in any profile, and that Pod Security's `restricted` lets through.
+#[must_use]
+pub fn good(now: Timestamp) -> Value {
+    job(
+        &format!("{NAME}-{}", now.as_second()),
+        "pre-install,pre-upgrade",
+        "before-hook-creation,hook-succeeded",
+        "Never",
+    )
+}
+
+/// The same Job, breaking MW001 to MW004 and nothing else.
+#[must_use]
+pub fn broken() -> Value {
+    job(NAME, "pre-install", "before-hook-creation", "OnFailure")
+}
+
+fn job(name: &str, hook: &str, delete_policy: &str, restart_policy: &str) -> Value {
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            // Both: a policy's own selectors are likely to have kept one of them.
+            "labels": {
+                "app.kubernetes.io/component": "migration",
+                "app.kubernetes.io/instance": NAME,
+                "migration-warden.io/migration": "true",
+            },
+            "annotations": {
+                "helm.sh/hook": hook,
+                "helm.sh/hook-delete-policy": delete_policy,
+                "helm.sh/hook-output-log-policy": "hook-failed",
+            },
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": 600,
+            "template": {
+                "metadata": {
+                    "labels": {"sidecar.istio.io/inject": "false"},
+                    "annotations": {
+                        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+                        "karpenter.sh/do-not-disrupt": "true",
+                        "linkerd.io/inject": "disabled",
+                    },
+                },
+                "spec": {
+                    "restartPolicy": restart_policy,
+                    "automountServiceAccountToken": false,
+                    "securityContext": {
+                        "runAsNonRoot": true,
+                        "runAsUser": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [{
+                        "name": "migrate",
+                        "image": "busybox:1.37.0",
+                        "command": ["true"],
+                        "resources": {
+                            "requests": {"cpu": "10m", "memory": "16Mi"},
+                            "limits": {"cpu": "10m", "memory": "16Mi"},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": false,
+                            "readOnlyRootFilesystem": true,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                    }],
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::check::Report;
+    use crate::core::policy_file::validate;
+
+    fn findings(job: &Value, profile: &str) -> Vec<String> {
+        let policy = format!(
+            "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nprofile: {profile}\n"
+        );
+        let policy = validate::read("policy.yaml", &policy).unwrap();
+        let mut report = Report::default();
+        let mut findings = Vec::new();
+        let sink = &mut |located| findings.push(located);
+        report.check("job.yaml", &job.to_string(), &policy, "shop", sink);
+        assert_eq!(report.problems.len(), 0);
+        let found = findings.iter();
+        found
+            .map(|located| located.finding.rule.id.to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn one_breaks_nothing_and_the_other_the_four_rules_alone() {
+        for profile in ["guide", "strict"] {
+            let now = "2026-03-01T12:00:00Z".parse().unwrap();
+            assert_eq!(findings(&good(now), profile), [""; 0]);
+            assert_eq!(
+                findings(&broken(), profile),
+                ["MW001", "MW002", "MW003", "MW004"]
+            );
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What the program knows of migrations, policies and reviews. Pure: no file, socket, clock, log or client.
+//!
+//! The clock, the ids and what the cluster says are handed in.
+
+pub mod admit;
+pub mod check;
+pub mod cleanup;
+mod crd_schema;
+pub mod decision;
+pub mod exception;
+pub mod generate;
+pub mod guard;
+pub mod history;
+pub mod job;
+pub mod json;
+pub mod manifest;
+pub mod namespace;
+pub mod notice;
+pub mod pki;
+pub mod policy;
+pub mod policy_file;
+pub mod review;
+pub mod runs;
+pub mod scan;
+pub mod text;

@@ -1,0 +1,180 @@
+//! From a case to the answer and the decision.
+
+use super::case::Case;
+use super::{Answer, Unanswered};
+use crate::core::decision::Decision;
+use crate::core::exception;
+use crate::core::job::Kind;
+use crate::core::job::release::Release;
+use crate::core::policy::finding::Finding;
+use crate::core::policy::verdict::{self, Outcome};
+use crate::core::policy::{Action, OnFailure};
+use crate::core::review::response::{Cause, Response};
+use crate::core::review::{Operation, Phase};
+use crate::core::text;
+
+impl Case<'_> {
+    /// The answer.
+    pub fn finish(&self) -> Result<Answer, Unanswered> {
+        let findings = &self.findings;
+        let outcome = verdict::outcome(findings);
+        let mut response = Response::allowed(&self.request.uid);
+        let refusal = |action| {
+            let told = verdict::with(findings, action).take(text::FINDINGS);
+            let causes = told.map(cause).collect();
+            (verdict::message(findings, action), causes)
+        };
+        if outcome == Outcome::Denied {
+            let (message, causes) = refusal(Action::Deny);
+            response.deny(self.name(), self.resource(), message, causes);
+        } else if outcome == Outcome::Waiting {
+            let (message, causes) = refusal(Action::Wait);
+            let dry_run = self.request.dry_run;
+            response.put_off(self.name(), self.resource(), message, causes, dry_run);
+        }
+        let corrections = self.patch.iter().flat_map(|patch| &patch.0);
+        let stamps = (outcome < Outcome::Waiting).then_some(&self.stamps);
+        response.patch(corrections.chain(stamps.into_iter().flatten()))?;
+        response.warnings = self.warnings(outcome);
+        let annotations = &mut response.audit_annotations;
+        annotations.push(("decision", self.id.to_string().into()));
+        annotations.push(("policy", (&*self.circumstances.policy.hash).into()));
+        if !findings.is_empty() {
+            annotations.push(("rules", rules(findings).into()));
+        }
+        annotations.push(("verdict", outcome.as_str().into()));
+        // The mutating phase only speaks up when it has done something: the validating one decides.
+        let decided =
+            self.phase == Phase::Validate || outcome >= Outcome::Patched || self.patch.is_some();
+        // Clients try again and again.
+        let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
+        // What is refused, or only tried, uses up nothing.
+        let used = self.phase == Phase::Validate && response.allowed && !self.request.dry_run;
+        let exceptions = if used {
+            exception::uses(findings, self.name())
+        } else {
+            Vec::new()
+        };
+        let line = if recorded {
+            Some(self.decision(outcome).to_line()?)
+        } else {
+            None
+        };
+        let if_lost = if line.is_some() && response.allowed {
+            self.if_lost()?
+        } else {
+            None
+        };
+        Ok(Answer {
+            body: response.to_bytes()?,
+            operation: self.operation,
+            outcome,
+            findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            exceptions,
+            happening: self.happening(outcome).map(Box::new),
+            line,
+            if_lost,
+        })
+    }
+
+    /// Warnings come from the validating phase, which sees the final object; what the mutating
+    /// phase has changed, or denied, the other will not see.
+    fn warnings(&self, outcome: Outcome) -> Vec<String> {
+        let all = self.phase == Phase::Validate || outcome == Outcome::Denied;
+        let told = self.findings.iter().filter(|finding| match finding.action {
+            Action::Patch => outcome == Outcome::Patched,
+            Action::Warn => all,
+            Action::Audit => all && finding.exception.is_some(),
+            Action::Deny | Action::Wait | Action::Off => false,
+        });
+        let mut lines = verdict::warnings(told);
+        if let (true, Some(label)) = (all, &self.unknown_mode) {
+            lines.push(verdict::one_line(&format!(
+                "namespace label migration-warden.io/mode={label} is unknown, treated as enforce"
+            )));
+        }
+        lines
+    }
+
+    fn decision(&self, outcome: Outcome) -> Decision<'_> {
+        Decision {
+            ts: self.circumstances.now,
+            id: self.id,
+            phase: self.phase.as_str(),
+            uid: &self.request.uid,
+            operation: self.operation.as_str(),
+            dry_run: self.request.dry_run,
+            resource: self.resource(),
+            namespace: self.job.namespace,
+            job: self.name(),
+            job_uid: &self.job.metadata.uid,
+            release: Release::of(&self.job),
+            deployer: self.job.deployer,
+            user: &self.request.user_info.username,
+            groups: self
+                .request
+                .user_info
+                .groups
+                .iter()
+                .map(|group| &**group)
+                .collect(),
+            selection: self.selection.as_str(),
+            mode: self.mode,
+            verdict: outcome,
+            findings: &self.findings,
+            patch: self.patch.as_ref(),
+            policy: &self.circumstances.policy.hash,
+            replica: self.circumstances.replica,
+        }
+    }
+
+    /// The denial to send when the decision is lost. Where nothing may be denied, a lost decision
+    /// denies nothing either.
+    fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
+        let policy = self.circumstances.policy;
+        // What is gone already cannot migrate: only what begins has to be written down.
+        if self.operation != Operation::Create
+            || policy.on_record_failure == OnFailure::Allow
+            || policy.cap(&self.job, self.selection, self.mode.cap()) < Action::Deny
+        {
+            return Ok(None);
+        }
+        let mut response = Response::allowed(&self.request.uid);
+        let message = "the decision could not be written down, and the policy says \
+                       record.onFailure: deny; try again, and tell whoever runs migration-warden";
+        response.deny(self.name(), self.resource(), message.to_owned(), Vec::new());
+        Ok(Some(response.to_bytes()?))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        // A rename by another webhook leaves the request's name behind.
+        let shown = self.job.name.shown();
+        if shown.is_empty() {
+            &self.request.name
+        } else {
+            shown
+        }
+    }
+
+    fn resource(&self) -> &'static str {
+        match self.job.kind {
+            Kind::Job => "jobs",
+            Kind::CronJob => "cronjobs",
+        }
+    }
+}
+
+fn cause(finding: &Finding) -> Cause {
+    Cause {
+        field: finding.path.to_string(),
+        message: format!("{}; {}", finding.detail, finding.remediation),
+        reason: finding.rule.id,
+    }
+}
+
+/// Ids of the rules that found something, once each.
+fn rules(findings: &[Finding]) -> String {
+    let mut ids: Vec<_> = findings.iter().map(|finding| finding.rule.id).collect();
+    ids.dedup();
+    ids.join(",")
+}

@@ -1,0 +1,209 @@
+//! Whatever a review holds, what comes of it is bounded, and no part of it can pass for a line of its own.
+
+use jiff::Timestamp;
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Answer, Circumstances, NamespaceView, read};
+use crate::core::decision::{JSON_SCHEMA, MAX_LINE};
+use crate::core::job::name::cut;
+use crate::core::policy_file::validate;
+use crate::core::review::Phase;
+use crate::core::text;
+
+const ID: Uuid = Uuid::from_u128(0x019b_435b_2388_7000_8000_0000_0000_0007);
+const SECRET: &str = "hunter2hunter2";
+/// What the sink puts before the first field of a line after others were lost, and the newline.
+const MORE: usize = "\"lost\":18446744073709551615,\n".len();
+const MAX_ANSWER: usize = 128 * 1024;
+
+fn review(text: &str, many: usize, operation: &str) -> Value {
+    let groups = vec![text; many];
+    // Each container has them, and what is read of one is read of all.
+    let words = &groups[..many.min(4)];
+    let container = json!({
+        "name": text, "image": text, "command": words,
+        "args": [format!("--password={SECRET}"), text],
+        "env": [{"name": text, "value": text}, {"name": "DB_PASSWORD", "value": SECRET}],
+    });
+    let annotations = json!({
+        "helm.sh/hook": text, "helm.sh/hook-delete-policy": text, "helm.sh/hook-weight": text,
+        "argocd.argoproj.io/tracking-id": text,
+        "migration-warden.io/database": text, "migration-warden.io/decision": text,
+        "migration-warden.io/requested-by": text, "migration-warden.io/exceptions": text,
+    });
+    let job = json!({
+        "metadata": {
+            "name": text, "generateName": text, "namespace": text, "uid": text,
+            "labels": {"app.kubernetes.io/component": "migration"},
+            "annotations": annotations,
+        },
+        "spec": {
+            "completionMode": text,
+            "template": {"spec": {
+                "restartPolicy": text,
+                "containers": vec![container; many.min(20)],
+            }},
+        },
+        "status": {"ready": 1},
+    });
+    let mut old = job.clone();
+    old["metadata"]["annotations"] = Value::Null;
+    json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": cut(text, text::NAME), "name": text, "namespace": text, "operation": operation,
+            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+            "userInfo": {"username": text, "groups": groups},
+            "object": job, "oldObject": old,
+            "options": {"fieldManager": text},
+        },
+    })
+}
+
+fn answers(review: &Value) -> Vec<Answer> {
+    let body = serde_json::to_vec(review).unwrap();
+    let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+    let policies = ["profile: strict\n", "profile: audit\n"];
+    let ask = |phase, policy: &str| {
+        let policy = validate::read("p.yaml", &format!("{head}{policy}")).unwrap();
+        let circumstances = Circumstances {
+            policy: &policy,
+            now: Timestamp::UNIX_EPOCH,
+            id: ID,
+            replica: "replica",
+        };
+        let view = |_: &str| NamespaceView {
+            mode: None,
+            ..NamespaceView::default()
+        };
+        let read = read(phase, &body).unwrap();
+        read.judge(&circumstances, view).unwrap().finish().unwrap()
+    };
+    let all =
+        [Phase::Mutate, Phase::Validate].map(|phase| policies.map(|policy| ask(phase, policy)));
+    all.into_iter().flatten().collect()
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text
+        .chars()
+        .any(|c| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c))
+}
+
+fn is_bounded(answer: &Answer) {
+    if let Some(line) = &answer.line {
+        assert!(line.len() + MORE <= MAX_LINE, "{}", line.len());
+        let text = std::str::from_utf8(line).unwrap();
+        assert!(is_one_line(text) && !text.contains(SECRET), "{text}");
+        let line: Value = serde_json::from_str(text).unwrap();
+        assert!(schema().is_valid(&line), "{line:#}");
+        assert_eq!(line["verdict"], answer.outcome.as_str());
+        assert_eq!(line["id"], ID.to_string());
+    }
+    let text = std::str::from_utf8(&answer.body).unwrap();
+    assert!(answer.body.len() <= MAX_ANSWER, "{}", answer.body.len());
+    let body: Value = serde_json::from_str(text).unwrap();
+    let response = &body["response"];
+    let warnings = response["warnings"].as_array().cloned().unwrap_or_default();
+    let warnings: Vec<_> = warnings.iter().filter_map(Value::as_str).collect();
+    assert!(warnings.iter().map(|w| w.len()).sum::<usize>() <= 4096 * 3);
+    for warning in warnings {
+        assert!(
+            warning.chars().count() <= 256 && is_one_line(warning),
+            "{warning}"
+        );
+    }
+    let message = response["status"]["message"].as_str().unwrap_or_default();
+    assert!(!message.contains(SECRET));
+    for line in message.lines() {
+        let begins = line.starts_with("MW") || line.starts_with("and ");
+        assert!(begins && is_one_line(line), "{line}");
+    }
+    if let Some(happening) = &answer.happening {
+        assert!(happening.note.len() <= 1024 && is_one_line(&happening.note));
+    }
+}
+
+fn schema() -> &'static Validator {
+    static SCHEMA: std::sync::OnceLock<Validator> = std::sync::OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        jsonschema::validator_for(&serde_json::from_str(JSON_SCHEMA).unwrap()).unwrap()
+    })
+}
+
+#[test]
+fn the_largest_texts_leave_the_verdict_and_the_ids() {
+    for text in ["\"", "\\", "é", "\u{202e}", "\n", "MW001 "] {
+        for (size, many) in [(40_000, 1), (1_000, 40), (100, 1_000)] {
+            let text = text.repeat(size / text.len());
+            for operation in ["CREATE", "UPDATE", "DELETE"] {
+                for answer in answers(&review(&text, many, operation)) {
+                    is_bounded(&answer);
+                    let Some(line) = &answer.line else { continue };
+                    let line: Value = serde_json::from_slice(line).unwrap();
+                    assert_eq!(line["truncated"], true, "{line:#}");
+                    let kept = line["user"].as_str().unwrap();
+                    // A character that would leave the line becomes one space, and then all of it may fit.
+                    let is_whole = kept.chars().count() == text.chars().count();
+                    let is_told = kept.ends_with('…') || is_whole;
+                    assert!(is_told && kept.len() <= 512, "{kept}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ordinary_line_is_whole() {
+    let mut review = review("shop", 1, "CREATE");
+    review["request"]["object"] = crate::core::policy::testing::job(|job| {
+        job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    });
+    for answer in answers(&review) {
+        is_bounded(&answer);
+        if let Some(line) = &answer.line {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            assert_eq!(line["truncated"], Value::Null, "{line:#}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_in_the_release_or_its_namespace_is_masked() {
+    let mut review = review("shop", 1, "CREATE");
+    let url = format!("postgres://app:{SECRET}@db/shop");
+    review["request"]["namespace"] = json!(url);
+    review["request"]["object"]["metadata"]["labels"]["app.kubernetes.io/instance"] = json!(url);
+    for answer in answers(&review) {
+        is_bounded(&answer);
+        assert!(answer.happening.is_none(), "that is no namespace");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn any_review_is_answered_in_bounds(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "a", "\"", "\\", "\n", "\r\n", "\u{1b}[2K", "\u{202e}", "é", "𝄞", " ",
+                "--password=hunter2hunter2 ", "postgres://u:hunter2hunter2@h/d ", "password=\n",
+                "pre-install,pre-upgrade", "{\"ts\":\"forged\"}",
+            ]),
+            0..12,
+        ),
+        times in 1_usize..40,
+        many in 0_usize..40,
+        operation in prop::sample::select(vec!["CREATE", "UPDATE", "DELETE"]),
+    ) {
+        // Between two parts of a secret there may be nothing that ends it, so each is a word of its own.
+        let text = format!("x{}", parts.join(" ").repeat(times));
+        for answer in answers(&review(&text, many, operation)) {
+            is_bounded(&answer);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The patch that stamps a migration Job. Made without looking at the Job as a whole: nearly every migration
+//! gets one.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation, RemoveOperation};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::core::job::Job;
+use crate::core::job::annotation::Annotation;
+use crate::core::job::stamp::{self, STAMPS, requested_by};
+use crate::core::policy::Action;
+use crate::core::policy::finding::Finding;
+use crate::core::policy::path::FieldPath;
+use crate::core::policy::verdict;
+use crate::core::review::Phase;
+use crate::core::text;
+
+/// The id that a Job was stamped with for this very request: by `/mutate` before `/validate`, or by `/mutate`
+/// when it was asked before, because another webhook changed the Job after it.
+pub(super) fn id(phase: Phase, job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
+    let id = stamp::decision(job, user, now)?;
+    // Nothing of a client's choice comes out of `/mutate`. In `/validate` the two look alike.
+    (phase == Phase::Validate || !stamp::is_the_clients(job)).then_some(id)
+}
+
+/// What makes the stamps of `job` say this, and nothing else. Nothing where they do. `patched` is what it was
+/// stamped with before, for this very request; what is corrected now is stamped by the correction.
+pub(super) fn operations(
+    job: &Job<'_>,
+    id: Uuid,
+    user: &str,
+    findings: &[Finding],
+    patched: Option<&str>,
+) -> Vec<PatchOperation> {
+    let exceptions = findings.iter().filter_map(|f| f.exception.as_deref());
+    let names: BTreeSet<_> = exceptions.map(|exception| &*exception.name).collect();
+    let names: Vec<_> = names.into_iter().take(text::EXCEPTIONS).collect();
+    let wanted = STAMPS.map(|stamp| {
+        let value = match stamp {
+            Annotation::Decision => Some(id.to_string()),
+            Annotation::RequestedBy => Some(requested_by(user).into_owned()),
+            Annotation::Patched => patched.map(str::to_owned),
+            _ => (!names.is_empty()).then(|| names.join(",")),
+        };
+        (stamp, value)
+    });
+    if !job.annotations.is_map() {
+        let present = wanted
+            .into_iter()
+            .filter_map(|(stamp, value)| Some((stamp.key().to_owned(), value?.into())));
+        let path = FieldPath::of("metadata.annotations").pointer();
+        return vec![add(path, Value::Object(present.collect::<Map<_, _>>()))];
+    }
+    let is_corrected = verdict::with(findings, Action::Patch).next().is_some();
+    let is_open = |stamp: Annotation| !(is_corrected && stamp == Annotation::Patched);
+    let wanted = wanted.into_iter().filter(|(stamp, _)| is_open(*stamp));
+    let changes = wanted.filter_map(|(stamp, value)| {
+        let path = || FieldPath::annotation(stamp).pointer();
+        match (job.annotations.get(stamp), value) {
+            (None, None) => None,
+            (Some(found), Some(value)) if found == value => None,
+            (_, Some(value)) => Some(add(path(), value.into())),
+            (Some(_), None) => Some(PatchOperation::Remove(RemoveOperation { path: path() })),
+        }
+    });
+    changes.collect()
+}
+
+/// `add` also replaces what is there (RFC 6902, 4.1).
+fn add(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path, value })
+}

@@ -1,0 +1,297 @@
+//! What the API server refuses of any Job, whatever the policy says: numbers out of range and names that are not
+//! DNS names (`pkg/apis/batch/validation` of Kubernetes). In its words, because people search for them.
+//!
+//! The webhook needs none of this: the API server looks itself. Types are the business of [`crate::core::job::object`].
+
+use serde_json::Value;
+
+use crate::core::job::Kind;
+
+/// A JSON Pointer to a value, and what is wrong with it.
+type Fault = (String, String);
+
+const MAX_I32: i64 = i32::MAX as i64;
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+                     and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+                         and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
+                         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// Everything about a Job or CronJob that the API server refuses and no rule judges.
+pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let spec = match kind {
+        Kind::Job => "/spec",
+        Kind::CronJob => "/spec/jobTemplate/spec",
+    };
+    for field in [
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "backoffLimitPerIndex",
+        "maxFailedIndexes",
+        "ttlSecondsAfterFinished",
+    ] {
+        number(object, format!("{spec}/{field}"), MAX_I32, &mut faults);
+    }
+    let deadline = format!("{spec}/activeDeadlineSeconds");
+    number(object, deadline, i64::MAX, &mut faults);
+    if kind == Kind::CronJob {
+        let deadline = "/spec/startingDeadlineSeconds".to_owned();
+        number(object, deadline, i64::MAX, &mut faults);
+        for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
+            number(object, format!("/spec/{field}"), MAX_I32, &mut faults);
+        }
+    }
+    pod_deadline(object, spec, &mut faults);
+    names(object, spec, &mut faults);
+    faults
+}
+
+fn number(object: &Value, at: String, max: i64, faults: &mut Vec<Fault>) {
+    let Some(number) = object.pointer(&at).filter(|value| value.is_number()) else {
+        return;
+    };
+    let found = number.as_f64().unwrap_or_default();
+    let what = if found.fract() != 0.0 {
+        "must be an integer".to_owned()
+    } else if found < 0.0 {
+        "must be greater than or equal to 0".to_owned()
+    } else if is_above(found, max) {
+        format!("must be less than or equal to {max}")
+    } else {
+        return;
+    };
+    faults.push(invalid(at, &number.to_string(), &what));
+}
+
+fn pod_deadline(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
+    let at = format!("{spec}/template/spec/activeDeadlineSeconds");
+    let Some(number) = object.pointer(&at).filter(|value| value.is_number()) else {
+        return;
+    };
+    let found = number.as_f64().unwrap_or_default();
+    if found < 1.0 || is_above(found, MAX_I32) {
+        let what = format!("must be between 1 and {MAX_I32}, inclusive");
+        faults.push(invalid(at, &number.to_string(), &what));
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an i64 beyond 2^53 is refused by no rule"
+)]
+fn is_above(found: f64, max: i64) -> bool {
+    found > max as f64
+}
+
+fn names(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
+    let text = |at: &str| {
+        let text = object.pointer(at).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty())
+    };
+    let (name, prefix) = (text("/metadata/name"), text("/metadata/generateName"));
+    if let Some(name) = name
+        && !is_subdomain(name)
+    {
+        faults.push(misnamed("/metadata/name", name, SUBDOMAIN));
+    }
+    if let Some(prefix) = prefix
+        && !is_subdomain(&format!("{prefix}a"))
+    {
+        faults.push(misnamed("/metadata/generateName", prefix, SUBDOMAIN));
+    }
+    if name.is_none() && prefix.is_none() {
+        let message = "metadata.name: Required value: name or generateName is required";
+        faults.push(("/metadata/name".to_owned(), message.to_owned()));
+    }
+    if let Some(namespace) = text("/metadata/namespace")
+        && !is_label(namespace)
+    {
+        faults.push(misnamed("/metadata/namespace", namespace, LABEL));
+    }
+    for list in ["initContainers", "containers"] {
+        let at = format!("{spec}/template/spec/{list}");
+        let containers = object.pointer(&at).and_then(Value::as_array);
+        for index in 0..containers.map_or(0, Vec::len) {
+            let at = format!("{at}/{index}/name");
+            if let Some(name) = text(&at)
+                && !is_label(name)
+            {
+                faults.push(misnamed(&at, name, LABEL));
+            }
+        }
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+/// Lower case letters, digits and `-`, which neither begins nor ends it.
+fn is_part(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !name.is_empty() && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// A name that is not the DNS name that `wanted` describes.
+fn misnamed(at: &str, name: &str, wanted: &str) -> Fault {
+    let (max, is_long) = if wanted == LABEL {
+        (63, name.len() > 63)
+    } else {
+        (253, name.len() > 253)
+    };
+    let shown: String = name.chars().take(max).collect();
+    let what = if is_long {
+        format!("must be no more than {max} characters")
+    } else {
+        wanted.to_owned()
+    };
+    invalid(at.to_owned(), &format!("{shown:?}"), &what)
+}
+
+fn invalid(at: String, value: &str, what: &str) -> Fault {
+    let message = format!("{}: Invalid value: {value}: {what}", path(&at));
+    (at, message)
+}
+
+/// A JSON Pointer as Kubernetes writes it: `spec.containers[0].name`.
+fn path(pointer: &str) -> String {
+    let mut path = String::new();
+    for part in pointer.split('/').skip(1) {
+        if part.bytes().all(|byte| byte.is_ascii_digit()) {
+            path = format!("{path}[{part}]");
+        } else {
+            let dot = if path.is_empty() { "" } else { "." };
+            path = format!("{path}{dot}{part}");
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn messages(kind: Kind, change: impl FnOnce(&mut Value)) -> Vec<String> {
+        let template = json!({"spec": {"containers": [{"name": "migrate"}]}});
+        let job = json!({"backoffLimit": 0, "activeDeadlineSeconds": 600, "template": template});
+        let spec = match kind {
+            Kind::Job => job,
+            Kind::CronJob => json!({"schedule": "@daily", "jobTemplate": {"spec": job}}),
+        };
+        let mut object = json!({"metadata": {"name": "shop-migrate-1766361600", "namespace": "shop"}, "spec": spec});
+        change(&mut object);
+        let faults = by_kubernetes(&object, kind);
+        faults.into_iter().map(|(_, message)| message).collect()
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_in_the_words_of_the_api_server() {
+        assert_eq!(messages(Kind::Job, |_| ()), Vec::<String>::new());
+        for field in [
+            "parallelism",
+            "completions",
+            "backoffLimit",
+            "backoffLimitPerIndex",
+            "maxFailedIndexes",
+            "ttlSecondsAfterFinished",
+            "activeDeadlineSeconds",
+        ] {
+            let with = |value: Value| messages(Kind::Job, |job| job["spec"][field] = value);
+            assert_eq!(with(json!(0)), Vec::<String>::new(), "{field}");
+            assert_eq!(with(json!(600.0)), Vec::<String>::new(), "{field}");
+            let wanted =
+                format!("spec.{field}: Invalid value: -1: must be greater than or equal to 0");
+            assert_eq!(with(json!(-1)), [wanted], "{field}");
+        }
+        let large = messages(Kind::Job, |job| {
+            job["spec"]["backoffLimit"] = json!(9_999_999_999_u64);
+        });
+        assert_eq!(
+            large,
+            [
+                "spec.backoffLimit: Invalid value: 9999999999: must be less than or equal to 2147483647"
+            ]
+        );
+        let pod = messages(Kind::Job, |job| {
+            job["spec"]["template"]["spec"]["activeDeadlineSeconds"] = json!(0);
+        });
+        assert_eq!(
+            pod,
+            [
+                "spec.template.spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"
+            ]
+        );
+        let cron = messages(Kind::CronJob, |cron| {
+            cron["spec"]["failedJobsHistoryLimit"] = json!(-2);
+            cron["spec"]["jobTemplate"]["spec"]["parallelism"] = json!(-3);
+        });
+        assert_eq!(
+            cron,
+            [
+                "spec.jobTemplate.spec.parallelism: Invalid value: -3: must be greater than or equal to 0",
+                "spec.failedJobsHistoryLimit: Invalid value: -2: must be greater than or equal to 0",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_that_are_not_dns_names_are_refused() {
+        let named = |name: &str| messages(Kind::Job, |job| job["metadata"]["name"] = json!(name));
+        for good in ["a", "0", "a.b-c.d", &"a".repeat(253)] {
+            assert_eq!(named(good), Vec::<String>::new(), "{good}");
+        }
+        for bad in [
+            "Shop",
+            "shop_migrate",
+            "-shop",
+            "shop-",
+            "shop..a",
+            "shop.",
+            "shöp",
+            "a b",
+        ] {
+            assert_eq!(
+                named(bad),
+                [format!(
+                    "metadata.name: Invalid value: {bad:?}: {SUBDOMAIN}"
+                )]
+            );
+        }
+        assert!(named(&"a".repeat(254))[0].ends_with(": must be no more than 253 characters"));
+        assert_eq!(
+            named(""),
+            ["metadata.name: Required value: name or generateName is required"]
+        );
+        let generated = |prefix: &str| {
+            messages(Kind::Job, |job| {
+                job["metadata"] = json!({"generateName": prefix});
+            })
+        };
+        assert_eq!(generated("shop-migrate-"), Vec::<String>::new());
+        assert_eq!(generated("Shop-").len(), 1);
+        let namespace = messages(Kind::Job, |job| job["metadata"]["namespace"] = json!("a.b"));
+        assert_eq!(
+            namespace,
+            [format!(
+                "metadata.namespace: Invalid value: \"a.b\": {LABEL}"
+            )]
+        );
+        let container = messages(Kind::Job, |job| {
+            job["spec"]["template"]["spec"]["containers"][0]["name"] = json!("Run_it");
+        });
+        assert_eq!(
+            container,
+            [format!(
+                "spec.template.spec.containers[0].name: Invalid value: \"Run_it\": {LABEL}"
+            )]
+        );
+    }
+}

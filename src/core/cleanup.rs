@@ -1,0 +1,103 @@
+//! Which finished Jobs to remove. Pure: what the cluster has, the policy and the time come in.
+//!
+//! Helm deletes the hook of the *new* name before it makes it, so with timestamped names failed Jobs pile
+//! up. Here is what `before-hook-creation` means for them, and `hook-succeeded` for Jobs whose delete policy
+//! Helm does not know because it was patched. Deleting is [`crate::cluster::tidy`]'s.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::core::job::stored::StoredJob;
+
+/// How long a Job is left alone after its end: Helm 4 may still wait for it, and hangs when it vanishes.
+/// Helm's own timeout is five minutes by default; this is twice that.
+pub const GRACE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Why a Job is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// It failed, and there are later attempts.
+    EarlierAttempt,
+    /// It succeeded, its delete policy says `hook-succeeded`, and Helm does not know.
+    HookSucceeded,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::EarlierAttempt, Self::HookSucceeded];
+
+    /// The word in the record and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EarlierAttempt => "earlier-attempt",
+            Self::HookSucceeded => "hook-succeeded",
+        }
+    }
+}
+
+/// A Job to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// The Job.
+    pub job: Arc<StoredJob>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The Jobs to remove at `now`, oldest first. Of each migration the `keep_failed` newest failed Jobs stay,
+/// and so does its latest attempt; `grace` is [`GRACE`] but in tests.
+#[must_use]
+pub fn plan(
+    jobs: &[Arc<StoredJob>],
+    keep_failed: usize,
+    grace: SignedDuration,
+    now: Timestamp,
+) -> Vec<Removal> {
+    let mut migrations: BTreeMap<[&str; 3], Vec<&Arc<StoredJob>>> = BTreeMap::new();
+    for job in jobs {
+        // Two releases of one chart may name their Jobs alike.
+        let attempts = migrations.entry([&job.namespace, &job.release, &job.base]);
+        attempts.or_default().push(job);
+    }
+    let mut removals = Vec::new();
+    for mut attempts in migrations.into_values() {
+        attempts.sort_by(|a, b| age(b).cmp(&age(a)));
+        let mut failed = 0;
+        for (later, job) in attempts.into_iter().enumerate() {
+            // What is going already is not one of those that stay.
+            let Some(end) = job.end.filter(|_| !job.is_deleting) else {
+                continue;
+            };
+            failed += usize::from(!end.succeeded);
+            let is_ours = !job.is_held && !job.is_opted_out;
+            let is_old = is_past(end.at, grace, now) && is_past(job.created, grace, now);
+            let reason = if end.succeeded {
+                job.deletes_succeeded.then_some(Reason::HookSucceeded)
+            } else {
+                let is_earlier = later > 0 && failed > keep_failed;
+                (is_earlier && job.deletes_before_creation).then_some(Reason::EarlierAttempt)
+            };
+            if let (Some(reason), true) = (reason, is_ours && is_old) {
+                let job = Arc::clone(job);
+                removals.push(Removal { job, reason });
+            }
+        }
+    }
+    removals.sort_by(|a, b| age(&a.job).cmp(&age(&b.job)));
+    removals
+}
+
+/// Orders attempts; names tell those of one second apart.
+fn age(job: &StoredJob) -> (Timestamp, &str, &str, &str) {
+    (job.created, &job.namespace, &job.name, &job.uid)
+}
+
+fn is_past(moment: Timestamp, grace: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(moment) >= grace
+}
+
+#[cfg(test)]
+mod tests;

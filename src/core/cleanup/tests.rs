@@ -1,0 +1,224 @@
+//! By example, and what must hold whatever there is.
+
+use super::*;
+use crate::core::job::release::Source;
+use crate::core::job::running::Said;
+use crate::core::job::stored::End;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+/// Minutes after this are when things happen.
+fn at(minute: i64) -> Timestamp {
+    Timestamp::from_second(1_766_361_600 + minute * 60).unwrap()
+}
+
+/// An attempt made at `minute` that failed a minute later, with one thing changed.
+fn failed(minute: i64, change: impl FnOnce(&mut StoredJob)) -> Arc<StoredJob> {
+    let name = format!("shop-migrate-{}", at(minute).as_second());
+    let mut job = StoredJob {
+        namespace: "team".to_owned(),
+        uid: format!("uid-{name}"),
+        name,
+        resource_version: "1".to_owned(),
+        base: "shop-migrate".to_owned(),
+        release: "shop".to_owned(),
+        release_source: Source::InstanceLabel,
+        created: at(minute),
+        started: None,
+        deadline: None,
+        said: Said::Idle,
+        has_tried: true,
+        end: Some(End {
+            at: at(minute + 1),
+            succeeded: false,
+        }),
+        is_deleting: false,
+        is_held: false,
+        is_opted_out: false,
+        deletes_before_creation: true,
+        deletes_succeeded: false,
+    };
+    change(&mut job);
+    Arc::new(job)
+}
+
+fn succeed(job: &mut StoredJob) {
+    job.end.as_mut().unwrap().succeeded = true;
+}
+
+/// Minutes of those that go.
+fn gone(jobs: &[Arc<StoredJob>], keep: usize, minute: i64) -> Vec<(i64, &'static str)> {
+    plan(jobs, keep, GRACE, at(minute))
+        .into_iter()
+        .map(|removal| {
+            let minutes = (removal.job.created.as_second() - at(0).as_second()) / 60;
+            (minutes, removal.reason.as_str())
+        })
+        .collect()
+}
+
+fn same(_: &mut StoredJob) {}
+
+#[test]
+fn the_newest_failed_stays() {
+    let jobs = [failed(20, same), failed(0, same), failed(40, same)];
+    let earlier = "earlier-attempt";
+    assert_eq!(gone(&jobs, 1, 60), [(0, earlier), (20, earlier)]);
+    assert_eq!(gone(&jobs, 2, 60), [(0, earlier)]);
+    assert_eq!(gone(&jobs, 3, 60), []);
+}
+
+#[test]
+fn the_last_attempt_is_not_an_earlier_one() {
+    let jobs = [failed(0, same), failed(20, same)];
+    assert_eq!(gone(&jobs, 0, 60), [(0, "earlier-attempt")]);
+    let then = [jobs.as_slice(), &[failed(40, succeed)]].concat();
+    assert_eq!(
+        gone(&then, 0, 60),
+        [(0, "earlier-attempt"), (20, "earlier-attempt")]
+    );
+    assert_eq!(gone(&then, 1, 60), [(0, "earlier-attempt")]);
+}
+
+#[test]
+fn other_migrations_do_not_count() {
+    let other = failed(20, |job| job.base = "shop-seed".to_owned());
+    let elsewhere = failed(20, |job| job.namespace = "other".to_owned());
+    let of_another = failed(20, |job| job.release = "billing".to_owned());
+    assert_eq!(
+        gone(&[failed(0, same), other, elsewhere, of_another], 1, 60),
+        []
+    );
+}
+
+#[test]
+fn what_somebody_may_still_look_at_stays() {
+    let with = |change: &dyn Fn(&mut StoredJob)| {
+        gone(&[failed(0, |job| change(job)), failed(40, same)], 1, 60)
+    };
+    assert_eq!(with(&same), [(0, "earlier-attempt")]);
+    assert_eq!(with(&|job| job.end = None), []);
+    assert_eq!(with(&|job| job.end.as_mut().unwrap().at = at(51)), []);
+    assert_eq!(
+        with(&|job| job.end.as_mut().unwrap().at = at(50)),
+        [(0, "earlier-attempt")]
+    );
+    assert_eq!(with(&|job| job.is_held = true), []);
+    assert_eq!(with(&|job| job.is_deleting = true), []);
+    assert_eq!(with(&|job| job.is_opted_out = true), []);
+    assert_eq!(with(&|job| job.deletes_before_creation = false), []);
+    assert_eq!(with(&succeed), []);
+}
+
+#[test]
+fn one_that_is_going_already_does_not_stand_for_one_that_stays() {
+    let going = failed(40, |job| job.is_deleting = true);
+    assert_eq!(gone(&[failed(0, same), going], 1, 60), []);
+}
+
+#[test]
+fn a_succeeded_one_goes_where_helm_does_not_know_that_it_should() {
+    let job = failed(0, |job| {
+        succeed(job);
+        job.deletes_succeeded = true;
+    });
+    assert_eq!(gone(&[Arc::clone(&job)], 1, 10), []);
+    assert_eq!(gone(&[job], 1, 11), [(0, "hook-succeeded")]);
+    assert_eq!(
+        gone(&[failed(0, |job| job.deletes_succeeded = true)], 1, 60),
+        []
+    );
+}
+
+prop_compose! {
+    fn any_job()(
+        created in 0..60_i64,
+        base in 0..2_u8,
+        release in 0..2_u8,
+        namespace in 0..2_u8,
+        end in proptest::option::of((0..30_i64, any::<bool>())),
+        flags in any::<[bool; 5]>(),
+        // Most Jobs are plain ones.
+        plain in 0..3_u8,
+    ) -> StoredJob {
+        let job = failed(created, |job| {
+            job.base = format!("migrate{base}");
+            job.release = format!("release{release}");
+            job.namespace = format!("team{namespace}");
+            job.end = end.map(|(after, succeeded)| End { at: at(created + after), succeeded });
+            if plain == 0 {
+                [job.is_deleting, job.is_held, job.is_opted_out, job.deletes_before_creation,
+                    job.deletes_succeeded] = flags;
+            }
+        });
+        StoredJob::clone(&job)
+    }
+}
+
+fn any_jobs() -> impl Strategy<Value = Vec<Arc<StoredJob>>> {
+    vec(any_job(), 0..12).prop_map(|jobs| {
+        let unique = |(i, mut job): (usize, StoredJob)| {
+            job.uid = format!("uid-{i}");
+            job.name = format!("{}-{i}", job.base);
+            Arc::new(job)
+        };
+        jobs.into_iter().enumerate().map(unique).collect()
+    })
+}
+
+fn uids(removals: &[Removal]) -> BTreeSet<String> {
+    removals
+        .iter()
+        .map(|removal| removal.job.uid.clone())
+        .collect()
+}
+
+/// The newest `keep` failed ones of each migration that are not going already.
+fn newest_failed(jobs: &[Arc<StoredJob>], keep: usize) -> BTreeSet<String> {
+    let mut migrations: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let failed = |job: &&Arc<StoredJob>| job.end.is_some_and(|end| !end.succeeded);
+    for job in jobs.iter().filter(failed).filter(|job| !job.is_deleting) {
+        let key = (job.namespace.clone(), job.release.clone(), job.base.clone());
+        migrations.entry(key).or_default().push(job);
+    }
+    let newest = migrations.into_values().flat_map(|mut failed| {
+        failed.sort_by_key(|job| (job.created, job.name.clone()));
+        failed.into_iter().rev().take(keep)
+    });
+    newest.map(|job| job.uid.clone()).collect()
+}
+
+proptest! {
+    #[test]
+    fn nothing_goes_that_must_stay(jobs in any_jobs(), keep in 0..3_usize, now in 0..120_i64) {
+        let now = at(now);
+        let removals = plan(&jobs, keep, GRACE, now);
+        let stay = newest_failed(&jobs, keep);
+        prop_assert!(uids(&removals).is_disjoint(&stay), "{removals:?} and {stay:?}");
+        for Removal { job, reason } in &removals {
+            let end = job.end.expect("it has finished");
+            prop_assert!(now.duration_since(end.at) >= GRACE, "{job:?}");
+            prop_assert!(now.duration_since(job.created) >= GRACE, "{job:?}");
+            prop_assert!(!job.is_held && !job.is_deleting && !job.is_opted_out, "{job:?}");
+            prop_assert_eq!(end.succeeded, *reason == Reason::HookSucceeded);
+            let wanted = if end.succeeded { job.deletes_succeeded } else { job.deletes_before_creation };
+            prop_assert!(wanted, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn all_of_it_goes_at_once(jobs in any_jobs(), keep in 0..3_usize, now in 0..120_i64) {
+        let gone = uids(&plan(&jobs, keep, GRACE, at(now)));
+        let left: Vec<_> = jobs.into_iter().filter(|job| !gone.contains(&job.uid)).collect();
+        prop_assert_eq!(plan(&left, keep, GRACE, at(now)), []);
+    }
+
+    #[test]
+    fn the_order_does_not_matter(
+        (jobs, shuffled) in any_jobs().prop_flat_map(|jobs| (Just(jobs.clone()), Just(jobs).prop_shuffle())),
+        keep in 0..3_usize,
+    ) {
+        prop_assert_eq!(plan(&jobs, keep, GRACE, at(120)), plan(&shuffled, keep, GRACE, at(120)));
+    }
+}

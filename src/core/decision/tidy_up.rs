@@ -1,0 +1,81 @@
+//! The line of a Job that is removed after its end.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::SCHEMA;
+use super::line::{Cutter, ReleaseLine};
+use crate::core::job::release::Release;
+use crate::core::text;
+
+/// One removal.
+#[derive(Debug)]
+pub struct TidyUp<'a> {
+    /// When.
+    pub ts: Timestamp,
+    /// Id of the line, sortable by time.
+    pub id: Uuid,
+    /// Namespace of the Job.
+    pub namespace: &'a str,
+    /// Its name.
+    pub job: &'a str,
+    /// Its uid.
+    pub job_uid: &'a str,
+    /// What it belonged to.
+    pub release: Release<'a>,
+    /// `earlier-attempt` or `hook-succeeded`.
+    pub reason: &'static str,
+    /// Whether it would have been removed, and was not.
+    pub dry_run: bool,
+    /// Why it stays after all; absent in the first line, which is written before the deletion is asked for.
+    pub stays: Option<&'a str>,
+    /// Name of the replica that removes it.
+    pub replica: &'a str,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    ts: Timestamp,
+    kind: &'static str,
+    schema: u32,
+    id: Uuid,
+    namespace: Cow<'a, str>,
+    job: Cow<'a, str>,
+    job_uid: Cow<'a, str>,
+    release: ReleaseLine<'a>,
+    reason: &'static str,
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stays: Option<Cow<'a, str>>,
+    replica: Cow<'a, str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+impl TidyUp<'_> {
+    /// The line, without a line feed. Its texts are so few that it is always shorter than a line may be.
+    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let cutter = Cutter::default();
+        let name = |text| cutter.cut(text, text::NAME);
+        let mut line = Line {
+            ts: self.ts,
+            kind: "tidy-up",
+            schema: SCHEMA,
+            id: self.id,
+            namespace: name(self.namespace),
+            job: name(self.job),
+            job_uid: name(self.job_uid),
+            release: cutter.release(&self.release, text::NAME),
+            reason: self.reason,
+            dry_run: self.dry_run,
+            stays: self.stays.map(|why| cutter.cut(why, text::DETAIL)),
+            replica: name(self.replica),
+            truncated: false,
+        };
+        line.truncated = cutter.has_cut();
+        serde_json::to_vec(&line)
+    }
+}

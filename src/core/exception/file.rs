@@ -1,0 +1,147 @@
+//! Exceptions in a file, as `check --exceptions` reads them: what the apiserver would refuse, or drop
+//! without a word, is a fault with line and column.
+
+use jiff::Timestamp;
+use kube::Resource;
+use serde_json::Value;
+
+use crate::core::exception::resource::MigrationException;
+use crate::core::exception::{Exception, Unusable};
+use crate::core::manifest::{self, Document, FileFault, Node, Position, pointer};
+use crate::core::policy::rule::Rule;
+use crate::core::policy::rules::{self, RULES};
+
+/// An exception and the place of its name.
+#[derive(Debug)]
+pub struct Written {
+    /// The exception.
+    pub exception: Exception,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// Reads a YAML stream, or says everything that is wrong with it. `file` is its name, `namespace` that
+/// of exceptions which name none. They are taken to be made now.
+pub fn read(
+    file: &str,
+    text: &str,
+    namespace: &str,
+    now: Timestamp,
+) -> Result<Vec<Written>, Vec<FileFault>> {
+    let (mut read, mut faults) = (Vec::new(), Vec::new());
+    let fault = |position, message| FileFault {
+        file: file.to_owned(),
+        position,
+        message,
+    };
+    for document in manifest::documents(text) {
+        let document = match document {
+            Ok(document) => document,
+            Err(broken) => {
+                faults.push(fault(broken.position, broken.message));
+                continue;
+            }
+        };
+        faults.extend(document.duplicates().map(|twice| {
+            let message = format!("the key {:?} is written twice in one map", twice.key);
+            fault(twice.later, message)
+        }));
+        for node in objects(&document) {
+            let place = |at: &str| document.locate(node, at).0;
+            match one(&document.value(node), namespace, now) {
+                Ok(exception) => read.push(Written {
+                    exception,
+                    position: place("/metadata/name"),
+                }),
+                Err(found) => faults.extend(
+                    found
+                        .into_iter()
+                        .map(|unusable| fault(place(&unusable.pointer), unusable.message)),
+                ),
+            }
+        }
+    }
+    if faults.is_empty() {
+        return Ok(read);
+    }
+    Err(faults)
+}
+
+/// The document, or the items of the list that it is.
+fn objects(document: &Document<'_>) -> Vec<Node> {
+    let root = document.root();
+    let kind = document.text(root, "kind");
+    match document.get(root, "items") {
+        // What `kubectl get --output yaml` prints.
+        Some(items) if kind.is_some_and(|kind| kind.ends_with("List")) => {
+            document.items(items).collect()
+        }
+        _ => vec![root],
+    }
+}
+
+fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<Unusable>> {
+    let version = MigrationException::api_version(&());
+    for (field, wanted) in [("apiVersion", &*version), ("kind", "MigrationException")] {
+        let found = value.get(field).and_then(Value::as_str).unwrap_or_default();
+        if found != wanted {
+            let message = format!("{field} is {found:?}, not {wanted}; only exceptions go here");
+            return Err(vec![Unusable::at(&format!("/{field}"), message)]);
+        }
+    }
+    let known = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let unknown = value.as_object().into_iter().flatten().map(|(key, _)| key);
+    if let Some(key) = unknown.into_iter().find(|key| !known.contains(&&***key)) {
+        let message = format!("unknown field `{key}`, expected one of `metadata`, `spec`");
+        return Err(vec![Unusable::at(&format!("/{key}"), message)]);
+    }
+    let mut object: MigrationException =
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let (pointer, name) = pointer::of(error.path());
+            let message = match pointer.as_str() {
+                "/spec/expiresAt" => {
+                    format!("{name} is no time; write one such as 2026-12-01T12:00:00Z")
+                }
+                _ => format!("{name}: {}", error.inner()),
+            };
+            vec![Unusable::at(pointer.as_str(), message)]
+        })?;
+    let metadata = &mut object.metadata;
+    metadata.creation_timestamp = None;
+    if metadata.namespace.as_deref().is_none_or(str::is_empty) {
+        metadata.namespace = Some(namespace.to_owned());
+    }
+    let mut faults = misused(&object);
+    match Exception::new(&object, now) {
+        Ok(exception) if faults.is_empty() => return Ok(exception),
+        Ok(_) => {}
+        Err(unusable) => faults.push(unusable),
+    }
+    Err(faults)
+}
+
+/// What the CRD's schema refuses.
+fn misused(object: &MigrationException) -> Vec<Unusable> {
+    const LEAST: usize = 8;
+    let mut faults = Vec::new();
+    if object.metadata.name.as_deref().is_none_or(str::is_empty) {
+        let message = "metadata.name is missing: decisions name the exception they rest on";
+        faults.push(Unusable::at("/metadata", message));
+    }
+    if object.spec.rules.is_empty() {
+        let message = "spec.rules is empty: the exception would cover nothing";
+        faults.push(Unusable::at("/spec/rules", message));
+    }
+    for (index, rule) in object.spec.rules.iter().enumerate() {
+        let is = |known: &&Rule| known.id == rule || known.name == rule;
+        if !RULES.iter().any(is) {
+            let pointer = format!("/spec/rules/{index}");
+            faults.push(Unusable::at(&pointer, rules::unknown(rule)));
+        }
+    }
+    if object.spec.reason.chars().count() < LEAST {
+        let message = format!("spec.reason is shorter than {LEAST} characters: say why");
+        faults.push(Unusable::at("/spec/reason", message));
+    }
+    faults
+}

@@ -1,0 +1,136 @@
+//! What the apiserver has to know before it asks a guard, said in CEL: the match conditions of the
+//! entry for updates and deletions.
+//!
+//! The chart's template writes the same texts letter by letter.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::{CONTROL_PLANE, NODE};
+use crate::core::job::annotation::Annotation;
+use crate::core::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER};
+use crate::core::job::stamp::STAMPS;
+use crate::core::policy::cel::{self, string};
+
+/// Name of the match condition that lets only Jobs through that are migrations as they are stored, and of others
+/// those with stamps that are deleted or become migrations.
+pub const GUARDED: &str = "guarded-migration";
+/// Name of the match condition that lets only those updates through which may be a [`reapplied_job`], or change
+/// what [`forged_stamp`] is about, or whether the Job is a migration.
+///
+/// [`reapplied_job`]: crate::core::policy::rules::reapplied_job
+/// [`forged_stamp`]: crate::core::policy::rules::forged_stamp
+pub const DELETED_REAPPLIED_OR_FORGED: &str = "deleted-reapplied-or-forged";
+
+/// Name and expression of each condition, in order.
+#[must_use]
+pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
+    [
+        (cel::NOT_THE_CONTROL_PLANE, asked_by_others()),
+        (GUARDED, guarded(selectors)),
+        (
+            DELETED_REAPPLIED_OR_FORGED,
+            deleted_reapplied_or_forged(selectors),
+        ),
+    ]
+}
+
+/// Whether the Job is a migration as it is stored, or has stamps while it is deleted or made a migration.
+#[must_use]
+pub fn guarded(selectors: &[LabelSelector]) -> String {
+    let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
+    let stamps = stamps();
+    format!(
+        "({old}) || (request.operation == 'DELETE' \
+         && {stamps}.exists(s, oldObject.metadata.?annotations[?s].hasValue())) \
+         || (request.operation == 'UPDATE' \
+         && {stamps}.exists(s, object.metadata.?annotations[?s].hasValue()) && ({new}))"
+    )
+}
+
+/// Whether the Job is a migration as it is stored.
+fn is_stored(selectors: &[LabelSelector]) -> String {
+    cel::migration("oldObject", selectors)
+}
+
+fn stamps() -> String {
+    list(&STAMPS.map(Annotation::key))
+}
+
+fn asked_by_others() -> String {
+    let users = list(&CONTROL_PLANE);
+    let node = string(NODE);
+    format!(
+        "!(request.userInfo.username in {users} || request.userInfo.username.startsWith({node}))"
+    )
+}
+
+/// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
+fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
+    let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
+    let stamps = stamps();
+    let others = list(&["", KUSTOMIZE_CONTROLLER]);
+    let (kubectl, argocd) = (string(KUBECTL), string(ARGOCD));
+    let hook = string(Annotation::Hook.key());
+    format!(
+        "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, \
+         !(m in {others} || m.startsWith({kubectl}) || m.startsWith({argocd}))) \
+         && oldObject.metadata.?annotations[?{hook}].hasValue() \
+         && oldObject.?status.?conditions.orValue([])\
+         .exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) \
+         || {stamps}.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) \
+         || !({old}) || !({new})"
+    )
+}
+
+fn list(values: &[&str]) -> String {
+    let values: Vec<String> = values.iter().copied().map(string).collect();
+    format!("[{}]", values.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conditions() {
+        let selectors = crate::core::policy_file::default_selectors();
+        let [(_, others), (_, guarded), (_, asked)] = conditions(&selectors);
+        assert_eq!(
+            others,
+            "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', \
+             'system:serviceaccount:kube-system:cronjob-controller', \
+             'system:serviceaccount:kube-system:generic-garbage-collector', \
+             'system:serviceaccount:kube-system:job-controller', \
+             'system:serviceaccount:kube-system:namespace-controller', \
+             'system:serviceaccount:kube-system:node-controller', \
+             'system:serviceaccount:kube-system:pod-garbage-collector', \
+             'system:serviceaccount:kube-system:ttl-after-finished-controller'] \
+             || request.userInfo.username.startsWith('system:node:'))"
+        );
+        let [old, new] = ["oldObject", "object"].map(|job| cel::migration(job, &selectors));
+        assert_eq!(
+            guarded,
+            format!(
+                "({old}) || (request.operation == 'DELETE' && ['migration-warden.io/decision', \
+                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions', \
+                 'migration-warden.io/patched'].exists(s, oldObject.metadata.?annotations[?s].hasValue())) \
+                 || (request.operation == 'UPDATE' && ['migration-warden.io/decision', \
+                 'migration-warden.io/requested-by', 'migration-warden.io/exceptions', \
+                 'migration-warden.io/patched'].exists(s, \
+                 object.metadata.?annotations[?s].hasValue()) && ({new}))"
+            )
+        );
+        assert_eq!(
+            asked,
+            format!(
+                "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, \
+             !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) \
+             && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() \
+             && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] \
+             && c.status == 'True')) || ['migration-warden.io/decision', 'migration-warden.io/requested-by', \
+             'migration-warden.io/exceptions', 'migration-warden.io/patched'].exists(s, \
+             object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !({old}) || !({new})"
+            )
+        );
+    }
+}

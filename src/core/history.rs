@@ -1,0 +1,169 @@
+//! What migrated when, from the runs that a cluster has recorded: read, put in order, and nothing else.
+//!
+//! Recording them is [`crate::core::runs`]'s, printing them [`crate::cli::render::history`]'s.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use serde::Serialize;
+
+use crate::core::job::credentials;
+use crate::core::json::{Page, Unreadable};
+use crate::core::runs::resource::{Deployer, MigrationRun, Outcome};
+
+/// A run as it is shown. As JSON a stable shape: fields are added, never changed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Entry {
+    /// Namespace of the Job.
+    pub namespace: String,
+    /// Name of the release.
+    pub release: String,
+    /// Name of the migration: the Job's without its timestamp.
+    pub migration: String,
+    /// The Job.
+    pub job: String,
+    /// Its uid.
+    pub job_uid: String,
+    /// Counts the runs of the migration from one that succeeded to the next.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the API server took the Job.
+    pub admitted_at: Option<Timestamp>,
+    /// When its first pod started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// From its start, else its admission, to its end.
+    pub duration_seconds: Option<i64>,
+    /// Why it failed, in one word.
+    pub reason: Option<String>,
+    /// Exit code of the container that ended last.
+    pub exit_code: Option<i32>,
+    /// What was said at the end.
+    pub message: Option<String>,
+    /// Who asked for the Job.
+    pub requested_by: Option<String>,
+    /// What deployed it.
+    pub deployer: Deployer,
+    /// Chart and version.
+    pub chart: Option<String>,
+    /// The migration tool.
+    pub tool: Option<String>,
+    /// Images as the Job names them.
+    pub images: Vec<String>,
+    /// Images that ran, with their digests.
+    pub image_ids: Vec<String>,
+    /// Whether there is a decision about it.
+    pub reviewed: bool,
+    /// Id of the decision.
+    pub decision: Option<String>,
+    /// Exceptions because of which it was let in.
+    pub exceptions: Vec<String>,
+    /// Name of the `MigrationRun`.
+    pub run: String,
+    /// When the run was made; later than the Job where it was found only then.
+    #[serde(skip)]
+    created: Option<Timestamp>,
+}
+
+impl Entry {
+    /// When it began, as far as is known.
+    #[must_use]
+    pub fn began(&self) -> Option<Timestamp> {
+        self.admitted_at.or(self.started_at).or(self.created)
+    }
+
+    fn of(object: &MigrationRun) -> Self {
+        let spec = object.spec.clone();
+        let status = object.status.clone().unwrap_or_default();
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            release: masked(spec.release.name),
+            migration: masked(spec.migration),
+            job: masked(spec.job.name),
+            job_uid: masked(spec.job.uid),
+            attempt: spec.attempt,
+            outcome: status.outcome,
+            admitted_at: status.admitted_at,
+            started_at: status.started_at,
+            finished_at: status.finished_at,
+            duration_seconds: status.length().map(|length| length.as_secs()),
+            reason: status.reason.map(masked),
+            exit_code: status.exit_code,
+            message: status.message.map(masked),
+            requested_by: spec.requested_by.map(masked),
+            deployer: spec.deployer,
+            chart: spec.chart.map(masked),
+            tool: spec.tool.map(masked),
+            images: spec.images.into_iter().map(masked).collect(),
+            image_ids: status.image_ids.into_iter().map(masked).collect(),
+            reviewed: spec.reviewed,
+            decision: spec.decision.map(masked),
+            exceptions: spec.exceptions.into_iter().map(masked).collect(),
+            run: object.name_any(),
+            created: object.creation_timestamp().map(|time| time.0),
+        }
+    }
+}
+
+/// Whoever may write runs may have written anything into one.
+fn masked(text: String) -> String {
+    match credentials::mask(&text) {
+        std::borrow::Cow::Borrowed(_) => text,
+        std::borrow::Cow::Owned(masked) => masked,
+    }
+}
+
+/// The runs that are shown.
+#[derive(Debug)]
+pub struct History {
+    release: Option<String>,
+    entries: Vec<Entry>,
+    /// Runs that could not be read, as those of a newer version may be.
+    pub unreadable: usize,
+}
+
+impl History {
+    /// Nothing has been read yet. Only the runs of this release are shown, where one is given.
+    #[must_use]
+    pub fn of(release: Option<String>) -> Self {
+        Self {
+            release,
+            entries: Vec::new(),
+            unreadable: 0,
+        }
+    }
+
+    /// Adds a page of runs, and tells how many were on it.
+    pub fn page(&mut self, text: &str) -> Result<usize, Unreadable> {
+        let page: Page<'_, DeserializeGuard<MigrationRun>> = serde_json::from_str(text)?;
+        let count = page.items.len();
+        for item in page.items {
+            match item.0 {
+                Ok(run) => {
+                    let wanted = self.release.as_deref();
+                    if wanted.is_none_or(|release| release == run.spec.release.name) {
+                        self.entries.push(Entry::of(&run));
+                    }
+                }
+                Err(_) => self.unreadable += 1,
+            }
+        }
+        Ok(count)
+    }
+
+    /// All of them: by namespace and release, and those of a release in the order in which they began.
+    #[must_use]
+    pub fn in_order(mut self) -> Vec<Entry> {
+        self.entries.sort_by(|a, b| {
+            let of = |entry: &Entry| (entry.namespace.clone(), entry.release.clone());
+            let when = |entry: &Entry| (entry.began(), entry.attempt);
+            of(a).cmp(&of(b)).then_with(|| when(a).cmp(&when(b)))
+        });
+        self.entries
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! The facts of one Job, as Kubernetes will see it.
+//!
+//! Facts are taken after Kubernetes' own defaulting (`pkg/apis/batch/v1/defaults.go`), so that a
+//! file and the review it becomes read the same. No rule and no policy is known here.
+
+pub mod annotation;
+pub mod cel;
+pub mod credentials;
+pub mod deployer;
+pub mod direction;
+pub mod dns;
+pub mod environment;
+pub mod failure_policy;
+pub mod hooks;
+pub mod mesh;
+pub mod name;
+pub mod object;
+mod pattern;
+pub mod release;
+pub mod running;
+pub mod sidecar;
+pub mod stamp;
+pub mod stored;
+pub mod tool;
+
+use jiff::Timestamp;
+
+use crate::core::job::annotation::{Annotation, Annotations};
+use crate::core::job::deployer::Deployer;
+use crate::core::job::hooks::Event;
+use crate::core::job::mesh::Mesh;
+use crate::core::job::name::Name;
+use crate::core::job::object::{Container, Metadata, Object, Spec, Status};
+use crate::core::job::running::{Counts, Said};
+use crate::core::json::Map;
+
+/// The label that marks a migration Job, or with `false` says that a Job is none.
+pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
+
+/// Where a Job's init containers stand.
+pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
+
+/// What an object is: the Job itself, or the template a CronJob makes Jobs from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Job.
+    Job,
+    /// A CronJob; the facts are those of its `spec.jobTemplate`.
+    CronJob,
+}
+
+/// The facts of a Job or of a CronJob's template.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// Job or CronJob.
+    pub kind: Kind,
+    /// Namespace of the request or manifest; empty when a manifest names none.
+    pub namespace: &'a str,
+    /// Name; a CronJob's own.
+    pub name: Name<'a>,
+    /// Labels, those of the pod template when the Job has none.
+    pub labels: &'a Map<'a>,
+    /// Annotations.
+    pub annotations: &'a Annotations<'a>,
+    /// Metadata of the object that was sent.
+    pub metadata: &'a Metadata<'a>,
+    /// Spec of the Job.
+    pub spec: &'a Spec<'a>,
+    /// Status of the object that was sent; empty while it is being created.
+    pub status: &'a Status<'a>,
+    /// When the apiserver created it, where that is known.
+    pub created: Option<Timestamp>,
+    /// Who keeps it as desired state.
+    pub deployer: Deployer,
+    /// It is part of a request, and no manifest that has still to be sent.
+    pub is_sent: bool,
+    /// The service mesh that its namespace injects, where a cluster was asked.
+    pub mesh: Option<Mesh>,
+}
+
+fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: &str) -> Deployer {
+    let fields = metadata.managed_fields.iter();
+    let managers = fields
+        .filter(|field| field.subresource.is_empty())
+        .map(|field| &*field.manager);
+    Deployer::of(
+        |label| metadata.labels.get(label).is_some(),
+        |annotation| annotations.get(annotation).is_some(),
+        managers.chain([manager]),
+    )
+}
+
+/// Whether a Job has ended, from type and status of its conditions.
+pub fn has_ended<'c>(mut conditions: impl Iterator<Item = (&'c str, &'c str)>) -> bool {
+    conditions.any(|(kind, status)| matches!(kind, "Complete" | "Failed") && status == "True")
+}
+
+impl Kind {
+    /// The kind of an object of the API group `batch`, if it is one that is judged.
+    #[must_use]
+    pub fn parse(kind: &str) -> Option<Self> {
+        match kind {
+            "Job" => Some(Self::Job),
+            "CronJob" => Some(Self::CronJob),
+            _ => None,
+        }
+    }
+}
+
+/// Name of the CronJob that is written down as the controller of an object.
+fn cron_job<'a>(metadata: &'a Metadata<'_>) -> Option<&'a str> {
+    let mut owners = metadata.owner_references.iter();
+    let owner = owners.find(|owner| owner.controller && &*owner.kind == "CronJob")?;
+    Some(&owner.name)
+}
+
+impl<'a> Job<'a> {
+    /// Reads the facts of `object`, which is of this kind whatever fields it has.
+    ///
+    /// `namespace` is the request's and wins over the object's own, which may be missing.
+    #[must_use]
+    pub fn new(object: &'a Object<'a>, kind: Kind, namespace: &'a str) -> Self {
+        let metadata = &object.metadata;
+        let inner = match (kind, &object.spec.job_template) {
+            (Kind::CronJob, Some(template)) => &**template,
+            _ => object,
+        };
+        let template = &inner.spec.template.metadata.labels;
+        let labels = match (inner.metadata.labels.is_empty(), kind) {
+            (false, _) => &inner.metadata.labels,
+            // Charts mark the CronJob itself; the Jobs it makes get the template's labels.
+            (true, Kind::CronJob) if !metadata.labels.is_empty() => &metadata.labels,
+            (true, _) => template,
+        };
+        let annotations = &inner.metadata.annotations;
+        let deployer = deployer_of(metadata, annotations, "");
+        Self {
+            kind,
+            namespace: if namespace.is_empty() {
+                &metadata.namespace
+            } else {
+                namespace
+            },
+            name: Name::new(&metadata.name, &metadata.generate_name)
+                .owned_by(cron_job(metadata))
+                .of_argocd_hook(deployer.is_argocd_hook(|key| annotations.get(key).is_some())),
+            labels,
+            annotations,
+            metadata,
+            spec: &inner.spec,
+            status: &object.status,
+            created: metadata
+                .creation_timestamp
+                .as_deref()
+                .and_then(|time| time.parse().ok()),
+            deployer,
+            is_sent: !metadata.managed_fields.is_empty(),
+            mesh: None,
+        }
+    }
+
+    /// The same Job, as this field manager sends it.
+    #[must_use]
+    pub fn sent_by(mut self, manager: &str) -> Self {
+        self.deployer = deployer_of(self.metadata, self.annotations, manager);
+        self.name = self.name.of_argocd_hook(self.is_argocd_hook());
+        self.is_sent = true;
+        self
+    }
+
+    /// `restartPolicy` of the pod; `Always` when nothing is written.
+    #[must_use]
+    pub fn restart_policy(&self) -> &'a str {
+        self.spec
+            .template
+            .spec
+            .restart_policy
+            .as_deref()
+            .filter(|p| !p.is_empty())
+            .unwrap_or("Always")
+    }
+
+    /// `backoffLimit`; 6 when nothing is written, no limit with `backoffLimitPerIndex`.
+    #[must_use]
+    pub fn backoff_limit(&self) -> i64 {
+        let written = self.spec.backoff_limit;
+        written.unwrap_or_else(|| self.default_backoff_limit())
+    }
+
+    /// What Kubernetes writes where there is no `backoffLimit`.
+    #[must_use]
+    pub fn default_backoff_limit(&self) -> i64 {
+        match self.spec.backoff_limit_per_index {
+            Some(_) => i64::from(i32::MAX),
+            None => 6,
+        }
+    }
+
+    /// Init containers, then containers, each with the field it stands in and its index.
+    pub fn containers(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, usize, &'a Container<'a>)> + use<'a> {
+        let pod = &self.spec.template.spec;
+        let init = pod.init_containers.iter().enumerate();
+        let main = pod.containers.iter().enumerate();
+        init.map(|(i, c)| (INIT_CONTAINERS, i, c))
+            .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// Whether this container of `list` is a native sidecar: an init container that Kubernetes restarts, and
+    /// stops once the pod's ordinary containers have ended.
+    #[must_use]
+    pub fn is_native_sidecar(list: &str, container: &Container<'_>) -> bool {
+        list == INIT_CONTAINERS && container.restart_policy.as_deref() == Some("Always")
+    }
+
+    /// Whether it has ended, well or badly. Kubernetes says so once its pods have ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        let conditions = self.status.conditions.iter();
+        has_ended(conditions.map(|condition| (&*condition.kind, &*condition.status)))
+    }
+
+    /// Whether it runs, as far as its own status says it.
+    #[must_use]
+    pub fn said(&self) -> Said {
+        if self.is_finished() {
+            return Said::Idle;
+        }
+        let counts = Counts {
+            active: self.status.active.unwrap_or_default(),
+            ready: self.status.ready,
+            terminating: self.status.terminating.unwrap_or_default(),
+        };
+        counts.say(self.spec.managed_by.as_deref())
+    }
+
+    /// Whether it is deleted already, and only waits for its finalizers.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether Helm runs it before an install or an upgrade.
+    #[must_use]
+    pub fn is_pre_hook(&self) -> bool {
+        let hook = self.annotations.get(Annotation::Hook).unwrap_or_default();
+        hooks::elements(hook).any(|element| {
+            matches!(
+                hooks::event(&element),
+                Some(Event::PreInstall | Event::PreUpgrade)
+            )
+        })
+    }
+
+    /// Whether a CronJob made it, by its own words: the CronJob is judged instead. `kubectl create job --from` names
+    /// the CronJob as its controller, too, and that Job is judged.
+    #[must_use]
+    pub fn is_made_by_cronjob(&self) -> bool {
+        self.kind == Kind::Job && self.is_owned_by_cronjob() && !self.is_started_by_hand()
+    }
+
+    /// Whether a CronJob is written down as the controller that owns it; anyone can write that.
+    #[must_use]
+    pub fn is_owned_by_cronjob(&self) -> bool {
+        cron_job(self.metadata).is_some()
+    }
+
+    /// Whether its deployer runs it as a hook, which is created once and never applied again: another Job's
+    /// template is immutable, and a patch would fight the next apply.
+    #[must_use]
+    pub fn is_patchable(&self) -> bool {
+        let is_hook = |annotation| self.annotations.get(annotation).is_some();
+        self.kind == Kind::Job
+            && self.deployer.runs_hooks()
+            && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
+    }
+
+    /// Whether Argo CD runs it as a hook, by either kind of annotation.
+    #[must_use]
+    pub fn is_argocd_hook(&self) -> bool {
+        let annotations = self.annotations;
+        self.deployer
+            .is_argocd_hook(|annotation| annotations.get(annotation).is_some())
+    }
+
+    /// Whether Argo CD's words are those of its author. Those of Helm mean the same to Argo CD, so they are the
+    /// words of a chart's hook, even if Argo CD deploys it.
+    #[must_use]
+    pub fn is_in_argocds_words(&self) -> bool {
+        let has = |annotation| self.annotations.get(annotation).is_some();
+        !has(Annotation::Hook) && (self.deployer == Deployer::ArgoCd || self.is_argocd_hook())
+    }
+
+    /// Whether its deployer creates it again once it is gone, because it is no hook.
+    #[must_use]
+    pub fn is_recreated(&self) -> bool {
+        match self.deployer {
+            Deployer::KustomizeController => true,
+            Deployer::ArgoCd | Deployer::HelmController => !self.is_patchable(),
+            Deployer::Kubectl => !self.is_started_by_hand(),
+            Deployer::Helm => false,
+        }
+    }
+
+    /// Whether a person made it of a CronJob: `kubectl create job --from=cronjob/NAME`.
+    #[must_use]
+    pub fn is_started_by_hand(&self) -> bool {
+        self.annotations.get(Annotation::StartedByHand).is_some()
+    }
+
+    /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in
+    /// the URL, nor by a tool that will look for it under the name it wrote.
+    #[must_use]
+    pub fn is_renameable(&self) -> bool {
+        let fields = &self.metadata.managed_fields;
+        !fields.is_empty()
+            && fields.iter().all(|field| &*field.operation == "Update")
+            && self.annotations.get(Annotation::ArgoCdTrackingId).is_none()
+            && self.annotations.get(Annotation::LastApplied).is_none()
+    }
+}

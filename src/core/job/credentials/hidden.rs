@@ -1,0 +1,168 @@
+//! Hides what was found to be a password wherever the same text stands again.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use super::{Form, Hit};
+
+/// Shortest text that is hidden: shorter ones are part of many words, and no secrets.
+const SHORTEST: usize = 4;
+/// Most of a text that is shown before it is cut (see [`crate::core::policy::finding::shown`]).
+const SHOWN: usize = 80;
+
+/// The passwords of one Job.
+#[derive(Clone, Default)]
+pub struct Secrets {
+    sorted: Vec<String>,
+    automaton: Option<AhoCorasick>,
+    /// There may be others: not all of the Job's text was searched.
+    has_unread: bool,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} secrets", self.sorted.len())
+    }
+}
+
+/// The automaton is made of the texts.
+impl PartialEq for Secrets {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.sorted, self.has_unread) == (&other.sorted, other.has_unread)
+    }
+}
+
+impl Eq for Secrets {}
+
+impl Secrets {
+    /// Those that were found.
+    #[must_use]
+    pub fn of(hits: &[Hit<'_>]) -> Self {
+        let plain = hits
+            .iter()
+            .filter(|hit| !matches!(hit.form, Form::Unread(_)))
+            .map(|hit| hit.secret().trim_matches(['"', '\'', '\\', ';']));
+        let long = plain.filter(|text| text.len() >= SHORTEST);
+        let mut sorted: Vec<String> = long
+            .flat_map(|text| {
+                // As it is shown in quotes.
+                let quoted = format!("{text:?}");
+                let escaped = quoted[1..quoted.len() - 1].to_owned();
+                [Some(text.to_owned()), (escaped != text).then_some(escaped)]
+            })
+            .flatten()
+            .collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let automaton = (!sorted.is_empty()).then(|| {
+            let mut builder = AhoCorasick::builder();
+            // By itself it makes a DFA of few patterns, which takes a kilobyte for each byte of them.
+            builder
+                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(&sorted)
+                .ok()
+        });
+        Self {
+            sorted,
+            automaton: automaton.flatten(),
+            has_unread: hits.iter().any(|hit| matches!(hit.form, Form::Unread(_))),
+        }
+    }
+
+    /// Leaves of a sentence what [`Self::hide`] does.
+    pub fn hide_in(&self, sentence: &mut String) {
+        if let Cow::Owned(hidden) = self.hide(sentence) {
+            *sentence = hidden;
+        }
+    }
+
+    /// The same of a text that others wrote; nothing of it if not all of the Job was searched.
+    pub fn hide_in_others(&self, text: &mut String) {
+        if self.has_unread {
+            "***".clone_into(text);
+        } else {
+            self.hide_in(text);
+        }
+    }
+
+    /// `text` with `***` for each of them, also for one that the end of a cut text has a part of.
+    #[must_use]
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.has_unread {
+            return unquoted(text).into();
+        }
+        let Some(automaton) = &self.automaton else {
+            return Cow::Borrowed(text);
+        };
+        let mut hidden = String::new();
+        automaton.replace_all_with(text, &mut hidden, |_, _, to| {
+            to.push_str("***");
+            true
+        });
+        let cuts: Vec<usize> = hidden.match_indices('…').map(|(at, _)| at).collect();
+        for cut in cuts.into_iter().rev() {
+            if let Some(part) = self.cut_off(&hidden[..cut]) {
+                hidden.replace_range(part, "***");
+            }
+        }
+        Cow::Owned(hidden)
+    }
+
+    /// The part of one of them that a text which was cut ends with.
+    fn cut_off(&self, text: &str) -> Option<Range<usize>> {
+        let end = text.trim_end_matches('"').len();
+        let starts = text[..end].char_indices().rev().map(|(at, _)| at);
+        let parts = starts.take(SHOWN).map(|at| at..end);
+        parts
+            .filter(|part| part.len() >= SHORTEST && self.begins(&text[part.clone()]))
+            .last()
+    }
+
+    /// The same with a star for each byte, so that positions stay true.
+    #[must_use]
+    pub fn blot(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        if self.has_unread {
+            let shown = bytes.iter_mut().filter(|byte| !byte.is_ascii_whitespace());
+            shown.for_each(|byte| *byte = b'*');
+        }
+        for found in self
+            .automaton
+            .iter()
+            .flat_map(|automaton| automaton.find_iter(text))
+        {
+            bytes[found.range()].fill(b'*');
+        }
+        // Whole characters were replaced.
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Whether one of them begins like this.
+    fn begins(&self, part: &str) -> bool {
+        let at = self.sorted.partition_point(|secret| **secret < *part);
+        self.sorted
+            .get(at)
+            .is_some_and(|secret| secret.starts_with(part))
+    }
+}
+
+/// A text without the values that are quoted in it.
+fn unquoted(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let (mut is_within, mut is_escaped) = (false, false);
+    for c in text.chars() {
+        let is_end = c == '"' && !is_escaped;
+        is_escaped = is_within && c == '\\' && !is_escaped;
+        if is_end {
+            is_within = !is_within;
+            kept.push_str(if is_within { "\"***" } else { "\"" });
+        } else if !is_within {
+            kept.push(c);
+        }
+    }
+    kept
+}

@@ -1,0 +1,232 @@
+//! What a value says: a secret, a reference to one, a switch, or nothing.
+//!
+//! Each question is answered from a bounded part of the value, so that it may be asked for each of a
+//! million candidates.
+
+use super::key::is_key;
+use super::place::is_place;
+use super::scan::Reader;
+use crate::core::job::name::cut;
+
+/// Longest reference that is recognised: a variable's name, or a short command of a shell.
+const MAX_REFERENCE: usize = 512;
+/// Longest blank to be filled in that is recognised.
+const MAX_BLANK: usize = 64;
+/// References that a value may be made of.
+const MAX_REFERENCES: usize = 8;
+
+/// Values that switch something on or off, or say that there is nothing.
+const SWITCHES: [&str; 22] = [
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "null",
+    "none",
+    "nil",
+    "undefined",
+    "enabled",
+    "disabled",
+    "required",
+    "optional",
+    "prompt",
+    "0",
+    "1",
+    "y",
+    "n",
+    "t",
+    "f",
+    "~",
+];
+/// How a regular expression or a format goes on behind a key.
+const PATTERNS: [&str; 20] = [
+    ".*", ".+", ".{", ".\\", "[^", "[[:", "\\S", "\\s", "\\w", "\\K", "\\(", "(.*", "(.+", "(?",
+    ")", "%s", "%v", "%q", "%d", "%w",
+];
+/// What a value says in brackets of a secret that it does not show.
+const UNSAID: [&str; 6] = [
+    "redacted", "hidden", "masked", "omitted", "not set", "unset",
+];
+/// What looks a secret up, before the first dot of `${SECRET:name}`.
+const LOOKUPS: [&str; 10] = [
+    "secret", "secrets", "vault", "env", "file", "aws", "azure", "gcp", "sops", "ssm",
+];
+
+/// Whether a whole value is a secret rather than a reference to one, a switch, or nothing.
+pub(super) fn is_secret(value: &str, reader: Reader) -> bool {
+    let value = value.trim_matches(['"', '\'']);
+    let length = references(value, reader);
+    !(length > 0 && length == value.len()) && is_literal(value)
+}
+
+/// The length of the references that `text` begins with and that a value may be made of, one after
+/// the other: `$(USER)-${SUFFIX}`.
+pub(super) fn references(text: &str, reader: Reader) -> usize {
+    let mut length = 0;
+    for _ in 0..MAX_REFERENCES {
+        let rest = &text[length..];
+        let joint = usize::from(length > 0 && rest.starts_with(['-', '_', '.', ':', '/']));
+        match reference(&rest[joint..], reader) {
+            Some(more) => length += joint + more,
+            None => break,
+        }
+    }
+    length
+}
+
+/// The length of the reference that `text` begins with: `$(…)`, `${…}`, `{{…}}`, `<…>` and their like, and
+/// for a shell `$NAME` and `` `…` ``.
+pub(super) fn reference(text: &str, reader: Reader) -> Option<usize> {
+    let shell = reader == Reader::Shell;
+    let closed = |close: &str, most: usize| {
+        let end = cut(text, most).get(1..)?.find(close)?;
+        Some(1 + end + close.len())
+    };
+    let mut bytes = text.bytes();
+    match (bytes.next()?, bytes.next()) {
+        (b'$', Some(b'(')) => closed(")", MAX_REFERENCE).or_else(|| shell.then_some(text.len())),
+        (b'$', Some(b'{')) if text.starts_with("${{") => closed("}}", MAX_REFERENCE),
+        (b'$', Some(b'{')) => {
+            let length = closed("}", MAX_REFERENCE)?;
+            default(&text[2..length - 1])
+                .is_none_or(|(_, written)| !is_literal(written))
+                .then_some(length)
+        }
+        // Grafana's `$__file{/run/password}`.
+        (b'$', Some(b'_')) if text.starts_with("$__file{") || text.starts_with("$__env{") => {
+            closed("}", MAX_REFERENCE)
+        }
+        (b'{', Some(b'{')) => closed("}}", MAX_REFERENCE),
+        (b'{', Some(b'%')) => closed("%}", MAX_REFERENCE),
+        (b'[', Some(b'[')) => closed("]]", MAX_REFERENCE),
+        (b'#', Some(b'{')) => closed("}", MAX_REFERENCE),
+        (b'<', Some(next)) if next.is_ascii_alphabetic() => closed(">", MAX_BLANK),
+        (b'`', _) if shell => closed("`", MAX_REFERENCE).or(Some(text.len())),
+        (b'$', Some(_)) if shell => variable(text),
+        _ => None,
+    }
+}
+
+/// The length of `$NAME`, or of PowerShell's `$env:NAME`.
+fn variable(text: &str) -> Option<usize> {
+    let name = |from: usize| {
+        let bytes = text.as_bytes().get(from..).unwrap_or_default();
+        let name = bytes
+            .iter()
+            .take_while(|b| b.is_ascii_alphanumeric() || **b == b'_');
+        name.take(MAX_REFERENCE).count()
+    };
+    let end = 1 + name(1);
+    let is_env = text[1..end].eq_ignore_ascii_case("env") && text[end..].starts_with(':');
+    let more = if is_env { name(end + 1) } else { 0 };
+    (end > 1).then_some(if more > 0 { end + 1 + more } else { end })
+}
+
+/// What an expansion `NAME:-default` falls back on, in a shell's or Spring's words, and where that
+/// begins.
+pub(super) fn default(inner: &str) -> Option<(usize, &str)> {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    let name = inner.bytes().take_while(|byte| is_name(*byte)).count();
+    let (before, rest) = inner.split_at(name);
+    let operators = [":-", ":=", "-", "=", ":"];
+    let operator = operators
+        .iter()
+        .find(|operator| rest.starts_with(**operator))?;
+    let written = &rest[operator.len()..];
+    let has_lower = |name: &str| name.bytes().any(|byte| byte.is_ascii_lowercase());
+    let kind = before.split('.').next().unwrap_or_default();
+    let is_lookup = |kind: &str| LOOKUPS.iter().any(|known| kind.eq_ignore_ascii_case(known));
+    // `${env:NAME}` looks something up, and `${db-password}` is a property.
+    let looks_up = match *operator {
+        ":" => {
+            !is_key(before)
+                && (is_lookup(kind) || before.bytes().all(|byte| byte.is_ascii_lowercase()))
+        }
+        "-" | "=" => has_lower(before),
+        _ => false,
+    };
+    let is_other = written.starts_with(['?', '+', '$', '`', '{', '(']);
+    (name > 0 && !looks_up && !is_other).then_some((name + operator.len(), written))
+}
+
+/// Whether a value is neither a place where a secret is, nor anything that [`is_filled`] knows.
+pub(super) fn is_literal(value: &str) -> bool {
+    is_filled(value) && !is_place(bare(value))
+}
+
+/// A value without what follows it in a script or in JSON.
+fn bare(value: &str) -> &str {
+    let ends = [',', ';', ')', ']', '}', '\\', '\'', '"'];
+    (0..4).fold(value, |bare, _| bare.strip_suffix(ends).unwrap_or(bare))
+}
+
+/// Whether a value says something: it is no switch, no blank to be filled in, and not masked yet.
+pub(super) fn is_filled(value: &str) -> bool {
+    let bare = bare(value);
+    let is_switch = SWITCHES.iter().any(|word| bare.eq_ignore_ascii_case(word));
+    let is_empty = bare.bytes().all(|byte| b"{[(|>,\\'\"".contains(&byte));
+    let is_pattern = PATTERNS.iter().any(|start| value.starts_with(start));
+    !(is_empty || is_switch || is_pattern || is_masked(bare) || is_blank(value))
+}
+
+fn is_masked(value: &str) -> bool {
+    let all = |byte: u8| value.bytes().all(|found| found == byte);
+    let is_crossed_out = value.len() > 2 && (all(b'x') || all(b'X') || all(b'.') || all(b'-'));
+    let inner = value.trim_start_matches(['[', '(', '<']);
+    let begins = |word: &str| {
+        let start = inner.as_bytes().get(..word.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let is_said = begins(UNSAID[0]) || inner.len() < value.len() && UNSAID.into_iter().any(begins);
+    all(b'*') || is_crossed_out || value.starts_with(['…', '•']) || is_said
+}
+
+/// Whether a value is a blank that a person or a tool fills in: `<password>`, `@PASSWORD@`, `:pw`.
+fn is_blank(value: &str) -> bool {
+    if value.starts_with('<') && value.ends_with('>') {
+        return true;
+    }
+    let short = cut(value, MAX_BLANK);
+    let inside = |open: &str, close: &str| {
+        let (inner, rest) = short.strip_prefix(open)?.split_once(close)?;
+        let is_all = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+        (is_all && !inner.is_empty()).then_some(inner)
+    };
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_.-:/#".contains(&b))
+    };
+    let is_word = |words: &str| {
+        words
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b"_- ".contains(&b))
+    };
+    let is_constant = |name: &str| {
+        name.bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let constants = [("__", "__"), ("@@", "@@"), ("@", "@"), ("%", "%")];
+    let names = [
+        ("#{", "}#"),
+        ("%(", ")s"),
+        ("%env(", ")%"),
+        ("{", "}"),
+        (":'", "'"),
+        (":\"", "\""),
+    ];
+    let is_bind = short.strip_prefix([':', '&']).is_some_and(|name| {
+        let name = name.trim_end_matches([';', ')', '"', '\'']);
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
+    });
+    constants
+        .iter()
+        .any(|(open, close)| inside(open, close).is_some_and(is_constant))
+        || names
+            .iter()
+            .any(|(open, close)| inside(open, close).is_some_and(is_name))
+        || inside("[", "]").is_some_and(is_word)
+        || is_bind
+        || short == "?"
+}

@@ -1,0 +1,212 @@
+//! Who keeps a Job as desired state, by what the object says of itself.
+//!
+//! A hook annotation is text that any tool may write. Only a deployer that reads it runs the Job as a hook. What
+//! the deployer's hooks must look like is a rule's business.
+
+use serde::Serialize;
+
+use crate::core::job::annotation::Annotation;
+use crate::core::job::release::FLUX_NAME;
+
+/// The label that Flux's kustomize-controller puts on everything that it applies.
+pub const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
+/// In whose name Flux's kustomize-controller applies.
+pub const KUSTOMIZE_CONTROLLER: &str = "kustomize-controller";
+/// In whose name Flux's helm-controller applies.
+const HELM_CONTROLLER: &str = "helm-controller";
+/// What the names begin with under which Argo CD applies: `argocd-controller`, `argocd-application-controller`.
+pub const ARGOCD: &str = "argocd";
+/// What the names begin with under which kubectl sends objects: `kubectl-create`, `kubectl-client-side-apply`, `kubectl`.
+pub const KUBECTL: &str = "kubectl";
+/// The commands of kubectl that only change a Job that another deployer made.
+const CHANGES: [&str; 7] = [
+    "kubectl-annotate",
+    "kubectl-edit",
+    "kubectl-label",
+    "kubectl-patch",
+    "kubectl-rollout",
+    "kubectl-scale",
+    "kubectl-set",
+];
+
+/// Who keeps a Job as desired state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deployer {
+    /// Helm, or a program that embeds it: every program that gives no sign of being another.
+    Helm,
+    /// Flux's helm-controller, which embeds Helm.
+    HelmController,
+    /// Argo CD, which runs its own hooks and those of Helm.
+    ArgoCd,
+    /// Flux's kustomize-controller, which runs no hooks.
+    KustomizeController,
+    /// kubectl, which runs no hooks.
+    Kubectl,
+}
+
+impl Deployer {
+    /// Reads the signs: whether the object has a label or an annotation, and the field managers that sent it.
+    ///
+    /// Programs that embed Helm set fields under names of their own, so only a positive sign of another deployer
+    /// takes a Job from Helm. `app.kubernetes.io/managed-by` is no such sign: charts write it.
+    #[must_use]
+    pub fn of<'m>(
+        label: impl Fn(&str) -> bool,
+        annotation: impl Fn(Annotation) -> bool,
+        managers: impl Iterator<Item = &'m str> + Clone,
+    ) -> Self {
+        let managers = managers.filter(|manager| !manager.is_empty());
+        let sent = |by: &dyn Fn(&str) -> bool| managers.clone().any(by);
+        if label(KUSTOMIZE_NAME) || sent(&|manager| manager == KUSTOMIZE_CONTROLLER) {
+            return Self::KustomizeController;
+        }
+        if sent(&|manager| manager.starts_with(KUBECTL) && !CHANGES.contains(&manager)) {
+            return Self::Kubectl;
+        }
+        if annotation(Annotation::ArgoCdTrackingId) || sent(&|manager| manager.starts_with(ARGOCD))
+        {
+            return Self::ArgoCd;
+        }
+        let is_argocds = annotation(Annotation::ArgoCdHook) && !annotation(Annotation::Hook);
+        // Argo CD's engine writes this annotation too, under the name of the program that holds the engine.
+        let is_applied = annotation(Annotation::LastApplied) && !(is_argocds && sent(&|_| true));
+        if annotation(Annotation::StartedByHand) || is_applied {
+            return Self::Kubectl;
+        }
+        if is_argocds && !sent(&|manager| manager.starts_with("helm")) {
+            return Self::ArgoCd;
+        }
+        if label(FLUX_NAME) || sent(&|manager| manager == HELM_CONTROLLER) {
+            return Self::HelmController;
+        }
+        Self::Helm
+    }
+
+    /// Whether it reads hook annotations and runs hooks.
+    #[must_use]
+    pub fn runs_hooks(self) -> bool {
+        !matches!(self, Self::KustomizeController | Self::Kubectl)
+    }
+
+    /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or it has Helm's, which Argo CD
+    /// takes for its own in what it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
+    #[must_use]
+    pub fn is_argocd_hook(self, annotation: impl Fn(Annotation) -> bool) -> bool {
+        annotation(Annotation::ArgoCdHook) || self == Self::ArgoCd && annotation(Annotation::Hook)
+    }
+
+    /// Its name in a sentence.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Helm => "Helm",
+            Self::HelmController => "Flux's helm-controller",
+            Self::ArgoCd => "Argo CD",
+            Self::KustomizeController => "Flux's kustomize-controller",
+            Self::Kubectl => "kubectl",
+        }
+    }
+}
+
+/// Whether an object that this field manager applies may be applied by Helm.
+#[must_use]
+pub fn may_embed_helm(manager: &str) -> bool {
+    !manager.is_empty()
+        && manager != KUSTOMIZE_CONTROLLER
+        && !manager.starts_with(KUBECTL)
+        && !manager.starts_with(ARGOCD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACKED: &str = "argocd.argoproj.io/tracking-id";
+    const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    const ARGOCD_HOOK: &str = "argocd.argoproj.io/hook";
+
+    fn deployer(label: &str, annotations: &[&str], managers: &[&str]) -> Deployer {
+        Deployer::of(
+            |key| key == label,
+            |key| annotations.contains(&key.key()),
+            managers.iter().copied(),
+        )
+    }
+
+    #[test]
+    fn only_a_positive_sign_takes_a_job_from_helm() {
+        for manager in [
+            "",
+            "helm",
+            "helm3",
+            "terraform-provider-helm_v3.0.2",
+            "pulumi-kubernetes",
+            "fleetagent",
+            "werf",
+            "rancher",
+            "Mozilla",
+            "kube-controller-manager",
+            "kubectl-annotate",
+            "kubectl-label",
+        ] {
+            let found = deployer("", &["helm.sh/hook"], &[manager]);
+            assert_eq!(found, Deployer::Helm, "{manager:?}");
+        }
+        assert_eq!(deployer("", &["helm.sh/hook"], &[]), Deployer::Helm);
+        assert_eq!(
+            deployer("app.kubernetes.io/managed-by", &["helm.sh/hook"], &[]),
+            Deployer::Helm
+        );
+    }
+
+    #[test]
+    fn each_sign_is_enough() {
+        use Deployer::{ArgoCd, HelmController, Kubectl, KustomizeController};
+        for (expected, label, annotations, managers) in [
+            (KustomizeController, KUSTOMIZE_NAME, &[][..], &[][..]),
+            (KustomizeController, KUSTOMIZE_NAME, &[TRACKED], &["helm"]),
+            (
+                KustomizeController,
+                "",
+                &[],
+                &["helm", "kustomize-controller"],
+            ),
+            (Kubectl, "", &[], &["kubectl-create"]),
+            (Kubectl, "", &[], &["kubectl-client-side-apply"]),
+            (Kubectl, "", &[], &["kubectl"]),
+            (Kubectl, "", &[TRACKED], &["kubectl-create"]),
+            (Kubectl, "", &[APPLIED], &[]),
+            (Kubectl, "", &[APPLIED, ARGOCD_HOOK], &[]),
+            (Kubectl, "", &[APPLIED], &["ci"]),
+            (
+                Kubectl,
+                "",
+                &["cronjob.kubernetes.io/instantiate"],
+                &["node-fetch"],
+            ),
+            (ArgoCd, "", &[APPLIED, TRACKED], &[]),
+            (ArgoCd, "", &[APPLIED], &["argocd-application-controller"]),
+            (ArgoCd, "", &["helm.sh/hook"], &["argocd-controller"]),
+            (ArgoCd, "", &[APPLIED, ARGOCD_HOOK], &["gitops-agent"]),
+            (ArgoCd, "", &[ARGOCD_HOOK], &[]),
+            (HelmController, "", &["helm.sh/hook"], &["helm-controller"]),
+            (HelmController, FLUX_NAME, &["helm.sh/hook"], &[]),
+        ] {
+            let found = deployer(label, annotations, managers);
+            assert_eq!(found, expected, "{label:?} {annotations:?} {managers:?}");
+        }
+        assert_eq!(deployer("", &[ARGOCD_HOOK], &["helm"]), Deployer::Helm);
+    }
+
+    #[test]
+    fn only_two_run_no_hooks() {
+        use Deployer::{ArgoCd, Helm, HelmController, Kubectl, KustomizeController};
+        for deployer in [Helm, HelmController, ArgoCd] {
+            assert!(deployer.runs_hooks(), "{deployer:?}");
+        }
+        for deployer in [KustomizeController, Kubectl] {
+            assert!(!deployer.runs_hooks(), "{deployer:?}");
+        }
+    }
+}

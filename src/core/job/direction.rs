@@ -1,0 +1,197 @@
+//! Whether a Job undoes a migration, by what it runs and by its name.
+//!
+//! This chooses between sentences and never between verdicts, so a guess is good enough. It guesses rather that a Job
+//! undoes something: the advice to run it before each upgrade would destroy data.
+
+use std::sync::LazyLock;
+
+use crate::core::job::pattern::{Pattern, is, of_any_case};
+use crate::core::job::{Job, tool};
+
+/// Words by which tools undo a migration: `alembic downgrade`, `migrate down`, `db:rollback`, `flyway undo`,
+/// `migration:revert`, `goose redo`.
+const DOWN: [&str; 9] = [
+    "backwards",
+    "down",
+    "down-to",
+    "downgrade",
+    "reapply",
+    "redo",
+    "revert",
+    "rollback",
+    "undo",
+];
+/// Words by which tools migrate.
+const UP: [&str; 6] = ["apply", "deploy", "latest", "up", "up-to", "upgrade"];
+/// What undoes a migration in words of one tool: Liquibase, Doctrine, tern, Django, EF Core, Hasura, Sqitch.
+const UNDO: &str = r"[\s:]rollback-?(count|to-?date|one-?(changeset|update))\b|\bliquibase\b.*[\s:]rollback|\bdoctrine[:-]migrations[:\s]+migrate\b.*\s(first|prev|0|current-\d+)(\s|$)|\btern\s.*\s(-d|--destination)[\s=](-|0(\s|$))|\bmigrate\s+(\S+\s+)*zero(\s|$)|\bdatabase\s+update\s+0(\s|$)|\bhasura\b.*\s--(down|type[\s=]down)\b|\bsqitch\b.*\s(rebase|checkout)\b";
+/// What empties or drops a database: `flyway clean`, `db:drop`, `migrate:fresh`, `prisma migrate reset`.
+const WIPE: &str = r"(^|[\s/])flyway(\s.*)?\sclean(\s|$)|\bflyway:?clean\b|\bliquibase\b.*[\s:]drop-?all\b|\bliquibasedropall\b|\b(db|database|schema|ecto|migrate|migrations?|migrator|goose|dbmate|soda|pop|supabase|evolve|yuniql)([:._/-](all:)?|\s(.*\s)?)(drop|reset|fresh|refresh|wipe|purge|erase)(\s|:|$)|\bschema[\s:]clean\b|\b(reset|drop|wipe)[-_]?(db|database|schema)(\s|\.|$)|\s--force-reset\b|\bmanage\.py\s+flush\b|\bgrate\b.*\s--drop\b";
+/// Most bytes of a command line that are looked at: one of a megabyte is not worth reading for a sentence.
+const MAX: usize = 4096;
+
+static UNDO_RE: Pattern = LazyLock::new(|| of_any_case(UNDO));
+static WIPE_RE: Pattern = LazyLock::new(|| of_any_case(WIPE));
+
+/// Compiles the patterns, which the first Job with advice would otherwise wait for.
+pub(super) fn warm_up() -> bool {
+    UNDO_RE.is_some() && WIPE_RE.is_some()
+}
+
+/// Which way a command goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Down,
+    /// It says so.
+    Up,
+    /// It runs a tool that migrates.
+    Migrates,
+}
+
+impl Job<'_> {
+    /// Whether it undoes a migration, or wipes a database.
+    #[must_use]
+    pub fn is_downward(&self) -> bool {
+        // A fallback comes later: `alembic upgrade head || alembic downgrade -1`.
+        let (mut first, mut wipes) = (None, false);
+        for (_, _, container) in self.containers() {
+            let words = container.command.iter().chain(&container.args);
+            let words = words.map(|word| &**word);
+            tool::each_command(&container.image, words, MAX, |command| {
+                let text = command.join(" ");
+                wipes |= is(&WIPE_RE, &text);
+                first = first.or_else(|| way(command, &text));
+            });
+        }
+        let is_named = self.name.base().split('-').any(|word| DOWN.contains(&word));
+        wipes || first == Some(Way::Down) || is_named && first != Some(Way::Up)
+    }
+}
+
+/// Which way a command goes, if it says so.
+fn way(command: &[&str], text: &str) -> Option<Way> {
+    let has = |known: &[&str]| {
+        command
+            .iter()
+            .any(|word| parts(word).any(|part| known.contains(&part)))
+    };
+    let is_option =
+        |word: &&str| word.starts_with('-') && DOWN.contains(&word.trim_start_matches('-'));
+    if is(&UNDO_RE, text) {
+        Some(Way::Down)
+    } else if has(&UP) {
+        Some(Way::Up)
+    } else if has(&DOWN) || command.iter().any(is_option) {
+        Some(Way::Down)
+    } else {
+        tool::runs_a_tool(command).then_some(Way::Migrates)
+    }
+}
+
+/// The parts of a word of a command line; `db:migrate:undo` has three. Options, settings and folders have none.
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    let is_value = word.starts_with('-') || word.contains('=') || word.contains("://");
+    let name = word.rsplit('/').next().filter(|_| !is_value);
+    let is_end = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    name.unwrap_or_default().split(is_end)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use crate::core::job::object::Object;
+    use crate::core::job::{Job, Kind};
+    use crate::core::policy::testing::job;
+
+    fn is_downward(name: &str, args: &[&str]) -> bool {
+        let job = job(|job| {
+            job["metadata"]["name"] = json!(name);
+            job["spec"]["template"]["spec"]["containers"][0]["args"] = json!(args);
+        });
+        let object = Object::deserialize(&job).unwrap();
+        Job::new(&object, Kind::Job, "shop").is_downward()
+    }
+
+    #[test]
+    fn the_patterns_compile() {
+        assert!(super::warm_up());
+    }
+
+    #[test]
+    fn tools_say_which_way_they_go() {
+        for args in [
+            &["alembic", "downgrade", "-1"][..],
+            &["migrate", "-path", "/m", "down", "1"],
+            &["sh", "-c", "rails db:rollback STEP=1"],
+            &["npx sequelize db:migrate:undo"],
+            &["flyway", "undo"],
+            &["typeorm", "migration:revert"],
+            &["liquibase", "rollback-count", "1"],
+            &["liquibase", "--url=x", "rollback-to-date", "2025-01-01"],
+            &["rollback-one-changeset"],
+            &["mvn", "liquibase:rollback", "-Dliquibase.rollbackCount=1"],
+            &["goose", "redo"],
+            &["goose", "-dir", "/m", "postgres", "$(DSN)", "reset"],
+            &["diesel", "migration", "redo"],
+            &["php", "artisan", "migrate:reset", "--force"],
+            &["php", "artisan", "migrate:fresh"],
+            &["python", "manage.py", "migrate", "shop", "zero"],
+            &["bin/console", "doctrine:migrations:migrate", "-n", "first"],
+            &["bin/console", "doctrine:migrations:migrate", "prev"],
+            &["bin/console", "doctrine:migrations:execute", "V1", "--down"],
+            &["tern", "migrate", "--destination", "-1"],
+            &["piccolo", "migrations", "backwards", "all"],
+            &["dotnet", "ef", "database", "update", "0"],
+            &["hasura", "migrate", "apply", "--down", "1"],
+            &[
+                "sh",
+                "-c",
+                "migrate -path /m -database $U down -all && echo up to date",
+            ],
+            &["sh", "-c", "alembic downgrade -1 && alembic upgrade head"],
+            &["flyway", "-url=x", "clean", "migrate"],
+            &["./gradlew", "flywayClean", "flywayMigrate"],
+            &["liquibase", "drop-all"],
+            &["migrate", "-path", "/m", "-database", "$(U)", "drop", "-f"],
+            &["npx", "prisma", "migrate", "reset", "--force"],
+            &["npx", "prisma", "db", "push", "--force-reset"],
+            &["sh", "-c", "rails db:drop && rails db:create db:migrate"],
+            &["mix", "ecto.reset"],
+            &["npm", "run", "db:reset"],
+        ] {
+            assert!(is_downward("shop-job-1766361600", args), "{args:?}");
+        }
+        for args in [
+            &["alembic", "upgrade", "head"][..],
+            &["sh", "-c", "alembic upgrade head || alembic downgrade -1"],
+            &["migrate", "apply"],
+            &["./bin/migrate", "--download", "countdown"],
+            &["./migrate", "--on-failure=rollback", "up"],
+            &["manage.py", "migrate", "--settings=rollback.settings"],
+            &["sh", "-c", "cd /srv/down && alembic upgrade head"],
+            &["sh", "-c", "echo rollback is manual; rails db:migrate"],
+            &["sh", "-c", "liquibase update || liquibase rollback-count 1"],
+            &["liquibase", "update-testing-rollback"],
+            &["liquibase", "update", "--rollback-on-error=true"],
+            &["mvn", "clean", "flyway:migrate"],
+            &["sh", "-c", "npm run clean && npm run migrate"],
+            &["bin/rails", "db:migrate", "cache:reset"],
+            &["tern", "migrate", "--destination", "12"],
+            &["python", "manage.py", "migrate", "shop", "0042"],
+            &["bin/console", "doctrine:migrations:migrate", "latest"],
+            &["kubectl", "exec", "deploy/down", "--", "./migrate", "up"],
+        ] {
+            assert!(!is_downward("shop-migrate-1766361600", args), "{args:?}");
+        }
+        assert!(is_downward("shop-downgrade-1766361600", &["./run"]));
+        // What an image is called with are words of its program.
+        let job = job(|job| {
+            let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+            *container = json!({"image": "flyway/flyway:11", "args": ["-url=x", "clean"]});
+        });
+        let object = Object::deserialize(&job).unwrap();
+        assert!(Job::new(&object, Kind::Job, "shop").is_downward());
+    }
+}

@@ -1,0 +1,144 @@
+//! What a `podFailurePolicy` makes of a failed pod.
+//!
+//! Its rules are read in order, as `matchPodFailurePolicy` in Kubernetes' `pkg/controller/job/pod_failure_policy.go`
+//! (1.37) reads them. Whether that is wrong for a migration is MW006's business.
+
+use crate::core::job::object::{Container, ExitCodes, FailureRule, PodCondition};
+
+/// Most rules that Kubernetes takes, and most codes and conditions of each: 20, 255 and 20.
+pub const MAX_RULES: usize = 20;
+const MAX_CODES: usize = 255;
+const MAX_CONDITIONS: usize = 20;
+/// Exit codes of Linux, which are told apart one by one.
+const CODES: usize = 256;
+
+/// What becomes of a pod in which a container failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Whatever the exit code was, the Job, or the index, fails.
+    Fails,
+    /// The rule at this index may start it again.
+    Restarts(usize),
+    /// For some exit code, `backoffLimit` decides.
+    Counted,
+}
+
+impl Fate {
+    /// The fate of a pod in which this container fails, or which is evicted while it runs. An evicted container ends
+    /// with an exit code, too. `counts` says whether a failure that is counted may be followed by another attempt.
+    #[must_use]
+    pub fn of(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Self {
+        let mut failed = Failed::default();
+        for (index, rule) in rules.iter().enumerate().take(MAX_RULES) {
+            let codes = rule.on_exit_codes.as_ref();
+            let only = codes.and_then(|codes| codes.container_name.as_deref());
+            if only.is_some_and(|name| name != &*container.name) {
+                continue;
+            }
+            match &*rule.action {
+                "FailJob" | "FailIndex" => {
+                    failed.add(rule);
+                    if failed.codes.are_all() {
+                        return Self::Fails;
+                    }
+                }
+                "Ignore" if !failed.has_all(rule) => return Self::Restarts(index),
+                "Ignore" => {}
+                _ if counts && !failed.has_all(rule) => return Self::Restarts(index),
+                _ => {}
+            }
+        }
+        Self::Counted
+    }
+}
+
+/// What has failed the Job so far: no later rule is asked about it.
+#[derive(Default)]
+struct Failed<'r> {
+    codes: Codes,
+    conditions: Vec<&'r PodCondition<'r>>,
+}
+
+impl<'r> Failed<'r> {
+    fn add(&mut self, rule: &'r FailureRule<'r>) {
+        match &rule.on_exit_codes {
+            Some(codes) => self.codes.join(&Codes::of(codes)),
+            None => self.conditions.extend(conditions(rule)),
+        }
+    }
+
+    fn has_all(&self, rule: &FailureRule<'_>) -> bool {
+        match &rule.on_exit_codes {
+            Some(codes) => self.codes.have(&Codes::of(codes)),
+            None => conditions(rule).all(|condition| {
+                let mut failed = self.conditions.iter();
+                failed.any(|failed| {
+                    failed.kind == condition.kind && status(failed) == status(condition)
+                })
+            }),
+        }
+    }
+}
+
+/// What the API server writes into a condition without a status.
+fn status<'c>(condition: &'c PodCondition<'_>) -> &'c str {
+    condition.status.as_deref().unwrap_or("True")
+}
+
+fn conditions<'r>(rule: &'r FailureRule<'r>) -> impl Iterator<Item = &'r PodCondition<'r>> {
+    rule.on_pod_conditions.iter().take(MAX_CONDITIONS)
+}
+
+/// A set of exit codes, without 0.
+struct Codes {
+    some: [bool; CODES],
+    /// All that are higher.
+    others: bool,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Self {
+            some: [false; CODES],
+            others: false,
+        }
+    }
+}
+
+impl Codes {
+    fn of(codes: &ExitCodes<'_>) -> Self {
+        let is_in = &*codes.operator == "In";
+        let mut set = Self {
+            some: [!is_in; CODES],
+            others: !is_in,
+        };
+        for &code in codes.values.iter().take(MAX_CODES) {
+            match usize::try_from(code)
+                .ok()
+                .and_then(|code| set.some.get_mut(code))
+            {
+                Some(some) => *some = is_in,
+                // Which it is does not matter: not all others are meant.
+                None => set.others = false,
+            }
+        }
+        set.some[0] = false;
+        set
+    }
+
+    fn join(&mut self, more: &Self) {
+        for (some, more) in self.some.iter_mut().zip(more.some) {
+            *some |= more;
+        }
+        self.others |= more.others;
+    }
+
+    fn are_all(&self) -> bool {
+        self.others && self.some[1..].iter().all(|some| *some)
+    }
+
+    fn have(&self, these: &Self) -> bool {
+        let mut pairs = self.some.iter().zip(these.some);
+        (self.others || !these.others) && pairs.all(|(some, this)| *some || !this)
+    }
+}

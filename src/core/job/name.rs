@@ -1,0 +1,407 @@
+//! Job names: the timestamp at the end, and the base name before it.
+//!
+//! Dates are real ones (`jiff` parses them), between 2015 and 2099, so that a build number or an
+//! image tag does not pass for a time.
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::core::job::hooks;
+
+/// Characters the apiserver appends to `generateName`
+/// (`k8s.io/apiserver: pkg/storage/names/generate.go`).
+const GENERATED: usize = 5;
+/// A generated name is cut to this length before the random characters are appended.
+const MAX_GENERATED_BASE: usize = 58;
+
+/// A dash and seconds since 1970.
+const SECONDS: usize = 11;
+/// What Argo CD keeps of a revision in the name of a hook.
+const REVISION: usize = 7;
+/// How a timestamp is written, which says how far its zone may put it off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Seconds or milliseconds since 1970, or a date marked `z`: an exact moment.
+    Exact,
+    /// A date in the zone of whoever rendered the chart.
+    Local,
+}
+
+/// A timestamp found at the end of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp<'a> {
+    /// The name without the timestamp and the dash before it.
+    pub base: &'a str,
+    /// The moment, a date without zone being read as UTC.
+    pub time: Timestamp,
+    /// How it was written.
+    pub form: Form,
+}
+
+/// The name of a Job, given or to be generated.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    full: &'a str,
+    generate: &'a str,
+    /// The API server made the name of `generate`, or will.
+    is_generated: bool,
+    /// Argo CD may have made the name of `generate`.
+    is_argocds: bool,
+    /// The CronJob that owns the Job.
+    cron_job: Option<&'a str>,
+}
+
+impl<'a> Name<'a> {
+    /// From `metadata.name` and `metadata.generateName`; either may be empty.
+    #[must_use]
+    pub fn new(full: &'a str, generate: &'a str) -> Self {
+        // A client may set both: then the name was not generated, and generateName means nothing.
+        let cut = cut(generate, MAX_GENERATED_BASE);
+        let is_generated = full.is_empty()
+            || full
+                .strip_prefix(cut)
+                .is_some_and(|rest| rest.len() == GENERATED)
+                && stamp(full).is_none();
+        Self {
+            full,
+            generate,
+            is_generated,
+            is_argocds: false,
+            cron_job: None,
+        }
+    }
+
+    /// The same name, of a Job that this CronJob owns: its Jobs, named after the minute they are due or by hand,
+    /// are attempts of one migration.
+    #[must_use]
+    pub fn owned_by(self, cron_job: Option<&'a str>) -> Self {
+        let cron_job = cron_job.filter(|name| !name.is_empty());
+        Self { cron_job, ..self }
+    }
+
+    /// The same name, of a Job that Argo CD runs as a hook or does not.
+    #[must_use]
+    pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
+        self.is_argocds = is_hook;
+        self
+    }
+
+    /// `metadata.name`; empty while it is still to be generated.
+    #[must_use]
+    pub fn full(&self) -> &'a str {
+        self.full
+    }
+
+    /// The `generateName` that the name was or will be made from.
+    #[must_use]
+    pub fn generate(&self) -> Option<&'a str> {
+        (self.is_generated && !self.generate.is_empty()).then_some(self.generate)
+    }
+
+    /// The name, or what is known of it.
+    #[must_use]
+    pub fn shown(&self) -> &'a str {
+        if self.full.is_empty() {
+            self.generate
+        } else {
+            self.full
+        }
+    }
+
+    /// The timestamp at the end; before the generated characters where there are any.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp<'a>> {
+        match self.generate() {
+            Some(prefix) => {
+                let kept = cut(prefix, MAX_GENERATED_BASE);
+                stamp(kept.strip_suffix('-').unwrap_or(kept))
+            }
+            None => stamp(self.full),
+        }
+    }
+
+    /// The name without its timestamp, and without the commit and the phase that Argo CD writes before it, or that
+    /// of its CronJob: what several attempts of one migration have in common.
+    #[must_use]
+    pub fn base(&self) -> &'a str {
+        if let Some(cron_job) = self.cron_job {
+            return cron_job;
+        }
+        if let Some(stem) = self.argocd_stem() {
+            return stamp(stem).map_or(stem, |stamp| stamp.base);
+        }
+        match (self.stamp(), self.generate()) {
+            (Some(stamp), _) => stamp.base,
+            (None, Some(prefix)) => prefix.strip_suffix('-').unwrap_or(prefix),
+            (None, None) => self.full,
+        }
+    }
+}
+
+/// How many characters Argo CD appends to the `generateName` of a hook of this type.
+#[must_use]
+pub fn appended_by_argocd(hook_type: &str) -> usize {
+    REVISION + 1 + hook_type.len() + SECONDS
+}
+
+impl<'a> Name<'a> {
+    /// What stands before `<revision>-<phase>-<seconds since 1970>`, which Argo CD appends to the `generateName` of
+    /// its hooks (`getSyncTasks` in `argoproj/gitops-engine: pkg/sync/sync_context.go`, 0.7.3).
+    fn argocd_stem(&self) -> Option<&'a str> {
+        let seconds = stamp(self.full).filter(|_| self.is_argocds)?;
+        let is_epoch = self.full.len() - seconds.base.len() == SECONDS;
+        let (before, phase) = seconds.base.rsplit_once('-')?;
+        let is_phase = |known: &&str| known.eq_ignore_ascii_case(phase);
+        if !is_epoch || !hooks::ARGOCD_TYPES.iter().any(is_phase) {
+            return None;
+        }
+        let revision = before.strip_prefix(self.generate);
+        let stem = match revision.filter(|_| !self.generate.is_empty()) {
+            Some(revision) if revision.len() <= REVISION => self.generate,
+            _ => {
+                before
+                    .rsplit_once('-')
+                    .filter(|(_, end)| is_revision(end))?
+                    .0
+            }
+        };
+        let stem = stem.trim_end_matches('-');
+        (!stem.is_empty()).then_some(stem)
+    }
+}
+
+/// Whether this is the beginning of a commit's hash, or of a chart's version.
+fn is_revision(text: &str) -> bool {
+    let is_commit = text.len() == REVISION
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+        && version
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_commit || is_version && text.len() <= REVISION
+}
+
+/// The longest prefix of at most `length` bytes, on a character boundary.
+#[must_use]
+pub fn cut(text: &str, length: usize) -> &str {
+    let mut end = length.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+fn stamp(name: &str) -> Option<Stamp<'_>> {
+    // Longest first, so that `20260102-030405` is not read as a name that ends in `030405`.
+    const FORMS: [(&str, Form); 6] = [
+        ("0000-00-00-00-00-00", Form::Local),
+        ("00000000t000000z", Form::Exact),
+        ("00000000-000000", Form::Local),
+        ("00000000000000", Form::Local),
+        ("0000000000000", Form::Exact),
+        ("0000000000", Form::Exact),
+    ];
+    FORMS.iter().find_map(|&(shape, form)| {
+        let at = name.len().checked_sub(shape.len())?;
+        if !name.is_char_boundary(at) {
+            return None;
+        }
+        let (before, text) = name.split_at(at);
+        let base = before.strip_suffix('-').filter(|base| !base.is_empty())?;
+        let matches = text
+            .bytes()
+            .zip(shape.bytes())
+            .all(|(byte, model)| match model {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == model,
+            });
+        let time = if matches { moment(text)? } else { return None };
+        in_range(time).then_some(Stamp { base, time, form })
+    })
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    match text.len() {
+        10 => Timestamp::from_second(text.parse().ok()?).ok(),
+        13 => Timestamp::from_millisecond(text.parse().ok()?).ok(),
+        _ => {
+            let mut digits = text
+                .bytes()
+                .filter(u8::is_ascii_digit)
+                .map(|b| i16::from(b - b'0'));
+            let mut number = |width: usize| {
+                digits
+                    .by_ref()
+                    .take(width)
+                    .fold(0_i16, |sum, digit| sum * 10 + digit)
+            };
+            let year = number(4);
+            let [month, day, hour, minute, second] =
+                std::array::from_fn(|_| i8::try_from(number(2)).unwrap_or(i8::MAX));
+            let date = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+            Some(TimeZone::UTC.to_timestamp(date).ok()?)
+        }
+    }
+}
+
+fn in_range(time: Timestamp) -> bool {
+    // 2015-01-01 and 2100-01-01, both UTC.
+    (1_420_070_400..4_102_444_800).contains(&time.as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base_of(name: &str) -> Option<&str> {
+        Name::new(name, "").stamp().map(|stamp| stamp.base)
+    }
+
+    #[test]
+    fn takes_the_six_forms() {
+        for name in [
+            "shop-migrate-1766361600",
+            "shop-migrate-1766361600123",
+            "shop-migrate-20251222000000",
+            "shop-migrate-20251222-000000",
+            "shop-migrate-2025-12-22-00-00-00",
+            "shop-migrate-20251222t000000z",
+        ] {
+            let stamp = Name::new(name, "").stamp().expect(name);
+            assert_eq!(stamp.base, "shop-migrate", "{name}");
+            assert_eq!(stamp.time.as_second(), 1_766_361_600, "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for name in [
+            "",
+            "shop",
+            "shop-migrate-12",
+            "shop-migrate-0000000001",
+            "shop-migrate-9999999999",
+            "shop-migrate1766361600",
+            "-1766361600",
+            "1766361600",
+            "shop-20261331000000",
+            "shop-20260229-000000",
+            "shop-2026-01-02-03-04",
+            "shop-20251222T000000Z",
+            "shöp-migrate",
+            "é1766361600",
+        ] {
+            assert_eq!(base_of(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_generated_name_is_judged_by_its_prefix() {
+        let stamped = Name::new("", "shop-migrate-1766361600-");
+        assert_eq!(stamped.stamp().map(|s| s.base), Some("shop-migrate"));
+        let stored = Name::new("shop-migrate-1766361600-x7k2p", "shop-migrate-1766361600-");
+        assert_eq!(stored.stamp(), stamped.stamp());
+        let plain = Name::new("shop-migrate-x7k2p", "shop-migrate-");
+        assert_eq!((plain.stamp(), plain.base()), (None, "shop-migrate"));
+        // Patched from generateName: the name is no longer generated.
+        let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
+        assert_eq!(named.base(), "shop-migrate");
+        assert_eq!(named.generate(), None);
+    }
+
+    /// Of the name that Argo CD made of this `generateName`.
+    fn argocd_base<'n>(name: &'n str, generate: &'n str) -> &'n str {
+        Name::new(name, generate).of_argocd_hook(true).base()
+    }
+
+    #[test]
+    fn commit_and_phase_are_no_part_of_the_base_of_argo_cds_hooks() {
+        for (generate, name, base) in [
+            (
+                "db-apply-",
+                "db-apply-abcdef0-presync-1766361600",
+                "db-apply",
+            ),
+            ("db-apply-", "db-apply-0123456-sync-1766361777", "db-apply"),
+            ("", "db-apply-0123456-presync-1766361777", "db-apply"),
+            ("", "db-apply-1.2.3-syncfail-1766361777", "db-apply"),
+            ("", "db-apply-v12.3.4-postsync-1766361777", "db-apply"),
+            // The revision of more than one source, of a chart before its release, without a dash before it.
+            ("db-apply-", "db-apply--presync-1766361600", "db-apply"),
+            (
+                "db-apply-",
+                "db-apply-1.0.0-r-presync-1766361600",
+                "db-apply",
+            ),
+            ("db-apply", "db-applyabcdef0-presync-1766361600", "db-apply"),
+            (
+                "db-apply-1766361600-",
+                "db-apply-1766361600-abcdef0-presync-1766361777",
+                "db-apply",
+            ),
+            ("db-apply-", "", "db-apply"),
+            // Given by its author.
+            ("", "db-apply-1766361600", "db-apply"),
+            (
+                "",
+                "shop-migrate-presync-1766361600",
+                "shop-migrate-presync",
+            ),
+            ("", "db-presync-1766361600", "db-presync"),
+            ("", "abcdef0-presync-1766361600", "abcdef0-presync"),
+            (
+                "",
+                "db-abcdef0-presync-20251222-000000",
+                "db-abcdef0-presync",
+            ),
+            (
+                "db-",
+                "db-abcdef012-presync-1766361600",
+                "db-abcdef012-presync",
+            ),
+        ] {
+            assert_eq!(argocd_base(name, generate), base, "{generate:?} {name:?}");
+        }
+        let name = Name::new("db-apply-abcdef0-presync-1766361600", "db-apply-");
+        assert_eq!(name.base(), "db-apply-abcdef0-presync");
+        let stamp = name.of_argocd_hook(true).stamp().unwrap();
+        assert_eq!(stamp.time.as_second(), 1_766_361_600);
+    }
+
+    #[test]
+    fn the_jobs_of_a_cron_job_share_its_name() {
+        for name in ["nightly-29384756", "nightly-29386196", "by-hand"] {
+            let of_cron_job = Name::new(name, "").owned_by(Some("nightly"));
+            assert_eq!(of_cron_job.base(), "nightly");
+            assert_eq!(of_cron_job.full(), name);
+        }
+        let nameless = Name::new("nightly-29384756", "").owned_by(Some(""));
+        assert_eq!(nameless.base(), "nightly-29384756");
+    }
+
+    #[test]
+    fn a_timestamp_that_will_be_cut_off_does_not_count() {
+        let prefix = format!("{}-1766361600-", "a".repeat(50));
+        assert_eq!(Name::new("", &prefix).stamp(), None);
+        let prefix = format!("{}-1766361600-", "a".repeat(46));
+        assert!(Name::new("", &prefix).stamp().is_some());
+    }
+
+    #[test]
+    fn a_name_that_was_given_is_judged_by_itself() {
+        let given = Name::new("shop-migrate-1766361600", "shop-migrate-17663");
+        assert_eq!(given.base(), "shop-migrate");
+    }
+
+    #[test]
+    fn a_long_generated_name_is_cut_before_the_random_part() {
+        let prefix = "a".repeat(60);
+        let stored = format!("{}x7k2p", "a".repeat(58));
+        assert_eq!(
+            Name::new(&stored, &prefix).generate(),
+            Some(prefix.as_str())
+        );
+    }
+}

@@ -1,0 +1,305 @@
+//! Whether a migration runs: the one answer of the guards, claims, runs and alerts.
+//!
+//! A migration runs while a container of it runs that is not a sidecar. Pure: from the status of the Job, and from
+//! its pods where the Job's own status cannot say it. Asking the API server is [`crate::cluster::pods`]'s.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::core::job::sidecar::is_known_proxy;
+use crate::core::json::nullable;
+
+/// What `spec.managedBy` says of a Job that Kubernetes' own controller looks after.
+const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
+/// The words of a container that is about to start.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// Whether a Job runs, as far as its own status says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Said {
+    /// No pod of it is left that may run.
+    #[default]
+    Idle,
+    /// A pod of it runs.
+    Running,
+    /// It has pods, and only they say whether a container of them runs.
+    Unclear,
+}
+
+/// The counts in a Job's status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pods that are pending or running, and that nobody has deleted.
+    pub active: i64,
+    /// Those of them that are ready; none if the Job's controller does not count them.
+    pub ready: Option<i64>,
+    /// Pods that somebody has deleted, and that have not ended.
+    pub terminating: i64,
+}
+
+impl Counts {
+    /// What they say of a Job that has not finished.
+    ///
+    /// A pod is ready only once its init containers have ended, all its containers run and their readiness probes
+    /// pass. The pods of a Job that another controller manages may be in another cluster: its status decides.
+    #[must_use]
+    pub fn say(self, managed_by: Option<&str>) -> Said {
+        if self.ready.is_some_and(|ready| ready > 0) {
+            return Said::Running;
+        }
+        if is_managed_by_another(managed_by) {
+            let is_active = self.ready.is_none() && self.active > 0;
+            return if is_active { Said::Running } else { Said::Idle };
+        }
+        if self.active > 0 || self.terminating > 0 {
+            Said::Unclear
+        } else {
+            Said::Idle
+        }
+    }
+}
+
+/// Whether another controller than Kubernetes' own looks after a Job with this `spec.managedBy`.
+fn is_managed_by_another(managed_by: Option<&str>) -> bool {
+    managed_by.is_some_and(|name| !name.is_empty() && name != JOB_CONTROLLER)
+}
+
+/// How far a Job is that has not finished, by its pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No container of it has started, except sidecars.
+    NotStarted(Wait),
+    /// A container of it runs that is not a sidecar, or is about to follow one that has ended.
+    Running,
+    /// Containers of it have run, none runs now, and another try may come.
+    Stopped(Wait),
+    /// All its containers have ended, except sidecars, which keep its pod running.
+    Ended,
+}
+
+/// What a pod waits for, in Kubernetes' words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wait {
+    /// Such as `ImagePullBackOff`; empty if nothing is said.
+    pub reason: String,
+    /// More about it; may be empty.
+    pub message: String,
+}
+
+/// A pod as far as it is looked at: reading whole ones would make the program larger by a tenth.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pod {
+    #[serde(default, deserialize_with = "nullable")]
+    metadata: Metadata,
+    #[serde(default, deserialize_with = "nullable")]
+    spec: Spec,
+    /// Its status.
+    #[serde(default, deserialize_with = "nullable")]
+    pub status: PodStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    deletion_timestamp: Option<Time>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    restart_policy: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    init_containers: Vec<Container>,
+    #[serde(default, deserialize_with = "nullable")]
+    containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    image: String,
+    restart_policy: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    restart_policy_rules: Vec<IgnoredAny>,
+}
+
+/// How far one pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    NotStarted,
+    Running,
+    Stopped,
+    /// All but sidecars have ended.
+    Ended,
+    /// The pod itself has ended.
+    Over,
+}
+
+/// How far the migration with these pods is.
+#[must_use]
+pub fn progress(pods: &[Pod]) -> Progress {
+    let mut stages = pods.iter().map(Pod::stage);
+    let has = |stage: Stage| pods.iter().any(|pod| pod.stage() == stage);
+    if has(Stage::Running) {
+        Progress::Running
+    } else if stages.all(|stage| stage == Stage::NotStarted) {
+        Progress::NotStarted(worst(pods))
+    } else if has(Stage::Stopped) || has(Stage::NotStarted) || !has(Stage::Ended) {
+        Progress::Stopped(worst(pods))
+    } else {
+        Progress::Ended
+    }
+}
+
+impl Pod {
+    /// Whether a container of the migration runs, or may still start. Of a Job that is gone nobody makes a pod again.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !matches!(self.stage(), Stage::Ended | Stage::Over)
+    }
+
+    /// Init containers, then the others, which are marked; without sidecars, unless there is nothing else.
+    pub fn work(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
+        let only_sidecars = self.all().all(|(_, status)| self.is_sidecar(status));
+        self.all()
+            .filter(move |(_, status)| only_sidecars || !self.is_sidecar(status))
+    }
+
+    /// The same with sidecars.
+    pub fn all(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
+        let init = self.status.init_container_statuses.iter().flatten();
+        let main = self.status.container_statuses.iter().flatten();
+        init.map(|c| (false, c)).chain(main.map(|c| (true, c)))
+    }
+
+    fn stage(&self) -> Stage {
+        let phase = self.status.phase.as_deref().unwrap_or_default();
+        if matches!(phase, "Succeeded" | "Failed") {
+            return Stage::Over;
+        }
+        if self.all().next().is_none() {
+            // A node that is lost says nothing of what runs there.
+            let may_run = matches!(phase, "Running" | "Unknown");
+            return if may_run {
+                Stage::Running
+            } else {
+                Stage::NotStarted
+            };
+        }
+        let any = |is: fn(&ContainerStatus) -> bool| self.work().any(|(_, c)| is(c));
+        if any(runs) {
+            Stage::Running
+        } else if self.work().all(|(_, c)| self.has_ended(c)) {
+            Stage::Ended
+        } else if !any(has_started) {
+            Stage::NotStarted
+        } else if self.metadata.deletion_timestamp.is_some() || !self.is_about_to_go_on() {
+            Stage::Stopped
+        } else {
+            Stage::Running
+        }
+    }
+
+    /// Whether each container that has not ended is about to start.
+    fn is_about_to_go_on(&self) -> bool {
+        self.work().all(|(_, c)| match waits(c) {
+            Some(reason) => reason.is_empty() || STARTING.contains(&reason),
+            None => true,
+        })
+    }
+
+    /// Whether a container has ended for good.
+    fn has_ended(&self, status: &ContainerStatus) -> bool {
+        let Some(end) = status.state.as_ref().and_then(|s| s.terminated.as_ref()) else {
+            return false;
+        };
+        let container = self.container(status);
+        let own = container.and_then(|c| c.restart_policy.as_deref());
+        let policy = own.or(self.spec.restart_policy.as_deref());
+        let has_rules = container.is_some_and(|c| !c.restart_policy_rules.is_empty());
+        let comes_back = match policy {
+            Some("Always") => true,
+            Some("OnFailure") => end.exit_code != 0,
+            _ => has_rules && end.exit_code != 0,
+        };
+        // In a pod that somebody has deleted nothing starts again.
+        !comes_back || self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// A native sidecar, which is an init container that runs beside the others, or the proxy of a mesh or a database.
+    fn is_sidecar(&self, status: &ContainerStatus) -> bool {
+        let init = self.spec.init_containers.iter();
+        let is_native = init
+            .filter(|c| c.name == status.name)
+            .any(|c| c.restart_policy.as_deref() == Some("Always"));
+        // The status may have the image by its digest alone.
+        let image = self.container(status).map_or(&status.image, |c| &c.image);
+        is_native || is_known_proxy(&status.name, image)
+    }
+
+    fn container(&self, status: &ContainerStatus) -> Option<&Container> {
+        let spec = &self.spec;
+        let mut containers = spec.init_containers.iter().chain(&spec.containers);
+        containers.find(|container| container.name == status.name)
+    }
+}
+
+fn runs(status: &ContainerStatus) -> bool {
+    status.state.as_ref().is_some_and(|s| s.running.is_some())
+}
+
+/// Why a container waits, if it does; empty if nothing is said.
+fn waits(status: &ContainerStatus) -> Option<&str> {
+    let state = status.state.as_ref();
+    if state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()) {
+        return None;
+    }
+    let waiting = state.and_then(|s| s.waiting.as_ref());
+    Some(
+        waiting
+            .and_then(|w| w.reason.as_deref())
+            .unwrap_or_default(),
+    )
+}
+
+fn has_started(status: &ContainerStatus) -> bool {
+    let ran = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
+    status.restart_count > 0
+        || status.state.as_ref().is_some_and(ran)
+        || status.last_state.as_ref().is_some_and(ran)
+}
+
+/// What keeps these pods from going on.
+fn worst(pods: &[Pod]) -> Wait {
+    let live = || pods.iter().filter(|pod| pod.stage() != Stage::Over);
+    let waiting = live()
+        .flat_map(Pod::all)
+        .filter_map(|(_, container)| container.state.as_ref()?.waiting.as_ref())
+        .map(|waiting| (waiting.reason.as_deref(), waiting.message.as_deref()));
+    let unscheduled = live()
+        .flat_map(|pod| pod.status.conditions.iter().flatten())
+        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+        .map(|condition| (condition.reason.as_deref(), condition.message.as_deref()));
+    // Every container waits in some words; one whose words are those of a healthy start comes last.
+    let worst = waiting
+        .chain(unscheduled)
+        .min_by_key(|(reason, _)| reason.is_some_and(|reason| STARTING.contains(&reason)));
+    let (reason, message) = match worst {
+        Some((reason, message)) => (reason.unwrap_or("Pending"), message.unwrap_or_default()),
+        None if pods.is_empty() => ("NoPod", ""),
+        None if live().next().is_none() => ("", ""),
+        None => ("Pending", ""),
+    };
+    Wait {
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Containers that serve the other containers of their pod and never end by themselves.
+//!
+//! Beside a migration such a container keeps the Job from completing, and it is no sign that the migration
+//! still runs. Only well-known ones are listed here. A service mesh that injects one is the subject of
+//! [`crate::core::job::mesh`].
+
+use crate::core::job::Job;
+use crate::core::job::object::Container;
+
+/// Names of containers and of images: in lower case, without registry, folder and tag, with `-` for `_`.
+pub const KNOWN: &[&str] = &[
+    // Database proxies of the clouds. Sources: Google's and AWS's documentation.
+    "cloud-sql-proxy",
+    "cloudsql-proxy",
+    "cloudsql-auth-proxy",
+    "cloud-sql-auth-proxy",
+    "cloudsqlproxy",
+    "sql-proxy",
+    "gce-proxy",
+    "csql-proxy",
+    "alloydb-auth-proxy",
+    "alloydb-proxy",
+    "alloy-db-proxy",
+    "aws-sigv4-proxy",
+    "rds-proxy",
+    "spanner-proxy",
+    "pgadapter",
+    "db-proxy",
+    "database-proxy",
+    // Poolers and database proxies that teams run themselves.
+    "pgbouncer",
+    "pg-bouncer",
+    "pgcat",
+    "pgpool",
+    "pgpool-ii",
+    "pgpool2",
+    "odyssey",
+    "proxysql",
+    "maxscale",
+    "mysql-router",
+    "twemproxy",
+    "nutcracker",
+    "haproxy",
+    // Service meshes, as they are injected or written by hand.
+    "istio-proxy",
+    "proxyv2",
+    "ztunnel",
+    "linkerd-proxy",
+    "envoy",
+    "envoy-proxy",
+    "envoy-sidecar",
+    "envoy-distroless",
+    "aws-appmesh-envoy",
+    "kuma-sidecar",
+    "kuma-dp",
+    "kong-mesh-dp",
+    "consul-dataplane",
+    "consul-connect-envoy-sidecar",
+    "consul-connect-lifecycle-sidecar",
+    "osm-envoy",
+    "daprd",
+    // Tunnels and identity.
+    "tailscale",
+    "cloudflared",
+    "tbot",
+    "oauth2-proxy",
+    "spiffe-helper",
+    // Secrets that are renewed for as long as the pod lives.
+    "vault-agent",
+    "bao-agent",
+    "openbao-agent",
+    // Logs, metrics and traces.
+    "fluent-bit",
+    "fluentbit",
+    "fluentd",
+    "filebeat",
+    "promtail",
+    "grafana-agent",
+    "alloy",
+    "otel-collector",
+    "otc-container",
+    "opentelemetry-collector",
+    "opentelemetry-collector-contrib",
+    "datadog-agent",
+    "statsd-exporter",
+    "postgres-exporter",
+    "pgbouncer-exporter",
+];
+
+/// Images whose last word alone says too little: the end of their path.
+pub const IMAGES: &[&str] = &[
+    "linkerd/proxy",
+    "linkerd-io/proxy",
+    "datadog/agent",
+    "newrelic/infrastructure",
+    "timberio/vector",
+    "dapr/dapr",
+];
+
+/// Images that hold a proxy beside other programs, and the commands that start it.
+pub const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
+/// See [`SERVERS`].
+pub const SERVES: [&str; 2] = ["agent", "proxy"];
+/// What in the arguments makes a proxy end by itself.
+pub const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
+/// What in the script of a shell makes the proxy it starts end.
+pub const SCRIPT_ENDS: [&str; 5] = ["while", "until", "trap", "kill", "wait"];
+/// More characters of a container's command line are not searched: it may stop anything.
+pub const MAX_SEARCHED: usize = 65_536;
+
+/// A sidecar that a script may stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Istio's.
+    Istio,
+    /// Linkerd's.
+    Linkerd,
+    /// A proxy among the containers.
+    Proxy,
+}
+
+impl Stop {
+    /// What a script says that stops it. `-…` is an option, and none of these may be one, but for a proxy's own
+    /// `--quitquitquit`: who sets that has something that asks for it.
+    #[must_use]
+    pub const fn texts(self) -> &'static [&'static str] {
+        match self {
+            Self::Istio => &["quitquitquit", "scuttle"],
+            Self::Linkerd => &["4191/shutdown", "linkerd-await"],
+            Self::Proxy => &[
+                "quitquitquit",
+                "/shutdown",
+                "graceful_shutdown",
+                "/agent/v1/quit",
+                "SHUTDOWN",
+            ],
+        }
+    }
+}
+
+/// Whether something in the pod stops this sidecar once the migration has ended.
+#[must_use]
+pub fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
+    let shared = job.spec.template.spec.share_process_namespace;
+    job.containers().any(|(_, _, container)| {
+        let has = |text: &str| words(container).any(|word| word.contains(text));
+        let says = |text: &&str| {
+            let word =
+                |word: &str| word.contains(text) && (stop == Stop::Proxy || !word.starts_with('-'));
+            words(container).any(word)
+        };
+        let length: usize = words(container).map(|word| word.chars().count()).sum();
+        let waits_only = stop == Stop::Linkerd && !has("shutdown") && !has("-S");
+        length > MAX_SEARCHED
+            || stop.texts().iter().any(says) && !waits_only
+            || shared && has("kill")
+    })
+}
+
+/// Whether a container among others is a proxy that does not end with them.
+#[must_use]
+pub fn never_ends(container: &Container<'_>) -> bool {
+    let first = words(container).next().unwrap_or_default();
+    let program = first.rsplit('/').next().unwrap_or_default();
+    let says = |texts: &[&str]| {
+        texts
+            .iter()
+            .any(|text| words(container).any(|word| word.contains(text)))
+    };
+    let scripted = matches!(program, "sh" | "bash" | "ash" | "dash") && says(&SCRIPT_ENDS);
+    is_proxy(container) && program != "timeout" && !scripted && !says(&ENDS)
+}
+
+/// Whether a container is a proxy by its name, its image or its command.
+#[must_use]
+pub fn is_proxy(container: &Container<'_>) -> bool {
+    let program = repository(&container.image)
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    let serves = SERVERS.contains(&program) && words(container).any(|word| SERVES.contains(&word));
+    serves || is_known_proxy(&container.name, &container.image)
+}
+
+fn words<'c>(container: &'c Container<'_>) -> impl Iterator<Item = &'c str> {
+    container
+        .command
+        .iter()
+        .chain(&container.args)
+        .map(|word| &**word)
+}
+
+/// Whether a container of this name and image is a well-known proxy or agent, which never ends by itself.
+///
+/// It is a sidecar only if another container of the pod is none.
+#[must_use]
+pub fn is_known_proxy(name: &str, image: &str) -> bool {
+    let repository = repository(image);
+    let program = repository.rsplit('/').next().unwrap_or_default();
+    known(name)
+        || known(program)
+        || IMAGES.iter().any(|known| {
+            repository
+                .strip_suffix(known)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+        })
+}
+
+fn known(name: &str) -> bool {
+    let dashed = name
+        .bytes()
+        .map(|byte| if byte == b'_' { b'-' } else { byte });
+    KNOWN
+        .iter()
+        .any(|known| known.len() == name.len() && dashed.clone().eq(known.bytes()))
+}
+
+/// An image without tag and digest.
+pub(super) fn repository(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or_default();
+    match image.rsplit_once(':') {
+        // A colon before a slash is the registry's port.
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_proxy_by_its_name_or_its_image() {
+        for (name, image) in [
+            ("cloud-sql-proxy", "registry.example.com/csp:1"),
+            (
+                "proxy",
+                "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.18.0",
+            ),
+            ("x", "gcr.io/cloudsql-docker/gce-proxy:1.33.2-alpine"),
+            ("cloud_sql_proxy", "x"),
+            ("x", "registry:5000/mirror/pgbouncer"),
+            ("x", "docker.io/istio/proxyv2@sha256:00"),
+            ("linkerd-proxy", ""),
+            ("x", "cr.l5d.io/linkerd/proxy:stable-2.14"),
+            ("vault-agent", "hashicorp/vault:1.20"),
+            ("x", "envoyproxy/envoy:v1.35.0"),
+        ] {
+            assert!(is_known_proxy(name, image), "{name} {image}");
+        }
+    }
+
+    #[test]
+    fn takes_nothing_else_for_one() {
+        for (name, image) in [
+            ("migrate", "registry.example.com/shop:1.4.2"),
+            ("wait-for-cloud-sql-proxy", "busybox:1.37"),
+            ("vault-agent-init", "hashicorp/vault:1.20"),
+            ("proxy", "registry.example.com/proxy:1"),
+            ("migrate", "mylinkerd/proxy:1"),
+            ("migrate", "pgbouncer:5000/shop"),
+            ("", ""),
+        ] {
+            assert!(!is_known_proxy(name, image), "{name} {image}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Stamps: the annotations by which a migration Job names the decision that let it in.
+//!
+//! What they say. Who writes them is [`crate::core::admit`]'s, and who may not [`crate::core::guard`]'s.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use uuid::{Uuid, Variant, Version};
+
+use crate::core::job::Job;
+use crate::core::job::annotation::Annotation;
+use crate::core::job::name::cut;
+
+/// All of them.
+pub const STAMPS: [Annotation; 4] = [
+    Annotation::Decision,
+    Annotation::RequestedBy,
+    Annotation::Exceptions,
+    Annotation::Patched,
+];
+
+/// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has
+/// 339; all annotations of an object together may have 256 KiB.
+const MAX_USER: usize = 1024;
+
+/// How long ago a stamp of this very request can be, in milliseconds: the apiserver gives a request that long.
+const FRESH: i64 = 60_000;
+
+/// Whether a Job carries a stamp.
+#[must_use]
+pub fn is_stamped(job: &Job<'_>) -> bool {
+    STAMPS
+        .iter()
+        .any(|stamp| job.annotations.get(*stamp).is_some())
+}
+
+/// What a Job that this user asks for is stamped with: the name as it is. A longer one than may be is cut, and
+/// ends in `…`.
+#[must_use]
+pub fn requested_by(user: &str) -> Cow<'_, str> {
+    let kept = cut(user, MAX_USER);
+    if kept.len() == user.len() {
+        kept.into()
+    } else {
+        format!("{kept}…").into()
+    }
+}
+
+/// Whether the stamps of a Job that is being created can be those of this very request: its user is named, and
+/// the id is of this moment. Gives the id.
+#[must_use]
+pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
+    let stamp = |stamp| job.annotations.get(stamp);
+    let text = stamp(Annotation::Decision)?;
+    if stamp(Annotation::RequestedBy)? != requested_by(user) {
+        return None;
+    }
+    let id = Uuid::try_parse(text).ok()?;
+    // Letter by letter what is written down: others read the same id in many ways.
+    let is_ours = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text
+        && id.get_version() == Some(Version::SortRand)
+        && id.get_variant() == Variant::RFC4122;
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    let millis = i64::try_from(seconds).ok()?.checked_mul(1000)? + i64::from(nanos / 1_000_000);
+    (is_ours && (now.as_millisecond() - millis).abs() <= FRESH).then_some(id)
+}
+
+/// Whether the client may have written the id itself. What clients write, the apiserver puts down in
+/// `managedFields` before it asks anybody; what webhooks add is in there under no name.
+#[must_use]
+pub fn is_the_clients(job: &Job<'_>) -> bool {
+    let fields = &job.metadata.managed_fields;
+    let names_it = |manager: &crate::core::job::object::ManagedField<'_>| {
+        let metadata = manager.fields.metadata.as_ref();
+        metadata.is_some_and(|fields| fields.annotations.decision.is_some())
+    };
+    fields.is_empty() || fields.iter().any(names_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::job::Kind;
+    use crate::core::job::object::Object;
+
+    const NOW: i64 = 1_766_361_605;
+
+    fn at(offset: i64) -> String {
+        let now = Timestamp::from_second(NOW + offset).unwrap();
+        crate::host::decision_log::id::next(now).to_string()
+    }
+
+    fn stamped(decision: &str, requested_by: &Value) -> Value {
+        json!({"metadata": {
+            "annotations": {
+                "migration-warden.io/decision": decision,
+                "migration-warden.io/requested-by": requested_by,
+            },
+            "managedFields": [{"operation": "Update", "fieldsV1": {"f:metadata": {"f:annotations": {".": {}}}}}],
+        }})
+    }
+
+    fn facts<T>(job: &Value, ask: impl FnOnce(&Job<'_>) -> T) -> T {
+        let text = job.to_string();
+        let object: Object<'_> = serde_json::from_str(&text).unwrap();
+        ask(&Job::new(&object, Kind::Job, "shop"))
+    }
+
+    fn taken(job: &Value) -> Option<String> {
+        let now = Timestamp::from_second(NOW).unwrap();
+        facts(job, |job| decision(job, "ci", now)).map(|id| id.to_string())
+    }
+
+    #[test]
+    fn an_id_of_this_moment_for_this_user_is_taken() {
+        for offset in [-60, 0, 60] {
+            let id = at(offset);
+            assert_eq!(taken(&stamped(&id, &json!("ci"))), Some(id));
+        }
+    }
+
+    #[test]
+    fn no_other_id_is() {
+        let good = at(0);
+        for (id, user) in [
+            (&*good, json!("cj")),
+            (&good, json!("")),
+            (&good, Value::Null),
+            (&at(-61), json!("ci")),
+            (&at(61), json!("ci")),
+            (&good.to_uppercase(), json!("ci")),
+            (&good.replace('-', ""), json!("ci")),
+            (&format!("{{{good}}}"), json!("ci")),
+            // Of version 4; of no variant that there is; none at all.
+            ("705ab4f5-6393-41e8-b7cc-42010a800002", json!("ci")),
+            (&format!("{}0{}", &good[..19], &good[20..]), json!("ci")),
+            ("", json!("ci")),
+        ] {
+            assert_eq!(taken(&stamped(id, &user)), None, "{id} {user}");
+        }
+        let mut alone = stamped(&good, &json!("ci"));
+        let annotations = alone["metadata"]["annotations"].as_object_mut().unwrap();
+        annotations.remove("migration-warden.io/requested-by");
+        assert_eq!(taken(&alone), None);
+    }
+
+    #[test]
+    fn the_apiserver_knows_what_a_client_wrote() {
+        let webhooks = stamped(&at(0), &json!("ci"));
+        assert!(!facts(&webhooks, is_the_clients));
+        let mut clients = webhooks.clone();
+        clients["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:annotations"]["f:migration-warden.io/decision"] =
+            json!({});
+        assert!(facts(&clients, is_the_clients));
+        let mut unknown = webhooks;
+        unknown["metadata"]["managedFields"] = Value::Null;
+        assert!(facts(&unknown, is_the_clients));
+    }
+
+    #[test]
+    fn user_names_are_stamped_as_they_are() {
+        for name in ["", "ci", "a\"b\\c\n\u{1F680}", &"x".repeat(MAX_USER)] {
+            assert_eq!(requested_by(name), name);
+        }
+        let long = format!("x{}", "é".repeat(MAX_USER));
+        let cut = requested_by(&long);
+        assert_eq!(cut, format!("x{}…", "é".repeat(MAX_USER / 2 - 1)));
+    }
+}

@@ -1,0 +1,53 @@
+//! What is known of a namespace, and how strict the policy is there. Pure: whoever knows hands it in.
+
+use std::sync::Arc;
+
+use crate::core::exception::Exception;
+use crate::core::job::mesh::{self, Mesh};
+use crate::core::policy::{Mode, Policy};
+
+/// The Namespace label that chooses how strict the policy is there.
+const MODE_LABEL: &str = "migration-warden.io/mode";
+
+/// What is known of the namespace of a review.
+#[derive(Clone, Debug, Default)]
+pub struct NamespaceView {
+    /// Value of its label `migration-warden.io/mode`.
+    pub mode: Option<String>,
+    /// The service mesh it injects.
+    pub mesh: Option<Mesh>,
+    /// It is being deleted, with all that is in it.
+    pub terminating: bool,
+    /// Its exceptions.
+    pub exceptions: Vec<Arc<Exception>>,
+}
+
+impl NamespaceView {
+    /// What a namespace says of itself, by its labels and annotations.
+    #[must_use]
+    pub fn of<'a>(
+        label: impl Fn(&str) -> Option<&'a str>,
+        annotation: impl Fn(&str) -> Option<&'a str>,
+    ) -> Self {
+        Self {
+            mode: label(MODE_LABEL).map(str::to_owned),
+            mesh: mesh::of_namespace(label, annotation),
+            ..Self::default()
+        }
+    }
+}
+
+/// The mode of a namespace, and its label's value where that is none.
+pub(crate) fn mode(
+    label: Option<String>,
+    policy: &Policy,
+    namespace: &str,
+) -> (Mode, Option<String>) {
+    match label {
+        None => (policy.mode(namespace), None),
+        Some(label) => match Mode::from_label(&label) {
+            Some(mode) => (mode, None),
+            None => (Mode::Enforce, Some(label)),
+        },
+    }
+}

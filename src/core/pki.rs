@@ -1,0 +1,159 @@
+//! A certificate and its key, as PEM, made into what TLS connections are accepted with.
+//!
+//! Not for reading files or noticing changes: see [`crate::host::tls::reload`]; nor for making certificates: see
+//! [`make`], and [`crate::host::tls::issue`] for those of a development folder; nor for telling people whether they
+//! are any good: see [`inspect`].
+
+pub mod facts;
+pub mod inspect;
+pub mod make;
+pub mod rotation;
+
+use jiff::Timestamp;
+use rustls::{
+    ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ResolvesServerCertUsingSni, WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
+};
+use std::sync::Arc;
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+/// A certificate and key that can be served.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What connections are accepted with.
+    pub config: Arc<ServerConfig>,
+    /// When the server's own certificate expires.
+    pub not_after: Timestamp,
+}
+
+/// Why a certificate and key cannot be served. No text holds anything of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No `BEGIN CERTIFICATE` block.
+    #[error(
+        "failed to find a certificate in the certificate file: it must hold the server's certificate and then its intermediates, as PEM"
+    )]
+    NoCertificate,
+    /// A block that is not PEM.
+    #[error("failed to read the certificate file as PEM: it is cut off or damaged")]
+    CertificatePem,
+    /// PEM that holds no X.509 certificate.
+    #[error("failed to read the server's certificate as X.509: it is damaged")]
+    Certificate,
+    /// No key that could be read. The reason is left out, because it could quote the key.
+    #[error(
+        "failed to find a private key in the key file: it must hold one unencrypted PKCS#8, SEC1 or PKCS#1 key, as PEM"
+    )]
+    NoKey,
+    /// A key of a kind that cannot be used.
+    #[error(
+        "failed to use the private key: only ECDSA (P-256, P-384), Ed25519 and RSA (2048 bits and more) keys are supported"
+    )]
+    Key,
+    /// Certificate and key do not belong together.
+    #[error(
+        "failed to pair certificate and private key: the key belongs to another certificate (the server's own must come first in the certificate file)"
+    )]
+    Mismatch,
+    /// No CA that callers could be verified against.
+    #[error(
+        "failed to find a CA in the file of the callers' CA: it must hold the certificates of one or more CAs, as PEM"
+    )]
+    ClientCa,
+    /// What rustls itself refuses.
+    #[error("failed to set up TLS: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/1.1. With `client_ca`
+/// only callers with a certificate of one of its CAs are accepted.
+pub fn server_config(
+    cert_pem: &[u8],
+    key_pem: &[u8],
+    client_ca_pem: Option<&[u8]>,
+) -> Result<Loaded, TlsError> {
+    let chain = chain(cert_pem)?;
+    let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
+    // Only to tell a key that cannot be used from one that does not fit.
+    if ring::default_provider()
+        .key_provider
+        .load_private_key(key.clone_key())
+        .is_err()
+    {
+        return Err(TlsError::Key);
+    }
+    let config = builder()?;
+    let config = match client_ca_pem {
+        Some(pem) => config.with_client_cert_verifier(client_verifier(pem)?),
+        None => config.with_no_client_auth(),
+    };
+    let config = config
+        .with_single_cert(chain, key)
+        .map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
+            error => TlsError::Config(error),
+        })?;
+    Ok(Loaded {
+        config: Arc::new(settled(config)),
+        not_after,
+    })
+}
+
+/// A configuration with nothing to show, for the time until there is something.
+pub(crate) fn empty_config() -> Result<Arc<ServerConfig>, rustls::Error> {
+    let nothing = Arc::new(ResolvesServerCertUsingSni::new());
+    let config = builder()?.with_no_client_auth().with_cert_resolver(nothing);
+    Ok(Arc::new(settled(config)))
+}
+
+fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, rustls::Error> {
+    // Not the process's default provider: another crate could install another one.
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+}
+
+fn settled(mut config: ServerConfig) -> ServerConfig {
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // The API server never resumes a session, so tickets would only cost it and us two messages
+    // per connection, and let an old certificate's sessions outlive its replacement.
+    config.send_tls13_tickets = 0;
+    config
+}
+
+/// Verifies callers against the CAs in a PEM text.
+pub(crate) fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for ca in chain(ca_pem).map_err(|_| TlsError::ClientCa)? {
+        roots.add(ca).map_err(|_| TlsError::ClientCa)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+        .build()
+        .map_err(|_| TlsError::ClientCa)
+}
+
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        // The reason could quote a key that was put into the wrong file.
+        .map_err(|_| TlsError::CertificatePem)
+}
+
+fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| TlsError::Certificate)?;
+    Ok(moment(certificate.validity().not_after.timestamp()))
+}
+
+/// A certificate's time in seconds. That of one that never expires (RFC 5280, section 4.1.2.5) is a
+/// little later than a [`Timestamp`] can be.
+fn moment(seconds: i64) -> Timestamp {
+    let farthest = if seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    };
+    Timestamp::from_second(seconds).unwrap_or(farthest)
+}

@@ -1,0 +1,236 @@
+//! The policy: which Jobs are migrations, what each rule does, and what it finds in a Job.
+//!
+//! Everything here is pure: the same facts under the same policy give the same findings, in the
+//! server, in `check` and in a replay. The policy file is [`crate::core::policy_file`]'s.
+
+pub mod advice;
+pub mod cel;
+pub mod claims;
+pub mod finding;
+pub mod fix;
+pub mod label_selector;
+pub mod name_patterns;
+pub mod path;
+pub mod rule;
+pub mod rules;
+pub mod runs;
+pub mod select;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tidy_up;
+pub mod verdict;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::core::job::{Job, Kind};
+use crate::core::policy::finding::{Finding, Report};
+use crate::core::policy::rule::{Options, Rule, Scope};
+use crate::core::policy::rules::RULES;
+use crate::core::policy::runs::Runs;
+use crate::core::policy::select::{Selection, Selectors};
+use crate::core::policy::tidy_up::TidyUp;
+
+/// What the policy does with a rule's findings, mildest first.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// The rule is not looked at.
+    // A bare `off` is false in YAML 1.1, and so in a policy that Helm has read.
+    #[serde(alias = "false")]
+    Off,
+    /// The finding is written into the decision, and nobody else sees it.
+    Audit,
+    /// The user gets a warning.
+    Warn,
+    /// The Job is corrected; what cannot be corrected is denied.
+    Patch,
+    /// The Job is refused for now, in a way that makes clients try again by themselves.
+    Wait,
+    /// The Job is refused.
+    Deny,
+}
+
+impl Action {
+    /// The word used in policy files, decisions and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Audit => "audit",
+            Self::Warn => "warn",
+            Self::Patch => "patch",
+            Self::Wait => "wait",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// How strict a namespace is: a cap on every action.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Actions are carried out as configured.
+    #[default]
+    Enforce,
+    /// `deny` and `patch` become `warn`.
+    Warn,
+    /// Findings are only written into decisions.
+    Audit,
+    /// Nothing is judged.
+    // As with `Action::Off`.
+    #[serde(alias = "false")]
+    Off,
+}
+
+impl Mode {
+    /// The strongest action that is carried out in this mode.
+    #[must_use]
+    pub fn cap(self) -> Action {
+        match self {
+            Self::Enforce => Action::Deny,
+            Self::Warn => Action::Warn,
+            Self::Audit => Action::Audit,
+            Self::Off => Action::Off,
+        }
+    }
+
+    /// Reads the value of the Namespace label `migration-warden.io/mode`.
+    #[must_use]
+    pub fn from_label(value: &str) -> Option<Self> {
+        match value {
+            "enforce" => Some(Self::Enforce),
+            "warn" => Some(Self::Warn),
+            "audit" => Some(Self::Audit),
+            "off" => Some(Self::Off),
+            _ => None,
+        }
+    }
+}
+
+/// What happens to a review whose decision could not be written down.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is answered as decided; the loss is counted and told.
+    #[default]
+    Allow,
+    /// It is denied.
+    Deny,
+}
+
+/// A mode for namespaces whose name matches one of some patterns.
+#[derive(Clone, Debug)]
+pub struct NamespaceMode {
+    /// Anchored expressions made from the file's `*` patterns.
+    pub names: regex::RegexSet,
+    /// The mode.
+    pub mode: Mode,
+}
+
+/// A policy ready for use.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Short digest of the file it came from, or `builtin`.
+    pub hash: String,
+    /// Which Jobs are migrations.
+    pub selectors: Selectors,
+    /// The strongest action for detected Jobs.
+    pub detection: Action,
+    /// The action of each rule, in the order of [`RULES`].
+    pub actions: [Action; RULES.len()],
+    /// Options of the rules.
+    pub options: Options,
+    /// Modes by namespace, first match wins.
+    pub namespaces: Vec<NamespaceMode>,
+    /// What two migrations must not share while they run.
+    pub claims: claims::Claims,
+    /// How long after its creation an exception may expire.
+    pub max_exception: SignedDuration,
+    /// What a lost decision does to its review.
+    pub on_record_failure: OnFailure,
+    /// What is recorded of migrations, and how much of it is kept.
+    pub runs: Runs,
+    /// What becomes of Jobs that have finished.
+    pub tidy_up: TidyUp,
+}
+
+impl Policy {
+    /// The mode the policy file gives a namespace.
+    #[must_use]
+    pub fn mode(&self, namespace: &str) -> Mode {
+        self.namespaces
+            .iter()
+            .find(|entry| entry.names.is_match(namespace))
+            .map_or_else(Mode::default, |entry| entry.mode)
+    }
+
+    /// The strongest action for this Job; `cap` is that of its namespace.
+    #[must_use]
+    pub fn cap(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+        let cap = match selection {
+            Selection::Labelled => cap,
+            Selection::Detected(_) => cap.min(self.detection),
+            Selection::OptedOut | Selection::None => Action::Off,
+        };
+        // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
+        if job.kind == Kind::CronJob {
+            cap.min(Action::Warn)
+        } else {
+            cap
+        }
+    }
+
+    /// What a rule's findings lead to for this Job; `cap` is that of its namespace.
+    #[must_use]
+    pub fn action(&self, rule: &Rule, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+        let actions = RULES.iter().zip(&self.actions);
+        let found = actions.filter(|(other, _)| other.id == rule.id);
+        let cap = self.cap(job, selection, cap);
+        found
+            .map(|(_, action)| *action)
+            .max()
+            .unwrap_or(Action::Off)
+            .min(cap)
+    }
+
+    /// Judges the facts of one Job: every finding of every rule, with the action it leads to.
+    ///
+    /// `cap` is the strongest action of the Job's namespace.
+    #[must_use]
+    pub fn evaluate(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Vec<Finding> {
+        let cap = self.cap(job, selection, cap);
+        let mut report = Report::new(job.kind);
+        for (rule, &action) in RULES.iter().zip(&self.actions) {
+            let action = action.min(cap);
+            let in_scope = match rule.scope {
+                Scope::Template => true,
+                Scope::Job => job.kind == Kind::Job,
+                Scope::Hook => job.kind == Kind::Job && job.deployer.runs_hooks(),
+                Scope::Cluster => false,
+            };
+            if action > Action::Off && in_scope {
+                report.judge(rule, action, |report| {
+                    (rule.check)(job, selection, &self.options, report);
+                });
+            }
+        }
+        report.into_findings()
+    }
+}

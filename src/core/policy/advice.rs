@@ -1,0 +1,199 @@
+//! What several rules say to the author of a hook: where it stands, and what it is for.
+//!
+//! Advice that is right for an upgrade destroys data when a Job that undoes a migration follows it. So each rule
+//! about hook events asks here first. Nothing here decides what a finding is.
+
+use std::borrow::Cow;
+
+use crate::core::job::Job;
+use crate::core::job::annotation::Annotation;
+use crate::core::job::hooks::{self, Event};
+use crate::core::policy::path::FieldPath;
+
+/// What the author of a Job is told that is no migration before an upgrade.
+const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migration-warden.io/migration: \"false\" \
+                          if it is no migration";
+
+/// What a hook Job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To migrate before the new version starts, as far as can be told.
+    Upgrade,
+    /// To undo a migration.
+    Downgrade,
+    /// To run once the new version is there, be it only at an install: a database of its release is there then.
+    After,
+    /// Another moment: a test, or the end of the release.
+    Other,
+}
+
+impl Purpose {
+    /// What `job` is for, by these hook events and by what it runs.
+    #[must_use]
+    pub fn of(job: &Job<'_>, events: &str) -> Self {
+        if job.is_downward() {
+            return Self::Downgrade;
+        }
+        let has = |wanted: &str| hooks::elements(events).any(|element| element == wanted);
+        let is_after =
+            |moment: &str| has(&format!("post-{moment}")) && !has(&format!("pre-{moment}"));
+        let is_before = has("pre-install") || has("pre-upgrade");
+        let has_other =
+            hooks::elements(events).any(|element| hooks::event(&element) == Some(Event::Other));
+        if !is_before && (has("pre-rollback") || has("post-rollback")) {
+            Self::Downgrade
+        } else if is_after("install") || is_after("upgrade") {
+            Self::After
+        } else if !is_before && has_other {
+            Self::Other
+        } else {
+            Self::Upgrade
+        }
+    }
+
+    /// What an Argo CD hook is for, by these hook types and by what it runs.
+    #[must_use]
+    pub fn of_argocds(job: &Job<'_>, types: &str) -> Self {
+        let has = |wanted: &str| hooks::argocd_has(Some(types), wanted);
+        if job.is_downward() || has("SyncFail") {
+            Self::Downgrade
+        } else if has("PreSync") || has("Sync") {
+            Self::Upgrade
+        } else if has("PostSync") {
+            Self::After
+        } else if has("PreDelete") || has("PostDelete") || has("Skip") {
+            Self::Other
+        } else {
+            Self::Upgrade
+        }
+    }
+
+    /// What to do about a Job that is not for upgrades; nothing to add for one that is.
+    #[must_use]
+    pub fn advice(self) -> Option<Cow<'static, str>> {
+        let text = match self {
+            Self::Upgrade => return None,
+            Self::Downgrade => {
+                "do not run a Job that undoes a migration before upgrades: let a MigrationException admit it"
+                    .into()
+            }
+            Self::After => format!("if it needs a database of this same release, {NO_UPGRADE}").into(),
+            Self::Other => NO_UPGRADE.into(),
+        };
+        Some(text)
+    }
+}
+
+/// An annotation that stands where no deployer reads it.
+#[derive(Debug)]
+pub struct Stray<'a> {
+    /// Which.
+    pub annotation: Annotation,
+    /// Where.
+    pub path: FieldPath,
+    /// What that place is.
+    pub place: &'static str,
+    /// What it says.
+    pub value: &'a str,
+}
+
+impl<'a> Stray<'a> {
+    /// Looks for `annotation` as a label, and on the pod template.
+    #[must_use]
+    pub fn of(job: &Job<'a>, annotation: Annotation) -> Option<Self> {
+        let (key, template) = (annotation.key(), &job.spec.template.metadata);
+        let places = [
+            ("metadata.labels", "a label", job.metadata.labels.get(key)),
+            (
+                "spec.template.metadata.annotations",
+                "an annotation of the pod template",
+                template.annotations.get(annotation),
+            ),
+            (
+                "spec.template.metadata.labels",
+                "a label of the pod template",
+                template.labels.get(key),
+            ),
+        ];
+        places.into_iter().find_map(|(path, place, value)| {
+            let path = FieldPath::of(path).key(key);
+            value.map(|value| Self {
+                annotation,
+                path,
+                place,
+                value,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::job::Kind;
+    use crate::core::job::object::Object;
+    use crate::core::policy::testing::job;
+
+    fn purpose(events: &str) -> Purpose {
+        let job = job(|_| {});
+        let object = Object::deserialize(&job).unwrap();
+        Purpose::of(&Job::new(&object, Kind::Job, "shop"), events)
+    }
+
+    #[test]
+    fn events_say_what_a_job_is_for() {
+        for (expected, events) in [
+            (Purpose::Upgrade, ""),
+            (Purpose::Upgrade, "pre-instal"),
+            (Purpose::Upgrade, "pre-install,pre-upgrade,post-upgrade"),
+            (Purpose::After, "post-install,pre-upgrade"),
+            (Purpose::After, "post-install, Pre-Upgrade,post-rollback"),
+            (Purpose::After, "pre-install,post-upgrade"),
+            (Purpose::Downgrade, "pre-rollback"),
+            (Purpose::Downgrade, "test, Post-Rollback ,post-install"),
+            (Purpose::After, "post-install,post-upgrade"),
+            (Purpose::After, "test,post-upgrade"),
+            (Purpose::Other, "test"),
+            (Purpose::Other, "post-delete,pre-delete"),
+        ] {
+            assert_eq!(purpose(events), expected, "{events:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_job_for_upgrades_may_be_told_to_run_before_them() {
+        for events in ["pre-rollback", "post-upgrade", "test"] {
+            let advice = purpose(events).advice().unwrap();
+            assert!(!advice.contains("pre-upgrade"), "{advice}");
+            assert!(advice.contains("MigrationException"), "{advice}");
+        }
+        assert_eq!(purpose("pre-upgrade").advice(), None);
+    }
+
+    #[test]
+    fn a_stray_annotation_is_found_where_it_stands() {
+        for (path, pointer) in [
+            ("metadata.labels['helm.sh/hook']", "/metadata"),
+            (
+                "spec.template.metadata.labels['helm.sh/hook']",
+                "/spec/template/metadata",
+            ),
+        ] {
+            let job = job(|job| {
+                job.pointer_mut(pointer).unwrap()["labels"] =
+                    json!({"helm.sh/hook": "pre-install"});
+            });
+            let object = Object::deserialize(&job).unwrap();
+            let job = Job::new(&object, Kind::Job, "shop");
+            let stray = Stray::of(&job, Annotation::Hook).unwrap();
+            assert_eq!(
+                (&*stray.path.to_string(), stray.value),
+                (path, "pre-install")
+            );
+            assert!(Stray::of(&job, Annotation::DeletePolicy).is_none());
+        }
+    }
+}

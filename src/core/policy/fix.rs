@@ -1,0 +1,201 @@
+//! Corrections, and the JSON Patch that carries them out.
+//!
+//! A patch is built against the object as it was received and tried on it before it is sent: one
+//! that the apiserver cannot apply is an HTTP 500 to the user, whatever the failurePolicy
+//! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
+
+use std::borrow::Cow;
+
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
+use serde_json::Value;
+
+use crate::core::policy::path::FieldPath;
+
+/// A correction: a field and what it should hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// The field.
+    pub path: FieldPath,
+    /// What it should say.
+    pub value: Replacement,
+}
+
+/// What a corrected field gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// A text.
+    Text(Cow<'static, str>),
+    /// This prefix and the time of the review, in seconds since 1970.
+    Stamped(String),
+    /// A number.
+    Number(u32),
+    /// Nothing: the field is removed.
+    Nothing,
+}
+
+impl Fix {
+    /// Sets `path` to a text.
+    #[must_use]
+    pub fn set(path: FieldPath, text: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            path,
+            value: Replacement::Text(text.into()),
+        }
+    }
+
+    /// The names of the fields, and the indices, that lead to the field.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        let path = self.path.pointer();
+        path.tokens()
+            .map(|step| step.decoded().into_owned())
+            .collect()
+    }
+
+    /// Removes `path`.
+    #[must_use]
+    pub fn remove(path: FieldPath) -> Self {
+        Self {
+            path,
+            value: Replacement::Nothing,
+        }
+    }
+
+    /// What the field will say when patched at `now`; nothing where it is removed.
+    #[must_use]
+    pub fn value(&self, now: jiff::Timestamp) -> Option<Value> {
+        Some(match &self.value {
+            Replacement::Text(text) => (**text).into(),
+            Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()).into(),
+            Replacement::Number(number) => (*number).into(),
+            Replacement::Nothing => return None,
+        })
+    }
+}
+
+/// The patch that carries out `fixes` on `object`, or `None` when it would not apply or change
+/// nothing. Of the object only what lies along the fields is looked at.
+#[must_use]
+pub fn patch<'f>(
+    fixes: impl IntoIterator<Item = &'f Fix>,
+    object: &Value,
+    now: jiff::Timestamp,
+) -> Option<Patch> {
+    let mut patched = object.clone();
+    let mut operations = Vec::new();
+    for fix in fixes {
+        let path = fix.path.pointer();
+        let value = fix.value(now);
+        if patched.pointer(path.as_str()) == value.as_ref() {
+            continue;
+        }
+        let from = operations.len();
+        let Some(value) = value else {
+            operations.push(PatchOperation::Remove(RemoveOperation { path }));
+            json_patch::patch(&mut patched, &operations[from..]).ok()?;
+            continue;
+        };
+        operations.extend(
+            missing_parents(&path, &patched)
+                .map(|parent| add(parent, Value::Object(serde_json::Map::new()))),
+        );
+        operations.push(add(path, value));
+        json_patch::patch(&mut patched, &operations[from..]).ok()?;
+    }
+    (!operations.is_empty()).then_some(Patch(operations))
+}
+
+/// The parents of `path` that are not there, outermost first: `annotations` may be absent or null.
+fn missing_parents<'p>(
+    path: &'p Pointer,
+    object: &Value,
+) -> impl Iterator<Item = PointerBuf> + use<'p> {
+    let mut missing = Vec::new();
+    let mut parent = path.parent();
+    while let Some(pointer) = parent.filter(|pointer| !pointer.is_root()) {
+        if object
+            .pointer(pointer.as_str())
+            .is_some_and(|value| !value.is_null())
+        {
+            break;
+        }
+        missing.push(pointer.to_buf());
+        parent = pointer.parent();
+    }
+    missing.into_iter().rev()
+}
+
+/// `add` on an object's member also replaces it (RFC 6902, 4.1), so it serves both.
+fn add(path: PointerBuf, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::job::annotation::Annotation;
+    use serde_json::json;
+
+    fn now() -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_766_361_600).unwrap()
+    }
+
+    #[test]
+    fn makes_the_maps_that_are_missing() {
+        let fix = Fix::set(FieldPath::annotation(Annotation::DeletePolicy), "x");
+        for object in [
+            json!({"metadata": {}}),
+            json!({"metadata": {"annotations": null}}),
+        ] {
+            let patch = patch([&fix], &object, now()).unwrap();
+            assert_eq!(
+                serde_json::to_value(&patch).unwrap(),
+                json!([
+                    {"op": "add", "path": "/metadata/annotations", "value": {}},
+                    {"op": "add", "path": "/metadata/annotations/helm.sh~1hook-delete-policy", "value": "x"},
+                ])
+            );
+        }
+    }
+
+    #[test]
+    fn changes_nothing_twice() {
+        let fixes = [
+            Fix::set(FieldPath::of("spec.template.spec.restartPolicy"), "Never"),
+            Fix {
+                path: FieldPath::of("metadata.name"),
+                value: Replacement::Stamped("a-".into()),
+            },
+        ];
+        let mut object = json!({"metadata": {"generateName": "a-"}, "spec": {"template": {"spec": {"restartPolicy": "Always"}}}});
+        let first = patch(&fixes, &object, now()).unwrap();
+        json_patch::patch(&mut object, &first).unwrap();
+        assert_eq!(object["metadata"]["name"], "a-1766361600");
+        assert_eq!(patch(&fixes, &object, now()), None);
+    }
+
+    #[test]
+    fn removes_what_is_there() {
+        let path = FieldPath::of("spec.template.spec.containers")
+            .index(0)
+            .field("restartPolicyRules");
+        let fix = Fix::remove(path);
+        let mut object =
+            json!({"spec": {"template": {"spec": {"containers": [{"restartPolicyRules": []}]}}}});
+        let first = patch([&fix], &object, now()).unwrap();
+        json_patch::patch(&mut object, &first).unwrap();
+        assert_eq!(
+            object["spec"]["template"]["spec"]["containers"],
+            json!([{}])
+        );
+        assert_eq!(patch([&fix], &object, now()), None);
+        assert_eq!(patch([&fix], &json!({}), now()), None);
+    }
+
+    #[test]
+    fn gives_no_patch_that_does_not_apply() {
+        let fix = Fix::set(FieldPath::of("spec.template.spec.restartPolicy"), "Never");
+        assert_eq!(patch([&fix], &json!({"spec": []}), now()), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! What a rule is, and the macro that turns a doc comment into its documentation.
+//!
+//! A rule is a value: an id that never changes meaning, a kebab-case name of the bad pattern, its
+//! documentation and a pure function. The list of all rules is [`crate::core::policy::rules`].
+
+use jiff::SignedDuration;
+
+use crate::core::job::Job;
+use crate::core::policy::Action;
+use crate::core::policy::finding::Report;
+use crate::core::policy::select::Selection;
+
+/// What a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The Job itself: its name and what Helm does with it. Means nothing for a CronJob.
+    Job,
+    /// What its deployer makes of it as a hook. Means nothing where the deployer runs no hooks.
+    Hook,
+    /// What the Job runs: also judged in a CronJob's template.
+    Template,
+    /// What the Job meets in the cluster, or what happens to it there. Its findings come with what the
+    /// cluster says, so its `check` is [`unseen`], and it is heard when a review is answered.
+    Cluster,
+}
+
+/// Whether the action `patch` may be chosen for a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// It may; what cannot be corrected in a Job at hand is denied.
+    Possible,
+    /// It may not, and why.
+    Refused(&'static str),
+}
+
+/// Why no rule about hook annotations may patch them.
+pub const HELM_READS_THE_CHART: Patch = Patch::Refused(
+    "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
+);
+
+/// Whether a `ValidatingAdmissionPolicy` can have a rule, too.
+#[derive(Clone, Copy, Debug)]
+pub enum Cel {
+    /// It can: an expression that is true where the rule finds nothing, and never an error. It may
+    /// use the variables of [`crate::core::job::cel`].
+    Expression(fn(&Options) -> String),
+    /// It cannot, and why.
+    Refused(&'static str),
+}
+
+/// Options of the rules that have any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// MW001: also give a named Job another name.
+    pub rename: bool,
+    /// MW002: Argo CD's own hook annotation will do.
+    pub argocd_hook: bool,
+    /// MW003: Argo CD's own delete policy will do.
+    pub argocd_delete_policy: bool,
+    /// MW005: how old a timestamp may be.
+    pub max_age: SignedDuration,
+    /// MW005: how far ahead of the apiserver's clock it may be.
+    pub max_skew: SignedDuration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rename: false,
+            argocd_hook: false,
+            argocd_delete_policy: false,
+            max_age: SignedDuration::from_hours(24),
+            max_skew: SignedDuration::from_mins(15),
+        }
+    }
+}
+
+/// The pure function of a rule.
+pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
+
+/// What a rule of [`Scope::Cluster`] finds in the Job itself: nothing.
+pub fn unseen(_: &Job<'_>, _: Selection, _: &Options, _: &mut Report) {}
+
+/// Why no rule of [`Scope::Cluster`] may patch.
+pub const THE_CLUSTER_IS_AS_IT_IS: Patch =
+    Patch::Refused("what it finds is in the cluster, not in the Job");
+
+/// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
+pub const NEEDS_THE_CLUSTER: Cel =
+    Cel::Refused("a policy sees the request alone, and this is about what else is in the cluster");
+
+/// Why no rule about a Job that is there already can be a `ValidatingAdmissionPolicy`.
+pub const NOT_A_CREATION: Cel = Cel::Refused(
+    "the policy is asked about creations alone, and this is about what happens to a Job later",
+);
+
+/// One rule.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable id, `MW001`.
+    pub id: &'static str,
+    /// Kebab-case name of the bad pattern.
+    pub name: &'static str,
+    /// The fault in a few words, without values.
+    pub reason: &'static str,
+    /// What to write instead: follows the detail after a semicolon.
+    pub remediation: &'static str,
+    /// Path of the field it looks at, as shown in the rules table.
+    pub path: &'static str,
+    /// Action in the profile `guide`.
+    pub guide: Action,
+    /// Action in the profile `strict`.
+    pub strict: Action,
+    /// What it looks at.
+    pub scope: Scope,
+    /// Whether it may patch.
+    pub patch: Patch,
+    /// Names of its options in the policy file.
+    pub options: &'static [&'static str],
+    /// What it is in CEL.
+    pub cel: Cel,
+    /// Markdown: what it flags, why, and what to write instead.
+    pub docs: &'static str,
+    /// Adds its findings to the report.
+    pub check: Check,
+}
+
+impl Rule {
+    /// The first paragraph of the documentation in one line: what the rule flags.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let first = self.docs.split("\n\n").next().unwrap_or_default();
+        first
+            .lines()
+            .map(str::trim)
+            .collect::<Vec<_>>()
+            .join(" ")
+            .trim()
+            .to_owned()
+    }
+
+    /// The documentation as Markdown, without the indent of doc comments.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let lines = self
+            .docs
+            .lines()
+            .map(|line| line.strip_prefix(' ').unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    }
+}
+
+/// Declares a rule: the doc comment above it is its documentation.
+macro_rules! rule {
+    (
+        $(#[doc = $doc:literal])+
+        $vis:vis static $ident:ident = {
+            $($field:ident: $value:expr,)+
+        };
+    ) => {
+        $(#[doc = $doc])+
+        $vis static $ident: $crate::core::policy::rule::Rule = $crate::core::policy::rule::Rule {
+            docs: concat!($($doc, "\n"),+),
+            $($field: $value,)+
+        };
+    };
+}
+pub(crate) use rule;
+
+/// What every rule file needs.
+pub(crate) mod prelude {
+    pub(crate) use super::{
+        Cel, HELM_READS_THE_CHART, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,
+        THE_CLUSTER_IS_AS_IT_IS, rule, unseen,
+    };
+    pub(crate) use crate::core::job::Job;
+    pub(crate) use crate::core::job::annotation::Annotation;
+    pub(crate) use crate::core::job::cel;
+    pub(crate) use crate::core::job::deployer::Deployer;
+    pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
+    pub(crate) use crate::core::policy::advice::{Purpose, Stray};
+    pub(crate) use crate::core::policy::finding::{Report, shown};
+    pub(crate) use crate::core::policy::path::FieldPath;
+    pub(crate) use crate::core::policy::select::Selection;
+}

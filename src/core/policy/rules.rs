@@ -1,0 +1,132 @@
+//! The list of all rules, in the order in which they are judged and reported.
+//!
+//! A new rule is a file here, its line in `RULES`, and a pass and a fail fixture.
+
+use crate::core::policy::rule::Rule;
+
+mod bad_hook_weight;
+mod blocking_sidecar;
+pub mod concurrent_migration;
+pub mod deleted_while_running;
+mod duplicate_hook_event;
+mod empty_migration;
+mod evictable_migration;
+mod extra_hook_event;
+mod floating_image;
+pub mod forged_stamp;
+mod inline_credentials;
+mod missing_hook;
+mod name_too_long;
+mod no_deadline;
+mod opaque_release;
+mod parallel_migration;
+pub mod reapplied_job;
+mod repeated_migration;
+mod restarting_pod;
+mod retried_migration;
+mod short_ttl;
+mod silent_hook;
+mod stale_timestamp;
+mod suspended_migration;
+mod unknown_hook_event;
+mod unlabelled_migration;
+mod untimestamped_name;
+mod wrong_delete_policy;
+
+/// Every rule, ordered by id. An id never changes its meaning and is never used again.
+pub const RULES: [&Rule; 28] = [
+    &untimestamped_name::UNTIMESTAMPED_NAME,
+    &missing_hook::MISSING_HOOK,
+    &wrong_delete_policy::WRONG_DELETE_POLICY,
+    &restarting_pod::RESTARTING_POD,
+    &stale_timestamp::STALE_TIMESTAMP,
+    &retried_migration::RETRIED_MIGRATION,
+    &no_deadline::NO_DEADLINE,
+    &parallel_migration::PARALLEL_MIGRATION,
+    &repeated_migration::REPEATED_MIGRATION,
+    &inline_credentials::INLINE_CREDENTIALS,
+    &floating_image::FLOATING_IMAGE,
+    &short_ttl::SHORT_TTL,
+    &name_too_long::NAME_TOO_LONG,
+    &duplicate_hook_event::DUPLICATE_HOOK_EVENT,
+    &unknown_hook_event::UNKNOWN_HOOK_EVENT,
+    &bad_hook_weight::BAD_HOOK_WEIGHT,
+    &extra_hook_event::EXTRA_HOOK_EVENT,
+    &suspended_migration::SUSPENDED_MIGRATION,
+    &blocking_sidecar::BLOCKING_SIDECAR,
+    &evictable_migration::EVICTABLE_MIGRATION,
+    &opaque_release::OPAQUE_RELEASE,
+    &unlabelled_migration::UNLABELLED_MIGRATION,
+    &silent_hook::SILENT_HOOK,
+    &empty_migration::EMPTY_MIGRATION,
+    &concurrent_migration::CONCURRENT_MIGRATION,
+    &deleted_while_running::DELETED_WHILE_RUNNING,
+    &reapplied_job::REAPPLIED_JOB,
+    &forged_stamp::FORGED_STAMP,
+];
+
+/// The rule with this id or name.
+#[must_use]
+pub fn find(id_or_name: &str) -> Option<&'static Rule> {
+    let is = |rule: &&Rule| rule.id.eq_ignore_ascii_case(id_or_name) || rule.name == id_or_name;
+    RULES.iter().copied().find(is)
+}
+
+/// What to say of a name that is no rule's.
+pub(crate) fn unknown(key: &str) -> String {
+    /// Below this two names have little in common; clap, which suggests arguments, takes the same.
+    const ALIKE: f64 = 0.7;
+    let nearest = RULES
+        .iter()
+        .map(|rule| (strsim::jaro(key, rule.name), rule.name))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(likeness, _)| *likeness > ALIKE);
+    match nearest {
+        Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
+        None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{RULES, find};
+
+    #[test]
+    fn ids_and_names_are_unique_and_in_order() {
+        let ids: Vec<_> = RULES.iter().map(|rule| rule.id).collect();
+        assert!(ids.is_sorted());
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), RULES.len());
+        let names: BTreeSet<_> = RULES.iter().map(|rule| rule.name).collect();
+        assert_eq!(names.len(), RULES.len());
+    }
+
+    #[test]
+    fn every_rule_is_documented_alike() {
+        for rule in RULES {
+            let docs = rule.markdown();
+            for part in ["\n## Why is this bad?\n", "\n## Instead\n", "\nSource: "] {
+                assert!(docs.contains(part), "{}: no {part:?}", rule.id);
+            }
+            assert!(
+                rule.summary().ends_with('.'),
+                "{}: {:?}",
+                rule.id,
+                rule.summary()
+            );
+            assert!(
+                rule.remediation.chars().count() <= 85,
+                "{}: too long to warn with",
+                rule.id
+            );
+        }
+    }
+
+    #[test]
+    fn rules_are_found_by_id_and_by_name() {
+        assert_eq!(find("mw004").map(|rule| rule.name), Some("restarting-pod"));
+        assert_eq!(find("restarting-pod").map(|rule| rule.id), Some("MW004"));
+        assert!(find("MW999").is_none());
+    }
+}

@@ -1,0 +1,78 @@
+//! MW016: Helm reads another weight than is written.
+
+use crate::core::job::hooks;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job with a hook weight that is no whole number.
+    ///
+    /// ## Why is this bad?
+    /// Helm reads 0 and says nothing, so the migration may run before the Secret or the database that a
+    /// lower weight was to bring up first. Spaces, `0x5` and `1e1` are no numbers to Helm.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook-weight: "5"
+    /// ```
+    ///
+    /// Source: `calculateHookWeight` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
+    pub(super) static BAD_HOOK_WEIGHT = {
+        id: "MW016",
+        name: "bad-hook-weight",
+        reason: "Helm reads the weight as 0",
+        remediation: "write a whole number such as helm.sh/hook-weight: \"5\"",
+        path: "metadata.annotations['helm.sh/hook-weight']",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Hook,
+        patch: HELM_READS_THE_CHART,
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(Annotation::HookWeight) else {
+        return;
+    };
+    if !hooks::is_weight(value) {
+        report.add(
+            FieldPath::annotation(Annotation::HookWeight),
+            format!("found {}, which Helm reads as 0", shown(value)),
+        );
+    }
+}
+
+fn expression(_: &Options) -> String {
+    // `int` fails on what it does not take, so the largest numbers are compared as strings.
+    let weight = cel::annotation(Annotation::HookWeight);
+    format!(
+        "{weight}.optMap(v, v.matches('^[-+]?[0-9]+$') && [v.find('[1-9][0-9]*$')].all(n, \
+         size(n) < 19 || size(n) == 19 && \
+         n <= (v.startsWith('-') ? '9223372036854775808' : '9223372036854775807'))).orValue(true)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn tells_what_helm_reads() {
+        let with = |value: &str| {
+            findings(
+                "MW016",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook-weight"] = json!(value)),
+            )
+        };
+        assert_eq!(
+            with("1e1"),
+            [r#"metadata.annotations['helm.sh/hook-weight']: found "1e1", which Helm reads as 0"#]
+        );
+        assert!(with("-5").is_empty());
+    }
+}

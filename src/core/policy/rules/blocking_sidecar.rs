@@ -1,0 +1,394 @@
+//! MW019: a sidecar keeps the finished migration running.
+
+use crate::core::job::object::Container;
+use crate::core::job::sidecar::{self, Stop};
+use crate::core::job::{INIT_CONTAINERS, cel::list, mesh};
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration whose pod has a sidecar that does not end: one that Istio or Linkerd injects, or a well-known
+    /// proxy among its containers. As an init container that is not native, such a proxy keeps the migration from
+    /// starting.
+    ///
+    /// Injection is judged by what the pod template asks for, and by the namespace's own labels if a cluster can
+    /// be asked. These are fine: native sidecars, a proxy that ends by itself, and a script that stops the
+    /// sidecar (`/quitquitquit`, `linkerd-await --shutdown`, `pkill` with `shareProcessNamespace`).
+    ///
+    /// ## Why is this bad?
+    /// The migration ends, its sidecar does not, and the Job never completes: the deploy fails at its
+    /// timeout although the migration succeeded.
+    ///
+    /// ## Instead
+    /// Switch injection off:
+    /// ```yaml
+    /// spec:
+    ///   template:
+    ///     metadata:
+    ///       labels:
+    ///         sidecar.istio.io/inject: "false"
+    ///       annotations:
+    ///         linkerd.io/inject: disabled
+    /// ```
+    /// or ask the mesh for a native sidecar:
+    /// ```yaml
+    ///       annotations:
+    ///         sidecar.istio.io/nativeSidecar: "true"
+    ///         config.linkerd.io/proxy-enable-native-sidecar: "true"
+    /// ```
+    /// Istio 1.27 and later inject native sidecars by default. This default is part of Istio's configuration and
+    /// not visible here, so write the annotation, or switch this rule off.
+    ///
+    /// Write a proxy of your own as a native sidecar, which is an init container with `restartPolicy: Always`.
+    ///
+    /// Source: the Kubernetes documentation, "Sidecar Containers"; the Istio documentation, "Installing the
+    /// Sidecar" and "Resource Annotations"; the Linkerd documentation, "Automatic Proxy Injection";
+    /// linkerd/linkerd2#8194; istio/istio#6324.
+    pub(super) static BLOCKING_SIDECAR = {
+        id: "MW019",
+        name: "blocking-sidecar",
+        reason: "a sidecar keeps it running",
+        remediation: "switch injection off, or make it a native sidecar",
+        path: "spec.template.metadata.annotations",
+        guide: Off,
+        strict: Warn,
+        scope: Scope::Template,
+        patch: Patch::Refused("a migration may need the mesh to reach its database"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if let Some(mesh) = mesh::injected(job) {
+        report.add(
+            FieldPath::of("spec.template.metadata.annotations"),
+            format!("{mesh} puts a sidecar into the pod, which does not end with the migration"),
+        );
+    }
+    let is_blocking = |list: &str, container: &Container<'_>| {
+        !Job::is_native_sidecar(list, container) && sidecar::never_ends(container)
+    };
+    let proxies = || {
+        let all = job.containers();
+        all.filter(|(list, _, container)| is_blocking(list, container))
+    };
+    if proxies().next().is_none()
+        || job
+            .containers()
+            .all(|(_, _, container)| sidecar::is_proxy(container))
+    {
+        return;
+    }
+    let is_stopped = sidecar::is_stopped(job, Stop::Proxy);
+    for (list, index, container) in proxies() {
+        let name = shown(&container.name);
+        let (detail, advice) = if list == INIT_CONTAINERS {
+            let detail = format!("the proxy {name} does not end, so the migration never starts");
+            (detail, MAKE_IT_NATIVE)
+        } else if is_stopped {
+            continue;
+        } else {
+            let detail = format!("the proxy {name} does not end with the migration");
+            (detail, MOVE_IT)
+        };
+        report
+            .add(FieldPath::of(list).index(index), detail)
+            .advise(advice);
+    }
+}
+
+const MAKE_IT_NATIVE: &str = "write restartPolicy: Always in it, which makes it a native sidecar";
+const MOVE_IT: &str =
+    "move it to initContainers with restartPolicy: Always, which makes it a native sidecar";
+
+const POD: &str = "object.spec.template.spec";
+/// The words of a container's command line.
+const WORDS: &str = "(c.?command.orValue([]) + c.?args.orValue([]))";
+
+fn expression(options: &Options) -> String {
+    format!("{} && {}", injection(options), proxies())
+}
+
+/// [`mesh::injected`] finds none.
+fn injection(_: &Options) -> String {
+    let own = "object.spec.template.?metadata.?labels";
+    let istio = cel::pod_annotation(Annotation::IstioInject);
+    let istio_native = cel::pod_annotation(Annotation::IstioNativeSidecar);
+    let linkerd = cel::pod_annotation(Annotation::LinkerdInject);
+    let native = mesh::LINKERD_NATIVE.map(cel::pod_annotation);
+    let native = format!("{}.or({}).or({})", native[0], native[1], native[2]);
+    let space = "namespaceObject.metadata";
+    let by_istio = format!(
+        "{space}.?labels[?'istio-injection'].optMap(v, v == 'enabled')\
+         .orValue({space}.?labels[?'istio.io/rev'].hasValue())"
+    );
+    let by_linkerd =
+        format!("{space}.?annotations[?'linkerd.io/inject'].orValue('') in ['enabled', 'ingress']");
+    let keys = mesh::LINKERD_NATIVE.map(Annotation::key);
+    let natively = format!(
+        "{}.exists(k, {space}.?annotations[?k].orValue('') == 'true')",
+        list(&keys)
+    );
+    format!(
+        "({istio_native}.orValue('') == 'true' || \
+         [{own}[?'sidecar.istio.io/inject'].or({istio}).orValue('')].all(i, i != 'true' && \
+         (i == 'false' || !({own}[?'istio.io/rev'].hasValue() || {by_istio}))) || {istio_stops}) && \
+         ({native}.optMap(v, v == 'true').orValue(!({by_istio}) && {natively}) || \
+         [{linkerd}.orValue('')].all(l, !(l in ['enabled', 'ingress'] || l != 'disabled' && \
+         !({by_istio}) && !{natively} && {by_linkerd})) || {linkerd_stops})",
+        istio_stops = stops(Stop::Istio),
+        linkerd_stops = stops(Stop::Linkerd),
+    )
+}
+
+/// No proxy that never ends is among the containers, or something stops it.
+fn proxies() -> String {
+    let last = "p[size(p) - 1].split(':')[0]";
+    let proxy = format!(
+        "(c.name.replace('_', '-') in {known} || [c.?image.orValue('').split('@')[0].split('/')].exists(p, \
+         {last}.replace('_', '-') in {known} || size(p) > 1 && p[size(p) - 2] + '/' + {last} in {images} || \
+         {last} in {servers} && {WORDS}.exists(w, w in {serves})))",
+        known = list(sidecar::KNOWN),
+        images = list(sidecar::IMAGES),
+        servers = list(&sidecar::SERVERS),
+        serves = list(&sidecar::SERVES),
+    );
+    let says = |texts: &[&str]| {
+        format!(
+            "{WORDS}.exists(w, {}.exists(t, w.contains(t)))",
+            list(texts)
+        )
+    };
+    let ends = format!(
+        "{} || size({WORDS}) > 0 && ({WORDS}[0].matches('^([^ ]*/)?timeout$') || \
+         {WORDS}[0].matches('^([^ ]*/)?(sh|bash|ash|dash)$') && {})",
+        says(&sidecar::ENDS),
+        says(&sidecar::SCRIPT_ENDS),
+    );
+    let init = format!("{POD}.?initContainers.orValue([])");
+    format!(
+        "({POD}.containers.all(c, {proxy}) && {init}.all(c, {proxy}) || \
+         {init}.all(c, c.?restartPolicy.orValue('') == 'Always' || !{proxy} || {ends}) && \
+         ({POD}.containers.all(c, !{proxy} || {ends}) || {}))",
+        stops(Stop::Proxy)
+    )
+}
+
+/// [`sidecar::is_stopped`].
+fn stops(stop: Stop) -> String {
+    let has = |text: &str| format!("{WORDS}.exists(w, w.contains('{text}'))");
+    let option = if stop == Stop::Proxy {
+        ""
+    } else {
+        "!w.startsWith('-') && "
+    };
+    let mut says = format!(
+        "{WORDS}.exists(w, {option}{}.exists(t, w.contains(t)))",
+        list(stop.texts())
+    );
+    if stop == Stop::Linkerd {
+        says = format!("{says} && ({} || {})", has("shutdown"), has("-S"));
+    }
+    let stops = format!(
+        "{WORDS}.map(w, size(w)).sum() > {max} || {says} || \
+         {POD}.?shareProcessNamespace.orValue(false) && {kill}",
+        max = sidecar::MAX_SEARCHED,
+        kill = has("kill"),
+    );
+    // The apiserver takes the two lists for lists of different types, which cannot be joined.
+    format!(
+        "({POD}.containers.exists(c, {stops}) || {POD}.?initContainers.orValue([]).exists(c, {stops}))"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::{Value, json};
+
+    const PATH: &str = "spec.template.metadata.annotations";
+
+    fn injects(mesh: &str) -> Vec<String> {
+        vec![format!(
+            "{PATH}: {mesh} puts a sidecar into the pod, which does not end with the migration"
+        )]
+    }
+
+    fn with(metadata: Value) -> Vec<String> {
+        findings(
+            "MW019",
+            &job(|j| j["spec"]["template"]["metadata"] = metadata),
+        )
+    }
+
+    /// The valid Job, injected, with another command.
+    fn runs(metadata: Value, command: &[&str], shared: bool) -> Vec<String> {
+        findings(
+            "MW019",
+            &job(|j| {
+                let template = &mut j["spec"]["template"];
+                template["metadata"] = metadata;
+                template["spec"]["shareProcessNamespace"] = json!(shared);
+                template["spec"]["containers"][0]["args"] = json!(command);
+            }),
+        )
+    }
+
+    /// The valid Job beside another container, and with what its own script says.
+    fn beside(container: Value, script: &str) -> Vec<String> {
+        findings(
+            "MW019",
+            &job(|j| {
+                let pod = &mut j["spec"]["template"]["spec"];
+                pod["containers"][0]["args"] = json!(["sh", "-c", script]);
+                pod["containers"].as_array_mut().unwrap().push(container);
+            }),
+        )
+    }
+
+    #[test]
+    fn sees_what_the_pod_asks_for() {
+        assert_eq!(
+            with(json!({"labels": {"sidecar.istio.io/inject": "true"}})),
+            injects("Istio")
+        );
+        assert_eq!(
+            with(json!({"labels": {"istio.io/rev": "canary"}})),
+            injects("Istio")
+        );
+        assert_eq!(
+            with(json!({"annotations": {"linkerd.io/inject": "enabled"}})),
+            injects("Linkerd")
+        );
+        assert!(with(json!({})).is_empty());
+    }
+
+    #[test]
+    fn a_native_sidecar_is_fine() {
+        for stage in ["", "beta.", "alpha."] {
+            let key = format!("config.{stage}linkerd.io/proxy-enable-native-sidecar");
+            let asks = |value: &str| {
+                with(json!({"annotations": {"linkerd.io/inject": "enabled", key.as_str(): value}}))
+            };
+            assert!(asks("true").is_empty());
+            assert_eq!(asks("false"), injects("Linkerd"));
+        }
+        let istio = |value: &str| {
+            with(json!({
+                "labels": {"sidecar.istio.io/inject": "true"},
+                "annotations": {"sidecar.istio.io/nativeSidecar": value},
+            }))
+        };
+        assert!(istio("true").is_empty());
+        assert_eq!(istio("false"), injects("Istio"));
+    }
+
+    #[test]
+    fn a_script_may_stop_the_injected_one() {
+        let istio = || json!({"labels": {"sidecar.istio.io/inject": "true"}});
+        let linkerd = || json!({"annotations": {"linkerd.io/inject": "enabled"}});
+        for stops in [
+            &[
+                "sh",
+                "-c",
+                "migrate; curl -fsI -X POST http://localhost:15020/quitquitquit",
+            ][..],
+            &[
+                "sh",
+                "-c",
+                "migrate && pilot-agent request POST quitquitquit",
+            ],
+            &["pilot-agent", "request", "POST", "quitquitquit"],
+            &["scuttle", "migrate"],
+        ] {
+            assert!(runs(istio(), stops, false).is_empty(), "{stops:?}");
+            assert_eq!(
+                runs(linkerd(), stops, false),
+                injects("Linkerd"),
+                "{stops:?}"
+            );
+        }
+        for stops in [
+            &["linkerd-await", "--shutdown", "--", "migrate"][..],
+            &["sh", "-c", "linkerd-await -S -- migrate"],
+            &[
+                "sh",
+                "-c",
+                "migrate; wget --post-data= http://localhost:4191/shutdown",
+            ],
+        ] {
+            assert!(runs(linkerd(), stops, false).is_empty(), "{stops:?}");
+            assert_eq!(runs(istio(), stops, false), injects("Istio"), "{stops:?}");
+        }
+        assert_eq!(
+            runs(linkerd(), &["linkerd-await", "--", "migrate"], false),
+            injects("Linkerd")
+        );
+        let kills = ["sh", "-c", "migrate; pkill -f pilot-agent"];
+        assert!(runs(istio(), &kills, true).is_empty());
+        // It cannot see the other's processes.
+        assert_eq!(runs(istio(), &kills, false), injects("Istio"));
+        let holds = json!({
+            "labels": {"sidecar.istio.io/inject": "true"},
+            "annotations": {"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"},
+        });
+        assert_eq!(with(holds), injects("Istio"));
+    }
+
+    #[test]
+    fn a_proxy_among_the_containers_never_ends() {
+        let proxy =
+            || json!({"name": "cloud-sql-proxy", "image": "csp:1", "args": ["--port=5432", "x"]});
+        let found = [
+            r#"spec.template.spec.containers[1]: the proxy "cloud-sql-proxy" does not end with the migration"#,
+        ];
+        assert_eq!(beside(proxy(), "migrate"), found);
+        assert!(beside(proxy(), "migrate; curl -X POST localhost:9091/quitquitquit").is_empty());
+        assert_eq!(beside(proxy(), "migrate; pkill cloud-sql-proxy"), found);
+        let with = |field: &str, value: Value| {
+            let mut proxy = proxy();
+            proxy[field] = value;
+            beside(proxy, "migrate")
+        };
+        assert!(with("args", json!(["--quitquitquit", "x"])).is_empty());
+        assert!(with("command", json!(["timeout", "600", "/cloud-sql-proxy"])).is_empty());
+        let script = "/cloud-sql-proxy x & while [ ! -f /done ]; do sleep 1; done; kill $!";
+        assert!(with("command", json!(["/bin/sh", "-c", script])).is_empty());
+        assert_eq!(
+            with(
+                "command",
+                json!(["/bin/sh", "-c", "exec /cloud-sql-proxy x"])
+            ),
+            found
+        );
+    }
+
+    #[test]
+    fn an_agent_ends_where_it_is_told_to() {
+        let agent = |args: &[&str]| {
+            beside(
+                json!({"name": "v", "image": "hashicorp/vault:1", "args": args}),
+                "migrate",
+            )
+        };
+        assert_eq!(
+            agent(&["agent", "-config=/x.hcl"]),
+            [r#"spec.template.spec.containers[1]: the proxy "v" does not end with the migration"#]
+        );
+        assert!(agent(&["agent", "-exit-after-auth"]).is_empty());
+        assert!(agent(&["kv", "get", "x"]).is_empty());
+    }
+
+    #[test]
+    fn a_pod_of_proxies_and_a_native_sidecar_are_fine() {
+        let alone =
+            job(|j| j["spec"]["template"]["spec"]["containers"][0]["name"] = json!("pgbouncer"));
+        assert!(findings("MW019", &alone).is_empty());
+        let native = job(|j| {
+            j["spec"]["template"]["spec"]["initContainers"] =
+                json!([{"name": "cloud-sql-proxy", "restartPolicy": "Always"}]);
+        });
+        assert!(findings("MW019", &native).is_empty());
+    }
+}

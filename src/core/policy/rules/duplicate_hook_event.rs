@@ -1,0 +1,98 @@
+//! MW014: Helm runs the Job twice.
+
+use crate::core::job::hooks;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job that names a hook event twice.
+    ///
+    /// ## Why is this bad?
+    /// Helm keeps both, runs the hook twice for the event, and meets the first Job under the same name.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook: pre-install,pre-upgrade
+    /// ```
+    ///
+    /// Source: `(*manifestFile).sort` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
+    pub(super) static DUPLICATE_HOOK_EVENT = {
+        id: "MW014",
+        name: "duplicate-hook-event",
+        reason: "an event is named twice",
+        remediation: "write each event of helm.sh/hook once",
+        path: "metadata.annotations['helm.sh/hook']",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Hook,
+        patch: HELM_READS_THE_CHART,
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(Annotation::Hook) else {
+        return;
+    };
+    let known = hooks::elements(value).filter(|element| hooks::event(element).is_some());
+    // Helm 2's name of the same event.
+    let mut elements: Vec<_> = known
+        .map(|e| {
+            if e == "test-success" {
+                "test".into()
+            } else {
+                e
+            }
+        })
+        .collect();
+    let count = elements.len();
+    elements.sort_unstable();
+    elements.dedup();
+    if elements.len() < count {
+        report.add(
+            FieldPath::annotation(Annotation::Hook),
+            format!("found {}", shown(value)),
+        );
+    }
+}
+
+fn expression(_: &Options) -> String {
+    let events = cel::events();
+    let others: Vec<_> = events
+        .into_iter()
+        .filter(|e| !e.starts_with("test"))
+        .collect();
+    // Helm 2's name of the same event.
+    format!(
+        "{}.all(k, variables.hook.filter(e, e == k).size() <= 1) && \
+         variables.hook.filter(e, e in ['test', 'test-success']).size() <= 1",
+        cel::list(&others)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn case_and_spaces_do_not_make_another_event() {
+        let with = |value: &str| {
+            findings(
+                "MW014",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+        };
+        let value = "pre-install,pre-upgrade, Pre-Install";
+        assert_eq!(
+            with(value),
+            [format!(
+                "metadata.annotations['helm.sh/hook']: found {value:?}"
+            )]
+        );
+        assert!(with("pre-install,pre-upgrade").is_empty());
+    }
+}

@@ -1,0 +1,102 @@
+//! MW024: the migration never runs.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job with `completions: 0` or `parallelism: 0`, for which Kubernetes starts no pod.
+    ///
+    /// ## Why is this bad?
+    /// The migration never runs. With `completions: 0` Kubernetes reports the Job as complete at once, and Helm
+    /// reports the release as deployed: the new version starts on the old schema. With `parallelism: 0` the Job
+    /// does nothing, and Helm waits for it until its timeout.
+    ///
+    /// ## Instead
+    /// Leave both fields out, or:
+    /// ```yaml
+    /// spec:
+    ///   completions: 1
+    ///   parallelism: 1
+    /// ```
+    /// To leave a migration out of one deploy, do not render the Job.
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Controlling parallelism".
+    pub(super) static EMPTY_MIGRATION = {
+        id: "MW024",
+        name: "empty-migration",
+        reason: "no pod ever runs",
+        remediation: "write 1, or leave the field out",
+        path: "spec.completions",
+        guide: Deny,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("a Job that was written to do nothing may have been meant so"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if job.spec.completions == Some(0) {
+        report.add(
+            FieldPath::of("spec.completions"),
+            "found 0: Kubernetes reports the Job as complete without starting a pod",
+        );
+    }
+    if job.spec.parallelism == Some(0) {
+        report.add(
+            FieldPath::of("spec.parallelism"),
+            "found 0: Kubernetes starts no pod",
+        );
+    }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?completions.orValue(1) != 0 && object.spec.?parallelism.orValue(1) != 0"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    const COMPLETIONS: &str =
+        "spec.completions: found 0: Kubernetes reports the Job as complete without starting a pod";
+    const PARALLELISM: &str = "spec.parallelism: found 0: Kubernetes starts no pod";
+
+    fn with(fields: &[(&str, serde_json::Value)]) -> Vec<String> {
+        findings(
+            "MW024",
+            &job(|j| {
+                for (field, value) in fields {
+                    j["spec"][*field] = value.clone();
+                }
+            }),
+        )
+    }
+
+    #[test]
+    fn finds_each_number() {
+        assert_eq!(with(&[("completions", json!(0))]), [COMPLETIONS]);
+        assert_eq!(with(&[("parallelism", json!(0))]), [PARALLELISM]);
+        assert_eq!(
+            with(&[("completions", json!(0)), ("parallelism", json!(0))]),
+            [COMPLETIONS, PARALLELISM]
+        );
+        let indexed = [
+            ("completions", json!(0)),
+            ("completionMode", json!("Indexed")),
+        ];
+        assert_eq!(with(&indexed), [COMPLETIONS]);
+        let suspended = [("completions", json!(0)), ("suspend", json!(true))];
+        assert_eq!(with(&suspended), [COMPLETIONS]);
+    }
+
+    #[test]
+    fn takes_one_and_none() {
+        for value in [json!(1), json!(null)] {
+            assert!(with(&[("completions", value.clone()), ("parallelism", value)]).is_empty());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! MW011: what runs may change without a release.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration whose image has no digest, and the tag `latest` or none.
+    ///
+    /// ## Why is this bad?
+    /// The tag may point to another image tomorrow. A rollback or a retry then runs other migrations than
+    /// the release it belongs to, and nobody can say afterwards which ran.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// image: registry.example.com/shop:1.4.2
+    /// ```
+    /// or, which cannot be moved, a digest: `registry.example.com/shop@sha256:…`.
+    ///
+    /// Source: the Kubernetes documentation, "Images: Image names".
+    pub(super) static FLOATING_IMAGE = {
+        id: "MW011",
+        name: "floating-image",
+        reason: "the image may change",
+        remediation: "write the image with a version tag or a digest",
+        path: "spec.template.spec.containers[0].image",
+        guide: Audit,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("the webhook asks no registry"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    for (list, index, container) in job.containers() {
+        let image = &*container.image;
+        if !image.is_empty() && is_floating(image) {
+            let path = FieldPath::of(list).index(index).field("image");
+            report.add(path, format!("found {}", shown(image)));
+        }
+    }
+}
+
+fn is_floating(image: &str) -> bool {
+    if image.contains('@') {
+        return false;
+    }
+    // A colon before the last slash is a registry's port.
+    let last = image.rsplit('/').next().unwrap_or(image);
+    last.split_once(':')
+        .is_none_or(|(_, tag)| tag.is_empty() || tag == "latest")
+}
+
+fn expression(_: &Options) -> String {
+    // A colon before the last slash is a registry's port.
+    let fine = "[c.?image.orValue('')].all(i, i == '' || i.contains('@') || \
+                 i.matches('(^|/)[^/:]*:[^/]+$') && !i.matches('(^|/)[^/:]*:latest$'))";
+    let pod = "object.spec.template.spec";
+    format!("{pod}.containers.all(c, {fine}) && {pod}.?initContainers.orValue([]).all(c, {fine})")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn a_port_is_no_tag() {
+        let with = |image: &str| {
+            findings(
+                "MW011",
+                &job(|j| j["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image)),
+            )
+        };
+        let path = "spec.template.spec.containers[0].image";
+        for image in [
+            "shop",
+            "shop:latest",
+            "registry:5000/shop",
+            "registry:5000/shop:latest",
+        ] {
+            assert_eq!(with(image), [format!("{path}: found {image:?}")]);
+        }
+        for image in [
+            "shop:1",
+            "registry:5000/shop:1.2",
+            "shop@sha256:abc",
+            "shop:latest@sha256:abc",
+        ] {
+            assert!(with(image).is_empty(), "{image}");
+        }
+    }
+}

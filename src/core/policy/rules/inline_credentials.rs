@@ -1,0 +1,128 @@
+//! MW010: a password is written into the Job.
+
+use crate::core::job::credentials;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A password written into a container's command, arguments or environment.
+    ///
+    /// The rule finds:
+    ///
+    /// - variables, options and parameters whose name ends in `password`, `passwd`, `passphrase`, `pwd`, `pass`
+    ///   or `pw` (`DB_PW`, `DBPASS`, `dbPassword`), also in JSON, YAML, JDBC, ODBC and SASL texts;
+    /// - URLs and data source names with a password, URLs with a token, and `Authorization` headers;
+    /// - options of known programs, such as `mysql -pX`, `sqlcmd -P X`, `redis-cli -a X`, `cqlsh -p X`,
+    ///   `curl -u user:X` and `sqlplus user/X@db`, also in the lines that a script feeds to `sqlplus` or `redis-cli`;
+    /// - values below or beside their name: YAML blocks, `name: DB_PASSWORD` with `value: X`, operands of `printf`;
+    /// - SQL statements that set a password, lines of `.pgpass` and `.netrc`, and the literal default in
+    ///   `${DB_PASSWORD:-X}`.
+    ///
+    /// These are no passwords: references such as `$(DB_PASSWORD)`, `vault:…`, `op://…`, `arn:…`, `ref+…` and
+    /// `file:…`, paths, blanks such as `<password>`, expressions such as `ENV.fetch("PW")` and `var.password`, switches
+    /// such as `MYSQL_ALLOW_EMPTY_PASSWORD`, and comments and tests in scripts.
+    ///
+    /// The search reads 256 KiB of one Job. If a Job has more text, a finding says how many bytes were not read.
+    /// Neither a password nor unread text is shown, here or anywhere.
+    ///
+    /// ## Why is this bad?
+    /// Everyone who may read Jobs can read the password. It is also in the API server's audit log, in backups
+    /// of etcd, and in the release that Helm stores.
+    ///
+    /// ## Instead
+    /// Take it from a Secret, and let Kubernetes put it in:
+    /// ```yaml
+    /// containers:
+    ///   - args: [migrate, apply, --url, $(DATABASE_URL)]
+    ///     env:
+    ///       - name: DATABASE_URL
+    ///         valueFrom: {secretKeyRef: {name: shop-db, key: url}}
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Good practices for Kubernetes Secrets".
+    pub(super) static INLINE_CREDENTIALS = {
+        id: "MW010",
+        name: "inline-credentials",
+        reason: "a password is written into it",
+        remediation: "take it from a Secret, by an env variable with valueFrom.secretKeyRef",
+        path: "spec.template.spec.containers[0].args[3]",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("the webhook has no Secret to put in its place"),
+        options: &[],
+        cel: Cel::Refused("CEL cannot tell a password from other text without false alarms"),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    for hit in credentials::told(credentials::find(job)) {
+        let path = FieldPath::credential(&hit);
+        let added = report.add_within(path, hit.range.clone(), hit.form.to_string());
+        if hit.field != "env" {
+            added.advise(
+                "put it into an env variable with valueFrom.secretKeyRef, and write $(NAME) here",
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn tells_where_and_never_what() {
+        let found = findings(
+            "MW010",
+            &job(|j| {
+                let container = &mut j["spec"]["template"]["spec"]["containers"][0];
+                container["command"] = json!(["sh", "-c", "PGPASSWORD=hunter2 psql"]);
+                container["args"] = json!([
+                    "-u",
+                    "postgres://a:hunter2@db/x",
+                    "--password",
+                    "hunter2",
+                    "-password=hunter2"
+                ]);
+                container["env"] = json!([
+                    {"name": "DB_PASSWORD", "value": "hunter2"},
+                    {"name": "URL", "value": "mysql://a:hunter2@db"},
+                    {"name": "OK_PASSWORD", "value": "$(OTHER)"},
+                    {"name": "DB_PASSWORD_FILE", "value": "/run/x"},
+                ]);
+            }),
+        );
+        let at = "spec.template.spec.containers[0]";
+        assert_eq!(
+            found,
+            [
+                format!("{at}.command[2]: holds the value of PGPASSWORD"),
+                format!("{at}.args[1]: holds a URL with a password"),
+                format!("{at}.args[3]: holds the value of --password"),
+                format!("{at}.args[4]: holds the value of -password"),
+                format!("{at}.env[0].value: holds the value of DB_PASSWORD"),
+                format!("{at}.env[1].value: holds a URL with a password"),
+            ]
+        );
+    }
+
+    #[test]
+    fn looks_into_init_containers_and_counts_what_it_leaves_out() {
+        let env: Vec<_> = (0..40)
+            .map(|i| json!({"name": format!("P{i}_PASSWORD"), "value": "x"}))
+            .collect();
+        let found = findings(
+            "MW010",
+            &job(|j| {
+                j["spec"]["template"]["spec"]["initContainers"] = json!([{"env": env}]);
+            }),
+        );
+        assert_eq!(found.len(), 16);
+        assert_eq!(
+            found[15],
+            "spec.template.spec.initContainers[0].env[15].value: holds the value of P15_PASSWORD (and 24 more like this)"
+        );
+    }
+}

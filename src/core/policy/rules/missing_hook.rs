@@ -1,0 +1,486 @@
+//! MW002: Helm does not run the Job before the new version starts.
+
+use crate::core::job::hooks::{self, Event};
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job that is not both a `pre-install` and a `pre-upgrade` hook.
+    ///
+    /// Order, case, spaces and further events do not matter here. With `argocd: true` in the rule's options
+    /// `argocd.argoproj.io/hook: PreSync` will do instead.
+    ///
+    /// Some deployers run no hooks: Flux's kustomize-controller and kubectl. A Job of theirs is admitted with one
+    /// warning of this rule, even if its action is `deny`. The warning names the deployer and what it has instead.
+    /// The rules about hooks and names do not judge such a Job. migration-warden sets no TTL on it, does not patch
+    /// it and does not tidy it up, because the deployer would create the Job again.
+    ///
+    /// ## Why is this bad?
+    /// Without a hook Helm creates the Job together with the new version and waits for nothing. With
+    /// `pre-install` alone no upgrade migrates. With `pre-upgrade` alone the first install does not migrate;
+    /// a first install that failed is retried as an upgrade, so both are needed.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook: pre-install,pre-upgrade
+    /// ```
+    ///
+    /// ## What a hook may use
+    /// A `pre-install` hook runs before the release's other objects exist. It may use only what exists before:
+    ///
+    /// - an external database, which does not belong to the release
+    /// - a Secret, a ConfigMap and a `ServiceAccount` of its own: hooks themselves, with a lower
+    ///   `helm.sh/hook-weight`, so that Helm creates them first
+    /// - what was in the namespace before the install
+    ///
+    /// A chart with a bundled database cannot migrate before the install, because the database does not exist yet.
+    /// Its Job may be a `post-install,pre-upgrade` hook, and a `MigrationException` for MW002 and MW017 admits it.
+    ///
+    /// Do not follow this rule for a Job that undoes a migration (`pre-rollback`, `alembic downgrade`): as a
+    /// `pre-upgrade` hook it would run before each upgrade.
+    ///
+    /// Source: `helm/helm: pkg/releaseutil/manifest_sorter.go`; the Helm documentation, "Chart Hooks".
+    pub(super) static MISSING_HOOK = {
+        id: "MW002",
+        name: "missing-hook",
+        reason: "it is not both a pre-install and a pre-upgrade hook",
+        remediation: "if it migrates before upgrades, write helm.sh/hook: pre-install,pre-upgrade",
+        path: "metadata.annotations['helm.sh/hook']",
+        guide: Deny,
+        strict: Deny,
+        scope: Scope::Job,
+        patch: HELM_READS_THE_CHART,
+        options: &["argocd"],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+/// What a migration before upgrades needs.
+const WRITE: &str = "write helm.sh/hook: pre-install,pre-upgrade";
+/// What lets Argo CD's own hook pass.
+const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of missing-hook";
+
+fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
+    if !job.deployer.runs_hooks() {
+        return without_hooks(job, report);
+    }
+    let argocd = job.annotations.get(Annotation::ArgoCdHook);
+    if options.argocd_hook && hooks::argocd_has(argocd, "PreSync") {
+        return;
+    }
+    let value = job.annotations.get(Annotation::Hook);
+    let mut keys = [Annotation::Hook, Annotation::ArgoCdHook].into_iter();
+    if value.is_none()
+        && argocd.is_none()
+        && let Some(stray) = keys.find_map(|annotation| Stray::of(job, annotation))
+    {
+        return misplaced(job, &stray, options, report);
+    }
+    if value.is_none() && job.is_in_argocds_words() {
+        return argocds(job, argocd, options, report);
+    }
+    let (mut install, mut upgrade) = (false, false);
+    for element in value.into_iter().flat_map(hooks::elements) {
+        match hooks::event(&element) {
+            Some(Event::PreInstall) => install = true,
+            Some(Event::PreUpgrade) => upgrade = true,
+            Some(Event::Other) | None => {}
+        }
+    }
+    let missing = match (install, upgrade) {
+        (true, true) => return,
+        (true, false) => "pre-upgrade is missing",
+        (false, true) => "pre-install is missing",
+        (false, false) => "pre-install and pre-upgrade are missing",
+    };
+    let detail = match value {
+        None => "it is not set, so Helm does not run this Job as a hook".to_owned(),
+        Some(value) => format!("found {}, {missing}", shown(value)),
+    };
+    let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
+    let purpose = Purpose::of(job, value.unwrap_or_default());
+    added.advise(match purpose.advice() {
+        Some(advice) => advice,
+        None if hooks::argocd_has(argocd, "PreSync") => {
+            format!("{WRITE}; or {ACCEPT_ARGOCD}").into()
+        }
+        None => WRITE.into(),
+    });
+}
+
+/// The one finding about a Job whose deployer runs no hooks: a warning, because there is nothing to put right.
+fn without_hooks(job: &Job<'_>, report: &mut Report) {
+    let deployer = job.deployer.name();
+    let name = shown(job.name.shown());
+    let name = name.trim_matches('"');
+    let wait = format!("kubectl wait --for=condition=complete job/{name}");
+    let (detail, instead) = if job.is_started_by_hand() {
+        (
+            "started by hand from a CronJob, so no deployer runs this Job as a hook".to_owned(),
+            format!(
+                "wait for its end with {wait}, and make changes in the CronJob's spec.jobTemplate"
+            ),
+        )
+    } else if job.deployer == Deployer::KustomizeController {
+        (
+            format!("{deployer} deploys this Job and runs no hooks"),
+            "put it into a Kustomization of its own with force: true and wait: true, and name that in the \
+             application's dependsOn"
+                .to_owned(),
+        )
+    } else {
+        (
+            format!("{deployer} deploys this Job and runs no hooks"),
+            format!("before the new version starts, run {wait}"),
+        )
+    };
+    let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
+    added.at_most(Warn).advise(instead);
+}
+
+/// A hook that no deployer reads.
+fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options, report: &mut Report) {
+    let detail = format!(
+        "found {} as {}, and only annotations of the Job make it a hook",
+        shown(stray.value),
+        stray.place
+    );
+    let added = report.add(stray.path.clone(), detail);
+    let move_it = "move it to the Job's metadata.annotations";
+    let is_argocds = stray.annotation == Annotation::ArgoCdHook;
+    let purpose = if is_argocds {
+        Purpose::of_argocds(job, stray.value)
+    } else {
+        Purpose::of(job, stray.value)
+    };
+    added.advise(match purpose {
+        Purpose::Upgrade if is_argocds && options.argocd_hook => {
+            format!("{move_it}, as argocd.argoproj.io/hook: PreSync")
+        }
+        Purpose::Upgrade if is_argocds => {
+            format!("{move_it}, as argocd.argoproj.io/hook: PreSync, and {ACCEPT_ARGOCD}")
+        }
+        Purpose::Upgrade => format!("{move_it}, as helm.sh/hook: pre-install,pre-upgrade"),
+        _ => move_it.to_owned(),
+    });
+}
+
+/// The finding in Argo CD's words.
+fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut Report) {
+    let detail = match value {
+        None => {
+            "it is not set, so Argo CD applies this Job together with the new version".to_owned()
+        }
+        Some(value) if hooks::argocd_has(Some(value), "PreSync") => {
+            format!("found {}, which the policy does not accept", shown(value))
+        }
+        Some(value) => format!("found {}, PreSync is missing", shown(value)),
+    };
+    let added = report.add(FieldPath::annotation(Annotation::ArgoCdHook), detail);
+    let write = "write argocd.argoproj.io/hook: PreSync";
+    let purpose = Purpose::of_argocds(job, value.unwrap_or_default());
+    added.advise(match purpose.advice() {
+        Some(advice) => advice,
+        None if options.argocd_hook => write.into(),
+        None if hooks::argocd_has(value, "PreSync") => ACCEPT_ARGOCD.into(),
+        None => format!("{write}, and {ACCEPT_ARGOCD}").into(),
+    });
+}
+
+fn expression(options: &Options) -> String {
+    let helm = "!variables.runsHooks || 'pre-install' in variables.hook && 'pre-upgrade' in variables.hook";
+    if !options.argocd_hook {
+        return helm.to_owned();
+    }
+    let argocd = cel::annotation(Annotation::ArgoCdHook);
+    format!(
+        "{helm} || {argocd}.optMap(v, v.split(',').exists(e, e.trim() == 'PreSync')).orValue(false)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::WRITE;
+    use crate::core::job::object::Object;
+    use crate::core::job::{Job, Kind};
+    use crate::core::policy::Action;
+    use crate::core::policy::rule::Options;
+    use crate::core::policy::select::Selection;
+    use crate::core::policy::testing::{findings, job, told_of, told_of_with};
+    use crate::core::policy_file::validate;
+
+    #[test]
+    fn tells_what_is_missing() {
+        let with = |value| {
+            findings(
+                "MW002",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = value),
+            )
+        };
+        let path = "metadata.annotations['helm.sh/hook']";
+        assert_eq!(
+            with(json!("pre-install")),
+            [format!(
+                r#"{path}: found "pre-install", pre-upgrade is missing"#
+            )]
+        );
+        assert_eq!(
+            with(json!("Pre-Upgrade ")),
+            [format!(
+                r#"{path}: found "Pre-Upgrade ", pre-install is missing"#
+            )]
+        );
+        assert_eq!(
+            with(json!("post-install")),
+            [format!(
+                r#"{path}: found "post-install", pre-install and pre-upgrade are missing"#
+            )]
+        );
+        let none = job(|j| j["metadata"]["annotations"] = json!({}));
+        assert_eq!(
+            findings("MW002", &none),
+            [format!(
+                "{path}: it is not set, so Helm does not run this Job as a hook"
+            )]
+        );
+    }
+
+    fn annotated(annotations: Value, tweak: impl FnOnce(&mut Value)) -> Value {
+        job(|j| {
+            j["metadata"]["annotations"] = annotations;
+            tweak(j);
+        })
+    }
+
+    /// Following that advice would run a downgrade before every upgrade.
+    #[test]
+    fn only_a_migration_for_upgrades_is_told_to_run_before_them() {
+        let told = |hook: &str, args: &[&str]| {
+            let job = annotated(json!({"helm.sh/hook": hook}), |j| {
+                j["spec"]["template"]["spec"]["containers"][0]["args"] = json!(args);
+            });
+            let told = told_of("MW002", &job);
+            assert_eq!(told.len(), 1, "{told:?}");
+            told.concat()
+        };
+        let up = &["alembic", "upgrade", "head"][..];
+        assert!(told("pre-upgrade", up).ends_with(WRITE));
+        let down = "do not run a Job that undoes a migration before upgrades: let a MigrationException admit it";
+        assert_eq!(
+            told("pre-rollback", up),
+            format!(
+                "MW002 missing-hook: metadata.annotations['helm.sh/hook']: found \"pre-rollback\", pre-install and \
+                 pre-upgrade are missing; {down}"
+            )
+        );
+        assert!(told("pre-upgrade", &["alembic", "downgrade", "-1"]).ends_with(down));
+        for hook in [
+            "post-install",
+            "post-install,post-upgrade",
+            "post-install,pre-upgrade",
+            "pre-install,post-upgrade",
+            "test",
+        ] {
+            assert!(!told(hook, up).contains(WRITE), "{hook}");
+        }
+        let plain = annotated(json!({}), |j| {
+            j["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["migrate", "down"]);
+        });
+        assert!(told_of("MW002", &plain).concat().ends_with(down));
+    }
+
+    #[test]
+    fn a_hook_that_stands_elsewhere_is_named_there() {
+        let label = annotated(json!({}), |j| {
+            j["metadata"]["labels"]["helm.sh/hook"] = json!("pre-install");
+        });
+        assert_eq!(
+            told_of("MW002", &label),
+            [
+                "MW002 missing-hook: metadata.labels['helm.sh/hook']: found \"pre-install\" as a label, and only \
+                 annotations of the Job make it a hook; move it to the Job's metadata.annotations, as helm.sh/hook: \
+                 pre-install,pre-upgrade"
+            ]
+        );
+        let pods = annotated(json!({}), |j| {
+            j["spec"]["template"]["metadata"]["annotations"]["helm.sh/hook"] =
+                json!("pre-rollback");
+        });
+        assert_eq!(
+            told_of("MW002", &pods),
+            [
+                "MW002 missing-hook: spec.template.metadata.annotations['helm.sh/hook']: found \"pre-rollback\" as an \
+                 annotation of the pod template, and only annotations of the Job make it a hook; move it to the Job's \
+                 metadata.annotations"
+            ]
+        );
+        let argocds = annotated(json!({}), |j| {
+            j["metadata"]["labels"]["argocd.argoproj.io/hook"] = json!("PreSync");
+        });
+        let found = "MW002 missing-hook: metadata.labels['argocd.argoproj.io/hook']: found \"PreSync\" as a label, and only \
+                     annotations of the Job make it a hook; move it to the Job's metadata.annotations, as \
+                     argocd.argoproj.io/hook: PreSync";
+        let accept = "in the policy, set argocd: true in the options of missing-hook";
+        assert_eq!(
+            told_of("MW002", &argocds),
+            [format!("{found}, and {accept}")]
+        );
+        let argocd = Options {
+            argocd_hook: true,
+            ..Options::default()
+        };
+        assert_eq!(told_of_with("MW002", &argocds, &argocd), [found]);
+    }
+
+    /// The findings of a whole policy, by rule and action, with what each says.
+    fn judged(job: &Value, rules: &str) -> Vec<(&'static str, Action, String)> {
+        let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+        let policy = validate::read("policy.yaml", &format!("{head}{rules}")).unwrap();
+        let object = Object::deserialize(job).unwrap();
+        let job = Job::new(&object, Kind::Job, "shop");
+        let findings = policy.evaluate(&job, Selection::Labelled, Action::Deny);
+        let told = findings.iter().map(|f| (f.rule.id, f.action, f.message()));
+        told.collect()
+    }
+
+    /// MW001 to MW003 and MW014 to MW017 would all have something to say.
+    fn broken(tweak: impl FnOnce(&mut Value)) -> Value {
+        annotated(
+            json!({"helm.sh/hook": "pre-install,pre-install,test,x", "helm.sh/hook-weight": "high"}),
+            |j| {
+                j["metadata"]["name"] = json!("shop-migrate");
+                tweak(j);
+            },
+        )
+    }
+
+    #[test]
+    fn a_deployer_without_hooks_is_warned_of_once_and_of_nothing_else() {
+        let managed = |manager: &str| {
+            broken(|j| {
+                j["metadata"]["managedFields"] =
+                    json!([{"manager": manager, "operation": "Apply"}]);
+            })
+        };
+        let labelled =
+            broken(|j| j["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop"));
+        let path = "MW002 missing-hook: metadata.annotations['helm.sh/hook']";
+        let flux = format!(
+            "{path}: Flux's kustomize-controller deploys this Job and runs no hooks; put it into a Kustomization of \
+             its own with force: true and wait: true, and name that in the application's dependsOn"
+        );
+        let kubectl = format!(
+            "{path}: kubectl deploys this Job and runs no hooks; before the new version starts, run kubectl wait \
+             --for=condition=complete job/shop-migrate"
+        );
+        for (job, said) in [
+            (&labelled, &flux),
+            (&managed("kustomize-controller"), &flux),
+            (&managed("kubectl-create"), &kubectl),
+        ] {
+            for rules in ["", "profile: strict\n", "rules: {missing-hook: warn}\n"] {
+                let found = judged(job, rules);
+                assert_eq!(found, [("MW002", Action::Warn, said.clone())], "{rules}");
+            }
+            assert_eq!(
+                judged(job, "rules: {missing-hook: audit}\n")[0].1,
+                Action::Audit
+            );
+            assert_eq!(judged(job, "rules: {missing-hook: off}\n"), []);
+        }
+        let ids: Vec<_> = judged(&managed("werf"), "")
+            .into_iter()
+            .map(|(id, ..)| id)
+            .collect();
+        assert_eq!(
+            ids,
+            [
+                "MW001", "MW002", "MW003", "MW014", "MW015", "MW016", "MW017", "MW023"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_job_made_of_a_cron_job_by_hand_gets_advice_for_that() {
+        let by_hand = annotated(
+            json!({"cronjob.kubernetes.io/instantiate": "manual"}),
+            |j| {
+                j["metadata"]["name"] = json!("nightly-1");
+                j["metadata"]["managedFields"] =
+                    json!([{"manager": "kubectl-create", "operation": "Update"}]);
+            },
+        );
+        let said = "MW002 missing-hook: metadata.annotations['helm.sh/hook']: started by hand from a CronJob, so no \
+                    deployer runs this Job as a hook; wait for its end with kubectl wait --for=condition=complete \
+                    job/nightly-1, and make changes in the CronJob's spec.jobTemplate";
+        assert_eq!(
+            judged(&by_hand, ""),
+            [("MW002", Action::Warn, said.to_owned())]
+        );
+    }
+
+    #[test]
+    fn argo_cds_hooks_are_judged_in_argo_cds_words() {
+        let told = |hook: &str, argocd: bool| {
+            let options = Options {
+                argocd_hook: argocd,
+                ..Options::default()
+            };
+            let job = annotated(json!({"argocd.argoproj.io/hook": hook}), |_| {});
+            told_of_with("MW002", &job, &options).concat()
+        };
+        let head = "MW002 missing-hook: metadata.annotations['argocd.argoproj.io/hook']: found";
+        let option = "in the policy, set argocd: true in the options of missing-hook";
+        assert_eq!(told("PreSync", true), "");
+        assert_eq!(
+            told("PreSync", false),
+            format!("{head} \"PreSync\", which the policy does not accept; {option}")
+        );
+        assert_eq!(
+            told("Sync", true),
+            format!("{head} \"Sync\", PreSync is missing; write argocd.argoproj.io/hook: PreSync")
+        );
+        assert_eq!(
+            told("Sync", false),
+            format!(
+                "{head} \"Sync\", PreSync is missing; write argocd.argoproj.io/hook: PreSync, and {option}"
+            )
+        );
+        for hook in ["PostSync", "SyncFail"] {
+            let told = told(hook, true);
+            assert!(
+                told.contains("PreSync is missing; ") && !told.contains("write"),
+                "{told}"
+            );
+        }
+        let tracked = annotated(
+            json!({"argocd.argoproj.io/tracking-id": "shop:batch/Job:shop/x"}),
+            |_| {},
+        );
+        assert_eq!(
+            told_of("MW002", &tracked),
+            [format!(
+                "MW002 missing-hook: metadata.annotations['argocd.argoproj.io/hook']: it is not set, so Argo CD \
+                 applies this Job together with the new version; write argocd.argoproj.io/hook: PreSync, and {option}"
+            )]
+        );
+    }
+
+    #[test]
+    fn argo_cd_counts_only_when_asked_for() {
+        let argo = job(|j| {
+            j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "Skip, PreSync"});
+        });
+        assert_eq!(findings("MW002", &argo).len(), 1);
+        let options = Options {
+            argocd_hook: true,
+            ..Default::default()
+        };
+        assert!(crate::core::policy::testing::findings_with("MW002", &argo, &options).is_empty());
+    }
+}

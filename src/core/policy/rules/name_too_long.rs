@@ -1,0 +1,216 @@
+//! MW013: the Job's pods cannot be created.
+
+use crate::core::job::hooks;
+use crate::core::job::name::appended_by_argocd;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job whose name is longer than 63 characters.
+    ///
+    /// ## Why is this bad?
+    /// The name becomes the value of a label on the Job's pods, which may have 63 characters. The apiserver
+    /// refuses the Job with a message about that label. Release names may have 53, and `-migrate-` with ten
+    /// digits takes 19, so a release name of 45 characters is too long already.
+    ///
+    /// ## Instead
+    /// Cut what stands before the timestamp, never the timestamp. With ten digits it may have 52 characters:
+    /// ```yaml
+    /// metadata:
+    ///   name: "{{ printf "%s-migrate" .Release.Name | trunc 52 | trimSuffix "-" }}-{{ now | unixEpoch }}"
+    /// ```
+    ///
+    /// Argo CD appends 26 characters to the `generateName` of a `PreSync` hook, so that may have 37.
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Job name"; `maxReleaseNameLen` in Helm's
+    /// `pkg/chart/v2/util/validate_name.go`.
+    pub(super) static NAME_TOO_LONG = {
+        id: "MW013",
+        name: "name-too-long",
+        reason: "the name is longer than 63 characters",
+        remediation: "cut the part before the timestamp to 52 characters",
+        path: "metadata.name",
+        guide: Deny,
+        strict: Deny,
+        scope: Scope::Job,
+        patch: Patch::Refused("a name that was cut may be another Job's"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+/// Longest value of a label.
+const MAX: usize = 63;
+/// A dash and ten digits.
+const SECONDS: usize = 11;
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let name = job.name.full();
+    if name.is_empty() {
+        return made_by_argocd(job, report);
+    }
+    let length = name.chars().count();
+    if length <= MAX {
+        return;
+    }
+    let over = length - MAX;
+    let detail = format!("{} has {length} characters, {over} too many", shown(name));
+    let added = report.add(FieldPath::of("metadata.name"), detail);
+    let base = job.name.base();
+    let Some(stamp) = job.name.stamp() else {
+        return;
+    };
+    let end = name.len().saturating_sub(base.len());
+    if end > SECONDS {
+        let room = MAX.saturating_sub(end);
+        let what = if base.len() < stamp.base.len() {
+            "the part before the commit"
+        } else {
+            "the part before the timestamp"
+        };
+        added.advise(format!("cut {what} to {room} characters"));
+    }
+}
+
+/// The name that Argo CD will make of a manifest's `generateName`. The API server cuts what it makes a name of.
+fn made_by_argocd(job: &Job<'_>, report: &mut Report) {
+    let get = |annotation| job.annotations.get(annotation);
+    let hook_type = hooks::argocd_type(get(Annotation::ArgoCdHook), get(Annotation::Hook));
+    let (Some(generate), Some(hook_type)) = (job.name.generate(), hook_type) else {
+        return;
+    };
+    if job.is_sent || !job.deployer.runs_hooks() || !job.is_argocd_hook() {
+        return;
+    }
+    let appended = appended_by_argocd(hook_type);
+    let length = generate.chars().count() + appended;
+    if length > MAX {
+        let detail = format!(
+            "Argo CD appends {appended} characters to {}, and that makes {length}, {} too many",
+            shown(generate),
+            length - MAX
+        );
+        let added = report.add(FieldPath::of("metadata.generateName"), detail);
+        added.advise(format!("cut generateName to {} characters", MAX - appended));
+    }
+}
+
+fn expression(_: &Options) -> String {
+    format!("size(object.metadata.name) <= {MAX}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job, told_of};
+    use serde_json::json;
+
+    #[test]
+    fn sixty_three_fit() {
+        let with = |length: usize| {
+            let name = format!("{}-1766361600", "a".repeat(length - 11));
+            (
+                findings("MW013", &job(|j| j["metadata"]["name"] = json!(name))),
+                name,
+            )
+        };
+        let (found, name) = with(64);
+        assert_eq!(
+            found,
+            [format!(
+                "metadata.name: {name:?} has 64 characters, 1 too many"
+            )]
+        );
+        assert!(with(63).0.is_empty());
+    }
+
+    /// Argo CD makes the name later, and then it is too long.
+    #[test]
+    fn the_name_that_argo_cd_will_make_is_measured() {
+        let told = |annotations: serde_json::Value, length: usize| {
+            let job = job(|j| {
+                j["metadata"]["name"] = json!(null);
+                j["metadata"]["generateName"] = json!(format!("{}-", "a".repeat(length - 1)));
+                j["metadata"]["annotations"] = annotations;
+            });
+            told_of("MW013", &job)
+        };
+        let helms =
+            |hook: &str| json!({"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": hook});
+        for (annotations, room) in [
+            (json!({"argocd.argoproj.io/hook": "PreSync"}), 37),
+            (json!({"argocd.argoproj.io/hook": "Sync"}), 40),
+            (json!({"argocd.argoproj.io/hook": "Sync, SyncFail"}), 36),
+            (
+                json!({"argocd.argoproj.io/hook": "PreSync", "helm.sh/hook": "post-install"}),
+                37,
+            ),
+            (helms("pre-install,pre-upgrade"), 37),
+            (helms("pre-install,post-upgrade"), 36),
+        ] {
+            let generate = format!("{}-", "a".repeat(room + 2));
+            let appended = 63 - room;
+            assert_eq!(
+                told(annotations.clone(), room + 3),
+                [format!(
+                    "MW013 name-too-long: metadata.generateName: Argo CD appends {appended} characters to \
+                     {generate:?}, and that makes 66, 3 too many; cut generateName to {room} characters"
+                )]
+            );
+            assert_eq!(told(annotations, room), [""; 0]);
+        }
+        // No hook of Argo CD's, and none that it creates.
+        for annotations in [
+            json!({"helm.sh/hook": "pre-install"}),
+            json!({"argocd.argoproj.io/hook": "Skip"}),
+            json!({"argocd.argoproj.io/tracking-id": "shop:x"}),
+        ] {
+            assert_eq!(told(annotations, 60), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn tells_how_long_the_rest_may_be() {
+        let told = |name: String, annotation: &str| {
+            let job = job(|j| {
+                j["metadata"]["name"] = json!(name);
+                j["metadata"]["annotations"] = json!({annotation: "PreSync"});
+            });
+            told_of("MW013", &job).concat()
+        };
+        let long = "a".repeat(60);
+        for (end, annotation, advice) in [
+            (
+                "",
+                "x",
+                "cut the part before the timestamp to 52 characters",
+            ),
+            (
+                "-1766361600",
+                "x",
+                "cut the part before the timestamp to 52 characters",
+            ),
+            (
+                "-20251222-000000",
+                "x",
+                "cut the part before the timestamp to 47 characters",
+            ),
+            (
+                "-abcdef0-presync-1766361600",
+                "argocd.argoproj.io/hook",
+                "cut the part before the commit to 36 characters",
+            ),
+            (
+                "-20251222-000000",
+                "argocd.argoproj.io/hook",
+                "cut the part before the timestamp to 47 characters",
+            ),
+        ] {
+            let told = told(format!("{long}migrate{end}"), annotation);
+            let over = long.len() + "migrate".len() + end.len() - 63;
+            assert!(
+                told.ends_with(&format!("{over} too many; {advice}")),
+                "{told}"
+            );
+        }
+    }
+}

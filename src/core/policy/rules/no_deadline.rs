@@ -1,0 +1,84 @@
+//! MW007: nothing ever stops the migration.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job without `activeDeadlineSeconds`, neither its own nor its pod's.
+    ///
+    /// ## Why is this bad?
+    /// `helm --timeout` stops Helm, not the Job. A migration that waits for a lock goes on after the deploy
+    /// failed, and the next deploy meets it.
+    ///
+    /// ## Instead
+    /// A deadline below `helm --timeout`, which is 300 seconds unless set. The Job then ends first, and Helm
+    /// reports why it failed:
+    /// ```yaml
+    /// spec:
+    ///   activeDeadlineSeconds: 270
+    /// ```
+    /// If the migration may take longer, raise `helm --timeout` as well.
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Job termination and cleanup"; helm/helm#8206.
+    pub(super) static NO_DEADLINE = {
+        id: "MW007",
+        name: "no-deadline",
+        reason: "nothing stops it",
+        remediation: "write an activeDeadlineSeconds, with Helm one below its --timeout (300 s unless set)",
+        path: "spec.activeDeadlineSeconds",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("only its author knows how long a migration may take"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let pod = &job.spec.template.spec;
+    if job
+        .spec
+        .active_deadline_seconds
+        .or(pod.active_deadline_seconds)
+        .is_none()
+    {
+        let detail = "there is none, and no deployer's timeout stops the Job";
+        report.add(FieldPath::of("spec.activeDeadlineSeconds"), detail);
+    }
+}
+
+fn expression(_: &Options) -> String {
+    "has(object.spec.activeDeadlineSeconds) || has(object.spec.template.spec.activeDeadlineSeconds)"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn asks_for_one() {
+        let with = |value| {
+            findings(
+                "MW007",
+                &job(|j| j["spec"]["activeDeadlineSeconds"] = value),
+            )
+        };
+        assert_eq!(
+            with(json!(null)),
+            ["spec.activeDeadlineSeconds: there is none, and no deployer's timeout stops the Job"]
+        );
+        assert!(with(json!(60)).is_empty());
+    }
+
+    #[test]
+    fn takes_the_pods_own() {
+        let pods = job(|j| {
+            j["spec"]["activeDeadlineSeconds"] = json!(null);
+            j["spec"]["template"]["spec"]["activeDeadlineSeconds"] = json!(60);
+        });
+        assert!(findings("MW007", &pods).is_empty());
+    }
+}

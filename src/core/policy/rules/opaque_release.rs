@@ -1,0 +1,80 @@
+//! MW021: no one can tell which release it belongs to.
+
+use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job whose release can be told from nothing but its name.
+    ///
+    /// Looked for are the label `app.kubernetes.io/instance` on the Job or its pod template, Flux's
+    /// `helm.toolkit.fluxcd.io/name` and Argo CD's `argocd.argoproj.io/tracking-id`.
+    ///
+    /// ## Why is this bad?
+    /// Helm writes no release on hooks. Without one, the record of a migration cannot be found by release,
+    /// and two migrations of one release are not known to belong together.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   labels:
+    ///     app.kubernetes.io/instance: {{ .Release.Name }}
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Recommended Labels".
+    pub(super) static OPAQUE_RELEASE = {
+        id: "MW021",
+        name: "opaque-release",
+        reason: "its release cannot be told",
+        remediation: "write label app.kubernetes.io/instance with the release's name",
+        path: "metadata.labels",
+        guide: Audit,
+        strict: Warn,
+        scope: Scope::Template,
+        patch: Patch::Refused("the webhook cannot know the release, either"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if release::find(job).1 == Source::BaseName {
+        let path = FieldPath::of("metadata.labels");
+        let added = report.add(path, "nothing but the name tells the release");
+        if job.deployer.runs_hooks() && !job.is_in_argocds_words() {
+            added.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}");
+        }
+    }
+}
+
+fn expression(_: &Options) -> String {
+    let job = "object.metadata.?labels";
+    let pod = "object.spec.template.?metadata.?labels";
+    let tracking = cel::annotation(Annotation::ArgoCdTrackingId);
+    format!(
+        "{job}[?'{INSTANCE}'].orValue('') != '' || {pod}[?'{INSTANCE}'].orValue('') != '' || \
+         {job}[?'{FLUX_NAME}'].orValue('') != '' || {tracking}.orValue('').split(':')[0] != ''"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn the_pod_template_will_do() {
+        let bare = job(|j| {
+            j["metadata"]["labels"] = json!({"app.kubernetes.io/component": "migration"});
+            j["spec"]["template"]["metadata"]["labels"] = json!({});
+        });
+        assert_eq!(
+            findings("MW021", &bare),
+            ["metadata.labels: nothing but the name tells the release"]
+        );
+        let mut pod = bare.clone();
+        pod["spec"]["template"]["metadata"]["labels"] =
+            json!({"app.kubernetes.io/instance": "shop"});
+        assert!(findings("MW021", &pod).is_empty());
+    }
+}

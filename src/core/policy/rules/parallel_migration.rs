@@ -1,0 +1,58 @@
+//! MW008: several pods migrate at once.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job with a `parallelism` above 1.
+    ///
+    /// ## Why is this bad?
+    /// Several pods run the same migration at the same time. Tools that take no lock corrupt the schema,
+    /// the others wait for each other until the deadline.
+    ///
+    /// ## Instead
+    /// Leave `parallelism` out, or:
+    /// ```yaml
+    /// spec:
+    ///   parallelism: 1
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Parallel execution for Jobs".
+    pub(super) static PARALLEL_MIGRATION = {
+        id: "MW008",
+        name: "parallel-migration",
+        reason: "several pods run at once",
+        remediation: "write parallelism: 1",
+        path: "spec.parallelism",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("a Job written for several pods may not be right with one"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if let Some(pods) = job.spec.parallelism.filter(|&pods| pods > 1) {
+        report.add(FieldPath::of("spec.parallelism"), format!("found {pods}"));
+    }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?parallelism.orValue(1) <= 1".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn takes_one_and_none() {
+        let with = |value| findings("MW008", &job(|j| j["spec"]["parallelism"] = value));
+        assert_eq!(with(json!(2)), ["spec.parallelism: found 2"]);
+        assert!(with(json!(1)).is_empty());
+        assert!(with(json!(null)).is_empty());
+    }
+}

@@ -1,0 +1,69 @@
+//! MW009: the migration has to succeed more than once.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job with `completions` above 1, or of the mode `Indexed`.
+    ///
+    /// ## Why is this bad?
+    /// The migration is run again after it succeeded, once for each completion. A second run is at best for
+    /// nothing, and at worst repeats what must happen once.
+    ///
+    /// ## Instead
+    /// Leave `completions` and `completionMode` out, or:
+    /// ```yaml
+    /// spec:
+    ///   completions: 1
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Completion mode".
+    pub(super) static REPEATED_MIGRATION = {
+        id: "MW009",
+        name: "repeated-migration",
+        reason: "it runs several times",
+        remediation: "write completions: 1 and leave completionMode out",
+        path: "spec.completions",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("a Job written for several completions may not be right with one"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if let Some(count) = job.spec.completions.filter(|&count| count > 1) {
+        report.add(FieldPath::of("spec.completions"), format!("found {count}"));
+    } else if job.spec.completion_mode.as_deref() == Some("Indexed") {
+        report.add(FieldPath::of("spec.completionMode"), "found \"Indexed\"");
+    }
+}
+
+fn expression(_: &Options) -> String {
+    "object.spec.?completions.orValue(1) <= 1 && object.spec.?completionMode.orValue('') != 'Indexed'".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn tells_the_field_at_fault() {
+        assert_eq!(
+            findings("MW009", &job(|j| j["spec"]["completions"] = json!(3))),
+            ["spec.completions: found 3"]
+        );
+        let indexed = job(|j| {
+            j["spec"]["completions"] = json!(1);
+            j["spec"]["completionMode"] = json!("Indexed");
+        });
+        assert_eq!(
+            findings("MW009", &indexed),
+            [r#"spec.completionMode: found "Indexed""#]
+        );
+        assert!(findings("MW009", &job(|j| j["spec"]["completions"] = json!(1))).is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! MW004: the kubelet or the Job controller reuses the pod.
+
+use crate::core::job::object::{Container, RestartRule};
+use crate::core::policy::fix::Fix;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration whose pod, or a container of it, has a `restartPolicy` other than `Never`.
+    ///
+    /// A container's own `restartPolicy` and its `restartPolicyRules` override the pod's, from Kubernetes 1.35
+    /// on. Init containers are judged like the others. A native sidecar, which is an init container with
+    /// `restartPolicy: Always`, is fine unless a rule of it restarts all containers.
+    ///
+    /// ## Why is this bad?
+    /// With `OnFailure` the kubelet starts a half-applied migration again in place. When the Job gives up, its
+    /// pod is removed, and the logs with it. If `restartPolicy` is not set, Kubernetes defaults it to `Always`,
+    /// which the API server refuses for Jobs.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// spec:
+    ///   template:
+    ///     spec:
+    ///       restartPolicy: Never
+    /// ```
+    /// and neither `restartPolicy` nor `restartPolicyRules` in a container.
+    ///
+    /// ## Patching
+    /// The pod's field is set to `Never`, and so is a container's own. `restartPolicyRules` are removed.
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Handling Pod and container failures" and "Pod Lifecycle:
+    /// Individual container restart policy and rules"; `ContainerShouldRestart` in Kubernetes'
+    /// `pkg/api/v1/pod/util.go` (1.37).
+    pub(super) static RESTARTING_POD = {
+        id: "MW004",
+        name: "restarting-pod",
+        reason: "restartPolicy is not Never",
+        remediation: "write restartPolicy: Never in the pod template and no other in a container",
+        path: "spec.template.spec.restartPolicy",
+        guide: Deny,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Possible,
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let path = FieldPath::of("spec.template.spec.restartPolicy");
+    // The API server writes it if nothing is written.
+    never(path, job.restart_policy(), Some("Always"), report);
+    for (list, index, container) in job.containers() {
+        let path = FieldPath::of(list).index(index);
+        let sidecar = Job::is_native_sidecar(list, container);
+        if let Some(found) = own_policy(container).filter(|_| !sidecar) {
+            never(path.clone().field("restartPolicy"), found, None, report);
+        }
+        let mut rules = container.restart_policy_rules.iter();
+        if let Some(rule) = rules.find(|rule| restarts(rule, sidecar)) {
+            let path = path.field("restartPolicyRules");
+            let detail = format!("found a rule with the action {}", shown(&rule.action));
+            report.add_fixable(path.clone(), detail, Some(Fix::remove(path)));
+        }
+    }
+}
+
+/// Reports a policy that is not `Never`.
+fn never(path: FieldPath, found: &str, default: Option<&str>, report: &mut Report) {
+    if found != "Never" {
+        let fix = Fix::set(path.clone(), "Never");
+        let by_default = if default == Some(found) {
+            ", Kubernetes' default"
+        } else {
+            ""
+        };
+        let detail = format!("found {}{by_default}", shown(found));
+        report.add_fixable(path, detail, Some(fix));
+    }
+}
+
+fn own_policy<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    container
+        .restart_policy
+        .as_deref()
+        .filter(|policy| !policy.is_empty())
+}
+
+/// Whether a rule can restart the container, or for a sidecar, which is restarted anyway, the others.
+fn restarts(rule: &RestartRule<'_>, sidecar: bool) -> bool {
+    let never_applies = &*rule.exit_codes.operator == "In" && rule.exit_codes.values.is_empty();
+    !(never_applies || sidecar && &*rule.action == "Restart")
+}
+
+fn expression(_: &Options) -> String {
+    let pod = "object.spec.template.spec";
+    let rules = |fine: &str| {
+        format!(
+            "c.?restartPolicyRules.orValue([]).all(r, {fine}r.?exitCodes.?operator.orValue('') == 'In' \
+             && r.?exitCodes.?values.orValue([]).size() == 0)"
+        )
+    };
+    let sidecar = "c.?restartPolicy.orValue('') == 'Always'";
+    let own = "c.?restartPolicy.orValue('Never') in ['', 'Never']";
+    format!(
+        "{pod}.?restartPolicy.orValue('Always') == 'Never' && \
+         {pod}.containers.all(c, {own} && {plain}) && \
+         {pod}.?initContainers.orValue([]).all(c, {sidecar} ? {beside} : {own} && {plain})",
+        plain = rules(""),
+        beside = rules("r.action == 'Restart' || "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn absent_means_always() {
+        let with = |value| {
+            findings(
+                "MW004",
+                &job(|j| j["spec"]["template"]["spec"]["restartPolicy"] = value),
+            )
+        };
+        let path = "spec.template.spec.restartPolicy";
+        assert_eq!(
+            with(json!("OnFailure")),
+            [format!(r#"{path}: found "OnFailure""#)]
+        );
+        let absent = [format!(r#"{path}: found "Always", Kubernetes' default"#)];
+        assert_eq!(with(json!(null)), absent);
+        assert_eq!(with(json!("")), absent);
+        assert!(with(json!("Never")).is_empty());
+    }
+
+    const POD: &str = "spec.template.spec";
+
+    fn restart(action: &str) -> serde_json::Value {
+        json!([{"action": action, "exitCodes": {"operator": "In", "values": [42]}}])
+    }
+
+    #[test]
+    fn a_container_overrides_its_pod() {
+        let with = |policy, rules| {
+            findings(
+                "MW004",
+                &job(|j| {
+                    let container = &mut j["spec"]["template"]["spec"]["containers"][0];
+                    container["restartPolicy"] = policy;
+                    container["restartPolicyRules"] = rules;
+                }),
+            )
+        };
+        for policy in ["OnFailure", "Always"] {
+            assert_eq!(
+                with(json!(policy), json!(null)),
+                [format!(
+                    "{POD}.containers[0].restartPolicy: found {policy:?}"
+                )]
+            );
+        }
+        for action in ["Restart", "RestartAllContainers"] {
+            assert_eq!(
+                with(json!("Never"), restart(action)),
+                [format!(
+                    "{POD}.containers[0].restartPolicyRules: found a rule with the action {action:?}"
+                )]
+            );
+        }
+        let nothing = json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": []}}]);
+        assert!(with(json!("Never"), nothing).is_empty());
+        assert!(with(json!("Never"), json!([])).is_empty());
+        assert!(with(json!(null), json!(null)).is_empty());
+    }
+
+    #[test]
+    fn an_init_container_does_so_too_but_a_sidecar_may() {
+        let with = |policy: &str, rules| {
+            findings(
+                "MW004",
+                &job(|j| {
+                    j["spec"]["template"]["spec"]["initContainers"] = json!([{"name": "x", "restartPolicy": policy, "restartPolicyRules": rules}]);
+                }),
+            )
+        };
+        assert_eq!(
+            with("OnFailure", json!(null)),
+            [format!(
+                r#"{POD}.initContainers[0].restartPolicy: found "OnFailure""#
+            )]
+        );
+        assert!(with("Always", json!(null)).is_empty());
+        assert!(with("Always", restart("Restart")).is_empty());
+        assert_eq!(
+            with("Always", restart("RestartAllContainers")),
+            [format!(
+                r#"{POD}.initContainers[0].restartPolicyRules: found a rule with the action "RestartAllContainers""#
+            )]
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! MW012: the Job may vanish before Helm has seen its end.
+
+use crate::core::policy::rule::prelude::*;
+use crate::core::policy::tidy_up::MIN_TTL_SECONDS;
+
+rule! {
+    /// A migration Job with a `ttlSecondsAfterFinished` below one hour.
+    ///
+    /// ## Why is this bad?
+    /// Helm 4 hangs until its timeout when the Job is gone before Helm has read its status, and so do older
+    /// versions of Argo CD. A failed Job is gone before anyone has read its logs.
+    ///
+    /// ## Instead
+    /// Leave it out, or a day or more:
+    /// ```yaml
+    /// spec:
+    ///   ttlSecondsAfterFinished: 86400
+    /// ```
+    ///
+    /// Leave it out of a Job that a `GitOps` tool keeps as desired state: Flux's kustomize-controller creates the Job again
+    /// once the TTL has removed it, and the migration runs again. So does Argo CD if the Job is no hook.
+    ///
+    /// Source: helm/helm#32586; argoproj/argo-cd#18884.
+    pub(super) static SHORT_TTL = {
+        id: "MW012",
+        name: "short-ttl",
+        reason: "it may vanish too early",
+        remediation: "leave ttlSecondsAfterFinished out; if the Job is a hook, 86400 will do too",
+        path: "spec.ttlSecondsAfterFinished",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if let Some(ttl) = job
+        .spec
+        .ttl_seconds_after_finished
+        .filter(|&ttl| ttl < i64::from(MIN_TTL_SECONDS))
+    {
+        let path = FieldPath::of("spec.ttlSecondsAfterFinished");
+        let added = report.add(path, format!("found {ttl}"));
+        let leave = "leave ttlSecondsAfterFinished out";
+        added.advise(if job.is_recreated() {
+            let deployer = job.deployer.name();
+            format!(
+                "{leave}: {deployer} creates the Job again once it is gone, and it migrates again"
+            )
+        } else {
+            format!("{leave}, or write 86400")
+        });
+    }
+}
+
+fn expression(_: &Options) -> String {
+    let least = MIN_TTL_SECONDS;
+    format!("object.spec.?ttlSecondsAfterFinished.orValue({least}) >= {least}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job, told_of};
+    use serde_json::json;
+
+    #[test]
+    fn a_job_that_is_created_again_gets_no_ttl() {
+        let ttl = |annotation: &str, label: &str| {
+            let told = told_of(
+                "MW012",
+                &job(|j| {
+                    j["spec"]["ttlSecondsAfterFinished"] = json!(60);
+                    j["metadata"]["labels"][label] = json!("shop");
+                    j["metadata"]["annotations"] = json!({annotation: "PreSync"});
+                }),
+            );
+            told.concat()
+        };
+        let kustomize = ttl("x", "kustomize.toolkit.fluxcd.io/name");
+        assert!(kustomize.ends_with(
+            "leave ttlSecondsAfterFinished out: Flux's kustomize-controller creates the Job again once it is gone, \
+             and it migrates again"
+        ));
+        assert!(
+            ttl("argocd.argoproj.io/tracking-id", "x").contains("Argo CD creates the Job again")
+        );
+        let by_kubectl = ttl("kubectl.kubernetes.io/last-applied-configuration", "x");
+        assert!(by_kubectl.contains("kubectl creates the Job again"));
+        for hook in ["argocd.argoproj.io/hook", "helm.sh/hook"] {
+            assert!(ttl(hook, "x").ends_with("leave ttlSecondsAfterFinished out, or write 86400"));
+        }
+    }
+
+    #[test]
+    fn an_hour_is_enough() {
+        let with = |value| {
+            findings(
+                "MW012",
+                &job(|j| j["spec"]["ttlSecondsAfterFinished"] = value),
+            )
+        };
+        assert_eq!(with(json!(0)), ["spec.ttlSecondsAfterFinished: found 0"]);
+        assert_eq!(
+            with(json!(3599)),
+            ["spec.ttlSecondsAfterFinished: found 3599"]
+        );
+        assert!(with(json!(3600)).is_empty());
+        assert!(with(json!(null)).is_empty());
+    }
+}

@@ -1,0 +1,141 @@
+//! MW005: the Job was rendered long ago, or by a clock that is wrong.
+
+use crate::core::job::name::Form;
+use crate::core::policy::rule::prelude::*;
+use jiff::SignedDuration;
+
+rule! {
+    /// A migration Job whose name carries a time far from the apiserver's clock.
+    ///
+    /// Compared with `creationTimestamp`, so the webhook's own clock does not matter; a Job that has none
+    /// is not judged. Options: `maxAge` (24h) and `maxSkew` (15m, for times in the future). A date without
+    /// zone may be 14 hours off in either direction on top.
+    ///
+    /// ## Why is this bad?
+    /// An old name often is an old migration replayed. It may also be meant: a rollback sends the hooks as
+    /// they were stored, and Argo CD keeps rendered manifests for a day, so this is never more than a hint.
+    ///
+    /// ## Instead
+    /// Render the chart for each release: `{{ now | unixEpoch }}` in the name, no stored output.
+    ///
+    /// Source: `rest.FillObjectMetaSystemFields` in `k8s.io/apiserver: pkg/registry/rest/create.go`.
+    pub(super) static STALE_TIMESTAMP = {
+        id: "MW005",
+        name: "stale-timestamp",
+        reason: "the time in the name is not now",
+        remediation: "render the chart anew for each release",
+        path: "metadata.name",
+        guide: Warn,
+        strict: Warn,
+        scope: Scope::Job,
+        patch: Patch::Refused("a new name would hide that the manifest is old"),
+        options: &["maxAge", "maxSkew"],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+/// Zones reach from UTC-12 to UTC+14.
+const ZONES: SignedDuration = SignedDuration::from_hours(14);
+
+fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
+    let (Some(stamp), Some(created)) = (job.name.stamp(), job.created) else {
+        return;
+    };
+    let slack = if stamp.form == Form::Local {
+        ZONES
+    } else {
+        SignedDuration::ZERO
+    };
+    let age = created.duration_since(stamp.time);
+    let (distance, side) = if age > options.max_age.saturating_add(slack) {
+        (age, "before")
+    } else if -age > options.max_skew.saturating_add(slack) {
+        (-age, "after")
+    } else {
+        return;
+    };
+    let minutes = distance.as_mins();
+    report.add(
+        FieldPath::of("metadata.name"),
+        format!(
+            "{} is {}h{:02}m {side} its creation",
+            shown(job.name.full()),
+            minutes / 60,
+            minutes % 60
+        ),
+    );
+}
+
+fn expression(options: &Options) -> String {
+    /// Longer than any distance between two years that names may hold, and within CEL's range.
+    const CENTURY: SignedDuration = SignedDuration::from_hours(100 * 366 * 24);
+    let seconds = |limit: SignedDuration| limit.min(CENTURY).as_secs_f64();
+    let within = |slack: SignedDuration| {
+        format!(
+            "age <= duration('{}s') && age >= duration('-{}s')",
+            seconds(options.max_age.saturating_add(slack)),
+            seconds(options.max_skew.saturating_add(slack))
+        )
+    };
+    format!(
+        "variables.stamp == '' || \
+         [timestamp(object.metadata.creationTimestamp) - variables.time].all(age, \
+         size(variables.stamp) in {} ? {} : {})",
+        cel::LOCAL,
+        within(ZONES),
+        within(SignedDuration::ZERO)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn the_longest_age_is_no_overflow() {
+        let options = crate::core::policy::rule::Options {
+            max_age: jiff::SignedDuration::MAX,
+            max_skew: jiff::SignedDuration::MAX,
+            ..Default::default()
+        };
+        let dated = job(|j| {
+            j["metadata"]["name"] = json!("shop-20251222000000");
+            j["metadata"]["creationTimestamp"] = json!("2026-12-22T00:00:00Z");
+        });
+        assert!(crate::core::policy::testing::findings_with("MW005", &dated, &options).is_empty());
+    }
+
+    #[test]
+    fn compares_with_the_creation_time() {
+        let at = |name: &str, created: &str| {
+            findings(
+                "MW005",
+                &job(|j| {
+                    j["metadata"]["name"] = json!(name);
+                    j["metadata"]["creationTimestamp"] = json!(created);
+                }),
+            )
+        };
+        assert!(at("shop-1766361600", "2025-12-22T23:59:59Z").is_empty());
+        assert_eq!(
+            at("shop-1766361600", "2025-12-23T00:01:00Z"),
+            [r#"metadata.name: "shop-1766361600" is 24h01m before its creation"#]
+        );
+        assert!(at("shop-1766361600", "2025-12-21T23:50:00Z").is_empty());
+        assert_eq!(
+            at("shop-1766361600", "2025-12-21T23:44:00Z"),
+            [r#"metadata.name: "shop-1766361600" is 0h16m after its creation"#]
+        );
+        // 14 hours ahead on a clock in Kiribati.
+        assert!(at("shop-20251222-140000", "2025-12-22T00:00:00Z").is_empty());
+        assert!(
+            findings(
+                "MW005",
+                &job(|j| j["metadata"]["creationTimestamp"] = json!(null))
+            )
+            .is_empty()
+        );
+    }
+}

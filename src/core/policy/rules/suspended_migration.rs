@@ -1,0 +1,63 @@
+//! MW018: the migration does not start.
+
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job that is created suspended.
+    ///
+    /// ## Why is this bad?
+    /// Helm waits for the end of a Job that nobody starts, until its timeout. Where a queue such as Kueue
+    /// starts Jobs, the deploy waits for the queue.
+    ///
+    /// ## Instead
+    /// Leave `suspend` out, or:
+    /// ```yaml
+    /// spec:
+    ///   suspend: false
+    /// ```
+    ///
+    /// Source: the Kubernetes documentation, "Jobs: Suspending a Job".
+    pub(super) static SUSPENDED_MIGRATION = {
+        id: "MW018",
+        name: "suspended-migration",
+        reason: "it does not start",
+        remediation: "leave suspend out",
+        path: "spec.suspend",
+        guide: Warn,
+        strict: Deny,
+        scope: Scope::Template,
+        patch: Patch::Refused("a Job is suspended on purpose"),
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    if job.spec.suspend == Some(true) {
+        report.add(
+            FieldPath::of("spec.suspend"),
+            "found true, so Helm waits until its timeout",
+        );
+    }
+}
+
+fn expression(_: &Options) -> String {
+    "!object.spec.?suspend.orValue(false)".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job};
+    use serde_json::json;
+
+    #[test]
+    fn flags_only_true() {
+        let with = |value| findings("MW018", &job(|j| j["spec"]["suspend"] = value));
+        assert_eq!(
+            with(json!(true)),
+            ["spec.suspend: found true, so Helm waits until its timeout"]
+        );
+        assert!(with(json!(false)).is_empty());
+    }
+}

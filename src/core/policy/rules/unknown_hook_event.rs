@@ -1,0 +1,150 @@
+//! MW015: Helm drops the whole manifest.
+
+use std::borrow::Cow;
+
+use crate::core::job::hooks;
+use crate::core::job::name::cut;
+use crate::core::policy::rule::prelude::*;
+
+rule! {
+    /// A migration Job that names a hook event Helm does not know, an empty one included.
+    ///
+    /// A trailing comma makes an empty event. Spaces do not separate events.
+    ///
+    /// ## Why is this bad?
+    /// Helm leaves out the whole manifest: the Job is neither a hook nor a resource, the release is deployed
+    /// without its migration, and all that is said is the line `skipping unknown hook` on Helm's stderr.
+    /// `helm template` leaves the Job out, too, so this rule sees it only in a manifest that Helm has not
+    /// rendered. In a pipeline `check --require-migration` fails if no migration Job is left.
+    ///
+    /// ## Instead
+    /// ```yaml
+    /// metadata:
+    ///   annotations:
+    ///     helm.sh/hook: pre-install,pre-upgrade
+    /// ```
+    ///
+    /// Source: `(*manifestFile).sort` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
+    pub(super) static UNKNOWN_HOOK_EVENT = {
+        id: "MW015",
+        name: "unknown-hook-event",
+        reason: "Helm does not know an event and drops the manifest",
+        remediation: "write only events that Helm knows, with commas between",
+        path: "metadata.annotations['helm.sh/hook']",
+        guide: Deny,
+        strict: Deny,
+        scope: Scope::Hook,
+        patch: HELM_READS_THE_CHART,
+        options: &[],
+        cel: Cel::Expression(expression),
+        check: check,
+    };
+}
+
+/// Longer than any event.
+const MAX: usize = 32;
+
+fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+    let Some(value) = job.annotations.get(Annotation::Hook) else {
+        return;
+    };
+    if let Some(unknown) = hooks::elements(value).find(|element| hooks::event(element).is_none()) {
+        let detail = format!(
+            "found {}, in which Helm does not know {}",
+            shown(value),
+            shown(&unknown)
+        );
+        let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
+        if let Some(remediation) = remediation(&unknown, value) {
+            added.advise(remediation);
+        }
+    }
+}
+
+/// What to write instead of an event that Helm does not know, where that is plain.
+fn remediation(unknown: &str, value: &str) -> Option<Cow<'static, str>> {
+    if unknown.is_empty() {
+        return Some("take out the comma that makes an empty event".into());
+    }
+    let nearest = cel::events()
+        .into_iter()
+        .map(|event| (strsim::jaro(cut(unknown, MAX), event), event))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let is_there = |event: &str| hooks::elements(value).any(|element| element == event);
+    match nearest {
+        // An event of Helm 2 which looks like one of today.
+        _ if unknown == "crd-install" => Some("take crd-install out of helm.sh/hook".into()),
+        Some((likeness, event)) if likeness > 0.9 && !is_there(event) => {
+            Some(format!("write {event} instead").into())
+        }
+        _ => None,
+    }
+}
+
+fn expression(_: &Options) -> String {
+    format!("variables.hook.all(e, e in {})", cel::list(&cel::events()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::policy::testing::{findings, job, told_of};
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_event_is_unknown() {
+        let with = |value: &str| {
+            findings(
+                "MW015",
+                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
+            )
+        };
+        for (value, unknown) in [
+            ("pre-install,pre-upgrade,", ""),
+            ("", ""),
+            ("pre-install,pre-upgrad", "pre-upgrad"),
+            ("pre-install pre-upgrade", "pre-install pre-upgrade"),
+            ("crd-install,pre-install,pre-upgrade", "crd-install"),
+        ] {
+            assert_eq!(
+                with(value),
+                [format!(
+                    "metadata.annotations['helm.sh/hook']: found {value:?}, in which Helm does not know {unknown:?}"
+                )]
+            );
+        }
+        assert!(with("pre-install, PRE-UPGRADE,test-success").is_empty());
+    }
+
+    #[test]
+    fn names_the_event_that_was_meant() {
+        for (value, instead) in [
+            ("pre-rollbak", "write pre-rollback instead"),
+            ("pre-install,pre-upgrad", "write pre-upgrade instead"),
+            ("pre_install,pre-upgrade", "write pre-install instead"),
+            (
+                "pre-install,",
+                "take out the comma that makes an empty event",
+            ),
+            (
+                "crd-install,pre-upgrade",
+                "take crd-install out of helm.sh/hook",
+            ),
+            (
+                "pre-install pre-upgrade",
+                "write only events that Helm knows, with commas between",
+            ),
+            (
+                "pre-install,pre-instal",
+                "write only events that Helm knows, with commas between",
+            ),
+            (
+                "PreSync",
+                "write only events that Helm knows, with commas between",
+            ),
+        ] {
+            let job = job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value));
+            let told = told_of("MW015", &job).concat();
+            assert!(told.ends_with(&format!("; {instead}")), "{told}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Which Jobs are migrations: by the policy's selectors, by their looks, or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{ParseExpressionError, Selector, SelectorExt};
+
+use crate::core::job::tool::{self, Detection};
+use crate::core::job::{Job, Kind, MIGRATION_LABEL};
+use crate::core::json::Map;
+use crate::core::policy::Action;
+
+/// Why a Job is judged, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// A selector of the policy matches.
+    Labelled,
+    /// No label, but it looks like a migration.
+    Detected(Detection),
+    /// Labelled `migration-warden.io/migration: "false"`.
+    OptedOut,
+    /// No migration as far as can be told: not ours to judge.
+    None,
+}
+
+impl Selection {
+    /// The word used in decisions.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Labelled => "labelled",
+            Self::Detected(_) => "detected",
+            Self::OptedOut => "opted-out",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The selectors of a policy; a Job that any of them matches is a migration Job.
+#[derive(Clone, Debug, Default)]
+pub struct Selectors {
+    /// As they came, for who has to write them down again.
+    written: Vec<LabelSelector>,
+    parsed: Vec<Selector>,
+    /// The keys the selectors ask for. No other label can change the answer.
+    keys: BTreeSet<String>,
+}
+
+impl Selectors {
+    /// Fails on an operator that Kubernetes does not know, or values that do not go with it.
+    pub fn new(selectors: Vec<LabelSelector>) -> Result<Self, ParseExpressionError> {
+        let mut keys = BTreeSet::new();
+        for selector in &selectors {
+            keys.extend(
+                selector
+                    .match_labels
+                    .iter()
+                    .flat_map(BTreeMap::keys)
+                    .cloned(),
+            );
+            keys.extend(
+                selector
+                    .match_expressions
+                    .iter()
+                    .flatten()
+                    .map(|e| e.key.clone()),
+            );
+        }
+        let parsed = selectors
+            .iter()
+            .cloned()
+            .map(Selector::try_from)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            written: selectors,
+            parsed,
+            keys,
+        })
+    }
+
+    /// The selectors as they were given.
+    #[must_use]
+    pub fn as_written(&self) -> &[LabelSelector] {
+        &self.written
+    }
+
+    /// The selectors as a watch takes them.
+    #[must_use]
+    pub fn parsed(&self) -> &[Selector] {
+        &self.parsed
+    }
+
+    /// Whether any selector matches these labels.
+    #[must_use]
+    pub fn match_labels(&self, labels: &Map<'_>) -> bool {
+        let asked: BTreeMap<String, String> = self
+            .keys
+            .iter()
+            .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))
+            .collect();
+        self.parsed.iter().any(|selector| selector.matches(&asked))
+    }
+
+    /// Tells whether `job` is a migration. Detection is skipped where `detection` is `off`.
+    #[must_use]
+    pub fn select(&self, job: &Job<'_>, detection: Action) -> Selection {
+        // A chart marks a CronJob on itself or on what it makes.
+        let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
+        let mut labels = [Some(job.labels), own].into_iter().flatten();
+        if labels
+            .clone()
+            .any(|labels| labels.get(MIGRATION_LABEL) == Some("false"))
+        {
+            return Selection::OptedOut;
+        }
+        if labels.any(|labels| self.match_labels(labels)) {
+            return Selection::Labelled;
+        }
+        if detection == Action::Off {
+            return Selection::None;
+        }
+        tool::detect(job).map_or(Selection::None, Selection::Detected)
+    }
+}

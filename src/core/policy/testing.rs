@@ -1,0 +1,98 @@
+//! For the tests of rules: one valid Job, of which each test changes one thing.
+
+use serde_json::{Value, json};
+
+use crate::core::job::object::Object;
+use crate::core::job::{Job, Kind};
+use crate::core::policy::Action;
+use crate::core::policy::finding::{Finding, Report};
+use crate::core::policy::rule::{Options, Rule};
+use crate::core::policy::rules;
+use crate::core::policy::select::Selectors;
+
+/// A Job that breaks no rule, changed by `tweak`.
+pub(crate) fn job(tweak: impl FnOnce(&mut Value)) -> Value {
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "shop-migrate-1766361600",
+            "namespace": "shop",
+            "labels": {
+                "app.kubernetes.io/component": "migration",
+                "app.kubernetes.io/instance": "shop",
+            },
+            "annotations": {
+                "helm.sh/hook": "pre-install,pre-upgrade",
+                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
+                "helm.sh/hook-output-log-policy": "hook-failed",
+            },
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": 600,
+            "template": {
+                "metadata": {
+                    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
+                },
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [{
+                        "name": "migrate",
+                        "image": "registry.example.com/shop:1.4.2",
+                        "args": ["migrate", "apply", "--url", "$(DATABASE_URL)"],
+                    }],
+                },
+            },
+        },
+    });
+    tweak(&mut job);
+    job
+}
+
+/// The message of the one finding that a rule about the cluster adds.
+pub(crate) fn told(rule: &'static Rule, find: impl FnOnce(&mut Report)) -> String {
+    let [finding] = &Report::of(Kind::Job, rule, rule.guide, find)[..] else {
+        panic!("not one finding");
+    };
+    finding.message()
+}
+
+/// What the rule with this id finds in `job`, as `path: detail`.
+pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
+    findings_with(id, job, &Options::default())
+}
+
+/// The same with options.
+pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
+    let found = report_with(id, job, options).into_iter();
+    found.map(|f| format!("{}: {}", f.path, f.detail)).collect()
+}
+
+/// The same, as it is found.
+pub(crate) fn report(id: &str, job: &Value) -> Vec<Finding> {
+    report_with(id, job, &Options::default())
+}
+
+/// What a denial by the rule with this id says of `job`.
+pub(crate) fn told_of(id: &str, job: &Value) -> Vec<String> {
+    told_of_with(id, job, &Options::default())
+}
+
+/// The same with options.
+pub(crate) fn told_of_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
+    let found = report_with(id, job, options);
+    found.iter().map(Finding::message).collect()
+}
+
+fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
+    use serde::Deserialize;
+    let object = Object::deserialize(job).unwrap();
+    let facts = Job::new(&object, Kind::Job, "shop");
+    let rule = rules::find(id).unwrap();
+    let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
+    let selection = selectors.select(&facts, Action::Audit);
+    Report::of(facts.kind, rule, Action::Warn, |report| {
+        (rule.check)(&facts, selection, options, report);
+    })
+}

@@ -1,0 +1,105 @@
+//! What the policy says about Jobs that have finished: which to remove, and how long the others stay.
+//!
+//! What is removed when is [`crate::core::cleanup`]'s.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::policy::Mode;
+use crate::core::policy::fix::{Fix, Replacement};
+use crate::core::policy::path::FieldPath;
+
+/// The least a finished Job should stay: long enough for a deployer that was restarted to come back and
+/// look.
+pub const MIN_TTL_SECONDS: u32 = 60 * 60;
+/// How long a hook Job stays after its end by default: 7 days.
+const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
+
+/// Whether anything is removed.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum TidyMode {
+    /// Jobs are removed, each of which is written down.
+    // A bare `on` is true in YAML 1.1, and so in a policy that Helm has read.
+    #[default]
+    #[serde(alias = "true")]
+    On,
+    /// What would be removed is written down.
+    DryRun,
+    /// Nothing is looked at, and no Job gets a `ttlSecondsAfterFinished`.
+    #[serde(alias = "false")]
+    Off,
+}
+
+impl TidyMode {
+    /// What may be removed in a namespace of this mode, which is a cap on all that is done there.
+    #[must_use]
+    pub fn capped(self, mode: Mode) -> Self {
+        match (self, mode) {
+            (Self::Off, _) | (_, Mode::Off) => Self::Off,
+            (Self::DryRun, _) | (_, Mode::Warn | Mode::Audit) => Self::DryRun,
+            (Self::On, Mode::Enforce) => Self::On,
+        }
+    }
+}
+
+/// The policy's part on finished Jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TidyUp {
+    /// Whether anything is removed.
+    pub mode: TidyMode,
+    /// How many of the newest failed Jobs of a migration stay.
+    pub keep_failed: usize,
+    /// What a hook Job without `ttlSecondsAfterFinished` gets; nothing where it should get none.
+    pub ttl_seconds: Option<u32>,
+}
+
+impl Default for TidyUp {
+    fn default() -> Self {
+        Self {
+            mode: TidyMode::On,
+            keep_failed: 1,
+            ttl_seconds: Some(TTL_SECONDS),
+        }
+    }
+}
+
+impl TidyUp {
+    /// What gives a hook Job its `ttlSecondsAfterFinished`.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Fix> {
+        let seconds = self.ttl_seconds.filter(|_| self.mode == TidyMode::On)?;
+        Some(Fix {
+            path: FieldPath::of("spec.ttlSecondsAfterFinished"),
+            value: Replacement::Number(seconds),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_only_ever_lessens_what_is_removed() {
+        use Mode::{Audit, Enforce, Warn};
+        use TidyMode::{DryRun, Off, On};
+        for (policy, mode, capped) in [
+            (On, Enforce, On),
+            (On, Warn, DryRun),
+            (On, Audit, DryRun),
+            (On, Mode::Off, Off),
+            (DryRun, Enforce, DryRun),
+            (DryRun, Warn, DryRun),
+            (DryRun, Audit, DryRun),
+            (DryRun, Mode::Off, Off),
+            (Off, Enforce, Off),
+            (Off, Warn, Off),
+            (Off, Audit, Off),
+            (Off, Mode::Off, Off),
+        ] {
+            assert_eq!(policy.capped(mode), capped, "{policy:?} where {mode:?}");
+        }
+    }
+}

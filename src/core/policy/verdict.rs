@@ -1,0 +1,194 @@
+//! Findings, summed up: allowed or denied, what is patched, and what the user is told.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::core::job::annotation::Annotation;
+use crate::core::job::name::cut;
+use crate::core::policy::Action;
+use crate::core::policy::finding::Finding;
+use crate::core::policy::fix::Fix;
+use crate::core::policy::path::FieldPath;
+use crate::core::policy::rules;
+use crate::core::text;
+
+/// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
+/// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
+const MAX_WARNING: usize = 120;
+/// Longest warning with advice for this Job alone: shorter than what Kubernetes cuts. A review has few of these.
+const MAX_ADVICE: usize = 250;
+/// Most warnings for one review: 30 of 120 stay below the 4096 at which the apiserver cuts.
+const MAX_WARNINGS: usize = 30;
+
+/// What came of a review, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing to say.
+    Allowed,
+    /// Let through with warnings.
+    Warned,
+    /// Let through corrected.
+    Patched,
+    /// Refused for now: the client is asked to try again.
+    Waiting,
+    /// Refused.
+    Denied,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] = [
+        Self::Allowed,
+        Self::Warned,
+        Self::Patched,
+        Self::Waiting,
+        Self::Denied,
+    ];
+
+    /// The word used in decisions and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Warned => "warned",
+            Self::Patched => "patched",
+            Self::Waiting => "waiting",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// Decides which findings can be patched; those that cannot are denied.
+///
+/// `patchable` says whether this object can be patched at all: a hook Job that is being created, in
+/// the mutating phase.
+pub fn settle(findings: &mut [Finding], patchable: bool) {
+    for finding in findings {
+        if finding.action == Action::Patch && !(patchable && finding.fix.is_some()) {
+            finding.action = Action::Deny;
+        }
+    }
+}
+
+/// The strongest outcome of settled findings.
+#[must_use]
+pub fn outcome(findings: &[Finding]) -> Outcome {
+    match findings.iter().map(|finding| finding.action).max() {
+        Some(Action::Deny) => Outcome::Denied,
+        Some(Action::Wait) => Outcome::Waiting,
+        Some(Action::Patch) => Outcome::Patched,
+        Some(Action::Warn) => Outcome::Warned,
+        Some(Action::Audit | Action::Off) | None => Outcome::Allowed,
+    }
+}
+
+/// The corrections of the findings that are patched.
+pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
+    with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
+}
+
+/// What tells those who come later which rules' findings were patched, now and `before`; nothing where
+/// none was now.
+#[must_use]
+pub fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
+    let now: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
+    if now.is_empty() {
+        return None;
+    }
+    // Another webhook may have had the Job sent again. What is no id of ours is no stamp either.
+    let before = before
+        .unwrap_or_default()
+        .split(',')
+        .filter_map(rules::find);
+    let ids: BTreeSet<_> = before.map(|rule| rule.id).chain(now).collect();
+    let ids: Vec<_> = ids.into_iter().collect();
+    let path = FieldPath::annotation(Annotation::Patched);
+    Some(Fix::set(path, ids.join(",")))
+}
+
+/// The findings with exactly this action.
+pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Finding> {
+    findings
+        .iter()
+        .filter(move |finding| finding.action == action)
+}
+
+/// What a refusal says: every finding that leads to it with what to write instead, a line each.
+#[must_use]
+pub fn message(findings: &[Finding], action: Action) -> String {
+    let all: Vec<_> = with(findings, action).collect();
+    let told = all.iter().take(text::FINDINGS);
+    let mut lines: Vec<_> = told.map(|finding| finding.message()).collect();
+    if let untold @ 1.. = all.len() - lines.len() {
+        lines.push(format!("and {untold} more findings"));
+    }
+    lines.join("\n")
+}
+
+/// A warning about a finding that is not denied, in one line that the apiserver will not cut.
+#[must_use]
+pub fn warning(finding: &Finding) -> String {
+    let rule = finding.rule;
+    if let Some(exception) = &finding.exception {
+        let (until, name) = (exception.expires_at, &exception.name);
+        return one_line(&format!("{} excepted until {until} by {name}", rule.id));
+    }
+    let long = match finding.action {
+        Action::Patch => {
+            format!(
+                "{} {}: patched; in the chart, {}",
+                rule.id, rule.name, finding.remediation
+            )
+        }
+        _ => format!(
+            "{} {}: {}; {}",
+            rule.id, finding.path, finding.detail, finding.remediation
+        ),
+    };
+    if long.chars().count() <= MAX_WARNING {
+        return long;
+    }
+    let instead = &finding.remediation;
+    // Advice made for this very Job needs what was found to be understood.
+    if matches!(instead, Cow::Owned(_)) && finding.action != Action::Patch {
+        let advice = format!("{} {}: {}; {instead}", rule.id, rule.name, finding.detail);
+        if advice.chars().count() <= MAX_ADVICE && !advice.contains(char::is_control) {
+            return advice;
+        }
+    }
+    // What to do about it matters more than what was found, which the decision has.
+    one_line(&format!("{} {}: {instead}", rule.id, rule.name))
+}
+
+/// Makes a text fit for a warning: the apiserver drops those with control characters.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let clean = text::one_line(text);
+    if clean.chars().count() <= MAX_WARNING {
+        return clean.into_owned();
+    }
+    let end = clean
+        .char_indices()
+        .nth(MAX_WARNING - 1)
+        .map_or(clean.len(), |(at, _)| at);
+    format!("{}…", cut(&clean, end))
+}
+
+/// The warnings of a review, cut to a number the apiserver takes whole.
+#[must_use]
+pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
+    let mut lines: Vec<String> = findings.map(warning).collect();
+    // One rule may find a lot, and an exception says the same of all of it.
+    lines.dedup();
+    if lines.len() > MAX_WARNINGS {
+        let untold = lines.len() - (MAX_WARNINGS - 1);
+        lines.truncate(MAX_WARNINGS - 1);
+        lines.push(format!(
+            "{untold} more findings of migration-warden are in its decision log"
+        ));
+    }
+    lines
+}

@@ -1,0 +1,71 @@
+//! The section `tidyUp` of the policy file.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::core::policy::tidy_up::{self, MIN_TTL_SECONDS, TidyMode};
+
+/// What becomes of migration Jobs that have finished.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TidyUp {
+    /// Whether Jobs are removed.
+    #[schemars(schema_with = "mode_schema")]
+    pub mode: TidyMode,
+    /// How many of the newest failed Jobs of a migration stay.
+    pub keep_failed: u16,
+    /// What a hook Job without one gets, in seconds: an hour or more. 0 leaves such Jobs without one.
+    #[schemars(range(max = 2_147_483_647))]
+    pub ttl_seconds_after_finished: u32,
+}
+
+impl Default for TidyUp {
+    fn default() -> Self {
+        let tidy_up::TidyUp {
+            mode,
+            keep_failed,
+            ttl_seconds,
+        } = tidy_up::TidyUp::default();
+        Self {
+            mode,
+            keep_failed: u16::try_from(keep_failed).unwrap_or(u16::MAX),
+            ttl_seconds_after_finished: ttl_seconds.unwrap_or_default(),
+        }
+    }
+}
+
+impl TidyUp {
+    /// What is wrong with the number of seconds.
+    pub(super) fn fault(&self) -> Option<String> {
+        let seconds = self.ttl_seconds_after_finished;
+        if seconds != 0 && seconds < MIN_TTL_SECONDS {
+            return Some(format!(
+                "ttlSecondsAfterFinished: {seconds} breaks the rule short-ttl; write {MIN_TTL_SECONDS} or \
+                 more, or 0 for none"
+            ));
+        }
+        // Kubernetes keeps it in 32 bits, signed.
+        i32::try_from(seconds)
+            .is_err()
+            .then(|| format!("ttlSecondsAfterFinished: {seconds} is more than Kubernetes takes"))
+    }
+}
+
+impl From<TidyUp> for tidy_up::TidyUp {
+    fn from(written: TidyUp) -> Self {
+        let seconds = written.ttl_seconds_after_finished;
+        Self {
+            mode: written.mode,
+            keep_failed: usize::from(written.keep_failed),
+            ttl_seconds: (seconds != 0).then_some(seconds),
+        }
+    }
+}
+
+/// The modes.
+fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    // `true` is `on` and `false` is `off`, as YAML 1.1 reads them.
+    schemars::json_schema!({
+        "anyOf": [generator.subschema_for::<TidyMode>(), {"type": "boolean"}],
+    })
+}

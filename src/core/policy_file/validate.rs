@@ -1,0 +1,279 @@
+//! Makes a policy of a policy file, or says everything that is wrong with it.
+//!
+//! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
+//! carry file, line and column.
+
+mod claims;
+mod runs;
+
+use std::fmt::{self, Write};
+
+use jiff::SignedDuration;
+
+use crate::core::manifest::{self, FileFault, Position};
+use crate::core::policy::claims::Claims;
+use crate::core::policy::label_selector::{LabelSelector, misused};
+use crate::core::policy::rule::{Options, Patch, Rule};
+use crate::core::policy::rules::{self, RULES};
+use crate::core::policy::select::Selectors;
+use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
+use crate::core::policy_file::{MigrationPolicy, Profile, RuleSetting};
+
+/// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
+const HASH_DIGITS: usize = 12;
+
+/// How long an exception may last where the policy does not say: a month, which sees most things
+/// repaired, and makes people say again why not.
+const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Everything that is wrong with a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct InvalidPolicy(pub Vec<FileFault>);
+
+impl fmt::Display for InvalidPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(FileFault::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// The policy that serves where there is no file: the profile `guide`.
+#[must_use]
+pub fn builtin() -> Policy {
+    Policy {
+        hash: "builtin".to_owned(),
+        // The default selectors are constants that a test compiles.
+        selectors: Selectors::new(super::default_selectors()).unwrap_or_default(),
+        detection: Action::Audit,
+        actions: profile_actions(Profile::Guide),
+        options: Options::default(),
+        namespaces: Vec::new(),
+        claims: Claims::default(),
+        max_exception: MAX_EXCEPTION,
+        on_record_failure: crate::core::policy::OnFailure::Allow,
+        runs: crate::core::policy::runs::Runs::default(),
+        tidy_up: crate::core::policy::tidy_up::TidyUp::default(),
+    }
+}
+
+/// Reads a policy file. `file` is its name, for messages.
+pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
+    let at = |position, message| FileFault {
+        file: file.to_owned(),
+        position,
+        message,
+    };
+    let written: MigrationPolicy = serde_saphyr::from_str(text).map_err(|error| {
+        let (position, message) = manifest::explain(&error);
+        InvalidPolicy(vec![at(position, message)])
+    })?;
+    // Read a second time for the places of values, which the typed form does not have.
+    let document = manifest::documents(text).find_map(Result::ok);
+    let place = |pointer: &str| {
+        let found = document.as_ref().map(|d| d.locate(d.root(), pointer).0);
+        found.unwrap_or(Position { line: 1, column: 1 })
+    };
+    let mut faults = Vec::new();
+    let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));
+
+    let mut policy = builtin();
+    policy.hash = hash(text);
+    policy.on_record_failure = written.record.on_failure;
+    for (pointer, message) in runs::faults(written.record.runs) {
+        fault(pointer, message);
+    }
+    policy.runs = written.record.runs;
+    if let Some(message) = written.tidy_up.fault() {
+        fault("/tidyUp/ttlSecondsAfterFinished", message);
+    }
+    policy.tidy_up = written.tidy_up.into();
+    policy.actions = profile_actions(written.profile);
+    if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
+        let limit = limit.as_str();
+        let message = format!(
+            "detection.maxAction: {limit} is no limit; write deny, which lets rules {limit}"
+        );
+        fault("/detection/maxAction", message);
+    }
+    policy.detection = written.detection.max_action;
+    let mut set = [None::<&str>; RULES.len()];
+    for (key, setting) in &written.rules {
+        let pointer = format!("/rules/{key}");
+        let Some(index) = RULES
+            .iter()
+            .position(|rule| *key == rule.id || *key == rule.name)
+        else {
+            fault(&pointer, rules::unknown(key));
+            continue;
+        };
+        if let Some(other) = set[index].replace(key) {
+            fault(
+                &pointer,
+                format!("{key} and {other} are the same rule; keep one of them"),
+            );
+        }
+        let (action, options) = (&mut policy.actions[index], &mut policy.options);
+        for (option, message) in apply(RULES[index], setting, action, options) {
+            fault(&format!("{pointer}/{option}"), message);
+        }
+    }
+    for (pointer, message) in misread(&written.matching.selectors) {
+        fault(&pointer, message);
+    }
+    let selectors = written
+        .matching
+        .selectors
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    policy.selectors = Selectors::new(selectors).unwrap_or_default();
+    for (index, entry) in written.namespaces.iter().enumerate() {
+        let pointer = format!("/namespaces/{index}/names");
+        if entry.names.is_empty() {
+            fault(
+                &pointer,
+                "names is empty: the entry would match no namespace".to_owned(),
+            );
+        }
+        match name_patterns::compile(&entry.names) {
+            Ok(names) => policy.namespaces.push(NamespaceMode {
+                names,
+                mode: entry.mode,
+            }),
+            Err(error) => fault(&pointer, error.to_string()),
+        }
+    }
+    for (pointer, message) in claims::faults(&written.claims) {
+        fault(&pointer, message);
+    }
+    policy.claims = written.claims;
+    if let Some(text) = &written.exceptions.max_duration {
+        match duration(text) {
+            Ok(max) => policy.max_exception = max,
+            Err(message) => fault("/exceptions/maxDuration", message),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(policy);
+    }
+    faults.sort_by_key(|fault| (fault.position.line, fault.position.column));
+    Err(InvalidPolicy(faults))
+}
+
+/// The action of each rule in a profile.
+#[must_use]
+pub fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
+    RULES.map(|rule| match profile {
+        Profile::Guide => rule.guide,
+        Profile::Strict => rule.strict,
+        Profile::Audit => rule.guide.min(Action::Audit),
+    })
+}
+
+/// Applies one setting; returns the faults with the option they are about.
+fn apply(
+    rule: &Rule,
+    setting: &RuleSetting,
+    action: &mut Action,
+    options: &mut Options,
+) -> Vec<(&'static str, String)> {
+    let mut faults = Vec::new();
+    if let (Some(Action::Patch), Patch::Refused(reason)) = (setting.action, rule.patch) {
+        let message = format!("{} {} cannot be patched: {reason}", rule.id, rule.name);
+        faults.push(("action", message));
+    }
+    if setting.action == Some(Action::Wait) && rule.guide != Action::Wait {
+        let message = format!(
+            "{} {} cannot wait: nothing that it finds goes away by itself",
+            rule.id, rule.name
+        );
+        faults.push(("action", message));
+    }
+    *action = setting.action.unwrap_or(*action);
+    let written = &setting.options;
+    let mut take = |option: &'static str, given: bool| {
+        let known = rule.options.contains(&option);
+        if given && !known {
+            let takes = match rule.options {
+                [] => "no options".to_owned(),
+                some => some.join(", "),
+            };
+            faults.push((
+                option,
+                format!("{} has no option {option}; it takes {takes}", rule.name),
+            ));
+        }
+        given && known
+    };
+    if take("rename", written.rename.is_some()) {
+        options.rename = written.rename.unwrap_or_default();
+    }
+    if take("argocd", written.argocd.is_some()) {
+        let argocd = match rule.name {
+            "missing-hook" => &mut options.argocd_hook,
+            _ => &mut options.argocd_delete_policy,
+        };
+        *argocd = written.argocd.unwrap_or_default();
+    }
+    let ages = [
+        ("maxAge", &written.max_age, &mut options.max_age),
+        ("maxSkew", &written.max_skew, &mut options.max_skew),
+    ];
+    let mut durations = Vec::new();
+    for (name, text, target) in ages {
+        if take(name, text.is_some()) {
+            durations.push((name, text.as_deref().unwrap_or_default(), target));
+        }
+    }
+    for (name, text, target) in durations {
+        match duration(text) {
+            Ok(duration) => *target = duration,
+            Err(message) => faults.push((name, message)),
+        }
+    }
+    faults
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let parsed = text.parse().ok();
+    parsed
+        .filter(|duration: &SignedDuration| !duration.is_negative())
+        .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
+}
+
+/// What is wrong with the selectors, and where.
+fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
+    if selectors.is_empty() {
+        let message = "match.selectors is empty: no Job would be a migration";
+        return vec![("/match/selectors".to_owned(), message.to_owned())];
+    }
+    let fault = |selector: &LabelSelector| {
+        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+            return Some("an empty selector matches every Job; name a label".to_owned());
+        }
+        let misused = selector.match_expressions.iter().find_map(misused);
+        misused.or_else(|| {
+            let parsed = Selectors::new(vec![selector.clone().into()]);
+            parsed.err().map(|error| error.to_string())
+        })
+    };
+    let faults = selectors
+        .iter()
+        .enumerate()
+        .filter_map(|(index, selector)| {
+            Some((format!("/match/selectors/{index}"), fault(selector)?))
+        });
+    faults.collect()
+}
+
+fn hash(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let (bytes, _) = digest.as_ref().split_at(HASH_DIGITS / 2);
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests;

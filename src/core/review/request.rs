@@ -1,0 +1,220 @@
+//! Reads an AdmissionReview request (`admission.k8s.io/v1`).
+//!
+//! The envelope and the object are read in one pass over the bytes; reading them apart costs a
+//! second scan of the whole body. An object of a kind that is not judged may have any shape, so it
+//! is only looked at again, as envelope alone, when that first pass fails.
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, IgnoredAny};
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::along::Along;
+use crate::core::job::Kind;
+use crate::core::job::object::Object;
+use crate::core::json::{self, Text, few, nullable};
+
+/// Longest uid in bytes. An API server's has 36, and each answer repeats it.
+const MAX_UID: usize = 253;
+
+/// Why a body is no review that can be answered. Carries positions, never content: a body may hold
+/// credentials.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum MalformedReview {
+    /// The body is not JSON, or a field of the review has the wrong type.
+    #[error("the body is not an AdmissionReview: {problem} at line {line}, column {column}")]
+    Json {
+        /// What kind of fault it is.
+        problem: &'static str,
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+    /// The body is not UTF-8, which JSON must be (RFC 8259, 8.1).
+    #[error("the body is not UTF-8 from byte {0} on")]
+    Utf8(usize),
+    /// Some other version or kind.
+    #[error(
+        "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration"
+    )]
+    Version,
+    /// A review with no `request`: perhaps a response.
+    #[error("the AdmissionReview has no request")]
+    NoRequest,
+    /// A request without the uid that the answer must repeat.
+    #[error("the AdmissionReview's request has no uid")]
+    NoUid,
+    /// One with a uid that no API server makes.
+    #[error("the uid of the AdmissionReview's request has {0} bytes, and {MAX_UID} are the most")]
+    LongUid(usize),
+    /// A CREATE without the object that is created.
+    #[error("the AdmissionReview's CREATE request has no object")]
+    NoObject,
+}
+
+/// `group`, `version` and `kind` or `resource` of what a request is about.
+#[derive(Debug, Default, Deserialize)]
+pub struct GroupKind<'a> {
+    /// API group; empty for the core group.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub group: Text<'a>,
+    /// Kind in the singular, such as `Job`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub kind: Text<'a>,
+}
+
+/// Who sent the request, as the apiserver authenticated it.
+#[derive(Debug, Default, Deserialize)]
+pub struct UserInfo<'a> {
+    /// Name of the user or service account.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub username: Text<'a>,
+    /// Groups of the user.
+    #[serde(borrow, default, deserialize_with = "few")]
+    pub groups: Vec<Text<'a>>,
+}
+
+/// What the request itself says about how it is to be carried out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Options<'a> {
+    /// In whose name fields are set; clients choose it, and a DELETE has none.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub field_manager: Text<'a>,
+}
+
+/// One admission request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
+pub struct Request<'a, O = Object<'a>> {
+    /// The id of this call, repeated in the answer.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub uid: Text<'a>,
+    /// Kind of the object.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub kind: GroupKind<'a>,
+    /// `status`, `scale`, …; empty for the object itself.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub sub_resource: Text<'a>,
+    /// Name of the object; empty where the apiserver has not generated it yet.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub name: Text<'a>,
+    /// Namespace of the request. The object's own may be missing (kubernetes/kubernetes#88282).
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub namespace: Text<'a>,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub operation: Text<'a>,
+    /// Who asks.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub user_info: UserInfo<'a>,
+    /// Nothing will be stored.
+    #[serde(default, deserialize_with = "nullable")]
+    pub dry_run: bool,
+    /// The object to be stored; absent on DELETE.
+    pub object: Option<O>,
+    /// The object as it is stored; absent on CREATE.
+    pub old_object: Option<O>,
+    /// `CreateOptions`, `UpdateOptions` or `DeleteOptions`.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub options: Options<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", bound(deserialize = "R: Deserialize<'de>"))]
+struct Review<'a, R> {
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    api_version: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    kind: Text<'a>,
+    request: Option<R>,
+}
+
+/// A request whose object is of the kinds that are judged, or any other.
+#[derive(Debug)]
+pub enum Parsed<'a> {
+    /// `batch` Job or CronJob.
+    Judged(Box<Request<'a>>),
+    /// Something else: only its envelope was read.
+    Other(Box<Request<'a, IgnoredAny>>),
+}
+
+/// Reads one review.
+pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
+    // Checked as a whole first: the parser passes over strings it skips, and is faster on `str`.
+    let text =
+        std::str::from_utf8(body).map_err(|error| MalformedReview::Utf8(error.valid_up_to()))?;
+    let review = json::document(|| serde_json::from_str::<Review<'_, Request<'_>>>(text));
+    let error = match review {
+        Ok(review) => {
+            let request = checked(review)?;
+            if is_judged(&request.kind) {
+                if request.object.is_none() && &*request.operation == "CREATE" {
+                    return Err(MalformedReview::NoObject);
+                }
+                return Ok(Parsed::Judged(Box::new(request)));
+            }
+            return envelope(text);
+        }
+        Err(error) => error,
+    };
+    match envelope(text) {
+        Ok(Parsed::Other(request)) if !is_judged(&request.kind) => Ok(Parsed::Other(request)),
+        Err(other @ (MalformedReview::Version | MalformedReview::NoRequest)) => Err(other),
+        _ => Err(describe(&error)),
+    }
+}
+
+/// What lies along these `paths` in the object of a review, as a tree, for the few reviews that get a patch.
+///
+/// `None` when there is none; only called on a body that [`parse`] has accepted.
+#[must_use]
+pub fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Value> {
+    let review: Review<'_, Request<'_, &RawValue>> = serde_json::from_slice(body).ok()?;
+    let object = review.request?.object?.get();
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    Along::new(paths).deserialize(&mut deserializer).ok()
+}
+
+fn envelope(text: &str) -> Result<Parsed<'_>, MalformedReview> {
+    let review = json::document(|| serde_json::from_str(text));
+    let review = review.map_err(|error| describe(&error))?;
+    Ok(Parsed::Other(Box::new(checked(review)?)))
+}
+
+fn checked<'a, O>(review: Review<'a, Request<'a, O>>) -> Result<Request<'a, O>, MalformedReview> {
+    if &*review.api_version != "admission.k8s.io/v1" || &*review.kind != "AdmissionReview" {
+        return Err(MalformedReview::Version);
+    }
+    let request = review.request.ok_or(MalformedReview::NoRequest)?;
+    if request.uid.is_empty() {
+        return Err(MalformedReview::NoUid);
+    }
+    if request.uid.len() > MAX_UID {
+        return Err(MalformedReview::LongUid(request.uid.len()));
+    }
+    Ok(request)
+}
+
+fn is_judged(kind: &GroupKind<'_>) -> bool {
+    &*kind.group == "batch" && Kind::parse(&kind.kind).is_some()
+}
+
+fn describe(error: &serde_json::Error) -> MalformedReview {
+    use serde_json::error::Category;
+    // The parser's own words quote the value at fault.
+    let problem = match error.classify() {
+        Category::Eof => "the JSON ends too early",
+        Category::Data if json::has_too_many(error) => {
+            "its lists and maps have more than 20000 entries"
+        }
+        Category::Data => "a field has the wrong type",
+        Category::Syntax | Category::Io => "the JSON is broken or nested too deeply",
+    };
+    MalformedReview::Json {
+        problem,
+        line: error.line(),
+        column: error.column(),
+    }
+}

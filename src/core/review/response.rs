@@ -1,0 +1,180 @@
+//! Writes the answer to a review: AdmissionReview v1 as the apiserver checks it.
+//!
+//! Source of the rules kept here: `VerifyAdmissionResponse` in
+//! `k8s.io/apiserver: pkg/admission/plugin/webhook/request/admissionreview.go`. `kube`'s own type
+//! writes the patch as a list of numbers and no status code (kube-rs/kube#1781).
+
+use std::borrow::Cow;
+
+use json_patch::PatchOperation;
+use k8s_openapi::ByteString;
+use serde::{Serialize, Serializer};
+
+use crate::core::text;
+
+/// When a client that was put off should try again. Clients give up after ten times of this.
+const RETRY_AFTER_SECONDS: u32 = 15;
+
+/// The answer to one request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response<'a> {
+    /// The request's uid.
+    pub uid: &'a str,
+    /// Whether the object may be stored.
+    pub allowed: bool,
+    /// Why not; only with `allowed: false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status<'a>>,
+    /// A JSON Patch, base64; only from `/mutate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<ByteString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    /// Lines for the user, whether allowed or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Entries for the apiserver's audit log. Keys have no `/` and at most 63 characters.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
+    pub audit_annotations: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+/// The status of a denial, which clients show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the field's name in Kubernetes")]
+pub struct Status<'a> {
+    status: &'static str,
+    code: u16,
+    reason: &'static str,
+    message: String,
+    details: Details<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: Cow<'a, str>,
+    group: &'static str,
+    kind: &'static str,
+    causes: Vec<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+}
+
+/// One cause of a denial.
+#[derive(Debug, Serialize)]
+pub struct Cause {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong and what to write.
+    pub message: String,
+    /// Id of the rule.
+    pub reason: &'static str,
+}
+
+fn as_map<S: Serializer>(
+    entries: &[(&'static str, Cow<'_, str>)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(entries.iter().map(|(key, value)| (key, value)))
+}
+
+impl<'a> Response<'a> {
+    /// An answer that lets the object through.
+    #[must_use]
+    pub fn allowed(uid: &'a str) -> Self {
+        Self {
+            uid,
+            allowed: true,
+            status: None,
+            patch: None,
+            patch_type: None,
+            warnings: Vec::new(),
+            audit_annotations: Vec::new(),
+        }
+    }
+
+    /// Refuses the object `name` (`jobs.batch` or `cronjobs.batch`): 403 Forbidden.
+    ///
+    /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
+    /// object is no valid Job.
+    pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
+        self.refuse(name, kind, message, causes, (403, "Forbidden"), None);
+    }
+
+    /// Refuses the object for now: 429 `TooManyRequests`. Helm, kubectl and everything else that is
+    /// built on client-go then waits and tries again by itself, ten times at most
+    /// (`k8s.io/client-go: rest/with_retry.go`); unless it is a dry run, which wants to know at once.
+    pub fn put_off(
+        &mut self,
+        name: &'a str,
+        kind: &'static str,
+        message: String,
+        causes: Vec<Cause>,
+        dry_run: bool,
+    ) {
+        let retry_after = (!dry_run).then_some(RETRY_AFTER_SECONDS);
+        let code = (429, "TooManyRequests");
+        self.refuse(name, kind, message, causes, code, retry_after);
+    }
+
+    fn refuse(
+        &mut self,
+        name: &'a str,
+        kind: &'static str,
+        message: String,
+        causes: Vec<Cause>,
+        (code, reason): (u16, &'static str),
+        retry_after_seconds: Option<u32>,
+    ) {
+        self.allowed = false;
+        self.status = Some(Status {
+            status: "Failure",
+            code,
+            reason,
+            message,
+            details: Details {
+                name: text::bounded(name, text::NAME),
+                group: "batch",
+                kind,
+                causes,
+                retry_after_seconds,
+            },
+        });
+    }
+
+    /// Adds a patch, with its type as the apiserver demands. Nothing to do is no patch.
+    pub fn patch<'o>(
+        &mut self,
+        operations: impl Iterator<Item = &'o PatchOperation>,
+    ) -> Result<(), serde_json::Error> {
+        let operations: Vec<_> = operations.collect();
+        if !operations.is_empty() {
+            self.patch = Some(ByteString(serde_json::to_vec(&operations)?));
+            self.patch_type = Some("JSONPatch");
+        }
+        Ok(())
+    }
+
+    /// The bytes of the AdmissionReview.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Review<'r> {
+            api_version: &'static str,
+            kind: &'static str,
+            response: &'r Response<'r>,
+        }
+        let review = Review {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: self,
+        };
+        // Answers without findings fit, and need not be moved while they grow.
+        let mut bytes = Vec::with_capacity(512);
+        serde_json::to_writer(&mut bytes, &review)?;
+        Ok(bytes)
+    }
+}

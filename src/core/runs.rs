@@ -1,0 +1,286 @@
+//! Runs: what is recorded of each migration Job that really existed.
+//!
+//! Pure. [`observe`] makes of a Job what its run should say, [`Known::join`] puts together what several have
+//! observed, and [`retention`] says which runs may go. Watching and writing are [`crate::cluster::runs`]'s.
+
+pub mod active;
+pub mod event;
+pub mod facts;
+pub mod observe;
+pub mod pods;
+pub mod resource;
+pub mod retention;
+
+use std::fmt::Write;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::core::job::name::cut;
+use crate::core::job::stored::StoredJob;
+use crate::core::text;
+use facts::Facts;
+use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, ReleaseReference};
+
+/// The label of a run that names its release, as [`release_label`] writes it.
+pub const RELEASE_LABEL: &str = "migration-warden.io/release";
+/// The label of a run that says who writes it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+/// Who that is.
+pub const MANAGED_BY: &str = "migration-warden";
+
+/// Digits of the uid in a run's name.
+const UID_DIGITS: usize = 8;
+/// An object's name may have 253 characters, of which these are left for the Job's.
+const MAX_JOB_NAME: usize = 253 - 1 - UID_DIGITS;
+/// What a label's value may have.
+const MAX_LABEL: usize = 63;
+
+/// The reasons in a Job's own conditions. A pod's says more.
+const JOB_REASONS: [&str; 7] = [
+    "BackoffLimitExceeded",
+    "CompletionsReached",
+    "DeadlineExceeded",
+    "FailedIndexes",
+    "MaxFailedIndexesExceeded",
+    "PodFailurePolicy",
+    "SuccessPolicy",
+];
+
+/// What is known of one run, or has been observed of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// What does not change.
+    pub spec: MigrationRunSpec,
+    /// How far it is.
+    pub status: MigrationRunStatus,
+}
+
+/// How a run ended, where nothing else is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in one word.
+    pub reason: Option<String>,
+    /// What the Job said of it.
+    pub message: Option<String>,
+}
+
+impl Ending {
+    /// How this Job ended, if it has.
+    #[must_use]
+    pub fn of(job: &StoredJob, facts: &Facts) -> Option<Self> {
+        let end = job.end?;
+        let why = |text: &Option<String>| text.clone().filter(|_| !end.succeeded);
+        Some(Self {
+            outcome: if end.succeeded {
+                Outcome::Succeeded
+            } else {
+                Outcome::Failed
+            },
+            at: end.at,
+            reason: why(&facts.reason),
+            message: why(&facts.message),
+        })
+    }
+}
+
+/// The name of the run of the Job with this name and uid: whoever writes it meets the others there.
+#[must_use]
+pub fn name(job: &str, uid: &str) -> String {
+    let digits: String = uid.chars().take(UID_DIGITS).collect();
+    format!("{}-{digits}", cut(job, MAX_JOB_NAME))
+}
+
+/// The value of [`RELEASE_LABEL`]: the release's name, or a digest of one that cannot stand there.
+#[must_use]
+pub fn release_label(release: &str) -> String {
+    /// Enough to tell the releases of a namespace apart.
+    const DIGITS: usize = 16;
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut chars = release.chars();
+    if release.len() <= MAX_LABEL
+        && release.chars().all(inner)
+        && is_end(chars.next())
+        && is_end(release.chars().next_back())
+    {
+        return release.to_owned();
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, release.as_bytes());
+    let bytes = digest.as_ref().iter().take(DIGITS / 2);
+    bytes.fold("sha256-".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `text` fit to be kept: without credentials and control characters, and not longer than this.
+#[must_use]
+pub fn clean(text: &str, length: usize) -> String {
+    text::bounded(text.trim(), length).into_owned()
+}
+
+/// As `kubectl` and Go write it: `1h2m3s`.
+#[must_use]
+pub fn duration_text(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest}s"),
+        _ => format!("{hours}h{minutes}m{rest}s"),
+    }
+}
+
+impl Known {
+    /// What a stored run says.
+    #[must_use]
+    pub fn of(run: &MigrationRun) -> Self {
+        Self {
+            spec: run.spec.clone(),
+            status: run.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// What both say together. It does not matter who says it first, how often, or who has heard of whom: the join
+    /// of a semilattice, so that no writer can undo what another has written.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        let (a, b) = (&self.spec, &other.spec);
+        let spec = MigrationRunSpec {
+            job: a.job.clone().min(b.job.clone()),
+            release: a.release.clone().min(b.release.clone()),
+            migration: a.migration.clone().min(b.migration.clone()),
+            chart: a.chart.clone().max(b.chart.clone()),
+            tool: a.tool.clone().max(b.tool.clone()),
+            images: united(&a.images, &b.images),
+            deployer: a.deployer.min(b.deployer),
+            requested_by: a.requested_by.clone().max(b.requested_by.clone()),
+            decision: a.decision.clone().max(b.decision.clone()),
+            exceptions: united(&a.exceptions, &b.exceptions),
+            reviewed: a.reviewed || b.reviewed,
+            attempt: a.attempt.max(b.attempt),
+        };
+        Self {
+            spec,
+            status: self.status.join(&other.status),
+        }
+    }
+
+    /// The same, but let in as its run has said first: stamps do not change, and one that has was forged while
+    /// nobody was there to refuse it.
+    #[must_use]
+    pub fn let_in_as(mut self, first: &Self) -> Self {
+        let (spec, first) = (&mut self.spec, &first.spec);
+        spec.reviewed = first.reviewed;
+        spec.decision.clone_from(&first.decision);
+        spec.requested_by.clone_from(&first.requested_by);
+        spec.exceptions.clone_from(&first.exceptions);
+        self
+    }
+
+    /// The same, ended like this.
+    #[must_use]
+    pub fn ended(mut self, ending: Ending) -> Self {
+        let Ending {
+            outcome,
+            at,
+            reason,
+            message,
+        } = ending;
+        let status = MigrationRunStatus {
+            outcome,
+            finished_at: Some(at),
+            reason,
+            message,
+            ..MigrationRunStatus::default()
+        };
+        self.status = self.status.join(&status);
+        self
+    }
+
+    /// The same, started then, if it has ended and nobody has seen it start.
+    #[must_use]
+    pub fn started(mut self, at: Option<Timestamp>) -> Self {
+        let status = &mut self.status;
+        if status.outcome > Outcome::Deleted && status.started_at.is_none() {
+            status.started_at = at;
+            status.duration = status.length().map(duration_text);
+        }
+        self
+    }
+}
+
+impl MigrationRunStatus {
+    fn join(&self, other: &Self) -> Self {
+        // What is said of the end belongs to how it ended.
+        let outcome = self.outcome.max(other.outcome);
+        let ends = || {
+            [self, other]
+                .into_iter()
+                .filter(|status| status.outcome == outcome)
+        };
+        let last = ends().max_by(|a, b| a.told().cmp(&b.told()));
+        let mut joined = Self {
+            outcome,
+            admitted_at: earlier(self.admitted_at, other.admitted_at),
+            started_at: earlier(self.started_at, other.started_at),
+            finished_at: ends().filter_map(|status| status.finished_at).min(),
+            duration: None,
+            reason: last.and_then(|status| status.reason.clone()),
+            message: last.and_then(|status| status.message.clone()),
+            exit_code: last.and_then(|status| status.exit_code),
+            image_ids: united(&self.image_ids, &other.image_ids),
+        };
+        joined.duration = joined.length().map(duration_text);
+        joined
+    }
+
+    /// Orders what is said of an end: who has seen the pod knows more than who has seen the Job.
+    fn told(&self) -> (bool, bool, &Option<String>, Option<i32>, &Option<String>) {
+        let reason = self.reason.as_deref();
+        let of_pod = reason.is_some_and(|reason| !JOB_REASONS.contains(&reason));
+        (
+            self.exit_code.is_some(),
+            of_pod,
+            &self.reason,
+            self.exit_code,
+            &self.message,
+        )
+    }
+
+    /// From its start, else its admission, to its end; nothing for one whose end nobody saw.
+    #[must_use]
+    pub fn length(&self) -> Option<SignedDuration> {
+        if matches!(self.outcome, Outcome::Running | Outcome::Lost) {
+            return None;
+        }
+        let since = self.started_at.or(self.admitted_at)?;
+        Some(self.finished_at?.duration_since(since))
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    [a, b].into_iter().flatten().min()
+}
+
+fn united(a: &[String], b: &[String]) -> Vec<String> {
+    let mut both = [a, b].concat();
+    both.sort();
+    both.dedup();
+    both
+}
+
+impl ReleaseReference {
+    /// The value of [`RELEASE_LABEL`].
+    #[must_use]
+    pub fn label(&self) -> String {
+        release_label(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

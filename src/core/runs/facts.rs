@@ -1,0 +1,309 @@
+//! What a run says of its Job that nobody else asks for. Pure: from a Job that a watch brings.
+//!
+//! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
+
+use uuid::Uuid;
+
+use super::clean;
+use super::resource::Deployer;
+use crate::core::job::annotation::Annotation;
+use crate::core::job::credentials::Secrets;
+use crate::core::job::release::{CHART, FLUX_NAME};
+use crate::core::job::stored::{Metadata, WatchedJob};
+use crate::core::job::tool;
+
+/// A name of Kubernetes, or a user's.
+const MAX_NAME: usize = 253;
+/// An image with its digest.
+const MAX_IMAGE: usize = 512;
+/// More containers, or exceptions, no migration has.
+const MAX_ENTRIES: usize = 16;
+/// What is kept of a message.
+pub(super) const MAX_MESSAGE: usize = 1024;
+
+/// What a run says of its Job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Chart and version.
+    pub chart: Option<String>,
+    /// The migration tool.
+    pub tool: Option<&'static str>,
+    /// Images of its containers.
+    pub images: Vec<String>,
+    /// What deployed it.
+    pub deployer: Deployer,
+    /// Who asked for it.
+    pub requested_by: Option<String>,
+    /// The decision about it.
+    pub decision: Option<String>,
+    /// Exceptions used.
+    pub exceptions: Vec<String>,
+    /// The reason of the condition it ended with.
+    pub reason: Option<String>,
+    /// Its message.
+    pub message: Option<String>,
+    /// The passwords that are written into it, which nothing else may show.
+    pub secrets: Secrets,
+}
+
+impl Facts {
+    /// Reads them.
+    #[must_use]
+    pub fn of(job: &WatchedJob) -> Self {
+        let meta = &job.metadata;
+        let stamp = |stamp| filled(meta.annotations.get(stamp)?, MAX_MESSAGE);
+        let pod = &job.spec.template.spec;
+        let containers = || pod.init_containers.iter().chain(&pod.containers);
+        // What is no id, or may have been written by the client, is nobody's decision, and says nothing of who
+        // asked.
+        let decision = stamp(Annotation::Decision)
+            .filter(|id| Uuid::parse_str(id).is_ok() && !meta.managed_fields.may_have_a_stamp());
+        let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
+        let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
+        let (reason, message) = job.status.last_words();
+        let mut facts = Self {
+            chart: meta
+                .labels
+                .get(CHART)
+                .and_then(|chart| filled(chart, MAX_NAME)),
+            tool: tool::named(containers().map(|container| {
+                let words = container.command.iter().chain(&container.args);
+                (&*container.image, words.map(String::as_str))
+            })),
+            images: entries(containers().map(|c| image(&c.image)), MAX_IMAGE),
+            deployer: deployer(meta),
+            requested_by: stamp(Annotation::RequestedBy),
+            decision,
+            exceptions: entries(exceptions.split(','), MAX_NAME),
+            reason: reason.and_then(|text| filled(text, MAX_NAME)),
+            message: message.and_then(|text| filled(text, MAX_MESSAGE)),
+            secrets: job.secrets(),
+        };
+        facts.hide();
+        facts
+    }
+
+    /// Takes the Job's own passwords out of what it says. Not out of names: a Job could hide from the record by them.
+    fn hide(&mut self) {
+        let texts = [&mut self.chart, &mut self.reason, &mut self.message];
+        for text in texts.into_iter().flatten().chain(&mut self.images) {
+            self.secrets.hide_in_others(text);
+        }
+    }
+
+    /// Whether there is a decision about it. That on a CronJob stands for the Jobs that its controller makes.
+    #[must_use]
+    pub fn is_reviewed(&self) -> bool {
+        self.decision.is_some() || self.deployer == Deployer::CronJob
+    }
+}
+
+/// An image without the user and the password that somebody has put before its registry.
+fn image(image: &str) -> &str {
+    let digest = image.find("@sha").unwrap_or(image.len());
+    let (name, _) = image.split_at(digest);
+    let registry = name.rfind('@').map_or(0, |at| at + 1);
+    image.get(registry..).unwrap_or_default()
+}
+
+/// Those that are there, cleaned, in order and once each.
+pub(super) fn entries<'t>(texts: impl Iterator<Item = &'t str>, length: usize) -> Vec<String> {
+    let mut entries: Vec<String> = texts
+        .filter_map(|text| filled(text.trim(), length))
+        .take(MAX_ENTRIES)
+        .collect();
+    entries.sort();
+    entries.dedup();
+    entries
+}
+
+pub(super) fn filled(text: &str, length: usize) -> Option<String> {
+    let text = clean(text, length);
+    (!text.is_empty()).then_some(text)
+}
+
+/// What deployed it: whoever is surest of its work first.
+fn deployer(meta: &Metadata) -> Deployer {
+    let has = |annotation| meta.annotations.get(annotation).is_some();
+    if meta.cron_job.is_some() && !has(Annotation::StartedByHand) {
+        return Deployer::CronJob;
+    }
+    let managers = || meta.managed_fields.managers();
+    let is_managed = |by: &[&str]| managers().any(|m| by.iter().any(|name| m.starts_with(name)));
+    if has(Annotation::ArgoCdTrackingId) || is_managed(&["argocd"]) {
+        Deployer::ArgoCD
+    } else if meta.labels.has(FLUX_NAME) || is_managed(&["helm-controller", "kustomize-controller"])
+    {
+        Deployer::Flux
+    } else if is_managed(&["helm"]) {
+        Deployer::Helm
+    } else if is_managed(&["kubectl"]) {
+        Deployer::Kubectl
+    } else {
+        Deployer::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn facts(change: impl FnOnce(&mut Value)) -> Facts {
+        let mut job = json!({
+            "metadata": {
+                "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
+                "labels": {"helm.sh/chart": "shop-1.2.3"},
+                "annotations": {
+                    "migration-warden.io/decision": "0199a204-0000-7000-8000-000000000001",
+                    "migration-warden.io/requested-by": "ci",
+                    "migration-warden.io/exceptions": "old-chart,hurry",
+                },
+                "managedFields": [
+                    {"manager": "helm", "operation": "Apply",
+                     "fieldsV1": {"f:metadata": {"f:annotations": {"f:helm.sh/hook": {}}}}},
+                    {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"},
+                ],
+            },
+            "spec": {"template": {"spec": {
+                "initContainers": [{"name": "wait", "image": "busybox:1"}],
+                "containers": [{"name": "m", "image": "arigaio/atlas:1", "args": ["migrate", "apply", "-u", "x"]}],
+            }}},
+            "status": {"conditions": [
+                {"type": "FailureTarget", "status": "True", "reason": "X", "message": "x"},
+                {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
+                 "message": "Job has reached the specified backoff limit",
+                 "lastTransitionTime": "2025-12-22T00:02:00Z"},
+            ]},
+        });
+        change(&mut job);
+        Facts::of(&serde_json::from_value(job).unwrap())
+    }
+
+    #[test]
+    fn of_a_job_of_helms() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            facts(|_| {}),
+            Facts {
+                chart: text("shop-1.2.3"),
+                tool: Some("Atlas"),
+                images: vec!["arigaio/atlas:1".to_owned(), "busybox:1".to_owned()],
+                deployer: Deployer::Helm,
+                requested_by: text("ci"),
+                decision: text("0199a204-0000-7000-8000-000000000001"),
+                exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
+                reason: text("BackoffLimitExceeded"),
+                message: text("Job has reached the specified backoff limit"),
+                secrets: Secrets::default(),
+            }
+        );
+    }
+
+    /// Made while no webhook was there to refuse that.
+    #[test]
+    fn a_clients_own_stamp_is_no_decision() {
+        let with = |key: &str| {
+            facts(|job| {
+                job["metadata"]["managedFields"][0]["fieldsV1"] =
+                    json!({"f:metadata": {"f:annotations": {".": {}, key: {}}}});
+            })
+        };
+        assert!(with("f:helm.sh/hook").is_reviewed());
+        let wiped = facts(|job| job["metadata"]["managedFields"] = json!([{}]));
+        let stamps = ["decision", "requested-by", "exceptions"];
+        let stamps = stamps.map(|stamp| with(&format!("f:migration-warden.io/{stamp}")));
+        for forged in stamps.into_iter().chain([wiped]) {
+            assert!(!forged.is_reviewed());
+            assert_eq!((forged.requested_by, forged.exceptions), (None, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn of_a_job_that_says_nothing() {
+        let bare = facts(|job| *job = json!({"metadata": {"name": "x"}}));
+        assert!(!bare.is_reviewed());
+        assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
+        assert_eq!((bare.images, bare.reason), (Vec::new(), None));
+    }
+
+    #[test]
+    fn deployers_are_told_by_what_the_job_says() {
+        let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
+        for (expected, manager) in [
+            (Deployer::Helm, "helm3"),
+            (Deployer::Flux, "helm-controller"),
+            (Deployer::Flux, "kustomize-controller"),
+            (Deployer::ArgoCD, "argocd-controller"),
+            (Deployer::Kubectl, "kubectl-create"),
+            (Deployer::Other, "terraform"),
+        ] {
+            let found = facts(|job| job["metadata"]["managedFields"] = managed(manager));
+            assert_eq!(found.deployer, expected, "{manager}");
+        }
+        let flux = facts(|job| {
+            job["metadata"]["labels"]["helm.toolkit.fluxcd.io/name"] = json!("shop");
+        });
+        assert_eq!(flux.deployer, Deployer::Flux);
+        let argocd = facts(|job| {
+            job["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("shop:x");
+        });
+        assert_eq!(argocd.deployer, Deployer::ArgoCD);
+    }
+
+    /// The decision is about the CronJob, unless a person has made the Job of it.
+    #[test]
+    fn a_cron_jobs_jobs_are_reviewed_with_it() {
+        let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "u", "controller": true}]);
+        let with = |owner: &Value, annotations: Value| {
+            facts(|job| {
+                job["metadata"]["ownerReferences"] = owner.clone();
+                job["metadata"]["annotations"] = annotations;
+            })
+        };
+        let by_clock = with(&owner, json!({}));
+        assert_eq!(by_clock.deployer, Deployer::CronJob);
+        assert!(by_clock.is_reviewed());
+        let by_hand = with(
+            &owner,
+            json!({"cronjob.kubernetes.io/instantiate": "manual"}),
+        );
+        assert_eq!(by_hand.deployer, Deployer::Helm);
+        assert!(!by_hand.is_reviewed());
+    }
+
+    #[test]
+    fn no_credential_gets_in() {
+        let secret = "hunter2hunter2";
+        let found = facts(|job| {
+            let url = format!("postgres://app:{secret}@db/shop");
+            job["metadata"]["labels"]["helm.sh/chart"] = json!(url);
+            for key in ["decision", "requested-by", "exceptions"] {
+                job["metadata"]["annotations"][format!("migration-warden.io/{key}")] = json!(url);
+            }
+            let image = format!("app:{secret}@registry/shop:1");
+            job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+            job["status"]["conditions"][1]["reason"] = json!(format!("--password={secret}"));
+            job["status"]["conditions"][1]["message"] =
+                json!(format!("{}\n--password\n{secret}", url));
+        });
+        assert!(!format!("{found:?}").contains(secret), "{found:?}");
+        assert!(!found.is_reviewed(), "that is no decision's id");
+    }
+
+    #[test]
+    fn an_image_keeps_its_digest() {
+        for (written, kept) in [
+            ("registry:5000/app:1", "registry:5000/app:1"),
+            ("app:1@sha256:0123", "app:1@sha256:0123"),
+            (
+                "user:word@registry/app@sha256:0123",
+                "registry/app@sha256:0123",
+            ),
+            ("user:word@registry:5000/app", "registry:5000/app"),
+        ] {
+            assert_eq!(image(written), kept);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The laws that make it harmless who writes a run, and when.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::observe::observe;
+use super::pods::PodFacts;
+use super::resource::{Deployer, JobReference};
+use super::*;
+use crate::cluster::jobs::Seen;
+use crate::core::job::stored::WatchedJob;
+
+fn texts() -> impl Strategy<Value = Vec<String>> {
+    vec("[ab]", 0..3).prop_map(|texts| united(&texts, &[]))
+}
+
+fn moment() -> impl Strategy<Value = Option<Timestamp>> {
+    option::of((0_i64..4).prop_map(|second| Timestamp::from_second(second).unwrap()))
+}
+
+fn status() -> impl Strategy<Value = MigrationRunStatus> {
+    let reasons = prop_oneof![
+        Just("BackoffLimitExceeded"),
+        Just("OOMKilled"),
+        Just("Evicted")
+    ];
+    (
+        (0_usize..5).prop_map(|index| Outcome::ALL[index]),
+        [moment(), moment(), moment()],
+        option::of(reasons.prop_map(str::to_owned)),
+        option::of("[ab]"),
+        option::of(0_i32..3),
+        texts(),
+    )
+        .prop_map(
+            |(
+                outcome,
+                [admitted_at, started_at, finished_at],
+                reason,
+                message,
+                exit_code,
+                image_ids,
+            )| {
+                let status = MigrationRunStatus {
+                    outcome,
+                    admitted_at,
+                    started_at,
+                    finished_at,
+                    duration: None,
+                    reason,
+                    message,
+                    exit_code,
+                    image_ids,
+                };
+                status.join(&status)
+            },
+        )
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    let options = [0; 4].map(|_| option::of("[ab]"));
+    (
+        ["[ab]", "[ab]", "[ab]"],
+        options,
+        [texts(), texts()],
+        any::<bool>(),
+        0_i32..3,
+        status(),
+    )
+        .prop_map(
+            |(names, options, [images, exceptions], reviewed, attempt, status)| {
+                let [uid, release, migration] = names;
+                let [chart, tool, requested_by, decision] = options;
+                let spec = MigrationRunSpec {
+                    job: JobReference {
+                        name: "x".to_owned(),
+                        uid,
+                    },
+                    release: ReleaseReference {
+                        name: release,
+                        source: "flux".to_owned(),
+                    },
+                    migration,
+                    chart,
+                    tool,
+                    images,
+                    deployer: if reviewed {
+                        Deployer::Helm
+                    } else {
+                        Deployer::Kubectl
+                    },
+                    requested_by,
+                    decision,
+                    exceptions,
+                    reviewed,
+                    attempt,
+                };
+                Known { spec, status }
+            },
+        )
+}
+
+proptest! {
+    #[test]
+    fn to_say_it_again_changes_nothing(a in known(), b in known()) {
+        prop_assert_eq!(a.join(&a), a.clone());
+        let both = a.join(&b);
+        prop_assert_eq!(both.join(&b), both.clone());
+        prop_assert_eq!(both.join(&a), both);
+    }
+
+    #[test]
+    fn the_order_does_not_matter(a in known(), b in known()) {
+        prop_assert_eq!(a.join(&b), b.join(&a));
+    }
+
+    #[test]
+    fn who_has_heard_of_whom_does_not_matter(a in known(), b in known(), c in known()) {
+        prop_assert_eq!(a.join(&b).join(&c), a.join(&b.join(&c)));
+    }
+
+    #[test]
+    fn an_end_never_changes_back(a in known(), b in known()) {
+        let both = a.join(&b);
+        prop_assert!(both.status.outcome >= a.status.outcome);
+        if a.status.outcome > b.status.outcome {
+            prop_assert_eq!(both.status.finished_at, a.status.finished_at);
+            prop_assert_eq!(both.status.reason, a.status.reason);
+            prop_assert_eq!(both.status.exit_code, a.status.exit_code);
+        }
+        if let (Some(first), Some(second)) = (a.status.started_at, b.status.started_at) {
+            prop_assert_eq!(both.status.started_at, Some(first.min(second)));
+        }
+    }
+
+    #[test]
+    fn any_release_makes_a_label(release in "\\PC{0,80}") {
+        let label = release_label(&release);
+        prop_assert!(label.len() <= 63 && !label.is_empty());
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        prop_assert!(label.chars().all(allowed), "{}", label);
+        prop_assert!(label.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        prop_assert!(label.ends_with(|c: char| c.is_ascii_alphanumeric()));
+    }
+
+    #[test]
+    fn what_is_kept_is_short_and_has_no_control_characters(text in "\\PC*[\\x00-\\x1f]*\\PC*", length in 0_usize..40) {
+        let kept = clean(&text, length);
+        prop_assert!(kept.len() <= length);
+        prop_assert!(!kept.chars().any(char::is_control));
+    }
+}
+
+#[test]
+fn a_release_that_can_stand_in_a_label_stands_there() {
+    for release in ["shop", "shop-v2.1_x", "A", &"a".repeat(63)] {
+        assert_eq!(release_label(release), *release);
+    }
+    for release in ["", "-shop", "shop.", "a b", "é", &"a".repeat(64)] {
+        let label = release_label(release);
+        assert!(label.starts_with("sha256-") && label.len() == 23, "{label}");
+    }
+}
+
+#[test]
+fn names_and_durations() {
+    let uid = "6f1f2a3b-0000-4000-8000-000000000001";
+    assert_eq!(
+        name("shop-migrate-1766361600", uid),
+        "shop-migrate-1766361600-6f1f2a3b"
+    );
+    assert_eq!(name(&"x".repeat(253), uid).len(), 253);
+    for (seconds, text) in [
+        (-1, "0s"),
+        (0, "0s"),
+        (59, "59s"),
+        (72, "1m12s"),
+        (3600, "1h0m0s"),
+        (90_061, "25h1m1s"),
+    ] {
+        assert_eq!(duration_text(SignedDuration::from_secs(seconds)), text);
+    }
+}
+
+/// A Job of the guide that has ended like this, or not.
+fn seen(condition: Option<&str>) -> Seen {
+    let conditions: Vec<_> = condition
+        .map(|kind| {
+            json!({
+                "type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:01:30Z",
+                "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit",
+            })
+        })
+        .into_iter()
+        .collect();
+    let job: WatchedJob = serde_json::from_value(json!({
+        "metadata": {
+            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"app.kubernetes.io/instance": "shop"},
+        },
+        "spec": {"template": {"spec": {"containers": [{"image": "app:1"}]}}},
+        "status": {"startTime": "2026-01-01T00:00:02Z", "conditions": conditions},
+    }))
+    .unwrap();
+    job.into()
+}
+
+/// This many seconds after the Job was made.
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + second).unwrap()
+}
+
+#[test]
+fn a_job_that_runs() {
+    let seen = seen(None);
+    let pods = PodFacts {
+        started_at: Some(at(5)),
+        ..PodFacts::default()
+    };
+    let known = observe(&seen.job, &seen.facts, Some(&pods));
+    let (spec, status) = (&known.spec, &known.status);
+    assert_eq!(
+        (&*spec.release.name, &*spec.release.source),
+        ("shop", "instance-label")
+    );
+    assert_eq!((&*spec.migration, spec.attempt), ("shop-migrate", 0));
+    assert!(!spec.reviewed);
+    assert_eq!(status.outcome, Outcome::Running);
+    assert_eq!(
+        (status.admitted_at, status.started_at),
+        (Some(at(0)), Some(at(5)))
+    );
+    assert_eq!((status.finished_at, &status.duration), (None, &None));
+    // Its pod will tell better.
+    assert_eq!(known.clone().started(Some(at(2))), known);
+}
+
+#[test]
+fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
+    let seen = seen(Some("Failed"));
+    let known = observe(&seen.job, &seen.facts, None);
+    let status = &known.status;
+    assert_eq!(status.outcome, Outcome::Failed);
+    assert_eq!(status.finished_at, Some(at(90)));
+    assert_eq!(status.duration.as_deref(), Some("1m30s"));
+    assert_eq!(status.reason.as_deref(), Some("BackoffLimitExceeded"));
+    assert_eq!(
+        status.message.as_deref(),
+        Some("Job has reached the specified backoff limit")
+    );
+    let alone = known.clone().started(Some(at(2)));
+    assert_eq!(alone.status.duration.as_deref(), Some("1m28s"));
+
+    let pods = PodFacts {
+        started_at: Some(at(10)),
+        exit_code: Some(137),
+        reason: Some("OOMKilled".to_owned()),
+        ..PodFacts::default()
+    };
+    let better = observe(&seen.job, &seen.facts, Some(&pods)).join(&known);
+    let status = &better.status;
+    assert_eq!(
+        (status.exit_code, status.reason.as_deref()),
+        (Some(137), Some("OOMKilled"))
+    );
+    assert_eq!(status.duration.as_deref(), Some("1m20s"));
+}
+
+#[test]
+fn a_job_that_succeeded_gives_no_reason() {
+    let seen = seen(Some("Complete"));
+    let status = observe(&seen.job, &seen.facts, None).status;
+    assert_eq!(status.outcome, Outcome::Succeeded);
+    assert_eq!((status.reason, status.message), (None, None));
+}
+
+#[test]
+fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
+    let seen = seen(None);
+    let known = observe(&seen.job, &seen.facts, None);
+    let gone = |outcome| {
+        known.clone().ended(Ending {
+            outcome,
+            at: at(30),
+            reason: None,
+            message: None,
+        })
+    };
+    let (deleted, lost) = (gone(Outcome::Deleted), gone(Outcome::Lost));
+    assert_eq!(deleted.status.duration.as_deref(), Some("30s"));
+    assert_eq!(
+        (lost.status.finished_at, &lost.status.duration),
+        (Some(at(30)), &None)
+    );
+    assert_eq!(lost.join(&deleted), deleted);
+    let succeeded = observe(&self::seen(Some("Complete")).job, &seen.facts, None);
+    assert_eq!(deleted.join(&succeeded).status, succeeded.status);
+}
+
+/// A password that only the Job's environment gives away may stand in what a database says of it.
+#[test]
+fn a_jobs_own_password_is_in_no_run() {
+    let secret = "hunter2zq";
+    let job: WatchedJob = serde_json::from_value(json!({
+        "metadata": {
+            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"helm.sh/chart": secret},
+        },
+        "spec": {"template": {"spec": {"containers": [{
+            "image": format!("registry.example.com/{secret}:1"),
+            "env": [{"name": "DB_PASSWORD", "value": secret}, {"name": "X", "valueFrom": {}}, {"value": null}],
+        }]}}},
+        "status": {"conditions": [{
+            "type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:01:30Z",
+            "reason": secret, "message": format!("FATAL: {secret} rejected"),
+        }]},
+    }))
+    .unwrap();
+    let seen = Seen::from(job);
+    let pods = PodFacts {
+        message: Some(format!("FATAL: {secret} rejected for app")),
+        image_ids: vec![format!("registry.example.com/{secret}@sha256:0")],
+        ..PodFacts::default()
+    };
+    for pods in [None, Some(&pods)] {
+        let known = observe(&seen.job, &seen.facts, pods);
+        let said = format!("{known:?}");
+        assert!(
+            !said.contains(secret) && said.contains("FATAL: *** rejected"),
+            "{said}"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! What a scan knows of namespaces: their modes, their meshes and the exceptions that are honoured there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DeserializeGuard;
+use serde::Deserialize;
+
+use crate::core::exception::resource::MigrationException;
+use crate::core::exception::{Exception, Standing};
+use crate::core::json::{Map, Page, Text, Unreadable, nullable};
+use crate::core::namespace::NamespaceView;
+
+/// What is known of the namespaces of a cluster. Of one that it does not know, as of one made a moment ago,
+/// the policy alone decides.
+#[derive(Debug, Default)]
+pub struct World {
+    namespaces: HashMap<String, NamespaceView>,
+    unknown: NamespaceView,
+}
+
+#[derive(Deserialize)]
+struct Namespace<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    labels: Map<'a>,
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    annotations: Map<'a>,
+}
+
+impl World {
+    pub(super) fn view(&self, namespace: &str) -> &NamespaceView {
+        self.namespaces.get(namespace).unwrap_or(&self.unknown)
+    }
+
+    /// Adds one namespace.
+    pub fn namespace(&mut self, text: &str) -> Result<(), Unreadable> {
+        self.add(&serde_json::from_str(text)?);
+        Ok(())
+    }
+
+    /// Adds a page of namespaces.
+    pub fn namespaces(&mut self, text: &str) -> Result<(), Unreadable> {
+        let page: Page<'_, Namespace<'_>> = serde_json::from_str(text)?;
+        for namespace in &page.items {
+            self.add(namespace);
+        }
+        Ok(())
+    }
+
+    /// Adds those of a page of exceptions that are honoured now, where they may last `max`. One that cannot be
+    /// read, as one with fields of a newer version, hides no other.
+    pub fn exceptions(
+        &mut self,
+        text: &str,
+        now: Timestamp,
+        max: SignedDuration,
+    ) -> Result<(), Unreadable> {
+        let page: Page<'_, DeserializeGuard<MigrationException>> = serde_json::from_str(text)?;
+        let readable = page.items.iter().filter_map(|item| item.0.as_ref().ok());
+        let usable = readable.filter_map(|object| Exception::new(object, now).ok());
+        for exception in usable.filter(|e| e.standing(now, max) == Standing::Honoured) {
+            let view = self.namespaces.entry(exception.reference.namespace.clone());
+            view.or_default().exceptions.push(Arc::new(exception));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, namespace: &Namespace<'_>) {
+        let Metadata {
+            name,
+            labels,
+            annotations,
+        } = &namespace.metadata;
+        let view = self.namespaces.entry((**name).to_owned()).or_default();
+        let told = NamespaceView::of(|key| labels.get(key), |key| annotations.get(key));
+        (view.mode, view.mesh) = (told.mode, told.mesh);
+    }
+}

@@ -1,0 +1,179 @@
+//! Texts of others, as they leave the program: without credentials, in one line, and no longer than may be.
+//!
+//! Users, tools and other programs choose names and messages, and lines, Events, answers and terminals show them.
+//! Whatever leaves goes through here. Pure. What a credential looks like is [`credentials`]'.
+
+use std::borrow::Cow;
+
+use crate::core::job::{credentials, name};
+
+/// Longest name, in bytes: that of a Kubernetes object.
+pub const NAME: usize = 253;
+/// Longest name of a user, in bytes. Kubernetes' own longest, of a service account, has 339.
+pub const USER: usize = 512;
+/// Longest sentence about something, in bytes.
+pub const DETAIL: usize = 512;
+/// Findings that are told of one object.
+pub const FINDINGS: usize = 32;
+/// Groups of a user that are told.
+pub const GROUPS: usize = 32;
+/// Exceptions that are told of one object.
+pub const EXCEPTIONS: usize = 16;
+
+/// What stands for what was cut off.
+const MORE: char = '…';
+
+/// `text` without credentials, in one line of at most `max` bytes. What is cut ends in `…`.
+#[must_use]
+pub fn bounded(text: &str, max: usize) -> Cow<'_, str> {
+    fit(text, max).0
+}
+
+/// The same, and whether it was cut.
+#[must_use]
+pub fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
+    let masked = credentials::mask(text);
+    if is_plain(&masked) {
+        return cut(masked, max);
+    }
+    // A line break may part a password from what names it, and may also end it.
+    let line = one_line(&masked).into_owned();
+    let masked = credentials::mask(&line).into_owned();
+    cut(masked.into(), max)
+}
+
+/// `text` in one line: blanks for what would end a line, or what a terminal would obey instead of showing it.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if is_plain(text) || !text.chars().any(is_harmful) {
+        return text.into();
+    }
+    let harmless = |c: char| if is_harmful(c) { ' ' } else { c };
+    text.chars().map(harmless).collect::<String>().into()
+}
+
+/// The beginning of a text, with its mark, and whether that is not all of it.
+fn cut(text: Cow<'_, str>, max: usize) -> (Cow<'_, str>, bool) {
+    if text.len() <= max {
+        return (text, false);
+    }
+    let kept = match max.checked_sub(MORE.len_utf8()) {
+        Some(room) => format!("{}{MORE}", name::cut(&text, room)),
+        None => String::new(),
+    };
+    (kept.into(), true)
+}
+
+/// Appends `more` to a text of at most `max` bytes, and says whether the text was cut to make room for it.
+pub fn append(text: &mut String, more: &str, max: usize) -> bool {
+    let (kept, is_cut) = cut(Cow::Borrowed(text), max.saturating_sub(more.len()));
+    let appended = format!("{kept}{more}");
+    *text = appended;
+    is_cut
+}
+
+/// Nearly all texts are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// Control characters, the ends of lines and paragraphs, and characters that are not seen themselves and change how
+/// others are: those that turn the direction of writing, for one (Unicode's categories Cc, Zl, Zp and Cf).
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61c}'
+                | '\u{6dd}'
+                | '\u{70f}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8e2}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{110bd}'
+                | '\u{110cd}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_cannot_be_forged() {
+        for (text, shown) in [
+            ("x\n2026-01-01 ERROR fake", "x 2026-01-01 ERROR fake"),
+            ("a\r\nb\tc", "a  b c"),
+            ("\u{1b}[31mred\u{1b}[0m", " [31mred [0m"),
+            ("user\u{202e}nimda", "user nimda"),
+            ("a\u{2028}b\u{2029}c\u{85}d", "a b c d"),
+            ("zero\u{200b}width\u{feff}", "zero width "),
+            ("é 日本 \u{1f680}", "é 日本 \u{1f680}"),
+        ] {
+            assert_eq!(bounded(text, NAME), shown);
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character_and_says_so() {
+        assert_eq!(bounded("abcdef", 6), "abcdef");
+        assert_eq!(bounded("abcdefg", 6), "abc…");
+        // Two bytes each, so that the cut would be within one.
+        assert_eq!(bounded("éééé", 7), "éé…");
+        assert_eq!(bounded("abcd", 3), "…");
+        assert_eq!(bounded("abcd", 2), "");
+    }
+
+    #[test]
+    fn the_largest_text_is_cut() {
+        for part in ["a", "é ", "\n", "\"@:=", "password="] {
+            let largest = part.repeat((8 << 20) / part.len());
+            let kept = bounded(&largest, NAME);
+            assert!(kept.len() <= NAME && kept.contains('…'), "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_credential_is_masked_before_it_is_cut() {
+        let url = "postgres://app:hunter2hunter2@db.example.com/shop";
+        for max in 0..url.len() {
+            assert!(!bounded(url, max).contains("hunter"), "{max}");
+        }
+        assert_eq!(
+            bounded("--password=\nhunter2hunter2", 64),
+            "--password= ***"
+        );
+    }
+
+    #[test]
+    fn what_is_appended_is_not_cut() {
+        let mut text = "a".repeat(10);
+        append(&mut text, "; b", 13);
+        assert_eq!(text, "aaaaaaaaaa; b");
+        append(&mut text, "; c", 13);
+        assert_eq!(text, "aaaaaaa…; c");
+    }
+
+    proptest! {
+        #[test]
+        fn what_leaves_is_one_line_that_is_short_enough(
+            text in "(\\PC|[\\x00-\\x1f\u{200b}-\u{202e}]|password=){0,60}", max in 0_usize..80,
+        ) {
+            let kept = bounded(&text, max);
+            prop_assert!(kept.len() <= max);
+            prop_assert!(!kept.chars().any(is_harmful), "{:?}", kept);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The machine that the process runs on: its files, its output, its metrics, its TLS. Not for the network's requests.
+
+pub mod decision_log;
+pub mod file_watch;
+pub mod health;
+pub mod metrics;
+pub(crate) mod output;
+pub mod policy_watch;
+pub mod telemetry;
+pub mod tls;

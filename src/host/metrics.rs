@@ -1,0 +1,390 @@
+//! Every metric family of the process, in one typed struct with its own registry.
+//!
+//! Not for values that callers can choose: no label ever holds the name of a Job, a namespace or
+//! a user, so the number of series is bounded however the cluster behaves.
+
+pub(crate) mod claims;
+pub mod controller;
+pub mod events;
+pub mod guards;
+mod labels;
+mod reviews;
+pub mod runs;
+
+pub use labels::{Rejection, Watch};
+
+use crate::core::review::{Operation, Phase};
+use arc_swap::ArcSwapOption;
+use claims::ClaimMetrics;
+use labels::{ConfigurationLabels, ReasonLabels, ResultLabels, WatchLabels};
+use prometheus_client::{
+    encoding::{EncodeMetric, MetricEncoder, text},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+use reviews::ReviewMetrics;
+use std::{sync::Arc, time::Duration};
+
+/// The content type of [`Metrics::encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Why a decision's line was not written before its answer left.
+pub(crate) const LOST: [&str; 2] = ["blocked", "failed"];
+
+/// The policy in use, as one series: a family would keep the old hashes, or show none or two
+/// while it is changed.
+#[derive(Clone, Debug, Default)]
+struct PolicyInfo(Arc<ArcSwapOption<String>>);
+
+impl EncodeMetric for PolicyInfo {
+    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), std::fmt::Error> {
+        match &*self.0.load() {
+            Some(hash) => encoder.encode_info(&[("hash", hash.as_str())]),
+            None => Ok(()),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Info
+    }
+}
+
+/// The metrics of one process. Every method is cheap and none fails.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: ReviewMetrics,
+    uses_dropped: Counter,
+    rejected: Family<ReasonLabels, Counter>,
+    in_flight: Gauge,
+    refused: Counter,
+    evicted: Counter,
+    lost: Family<ReasonLabels, Counter>,
+    policy_reloads: Family<ResultLabels, Counter>,
+    policy_reloaded: Gauge,
+    policy: PolicyInfo,
+    namespace_lookups: Family<ResultLabels, Counter>,
+    watch_failures: Family<WatchLabels, Counter>,
+    certificate_reloads: Family<ResultLabels, Counter>,
+    certificate_expiration: Gauge,
+    ca_expiration: Gauge,
+    ca_published: Family<ConfigurationLabels, Gauge>,
+    agreement: Family<ConfigurationLabels, Gauge>,
+    ready: Gauge,
+    /// Claims, taken and given up.
+    pub claims: ClaimMetrics,
+    events: events::EventMetrics,
+    /// What the guards ask.
+    pub guards: guards::GuardMetrics,
+    /// What the controller does.
+    pub controller: controller::Controller,
+    /// What became of migrations.
+    pub runs: runs::Runs,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All families at zero. Series whose labels are known are there from the start: a counter
+    /// that appears only with its first event has no increase to alert on.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("migration_warden"),
+            reviews: ReviewMetrics::default(),
+            uses_dropped: Counter::default(),
+            rejected: Family::default(),
+            in_flight: Gauge::default(),
+            refused: Counter::default(),
+            evicted: Counter::default(),
+            lost: Family::default(),
+            policy_reloads: Family::default(),
+            policy_reloaded: Gauge::default(),
+            policy: PolicyInfo::default(),
+            namespace_lookups: Family::default(),
+            watch_failures: Family::default(),
+            certificate_reloads: Family::default(),
+            certificate_expiration: Gauge::default(),
+            ca_expiration: Gauge::default(),
+            ca_published: Family::default(),
+            agreement: Family::default(),
+            ready: Gauge::default(),
+            claims: ClaimMetrics::default(),
+            events: events::EventMetrics::default(),
+            guards: guards::GuardMetrics::default(),
+            controller: controller::Controller::default(),
+            runs: runs::Runs::default(),
+        };
+        metrics.register();
+        // The first one is read before there are metrics to look at.
+        metrics.policy_reloaded.set(1);
+        for reason in Rejection::ALL.map(Rejection::as_str) {
+            drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
+        }
+        for reason in LOST {
+            drop(metrics.lost.get_or_create(&ReasonLabels { reason }));
+        }
+        for watch in Watch::ALL.map(Watch::as_str) {
+            drop(metrics.watch_failures.get_or_create(&WatchLabels { watch }));
+        }
+        for success in [true, false] {
+            drop(metrics.policy_reloads.get_or_create(&success.into()));
+            drop(metrics.namespace_lookups.get_or_create(&success.into()));
+            drop(metrics.certificate_reloads.get_or_create(&success.into()));
+        }
+        metrics
+    }
+
+    // The encoder appends `_total` to counters and `_info` to infos, and a full stop to the help.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        self.reviews.register(registry);
+        registry.register(
+            "exception_uses_dropped",
+            "Uses of exceptions that their status does not show, because too many came at once",
+            self.uses_dropped.clone(),
+        );
+        registry.register(
+            "requests_rejected",
+            "Requests answered with an HTTP error instead of a review",
+            self.rejected.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests being answered now",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because too many were open and none could be closed for them",
+            self.refused.clone(),
+        );
+        registry.register(
+            "connections_evicted",
+            "Connections that waited for their client, closed because too many were open or bodies took too much memory",
+            self.evicted.clone(),
+        );
+        registry.register(
+            "decision_records_lost",
+            "Decision lines that were not written before their answer left",
+            self.lost.clone(),
+        );
+        registry.register(
+            "policy_reloads",
+            "Changes of the policy file, by whether the new content is in use",
+            self.policy_reloads.clone(),
+        );
+        registry.register(
+            "policy_last_reload_successful",
+            "Whether the policy file as it is now is in use: 1 or 0",
+            self.policy_reloaded.clone(),
+        );
+        registry.register("policy", "The policy in use", self.policy.clone());
+        registry.register(
+            "namespace_lookups",
+            "Namespaces that reviews asked the apiserver for because the watch had not brought them yet; after a failure their labels are not taken into account",
+            self.namespace_lookups.clone(),
+        );
+        registry.register(
+            "watch_failures",
+            "Requests of a watch that failed; what was known stays in use, and the watch begins again",
+            self.watch_failures.clone(),
+        );
+        registry.register(
+            "certificate_reloads",
+            "Changes of the certificate files, by whether the new content is in use",
+            self.certificate_reloads.clone(),
+        );
+        registry.register(
+            "certificate_expiration_timestamp_seconds",
+            "When the certificate in use expires, in seconds since the Unix epoch",
+            self.certificate_expiration.clone(),
+        );
+        registry.register(
+            "ca_expiration_timestamp_seconds",
+            "When the last CA that callers are told to trust expires, in seconds since the Unix epoch; 0 where that is another's part",
+            self.ca_expiration.clone(),
+        );
+        registry.register(
+            "ca_published",
+            "Whether every entry of a webhook configuration trusts the CA of the certificate in use: 1 or 0; not there where that is another's part",
+            self.ca_published.clone(),
+        );
+        registry.register(
+            "webhook_configuration_in_agreement",
+            "Whether a registered webhook configuration sends the Jobs that the policy in use takes for migrations: 1 or 0",
+            self.agreement.clone(),
+        );
+        self.claims.register(registry);
+        self.events.register(registry);
+        self.guards.register(registry);
+        registry.register(
+            "ready",
+            "Whether this replica wants reviews: 1 or 0",
+            self.ready.clone(),
+        );
+        self.controller.register(registry);
+        self.runs.register(registry);
+        registry.register(
+            "build",
+            "The running version",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+    }
+
+    /// Counts an answered review. `verdict` is one of the five words of a decision.
+    pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
+        self.reviews.reviewed(phase, operation, verdict);
+    }
+
+    /// Counts a request of a watch that failed.
+    pub fn watch_failed(&self, watch: Watch) {
+        let watch = watch.as_str();
+        let failures = self.watch_failures.get_or_create(&WatchLabels { watch });
+        failures.inc();
+    }
+
+    /// Counts a namespace that a review asked the apiserver for.
+    pub fn namespace_looked_up(&self, success: bool) {
+        let lookups = self.namespace_lookups.get_or_create(&success.into());
+        lookups.inc();
+    }
+
+    /// Counts a finding. `rule` is its id, `action` what the policy did with it.
+    pub fn found(&self, rule: &'static str, action: &'static str) {
+        self.reviews.found(rule, action);
+    }
+
+    /// Counts a review that an exception from this rule let through.
+    pub fn excepted(&self, rule: &'static str) {
+        self.reviews.excepted(rule);
+    }
+
+    /// Counts a use of an exception that will not be in its status.
+    pub fn use_dropped(&self) {
+        self.uses_dropped.inc();
+    }
+
+    /// Notes how long a review took.
+    pub fn took(&self, phase: Phase, duration: Duration) {
+        self.reviews.took(phase, duration);
+    }
+
+    /// Notes how long judging a review took, without what it waited for.
+    pub fn evaluated(&self, phase: Phase, duration: Duration) {
+        self.reviews.evaluated(phase, duration);
+    }
+
+    /// Counts a request that got an HTTP error.
+    pub fn rejected(&self, why: Rejection) {
+        self.rejected
+            .get_or_create(&ReasonLabels {
+                reason: why.as_str(),
+            })
+            .inc();
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use = "the request counts as in flight for as long as the guard lives"]
+    pub fn in_flight(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// Counts a connection that was closed at once because too many were open.
+    pub fn connection_refused(&self) {
+        self.refused.inc();
+    }
+
+    /// Counts a connection that was closed for a new one.
+    pub fn connection_evicted(&self) {
+        self.evicted.inc();
+    }
+
+    /// Counts a decision line that was not written.
+    pub fn record_lost(&self, reason: &'static str) {
+        self.lost.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts a change of the policy file, and whether it was taken.
+    pub fn policy_reloaded(&self, success: bool) {
+        self.policy_reloads.get_or_create(&success.into()).inc();
+        self.policy_reloaded.set(success.into());
+    }
+
+    /// Names the policy in use. The former one disappears.
+    pub fn policy_in_use(&self, hash: String) {
+        self.policy.0.store(Some(Arc::new(hash)));
+    }
+
+    /// Counts a change of the certificate files, and whether it was taken.
+    pub fn certificate_reloaded(&self, success: bool) {
+        self.certificate_reloads
+            .get_or_create(&success.into())
+            .inc();
+    }
+
+    /// Tells when the certificate in use expires.
+    pub fn certificate_expires(&self, at: jiff::Timestamp) {
+        self.certificate_expiration.set(at.as_second());
+    }
+
+    /// Tells when the last of the CAs expires that callers are told to trust.
+    pub fn ca_expires(&self, at: jiff::Timestamp) {
+        self.ca_expiration.set(at.as_second());
+    }
+
+    /// Tells whether every entry of the webhook configuration of this kind trusts the CA of the
+    /// certificate in use.
+    pub fn ca_published(&self, kind: &'static str, published: bool) {
+        let labels = ConfigurationLabels { kind };
+        self.ca_published
+            .get_or_create(&labels)
+            .set(published.into());
+    }
+
+    /// Tells whether the webhook configuration of this kind agrees with the policy in use.
+    pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
+        let labels = ConfigurationLabels { kind };
+        self.agreement.get_or_create(&labels).set(agrees.into());
+    }
+
+    /// Counts a Kubernetes Event.
+    pub fn event(&self, result: events::Sent) {
+        self.events.count(result);
+    }
+
+    /// Tells whether this replica wants reviews.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Everything as `OpenMetrics` text, to be sent as [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail, so an error could only be a family that cannot be
+        // encoded; the others are worth having all the same.
+        if let Err(error) = text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "failed to encode the metrics");
+        }
+        text
+    }
+}
+
+/// One request in flight. See [`Metrics::in_flight`].
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The policy in use, and taking a new one when the file's content changes.
+//!
+//! A file that cannot be used is told and counted; the last good policy stays.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::core::policy::Policy;
+use crate::core::policy_file::validate::{self, InvalidPolicy};
+use crate::host::file_watch::{Contents, Poller, ReadError};
+use crate::host::metrics::Metrics;
+
+/// Why a policy file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It is not UTF-8.
+    #[error("failed to read {0}: it is not UTF-8")]
+    Utf8(String),
+    /// It is no policy.
+    #[error(transparent)]
+    Invalid(#[from] InvalidPolicy),
+}
+
+/// The policy in use.
+#[derive(Clone, Debug)]
+pub struct LivePolicy(Arc<ArcSwap<Policy>>);
+
+/// The file it comes from.
+#[derive(Debug)]
+pub struct PolicyFile {
+    name: String,
+    poller: Poller,
+}
+
+impl LivePolicy {
+    /// The built-in policy, which never changes.
+    #[must_use]
+    pub fn builtin(metrics: &Metrics) -> Self {
+        Self::new(validate::builtin(), metrics)
+    }
+
+    /// Loads a policy file for the first time.
+    pub fn load(path: PathBuf, metrics: &Metrics) -> Result<(Self, PolicyFile), LoadError> {
+        let name = path.display().to_string();
+        let mut poller = Poller::new(vec![path]);
+        // A new poller always has news.
+        let policy = read(&name, poller.poll().unwrap_or(Ok(Vec::new())))?;
+        Ok((Self::new(policy, metrics), PolicyFile { name, poller }))
+    }
+
+    /// The policy of this moment.
+    #[must_use]
+    pub fn current(&self) -> Guard<Arc<Policy>> {
+        self.0.load()
+    }
+
+    /// Looks at the file every `period`, for as long as it is awaited.
+    pub async fn keep_fresh(self, file: PolicyFile, period: Duration, metrics: Arc<Metrics>) {
+        let PolicyFile { name, poller } = file;
+        let apply = |contents| match read(&name, contents) {
+            Ok(policy) => {
+                tracing::info!(file = %name, policy = %policy.hash, "the new policy is in use");
+                metrics.policy_reloaded(true);
+                metrics.policy_in_use(policy.hash.clone());
+                self.0.store(Arc::new(policy));
+            }
+            Err(error) => {
+                metrics.policy_reloaded(false);
+                let policy = &self.0.load().hash;
+                tracing::error!(
+                    %error, policy, "the policy file changed, the former policy stays in use"
+                );
+            }
+        };
+        poller.run(period, apply).await;
+    }
+
+    fn new(policy: Policy, metrics: &Metrics) -> Self {
+        metrics.policy_in_use(policy.hash.clone());
+        Self(Arc::new(ArcSwap::from_pointee(policy)))
+    }
+}
+
+fn read(name: &str, contents: Result<Contents, ReadError>) -> Result<Policy, LoadError> {
+    let bytes = contents?.pop().unwrap_or_default();
+    let text = String::from_utf8(bytes).map_err(|_| LoadError::Utf8(name.to_owned()))?;
+    Ok(validate::read(name, &text)?)
+}

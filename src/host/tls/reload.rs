@@ -1,0 +1,136 @@
+//! Takes certificates into use as soon as their files change.
+//!
+//! Certificate and key are two files, so a reader can catch one new and one old: whatever does not
+//! load as a pair is left alone, and the last good pair stays in use. Not for connections that are
+//! already open: they keep the certificate they were made with.
+
+use super::live::LiveTls;
+use crate::core::pki::TlsError;
+use crate::host::file_watch::{Contents, Poller, ReadError};
+use crate::host::metrics::Metrics;
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Why files cannot be taken into use.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The contents are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What files are for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    /// What the server shows: certificate, key.
+    Show,
+    /// What callers have to show: their CA.
+    Demand,
+}
+
+/// Files that TLS settings come from.
+#[derive(Debug)]
+pub struct TlsFiles {
+    purpose: Purpose,
+    poller: Poller,
+    live: LiveTls,
+    metrics: Arc<Metrics>,
+}
+
+impl TlsFiles {
+    /// Loads a certificate and its key for the first time.
+    pub fn certificate(
+        cert: PathBuf,
+        key: PathBuf,
+        live: &LiveTls,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, LoadError> {
+        Self::load(Purpose::Show, vec![cert, key], live, metrics)
+    }
+
+    /// Loads the CA of callers for the first time.
+    pub fn client_ca(
+        ca: PathBuf,
+        live: &LiveTls,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, LoadError> {
+        Self::load(Purpose::Demand, vec![ca], live, metrics)
+    }
+
+    fn load(
+        purpose: Purpose,
+        paths: Vec<PathBuf>,
+        live: &LiveTls,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, LoadError> {
+        let mut poller = Poller::new(paths);
+        // A new poller always has news.
+        let contents = poller.poll().unwrap_or(Ok(Vec::new()));
+        apply(purpose, live, contents)?;
+        Ok(Self {
+            purpose,
+            poller,
+            live: live.clone(),
+            metrics,
+        })
+    }
+
+    /// Looks at the files every `period`, for as long as it is awaited.
+    pub async fn keep_fresh(self, period: Duration) {
+        let Self {
+            purpose,
+            poller,
+            live,
+            metrics,
+        } = self;
+        let apply = |contents| match apply(purpose, &live, contents) {
+            Ok(()) => {
+                metrics.certificate_reloaded(true);
+                tracing::info!(expiry = ?live.expiry(), "the new certificate files are in use");
+            }
+            Err(error) => {
+                metrics.certificate_reloaded(false);
+                tracing::error!(%error, "the certificate files changed, the former ones stay in use");
+            }
+        };
+        poller.run(period, apply).await;
+    }
+}
+
+/// Keeps `bundle` at what a file holds: the CAs that callers are told to trust, PEM. For as long as
+/// it is awaited.
+pub async fn keep_bundle(
+    file: PathBuf,
+    period: Duration,
+    live: LiveTls,
+    bundle: watch::Sender<String>,
+) {
+    let apply = |contents: Result<Contents, ReadError>| match contents {
+        Ok(mut contents) => {
+            let text = String::from_utf8_lossy(&contents.pop().unwrap_or_default()).into_owned();
+            live.trusted(&text);
+            bundle.send_replace(text);
+        }
+        Err(error) => tracing::error!(%error, "the CAs that were known stay in use"),
+    };
+    Poller::new(vec![file]).run(period, apply).await;
+}
+
+fn apply(
+    purpose: Purpose,
+    live: &LiveTls,
+    contents: Result<Contents, ReadError>,
+) -> Result<(), LoadError> {
+    let contents = contents?;
+    let file = |index: usize| contents.get(index).map_or(&[][..], Vec::as_slice);
+    match purpose {
+        Purpose::Show => {
+            live.show(file(0), file(1))?;
+        }
+        Purpose::Demand => live.demand(file(0))?,
+    }
+    Ok(())
+}
