@@ -35,18 +35,23 @@ impl Space {
         space
     }
 
-    /// Once the namespaces of earlier tests are gone: what becomes of their Jobs would be counted too.
+    /// Once the namespaces of earlier tests are gone: what becomes of their Jobs would be counted too. What a
+    /// finalizer holds stays as it is.
     pub(crate) fn alone_on(kind: NodeKind) -> Self {
         let space = Self::on(kind);
-        let phase = "jsonpath={.items[?(@.status.phase==\"Terminating\")].metadata.name}";
-        let leaving = space
-            .kubectl(&["get", "namespaces", "-o", phase])
-            .succeeds();
-        let leaving: Vec<&str> = leaving.stdout.split_whitespace().collect();
-        if !leaving.is_empty() {
-            let wait = ["wait", "--for=delete", "--timeout=120s", "namespace"];
-            space.kubectl(&[&wait, &leaving[..]].concat()).succeeds();
-        }
+        let is_leaving = |namespace: &Value| {
+            let conditions = namespace["status"]["conditions"].as_array();
+            let is_held = conditions.into_iter().flatten().any(|condition| {
+                condition["type"] == "NamespaceFinalizersRemaining" && condition["status"] == "True"
+            });
+            namespace["status"]["phase"] == "Terminating" && !is_held
+        };
+        eventually("namespaces of earlier tests to be gone", || {
+            let args = ["get", "namespaces", "-o", "json"];
+            let all = space.kubectl(&args).succeeds().json();
+            let mut all = all["items"].as_array().unwrap().iter();
+            (!all.any(is_leaving)).then_some(())
+        });
         space
     }
 
