@@ -4,6 +4,7 @@ mod argocd;
 mod claims;
 mod image;
 mod kustomize;
+mod recorded;
 mod restart;
 mod running;
 

@@ -3,10 +3,8 @@
 use serde_json::json;
 
 use crate::claims::waits;
-use crate::exceptions::crd;
 use crate::guards::{create, deletion};
 use crate::harness::{Chart, Guarded, NodeKind, Space, Warden, Webhooks, eventually};
-use crate::runs::{outcome, run_of};
 
 const MAIN: &str = "      containers:\n        - name: migrate\n";
 
@@ -19,7 +17,7 @@ fn script(script: &str) -> String {
 }
 
 /// As Temporal's chart has it: the migration is in an init container.
-fn in_an_init_container(migration: &str) -> Chart {
+pub(super) fn in_an_init_container(migration: &str) -> Chart {
     let init = script(migration);
     Chart::good().with(
         MAIN,
@@ -58,13 +56,13 @@ fn beside_a_native_sidecar() -> Chart {
     chart.with("echo migrated", "sleep 3")
 }
 
-fn guarded() -> Guarded {
+pub(super) fn guarded() -> Guarded {
     let space = Space::on(NodeKind::Real);
     Guarded::by(Warden::serve_with_cluster(""), space, Webhooks::guarding)
 }
 
 /// Waits until a container with this name is in this state.
-fn is(space: &Space, job: &str, container: &str, state: &str) {
+pub(super) fn is(space: &Space, job: &str, container: &str, state: &str) {
     eventually(&format!("{container} to be {state}"), || {
         let label = format!("batch.kubernetes.io/job-name={job}");
         let pods = space.kubectl(&["get", "pods", "--selector", &label, "-o", "json"]);
@@ -137,29 +135,4 @@ fn a_sidecar_is_not_guarded() {
         decision["operation"] == "DELETE" && decision["verdict"] == "allowed"
     });
     assert_eq!(allowed["findings"], json!([]), "{allowed:#}");
-}
-
-/// The container that the Job calls its own starts when all is done, or never.
-#[test]
-#[ignore = "needs a cluster: run tests/run"]
-fn what_an_init_container_does_is_recorded() {
-    let _crd = crd::installed();
-    let space = guarded();
-    let says = "echo no such table > /dev/termination-log; exit 3";
-    let succeeds = create(&space, &in_an_init_container("sleep 8"), "app");
-    let fails = create(&space, &in_an_init_container(says), "broken");
-    is(&space, &succeeds, "manage-schema", "running");
-    eventually("it to be recorded that it runs", || {
-        (outcome(&space, &succeeds)? == "Running").then_some(())
-    });
-    let [succeeded, failed] = [&succeeds, &fails].map(|job| {
-        eventually(&format!("{job} to be recorded"), || {
-            run_of(&space, job).filter(|run| run["status"]["finishedAt"].is_string())
-        })
-    });
-    assert_eq!(succeeded["status"]["outcome"], "Succeeded", "{succeeded:#}");
-    assert_eq!(failed["status"]["outcome"], "Failed", "{failed:#}");
-    assert_eq!(failed["status"]["exitCode"], 3, "{failed:#}");
-    let message = failed["status"]["message"].as_str().unwrap();
-    assert!(message.contains("no such table"), "{message}");
 }
