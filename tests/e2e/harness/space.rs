@@ -3,6 +3,8 @@
 use std::{
     process::{self, Child, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -46,12 +48,17 @@ impl Space {
             });
             namespace["status"]["phase"] == "Terminating" && !is_held
         };
-        eventually("namespaces of earlier tests to be gone", || {
+        let end = Instant::now() + Duration::from_secs(120);
+        loop {
             let args = ["get", "namespaces", "-o", "json"];
             let all = space.kubectl(&args).succeeds().json();
             let mut all = all["items"].as_array().unwrap().iter();
-            (!all.any(is_leaving)).then_some(())
-        });
+            if !all.any(is_leaving) {
+                break;
+            }
+            assert!(Instant::now() < end, "earlier tests still have namespaces");
+            thread::sleep(Duration::from_millis(500));
+        }
         space
     }
 
