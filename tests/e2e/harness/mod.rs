@@ -117,13 +117,18 @@ impl Deref for Guarded {
 }
 
 /// Asks again until there is an answer; gives up after half a minute, saying what it waited for.
-pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+pub(crate) fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    within(Duration::from_secs(30), what, ask)
+}
+
+/// The same, giving up after this long.
+pub(crate) fn within<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "waited 30 s in vain for {what}");
+        assert!(Instant::now() < end, "waited {limit:?} in vain for {what}");
         thread::sleep(Duration::from_millis(50));
     }
 }

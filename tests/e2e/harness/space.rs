@@ -3,14 +3,13 @@
 use std::{
     process::{self, Child, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually};
+use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually, within};
 
 /// A fresh namespace; dropping it deletes it, without waiting.
 pub(crate) struct Space {
@@ -48,17 +47,13 @@ impl Space {
             });
             namespace["status"]["phase"] == "Terminating" && !is_held
         };
-        let end = Instant::now() + Duration::from_secs(120);
-        loop {
+        let limit = Duration::from_secs(120);
+        within(limit, "namespaces of earlier tests to be gone", || {
             let args = ["get", "namespaces", "-o", "json"];
             let all = space.kubectl(&args).succeeds().json();
             let mut all = all["items"].as_array().unwrap().iter();
-            if !all.any(is_leaving) {
-                break;
-            }
-            assert!(Instant::now() < end, "earlier tests still have namespaces");
-            thread::sleep(Duration::from_millis(500));
-        }
+            (!all.any(is_leaving)).then_some(())
+        });
         space
     }
 

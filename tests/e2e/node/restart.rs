@@ -2,28 +2,22 @@
 //!
 //! Not beside other tests, whose requests would fail.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use super::running;
 use crate::exceptions::crd;
-use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, Webhooks, eventually};
+use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, Webhooks, eventually, within};
 use crate::restart::{assert_none_is_lost, restart, restarts};
 use crate::runs::outcome;
 
 /// The release's migration, once it runs. After a restart Kubernetes' own controllers take up to a minute to come back.
 fn begun(space: &Space, release: &str) -> String {
-    let end = Instant::now() + Duration::from_secs(120);
-    loop {
+    let limit = Duration::from_secs(120);
+    within(limit, &format!("{release} to migrate"), || {
         let jobs = space.jobs_of(release);
-        if let Some(job) = jobs.iter().find(|job| job["status"]["ready"] == 1) {
-            return job["metadata"]["name"].as_str().unwrap().to_owned();
-        }
-        assert!(Instant::now() < end, "{release} did not migrate: {jobs:#?}");
-        thread::sleep(Duration::from_millis(200));
-    }
+        let job = jobs.iter().find(|job| job["status"]["ready"] == 1)?;
+        Some(job["metadata"]["name"].as_str().unwrap().to_owned())
+    })
 }
 
 /// Helm may lose patience with the API server; the migration ends anyway.
