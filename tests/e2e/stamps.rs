@@ -328,35 +328,41 @@ fn a_job_cannot_be_replaced_by_its_manifest_anyway() {
     space
         .kubectl_with(&["create", "-f", "-"], &manifest)
         .succeeds();
-    // Its status may be written at the same moment.
-    let replaced = eventually("no conflict", || {
-        let replaced = space.kubectl_with(&["replace", "-f", "-"], &manifest);
-        (!replaced.stderr.contains("(Conflict)")).then_some(replaced)
-    });
-    replaced.fails().says("field is immutable");
+    replaced(&space, || manifest.clone())
+        .fails()
+        .says("field is immutable");
 
     let space = guarded(PLAIN);
     let job = space.accepts(&manifest);
     let name = job["metadata"]["name"].as_str().unwrap();
-    let replaced = space
-        .kubectl_with(&["replace", "-f", "-"], &manifest)
-        .fails();
-    replaced.says("field is immutable").never_says("MW104");
+    replaced(&space, || manifest.clone())
+        .fails()
+        .says("field is immutable")
+        .never_says("MW104");
     // As it was read, with something else changed, it can be.
-    let mut read = space.get("job", name);
-    read["metadata"]["labels"]["touched"] = json!("yes");
-    let args = ["replace", "-o", "json", "-f", "-"];
-    let replaced = space
-        .kubectl_with(&args, &read.to_string())
-        .succeeds()
-        .json();
-    assert_eq!(stamp(&replaced, DECISION), stamp(&job, DECISION));
+    let touched = || {
+        let mut read = space.get("job", name);
+        read["metadata"]["labels"]["touched"] = json!("yes");
+        read.to_string()
+    };
+    let written = replaced(&space, touched).succeeds().json();
+    assert_eq!(stamp(&written, DECISION), stamp(&job, DECISION));
     // By force it is another Job, which is stamped anew.
     let forced = ["replace", "--force", "-f", "-"];
     space.kubectl_with(&forced, &manifest).succeeds();
     let forced = space.get("job", name);
     assert_ne!(stamp(&forced, DECISION), stamp(&job, DECISION));
     assert_eq!(stamp(&forced, REQUESTED_BY), Some(ADMIN));
+}
+
+/// What `kubectl replace` says of the manifest once nobody else writes the Job at the same moment, as
+/// the Job controller does with its status.
+fn replaced(space: &Space, manifest: impl Fn() -> String) -> Outcome {
+    eventually("no conflict", || {
+        let args = ["replace", "-o", "json", "-f", "-"];
+        let replaced = space.kubectl_with(&args, &manifest());
+        (!replaced.stderr.contains("(Conflict)")).then_some(replaced)
+    })
 }
 
 /// Where `/mutate` was not asked, nobody gets in under another name.
