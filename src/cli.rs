@@ -12,7 +12,7 @@ pub mod render;
 mod scan;
 mod schema;
 mod serve;
-mod target;
+mod kube_args;
 mod verify;
 
 use std::io::Write;

@@ -18,7 +18,7 @@ pub mod registration;
 pub mod runs;
 mod seats;
 pub mod starts;
-pub mod tidy;
+pub mod cleanup;
 pub mod verify;
 pub mod version;
 

@@ -4,7 +4,7 @@ pub mod decision_log;
 pub mod file_watch;
 pub mod health;
 pub mod metrics;
-pub(crate) mod output;
+pub(crate) mod line_writer;
 pub mod policy_watch;
 pub mod telemetry;
 pub mod tls;

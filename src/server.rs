@@ -7,7 +7,7 @@ mod bodies;
 mod budget;
 mod connections;
 pub mod judge;
-pub mod keep;
+pub mod listener;
 pub mod listen;
 #[cfg(feature = "otlp")]
 pub mod otlp;
@@ -15,7 +15,7 @@ pub mod refusal;
 pub mod routes;
 
 use self::{
-    keep::Keeper,
+    listener::Keeper,
     listen::Limits,
     routes::{MAX_IN_FLIGHT, Reviews},
 };

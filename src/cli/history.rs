@@ -10,7 +10,7 @@ use kube::Client;
 use terminal_size::{Width, terminal_size_of};
 
 use super::progress::Progress;
-use super::target::{Cluster, Namespaces, block_on};
+use super::kube_args::{Cluster, Namespaces, block_on};
 use crate::cli::render::history::{Layout, csv, table};
 use crate::cluster::pages::Pages;
 use crate::core::history::{Entry, History};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::server::keep::holder;
+use crate::server::listener::holder;
 use crate::server::stop_signal;
 
 /// Arguments of `hold-listener`.

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, Resource};
 
 use self::output::Output;
-use super::target::{Cluster, Namespaces, block_on};
+use super::kube_args::{Cluster, Namespaces, block_on};
 use crate::cluster::pages::{self, ListError, Pages};
 use crate::core::exception::resource::MigrationException;
 use crate::core::generate::vap::SYSTEM_NAMESPACES;

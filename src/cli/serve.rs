@@ -1,7 +1,7 @@
 //! `migration-warden serve`: puts the service together from its arguments.
 
 mod controller;
-mod copies;
+mod otlp_args;
 mod tls;
 
 use std::io;
@@ -33,7 +33,12 @@ use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
 use crate::host::telemetry::{self, LogFormat};
 use crate::server::judge::Warden;
-use crate::server::{Observer, Service, keep, listen, run, stop_signal};
+use crate::server::Observer;
+use crate::server::Service;
+use crate::server::listener;
+use crate::server::listen;
+use crate::server::run;
+use crate::server::stop_signal;
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -105,7 +110,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     shutdown_delay: Duration,
     #[command(flatten)]
-    copies: copies::Args,
+    copies: otlp_args::Args,
     /// How the program's own log looks, on stderr.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
@@ -184,7 +189,7 @@ impl Args {
         let namespaces = namespaces(client.clone(), &metrics, &readiness, &mut background);
         let (listener, keeper) = match self.listener_holder {
             Some(path) => {
-                let (listener, keeper) = keep::listen(self.listen, path).await?;
+                let (listener, keeper) = listener::listen(self.listen, path).await?;
                 (listener, Some(keeper))
             }
             None => (listen::bind(self.listen)?, None),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-use super::target::{Cluster, block_on};
+use super::kube_args::{Cluster, block_on};
 use crate::cluster::verify::answer::{Outcome, classify};
 use crate::cluster::verify::{State, Verification, ask, jobs};
 

@@ -2,18 +2,18 @@
 //!
 //! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] says what is claimed,
 //! [`protocol`] decides each step from what has been observed, [`store`] carries the steps out against the
-//! apiserver, [`release`] and [`sweeper`] give claims up, and [`holder`] says what a user is told of the Job that is in
+//! apiserver, [`release`] and [`sweeper`] give claims up, and [`blocker`] says what a user is told of the Job that is in
 //! the way. What the policy does with a migration that has to wait is not known here.
 
 mod crowd;
 pub mod error;
-pub mod holder;
+pub mod blocker;
 pub mod key;
-mod listed;
+mod active_jobs;
 #[cfg(test)]
 mod model;
 pub mod protocol;
-mod record;
+mod lease;
 pub mod release;
 pub mod store;
 mod sweep;

@@ -9,7 +9,7 @@ mod last_words;
 mod queue;
 mod scan;
 mod store;
-mod trouble;
+mod health;
 mod worker;
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::host::metrics::runs::Wrote;
 use crate::host::policy_watch::LivePolicy;
 pub use last_words::{LastWords, Words, last_words};
 use store::{Change, Store};
-pub use trouble::Trouble;
+pub use health::Trouble;
 use worker::Worker;
 
 /// How often what is active is counted.

@@ -5,7 +5,7 @@
 
 mod place;
 mod refused;
-mod strings;
+mod annotation_types;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 use crate::core::check::place::Place;
-use crate::core::check::strings::Annotated;
+use crate::core::check::annotation_types::Annotated;
 use crate::core::exception::{self, Exception};
 use crate::core::job::credentials::{self, Hit, Secrets};
 use crate::core::job::object::Object;

@@ -2,7 +2,7 @@
 //!
 //! Helm deletes the hook of the *new* name before it makes it, so with timestamped names failed Jobs pile
 //! up. Here is what `before-hook-creation` means for them, and `hook-succeeded` for Jobs whose delete policy
-//! Helm does not know because it was patched. Deleting is [`crate::cluster::tidy`]'s.
+//! Helm does not know because it was patched. Deleting is [`crate::cluster::cleanup`]'s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Pure. The rules say why; here stands when. Whoever is not named here is held up: a guard that
 //! stops a cluster from its work is worse than none.
 
-pub mod entry;
+pub mod webhook_config;
 mod unlabelled;
 
 pub use unlabelled::{unlabelled, unlabelled_while_running};

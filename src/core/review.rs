@@ -3,7 +3,7 @@
 //! [`request`] reads what the apiserver sends, [`response`] writes what it expects back. Neither
 //! knows a rule; what is decided about a review is [`crate::core::admit`]'s.
 
-mod along;
+mod pruned;
 pub mod request;
 pub mod response;
 

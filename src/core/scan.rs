@@ -5,7 +5,7 @@
 //! have more Jobs than fit in memory. Fetching the pages is [`crate::cluster::pages`]', printing
 //! [`crate::cli::render`]'s.
 
-mod world;
+mod namespaces;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::core::policy::rule::Rule;
 use crate::core::policy::select::Selection;
 use crate::core::policy::{Action, Policy, verdict};
 
-pub use world::World;
+pub use namespaces::World;
 
 /// A migration, and what is wrong with it.
 #[derive(Debug)]

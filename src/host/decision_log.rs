@@ -15,7 +15,7 @@ mod queue;
 
 use self::queue::{Attendant, Queue, Settled, Ticket};
 use crate::host::metrics::Metrics;
-use crate::host::output::{Attempt, Output};
+use crate::host::line_writer::{Attempt, Output};
 use std::{
     io,
     os::fd::OwnedFd,

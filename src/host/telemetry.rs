@@ -4,7 +4,7 @@
 
 mod short;
 
-use crate::host::output::{Attempt, Output};
+use crate::host::line_writer::{Attempt, Output};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     borrow::Cow,

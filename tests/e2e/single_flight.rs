@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use migration_warden::cluster::claims::error::ClaimError;
-use migration_warden::cluster::claims::holder::Holder;
+use migration_warden::cluster::claims::blocker::Holder;
 use migration_warden::cluster::claims::key::Key;
 use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::release::Looked;

@@ -16,7 +16,7 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
-use crate::cluster::tidy::Tidy;
+use crate::cluster::cleanup::Tidy;
 use crate::cluster::version::Version;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;

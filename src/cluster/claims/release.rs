@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::error::{ClaimError, failed};
 use super::protocol::{Stored, Version};
-use super::record::{self, CLAIM, HOLDER_UID};
+use super::lease::{self, CLAIM, HOLDER_UID};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
 use crate::cluster::TIMEOUT;
@@ -147,7 +147,7 @@ impl Claims {
         seen: bool,
         waiters: Option<&[String]>,
     ) -> Result<(), ClaimError> {
-        let patch = Patch::Merge(record::patch(version, seen, waiters));
+        let patch = Patch::Merge(lease::patch(version, seen, waiters));
         match self
             .leases
             .patch(name, &PatchParams::default(), &patch)

@@ -18,11 +18,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::crowd::Begun;
 use super::error::{ClaimError, failed};
-use super::holder::Holder;
+use super::blocker::Holder;
 use super::key::Key;
-use super::listed;
+use super::active_jobs;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
-use super::record;
+use super::lease;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
 use crate::cluster::pods::Pods;
@@ -176,12 +176,12 @@ impl Claims {
         let name = key.lease_name();
         match step {
             Step::Create(claim) => {
-                let lease = record::to_lease(&name, &key.to_string(), &claim, None);
+                let lease = lease::to_lease(&name, &key.to_string(), &claim, None);
                 let created = self.leases.create(&PostParams::default(), &lease).await;
                 written(&name, "create", created)
             }
             Step::Replace(version, claim) => {
-                let lease = record::to_lease(&name, &key.to_string(), &claim, Some(&version));
+                let lease = lease::to_lease(&name, &key.to_string(), &claim, Some(&version));
                 let params = PostParams::default();
                 let replaced = self.leases.replace(&name, &params, &lease).await;
                 written(&name, "update", replaced)
@@ -242,7 +242,7 @@ impl Claims {
                 selectors,
                 ..
             } = *wanted;
-            let next = listed::read(&text, key, policy, selectors, &mut listed);
+            let next = active_jobs::read(&text, key, policy, selectors, &mut listed);
             match next.map_err(kube::Error::SerdeError).map_err(failed())? {
                 Some(token) => params = params.continue_token(&token),
                 None => return Ok(listed),
@@ -282,7 +282,7 @@ impl Claims {
     ) -> bool {
         let claimant = &wanted.claimant;
         let name = claimant.generate_name.unwrap_or(claimant.job);
-        let waiter = record::waiter(claimant.namespace, name, claimant.user);
+        let waiter = lease::waiter(claimant.namespace, name, claimant.user);
         let first = !holder.waiters.contains(&waiter);
         // Then nobody waits for it to come once it is gone.
         let seen = holder.seen || standing != Standing::NotYetThere;
@@ -316,5 +316,5 @@ fn written(
 }
 
 pub(super) fn read(name: &str, lease: &Lease) -> Result<super::protocol::Stored, ClaimError> {
-    record::from_lease(lease).ok_or_else(|| ClaimError::Unreadable(name.to_owned()))
+    lease::from_lease(lease).ok_or_else(|| ClaimError::Unreadable(name.to_owned()))
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     WebhookClientConfig,
 };
 
-use crate::core::guard::entry;
+use crate::core::guard::webhook_config;
 use crate::core::pki::rotation;
 use crate::core::policy::{Action, Policy, cel};
 
@@ -107,7 +107,7 @@ pub(super) fn fault(
     let selectors = policy.selectors.as_written();
     let migration = cel::migration("object", selectors);
     let rest = cel::not_a_migration("object", selectors);
-    let guarded = entry::guarded(selectors);
+    let guarded = webhook_config::guarded(selectors);
     let detects = policy.detection != Action::Off;
     let other = entries.iter().find(|entry| {
         let differs = |condition, expected: &str| {
@@ -118,7 +118,7 @@ pub(super) fn fault(
         // Asked about more than the policy wants to know, we say so little that it does not matter.
         let misses = detects && entry.condition(cel::ONLY_OPTED_OUT).is_some();
         differs(cel::MIGRATION, &migration)
-            || differs(entry::GUARDED, &guarded)
+            || differs(webhook_config::GUARDED, &guarded)
             || detects && differs(cel::NOT_A_MIGRATION, &rest)
             || misses
     });
@@ -201,7 +201,7 @@ mod tests {
                 cel::NOT_A_MIGRATION,
                 &cel::not_a_migration("object", selectors),
             ),
-            entry("guard", entry::GUARDED, &entry::guarded(selectors)),
+            entry("guard", webhook_config::GUARDED, &webhook_config::guarded(selectors)),
         ]
     }
 

@@ -7,7 +7,7 @@
 mod known;
 mod line;
 mod script;
-mod words;
+mod command_words;
 
 use std::sync::LazyLock;
 
@@ -65,7 +65,7 @@ pub fn warm_up() {
     for regex in [&NAME_RE, &NOT_BY_NAME_RE, &FALSE_RE] {
         LazyLock::force(regex);
     }
-    words::warm_up();
+    command_words::warm_up();
     super::direction::warm_up();
 }
 
@@ -158,7 +158,7 @@ fn program(image: &str) -> &str {
 
 /// Whether a name says that it migrates.
 fn is_migration(name: &str) -> bool {
-    words::word(name) == Said::Migrates
+    command_words::word(name) == Said::Migrates
 }
 
 /// The tool that an image is made for.

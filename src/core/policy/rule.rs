@@ -34,7 +34,7 @@ pub enum Patch {
 }
 
 /// Why no rule about hook annotations may patch them.
-pub const HELM_READS_THE_CHART: Patch = Patch::Refused(
+pub const HOOKS_NOT_PATCHABLE: Patch = Patch::Refused(
     "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
 );
 
@@ -82,7 +82,7 @@ pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
 pub fn unseen(_: &Job<'_>, _: Selection, _: &Options, _: &mut Report) {}
 
 /// Why no rule of [`Scope::Cluster`] may patch.
-pub const THE_CLUSTER_IS_AS_IT_IS: Patch =
+pub const CLUSTER_STATE_NOT_PATCHABLE: Patch =
     Patch::Refused("what it finds is in the cluster, not in the Job");
 
 /// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
@@ -170,8 +170,8 @@ pub(crate) use rule;
 /// What every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
-        Cel, HELM_READS_THE_CHART, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,
-        THE_CLUSTER_IS_AS_IT_IS, rule, unseen,
+        Cel, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,
+        CLUSTER_STATE_NOT_PATCHABLE, rule, unseen,
     };
     pub(crate) use crate::core::job::Job;
     pub(crate) use crate::core::job::annotation::Annotation;

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::along::Along;
+use super::pruned::Along;
 use crate::core::job::Kind;
 use crate::core::job::object::Object;
 use crate::core::json::{self, Text, few, nullable};

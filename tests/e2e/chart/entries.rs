@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use migration_warden::core::guard::entry;
+use migration_warden::core::guard::webhook_config;
 use migration_warden::core::policy::cel;
 
 use super::rendered;
@@ -25,7 +25,7 @@ fn the_entries_are_those_of_the_policy() {
             json!({"name": cel::MIGRATION, "expression": cel::migration("object", &selectors)});
         let others =
             json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
-        let guards = entry::conditions(&selectors)
+        let guards = webhook_config::conditions(&selectors)
             .map(|(name, expression)| json!({"name": name, "expression": expression}));
         let outside = outside(&space, set);
         for (kind, path) in [

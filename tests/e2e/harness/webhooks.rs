@@ -1,7 +1,7 @@
 //! Webhook configurations for one namespace.
 
 use k8s_openapi::ByteString;
-use migration_warden::core::guard::entry;
+use migration_warden::core::guard::webhook_config;
 use migration_warden::core::policy_file;
 use serde_json::{Value, json};
 
@@ -228,7 +228,7 @@ impl Webhooks {
 
 /// The entry for updates and deletions, which goes where this one for creations does.
 fn guard(webhook: &Value) -> Value {
-    let conditions = entry::conditions(&policy_file::default_selectors())
+    let conditions = webhook_config::conditions(&policy_file::default_selectors())
         .map(|(name, expression)| json!({"name": name, "expression": expression}));
     let mut guard = webhook.clone();
     guard["name"] = "guard.migration-warden.io".into();

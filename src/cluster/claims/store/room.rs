@@ -7,7 +7,7 @@ use super::{Claimant, Claims, PAGE, Wanted};
 use crate::cluster::claims::crowd::{Turn, Unseen};
 use crate::cluster::claims::error::{ClaimError, failed};
 use crate::cluster::claims::protocol::{Reply, Step};
-use crate::cluster::claims::record::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
+use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
 
 impl Claims {
     /// Carries out the first step, if there is room for one more claim of the namespace.

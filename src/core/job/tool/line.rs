@@ -4,7 +4,7 @@
 
 use super::known;
 use super::script::{base, commands, cut, program_first, script, tokens};
-use super::words::{
+use super::command_words::{
     ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,
     THROUGH, VALUED_RE, WRITES, word,
 };

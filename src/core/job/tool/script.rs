@@ -1,6 +1,6 @@
 //! Splits the command line of a container into its commands, and those into words.
 
-use super::words::{ASIDE, BEFORE, SHELLS};
+use super::command_words::{ASIDE, BEFORE, SHELLS};
 
 /// Calls `each` with the words of each command of a container, except for programs that only print or prepare.
 /// `program` is the last part of its image's name.

@@ -39,7 +39,7 @@ rule! {
         guide: Wait,
         strict: Wait,
         scope: Scope::Cluster,
-        patch: THE_CLUSTER_IS_AS_IT_IS,
+        patch: CLUSTER_STATE_NOT_PATCHABLE,
         options: &[],
         cel: NEEDS_THE_CLUSTER,
         check: unseen,

@@ -31,7 +31,7 @@ rule! {
         guide: Warn,
         strict: Deny,
         scope: Scope::Hook,
-        patch: HELM_READS_THE_CHART,
+        patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
         check: check,

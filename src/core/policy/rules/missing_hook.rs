@@ -50,7 +50,7 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Job,
-        patch: HELM_READS_THE_CHART,
+        patch: HOOKS_NOT_PATCHABLE,
         options: &["argocd"],
         cel: Cel::Expression(expression),
         check: check,

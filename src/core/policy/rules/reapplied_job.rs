@@ -29,7 +29,7 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Cluster,
-        patch: THE_CLUSTER_IS_AS_IT_IS,
+        patch: CLUSTER_STATE_NOT_PATCHABLE,
         options: &[],
         cel: NOT_A_CREATION,
         check: unseen,

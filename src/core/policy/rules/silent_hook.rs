@@ -32,7 +32,7 @@ rule! {
         guide: Audit,
         strict: Warn,
         scope: Scope::Hook,
-        patch: HELM_READS_THE_CHART,
+        patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
         check: check,
