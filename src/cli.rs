@@ -53,7 +53,7 @@ enum Verb {
     Schema(schema::Args),
     /// Tell whether the webhook is in force in a namespace of a cluster.
     Verify(verify::Args),
-    /// Make and inspect certificates.
+    /// Make certificates for development.
     Certs(certs::Args),
     /// Keep the listening socket of a `serve` that is started again.
     HoldListener(hold_listener::Args),

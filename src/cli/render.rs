@@ -1,6 +1,5 @@
-//! Writes what `check`, `scan`, `history` and `certs inspect` found, for people and for programs.
+//! Writes what `check`, `scan` and `history` found, for people and for programs.
 
-pub mod certificates;
 pub mod history;
 pub mod human;
 pub mod json;

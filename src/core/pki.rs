@@ -1,11 +1,9 @@
 //! A certificate and its key, as PEM, made into what TLS connections are accepted with.
 //!
 //! Not for reading files or noticing changes: see [`crate::host::tls::reload`]; nor for making certificates: see
-//! [`make`], and [`crate::host::tls::issue`] for those of a development folder; nor for telling people whether they
-//! are any good: see [`inspect`].
+//! [`make`], and [`crate::host::tls::issue`] for those of a development folder.
 
 pub mod facts;
-pub mod inspect;
 pub mod make;
 pub mod rotation;
 

@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use rustls::pki_types::ServerName;
 
-use crate::core::pki::inspect::shown;
 use crate::host::tls::issue;
 
 /// Nobody needs more, and the calendar of certificates ends.
@@ -36,7 +35,12 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 fn lifetime(text: &str) -> Result<SignedDuration, String> {
-    let lifetime = super::duration(text)?;
+    // Days have 24 hours here.
+    let parsed = text.parse::<Span>().ok();
+    let lifetime = parsed
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
+        .filter(|duration| !duration.is_negative())
+        .ok_or_else(|| "no duration; write one such as 30d or 12h".to_owned())?;
     if lifetime.is_zero() || lifetime > MAX_LIFETIME {
         return Err("must be more than nothing and at most 3650d".to_owned());
     }
@@ -65,7 +69,7 @@ impl Args {
             "{}: the certificate for {}, until {}",
             issued.cert.display(),
             names.join(", "),
-            shown(now + self.lifetime)
+            (now + self.lifetime).strftime("%Y-%m-%d %H:%M:%S UTC")
         )?;
         writeln!(out, "{}: its private key", issued.key.display())?;
         Ok(ExitCode::SUCCESS)

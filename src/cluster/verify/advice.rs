@@ -10,8 +10,8 @@ pub(super) const REFUSES_GOOD: &str =
 pub(super) const UNANSWERED: &str = "\
 the apiserver cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
 - are its pods ready, and what does their log say?
-- x509 or certificate in the words above: caBundle must hold the CA of the certificate that is served,
-  see migration-warden certs inspect
+- x509 or certificate in the words above: caBundle must hold the CA of the certificate that is served:
+  openssl verify -CAfile ca.crt tls.crt
 - timeout or deadline in the words above: does a NetworkPolicy or a firewall keep the apiserver away?";
 
 /// The webhook judged and let it through with warnings.

@@ -1,22 +1,16 @@
 //! What a certificate says of itself.
 //!
-//! Not for whether that is any good: see [`inspect`](super::inspect).
+//! Not for whether that is any good: whoever reads it knows what it has to be.
 
 use super::{TlsError, moment};
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use serde::Serialize;
 use std::net::IpAddr;
-use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer,
-    x509::SubjectPublicKeyInfo,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 /// The facts of one certificate.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Facts {
-    /// Whose it is.
-    pub subject: String,
     /// Who signed it.
     pub issuer: String,
     /// The DNS names and IP addresses it is for.
@@ -25,12 +19,7 @@ pub struct Facts {
     pub not_before: Timestamp,
     /// Until when it is valid.
     pub not_after: Timestamp,
-    /// Whether it may sign others.
-    pub is_ca: bool,
-    /// Kind and size of its key.
-    pub key: String,
     /// The certificate itself.
-    #[serde(skip)]
     pub der: CertificateDer<'static>,
 }
 
@@ -60,13 +49,10 @@ impl Facts {
             .map(Iterator::collect)
             .unwrap_or_default();
         Ok(Self {
-            subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
             names,
             not_before: moment(certificate.validity().not_before.timestamp()),
             not_after: moment(certificate.validity().not_after.timestamp()),
-            is_ca: certificate.is_ca(),
-            key: key(certificate.public_key()),
             der,
         })
     }
@@ -81,26 +67,5 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
             v4.or_else(|_| v6()).ok().map(|address| address.to_string())
         }
         _ => None,
-    }
-}
-
-fn key(key: &SubjectPublicKeyInfo<'_>) -> String {
-    let parameter = key.algorithm.parameters.as_ref();
-    let curve = parameter
-        .and_then(|parameter| parameter.as_oid().ok())
-        .map(|oid| oid.to_id_string());
-    match (key.algorithm.algorithm.to_id_string().as_str(), curve) {
-        ("1.2.840.113549.1.1.1", _) => {
-            let bits = key.parsed().map_or(0, |key| key.key_size());
-            format!("RSA {bits}")
-        }
-        ("1.2.840.10045.2.1", Some(curve)) => match curve.as_str() {
-            "1.2.840.10045.3.1.7" => "ECDSA P-256".to_owned(),
-            "1.3.132.0.34" => "ECDSA P-384".to_owned(),
-            "1.3.132.0.35" => "ECDSA P-521".to_owned(),
-            other => format!("ECDSA {other}"),
-        },
-        ("1.3.101.112", _) => "Ed25519".to_owned(),
-        (other, _) => other.to_owned(),
     }
 }
