@@ -28,7 +28,6 @@ use crate::core::cleanup::{Removal, plan};
 use crate::core::decision::tidy_up::TidyUp;
 use crate::core::policy::tidy_up::TidyMode;
 use crate::core::policy::{OnFailure, Policy};
-use crate::host::decision_log::id;
 use crate::host::decision_log::{LIMIT, Sink};
 use crate::host::metrics::Metrics;
 use crate::host::metrics::controller::Tidied;
@@ -259,7 +258,7 @@ impl Tidy {
         let (job, now) = (&removal.job, Timestamp::now());
         let line = TidyUp {
             ts: now,
-            id: id::next(now),
+            id: Uuid::now_v7(),
             namespace: &job.namespace,
             job: &job.name,
             job_uid: &job.uid,

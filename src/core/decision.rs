@@ -1,7 +1,7 @@
 //! The record: what was decided, written down as one JSON line per decision.
 //!
-//! Here is what is said; [`line`] makes a line of it that is short enough. [`crate::host::decision_log`] names it and
-//! writes it. Lines are published: fields are added, never changed without a new `schema`.
+//! Here is what is said; [`line`] makes a line of it that is short enough. [`crate::host::decision_log`] writes
+//! it. Lines are published: fields are added, never changed without a new `schema`.
 
 mod line;
 pub mod tidy_up;

@@ -10,7 +10,6 @@
 //! does it, and lines stay in the queue until they can be written, so that a caller who gives up
 //! can still take its own back.
 
-pub mod id;
 mod queue;
 
 use self::queue::{Attendant, Queue, Settled, Ticket};

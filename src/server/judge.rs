@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::key::Key;
@@ -23,7 +24,6 @@ use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
 use crate::core::policy::verdict::Outcome;
 use crate::core::review::Phase;
-use crate::host::decision_log::id;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::guards::{Lookup, Running};
 use crate::host::policy_watch::LivePolicy;
@@ -110,7 +110,7 @@ impl Warden {
         let circumstances = Circumstances {
             policy: &policy,
             now,
-            id: id::next(now),
+            id: Uuid::now_v7(),
             replica: &self.replica,
         };
         let review = admit::read(phase, body)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 use super::Background;
 use crate::cluster::claims::store::Claims;
@@ -20,7 +21,6 @@ use crate::cluster::cleanup::Tidy;
 use crate::cluster::version::Version;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;
-use crate::host::decision_log::id;
 use crate::host::health::Readiness;
 use crate::host::metrics::Metrics;
 use crate::server::judge::Warden;
@@ -143,7 +143,7 @@ fn record_runs(
 fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candidate {
     let warden = beside.warden;
     // Two processes on one host are two candidates.
-    let identity = format!("{}_{}", warden.replica, id::next(Timestamp::now()));
+    let identity = format!("{}_{}", warden.replica, Uuid::now_v7());
     let metrics = &warden.metrics;
     let Election { lease, excluded } = election;
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));

@@ -88,8 +88,9 @@ mod tests {
     const NOW: i64 = 1_766_361_605;
 
     fn at(offset: i64) -> String {
-        let now = Timestamp::from_second(NOW + offset).unwrap();
-        crate::host::decision_log::id::next(now).to_string()
+        let seconds = u64::try_from(NOW + offset).unwrap();
+        let time = uuid::Timestamp::from_unix(uuid::NoContext, seconds, 0);
+        Uuid::new_v7(time).to_string()
     }
 
     fn stamped(decision: &str, requested_by: &Value) -> Value {
