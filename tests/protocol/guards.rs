@@ -1,0 +1,171 @@
+//! What happens to a stored Job: deletions, and hooks that are applied again.
+
+use super::*;
+
+#[test]
+fn a_running_migration_is_not_deleted() {
+    let review = later("DELETE", |_| {});
+    let (answer, response) = ask(Validate, &review, &validate::builtin());
+    assert_eq!(response["allowed"], false);
+    let status = &response["status"];
+    assert_eq!(
+        (&status["code"], &status["reason"]),
+        (&json!(403), &json!("Forbidden"))
+    );
+    assert_eq!(status["details"]["causes"][0]["reason"], "MW102");
+    assert_eq!(
+        status["message"],
+        "MW102 deleted-while-running: metadata.name: shop/shop-migrate-1766361600 is running, and deleting it \
+         stops the migration halfway (allow it: kubectl annotate job shop-migrate-1766361600 -n shop \
+         migration-warden.io/allow-delete=true); wait for its end, or annotate it and delete it again"
+    );
+    let line = line(&answer);
+    assert_eq!(
+        (&line["operation"], &line["verdict"]),
+        (&json!("DELETE"), &json!("denied"))
+    );
+    assert_eq!(
+        (&line["job"], &line["job_uid"]),
+        (&json!("shop-migrate-1766361600"), &json!("0a1b"))
+    );
+    // The other phase has nothing to patch, and is not asked.
+    assert_eq!(
+        ask(Mutate, &review, &validate::builtin()).1["allowed"],
+        true
+    );
+    // deleteCollection names no object.
+    let mut collection = review;
+    collection["request"]
+        .as_object_mut()
+        .unwrap()
+        .remove("name");
+    let (_, response) = ask(Validate, &collection, &validate::builtin());
+    assert_eq!(
+        response["status"]["details"]["name"],
+        "shop-migrate-1766361600"
+    );
+}
+
+#[test]
+fn every_deletion_of_a_migration_is_written_down() {
+    let ended = later("DELETE", finished);
+    let allowed = later("DELETE", |job| {
+        job["metadata"]["annotations"]["migration-warden.io/allow-delete"] = json!("true");
+    });
+    for (review, findings) in [(ended, json!([])), (allowed, json!(["audit"]))] {
+        let (answer, response) = ask(Validate, &review, &policy("record: {onFailure: deny}\n"));
+        assert_eq!(response["allowed"], true);
+        assert_eq!(response["warnings"], Value::Null);
+        let line = line(&answer);
+        assert_eq!(
+            (&line["operation"], &line["verdict"]),
+            (&json!("DELETE"), &json!("allowed"))
+        );
+        let found: Vec<_> = line["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| &f["action"])
+            .collect();
+        assert_eq!(json!(found), findings);
+        // A deletion is not held up by a full disk.
+        assert!(answer.if_lost.is_none());
+    }
+}
+
+#[test]
+fn guards_keep_to_the_mode_and_to_labelled_jobs() {
+    let running = later("DELETE", |_| {});
+    for (mode, verdict) in [("warn", "warned"), ("audit", "allowed"), ("off", "allowed")] {
+        let policy = policy(&format!("namespaces: [{{names: [shop], mode: {mode}}}]\n"));
+        let (answer, response) = ask(Validate, &running, &policy);
+        assert_eq!(response["allowed"], true, "{mode}");
+        assert_eq!(response["warnings"].is_null(), mode != "warn", "{mode}");
+        assert_eq!(line(&answer)["verdict"], verdict);
+    }
+    assert_eq!(
+        ask(Validate, &running, &policy("rules: {MW102: off}\n")).1["allowed"],
+        true
+    );
+    let detected = later("DELETE", |job| {
+        job["metadata"]["labels"] = json!({"app": "shop"});
+    });
+    let mut collector = running.clone();
+    collector["request"]["userInfo"]["username"] =
+        json!("system:serviceaccount:kube-system:generic-garbage-collector");
+    let mut status = running;
+    status["request"]["subResource"] = json!("status");
+    for review in [detected, collector, status] {
+        let (answer, response) = ask(Validate, &review, &validate::builtin());
+        assert_eq!(response, json!({"uid": UID, "allowed": true}));
+        assert!(answer.line.is_none());
+    }
+}
+
+#[test]
+fn a_finished_hook_is_not_applied_again() {
+    let (answer, response) = ask(Validate, &later("UPDATE", finished), &validate::builtin());
+    assert_eq!(
+        response["status"]["message"],
+        "MW103 reapplied-job: metadata.name: shop/shop-migrate-1766361600 has already finished, and applying it \
+         again runs nothing (for now: kubectl delete job shop-migrate-1766361600 -n shop, and try again); \
+         add a timestamp to the name, or before-hook-creation to the delete policy"
+    );
+    assert_eq!(line(&answer)["operation"], "UPDATE");
+    let mut other = later("UPDATE", finished);
+    other["request"]["options"]["fieldManager"] = json!("kubectl-edit");
+    let mut none = later("UPDATE", finished);
+    none["request"]["options"] = Value::Null;
+    for review in [other, none, later("UPDATE", |_| {})] {
+        let (answer, response) = ask(Validate, &review, &validate::builtin());
+        assert_eq!(response, json!({"uid": UID, "allowed": true}));
+        assert!(
+            answer.line.is_none(),
+            "updates leave no line where nothing is found"
+        );
+    }
+}
+
+#[test]
+fn a_namespace_that_is_deleted_takes_its_migrations_with_it() {
+    let review = later("DELETE", |_| {}).to_string();
+    let policy = validate::builtin();
+    let circumstances = Circumstances {
+        policy: &policy,
+        now: Timestamp::from_second(1_766_361_605).unwrap(),
+        id: Uuid::parse_str(ID).unwrap(),
+        replica: "warden-0",
+    };
+    let read = admit::read(Validate, review.as_bytes()).unwrap();
+    let open = |terminating: bool| {
+        let view = NamespaceView {
+            terminating,
+            ..NamespaceView::default()
+        };
+        match read.judge(&circumstances, |_| view).unwrap() {
+            Judged::Open(case) => case,
+            Judged::Done(_) => panic!("a deletion is written down"),
+        }
+    };
+    assert_eq!(open(true).excuse(), None);
+    assert_eq!(open(true).finish().unwrap().outcome, Outcome::Allowed);
+
+    let mut case = open(false);
+    assert_eq!(case.excuse(), Some("shop"));
+    assert!(case.claimant().is_none(), "a deletion takes no claim");
+    case.excused();
+    assert_eq!(line(&case.finish().unwrap())["findings"], json!([]));
+
+    let mut case = open(false);
+    case.unexcused("the API server did not answer in time");
+    let answer = case.finish().unwrap();
+    assert_eq!(answer.outcome, Outcome::Allowed);
+    let told = line(&answer)["findings"][0]["detail"].clone();
+    assert!(
+        told.as_str().unwrap().ends_with(
+            "; let through, because whether the namespace is being deleted could not be found out: \
+             the API server did not answer in time"
+        ),
+        "{told}"
+    );
+}
