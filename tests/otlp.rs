@@ -112,7 +112,7 @@ impl Server {
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[test]
-#[ignore = "needs a collector: run tests/run"]
+#[ignore = "needs a collector: run tests/long"]
 fn a_review_joins_the_trace_of_who_asked() {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start(&folder, free_port());
@@ -157,7 +157,7 @@ fn a_review_joins_the_trace_of_who_asked() {
 
 /// The answers do not wait for it, and nothing is written about it but in the log.
 #[test]
-#[ignore = "needs a collector: run tests/run"]
+#[ignore = "needs a collector: run tests/long"]
 fn a_collector_that_is_gone_costs_nothing_but_the_copies() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&folder, free_port());

@@ -253,13 +253,13 @@ fn every_permission_is_used(install: &Install) {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn with_no_values_by_helm_3() {
     installs_judges_and_goes(Helm::V3);
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn with_no_values_by_helm_4() {
     installs_judges_and_goes(Helm::V4);
 }
@@ -267,7 +267,7 @@ fn with_no_values_by_helm_4() {
 /// Steady creates through everything that is done to an installation, and through crashes: once, or again and again for
 /// as many minutes as `MW_LOAD_MINUTES` says.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn nothing_is_lost_while_it_changes() {
     let minutes = std::env::var("MW_LOAD_MINUTES").map_or(0, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_mins(minutes);

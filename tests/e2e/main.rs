@@ -1,7 +1,7 @@
 //! End-to-end tests: the built binary, a real apiserver, and both Helms.
 //!
 //! They need a cluster made by `tests/cluster/up` and are therefore ignored by a plain `cargo test`;
-//! `tests/run` runs them all, `tests/cluster/README.md` says how to run one. Each test has a namespace,
+//! `tests/run` and `tests/long` run them all, `tests/cluster/README.md` says how to run one. Each test has a namespace,
 //! a webhook process and webhook configurations of its own, so that they run side by side.
 //! Tests in [`node`] want a node that runs pods, and those in [`install`] want it for themselves; all others
 //! want one whose Jobs complete at once.

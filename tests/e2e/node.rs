@@ -20,7 +20,7 @@ fn running(script: &str) -> Chart {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn the_new_version_starts_after_its_migration() {
     let space = guarded("");
     for helm in Helm::BOTH {
@@ -47,7 +47,7 @@ fn the_new_version_starts_after_its_migration() {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_failed_migration_stops_the_release_and_keeps_its_log() {
     let space = guarded("");
     for helm in Helm::BOTH {
@@ -70,7 +70,7 @@ fn a_failed_migration_stops_the_release_and_keeps_its_log() {
 
 /// A patched Job runs, and what it does when it fails is what `Never` promises: the pod stays.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_patched_job_keeps_its_failed_pod() {
     let space = guarded("rules: {restarting-pod: patch}\n");
     let chart = RESTARTING_POD

@@ -24,7 +24,7 @@ pub(crate) fn restart() {
 /// Helm deletes the Job as soon as it has succeeded, and the watches of the replicas are still away then. The replica
 /// that is asked about the deletion is mostly not the one that was elected.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_migration_that_outlives_the_api_server_is_not_lost() {
     let _crd = crd::installed();
     let space = Space::alone_on(NodeKind::Kwok);

@@ -111,7 +111,7 @@ impl Install {
 
 /// The Secret is replaced by one of another CA, under steady creates.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_secret_of_the_users_own() {
     let secret = "warden-cert";
     let (old, new) = (ca("old CA"), ca("new CA"));
@@ -147,7 +147,7 @@ fn a_secret_of_the_users_own() {
 /// `tests/cluster/up` gives the apiserver a certificate for the chart's Service. It is heard when it shows
 /// that and its CA is the one that is asked for, and else no migration gets in.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn only_the_apiserver_may_ask() {
     let install = Install::before();
     let file = |name: &str| install.cluster.file(name).to_str().unwrap().to_owned();

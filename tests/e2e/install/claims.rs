@@ -40,7 +40,7 @@ enum Said {
 
 /// Each round's creates are sent at the same moment, and one of the three replicas is killed meanwhile.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_hundred_at_once_run_one_by_one() {
     let install = Install::new(Helm::V4, &["--set", "replicaCount=3"]);
     let space = Space::on(NodeKind::Real);

@@ -40,7 +40,7 @@ fn documented() -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn without_replicas_only_migrations_are_refused() {
     let install = Install::new(Helm::V4, &[]);
     let space = Space::on(NodeKind::Real);
@@ -76,7 +76,7 @@ fn without_replicas_only_migrations_are_refused() {
 
 /// A crash of all replicas at once: the kubelet has not told anybody yet.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_crash_of_all_replicas_holds_up_other_jobs_for_a_second_at_most() {
     let install = Install::new(Helm::V4, &[]);
     let space = Space::on(NodeKind::Real);

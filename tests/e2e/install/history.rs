@@ -86,7 +86,7 @@ fn series(install: &Install) -> BTreeMap<String, usize> {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_long_history_stays_within_its_limits() {
     let total = env::var("MW_HISTORY").map_or(RUNS, |text| text.parse().unwrap());
     let keep = total / 10;

@@ -231,7 +231,7 @@ fn runs(space: &Space) -> Vec<Value> {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn every_migration_has_one_run_that_tells_how_it_ended() {
     let count = env::var("MW_RUNS").map_or(RUNS, |text| text.parse().unwrap());
     let install = Install::new(Helm::V4, &["--set", "webhooks.failurePolicy=Ignore"]);

@@ -46,9 +46,9 @@ fn the_chart_has_it_for_grafanas_sidecar() {
     }
 }
 
-/// `tests/run` has it run alone: replicas record each other's runs, and who has recorded one counts it.
+/// `tests/long` has it run alone: replicas record each other's runs, and who has recorded one counts it.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn every_query_is_answered() {
     let _crd = crd::installed();
     let space = Space::alone_on(NodeKind::Kwok);

@@ -194,20 +194,20 @@ fn hooks_run_one_at_a_time(hook: impl Fn(Chart) -> Chart) {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_hook_with_a_generate_name() {
     hooks_run_one_at_a_time(|chart| generated(own(chart)));
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_hook_with_a_timestamp_in_its_name() {
     hooks_run_one_at_a_time(own);
 }
 
 /// As an Argo CD user gets it from a Helm chart.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_hook_of_helms_with_a_generate_name() {
     let tracked =
         "annotations:\n    argocd.argoproj.io/tracking-id: shop:batch/Job:shop/app-migrate";

@@ -45,7 +45,7 @@ fn created(space: &Space, release: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn without_a_claim_two_run_at_once() {
     let space = Space::on(NodeKind::Real);
     for helm in Helm::BOTH {
@@ -58,7 +58,7 @@ fn without_a_claim_two_run_at_once() {
 
 /// Helm is told to wait, does, and goes on by itself.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_retry_waits_for_the_migration_that_still_runs() {
     let space = Space::on(NodeKind::Real);
     let warden = Warden::serve_with_cluster("");
@@ -91,7 +91,7 @@ fn a_retry_waits_for_the_migration_that_still_runs() {
 
 /// Migrations of two names belong to one release, and Helm runs one after the other.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn two_hooks_of_one_upgrade_do_not_wait_for_each_other() {
     let policy = "claims: {key: release}\n";
     let space = Space::on(NodeKind::Real);
@@ -111,7 +111,7 @@ fn two_hooks_of_one_upgrade_do_not_wait_for_each_other() {
 
 /// Nobody waits for a migration of another name.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn others_run_beside_it() {
     let warden = Warden::serve_with_cluster("");
     let space = Guarded::by(warden, Space::on(NodeKind::Real), |webhooks| webhooks);

@@ -14,7 +14,7 @@ const IMAGE: &str = "migration-warden:dev";
 
 /// What was put in, not what a running container shows: that has the kubelet's mounts as well.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn it_holds_the_program_and_nothing_else() {
     let cluster = Cluster::get();
     cluster.wants(NodeKind::Real);
@@ -44,7 +44,7 @@ fn it_holds_the_program_and_nothing_else() {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn it_serves_where_pods_are_restricted() {
     let space = Space::on(NodeKind::Real);
     space.label("pod-security.kubernetes.io/enforce=restricted");

@@ -5,7 +5,7 @@ use crate::deployers::assert_left_alone;
 use crate::harness::Chart;
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn its_job_runs_to_its_end_and_stays() {
     let space = guarded("");
     let manifest = Chart::good()

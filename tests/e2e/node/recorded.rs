@@ -10,7 +10,7 @@ use crate::runs::{outcome, run_of};
 
 /// The container that the Job calls its own starts when all is done, or never.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn what_an_init_container_does_is_recorded() {
     let _crd = crd::installed();
     let space = guarded();

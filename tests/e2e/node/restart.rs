@@ -22,7 +22,7 @@ fn begun(space: &Space, release: &str) -> String {
 
 /// Helm may lose patience with the API server; the migration ends anyway.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_migration_of_helms_is_not_lost() {
     let _crd = crd::installed();
     let space = Space::alone_on(NodeKind::Real);

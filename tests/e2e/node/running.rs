@@ -84,7 +84,7 @@ fn is_not_ready(space: &Space, job: &str) {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn it_is_guarded_and_holds_its_claim() {
     let space = guarded();
     let shapes: [(Chart, &str); 3] = [
@@ -116,7 +116,7 @@ fn it_is_guarded_and_holds_its_claim() {
 
 /// Its Job has not ended while the sidecar stops, and may go.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_sidecar_is_not_guarded() {
     let space = guarded();
     let job = create(&space, &beside_a_native_sidecar(), "app");

@@ -93,7 +93,7 @@ fn inject(install: &Install, ca: &Ca) {
 /// does what cert-manager would: it makes the Secret of the chart's Certificate, and writes caBundle where
 /// the annotation asks for it. That cert-manager does so too is not tested.
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_stand_in_for_cert_manager() {
     let _definitions = Definitions::install();
     let install = Install::before();
