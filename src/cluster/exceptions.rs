@@ -42,7 +42,7 @@ pub struct Exceptions(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
-    known: RwLock<Known>,
+    known: RwLock<KnownExceptions>,
     watch: RwLock<Watch>,
     /// There is something new in `known`.
     changed: Notify,
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownExceptions {
     entries: BTreeMap<Key, Entry>,
     /// Those that can be used, by namespace: what reviews ask for.
     usable: HashMap<String, Vec<Arc<Exception>>>,
@@ -219,7 +219,7 @@ impl Shared {
 
     fn change(&self, change: impl FnOnce(&mut BTreeMap<Key, Entry>)) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let Known { entries, usable } = &mut *known;
+        let KnownExceptions { entries, usable } = &mut *known;
         change(entries);
         usable.clear();
         for ((namespace, _), entry) in entries.iter() {

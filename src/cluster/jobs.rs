@@ -61,7 +61,7 @@ pub struct Jobs(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    known: Mutex<Known>,
+    known: Mutex<KnownJobs>,
     news: broadcast::Sender<News>,
 }
 
@@ -69,7 +69,7 @@ struct Shared {
 type Matched = HashMap<String, Arc<StoredJob>>;
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownJobs {
     /// For each selector what is known, and what its list has brought so far while it is not complete.
     selectors: Vec<(Option<Matched>, Matched)>,
 }
@@ -205,7 +205,7 @@ impl Jobs {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownJobs> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

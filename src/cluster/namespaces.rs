@@ -27,10 +27,10 @@ const LONGEST: usize = 64;
 
 /// What is known of namespaces.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces(Option<Known>);
+pub struct Namespaces(Option<KnownNamespaces>);
 
 #[derive(Clone, Debug)]
-struct Known {
+struct KnownNamespaces {
     store: Store<PartialObjectMeta<Namespace>>,
     api: Api<Namespace>,
 }
@@ -54,7 +54,7 @@ impl Namespaces {
         name: &str,
         deadline: Instant,
     ) -> Result<Option<NamespaceView>, String> {
-        let Some(Known { api, .. }) = &self.0 else {
+        let Some(KnownNamespaces { api, .. }) = &self.0 else {
             return Ok(Some(NamespaceView::default()));
         };
         let found = fetch(api, name, deadline).await?;
@@ -64,7 +64,7 @@ impl Namespaces {
     /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
     /// before the deadline.
     pub async fn is_terminating(&self, name: &str, deadline: Instant) -> Result<bool, String> {
-        let Some(Known { api, .. }) = &self.0 else {
+        let Some(KnownNamespaces { api, .. }) = &self.0 else {
             return Ok(false);
         };
         let found = fetch(api, name, deadline).await?;
@@ -100,7 +100,7 @@ impl Namespaces {
             let _ = known.wait_until_ready().await;
         };
         let api = Api::all(client);
-        (Self(Some(Known { store, api })), ready, watching)
+        (Self(Some(KnownNamespaces { store, api })), ready, watching)
     }
 }
 

@@ -14,7 +14,7 @@ mod queue;
 
 use self::queue::{Attendant, Queue, Settled, Ticket};
 use crate::host::metrics::Metrics;
-use crate::host::line_writer::{Attempt, Output};
+use crate::host::line_writer::{Attempt, LineWriter};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -72,7 +72,7 @@ pub struct Sink {
 
 #[derive(Debug)]
 struct Shared {
-    output: Output,
+    output: LineWriter,
     metrics: Arc<Metrics>,
     queue: Mutex<Queue>,
 }
@@ -83,7 +83,7 @@ impl Sink {
     /// Fails when the descriptor cannot be examined or the writer thread cannot be started.
     pub fn new(fd: OwnedFd, metrics: Arc<Metrics>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            output: Output::new(fd)?,
+            output: LineWriter::new(fd)?,
             metrics,
             queue: Mutex::default(),
         });

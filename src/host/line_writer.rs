@@ -48,12 +48,12 @@ pub(crate) enum Attempt {
 
 /// An open file descriptor to write lines to.
 #[derive(Debug)]
-pub(crate) struct Output {
+pub(crate) struct LineWriter {
     file: File,
     medium: Medium,
 }
 
-impl Output {
+impl LineWriter {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         let file = File::from(fd);
         let medium = medium(&file.metadata()?);
@@ -160,18 +160,18 @@ mod tests {
 
     #[test]
     fn a_file_and_the_null_device_never_wait() {
-        let file = Output::new(tempfile::tempfile().unwrap().into()).unwrap();
+        let file = LineWriter::new(tempfile::tempfile().unwrap().into()).unwrap();
         assert_eq!(file.medium, Medium::File);
         let null = File::options().write(true).open("/dev/null").unwrap();
-        assert_eq!(Output::new(null.into()).unwrap().medium, Medium::File);
+        assert_eq!(LineWriter::new(null.into()).unwrap().medium, Medium::File);
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert_eq!(Output::new(socket.into()).unwrap().medium, Medium::Other);
+        assert_eq!(LineWriter::new(socket.into()).unwrap().medium, Medium::Other);
     }
 
     #[test]
     fn asking_first_never_waits() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let output = Output::new(writer.into()).unwrap();
+        let output = LineWriter::new(writer.into()).unwrap();
         let line = [b'x'; 2 * SLOT];
         let mut written = 0;
         while output.ask_then_write(&line) == Ok(SLOT) {

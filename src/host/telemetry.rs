@@ -4,7 +4,7 @@
 
 mod short;
 
-use crate::host::line_writer::{Attempt, Output};
+use crate::host::line_writer::{Attempt, LineWriter};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     borrow::Cow,
@@ -71,7 +71,7 @@ pub fn init(
         .parse(filter)?
         .add_directive("kube_client::client=error".parse()?);
     let stderr = Stderr {
-        output: Output::new(io::stderr().as_fd().try_clone_to_owned()?)?,
+        output: LineWriter::new(io::stderr().as_fd().try_clone_to_owned()?)?,
         torn: AtomicBool::new(false),
     };
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
@@ -106,7 +106,7 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 /// Stderr that drops a line, or the rest of one, rather than wait: a log collector that hangs must
 /// not hang the answers, and it is when the decision log hangs that there is something to say here.
 struct Stderr {
-    output: Output,
+    output: LineWriter,
     /// The last line is out without its end.
     torn: AtomicBool,
 }

@@ -7,10 +7,10 @@ use crate::host::health::Status;
 
 /// Why runs cannot be written. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Trouble(Arc<Mutex<Known>>);
+pub struct Trouble(Arc<Mutex<Troubles>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct Troubles {
     everywhere: Option<String>,
     namespaces: BTreeMap<String, String>,
 }
@@ -65,7 +65,7 @@ impl Trouble {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Troubles> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

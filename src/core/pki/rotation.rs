@@ -117,7 +117,7 @@ impl Material {
         // CA whose key was lost is followed by one that has to wait for its day, too.
         let in_use = leaf.filter(|expires| *expires > now + PUBLISHED_BEFORE + DAY);
         if signing.is_none() && in_use.is_none() {
-            let ca = Known::make(now)?;
+            let ca = KnownCa::make(now)?;
             trusted.push(ca.trusted());
             signing = Some(ca);
             leaf_stays = false;
@@ -126,15 +126,15 @@ impl Material {
             .as_ref()
             .is_none_or(|signing| signing.not_after < now + CA_RENEW_BEFORE);
         if ending && next.is_none() {
-            let ca = Known::make(now)?;
+            let ca = KnownCa::make(now)?;
             trusted.push(ca.trusted());
             next = Some(ca);
         }
 
         let mut renewed = Self {
             ca_certs: trusted.iter().map(|ca| &*ca.pem).collect(),
-            ca_key: signing.as_ref().map_or_else(String::new, Known::key),
-            next_ca_key: next.as_ref().map_or_else(String::new, Known::key),
+            ca_key: signing.as_ref().map_or_else(String::new, KnownCa::key),
+            next_ca_key: next.as_ref().map_or_else(String::new, KnownCa::key),
             ..self.clone()
         };
         if let (false, Some(signing)) = (leaf_stays, &signing) {
@@ -186,13 +186,13 @@ impl Trusted {
 }
 
 /// A CA that can sign, too.
-struct Known {
+struct KnownCa {
     ca: Ca,
     begins: Timestamp,
     not_after: Timestamp,
 }
 
-impl Known {
+impl KnownCa {
     fn make(now: Timestamp) -> Result<Self, MakeError> {
         Ok(Self {
             ca: Ca::make(CA_NAME, now, CA_LIFETIME)?,
@@ -231,11 +231,11 @@ fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
 }
 
 /// The CA among these that this key belongs to.
-fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<Known> {
+fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<KnownCa> {
     // One from the future is a wrong clock's work, and nobody would trust what it signs.
     let mut valid = trusted.iter().filter(|ca| ca.valid(now));
     valid.find_map(|trusted| {
-        Some(Known {
+        Some(KnownCa {
             ca: Ca::load(&trusted.pem, key).ok()?,
             begins: trusted.begins,
             not_after: trusted.not_after,
