@@ -23,3 +23,4 @@ pub mod review;
 pub mod runs;
 pub mod scan;
 pub mod text;
+pub mod time;

@@ -15,7 +15,6 @@ use std::time::Duration;
 use clap::{ArgGroup, ValueEnum};
 use controller::{Beside, Election};
 use futures_util::future::{BoxFuture, select_all};
-use jiff::SignedDuration;
 use kube::Client;
 
 use crate::cluster::claims::store::Claims;
@@ -26,6 +25,7 @@ use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
 use crate::cluster::{Cluster, patient};
 use crate::core::job::tool;
+use crate::core::time;
 use crate::host::decision_log::Sink;
 use crate::host::file_watch;
 use crate::host::health::Readiness;
@@ -126,10 +126,7 @@ enum Format {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text
-        .parse::<SignedDuration>()
-        .ok()
-        .and_then(|d| Duration::try_from(d).ok());
+    let parsed = time::duration(text).and_then(|duration| Duration::try_from(duration).ok());
     parsed.ok_or_else(|| "no duration; write one such as 5s".to_owned())
 }
 

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::ServerName;
 
+use crate::core::time;
 use crate::host::tls::issue;
 
 /// Nobody needs more, and the calendar of certificates ends.
@@ -35,11 +36,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 fn lifetime(text: &str) -> Result<SignedDuration, String> {
-    // Days have 24 hours here.
-    let parsed = text.parse::<Span>().ok();
-    let lifetime = parsed
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .filter(|duration| !duration.is_negative())
+    let lifetime = time::duration(text)
         .ok_or_else(|| "no duration; write one such as 30d or 12h".to_owned())?;
     if lifetime.is_zero() || lifetime > MAX_LIFETIME {
         return Err("must be more than nothing and at most 3650d".to_owned());

@@ -17,6 +17,7 @@ use crate::core::policy::rule::{Options, Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::select::Selectors;
 use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
+use crate::core::time;
 use crate::core::policy_file::{MigrationPolicy, Profile, RuleSetting};
 
 /// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
@@ -235,9 +236,7 @@ fn apply(
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
-    let parsed = text.parse().ok();
-    parsed
-        .filter(|duration: &SignedDuration| !duration.is_negative())
+    time::duration(text)
         .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
 }
 
