@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::core::policy::Policy;
 use crate::core::policy_file::validate;
 
-/// Keeps schema migrations that run as Helm hook Jobs safe on Kubernetes.
+/// Admission webhook and CLI for schema-migration Jobs that run as Helm hooks.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Args {
@@ -37,25 +37,25 @@ pub struct Args {
 enum Verb {
     /// Serve the admission webhook.
     Serve(Box<serve::Args>),
-    /// Judge rendered manifests as the webhook would.
+    /// Check rendered manifests against the policy.
     Check(check::Args),
-    /// Judge the Jobs that a cluster already has as the webhook would.
+    /// Check the Jobs that already exist in a cluster.
     Scan(scan::Args),
-    /// Show what migrated when in a cluster, and how it ended.
+    /// List past migrations and their outcomes.
     History(history::Args),
-    /// Tell whether a policy file can be used.
+    /// Validate a policy file.
     CheckConfig(check_config::Args),
-    /// Explain a rule, or list them all.
+    /// Explain a rule, or list all rules.
     Explain(explain::Args),
-    /// Print manifests made from the policy.
+    /// Generate manifests from the policy.
     Generate(generate::Args),
-    /// Print the JSON Schema of the policy file, or of the decision log's lines.
+    /// Print the JSON Schema of the policy file or of the decision log.
     Schema(schema::Args),
-    /// Tell whether the webhook is in force in a namespace of a cluster.
+    /// Test whether the webhook is enforced in a namespace.
     Verify(verify::Args),
-    /// Make certificates for development.
+    /// Create certificates for development.
     Certs(certs::Args),
-    /// Keep the listening socket of a `serve` that is started again.
+    /// Hold the listening socket open while `serve` restarts (internal).
     HoldListener(hold_listener::Args),
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a CA and a server certificate, for development.
+    /// Create a CA and a server certificate for development.
     Make(make::Args),
 }
 

@@ -24,22 +24,22 @@ use crate::core::policy::{Action, Policy};
     after_help = "Exit code: 0 if nothing is denied, 1 if something is denied, 2 if something could not be checked."
 )]
 pub(super) struct Args {
-    /// Files and folders of rendered manifests (.yaml, .yml and .json); `-` is standard input.
+    /// Files and folders with rendered manifests (.yaml, .yml and .json). `-` reads standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Policy file; the built-in profile `guide` without one.
+    /// Policy file (default: the built-in profile `guide`).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Namespace of manifests that name none, as in `helm template --namespace`.
+    /// Namespace for manifests that do not set one, as in `helm template --namespace`.
     #[arg(long, short, value_name = "NAME", default_value = "")]
     namespace: String,
-    /// Exceptions to honour, a YAML stream of `MigrationException` objects; may be given several times.
+    /// File with the `MigrationException` objects to apply. Can be given several times.
     #[arg(long, value_name = "FILE")]
     exceptions: Vec<PathBuf>,
-    /// Exit with 2 if no migration Job was found, for pipelines that expect one.
+    /// Exit with code 2 if no migration Job is found, for pipelines that expect one.
     #[arg(long)]
     require_migration: bool,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }

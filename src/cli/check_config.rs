@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// Arguments of `check-config`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The policy file.
+    /// Policy file to validate.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }

@@ -9,7 +9,7 @@ use crate::core::policy::rules::{self, RULES};
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Id or name of a rule, such as MW001 or untimestamped-name; all rules without one.
+    /// Id or name of a rule, such as MW001 or untimestamped-name (default: list all rules).
     #[arg(value_name = "RULE")]
     rule: Option<String>,
 }

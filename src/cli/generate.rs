@@ -16,19 +16,20 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Print a `ValidatingAdmissionPolicy` and its binding for the rules that CEL can express.
+    /// Generate a `ValidatingAdmissionPolicy` and its binding from the rules that CEL can express.
     Vap(VapArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct VapArgs {
-    /// The policy file; the built-in policy without one.
+    /// Policy file (default: the built-in profile `guide`).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Name of the policy and its binding; `-warn` and `-audit` are appended for the milder rules.
+    /// Name of the policy and its binding. Rules that only warn or audit get a policy of their own, with `-warn` or
+    /// `-audit` appended to the name.
     #[arg(long, default_value = "migration-warden")]
     name: String,
-    /// What the apiserver does with a Job that breaks a rule the policy denies.
+    /// What the API server does with a Job that breaks a rule whose action is `deny`.
     #[arg(
         long = "action",
         value_name = "ACTION",
@@ -36,10 +37,10 @@ struct VapArgs {
         default_value = "Warn,Audit"
     )]
     actions: Vec<ValidationAction>,
-    /// Whether an expression that fails counts as a broken rule.
+    /// What the API server does if a CEL expression fails at run time.
     #[arg(long, default_value = "Fail")]
     failure_policy: FailurePolicy,
-    /// Namespaces that are not judged, besides kube-system and kube-node-lease.
+    /// Namespaces to exclude, besides kube-system and kube-node-lease.
     #[arg(
         long,
         value_name = "NAMESPACE",

@@ -21,10 +21,10 @@ use crate::core::runs::resource::MigrationRun;
 pub(super) struct Args {
     #[command(flatten)]
     namespaces: Namespaces,
-    /// Only the runs of this release.
+    /// List only the runs of this release.
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
-    /// How to print.
+    /// Output format.
     #[arg(long, short, value_enum, default_value_t = Format::Table)]
     output: Format,
     #[command(flatten)]

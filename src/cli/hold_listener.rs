@@ -11,7 +11,7 @@ use crate::server::stop_signal;
 /// Arguments of `hold-listener`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Unix socket to make, for `serve --listener-holder`.
+    /// Unix socket to create. Pass the same path to `serve --listener-holder`.
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
 }

@@ -12,10 +12,10 @@ use crate::cluster::patient;
 /// A cluster.
 #[derive(Debug, clap::Args)]
 pub(super) struct Cluster {
-    /// Kubeconfig; those that KUBECONFIG names, or ~/.kube/config, without it.
+    /// Kubeconfig file (default: $KUBECONFIG or ~/.kube/config).
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig; the current one without it.
+    /// Context of the kubeconfig (default: the current context).
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }
@@ -23,7 +23,7 @@ pub(super) struct Cluster {
 /// A namespace, or all of them.
 #[derive(Debug, clap::Args)]
 pub(super) struct Namespaces {
-    /// Namespace; that of the kubeconfig's context, or of the pod, without it.
+    /// Namespace (default: that of the kubeconfig context, or of the pod).
     #[arg(long, short, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
     /// All namespaces.

@@ -26,10 +26,10 @@ use crate::core::scan::{Scan, World};
 pub(super) struct Args {
     #[command(flatten)]
     namespaces: Namespaces,
-    /// Policy file; the built-in profile `guide` without one.
+    /// Policy file (default: the built-in profile `guide`).
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How to print.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     #[command(flatten)]

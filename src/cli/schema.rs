@@ -9,7 +9,7 @@ use crate::core::policy_file;
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Of what.
+    /// Which schema to print.
     #[arg(value_enum, default_value = "policy")]
     what: What,
 }

@@ -44,27 +44,27 @@ use crate::server::stop_signal;
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("files").args(["tls_cert", "tls_key"]).multiple(true))]
 pub(super) struct Args {
-    /// Policy file; the built-in profile `guide` without one. Read again when it changes.
+    /// Policy file (default: the built-in profile `guide`). Reloaded when it changes.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where reviews are taken, over HTTPS.
+    /// Address that serves admission reviews (HTTPS).
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443")]
     listen: SocketAddr,
-    /// Unix socket of a `migration-warden hold-listener` beside this process. It keeps the socket of
-    /// --listen open while this process is gone and started again, so that no connection is refused.
+    /// Unix socket of `migration-warden hold-listener`. That process keeps the socket of --listen open while `serve`
+    /// restarts, so that no connection is refused.
     #[arg(long, value_name = "PATH")]
     listener_holder: Option<PathBuf>,
-    /// Where /livez, /readyz, /metrics and /version are, over HTTP.
+    /// Address of /livez, /readyz, /metrics and /version (HTTP).
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     admin_listen: SocketAddr,
-    /// Certificate chain, PEM. Read again when it changes.
+    /// Certificate chain (PEM). Reloaded when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Private key, PEM. Read again when it changes.
+    /// Private key (PEM). Reloaded when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Folder with tls.crt and tls.key; a CA and a certificate for localhost are made in it where
-    /// there are none.
+    /// Folder with tls.crt and tls.key. If both are missing, the server creates a CA and a certificate for localhost
+    /// in it.
     #[arg(
         long,
         value_name = "DIR",
@@ -72,8 +72,8 @@ pub(super) struct Args {
         conflicts_with = "files"
     )]
     tls_dir: PathBuf,
-    /// Secret of this pod's namespace in which the server keeps a CA and a certificate of its own
-    /// making, renewed in time.
+    /// Secret, in this pod's namespace, in which the server stores the CA and the certificate that it generates and
+    /// renews.
     #[arg(
         long,
         value_name = "NAME",
@@ -81,18 +81,19 @@ pub(super) struct Args {
         conflicts_with_all = ["files", "tls_dir"]
     )]
     tls_secret: Option<String>,
-    /// Service by which the apiserver reaches this pod: the certificate in --tls-secret is made for it.
+    /// Service through which the API server reaches this pod. The certificate in --tls-secret is issued for it.
     #[arg(long, value_name = "NAME", requires = "tls_secret")]
     service: Option<String>,
-    /// Only callers with a certificate of this CA may send reviews, PEM. Read again when it changes.
+    /// CA of client certificates (PEM). Only callers with a certificate of this CA may send reviews. Reloaded when it
+    /// changes.
     #[arg(long, value_name = "FILE")]
     client_ca: Option<PathBuf>,
-    /// Name of the two webhook configurations, validating and mutating, that send reviews here:
-    /// compared with the policy, and given the CA of --tls-secret or --ca-bundle.
+    /// Name of the validating and of the mutating webhook configuration that send reviews here. The server compares
+    /// them with the policy, and writes the CA of --tls-secret or --ca-bundle into them. The Lease that elects the
+    /// replica for tidy-up has the same name.
     #[arg(long, value_name = "NAME")]
     webhook_configuration: Option<String>,
-    /// CAs to write into the webhook configurations, PEM, where the certificate comes from files.
-    /// Read again when it changes.
+    /// PEM file with the CAs to write into `caBundle`, if the certificate comes from files. Reloaded when it changes.
     #[arg(
         long,
         value_name = "FILE",
@@ -100,21 +101,21 @@ pub(super) struct Args {
         conflicts_with = "tls_secret"
     )]
     ca_bundle: Option<PathBuf>,
-    /// Namespaces whose Jobs are never tidied up, as the webhook configurations leave them out.
+    /// Namespaces to exclude from tidy-up. Use the same list as the webhook configurations.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     excluded_namespaces: Vec<String>,
-    /// Which cluster to ask for the labels of namespaces, and whatever else is asked for here.
+    /// Cluster to connect to. Needed for namespace labels, claims, exceptions, runs, Events and tidy-up.
     #[arg(long, value_enum, default_value_t = Cluster::Off)]
     cluster: Cluster,
-    /// How long to go on serving after SIGTERM, while others learn that this replica goes.
+    /// How long to keep serving after SIGTERM, so that endpoints can be updated.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     shutdown_delay: Duration,
     #[command(flatten)]
     copies: otlp_args::Args,
-    /// How the program's own log looks, on stderr.
+    /// Log format (stderr).
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
-    /// What the program's own log holds: a level, or filters such as `info,migration_warden=debug`.
+    /// Log level (`error`, `warn`, `info`, `debug`) or a filter such as `info,migration_warden=debug`.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     log_level: String,
 }

@@ -14,7 +14,7 @@ use crate::cluster::verify::{State, Verification, ask, jobs};
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Namespace to ask about; that of the kubeconfig's current context, or of the pod, without it.
+    /// Namespace to test (default: that of the kubeconfig context, or of the pod).
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
     #[command(flatten)]

@@ -16,14 +16,14 @@ const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// Arguments of `certs make`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Folder for ca.crt, tls.crt and tls.key; what is not ours in it is never replaced.
+    /// Output folder for ca.crt, tls.crt and tls.key. Files that this command did not create are never overwritten.
     #[arg(long, value_name = "DIR", default_value = "certs/dev")]
     dir: PathBuf,
-    /// DNS name or IP address the server is reached by; may be repeated. Without any it is this
-    /// machine's loopback: localhost and its two addresses.
+    /// DNS name or IP address of the server. Can be given several times (default: `localhost`, `127.0.0.1` and
+    /// `::1`).
     #[arg(long = "name", value_name = "NAME", value_parser = name)]
     names: Vec<String>,
-    /// How long the certificate is valid, ten years at most.
+    /// How long the certificate is valid, at most 3650d.
     #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = lifetime)]
     lifetime: SignedDuration,
 }

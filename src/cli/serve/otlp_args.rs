@@ -12,8 +12,8 @@ use crate::server::otlp::Otlp;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Base URL of an OpenTelemetry collector that gets traces, decisions and the program's own log, over
-    /// HTTP, such as `http://otel-collector:4318`. What it gets is a copy: decisions go to stdout all the same.
+    /// Base URL of an OpenTelemetry collector, such as `http://otel-collector:4318`. The server sends it traces,
+    /// decisions and logs over HTTP. Decisions are still written to stdout.
     #[cfg(feature = "otlp")]
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
