@@ -84,7 +84,7 @@ fn a_panic_is_located_without_what_it_quotes() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let messages = [
         "a literal",
-        "(left out, it may hold what was being worked on)",
+        "(omitted, because it may contain sensitive data)",
     ];
     for (event, message) in events.zip(messages) {
         assert_eq!(
@@ -130,7 +130,7 @@ fn a_filter_that_is_none_is_refused() {
     let error = telemetry::init(LogFormat::Text, "warden=loud", None).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "failed to read the log filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5"
+        "the log level is neither a level such as info nor a filter such as info,migration_warden=debug: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5"
     );
 }
 
@@ -154,8 +154,8 @@ async fn a_decision_log_that_hangs_is_alarmed_once() {
     let output = child("a_decision_log_that_hangs_is_alarmed_once", "text").output();
     let lines = lines(&output.unwrap());
     let ends = [
-        "ERROR migration_warden::host::decision_log: failed to write the decision line: the reader is too slow; answers go out without their lines until it can be written again reason=\"blocked\"",
-        " INFO migration_warden::host::decision_log: the decision log is written again lost=6",
+        "ERROR migration_warden::host::decision_log: failed to write the decision line: the reader of stdout is too slow; reviews are answered without their lines until writing succeeds again reason=\"blocked\"",
+        " INFO migration_warden::host::decision_log: writing decision lines succeeds again lost=6",
     ];
     assert_eq!(lines.len(), ends.len(), "{lines:?}");
     for (line, end) in lines.iter().zip(ends) {

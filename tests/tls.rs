@@ -320,7 +320,7 @@ fn a_users_own_certificate_is_left_alone() {
         fs::remove_file(path(gone)).unwrap();
         let error = issue::ensure(dir.path(), Timestamp::now()).unwrap_err();
         let expected = format!(
-            "failed to use {}: it is not a development certificate of ours, so it is left alone; put {} beside it, or choose another directory",
+            "failed to use {}: migration-warden did not create it, and {} is missing; add that file, or choose another folder",
             path(left).display(),
             path(gone).display()
         );

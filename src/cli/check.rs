@@ -78,7 +78,7 @@ impl Args {
         let report = run.report;
         run.out.end(&report)?;
         if self.require_migration && report.jobs == 0 {
-            anyhow::bail!("no migration Job was found, and --require-migration asks for one");
+            anyhow::bail!("no migration Job was found, but --require-migration requires one");
         }
         Ok(if !report.problems.is_empty() {
             ExitCode::from(super::COULD_NOT)
@@ -96,7 +96,11 @@ fn read_stdin() -> anyhow::Result<Vec<u8>> {
     reading.context("failed to read stdin")?;
     let text = manifest::decode(bytes.clone());
     let is_empty = text.is_ok_and(|text| manifest::documents(&text).next().is_none());
-    anyhow::ensure!(!is_empty, "there is nothing to check on stdin");
+    anyhow::ensure!(
+        !is_empty,
+        "stdin has no manifests; pipe them in: helm template RELEASE CHART | \
+         migration-warden check -"
+    );
     Ok(bytes)
 }
 
@@ -111,8 +115,8 @@ fn named(path: &Path) -> anyhow::Result<()> {
         std::fs::read_dir(path).with_context(reading)?;
         anyhow::ensure!(
             !is_chart(path),
-            "{0} is a chart, not its manifests; render it: helm template RELEASE {0} | \
-             migration-warden check -",
+            "{0} is a Helm chart, not rendered manifests; render it first: \
+             helm template RELEASE {0} | migration-warden check -",
             path.display()
         );
     } else if metadata.is_file() {
@@ -174,7 +178,7 @@ impl Run {
         if is_chart(path) {
             let name = path.display();
             let message = format!(
-                "this is a Helm chart and is not judged; render it first: \
+                "this is a Helm chart and is not checked; render it first: \
                  helm template RELEASE {name} | migration-warden check -"
             );
             return self.warning(path, message);
@@ -200,7 +204,7 @@ impl Run {
                 // A link may lead back here, and what it leads to here is read without it.
                 if !leads_into(&path, root) {
                     let message =
-                        "this is a link to a folder and is not followed; name the folder itself";
+                        "this is a link to a folder and is not followed; pass the folder itself";
                     self.warning(&path, message.to_owned());
                 }
             } else if is_folder && path.file_name().is_some_and(|name| name == ".git") {

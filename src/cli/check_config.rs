@@ -17,7 +17,7 @@ impl Args {
         let policy = super::read_policy(&self.file)?;
         writeln!(
             anstream::stdout(),
-            "{}: policy {} is fine",
+            "{}: policy {} is valid",
             self.file.display(),
             policy.hash
         )?;

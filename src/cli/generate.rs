@@ -57,7 +57,7 @@ impl Args {
         let both = [ValidationAction::Deny, ValidationAction::Warn];
         if both.iter().all(|action| args.actions.contains(action)) {
             anyhow::bail!(
-                "the apiserver takes Deny or Warn, not both: a denial says more than a warning"
+                "--action: the API server does not accept both Deny and Warn; keep one of them"
             );
         }
         let settings = Settings {

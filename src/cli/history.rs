@@ -75,7 +75,7 @@ impl Args {
         if history.unreadable > 0 {
             let count = history.unreadable;
             notes.push(format!(
-                "{count} runs are left out: they are not of the form that this version knows"
+                "{count} runs are not listed: this version does not know their format"
             ));
         }
         let entries = history.in_order();

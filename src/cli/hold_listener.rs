@@ -25,7 +25,7 @@ impl Args {
             // Even the signals' usual effect has to be asked for by the first process of a container.
             let stop = stop_signal()?;
             let clients = holder::listen(&self.socket)
-                .with_context(|| format!("failed to make {}", self.socket.display()))?;
+                .with_context(|| format!("failed to create the socket {}", self.socket.display()))?;
             tokio::select! {
                 // What is kept is not worth waiting for: `serve` has it too.
                 _ = stop => Ok(ExitCode::SUCCESS),

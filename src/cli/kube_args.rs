@@ -45,7 +45,7 @@ impl Cluster {
         if self.kubeconfig.is_none() && self.context.is_none() {
             return Config::infer()
                 .await
-                .context("failed to find a cluster in a kubeconfig or around this pod");
+                .context("failed to find a cluster in a kubeconfig or a pod's service account");
         }
         let options = KubeConfigOptions {
             context: self.context.clone(),

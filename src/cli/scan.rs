@@ -90,9 +90,9 @@ impl Asked<'_> {
     async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
         let mut world = World::default();
         let modes = self.namespaces(&mut world).await;
-        self.unless_forbidden(modes, "judged without its mode and its mesh")?;
+        self.unless_forbidden(modes, "Jobs are checked without its mode and mesh")?;
         let exceptions = self.exceptions(&mut world, policy).await;
-        self.unless_forbidden(exceptions, "judged as if there were none")?;
+        self.unless_forbidden(exceptions, "Jobs are checked without exceptions")?;
         Ok(world)
     }
 

@@ -127,8 +127,16 @@ enum Format {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
+<<<<<<< HEAD
     let parsed = time::duration(text).and_then(|duration| Duration::try_from(duration).ok());
     parsed.ok_or_else(|| "no duration; write one such as 5s".to_owned())
+=======
+    let parsed = text
+        .parse::<SignedDuration>()
+        .ok()
+        .and_then(|d| Duration::try_from(d).ok());
+    parsed.ok_or_else(|| "not a duration; write one such as 5s".to_owned())
+>>>>>>> fc9b4da (cli, host: messages that name the value and the way out)
 }
 
 impl Args {
@@ -158,7 +166,7 @@ impl Args {
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
         let mut background = Background::default();
-        let policy_in_use = readiness.register("policy", "no policy is in use", false);
+        let policy_in_use = readiness.register("policy", "no policy is loaded yet", false);
         let policy = self.policy(&metrics, &mut background)?;
         policy_in_use.set(true);
         let client = self.cluster.connect().await?;
@@ -244,7 +252,7 @@ impl Args {
         tokio::task::spawn_blocking(tool::warm_up);
         let served = tokio::select! {
             served = run(service, stop) => served.map_err(Into::into),
-            ended = background.run() => Err(anyhow::anyhow!("failed to go on: {ended} ended")),
+            ended = background.run() => Err(anyhow::anyhow!("a background task ended: {ended}")),
         };
         if let Some(candidate) = candidate {
             candidate.resign().await;
@@ -303,9 +311,9 @@ fn namespaces(
 ) -> Namespaces {
     let Some(client) = client else {
         tracing::info!(
-            "no cluster is asked (--cluster off): labels and annotations of namespaces \
-             (migration-warden.io/mode, mesh injection) and exceptions are not taken into account, \
-             and migrations may run at once"
+            "running without a cluster (--cluster off): exceptions, and labels and annotations of \
+             namespaces (migration-warden.io/mode, mesh injection), are ignored, and concurrent \
+             migrations are not prevented"
         );
         return Namespaces::default();
     };

@@ -42,10 +42,10 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Lost {
     /// The reader did not take it in time.
-    #[error("failed to write the decision line: the reader is too slow")]
+    #[error("failed to write the decision line: the reader of stdout is too slow")]
     Blocked,
     /// The kernel refused it: a full disk, a closed pipe.
-    #[error("failed to write the decision line: the output is closed or full")]
+    #[error("failed to write the decision line: stdout is closed or its disk is full")]
     Failed,
 }
 
@@ -239,7 +239,7 @@ impl Shared {
                 abandoned,
             } = queue.settle(batch, written);
             if told > 0 && queue.is_whole_again() {
-                tracing::info!(lost = told, "the decision log is written again");
+                tracing::info!(lost = told, "writing decision lines succeeds again");
             }
             for _ in 0..abandoned {
                 self.lose(&mut queue, Lost::Blocked);
@@ -273,7 +273,7 @@ impl Shared {
         if queue.lose() {
             tracing::error!(
                 reason = why.as_str(),
-                "{why}; answers go out without their lines until it can be written again"
+                "{why}; reviews are answered without their lines until writing succeeds again"
             );
         }
     }

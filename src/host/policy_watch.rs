@@ -20,7 +20,7 @@ pub enum LoadError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// It is not UTF-8.
-    #[error("failed to read {0}: it is not UTF-8")]
+    #[error("failed to read {0}: it is not UTF-8; save the file as UTF-8")]
     Utf8(String),
     /// It is no policy.
     #[error(transparent)]
@@ -65,7 +65,7 @@ impl LivePolicy {
         let PolicyFile { name, poller } = file;
         let apply = |contents| match read(&name, contents) {
             Ok(policy) => {
-                tracing::info!(file = %name, policy = %policy.hash, "the new policy is in use");
+                tracing::info!(file = %name, policy = %policy.hash, "the policy file was reloaded");
                 metrics.policy_reloaded(true);
                 metrics.policy_in_use(policy.hash.clone());
                 self.0.store(Arc::new(policy));
@@ -74,7 +74,7 @@ impl LivePolicy {
                 metrics.policy_reloaded(false);
                 let policy = &self.0.load().hash;
                 tracing::error!(
-                    %error, policy, "the policy file changed, the former policy stays in use"
+                    %error, policy, "failed to reload the policy file, the last valid policy stays in use"
                 );
             }
         };

@@ -46,7 +46,9 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter is not one.
-    #[error("failed to read the log filter: {0}")]
+    #[error(
+        "the log level is neither a level such as info nor a filter such as info,migration_warden=debug: {0}"
+    )]
     Filter(#[from] ParseError),
     /// Stderr cannot be used.
     #[error("failed to open stderr: {0}")]
@@ -94,7 +96,7 @@ pub fn init(
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let message = info.payload().downcast_ref::<&'static str>().copied();
-    let message = message.unwrap_or("(left out, it may hold what was being worked on)");
+    let message = message.unwrap_or("(omitted, because it may contain sensitive data)");
     let backtrace = Backtrace::capture();
     if backtrace.status() == BacktraceStatus::Captured {
         tracing::error!(place, panic = message, %backtrace, "panicked");

@@ -192,10 +192,10 @@ job/shop-migrate-1766361600 in shop
 RULE                          DENIED  PATCHED  WARNED  AUDITED  INSTEAD
 MW004 restarting-pod               1        0       0        0  write restartPolicy: Never in the pod template and no other in a container
 
-failed to get namespaces shop: User \"me\" cannot read /api/v1/namespaces/shop; judged without its mode and its mesh
+failed to get namespaces shop: User \"me\" cannot read /api/v1/namespaces/shop; Jobs are checked without its mode and mesh
 
 failed to list migrationexceptions.migration-warden.io in namespace shop: User \"me\" cannot read \
-/apis/migration-warden.io/v1alpha1/namespaces/shop/migrationexceptions; judged as if there were none
+/apis/migration-warden.io/v1alpha1/namespaces/shop/migrationexceptions; Jobs are checked without exceptions
 
 failed to list cronjobs.batch in namespace shop: User \"me\" cannot read /apis/batch/v1/namespaces/shop/cronjobs
 

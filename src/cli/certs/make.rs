@@ -31,15 +31,15 @@ pub(super) struct Args {
 fn name(text: &str) -> Result<String, String> {
     match ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("no DNS name and no IP address".to_owned()),
+        Err(_) => Err("neither a DNS name nor an IP address; write one such as localhost or 127.0.0.1".to_owned()),
     }
 }
 
 fn lifetime(text: &str) -> Result<SignedDuration, String> {
     let lifetime = time::duration(text)
-        .ok_or_else(|| "no duration; write one such as 30d or 12h".to_owned())?;
+        .ok_or_else(|| "not a duration; write one such as 30d or 12h".to_owned())?;
     if lifetime.is_zero() || lifetime > MAX_LIFETIME {
-        return Err("must be more than nothing and at most 3650d".to_owned());
+        return Err("must be longer than 0s and at most 3650d".to_owned());
     }
     Ok(lifetime)
 }

@@ -37,7 +37,7 @@ pub(super) fn set_up(
         ),
     ];
     if let (None, Some((argument, _))) = (client, needs_cluster.iter().find(|(_, given)| *given)) {
-        anyhow::bail!("failed to use {argument} without a cluster: add --cluster in-cluster");
+        anyhow::bail!("{argument} needs a cluster; add --cluster in-cluster");
     }
     let live = LiveTls::new(Arc::clone(metrics))?;
     if let Some(ca) = &args.client_ca {
@@ -65,7 +65,7 @@ pub(super) fn set_up(
                 .with_context(|| format!("failed to read the CAs in {}", file.display()))?;
             if !rotation::usable(&text, Timestamp::now()) {
                 anyhow::bail!(
-                    "failed to find a CA that has not expired in {}: it must hold certificates as PEM",
+                    "{} has no CA that is still valid; write one or more CAs into it as PEM",
                     file.display()
                 );
             }
@@ -120,7 +120,8 @@ fn tell_trust(readiness: &Readiness, trust: &Trust) {
     let trust = trust.clone();
     readiness.probe("ca-bundle", move || {
         let [now, ever] = [&trust.0.0, &trust.0.1].map(|flag| flag.load(Ordering::Relaxed));
-        let message = "the webhook configurations do not hold the CA to trust (caBundle)";
+        let message =
+            "caBundle of the webhook configurations lacks the CA of the certificate in use";
         match (now, ever) {
             (true, _) => Status::Ok(String::new()),
             (false, true) => Status::Warning(message.to_owned()),
@@ -143,7 +144,7 @@ fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<
     if let Some(ca) = &issued.ca {
         tracing::info!(
             ca = %ca.display(),
-            "serving with a development certificate for localhost, trust this CA"
+            "serving with a development certificate for localhost; clients must trust this CA"
         );
     }
     let metrics = Arc::clone(metrics);
@@ -160,7 +161,7 @@ fn tell_expiry(readiness: &Readiness, live: &LiveTls) {
     readiness.probe("certificate", move || {
         let expiry = live.expiry();
         let Some(expires) = expiry.certificate else {
-            return Status::Failed("there is none yet".to_owned());
+            return Status::Failed("no certificate is loaded yet".to_owned());
         };
         if expires < Timestamp::now() {
             return Status::Failed(format!("expired {expires}"));

@@ -61,7 +61,7 @@ pub enum IssueError {
     },
     /// Something of a user's own is there, but not all of it.
     #[error(
-        "failed to use {}: it is not a development certificate of ours, so it is left alone; put {} beside it, or choose another directory",
+        "failed to use {}: migration-warden did not create it, and {} is missing; add that file, or choose another folder",
         found.display(), missing.display()
     )]
     Foreign {
@@ -72,7 +72,7 @@ pub enum IssueError {
     },
     /// Something of a user's own is in the place of what is to be made.
     #[error(
-        "failed to replace {}: it is not a development certificate of ours, so it is left alone; remove it, or choose another directory",
+        "failed to replace {}: migration-warden did not create it, so it is not overwritten; remove it, or choose another folder",
         .0.display()
     )]
     NotOurs(PathBuf),

@@ -63,7 +63,7 @@ impl LiveTls {
         parts.expiry.certificate = Some(loaded.not_after);
         self.metrics.certificate_expires(loaded.not_after);
         if loaded.not_after < Timestamp::now() {
-            tracing::warn!(expired = %loaded.not_after, "the certificate has expired, the API server will refuse it");
+            tracing::warn!(expired = %loaded.not_after, "the certificate has expired, so the API server refuses it");
         }
         Ok(loaded.not_after)
     }

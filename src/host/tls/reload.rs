@@ -89,11 +89,11 @@ impl TlsFiles {
         let apply = |contents| match apply(purpose, &live, contents) {
             Ok(()) => {
                 metrics.certificate_reloaded(true);
-                tracing::info!(expiry = ?live.expiry(), "the new certificate files are in use");
+                tracing::info!(expiry = ?live.expiry(), "the certificate files were reloaded");
             }
             Err(error) => {
                 metrics.certificate_reloaded(false);
-                tracing::error!(%error, "the certificate files changed, the former ones stay in use");
+                tracing::error!(%error, "failed to reload the certificate files, the last valid ones stay in use");
             }
         };
         poller.run(period, apply).await;
@@ -114,7 +114,7 @@ pub async fn keep_bundle(
             live.trusted(&text);
             bundle.send_replace(text);
         }
-        Err(error) => tracing::error!(%error, "the CAs that were known stay in use"),
+        Err(error) => tracing::error!(%error, "failed to reload the CA file, the last CAs stay in use"),
     };
     Poller::new(vec![file]).run(period, apply).await;
 }
