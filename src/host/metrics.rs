@@ -145,7 +145,7 @@ impl Metrics {
         self.reviews.register(registry);
         registry.register(
             "exception_uses_dropped",
-            "Uses of exceptions that their status does not show, because too many came at once",
+            "Uses of exceptions that are missing from their status, because too many came at once",
             self.uses_dropped.clone(),
         );
         registry.register(
@@ -160,43 +160,43 @@ impl Metrics {
         );
         registry.register(
             "connections_refused",
-            "Connections closed at once because too many were open and none could be closed for them",
+            "New connections that were closed at once, because too many were open and none of those could be closed",
             self.refused.clone(),
         );
         registry.register(
             "connections_evicted",
-            "Connections that waited for their client, closed because too many were open or bodies took too much memory",
+            "Connections that waited for their client and were closed, because too many were open or request bodies took too much memory",
             self.evicted.clone(),
         );
         registry.register(
             "decision_records_lost",
-            "Decision lines that were not written before their answer left",
+            "Decision lines that were not written before the response was sent, by reason",
             self.lost.clone(),
         );
         registry.register(
             "policy_reloads",
-            "Changes of the policy file, by whether the new content is in use",
+            "Reloads of the policy file, by result",
             self.policy_reloads.clone(),
         );
         registry.register(
             "policy_last_reload_successful",
-            "Whether the policy file as it is now is in use: 1 or 0",
+            "1 if the last reload of the policy file succeeded, 0 if it failed",
             self.policy_reloaded.clone(),
         );
         registry.register("policy", "The policy in use", self.policy.clone());
         registry.register(
             "namespace_lookups",
-            "Namespaces that reviews asked the apiserver for because the watch had not brought them yet; after a failure their labels are not taken into account",
+            "Requests for a namespace that the watch had not delivered yet, by result; after a failure the labels of the namespace are ignored",
             self.namespace_lookups.clone(),
         );
         registry.register(
             "watch_failures",
-            "Requests of a watch that failed; what was known stays in use, and the watch begins again",
+            "Failed requests of a watch; the known state stays in use, and the watch is retried",
             self.watch_failures.clone(),
         );
         registry.register(
             "certificate_reloads",
-            "Changes of the certificate files, by whether the new content is in use",
+            "Reloads of the certificate or of the client CA, by result",
             self.certificate_reloads.clone(),
         );
         registry.register(
@@ -206,17 +206,17 @@ impl Metrics {
         );
         registry.register(
             "ca_expiration_timestamp_seconds",
-            "When the last CA that callers are told to trust expires, in seconds since the Unix epoch; 0 where that is another's part",
+            "When the last CA in the published bundle expires, in seconds since the Unix epoch; 0 if the CA is managed elsewhere",
             self.ca_expiration.clone(),
         );
         registry.register(
             "ca_published",
-            "Whether every entry of a webhook configuration trusts the CA of the certificate in use: 1 or 0; not there where that is another's part",
+            "1 if every entry of the webhook configuration trusts the CA of the certificate in use, 0 if not; absent if the CA is managed elsewhere",
             self.ca_published.clone(),
         );
         registry.register(
             "webhook_configuration_in_agreement",
-            "Whether a registered webhook configuration sends the Jobs that the policy in use takes for migrations: 1 or 0",
+            "1 if the webhook configuration sends all Jobs that the policy matches, 0 if not",
             self.agreement.clone(),
         );
         self.claims.register(registry);
@@ -224,7 +224,7 @@ impl Metrics {
         self.guards.register(registry);
         registry.register(
             "ready",
-            "Whether this replica wants reviews: 1 or 0",
+            "1 if this replica is ready for reviews, 0 if not",
             self.ready.clone(),
         );
         self.controller.register(registry);

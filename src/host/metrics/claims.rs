@@ -59,22 +59,22 @@ impl ClaimMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "claims",
-            "Claims asked for in reviews, by outcome: held, taken_over, waiting, or why it is not known",
+            "Claims that reviews asked for, by outcome: held, taken_over, waiting, or the reason why it is unknown",
             self.claims.clone(),
         );
         registry.register(
             "claim_duration_seconds",
-            "Time from asking for a claim to knowing its outcome in seconds",
+            "Time until the outcome of a claim was known, in seconds",
             self.duration.clone(),
         );
         registry.register(
             "claims_released",
-            "Claims given up because their Job cannot run any more",
+            "Claims that were released because their Job cannot run any more",
             self.released.clone(),
         );
         registry.register(
             "claim_sweep_failures",
-            "Claims that could not be looked at or given up, and looks at all of them that failed",
+            "Failures to list, read or release claims",
             self.sweep_failures.clone(),
         );
     }

@@ -65,12 +65,12 @@ impl Controller {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "leader",
-            "Whether this replica does what one is enough for: 1 or 0",
+            "1 if this replica is the elected one, 0 if not",
             self.leader.clone(),
         );
         registry.register(
             "tidy_ups",
-            "Finished Jobs to remove, by reason and by what came of it",
+            "Finished Jobs to remove, by reason and result",
             self.tidy_ups.clone(),
         );
     }

@@ -81,12 +81,12 @@ impl GuardMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "guard_lookups",
-            "Namespaces that the apiserver was asked for before a deletion was refused: active, terminating, or failed; only with the first it is refused",
+            "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; the deletion is blocked only if the namespace is active",
             self.lookups.clone(),
         );
         registry.register(
             "guard_pod_lookups",
-            "Jobs whose pods the API server was asked for, because their own status did not say whether they run: running, idle, or failed; only with the first is a deletion refused",
+            "Requests for the pods of a Job whose status does not show whether it is running: running, idle, or failed; a deletion is blocked only if the Job is running",
             self.pod_lookups.clone(),
         );
     }

@@ -114,17 +114,17 @@ impl ReviewMetrics {
         );
         registry.register(
             "exceptions_used",
-            "Reviews that an exception let through, by the rule that it allows to break",
+            "Reviews that an exception allowed, by the rule it exempts from",
             self.exceptions.clone(),
         );
         registry.register(
             "review_duration_seconds",
-            "Time from a review's headers to its answer in seconds, its body's arrival included",
+            "Time from the headers of a review to its response, in seconds; includes the time to receive the body",
             self.durations.family.clone(),
         );
         registry.register(
             "evaluation_duration_seconds",
-            "Time that judging a review took in seconds, from its bytes to those of its answer, without asking the apiserver or writing the decision",
+            "Time to evaluate a review, in seconds; excludes requests to the API server and writing the decision",
             self.evaluations.family.clone(),
         );
     }

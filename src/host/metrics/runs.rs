@@ -93,42 +93,42 @@ impl Runs {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "runs",
-            "Migrations that ended, by outcome; counted by the replica that recorded it",
+            "Migrations that ended, by outcome; counted by the replica that recorded the end",
             self.ended.clone(),
         );
         registry.register(
             "run_duration_seconds",
-            "Time from a migration's start to its end in seconds, by outcome; not of those that are lost",
+            "Time from the start of a migration to its end, in seconds, by outcome; excludes lost migrations",
             self.duration.clone(),
         );
         registry.register(
             "runs_active",
-            "Migration Jobs that have not ended, as this replica sees them",
+            "Migration Jobs that have not ended, as seen by this replica",
             self.active.clone(),
         );
         registry.register(
             "runs_overdue",
-            "Migration Jobs that have not ended past their activeDeadlineSeconds, or past an hour where they have none",
+            "Migration Jobs that have not ended after their activeDeadlineSeconds, or after an hour if it is not set",
             self.overdue.clone(),
         );
         registry.register(
             "oldest_active_run_timestamp_seconds",
-            "When the oldest migration Job was made that has not ended, in seconds since the Unix epoch; 0 where there is none",
+            "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; 0 if there is no such Job",
             self.oldest.clone(),
         );
         registry.register(
             "runs_not_started",
-            "Migration Jobs that have not started ten minutes after their creation, as this replica sees them",
+            "Migration Jobs that have not started ten minutes after their creation, as seen by this replica",
             self.not_started.clone(),
         );
         registry.register(
             "unreviewed_migrations",
-            "Migration Jobs that were found to exist without a decision",
+            "Migration Jobs that exist without a decision",
             self.unreviewed.clone(),
         );
         registry.register(
             "run_writes",
-            "Writes of runs, by result: written, failed and tried again, or dropped",
+            "Writes of runs, by result: written, failed (and retried), or dropped",
             self.writes.clone(),
         );
     }
