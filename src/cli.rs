@@ -1,4 +1,6 @@
-//! The command line: one file per verb, each thin. Exit codes: 0 fine, 1 denied, 2 could not.
+//! The command line. Each verb has a file that parses its arguments and prints its report.
+//!
+//! Exit codes: 0 if nothing is wrong, 1 if something is denied, 2 if the verb could not do its work.
 
 mod certs;
 mod check;
@@ -59,11 +61,11 @@ enum Verb {
     HoldListener(hold_listener::Args),
 }
 
-/// Something could not be done: 2, as with `diff` and `grep`.
+/// Exit code of a verb that could not do its work: 2, as for `diff` and `grep`.
 const COULD_NOT: u8 = 2;
 
 impl Args {
-    /// Runs the verb.
+    /// Runs the verb and prints its error, if any, to stderr.
     #[must_use]
     pub fn run(self) -> ExitCode {
         let result = match self.verb {
@@ -89,8 +91,8 @@ impl Args {
     }
 }
 
-/// An error with its causes, each told once: our own errors have theirs in their words already,
-/// because the log prints nothing else.
+/// Formats an error with its causes. A cause that the error already ends with is left out: the errors of this crate
+/// include their causes, because the log prints only the error itself.
 fn told(error: &anyhow::Error) -> String {
     error
         .chain()
@@ -105,7 +107,7 @@ fn told(error: &anyhow::Error) -> String {
         .unwrap_or_default()
 }
 
-/// Whoever read our output has seen enough, as with `| head`.
+/// Whether the reader of stdout has closed it, as `| head` does.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let kind = cause
@@ -115,7 +117,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The policy in a file, or the built-in one.
+/// Reads the policy from `config`, or returns the built-in policy.
 fn policy(config: Option<&PathBuf>) -> anyhow::Result<Policy> {
     let Some(path) = config else {
         return Ok(validate::builtin());

@@ -138,89 +138,7 @@ fn the_names_survive_a_renewal() {
     assert_eq!(text(), made);
     issue::ensure(dir.path(), now).unwrap();
     assert_ne!(text(), made);
-<<<<<<< HEAD
     assert!(is_good_for(dir.path(), "warden.example"));
-=======
-    assert_eq!(json(dir.path(), &[".", "--name", "warden.example"]).0, 0);
-}
-
-#[test]
-fn a_chain_with_an_intermediate_is_followed() {
-    let dir = TempDir::new().unwrap();
-    fs::write(
-        dir.path().join("x.cnf"),
-        "[ca]\nbasicConstraints=critical,CA:true\n[leaf]\nsubjectAltName=DNS:localhost\n",
-    )
-    .unwrap();
-    let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(
-        dir.path(),
-        &format!("req -x509 {new_key} -subj /CN=root -days 100 -keyout root.key -out ca.crt"),
-    );
-    for (name, signer, key, section) in [
-        ("middle", "ca", "root", "ca"),
-        ("tls", "middle", "middle", "leaf"),
-    ] {
-        let request = format!("req {new_key} -subj /CN={name} -keyout {name}.key -out {name}.csr");
-        openssl(dir.path(), &request);
-        openssl(
-            dir.path(),
-            &format!(
-                "x509 -req -in {name}.csr -CA {signer}.crt -CAkey {key}.key -CAcreateserial -days 90 -extfile x.cnf -extensions {section} -out {name}.crt"
-            ),
-        );
-    }
-    let (code, report) = json(dir.path(), &["."]);
-    assert_eq!(code, 1);
-    assert_eq!(
-        failed(&report),
-        ["no certificate of ./ca.crt vouches for it: invalid peer certificate: UnknownIssuer"]
-    );
-    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
-    fs::write(
-        dir.path().join("tls.crt"),
-        read("tls.crt") + &read("middle.crt"),
-    )
-    .unwrap();
-    assert_eq!(json(dir.path(), &[".", "--name", "localhost"]).0, 0);
-}
-
-/// As `openssl req -x509` makes them: it is its own CA, and clients that trust it take it.
-#[test]
-fn a_certificate_that_signed_itself_is_fine_where_it_is_trusted() {
-    let dir = TempDir::new().unwrap();
-    openssl(
-        dir.path(),
-        "req -x509 -newkey rsa:2048 -nodes -days 100 -subj /CN=own/O=x -addext subjectAltName=DNS:localhost -keyout tls.key -out tls.crt",
-    );
-    fs::copy(dir.path().join("tls.crt"), dir.path().join("ca.crt")).unwrap();
-    let (code, report) = json(dir.path(), &[".", "--name", "localhost"]);
-    assert_eq!((code, failed(&report)), (0, vec![]));
-    assert_eq!(report["certificates"][0]["key"], "RSA 2048");
-    assert_eq!(report["certificates"][0]["subject"], "CN=own, O=x");
-}
-
-#[test]
-fn what_cannot_be_read_is_told() {
-    let dir = TempDir::new().unwrap();
-    fs::create_dir(dir.path().join("empty")).unwrap();
-    fs::write(dir.path().join("x.pem"), "-----BEGIN CERTIFICATE-----\nAA").unwrap();
-    for (path, expected) in [
-        ("missing.crt", "missing.crt does not exist"),
-        (
-            "empty",
-            "the folder empty has neither tls.crt nor ca.crt; pass the path of a PEM file",
-        ),
-        (
-            "x.pem",
-            "failed to inspect x.pem: failed to read the certificate file as PEM: it is cut off or damaged",
-        ),
-    ] {
-        let (code, out, err) = certs(dir.path(), &["inspect", path]);
-        assert_eq!((code, out.as_str()), (2, ""));
-        assert_eq!(err, format!("error: {expected}\n"));
-    }
->>>>>>> fc9b4da (cli, host: messages that name the value and the way out)
 }
 
 #[test]
@@ -239,13 +157,6 @@ fn arguments_that_make_no_sense_are_refused() {
             "make --lifetime 11y",
             "invalid value '11y' for '--lifetime <DURATION>': not a duration; write one such as 30d or 12h",
         ),
-<<<<<<< HEAD
-=======
-        (
-            "inspect --warn-before soon",
-            "invalid value 'soon' for '--warn-before <DURATION>': not a duration; write one such as 30d or 12h",
-        ),
->>>>>>> fc9b4da (cli, host: messages that name the value and the way out)
     ] {
         let (code, _, err) = certs(dir.path(), &args.split(' ').collect::<Vec<_>>());
         assert_eq!(code, 2);

@@ -1,4 +1,4 @@
-//! `migration-warden certs`: certificates for development.
+//! `migration-warden certs`: creates certificates for development.
 
 mod make;
 

@@ -1,4 +1,4 @@
-//! `migration-warden check`: finds the manifests, prints the report.
+//! `migration-warden check`: finds the manifests, checks them and prints the report.
 
 mod output;
 
@@ -104,7 +104,7 @@ fn read_stdin() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses a path that the user wrote and that cannot be right, before anything is printed.
+/// Fails if a path from the command line cannot be checked, before anything is printed.
 fn named(path: &Path) -> anyhow::Result<()> {
     if path.as_os_str() == "-" {
         return Ok(());
@@ -129,7 +129,7 @@ fn is_chart(folder: &Path) -> bool {
     folder.join("Chart.yaml").is_file()
 }
 
-/// A run over all paths.
+/// The state of a check over all paths.
 struct Run {
     report: Report,
     policy: Policy,
@@ -165,8 +165,8 @@ impl Run {
         Ok(())
     }
 
-    /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. What cannot be read
-    /// does not stop the rest.
+    /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. An unreadable file
+    /// is reported as a problem, and the check goes on with the others.
     fn path(&mut self, path: &Path, root: &Path) {
         if !path.is_dir() {
             match std::fs::read(path) {
@@ -201,14 +201,14 @@ impl Run {
             let is_manifest = matches!(extension, Some("yaml" | "yml" | "json"));
             let is_folder = path.is_dir();
             if is_folder && path.is_symlink() {
-                // A link may lead back here, and what it leads to here is read without it.
+                // Following links could loop. A target below `root` is checked at its own path anyway.
                 if !leads_into(&path, root) {
                     let message =
                         "this is a link to a folder and is not followed; pass the folder itself";
                     self.warning(&path, message.to_owned());
                 }
             } else if is_folder && path.file_name().is_some_and(|name| name == ".git") {
-                // Objects of git, among which no manifest is.
+                // git's own files, which are not manifests.
             } else if is_folder || is_manifest && !is_special(&path) {
                 self.path(&path, root);
             }
@@ -255,7 +255,7 @@ fn leads_into(link: &Path, folder: &Path) -> bool {
     target.starts_with(folder)
 }
 
-/// Whether it is a pipe, socket or device, whose reading may never end.
+/// Whether the path is a pipe, a socket or a device: reading it might never end.
 fn is_special(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }

@@ -1,4 +1,4 @@
-//! `migration-warden check-config`: tells whether a policy file can be used.
+//! `migration-warden check-config`: validates a policy file.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `migration-warden explain`: a rule's documentation, or the list of all rules.
+//! `migration-warden explain`: prints the documentation of a rule, or lists all rules.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `migration-warden generate`: manifests made from the policy.
+//! `migration-warden generate`: prints manifests that are generated from the policy.
 
 use std::io::Write;
 use std::path::PathBuf;

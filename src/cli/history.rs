@@ -1,4 +1,4 @@
-//! `migration-warden history`: asks a cluster for the runs it has recorded, prints them.
+//! `migration-warden history`: lists the runs that a cluster has recorded.
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -45,7 +45,7 @@ impl Args {
         let entries = block_on(self.read())?;
         let mut out = BufWriter::new(anstream::stdout().lock());
         match output {
-            // Who reads it has been told that there is nothing.
+            // A note on stderr already says that there are no runs.
             Format::Table | Format::Wide if entries.is_empty() => {}
             Format::Table | Format::Wide => {
                 let layout = Layout {

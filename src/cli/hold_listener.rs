@@ -1,4 +1,4 @@
-//! `migration-warden hold-listener`: the small process beside `serve --listener-holder`.
+//! `migration-warden hold-listener`: the small process that keeps the socket of `serve --listener-holder` open.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,12 +22,12 @@ impl Args {
             .enable_io()
             .build()?;
         runtime.block_on(async {
-            // Even the signals' usual effect has to be asked for by the first process of a container.
+            // The first process of a container ignores SIGTERM unless it installs a handler.
             let stop = stop_signal()?;
             let clients = holder::listen(&self.socket)
                 .with_context(|| format!("failed to create the socket {}", self.socket.display()))?;
             tokio::select! {
-                // What is kept is not worth waiting for: `serve` has it too.
+                // Stopping at once loses no connection: `serve` holds the same socket.
                 _ = stop => Ok(ExitCode::SUCCESS),
                 failed = holder::hold(clients) => match failed.context("failed to accept a connection")? {},
             }

@@ -1,4 +1,4 @@
-//! Which cluster a verb asks, and about which namespace: told as `kubectl` is told.
+//! Arguments that select a cluster and a namespace, with the names and defaults of `kubectl`.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use kube::{Client, Config};
 
 use crate::cluster::patient;
 
-/// A cluster.
+/// Arguments that select a cluster.
 #[derive(Debug, clap::Args)]
 pub(super) struct Cluster {
     /// Kubeconfig file (default: $KUBECONFIG or ~/.kube/config).
@@ -20,7 +20,7 @@ pub(super) struct Cluster {
     context: Option<String>,
 }
 
-/// A namespace, or all of them.
+/// Arguments that select a namespace, or all namespaces.
 #[derive(Debug, clap::Args)]
 pub(super) struct Namespaces {
     /// Namespace (default: that of the kubeconfig context, or of the pod).
@@ -32,10 +32,10 @@ pub(super) struct Namespaces {
 }
 
 impl Cluster {
-    /// A client for it. Nothing is asked yet.
+    /// Creates a client for the cluster, without sending a request.
     pub(super) async fn client(&self) -> anyhow::Result<Client> {
         let config = self.config().await?;
-        // The client takes the process's default; everything of ours names its provider.
+        // The Kubernetes client uses the default provider of the process. The rest of this crate names its provider.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_from(config).context("failed to make a client")?;
         Ok(patient(&client))
@@ -65,7 +65,7 @@ impl Cluster {
 }
 
 impl Namespaces {
-    /// The namespace that is meant; nothing for all of them.
+    /// The selected namespace; `None` for all namespaces.
     pub(super) fn of(&self, client: &Client) -> Option<String> {
         if self.all_namespaces {
             return None;
@@ -75,7 +75,7 @@ impl Namespaces {
     }
 }
 
-/// Runs what a verb asks of a cluster.
+/// Runs the requests of a verb to the end, on a runtime of their own.
 pub(super) fn block_on<T>(asking: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

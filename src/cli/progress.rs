@@ -1,12 +1,11 @@
-//! How far a verb is, in one line that is written over again and again: for whoever waits at a terminal, and
-//! for nobody else.
+//! A progress line that overwrites itself. It is shown only if stderr is a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
-/// The line.
+/// The progress line on stderr.
 pub(super) struct Progress {
     is_watched: bool,
-    /// Characters of it on the screen.
+    /// Number of characters on the screen.
     shown: usize,
 }
 
@@ -18,7 +17,7 @@ impl Progress {
         }
     }
 
-    /// Shows this instead of what was there.
+    /// Replaces the line with `text`.
     pub(super) fn show(&mut self, text: &str) {
         if self.is_watched {
             let _ = write!(io::stderr(), "{}", over(self.shown, text));
@@ -26,7 +25,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for something else.
+    /// Removes the line, so that other output can be printed.
     pub(super) fn clear(&mut self) {
         if self.shown > 0 {
             let _ = write!(io::stderr(), "{}\r", over(self.shown, ""));
@@ -41,7 +40,8 @@ impl Drop for Progress {
     }
 }
 
-/// This text over another one of so many characters. With blanks and no escape codes: not every terminal knows them.
+/// Text that overwrites `shown` characters with `text`. It pads with blanks, because not every terminal supports escape
+/// codes.
 fn over(shown: usize, text: &str) -> String {
     format!("\r{text:<shown$}")
 }

@@ -1,4 +1,4 @@
-//! `migration-warden scan`: asks a cluster for its Jobs and CronJobs, judges them, prints what was found.
+//! `migration-warden scan`: lists the Jobs and CronJobs of a cluster, checks them and prints the findings.
 
 mod output;
 
@@ -76,17 +76,17 @@ impl Args {
     }
 }
 
-/// What is asked of the cluster.
+/// The requests of a scan, and what they could not read.
 struct Asked<'a> {
     client: &'a Client,
-    /// All of them without one.
+    /// All namespaces if `None`.
     namespace: Option<&'a str>,
-    /// What could not be looked at.
+    /// One message for each kind or namespace that could not be read.
     problems: Vec<String>,
 }
 
 impl Asked<'_> {
-    /// What is known of namespaces. Whoever may not see all of it is told so, and sees the rest.
+    /// Reads namespaces and exceptions. A user without the right to read them gets a message, and the scan goes on.
     async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
         let mut world = World::default();
         let modes = self.namespaces(&mut world).await;
@@ -120,7 +120,7 @@ impl Asked<'_> {
                     let read = world.exceptions(&page, now, policy.max_exception);
                     read.with_context(|| pages.failed_to_read())?;
                 }
-                // A cluster without the CRD has none.
+                // A cluster without the CRD has no exceptions.
                 Err(error) if error.is_missing() => return Ok(()),
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -136,8 +136,8 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// Judges all objects of a kind. What has been printed cannot be taken back, so nothing that happens on the
-    /// way keeps the report from having an end.
+    /// Checks all objects of a kind. A failure is reported as a problem instead of returned, so that a report whose
+    /// beginning is already printed still gets its end.
     async fn objects<K: Resource<DynamicType = ()>>(
         &mut self,
         kind: Kind,

@@ -1,4 +1,4 @@
-//! `migration-warden schema`: the JSON Schemas of what others write for the program, and read from it.
+//! `migration-warden schema`: prints the JSON Schema of the policy file or of the decision log.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `migration-warden serve`: puts the service together from its arguments.
+//! `migration-warden serve`: builds the service from its arguments and runs it.
 
 mod controller;
 mod otlp_args;
@@ -127,16 +127,8 @@ enum Format {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-<<<<<<< HEAD
     let parsed = time::duration(text).and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "no duration; write one such as 5s".to_owned())
-=======
-    let parsed = text
-        .parse::<SignedDuration>()
-        .ok()
-        .and_then(|d| Duration::try_from(d).ok());
     parsed.ok_or_else(|| "not a duration; write one such as 5s".to_owned())
->>>>>>> fc9b4da (cli, host: messages that name the value and the way out)
 }
 
 impl Args {
@@ -146,8 +138,8 @@ impl Args {
             Format::Json => LogFormat::Json,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            // One answers tens of thousands of reviews in a second. Several would hand requests to
-            // each other, which costs more than judging them.
+            // One thread answers tens of thousands of reviews a second. Several threads would pass requests to each
+            // other, which costs more than evaluating them.
             .worker_threads(1)
             .enable_all()
             .build()?;
@@ -161,7 +153,7 @@ impl Args {
     }
 
     async fn serve(self, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<()> {
-        // Before anything else, so that a signal during the start is not lost.
+        // First, so that a signal during startup is not lost.
         let stop = stop_signal()?;
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
@@ -170,7 +162,8 @@ impl Args {
         let policy = self.policy(&metrics, &mut background)?;
         policy_in_use.set(true);
         let client = self.cluster.connect().await?;
-        // Reviews hear at once that the apiserver is busy; all else waits and asks again.
+        // `claims` gets the client that does not retry, because reviews must know at once that the API server is busy.
+        // All other parts wait and retry.
         let jobs = Jobs::default();
         let claims = client.clone();
         let claims = claims.map(|client| Claims::new(client, jobs.clone()));
@@ -248,7 +241,7 @@ impl Args {
             readiness,
             shutdown_delay: self.shutdown_delay,
         };
-        // Takes milliseconds, which the first answer should not wait for.
+        // This takes milliseconds. The first review should not wait for it.
         tokio::task::spawn_blocking(tool::warm_up);
         let served = tokio::select! {
             served = run(service, stop) => served.map_err(Into::into),
@@ -277,7 +270,7 @@ impl Args {
     }
 }
 
-/// What goes on beside the service, and should never end.
+/// The tasks that run next to the service. None of them should ever end.
 #[derive(Default)]
 struct Background(Vec<BoxFuture<'static, &'static str>>);
 
@@ -289,7 +282,7 @@ impl Background {
         }));
     }
 
-    /// Runs all of it, and says what ended.
+    /// Runs all tasks. Returns the name of the first one that ends.
     async fn run(self) -> &'static str {
         if self.0.is_empty() {
             return std::future::pending().await;

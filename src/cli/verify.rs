@@ -1,4 +1,4 @@
-//! `migration-warden verify`: asks the cluster about two Jobs, prints what became of them.
+//! `migration-warden verify`: creates two Jobs as dry runs, and prints whether the webhook reviewed them.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -165,7 +165,8 @@ impl Metrics {
         );
         registry.register(
             "connections_evicted",
-            "Connections that waited for their client and were closed, because too many were open or request bodies took too much memory",
+            "Connections that waited for their client and were closed, because \
+             too many were open or request bodies took too much memory",
             self.evicted.clone(),
         );
         registry.register(
@@ -186,7 +187,8 @@ impl Metrics {
         registry.register("policy", "The policy in use", self.policy.clone());
         registry.register(
             "namespace_lookups",
-            "Requests for a namespace that the watch had not delivered yet, by result; after a failure the labels of the namespace are ignored",
+            "Requests for a namespace that the watch had not delivered yet, by result; \
+             after a failure the labels of the namespace are ignored",
             self.namespace_lookups.clone(),
         );
         registry.register(
@@ -206,12 +208,14 @@ impl Metrics {
         );
         registry.register(
             "ca_expiration_timestamp_seconds",
-            "When the last CA in the published bundle expires, in seconds since the Unix epoch; 0 if the CA is managed elsewhere",
+            "When the last CA in the published bundle expires, in seconds since the Unix epoch; \
+             0 if the CA is managed elsewhere",
             self.ca_expiration.clone(),
         );
         registry.register(
             "ca_published",
-            "1 if every entry of the webhook configuration trusts the CA of the certificate in use, 0 if not; absent if the CA is managed elsewhere",
+            "1 if every entry of the webhook configuration trusts the CA of the certificate in use, \
+             0 if not; absent if the CA is managed elsewhere",
             self.ca_published.clone(),
         );
         registry.register(

@@ -1,4 +1,4 @@
-//! `migration-warden certs make`: a CA and a certificate in a folder.
+//! `migration-warden certs make`: creates a CA and a certificate in a folder.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use crate::core::time;
 use crate::host::tls::issue;
 
-/// Nobody needs more, and the calendar of certificates ends.
+/// Ten years. A limit is needed because the dates in a certificate cannot be later than the year 9999.
 const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 
 /// Arguments of `certs make`.

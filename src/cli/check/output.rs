@@ -1,4 +1,4 @@
-//! Where a check is printed: findings as they are found, because there may be more than fit in memory.
+//! Prints a check. Each finding is printed as soon as it is found, because all of them might not fit in memory.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
@@ -8,12 +8,12 @@ use super::Format;
 use crate::cli::render::{human, json};
 use crate::core::check::{Located, Report};
 
-/// Standard output.
+/// Writes the report to stdout.
 pub(super) struct Output {
     out: BufWriter<AutoStream<StdoutLock<'static>>>,
-    /// Nothing for people.
+    /// `None` for the human-readable format.
     json: Option<json::Writer>,
-    /// The first fault of the output, after which nothing is written.
+    /// The first write error. Nothing is written after it.
     result: io::Result<()>,
 }
 

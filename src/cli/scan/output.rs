@@ -1,4 +1,4 @@
-//! Where a scan is printed, and where it is told how far it is.
+//! Prints a scan, and shows its progress.
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
@@ -9,10 +9,10 @@ use crate::cli::progress::Progress;
 use crate::cli::render::scan::{human, json};
 use crate::core::scan::{Judged, Tally};
 
-/// Standard output, and the line of progress beside it.
+/// Writes the report to stdout and the progress to stderr.
 pub(super) struct Output {
     out: BufWriter<AutoStream<StdoutLock<'static>>>,
-    /// Nothing for people.
+    /// `None` for the human-readable format.
     json: Option<json::Writer>,
     progress: Progress,
 }
@@ -32,10 +32,10 @@ impl Output {
         Ok(output)
     }
 
-    /// Prints some migrations.
+    /// Prints these migrations and updates the progress.
     pub(super) fn judged(&mut self, all: &[Judged], tally: &Tally) -> io::Result<()> {
         if !all.is_empty() {
-            // Both may go to the same terminal.
+            // stdout and stderr may be the same terminal.
             self.progress.clear();
             match &mut self.json {
                 Some(json) => json.judged(all, &mut self.out)?,
@@ -47,7 +47,7 @@ impl Output {
         Ok(())
     }
 
-    /// Says something beside the report.
+    /// Prints a note to stderr.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
         self.progress.clear();
         writeln!(anstream::stderr(), "note: {text}")

@@ -1,5 +1,5 @@
-//! What goes on beside the reviews where there is a cluster: the watches of exceptions and of migration Jobs,
-//! Events, tidy-up, giving up claims, and recording runs.
+//! The tasks that need a cluster and run next to the reviews: the watches of exceptions and of migration Jobs, Events,
+//! tidy-up, releasing claims, and recording runs.
 
 use std::sync::Arc;
 
@@ -25,25 +25,26 @@ use crate::host::health::Readiness;
 use crate::host::metrics::Metrics;
 use crate::server::judge::Warden;
 
-/// What the controller works beside.
+/// The parts of the service that the tasks share.
 pub(super) struct Beside<'a> {
     pub(super) warden: &'a Warden,
     pub(super) sink: &'a Arc<Sink>,
     pub(super) readiness: &'a Readiness,
     pub(super) background: &'a mut Background,
-    /// Filled by the watch that is begun here.
+    /// Filled by the watch that [`start`] starts.
     pub(super) jobs: Jobs,
 }
 
-/// Who does what one replica is enough for.
+/// The election of the replica that tidies up and releases claims.
 pub(super) struct Election {
     /// Name of the Lease.
     pub(super) lease: String,
-    /// Namespaces in which nothing is tidied up.
+    /// Namespaces that are excluded from tidy-up.
     pub(super) excluded: Vec<String>,
 }
 
-/// Starts whatever lives by the watch of the migration Jobs; `shown` are the last words of Jobs that reviews saw.
+/// Starts the tasks that depend on the watch of migration Jobs. `shown` receives how Jobs ended, as reviews of their
+/// deletion show it.
 pub(super) fn start(
     client: Client,
     election: Option<Election>,
@@ -61,16 +62,16 @@ pub(super) fn start(
         .clone()
         .watch(client.clone(), policy, Arc::clone(metrics));
     beside.background.add("watching Jobs", watching);
-    // A process that nobody sends reviews to has no business deleting.
+    // Without a webhook configuration no reviews arrive here, and then this process must not delete Jobs.
     let installation = election.as_ref().map(|election| election.lease.clone());
     let candidate = election.map(|election| tidy_up(election, client.clone(), &mut beside));
-    // Where there is no election, this one does it all.
+    // Without an election, this replica does the work of the elected one.
     let leads = || {
         let none = || watch::channel(true).1;
         candidate.as_ref().map_or_else(none, Candidate::leads)
     };
     if beside.warden.claims.is_some() {
-        // Of its own, so that no review waits for it.
+        // A second `Claims`, so that no review waits for the requests of the sweeper.
         let claims = Claims::new(client.clone(), jobs.clone());
         let metrics = Arc::clone(&beside.warden.metrics);
         let pods = claims.pods.clone();
@@ -89,7 +90,7 @@ pub(super) fn start(
     candidate
 }
 
-/// Sends Events.
+/// Starts the task that sends Events.
 pub(super) fn send_events(
     client: Client,
     replica: String,
@@ -101,7 +102,7 @@ pub(super) fn send_events(
     events
 }
 
-/// Keeps the exceptions that are watched.
+/// Starts the watch of exceptions and adds its readiness condition.
 pub(super) fn watch_exceptions(
     (exceptions, task): (Exceptions, impl Future<Output = ()> + Send + 'static),
     readiness: &Readiness,
@@ -113,7 +114,7 @@ pub(super) fn watch_exceptions(
     exceptions
 }
 
-/// Records runs: the elected replica at once, the others where that one does not.
+/// Starts the task that records runs. The elected replica records at once; the others step in if it does not.
 fn record_runs(
     client: Client,
     installation: Option<String>,
@@ -139,10 +140,10 @@ fn record_runs(
         .add("recording runs", runs.run(shown, leads));
 }
 
-/// Stands for the election of the replica that tidies up, by the Lease of this name.
+/// Starts tidy-up, and takes part in the election of the replica that does it.
 fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candidate {
     let warden = beside.warden;
-    // Two processes on one host are two candidates.
+    // The id distinguishes two processes on one host.
     let identity = format!("{}_{}", warden.replica, Uuid::now_v7());
     let metrics = &warden.metrics;
     let Election { lease, excluded } = election;

@@ -1,5 +1,5 @@
-//! Copies of decisions, traces and logs for an OpenTelemetry collector: where the program is built with the
-//! feature `otlp`, and a collector is named.
+//! Copies of decisions, traces and logs for an OpenTelemetry collector. Nothing is sent unless the program is built
+//! with the feature `otlp` and `--otlp-endpoint` is set.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::server::Observer;
 #[cfg(feature = "otlp")]
 use crate::server::otlp::Otlp;
 
-/// Arguments of `serve` about copies.
+/// Arguments of `serve` for OpenTelemetry.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
@@ -19,7 +19,7 @@ pub(super) struct Args {
     otlp_endpoint: Option<String>,
 }
 
-/// Who gets copies.
+/// The collector that receives copies, if any.
 pub(super) struct Copies {
     #[cfg(feature = "otlp")]
     otlp: Option<Otlp>,
@@ -27,10 +27,10 @@ pub(super) struct Copies {
 
 #[cfg(feature = "otlp")]
 impl Args {
-    /// Within the runtime that is to send them.
+    /// Must be called within the runtime that sends the copies.
     pub(super) fn set_up(&self) -> anyhow::Result<Copies> {
         let endpoint = self.otlp_endpoint.as_deref();
-        // A chart's template may leave the variable empty.
+        // A chart template may set the variable to an empty string.
         let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
         let otlp = endpoint.map(Otlp::new).transpose()?;
         Ok(Copies { otlp })
@@ -60,7 +60,7 @@ impl Copies {
 #[allow(
     clippy::unused_self,
     clippy::unnecessary_wraps,
-    reason = "they are as with the feature"
+    reason = "the signatures are the same as with the feature"
 )]
 impl Args {
     pub(super) fn set_up(&self) -> anyhow::Result<Copies> {
@@ -69,7 +69,7 @@ impl Args {
 }
 
 #[cfg(not(feature = "otlp"))]
-#[allow(clippy::unused_self, reason = "they are as with the feature")]
+#[allow(clippy::unused_self, reason = "the signatures are the same as with the feature")]
 impl Copies {
     pub(super) fn layer(&self) -> Option<Another> {
         None

@@ -1,4 +1,4 @@
-//! Where `serve` takes its certificate from, and who is told to trust it.
+//! Sets up TLS for `serve`: where the certificate comes from, and how the API server learns to trust it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::host::tls::issue;
 use crate::host::tls::live::LiveTls;
 use crate::host::tls::reload::{TlsFiles, keep_bundle};
 
-/// Takes the certificate from where the arguments say, and adds what keeps it fresh.
+/// Loads the certificate that the arguments name, and adds the tasks that reload or renew it.
 pub(super) fn set_up(
     args: &Args,
     client: Option<&Client>,
@@ -103,7 +103,7 @@ pub(super) fn set_up(
     Ok(live)
 }
 
-/// Whether the apiserver trusts what is shown: now, and ever. Clones share it.
+/// Whether the webhook configurations trust the CA of the certificate: now, and at least once. Clones share the state.
 #[derive(Clone, Default)]
 struct Trust(Arc<(AtomicBool, AtomicBool)>);
 
@@ -114,8 +114,10 @@ impl Trust {
     }
 }
 
-/// A replica that is trusted by nobody yet should not replace one that is. Later all replicas show
-/// the same, so it would help nobody to send reviews elsewhere.
+/// Adds the readiness condition `ca-bundle`.
+///
+/// A replica that is not trusted yet fails it, so that a rollout does not replace a replica that is. Later it is only a
+/// warning: all replicas serve the same certificate, so sending reviews elsewhere would not help.
 fn tell_trust(readiness: &Readiness, trust: &Trust) {
     let trust = trust.clone();
     readiness.probe("ca-bundle", move || {

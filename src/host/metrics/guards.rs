@@ -81,12 +81,14 @@ impl GuardMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "guard_lookups",
-            "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; the deletion is blocked only if the namespace is active",
+            "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; \
+             the deletion is blocked only if the namespace is active",
             self.lookups.clone(),
         );
         registry.register(
             "guard_pod_lookups",
-            "Requests for the pods of a Job whose status does not show whether it is running: running, idle, or failed; a deletion is blocked only if the Job is running",
+            "Requests for the pods of a Job whose status does not show whether it is running: running, idle, \
+             or failed; a deletion is blocked only if the Job is running",
             self.pod_lookups.clone(),
         );
     }

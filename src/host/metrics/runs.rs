@@ -113,7 +113,8 @@ impl Runs {
         );
         registry.register(
             "oldest_active_run_timestamp_seconds",
-            "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; 0 if there is no such Job",
+            "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; \
+             0 if there is no such Job",
             self.oldest.clone(),
         );
         registry.register(

@@ -61,7 +61,8 @@ pub enum IssueError {
     },
     /// Something of a user's own is there, but not all of it.
     #[error(
-        "failed to use {}: migration-warden did not create it, and {} is missing; add that file, or choose another folder",
+        "failed to use {}: migration-warden did not create it, and {} is missing; \
+         add that file, or choose another folder",
         found.display(), missing.display()
     )]
     Foreign {
@@ -72,7 +73,8 @@ pub enum IssueError {
     },
     /// Something of a user's own is in the place of what is to be made.
     #[error(
-        "failed to replace {}: migration-warden did not create it, so it is not overwritten; remove it, or choose another folder",
+        "failed to replace {}: migration-warden did not create it, so it is not overwritten; \
+         remove it, or choose another folder",
         .0.display()
     )]
     NotOurs(PathBuf),
