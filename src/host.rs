@@ -1,4 +1,6 @@
-//! The machine that the process runs on: its files, its output, its metrics, its TLS. Not for the network's requests.
+//! What the process uses on its own machine: files, stdout and stderr, metrics, TLS and readiness.
+//!
+//! Requests from the network belong to [`crate::server`], requests to the API server to [`crate::cluster`].
 
 pub mod decision_log;
 pub mod file_watch;

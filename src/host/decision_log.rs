@@ -1,14 +1,13 @@
-//! Where decision lines go: each is handed to the kernel whole, before its answer leaves.
+//! Writes decision lines: the kernel has a whole line before the response to its review is sent.
 //!
-//! A reader that is slow or gone costs a review at most [`LIMIT`]; then the answer leaves without
-//! its line, which is counted, alarmed, and told in the next line that gets through. Not for
-//! making lines, and not for deciding what a lost one means for the answer.
+//! A slow or missing reader delays a review by at most [`LIMIT`]. After that the response is sent without its line. The
+//! loss is counted and logged, and the next line that is written contains the number of lost lines. [`crate::core`]
+//! composes the lines, and the caller decides what a lost line means for the response.
 //!
-//! A task with a line first lets those run that are ready to, and may have lines, too; who comes
-//! back first writes all of them at once. A system call that wakes the reader costs as much as
-//! judging a review. Only where a write could wait (a full pipe, a terminal) the one writer thread
-//! does it, and lines stay in the queue until they can be written, so that a caller who gives up
-//! can still take its own back.
+//! A task that has queued a line first yields to other tasks that are ready, because they may queue lines too. The
+//! first task that resumes writes all lines in one system call: a call that wakes the reader costs as much as
+//! evaluating a review. If a write might have to wait (a full pipe, a terminal), the writer thread does it. Lines
+//! stay in the queue until they can be written, so that a caller that gives up can still remove its own line.
 
 mod queue;
 
@@ -28,29 +27,28 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The longest a line keeps its answer waiting.
+/// The longest time that a line delays the response to its review.
 pub const LIMIT: Duration = Duration::from_millis(500);
 
-/// The most that may wait in the queue. Waiters give up after [`LIMIT`], so this only has to hold
-/// what comes in within that time.
+/// Maximum size of the queue. Callers give up after [`LIMIT`], so the queue only holds the lines of that time.
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// How often the writer thread looks up from a full pipe to see whether the sink is gone.
+/// How often the writer thread, while it waits for a full pipe, checks whether the sink was dropped.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
-/// Why a line was not written before its answer left.
+/// Why a line was not written before the response was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Lost {
-    /// The reader did not take it in time.
+    /// The reader was too slow.
     #[error("failed to write the decision line: the reader of stdout is too slow")]
     Blocked,
-    /// The kernel refused it: a full disk, a closed pipe.
+    /// The write failed, for example because the disk is full or the pipe is closed.
     #[error("failed to write the decision line: stdout is closed or its disk is full")]
     Failed,
 }
 
 impl Lost {
-    /// The reason as metrics spell it.
+    /// Value of the label `reason` in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,10 +58,10 @@ impl Lost {
     }
 }
 
-/// How many times a task writes before it leaves the rest to the thread: its own answer waits.
+/// How many times a task writes before it leaves the rest to the thread, because its own response waits meanwhile.
 const MAX_WRITES: usize = 16;
 
-/// The decision log's end. One per process.
+/// The output of the decision log. There is one per process.
 #[derive(Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
@@ -78,9 +76,9 @@ struct Shared {
 }
 
 impl Sink {
-    /// A sink that writes to `fd`.
+    /// Creates a sink that writes to `fd`.
     ///
-    /// Fails when the descriptor cannot be examined or the writer thread cannot be started.
+    /// Fails if the type of `fd` cannot be determined or the writer thread cannot be started.
     pub fn new(fd: OwnedFd, metrics: Arc<Metrics>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             output: LineWriter::new(fd)?,
@@ -98,9 +96,8 @@ impl Sink {
 
     /// Writes one line: a JSON object with at least one field, without a newline.
     ///
-    /// Returns when the kernel has the whole line, or at `deadline` without it, or after [`LIMIT`]
-    /// if that is sooner. A line whose writing has begun when the time is over is finished all the
-    /// same, late, and is then not told as lost in the log.
+    /// Returns when the kernel has the whole line. Fails at `deadline`, or after [`LIMIT`] if that is sooner. If a part
+    /// of the line was already written by then, the rest follows later, and the line does not count as lost.
     pub async fn write(&self, line: Vec<u8>, deadline: Instant) -> Result<(), Lost> {
         let deadline = deadline.min(Instant::now() + LIMIT);
         let mut waiting = Waiting {
@@ -124,7 +121,7 @@ impl Sink {
             return result;
         }
         waiting.give_up();
-        // It may have been written just now.
+        // The line may have been written a moment ago.
         waiting.ticket.done.try_recv().unwrap_or(Err(Lost::Blocked))
     }
 }
@@ -136,10 +133,10 @@ impl Drop for Sink {
     }
 }
 
-/// The wish for a line to be written.
+/// A queued line whose caller waits for it to be written.
 ///
-/// Whoever drops it before it was begun has the line written all the same, if that needs no
-/// waiting: the decision was made. Later it is taken back.
+/// If it is dropped before the first attempt to write, the attempt is made then, without waiting: the decision was
+/// made, so its line should be written. If that fails, the line is removed from the queue.
 struct Waiting<'a> {
     sink: &'a Sink,
     ticket: Ticket,
@@ -148,7 +145,7 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Writes what is queued, unless somebody else has.
+    /// Writes the queue, unless another task or the thread is already writing it.
     fn begin(&mut self) {
         self.is_due = false;
         if self.sink.shared.attend(self.ticket.id) == Attendant::Thread {
@@ -163,7 +160,7 @@ impl Waiting<'_> {
         if queue.take_back(self.ticket.id) {
             shared.lose(&mut queue, Lost::Blocked);
         }
-        // Whoever is trying to write it at this moment sees that nobody waits.
+        // A writer that is trying to write the line at this moment can see that its caller has given up.
         self.ticket.done.close();
     }
 }
@@ -195,8 +192,8 @@ impl Shared {
         Ok(queue.push(line))
     }
 
-    /// Writes what is queued without waiting, unless somebody is at it. Tells who has to write
-    /// what is left.
+    /// Writes the queue without waiting, unless another task or the thread is already writing it. Returns who has to
+    /// write the rest.
     fn attend(&self, id: u64) -> Attendant {
         let mut queue = self.lock();
         queue.rely_on(id);
@@ -207,7 +204,7 @@ impl Shared {
         queue.attendant
     }
 
-    /// Writes what is queued. Who is not `patient` leaves to the thread what would have to wait.
+    /// Writes the queue. Unless `patient`, lines that would have to wait are left to the thread.
     fn drain<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
@@ -218,8 +215,8 @@ impl Shared {
                 queue.leave_to_nobody();
                 return queue;
             };
-            // Without the lock, so that others can queue their lines, or see how long it takes
-            // and give up.
+            // The lock is released, so that other tasks can queue lines, or notice that writing takes too long and
+            // give up.
             drop(queue);
             let bytes = batch.bytes();
             let mut attempt = self.output.attempt(&bytes);
@@ -262,7 +259,7 @@ impl Shared {
         for _ in 0..lines {
             if let Some(done) = queue.refuse() {
                 self.lose(queue, Lost::Failed);
-                // Its waiter may have given up meanwhile.
+                // The caller may have given up meanwhile.
                 let _ = done.send(Err(Lost::Failed));
             }
         }
@@ -278,7 +275,7 @@ impl Shared {
         }
     }
 
-    /// The writer thread: what could not be written in the calling task.
+    /// The writer thread. It writes what the tasks could not write without waiting.
     fn run(&self) {
         let mut queue = self.lock();
         while !queue.closed {
@@ -289,7 +286,7 @@ impl Shared {
                 queue = self.lock();
                 continue;
             }
-            // The lines stay in the queue meanwhile.
+            // Lines stay in the queue meanwhile, so that callers can still remove them.
             let writable = self.output.writable(LOOK_UP);
             queue = self.lock();
             if writable {

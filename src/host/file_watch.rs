@@ -1,8 +1,7 @@
-//! Watching small files by reading them again and again.
+//! Watches small files by reading them every [`PERIOD`].
 //!
-//! Kubernetes updates a mounted Secret or `ConfigMap` by swapping the symlink `..data`, so a
-//! notification on the file itself goes stale with the first change. Not for large files, nor for
-//! what should be seen within less than [`PERIOD`].
+//! Kubernetes updates a mounted Secret or `ConfigMap` by replacing the symlink `..data`, so a notification on the file
+//! itself stops working after the first change. Not for large files, nor for changes that must be seen sooner.
 
 use std::{fs, io, path::PathBuf, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,7 +20,7 @@ pub struct ReadError {
     source: io::Error,
 }
 
-/// A set of files and what was last seen in them.
+/// A set of files and their contents when they were last read.
 #[derive(Debug)]
 pub struct Poller {
     paths: Vec<PathBuf>,
@@ -29,14 +28,14 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Nothing is read yet, so the first [`poll`](Self::poll) brings the contents.
+    /// Does not read the files yet: the first [`poll`](Self::poll) returns their contents.
     #[must_use]
     pub fn new(paths: Vec<PathBuf>) -> Self {
         Self { paths, seen: None }
     }
 
-    /// Reads the files. Returns their contents, or why they cannot be read, if that is not what
-    /// the last call saw: every distinct state is told once.
+    /// Reads the files. Returns their contents, or the reason why they cannot be read; `None` if that is the same as at
+    /// the last call.
     pub fn poll(&mut self) -> Option<Result<Contents, ReadError>> {
         let found = self.read();
         let same = match (&self.seen, &found) {
@@ -56,7 +55,7 @@ impl Poller {
         Some(found)
     }
 
-    /// Polls every `period` and hands on what is new, for as long as it is awaited.
+    /// Polls every `period` and calls `apply` after each change. Returns only if reading panics.
     pub async fn run(
         mut self,
         period: Duration,
@@ -66,7 +65,7 @@ impl Poller {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            // A volume on a network may hang, which must not stop the requests.
+            // Reading from a network volume may hang. That must not block requests.
             let reading = tokio::task::spawn_blocking(move || {
                 let new = self.poll();
                 (self, new)

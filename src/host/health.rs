@@ -1,6 +1,6 @@
-//! Whether this replica wants reviews, and what is wrong with it: conditions that its parts add, and what is told of them.
+//! Readiness of this replica: conditions that its parts add, and the report about them.
 //!
-//! Who asks, and over what, is [`crate::server::admin`]'s.
+//! [`crate::server::admin`] serves the report at `/readyz`.
 
 use std::{
     fmt::Write,
@@ -10,37 +10,36 @@ use std::{
     },
 };
 
-/// What is told of one condition.
+/// State of one condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It holds; the text says more, where there is more to say.
+    /// The condition holds. The text adds details and may be empty.
     Ok(String),
-    /// Somebody should look at this, but reviews are better sent here than nowhere.
+    /// An operator should look at this, but the replica stays ready, because it can still answer reviews.
     Warning(String),
-    /// Reviews should go elsewhere.
+    /// The replica is not ready: reviews should go to another one.
     Failed(String),
 }
 
 type Probe = Box<dyn Fn() -> Status + Send + Sync>;
 
-/// The conditions under which this replica wants reviews. Clones share them.
+/// The conditions for this replica to be ready. Clones share them.
 #[derive(Clone, Default)]
 pub struct Readiness(Arc<Mutex<Vec<(&'static str, Probe)>>>);
 
-/// A condition that somebody sets. Clones share it.
+/// A condition that a part of the program sets. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Check(Arc<AtomicBool>);
 
 impl Check {
-    /// Says whether the condition holds now.
+    /// Sets whether the condition holds.
     pub fn set(&self, passing: bool) {
         self.0.store(passing, Ordering::Release);
     }
 }
 
 impl Readiness {
-    /// Adds a condition, which holds or not from the start. `failure` says what is wrong when it
-    /// does not.
+    /// Adds a condition with the initial state `passing`. `failure` is reported while it does not hold.
     #[must_use]
     pub fn register(&self, name: &'static str, failure: &'static str, passing: bool) -> Check {
         let check = Check(Arc::new(AtomicBool::new(passing)));
@@ -55,12 +54,12 @@ impl Readiness {
         check
     }
 
-    /// Adds a condition that is looked at when somebody asks.
+    /// Adds a condition that `probe` evaluates on each request.
     pub fn probe(&self, name: &'static str, probe: impl Fn() -> Status + Send + Sync + 'static) {
         self.checks().push((name, Box::new(probe)));
     }
 
-    /// Whether all conditions hold.
+    /// Whether no condition has failed. Warnings do not count.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let failed = |probe: &Probe| matches!(probe(), Status::Failed(_));
@@ -71,7 +70,7 @@ impl Readiness {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The verdict and its reasons, spelled as Kubernetes' own components do.
+    /// Whether the replica is ready, and a text with one line per condition in the format of `kube-apiserver`.
     pub(crate) fn report(&self) -> (bool, String) {
         let (mut ready, mut text) = (true, String::new());
         for (name, probe) in self.checks().iter() {

@@ -1,6 +1,6 @@
-//! One file descriptor, written to with or without the risk of waiting for its reader.
+//! Writes lines to a file descriptor, either without waiting for its reader or until all is written.
 //!
-//! Not for deciding what to do when it cannot be written to: that is its users' part.
+//! The caller decides what to do if a write fails or would have to wait.
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -16,33 +16,33 @@ use std::{
     time::Duration,
 };
 
-/// What POSIX promises a pipe takes whole or not at all, and what fits the one free slot that
-/// makes Linux call a pipe writable, in bytes.
+/// In bytes: what a pipe accepts as a whole or not at all (`PIPE_BUF` of POSIX), and what fits into the one free slot
+/// that makes Linux report a pipe as writable.
 const SLOT: usize = 4096;
 
-/// The device number of `/dev/null`, `/dev/full` and their like has this major part on Linux.
+/// Major device number of `/dev/null`, `/dev/full` and similar devices on Linux.
 const MEMORY_DEVICES: u64 = 1;
 
-/// How long a write may keep its caller waiting.
+/// What a write may have to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Medium {
-    /// A regular file, or `/dev/null`: no reader to wait for.
+    /// A regular file, or `/dev/null`: nothing.
     File,
-    /// A pipe: waits for its reader when full.
+    /// A pipe: its reader, if it is full.
     Pipe,
-    /// A terminal or a socket: may wait, and may take a part of a line only.
+    /// A terminal or a socket: its reader. It may also accept only a part of a line.
     Other,
 }
 
-/// How a write without waiting ended.
+/// Result of a write.
 pub(crate) enum Attempt {
-    /// So many bytes were taken by the kernel; the others would have to wait.
+    /// The kernel accepted this many bytes; the others would have to wait.
     Written(usize),
     /// Nothing was written, because it would have to wait.
     WouldWait,
-    /// Nothing was written, because nobody can tell whether it would have to wait.
+    /// Nothing was written, because it cannot be known whether the write would have to wait.
     MayWait,
-    /// It failed after so many bytes.
+    /// The write failed after this many bytes.
     Failed { written: usize },
 }
 
@@ -60,8 +60,8 @@ impl LineWriter {
         Ok(Self { file, medium })
     }
 
-    /// How many bytes of several lines are best written at once, so that none is torn: by others
-    /// who write to the same pipe, or by a long wait in the middle of them.
+    /// How many bytes of several lines to write at once, so that no line is torn by another process that writes to the
+    /// same pipe, or by a long wait in the middle of a line.
     pub(crate) fn at_once(&self) -> usize {
         match self.medium {
             Medium::File => 16 * SLOT,
@@ -70,7 +70,7 @@ impl LineWriter {
         }
     }
 
-    /// Writes as much of `bytes` as needs no waiting.
+    /// Writes as much of `bytes` as is possible without waiting.
     pub(crate) fn attempt(&self, bytes: &[u8]) -> Attempt {
         match self.medium {
             Medium::File => self.write_all(bytes),
@@ -90,7 +90,7 @@ impl LineWriter {
             match rustix::io::write(&self.file, rest) {
                 Ok(more) if more > 0 => written += more,
                 Err(Errno::INTR) => {}
-                // Whoever shares the open file may have made it non-blocking.
+                // Another process that shares the open file may have made it non-blocking.
                 Err(Errno::AGAIN) => {
                     self.writable(Duration::from_secs(1));
                 }
@@ -100,17 +100,16 @@ impl LineWriter {
         Attempt::Written(written)
     }
 
-    /// Waits until something can be written, or until a write would fail; false when the time is
-    /// over first.
+    /// Waits until a write would succeed or fail at once. Returns false if `timeout` expires first.
     pub(crate) fn writable(&self, timeout: Duration) -> bool {
         let timeout = Timespec::try_from(timeout).ok();
         let mut fds = [PollFd::new(&self.file, PollFlags::OUT)];
-        // An error here (a signal, say) is no proof that it can be written to.
+        // An error, such as an interruption by a signal, does not mean that a write would succeed.
         poll(&mut fds, timeout.as_ref()).is_ok_and(|ready| ready > 0)
     }
 
-    /// Asking first and writing then leaves a gap in which another process may fill a shared pipe
-    /// and leave us waiting in the kernel; since Linux 6.4 a single write can be told not to wait.
+    /// Between asking whether a pipe is writable and writing to it, another process may fill the pipe, and the write
+    /// would block. Since Linux 6.4 a flag makes a single write to a pipe return instead of waiting.
     #[cfg(target_os = "linux")]
     fn write_without_waiting(&self, bytes: &[u8]) -> Result<usize, Errno> {
         let at_current_offset = u64::MAX;

@@ -1,7 +1,7 @@
-//! Every metric family of the process, in one typed struct with its own registry.
+//! All metric families of the process, in one typed struct with its own registry.
 //!
-//! Not for values that callers can choose: no label ever holds the name of a Job, a namespace or
-//! a user, so the number of series is bounded however the cluster behaves.
+//! No label holds the name of a Job, a namespace or a user, or another value that callers choose. So the number of
+//! series has a fixed bound.
 
 pub(crate) mod claims;
 pub mod controller;
@@ -25,14 +25,13 @@ use prometheus_client::{
 use reviews::ReviewMetrics;
 use std::{sync::Arc, time::Duration};
 
-/// The content type of [`Metrics::encode`]'s text.
+/// Content type of the text that [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Why a decision's line was not written before its answer left.
+/// Values of the label `reason` for a decision line that was not written before the response was sent.
 pub(crate) const LOST: [&str; 2] = ["blocked", "failed"];
 
-/// The policy in use, as one series: a family would keep the old hashes, or show none or two
-/// while it is changed.
+/// The policy in use, as one series. A family would keep the old hashes, or show none or two hashes during a change.
 #[derive(Clone, Debug, Default)]
 struct PolicyInfo(Arc<ArcSwapOption<String>>);
 
@@ -71,14 +70,14 @@ pub struct Metrics {
     ca_published: Family<ConfigurationLabels, Gauge>,
     agreement: Family<ConfigurationLabels, Gauge>,
     ready: Gauge,
-    /// Claims, taken and given up.
+    /// Claims that reviews asked for, and claims that were released.
     pub claims: ClaimMetrics,
     events: events::EventMetrics,
-    /// What the guards ask.
+    /// Requests of the guards.
     pub guards: guards::GuardMetrics,
-    /// What the controller does.
+    /// Election and tidy-up.
     pub controller: controller::Controller,
-    /// What became of migrations.
+    /// Outcomes of migrations.
     pub runs: runs::Runs,
 }
 
@@ -89,8 +88,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All families at zero. Series whose labels are known are there from the start: a counter
-    /// that appears only with its first event has no increase to alert on.
+    /// All families at zero. Series whose labels are known exist from the start, because `increase` ignores the first
+    /// value of a counter that did not exist before.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
@@ -120,7 +119,7 @@ impl Metrics {
             runs: runs::Runs::default(),
         };
         metrics.register();
-        // The first one is read before there are metrics to look at.
+        // The first policy was already loaded: without a valid one the program does not start.
         metrics.policy_reloaded.set(1);
         for reason in Rejection::ALL.map(Rejection::as_str) {
             drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
@@ -139,7 +138,7 @@ impl Metrics {
         metrics
     }
 
-    // The encoder appends `_total` to counters and `_info` to infos, and a full stop to the help.
+    // The encoder appends `_total` to counters, `_info` to infos, and a full stop to help texts.
     fn register(&mut self) {
         let registry = &mut self.registry;
         self.reviews.register(registry);
@@ -240,50 +239,50 @@ impl Metrics {
         );
     }
 
-    /// Counts an answered review. `verdict` is one of the five words of a decision.
+    /// Counts a review with a response. `verdict` is one of the five outcomes of a decision.
     pub fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
         self.reviews.reviewed(phase, operation, verdict);
     }
 
-    /// Counts a request of a watch that failed.
+    /// Counts a failed request of a watch.
     pub fn watch_failed(&self, watch: Watch) {
         let watch = watch.as_str();
         let failures = self.watch_failures.get_or_create(&WatchLabels { watch });
         failures.inc();
     }
 
-    /// Counts a namespace that a review asked the apiserver for.
+    /// Counts a request to the API server for a namespace that a review needed.
     pub fn namespace_looked_up(&self, success: bool) {
         let lookups = self.namespace_lookups.get_or_create(&success.into());
         lookups.inc();
     }
 
-    /// Counts a finding. `rule` is its id, `action` what the policy did with it.
+    /// Counts a finding. `rule` is the id of its rule, `action` what the policy did with it.
     pub fn found(&self, rule: &'static str, action: &'static str) {
         self.reviews.found(rule, action);
     }
 
-    /// Counts a review that an exception from this rule let through.
+    /// Counts a review that an exception from this rule allowed.
     pub fn excepted(&self, rule: &'static str) {
         self.reviews.excepted(rule);
     }
 
-    /// Counts a use of an exception that will not be in its status.
+    /// Counts a use of an exception that its status will not show.
     pub fn use_dropped(&self) {
         self.uses_dropped.inc();
     }
 
-    /// Notes how long a review took.
+    /// Records the time from the headers of a review to its response.
     pub fn took(&self, phase: Phase, duration: Duration) {
         self.reviews.took(phase, duration);
     }
 
-    /// Notes how long judging a review took, without what it waited for.
+    /// Records the time to evaluate a review, without the time it waited.
     pub fn evaluated(&self, phase: Phase, duration: Duration) {
         self.reviews.evaluated(phase, duration);
     }
 
-    /// Counts a request that got an HTTP error.
+    /// Counts a request that was answered with an HTTP error.
     pub fn rejected(&self, why: Rejection) {
         self.rejected
             .get_or_create(&ReasonLabels {
@@ -304,7 +303,7 @@ impl Metrics {
         self.refused.inc();
     }
 
-    /// Counts a connection that was closed for a new one.
+    /// Counts an open connection that was closed to make room.
     pub fn connection_evicted(&self) {
         self.evicted.inc();
     }
@@ -314,36 +313,35 @@ impl Metrics {
         self.lost.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// Counts a change of the policy file, and whether it was taken.
+    /// Counts a reload of the policy file.
     pub fn policy_reloaded(&self, success: bool) {
         self.policy_reloads.get_or_create(&success.into()).inc();
         self.policy_reloaded.set(success.into());
     }
 
-    /// Names the policy in use. The former one disappears.
+    /// Sets the hash of the policy in use. The previous one is no longer exported.
     pub fn policy_in_use(&self, hash: String) {
         self.policy.0.store(Some(Arc::new(hash)));
     }
 
-    /// Counts a change of the certificate files, and whether it was taken.
+    /// Counts a reload of the certificate or of the client CA.
     pub fn certificate_reloaded(&self, success: bool) {
         self.certificate_reloads
             .get_or_create(&success.into())
             .inc();
     }
 
-    /// Tells when the certificate in use expires.
+    /// Sets when the certificate in use expires.
     pub fn certificate_expires(&self, at: jiff::Timestamp) {
         self.certificate_expiration.set(at.as_second());
     }
 
-    /// Tells when the last of the CAs expires that callers are told to trust.
+    /// Sets when the last CA in the published bundle expires.
     pub fn ca_expires(&self, at: jiff::Timestamp) {
         self.ca_expiration.set(at.as_second());
     }
 
-    /// Tells whether every entry of the webhook configuration of this kind trusts the CA of the
-    /// certificate in use.
+    /// Sets whether every entry of the webhook configuration of this kind trusts the CA of the certificate in use.
     pub fn ca_published(&self, kind: &'static str, published: bool) {
         let labels = ConfigurationLabels { kind };
         self.ca_published
@@ -351,28 +349,28 @@ impl Metrics {
             .set(published.into());
     }
 
-    /// Tells whether the webhook configuration of this kind agrees with the policy in use.
+    /// Sets whether the webhook configuration of this kind sends all Jobs that the policy matches.
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
         let labels = ConfigurationLabels { kind };
         self.agreement.get_or_create(&labels).set(agrees.into());
     }
 
-    /// Counts a Kubernetes Event.
+    /// Counts a Kubernetes Event by its result.
     pub fn event(&self, result: events::Sent) {
         self.events.count(result);
     }
 
-    /// Tells whether this replica wants reviews.
+    /// Sets whether this replica is ready for reviews.
     pub fn ready(&self, ready: bool) {
         self.ready.set(ready.into());
     }
 
-    /// Everything as `OpenMetrics` text, to be sent as [`CONTENT_TYPE`].
+    /// All metrics as `OpenMetrics` text, to be sent as [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
-        // Writing to a String cannot fail, so an error could only be a family that cannot be
-        // encoded; the others are worth having all the same.
+        // Writing to a String cannot fail. So an error means that one family cannot be encoded, and the others are
+        // still useful.
         if let Err(error) = text::encode(&mut text, &self.registry) {
             tracing::error!(%error, "failed to encode the metrics");
         }
@@ -380,7 +378,7 @@ impl Metrics {
     }
 }
 
-/// One request in flight. See [`Metrics::in_flight`].
+/// A guard that counts one request as in flight. See [`Metrics::in_flight`].
 #[derive(Debug)]
 pub struct InFlight<'a>(&'a Gauge);
 

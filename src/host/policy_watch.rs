@@ -1,6 +1,6 @@
-//! The policy in use, and taking a new one when the file's content changes.
+//! The policy in use. It is reloaded when the content of its file changes.
 //!
-//! A file that cannot be used is told and counted; the last good policy stays.
+//! An invalid file is logged and counted, and the last valid policy stays in use.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::host::metrics::Metrics;
 /// Why a policy file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is not UTF-8.
+    /// The file, whose name is given, is not UTF-8.
     #[error("failed to read {0}: it is not UTF-8; save the file as UTF-8")]
     Utf8(String),
-    /// It is no policy.
+    /// The file is not a valid policy.
     #[error(transparent)]
     Invalid(#[from] InvalidPolicy),
 }
 
-/// The policy in use.
+/// The policy in use. Clones share it.
 #[derive(Clone, Debug)]
 pub struct LivePolicy(Arc<ArcSwap<Policy>>);
 
-/// The file it comes from.
+/// The file that a policy was loaded from, for [`LivePolicy::keep_fresh`].
 #[derive(Debug)]
 pub struct PolicyFile {
     name: String,
@@ -49,18 +49,18 @@ impl LivePolicy {
     pub fn load(path: PathBuf, metrics: &Metrics) -> Result<(Self, PolicyFile), LoadError> {
         let name = path.display().to_string();
         let mut poller = Poller::new(vec![path]);
-        // A new poller always has news.
+        // The first poll always returns the contents.
         let policy = read(&name, poller.poll().unwrap_or(Ok(Vec::new())))?;
         Ok((Self::new(policy, metrics), PolicyFile { name, poller }))
     }
 
-    /// The policy of this moment.
+    /// The current policy. A reload does not change a policy that was already returned.
     #[must_use]
     pub fn current(&self) -> Guard<Arc<Policy>> {
         self.0.load()
     }
 
-    /// Looks at the file every `period`, for as long as it is awaited.
+    /// Reads the file every `period` and uses a new policy if it is valid. Runs until it is dropped.
     pub async fn keep_fresh(self, file: PolicyFile, period: Duration, metrics: Arc<Metrics>) {
         let PolicyFile { name, poller } = file;
         let apply = |contents| match read(&name, contents) {

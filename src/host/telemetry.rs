@@ -1,6 +1,4 @@
-//! The process's own log, on stderr: stdout carries the decision lines.
-//!
-//! Not for decisions, and not for metrics.
+//! The log of the process, on stderr. Stdout is for decision lines.
 
 mod short;
 
@@ -26,49 +24,49 @@ use tracing_subscriber::{
     util::TryInitError,
 };
 
-/// Takes the log besides stderr, after the filter.
+/// A second destination of the log. It gets what passes the filter.
 pub type Another = Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync>;
 
-/// The field with where a panic came from, which has many lines: it is asked for by `RUST_BACKTRACE`.
+/// The field with the backtrace of a panic. It has many lines and is logged only if `RUST_BACKTRACE` is set.
 pub(crate) const BACKTRACE: &str = "backtrace";
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people. Coloured when stderr is a terminal and `NO_COLOR` is not set.
+    /// Human-readable. Coloured if stderr is a terminal and `NO_COLOR` is not set.
     #[default]
     Text,
     /// One JSON object per line.
     Json,
 }
 
-/// Why there is no log.
+/// Why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not one.
+    /// The filter is not valid.
     #[error(
         "the log level is neither a level such as info nor a filter such as info,migration_warden=debug: {0}"
     )]
     Filter(#[from] ParseError),
-    /// Stderr cannot be used.
+    /// Stderr is not open or cannot be duplicated.
     #[error("failed to open stderr: {0}")]
     Stderr(#[from] io::Error),
-    /// There is a log already.
+    /// Another log is already installed in this process.
     #[error("failed to set up the log: {0}")]
     Init(#[from] TryInitError),
 }
 
-/// Starts the process's log. `filter` is a list such as `info,migration_warden=debug`; what passes it goes to
+/// Starts the log of the process. `filter` is a list such as `info,migration_warden=debug`; what passes it goes to
 /// stderr, and to `another`.
 ///
-/// Panics are logged too: where they happened, and only a message that is a literal, because any
-/// other may quote what was being worked on.
+/// Panics are logged too, with their location. Their message is logged only if it is a literal, because any other may
+/// quote a request or a Secret.
 pub fn init(
     format: LogFormat,
     filter: &str,
     another: Option<Another>,
 ) -> Result<(), TelemetryError> {
-    // What this part warns of quotes the answers of the apiserver, and Secrets are among them.
+    // The warnings of this module quote responses of the API server, which may contain Secrets.
     let filter = EnvFilter::builder()
         .parse(filter)?
         .add_directive("kube_client::client=error".parse()?);
@@ -105,11 +103,11 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// Stderr that drops a line, or the rest of one, rather than wait: a log collector that hangs must
-/// not hang the answers, and it is when the decision log hangs that there is something to say here.
+/// Stderr that drops a line, or the rest of one, instead of waiting. A log collector that hangs must not block
+/// responses, and the log matters most when the decision log hangs.
 struct Stderr {
     output: LineWriter,
-    /// The last line is out without its end.
+    /// The last line was written without its end.
     torn: AtomicBool,
 }
 
@@ -121,7 +119,7 @@ impl io::Write for &Stderr {
         } else {
             Cow::Borrowed(line)
         };
-        // A log that cannot be written has nowhere to say so.
+        // A failure is ignored: there is no other place to report it.
         match self.output.attempt(&bytes) {
             Attempt::Written(written) => {
                 self.torn.store(written < bytes.len(), Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! What the server shows on its connections: certificates from files or of its own, taken into use while it runs.
+//! The TLS settings of the server, which it can replace while it runs.
 //!
-//! What is in a certificate, and how one is made, is [`crate::core::pki`]'s.
+//! [`crate::core::pki`] reads and creates certificates; this module loads, stores and reloads them.
 
 pub mod issue;
 pub mod live;

@@ -1,6 +1,6 @@
-//! Lines on their way to the decision log: which go out next, and what is told of lost ones.
+//! The queue of the decision log: which lines are written next, and how lost lines are reported.
 //!
-//! No input or output here, and no locks.
+//! It does no input or output and takes no locks.
 
 use super::Lost;
 use std::{
@@ -11,19 +11,19 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Who writes what is queued.
+/// Who writes the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Attendant {
-    /// Nobody yet: whoever has queued a line has to see to it.
+    /// Nobody yet: the next task that queues a line has to write it.
     #[default]
     Nobody,
-    /// A task, at this moment, without waiting for the reader.
+    /// A task is writing at this moment, without waiting for the reader.
     Task,
-    /// The thread, as soon as the reader lets it.
+    /// The thread, as soon as the output is writable.
     Thread,
 }
 
-/// The lines that wait to be written, and the state of what they are written to.
+/// The lines that wait to be written, and the state of the output.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lines: VecDeque<Line>,
@@ -31,31 +31,31 @@ pub(super) struct Queue {
     last_id: u64,
     pub(super) attendant: Attendant,
     pub(super) closed: bool,
-    /// Lines up to this id are relied on to be written by the attendant.
+    /// Tasks wait for the attendant to write all lines up to this id.
     awaited: u64,
-    /// Somebody was told that lines are lost, and not yet that they are written again.
+    /// The log says that lines are lost, and does not yet say that writing succeeds again.
     is_alarmed: bool,
-    /// Since when nothing that wants to be written could be.
+    /// Since when waiting lines could not be written.
     blocked_since: Option<Instant>,
-    /// Lines lost since the last one that got through.
+    /// Number of lost lines that no written line has reported yet.
     lost: u64,
-    /// A part of a line is out without its end.
+    /// A part of a line was written without its end.
     torn: bool,
 }
 
-/// A line, newline included.
+/// A line with its newline.
 #[derive(Debug)]
 struct Line {
     id: u64,
     bytes: Vec<u8>,
-    /// How many of `bytes` are out already.
+    /// How many of `bytes` are written.
     out: usize,
-    /// How many lost lines it tells of.
+    /// How many lost lines this line reports.
     told: u64,
     done: oneshot::Sender<Result<(), Lost>>,
 }
 
-/// What the task has that queued a line.
+/// What a task gets for a line that it has queued.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) id: u64,
@@ -81,20 +81,20 @@ impl Queue {
         Ticket { id, done }
     }
 
-    /// A task relies on whoever writes to write this line, too.
+    /// Notes that a task waits for the attendant to write this line.
     pub(super) fn rely_on(&mut self, id: u64) {
         self.awaited = self.awaited.max(id);
     }
 
-    /// Whether a task relies on the next line to be written now. Others have yet to come back, with
-    /// more lines beside theirs.
+    /// Whether a task already waits for the next line. If not, its task has not resumed yet, and writes the line
+    /// together with later ones when it does.
     pub(super) fn is_relied_on(&self) -> bool {
         self.lines
             .front()
             .is_some_and(|line| line.id <= self.awaited)
     }
 
-    /// Removes a line whose writing has not begun; false when it has.
+    /// Removes a line, unless a part of it is already written. Returns whether it was removed.
     pub(super) fn take_back(&mut self, id: u64) -> bool {
         let waits = |line: &Line| line.id == id && line.out == 0;
         let index = self.lines.iter().position(waits);
@@ -103,36 +103,36 @@ impl Queue {
         line.is_some()
     }
 
-    /// Whether more than `limit` bytes would wait with `more` of them. One line always may.
+    /// Whether `more` bytes would exceed the `limit` of the queue. An empty queue accepts a line of any length.
     pub(super) fn is_full(&self, more: usize, limit: usize) -> bool {
         self.bytes > 0 && self.bytes + more > limit
     }
 
-    /// Whether what has to be waited for has not moved for `limit`.
+    /// Whether nothing could be written for at least `limit`.
     pub(super) fn is_stuck(&self, limit: Duration) -> bool {
         self.blocked_since
             .is_some_and(|since| since.elapsed() >= limit)
     }
 
-    /// All is written, as far as can be known without asking the output.
+    /// Notes that nobody has to write: the queue is empty, or its tasks will write it.
     pub(super) fn leave_to_nobody(&mut self) {
         self.attendant = Attendant::Nobody;
         self.blocked_since = None;
     }
 
-    /// The thread has to write the rest, waiting for the reader.
+    /// Notes that the thread has to write the rest, because that has to wait for the reader.
     pub(super) fn leave_to_thread(&mut self) {
         self.attendant = Attendant::Thread;
         self.blocked_since.get_or_insert_with(Instant::now);
     }
 
-    /// What to write next: a line, and as many of those behind it as fit `limit` bytes with it.
+    /// Removes the lines to write next: the first one, and as many others as fit into `limit` bytes together with it.
     pub(super) fn take(&mut self, limit: usize) -> Option<Batch> {
         let first = self.lines.pop_front()?;
         let mut length = first.bytes.len();
         let mut batch = Batch {
             newline: self.torn && first.out == 0,
-            // What is no object has no place for the number.
+            // Only a JSON object has a place for the number.
             told: if first.out == 0 && first.bytes.starts_with(b"{") {
                 self.lost
             } else {
@@ -150,13 +150,13 @@ impl Queue {
         Some(batch)
     }
 
-    /// The output has taken the first `written` bytes of `batch`: answers those whose lines are
-    /// whole, and puts the others back in front.
+    /// Notes that the first `written` bytes of `batch` are written. Notifies the callers of complete lines, and puts
+    /// the other lines back at the front of the queue.
     pub(super) fn settle(&mut self, batch: Batch, mut written: usize) -> Settled {
         let (news, replaced) = (batch.news(), batch.replaced());
         let mut lines = VecDeque::from(batch.lines);
         if let (Some(first), true) = (lines.front_mut(), written > 0) {
-            // The output moves, so whatever waits now waits anew.
+            // Something was written, so the waiting time starts from zero.
             self.blocked_since = None;
             self.torn &= !batch.newline;
             self.lost -= batch.told;
@@ -173,11 +173,11 @@ impl Queue {
             }
             told += line.told;
             if let Some(line) = lines.pop_front() {
-                // Its waiter may have given up meanwhile.
+                // The caller may have given up meanwhile.
                 let _ = line.done.send(Ok(()));
             }
         }
-        // Their waiters have given up while they were being tried.
+        // Drops unwritten lines whose callers gave up during the write.
         let before = lines.len();
         lines.retain(|line| line.out > 0 || !line.done.is_closed());
         let (left, abandoned) = (lines.len(), before - lines.len());
@@ -192,7 +192,7 @@ impl Queue {
         }
     }
 
-    /// The output refuses the next line.
+    /// Removes the next line after its write failed. Returns the channel to its caller.
     pub(super) fn refuse(&mut self) -> Option<oneshot::Sender<Result<(), Lost>>> {
         let line = self.lines.pop_front()?;
         self.bytes -= line.bytes.len();
@@ -202,35 +202,35 @@ impl Queue {
         Some(line.done)
     }
 
-    /// Counts a line as lost; true when that is news.
+    /// Counts a line as lost. Returns true if the log does not say yet that lines are lost.
     pub(super) fn lose(&mut self) -> bool {
         self.lost += 1;
         !mem::replace(&mut self.is_alarmed, true)
     }
 
-    /// True when no line is lost any more that was not told of, and that is news.
+    /// Returns true once, as soon as all lost lines are reported.
     pub(super) fn is_whole_again(&mut self) -> bool {
         self.lost == 0 && mem::take(&mut self.is_alarmed)
     }
 }
 
-/// What came of a batch.
+/// Result of writing a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settled {
-    /// Lost lines that are now told of.
+    /// Number of lost lines that are now reported.
     pub(super) told: u64,
-    /// Lines that are not out yet.
+    /// Number of lines that are not completely written.
     pub(super) left: usize,
-    /// Lines that nobody waits for any more, and that were not begun: they are not written.
+    /// Number of lines that were dropped, because their callers gave up before any part was written.
     pub(super) abandoned: usize,
 }
 
 /// Lines that are written together.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// Ends a line of which only a part will ever be out.
+    /// Starts with a newline, to end a line of which only a part was written.
     newline: bool,
-    /// How many lost lines the first one tells of.
+    /// How many lost lines the first line reports.
     told: u64,
     lines: Vec<Line>,
 }
@@ -253,7 +253,7 @@ impl Batch {
         Cow::Owned(bytes)
     }
 
-    /// What the first line begins with besides its own.
+    /// What is written before the first line: a newline, the number of lost lines, or nothing.
     fn news(&self) -> Vec<u8> {
         let mut news = Vec::new();
         if self.newline {
@@ -265,7 +265,7 @@ impl Batch {
         news
     }
 
-    /// How many of the first line's own bytes the news stand for: its brace.
+    /// How many bytes at the start of the first line are replaced: its opening brace, if lost lines are reported.
     fn replaced(&self) -> usize {
         usize::from(self.told > 0)
     }

@@ -1,4 +1,4 @@
-//! Metrics of claims: what became of those that reviews asked for, and of giving them up.
+//! Metrics of claims: the outcome of those that reviews asked for, and releases.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
-/// Upper bounds in seconds. Without another in the way a claim is one round trip to the apiserver.
+/// Upper bounds in seconds. A free claim takes one round trip to the API server.
 const SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
-/// What becomes of a claim: the first three where that is known, the others where it is not.
+/// Outcomes of a claim. The first three are known outcomes, the others are reasons why it is unknown.
 pub(crate) const OUTCOMES: [&str; 10] = [
     "held",
     "taken_over",
@@ -30,7 +30,7 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-/// What became of claims, and how long that took.
+/// The metrics of claims.
 #[derive(Debug)]
 pub struct ClaimMetrics {
     claims: Family<OutcomeLabels, Counter>,
@@ -40,7 +40,7 @@ pub struct ClaimMetrics {
 }
 
 impl Default for ClaimMetrics {
-    /// With all series at zero, so that their first event is an increase.
+    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
         let claims = Family::<OutcomeLabels, Counter>::default();
         for outcome in OUTCOMES {
@@ -79,18 +79,19 @@ impl ClaimMetrics {
         );
     }
 
-    /// Counts a claim that was asked for: `held`, `taken_over`, `waiting`, or why that is not known.
+    /// Counts a claim that a review asked for. `outcome` is `held`, `taken_over`, `waiting`, or the reason why it is
+    /// unknown.
     pub fn asked(&self, outcome: &'static str, took: Duration) {
         self.claims.get_or_create(&OutcomeLabels { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a claim that was given up.
+    /// Counts a claim that was released.
     pub fn released(&self) {
         self.released.inc();
     }
 
-    /// Counts a claim that could not be looked at or given up, or a look at all of them that failed.
+    /// Counts a failure to list, read or release claims.
     pub fn sweep_failed(&self) {
         self.sweep_failures.inc();
     }

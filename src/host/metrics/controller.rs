@@ -1,4 +1,4 @@
-//! The families of what runs beside the reviews: the election and tidy-up.
+//! Metrics of the controller: election and tidy-up.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
@@ -6,16 +6,16 @@ use prometheus_client::registry::Registry;
 
 use crate::core::cleanup::Reason;
 
-/// What came of removing a Job.
+/// Result of removing a finished Job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tidied {
-    /// It is gone.
+    /// The Job was deleted.
     Deleted,
-    /// It was gone already, or no longer what it was.
+    /// The Job did not exist any more, or had changed.
     Changed,
-    /// The apiserver refused or could not be reached.
+    /// The API server denied the request or could not be reached.
     Failed,
-    /// It stays, because nothing is to be removed there.
+    /// The Job was kept, because tidy-up is a dry run there.
     DryRun,
 }
 
@@ -46,7 +46,7 @@ pub struct Controller {
 }
 
 impl Default for Controller {
-    /// With all series at zero, so that their first event is an increase.
+    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
         let controller = Self {
             leader: Gauge::default(),
@@ -75,12 +75,12 @@ impl Controller {
         );
     }
 
-    /// Tells whether this replica leads.
+    /// Sets whether this replica is the elected one.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
     }
 
-    /// Counts a Job to remove, and what came of it.
+    /// Counts a Job to remove, by the reason to remove it and the result.
     pub fn tidied(&self, reason: Reason, result: Tidied) {
         self.series(reason, result).inc();
     }

@@ -1,17 +1,17 @@
-//! The family of Events.
+//! Metrics of Kubernetes Events.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 
-/// What became of an Event.
+/// Result of sending an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The API server has it.
+    /// The API server stored it.
     Sent,
-    /// The API server refused it or did not answer.
+    /// The API server denied it or did not answer.
     Failed,
-    /// There were too many.
+    /// It was not sent, because there were too many Events.
     Dropped,
 }
 

@@ -1,19 +1,18 @@
-//! Metrics of the guards: what the API server said of a Job's pods and of its namespace, before a deletion was
-//! refused.
+//! Metrics of the guards: the state of the pods and of the namespace of a Job, before its deletion is blocked.
 
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
 
 use super::labels::ResultLabels;
 
-/// What is known of a namespace.
+/// State of a namespace according to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// It stays: the deletion is refused.
+    /// The namespace is not being deleted, so the deletion of the Job is blocked.
     Active,
-    /// It is being deleted: the Job may go as well.
+    /// The namespace is being deleted, so the Job may be deleted too.
     Terminating,
-    /// The apiserver did not say, so the Job may go.
+    /// The API server did not return the state, so the Job may be deleted.
     Failed,
 }
 
@@ -29,14 +28,14 @@ impl Lookup {
     }
 }
 
-/// What the pods of a Job say of it.
+/// State of a Job according to its pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Running {
-    /// It runs.
+    /// The Job is running.
     Yes,
-    /// It does not: the Job may be deleted.
+    /// The Job is not running, so it may be deleted.
     No,
-    /// The API server did not say, so the Job may be deleted.
+    /// The API server did not return the pods, so the Job may be deleted.
     Failed,
 }
 
@@ -60,7 +59,7 @@ pub struct GuardMetrics {
 }
 
 impl Default for GuardMetrics {
-    /// With all series at zero, so that their first event is an increase.
+    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
         let lookups = Family::<ResultLabels, Counter>::default();
         for result in Lookup::ALL.map(Lookup::as_str) {
@@ -93,14 +92,14 @@ impl GuardMetrics {
         );
     }
 
-    /// Counts a Job whose pods were asked for.
+    /// Counts a request for the pods of a Job.
     pub fn pods_looked_at(&self, found: Running) {
         let result = found.as_str();
         let counter = self.pod_lookups.get_or_create(&ResultLabels { result });
         counter.inc();
     }
 
-    /// Counts a namespace that was asked for.
+    /// Counts a request for a namespace.
     pub fn looked_up(&self, found: Lookup) {
         let result = found.as_str();
         self.lookups.get_or_create(&ResultLabels { result }).inc();

@@ -1,6 +1,4 @@
-//! The labels of metrics, all of them words of ours.
-//!
-//! Not for values that callers can choose.
+//! The labels of metrics. All values are constants of this program, never values that callers choose.
 
 use prometheus_client::encoding::EncodeLabelSet;
 
@@ -13,13 +11,13 @@ pub enum Rejection {
     Method,
     /// 408: the body did not arrive in time
     Timeout,
-    /// 413: the body is over the limit
+    /// 413: the body is larger than the limit
     TooLarge,
     /// 415: not `application/json`
     ContentType,
-    /// 500: judging panicked
+    /// 500: evaluating the review panicked
     Panic,
-    /// 503: too much in flight
+    /// 503: too many requests in flight
     Overloaded,
 }
 
@@ -87,10 +85,10 @@ impl From<bool> for ResultLabels {
     }
 }
 
-/// What is kept by a watch.
+/// Objects that a watch keeps in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// Exceptions.
+    /// `MigrationException` objects.
     Exceptions,
     /// Migration Jobs.
     Jobs,

@@ -1,6 +1,6 @@
-//! Metrics of reviews: what came of them, what was found, and how long that took.
+//! Metrics of reviews: verdicts, findings and durations.
 //!
-//! All series are there from the start: `increase` does not see the event with which a counter appears.
+//! All series exist from the start, because `increase` ignores the first value of a counter that did not exist before.
 
 use std::time::Duration;
 
@@ -14,15 +14,14 @@ use crate::core::policy::rules::RULES;
 use crate::core::policy::verdict::Outcome;
 use crate::core::review::{Operation, Phase};
 
-/// Upper bounds in seconds. A review takes tens of microseconds, so most of them lie below 1 ms;
-/// the last ones are there for slow senders and a stuck decision log.
+/// Upper bounds in seconds. A review takes tens of microseconds, so most bounds are below 1 ms. The last ones are for
+/// slow clients and a blocked decision log.
 const REVIEW_SECONDS: [f64; 15] = [
     0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.000_75, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1,
     0.5, 1.0, 10.0,
 ];
 
-/// Upper bounds in seconds. Judging a Job of 3.5 KB takes about 20 microseconds, one of 1 MB some
-/// milliseconds, and nothing else is in it.
+/// Upper bounds in seconds. Evaluating a Job of 3.5 KB takes about 20 microseconds, one of 1 MB some milliseconds.
 const EVALUATION_SECONDS: [f64; 13] = [
     0.000_005, 0.000_01, 0.000_02, 0.000_03, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002,
     0.005, 0.01, 0.05,
@@ -171,7 +170,7 @@ impl ReviewMetrics {
     }
 }
 
-/// What a policy may do with a rule's findings.
+/// The actions that a policy can set for a rule.
 fn actions(rule: &Rule) -> impl Iterator<Item = Action> {
     let patch = matches!(rule.patch, Patch::Possible).then_some(Action::Patch);
     let wait = (rule.guide == Action::Wait).then_some(Action::Wait);

@@ -1,4 +1,4 @@
-//! Metrics of runs. The replica whose write made the difference counts it; the gauges are each replica's own view.
+//! Metrics of runs. Counters are increased by the replica that wrote the change; gauges show the view of each replica.
 
 use jiff::{SignedDuration, Timestamp};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,12 +11,12 @@ use super::labels::ResultLabels;
 use crate::core::runs::active::Active;
 use crate::core::runs::resource::Outcome;
 
-/// Upper bounds in seconds, from a migration that finds nothing to do to one that takes a night.
+/// Upper bounds in seconds, from a migration without pending changes to one that takes a night.
 const SECONDS: [f64; 12] = [
     1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0,
 ];
 
-/// How a run can end.
+/// Outcomes of a run that has ended.
 const ENDS: [Outcome; 4] = [
     Outcome::Succeeded,
     Outcome::Failed,
@@ -29,14 +29,14 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-/// What became of a run that had something to be written.
+/// Result of writing a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wrote {
-    /// It is stored.
+    /// The run is stored.
     Written,
-    /// It could not be written, and is tried again.
+    /// The write failed and is retried.
     Failed,
-    /// It is given up.
+    /// The write is not retried any more.
     Dropped,
 }
 
@@ -66,7 +66,7 @@ pub struct Runs {
 }
 
 impl Default for Runs {
-    /// With all series at zero, so that their first event is an increase.
+    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
         let runs = Self {
             ended: Family::default(),
@@ -144,23 +144,23 @@ impl Runs {
         }
     }
 
-    /// Counts a migration without a decision.
+    /// Counts a migration Job that exists without a decision.
     pub fn unreviewed(&self) {
         self.unreviewed.inc();
     }
 
-    /// Counts what became of a write.
+    /// Counts a write by its result.
     pub fn wrote(&self, result: Wrote) {
         let result = result.as_str();
         self.writes.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// Tells how many have not started in time.
+    /// Sets how many migration Jobs have not started in time.
     pub fn not_started(&self, late: i64) {
         self.not_started.set(late);
     }
 
-    /// Tells what has not ended.
+    /// Sets how many migration Jobs have not ended, and since when.
     pub fn active(&self, active: Active) {
         self.active.set(active.count);
         self.overdue.set(active.overdue);

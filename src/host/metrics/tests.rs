@@ -116,7 +116,7 @@ fn a_new_policy_replaces_the_old_one() {
     assert_eq!(series, [r#"migration_warden_policy_info{hash="bbb"} 1"#]);
 }
 
-/// Prometheus sees no increase in a counter that was not there before.
+/// Prometheus ignores the first value of a counter that did not exist before.
 #[test]
 fn what_may_be_counted_is_there_before_it_is() {
     let text = Metrics::new().encode();

@@ -1,4 +1,4 @@
-//! Log lines whose texts are short and in one line: errors quote what other programs say.
+//! Limits each text in a log line to one line and a maximum length, because errors quote other programs.
 
 use std::fmt::{self, Debug};
 
@@ -13,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::BACKTRACE;
 use crate::core::text;
 
-/// The fields of a line for people.
+/// Fields of a human-readable line.
 pub(super) fn fields() -> impl for<'w> FormatFields<'w> {
     let field = |out: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
         let whole = format!("{value:?}");
@@ -30,7 +30,7 @@ pub(super) fn fields() -> impl for<'w> FormatFields<'w> {
     format::debug_fn(field).delimited(" ")
 }
 
-/// A line in JSON.
+/// A JSON line. The wrapped formatter writes it first, and long texts in it are cut afterwards.
 pub(super) struct Json<F>(pub(super) F);
 
 impl<S, N, F> FormatEvent<S, N> for Json<F>
@@ -48,7 +48,7 @@ where
         let mut line = String::new();
         self.0
             .format_event(context, Writer::new(&mut line), event)?;
-        // JSON itself keeps a line in one piece.
+        // JSON escapes newlines, so a short line needs no change.
         if line.len() <= text::DETAIL && line.is_ascii() {
             return out.write_str(&line);
         }

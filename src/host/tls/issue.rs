@@ -1,8 +1,6 @@
-//! Development certificates: an own CA and a server certificate for this machine, kept in a
-//! directory.
+//! Development certificates: a CA and a server certificate for this machine, stored in a folder.
 //!
-//! Not for production, where somebody else issues certificates, and never for files that somebody
-//! else put into the directory: those are used as they are.
+//! Not for production. Files in the folder that this module did not create are used as they are and never overwritten.
 
 use crate::core::pki::{
     facts::Facts,
@@ -20,92 +18,91 @@ use std::{
 
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// The CA's name, by which our own certificates are told from a user's.
+/// Name of the CA. It distinguishes certificates that this module created from those of the user.
 const CA_NAME: &str = "migration-warden development CA";
 
-/// Long enough not to be in the way; renewed well before the end, because a new one comes with a
-/// new CA that has to be made known again.
+/// A renewed certificate has a new CA, which the user has to trust again. So the lifetime is long.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Short-lived ones are renewed when this part of their life is left.
+/// A certificate with a short lifetime is renewed when one third of it is left.
 const RENEW_PART: i32 = 3;
 
-/// File modes.
+/// File modes of certificates and of private keys.
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
-/// Where the certificate to serve is.
+/// Files of the certificate to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
-    /// Our own CA's certificate, or nothing when the certificate is a user's own.
+    /// The certificate of the development CA; `None` if the user provided the certificate.
     pub ca: Option<PathBuf>,
-    /// The server's certificate.
+    /// The certificate of the server.
     pub cert: PathBuf,
-    /// The server's private key.
+    /// The private key of the server.
     pub key: PathBuf,
 }
 
-/// Why there is no certificate to serve.
+/// Why no certificate can be served.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// A file or the directory cannot be read or written.
+    /// The folder or a file in it cannot be read or written.
     #[error("failed to {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: `read`, `write`, …
+        /// The action that failed, such as `read` or `write`.
         action: &'static str,
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Something of a user's own is there, but not all of it.
+    /// The user provided a certificate without its key, or a key without its certificate.
     #[error(
         "failed to use {}: migration-warden did not create it, and {} is missing; \
          add that file, or choose another folder",
         found.display(), missing.display()
     )]
     Foreign {
-        /// The file that is there.
+        /// The existing file.
         found: PathBuf,
-        /// The file that should be there too.
+        /// The missing file.
         missing: PathBuf,
     },
-    /// Something of a user's own is in the place of what is to be made.
+    /// A file of the user would be overwritten.
     #[error(
         "failed to replace {}: migration-warden did not create it, so it is not overwritten; \
          remove it, or choose another folder",
         .0.display()
     )]
     NotOurs(PathBuf),
-    /// The certificate cannot be made.
+    /// The certificate cannot be created.
     #[error(transparent)]
     Make(#[from] MakeError),
 }
 
-/// What the directory holds.
+/// Contents of the folder.
 enum Found {
-    /// Nothing, or a certificate of ours that is no longer any good.
+    /// No certificate, or a development certificate that has to be renewed.
     Nothing(Option<Facts>),
     /// A certificate that can be served.
     Usable(Issued),
 }
 
-/// Returns the certificate in `dir`, and makes it when there is none, or when ours expires within
-/// 30 days of `now`. Safe to call from several processes at once.
+/// Returns the certificate in `dir`. Creates it if it is missing, and renews a development certificate that expires
+/// within 30 days of `now`. Several processes may call this at once.
 pub fn ensure(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
     let unlocked = look(dir, now);
     if let Ok(Found::Usable(issued)) = unlocked {
         return Ok(issued);
     }
-    // Without the lock, half of a pair may be one that another process is writing.
+    // Without the lock, an incomplete pair may be one that another process is writing.
     let _lock = match (lock(dir), unlocked) {
         (Ok(lock), _) => lock,
-        // Nobody is writing where nothing can be written, so what was seen stands.
+        // If the folder is not writable, no other process is writing, so the first error is the right one.
         (Err(_), Err(seen)) => return Err(seen),
         (Err(error), Ok(_)) => return Err(error),
     };
-    // Another process may have been first.
+    // Another process may have created it meanwhile.
     let names = match look(dir, now)? {
         Found::Usable(issued) => return Ok(issued),
         Found::Nothing(former) => former.map_or_else(names, |former| former.names),
@@ -113,7 +110,7 @@ pub fn ensure(dir: &Path, now: Timestamp) -> Result<Issued, IssueError> {
     replace(dir, &names, LIFETIME, now)
 }
 
-/// Makes a certificate for these names in `dir`, in the place of one of ours or of nothing.
+/// Creates a certificate for these names in `dir`. Overwrites only development certificates.
 pub fn make(
     dir: &Path,
     names: &[String],
@@ -124,13 +121,13 @@ pub fn make(
     replace(dir, names, lifetime, now)
 }
 
-/// The names a development server is reached by.
+/// The default names in a development certificate.
 #[must_use]
 pub fn names() -> Vec<String> {
     NAMES.map(str::to_owned).to_vec()
 }
 
-/// Waits until no other process makes a certificate in `dir`; released when dropped.
+/// Waits until no other process creates a certificate in `dir`. The lock is released when it is dropped.
 fn lock(dir: &Path) -> Result<File, IssueError> {
     fs::create_dir_all(dir).map_err(failed("create", dir))?;
     let path = dir.join(".lock");
@@ -139,8 +136,8 @@ fn lock(dir: &Path) -> Result<File, IssueError> {
     Ok(file)
 }
 
-/// Opens the lock without following a link and without emptying what is there: the folder may belong to
-/// another user, who may want a file of this one overwritten, or a pipe to be waited for.
+/// Opens the lock file without following links, truncating it, or waiting for a pipe. The folder may belong to another
+/// user, who could otherwise have a file of this user overwritten, or make this process hang.
 fn open_lock(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::options()
@@ -189,7 +186,7 @@ fn look(dir: &Path, now: Timestamp) -> Result<Found, IssueError> {
     }
 }
 
-/// The first certificate of a PEM text when it is one of ours.
+/// The first certificate of a PEM text, if it is a development certificate.
 fn ours(pem: &[u8]) -> Option<Facts> {
     Facts::first(pem).filter(|facts| facts.issuer == format!("CN={CA_NAME}"))
 }
@@ -199,8 +196,8 @@ fn is_fresh(facts: &Facts, now: Timestamp) -> bool {
     now + RENEW_BEFORE.min(part) < facts.not_after
 }
 
-/// Makes CA and server certificate together and forgets the CA's key, so that nobody can ever
-/// use it for another name on a machine where the CA was made known.
+/// Creates the CA and the server certificate together and discards the key of the CA. So the CA cannot sign a
+/// certificate for another name on a machine that trusts it.
 fn replace(
     dir: &Path,
     names: &[String],
@@ -216,14 +213,14 @@ fn replace(
         }
         has_cert = found.is_some();
     }
-    // A key alone could be anybody's.
+    // A key without a certificate may belong to the user.
     let key = dir.join("tls.key");
     if !has_cert && key.exists() {
         return Err(IssueError::NotOurs(key));
     }
     let ca = Ca::make(CA_NAME, now, lifetime)?;
     let leaf = ca.leaf("migration-warden", names, now, lifetime)?;
-    // The CA first: whoever sees the new certificate can already find what to trust.
+    // The CA is written first, so that a reader of the new certificate finds a CA that verifies it.
     Ok(Issued {
         ca: Some(write(dir, "ca.crt", ca.cert_pem(), PUBLIC)?),
         key: write(dir, "tls.key", &leaf.key_pem, SECRET)?,
@@ -231,12 +228,12 @@ fn replace(
     })
 }
 
-/// Writes a file so that a reader finds the old or the new content, never a part of it.
+/// Writes a file atomically: a reader sees the old or the new content, never a part of it.
 fn write(dir: &Path, name: &str, text: &str, mode: u32) -> Result<PathBuf, IssueError> {
     let path = dir.join(name);
     let new = dir.join(format!(".{name}.new"));
     let written = || {
-        // Left over from a process that died: its mode may be another one.
+        // A process that died may have left the file with another mode.
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -1,8 +1,6 @@
-//! What TLS connections are accepted with at this moment: taken from wherever it comes, shared by all
-//! who accept.
+//! The TLS settings that new connections use. All listeners share them.
 //!
-//! Not for finding out that there is something new: [`super::reload`] watches files,
-//! [`crate::cluster::certificate`] a Secret.
+//! [`super::reload`] updates them from files, [`crate::cluster::certificate`] from a Secret.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,7 +18,7 @@ pub struct LiveTls {
     metrics: Arc<Metrics>,
 }
 
-/// What the settings are made of.
+/// The inputs of the settings, kept because a change of one needs the others.
 #[derive(Debug, Default)]
 struct Parts {
     pair: Option<(Vec<u8>, Vec<u8>)>,
@@ -28,17 +26,17 @@ struct Parts {
     expiry: Expiry,
 }
 
-/// When what is in use expires, where it is known.
+/// Expiry of what is in use; `None` if it is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expiry {
-    /// The server's certificate.
+    /// When the certificate of the server expires.
     pub certificate: Option<Timestamp>,
-    /// The last of the CAs that callers are told to trust.
+    /// When the last CA in the published bundle expires.
     pub ca: Option<Timestamp>,
 }
 
 impl LiveTls {
-    /// With nothing to show yet: every handshake fails.
+    /// Settings without a certificate: every handshake fails.
     pub fn new(metrics: Arc<Metrics>) -> Result<Self, TlsError> {
         Ok(Self {
             config: RustlsConfig::from_config(empty_config()?),
@@ -47,14 +45,14 @@ impl LiveTls {
         })
     }
 
-    /// What connections are accepted with: always the settings last taken into use.
+    /// The configuration for listeners. It always follows the latest settings.
     #[must_use]
     pub fn config(&self) -> RustlsConfig {
         self.config.clone()
     }
 
-    /// Shows this certificate from now on, and returns when it expires. After an error the former
-    /// one stays in use.
+    /// Uses this certificate for new connections, and returns when it expires. After an error the previous one stays in
+    /// use.
     pub fn show(&self, cert_pem: &[u8], key_pem: &[u8]) -> Result<Timestamp, TlsError> {
         let mut parts = self.parts();
         let loaded = server_config(cert_pem, key_pem, parts.client_ca.as_deref())?;
@@ -68,8 +66,8 @@ impl LiveTls {
         Ok(loaded.not_after)
     }
 
-    /// Accepts only callers with a certificate of one of these CAs from now on. After an error
-    /// what was demanded before still is.
+    /// Requires a client certificate of one of these CAs for new connections. After an error the previous requirement
+    /// stays in use.
     pub fn demand(&self, client_ca_pem: &[u8]) -> Result<(), TlsError> {
         let mut parts = self.parts();
         if let Some((cert, key)) = &parts.pair {
@@ -82,7 +80,7 @@ impl LiveTls {
         Ok(())
     }
 
-    /// Notes the CAs that callers are told to trust, for those who ask when they expire.
+    /// Stores when the last CA of a published bundle expires.
     pub fn trusted(&self, ca_pem: &str) {
         let Some(expires) = last_expiry(ca_pem) else {
             return;
@@ -91,7 +89,7 @@ impl LiveTls {
         self.metrics.ca_expires(expires);
     }
 
-    /// When what is in use expires.
+    /// When the certificate and the CAs in use expire.
     #[must_use]
     pub fn expiry(&self) -> Expiry {
         self.parts().expiry

@@ -1,8 +1,7 @@
-//! Takes certificates into use as soon as their files change.
+//! Reloads certificates when their files change.
 //!
-//! Certificate and key are two files, so a reader can catch one new and one old: whatever does not
-//! load as a pair is left alone, and the last good pair stays in use. Not for connections that are
-//! already open: they keep the certificate they were made with.
+//! Certificate and key are two files, so a reader may see a new certificate with an old key. If both do not match, the
+//! last valid pair stays in use. Open connections keep the certificate that they started with.
 
 use super::live::LiveTls;
 use crate::core::pki::TlsError;
@@ -11,27 +10,27 @@ use crate::host::metrics::Metrics;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// Why files cannot be taken into use.
+/// Why certificate files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The contents are of no use.
+    /// The contents are not a valid certificate, key or CA.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// What files are for.
+/// What files are used for.
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
-    /// What the server shows: certificate, key.
+    /// The certificate and the key of the server.
     Show,
-    /// What callers have to show: their CA.
+    /// The CA of client certificates.
     Demand,
 }
 
-/// Files that TLS settings come from.
+/// Files that TLS settings are loaded from.
 #[derive(Debug)]
 pub struct TlsFiles {
     purpose: Purpose,
@@ -51,7 +50,7 @@ impl TlsFiles {
         Self::load(Purpose::Show, vec![cert, key], live, metrics)
     }
 
-    /// Loads the CA of callers for the first time.
+    /// Loads the CA of client certificates for the first time.
     pub fn client_ca(
         ca: PathBuf,
         live: &LiveTls,
@@ -67,7 +66,7 @@ impl TlsFiles {
         metrics: Arc<Metrics>,
     ) -> Result<Self, LoadError> {
         let mut poller = Poller::new(paths);
-        // A new poller always has news.
+        // The first poll always returns the contents.
         let contents = poller.poll().unwrap_or(Ok(Vec::new()));
         apply(purpose, live, contents)?;
         Ok(Self {
@@ -78,7 +77,7 @@ impl TlsFiles {
         })
     }
 
-    /// Looks at the files every `period`, for as long as it is awaited.
+    /// Reads the files every `period` and uses them if they are valid. Runs until it is dropped.
     pub async fn keep_fresh(self, period: Duration) {
         let Self {
             purpose,
@@ -100,8 +99,8 @@ impl TlsFiles {
     }
 }
 
-/// Keeps `bundle` at what a file holds: the CAs that callers are told to trust, PEM. For as long as
-/// it is awaited.
+/// Reads the CAs to publish (PEM) from `file` every `period`, and sends each change to `bundle`. Runs until it is
+/// dropped.
 pub async fn keep_bundle(
     file: PathBuf,
     period: Duration,

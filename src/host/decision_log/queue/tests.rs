@@ -1,4 +1,4 @@
-//! The queue without an output: what is written next, and what is told.
+//! The queue without an output: what is written next, and what is reported.
 
 use super::*;
 use tokio::sync::oneshot::error::TryRecvError;
