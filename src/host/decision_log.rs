@@ -43,7 +43,7 @@ pub enum Lost {
     #[error("failed to write the decision line: the reader of stdout is too slow")]
     Blocked,
     /// The write failed, for example because the disk is full or the pipe is closed.
-    #[error("failed to write the decision line: stdout is closed or its disk is full")]
+    #[error("failed to write the decision line: stdout is closed or the disk is full")]
     Failed,
 }
 

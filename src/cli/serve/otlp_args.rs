@@ -60,7 +60,7 @@ impl Copies {
 #[allow(
     clippy::unused_self,
     clippy::unnecessary_wraps,
-    reason = "the signatures are the same as with the feature"
+    reason = "same signatures as with the feature"
 )]
 impl Args {
     pub(super) fn set_up(&self) -> anyhow::Result<Copies> {
@@ -69,7 +69,7 @@ impl Args {
 }
 
 #[cfg(not(feature = "otlp"))]
-#[allow(clippy::unused_self, reason = "the signatures are the same as with the feature")]
+#[allow(clippy::unused_self, reason = "same signatures as with the feature")]
 impl Copies {
     pub(super) fn layer(&self) -> Option<Another> {
         None

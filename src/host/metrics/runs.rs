@@ -124,7 +124,7 @@ impl Runs {
         );
         registry.register(
             "unreviewed_migrations",
-            "Migration Jobs that exist without a decision",
+            "Migration Jobs that were found without a decision",
             self.unreviewed.clone(),
         );
         registry.register(
