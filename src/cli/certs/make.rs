@@ -16,7 +16,7 @@ const MAX_LIFETIME: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
 /// Arguments of `certs make`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Output folder for ca.crt, tls.crt and tls.key. Files that this command did not create are never overwritten.
+    /// Output folder for ca.crt, tls.crt and tls.key. Files that migration-warden did not create are never overwritten.
     #[arg(long, value_name = "DIR", default_value = "certs/dev")]
     dir: PathBuf,
     /// DNS name or IP address of the server. Can be given several times (default: `localhost`, `127.0.0.1` and

@@ -103,7 +103,7 @@ fn the_lost_ones_are_told_once() {
     let (mut queue, _tickets) = queue(&["{\"a\":1}\n", "{\"a\":2}\n"]);
     queue.lost = 3;
     let batch = queue.take(8).unwrap();
-    // Another one is lost while this one is written, and told later.
+    // Another line is lost while this one is written, and is reported later.
     queue.lose();
     assert_eq!(text(&batch), "{\"lost\":3,\"a\":1}\n");
     assert_eq!(queue.settle(batch, 5), settled(0, 1));
@@ -123,7 +123,7 @@ fn a_line_that_is_refused_half_way_is_ended_by_the_next_one() {
     queue.lose();
     let batch = queue.take(8).unwrap();
     assert_eq!(text(&batch), "\n{\"lost\":3,\"a\":2}\n");
-    // Nothing of it was taken: it will say the same again.
+    // Nothing of the batch was written, so the next attempt reports the same.
     queue.settle(batch, 0);
     let batch = queue.take(8).unwrap();
     assert_eq!(text(&batch), "\n{\"lost\":3,\"a\":2}\n");
