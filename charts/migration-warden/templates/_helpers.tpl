@@ -1,10 +1,10 @@
-{{/* Names, labels and the few facts that several templates need. */}}
+{{/* Names, labels and other values that several templates need. */}}
 
 {{- define "migration-warden.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 56 | trimSuffix "-" }}
 {{- end }}
 
-{{/* A name has 63 characters at most, where it is also a label's value, and `-verify` may follow. */}}
+{{/* At most 63 characters including `-verify`, because the name is also the value of a label. */}}
 {{- define "migration-warden.fullname" -}}
 {{- $name := include "migration-warden.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -40,19 +40,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if eq .Values.certificates.mode "existing-secret" -}}
 {{- required "certificates.existingSecret: name the Secret with tls.crt, tls.key and ca.crt, or choose another certificates.mode" .Values.certificates.existingSecret }}
 {{- else if eq .Values.certificates.mode "cert-manager" -}}
-{{/* Not the replicas' own: whoever changes the mode would have two owners of one Secret. */}}
+{{/* Another Secret than that of the replicas: after a change of the mode, one Secret would have two owners. */}}
 {{- include "migration-warden.fullname" . }}-issued
 {{- else -}}
 {{- include "migration-warden.fullname" . }}-tls
 {{- end }}
 {{- end }}
 
-{{/* Not empty where the replicas themselves write caBundle; else cert-manager does. */}}
+{{/* Not empty if the replicas write caBundle; otherwise cert-manager does. */}}
 {{- define "migration-warden.writesCABundle" -}}
 {{- if ne .Values.certificates.mode "cert-manager" }}yes{{ end }}
 {{- end }}
 
-{{/* Not empty where only callers with a client certificate are heard. */}}
+{{/* Not empty if only callers with a client certificate may send reviews. */}}
 {{- define "migration-warden.clientCA" -}}
 {{- with .Values.certificates.clientCA }}
 {{- if and .secretName .configMapName }}
@@ -62,13 +62,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* Name of the ValidatingAdmissionPolicy. By its beginning `migration-warden verify` knows that it is ours. */}}
+{{/* Name of the ValidatingAdmissionPolicy. `migration-warden verify` recognizes the policy by this prefix. */}}
 {{- define "migration-warden.vapName" -}}
 {{- $name := include "migration-warden.fullname" . }}
 {{- hasPrefix "migration-warden" $name | ternary $name (printf "migration-warden-%s" $name) }}
 {{- end }}
 
-{{/* What Pod Security `restricted` asks of a pod, and of a container. */}}
+{{/* What Pod Security `restricted` requires of a pod, and of a container. */}}
 {{- define "migration-warden.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -1,6 +1,6 @@
 {{/*
-What the entries of both webhook configurations share. An expression here is, to the byte, what the
-program makes of the same policy: with `--webhook-configuration` it compares them.
+What the entries of both webhook configurations share. With `--webhook-configuration` the replicas compare these
+expressions with their own, so both must be equal to the byte.
 */}}
 
 {{/* A CEL string. */}}
@@ -14,8 +14,8 @@ program makes of the same policy: with `--webhook-configuration` it compares the
 {{- end }}
 
 {{/*
-Whether the Job says that it is none: {job}, here as in what follows the variable that holds it: `object`, or
-`oldObject` where it is there already.
+Whether the Job opts out. {job} is the CEL variable that holds the Job, here and below: `object`, or `oldObject` for an
+existing Job.
 */}}
 {{- define "migration-warden.cel.optedOut" -}}
 {{ include "migration-warden.cel.requirement" (dict "job" .job "key" "migration-warden.io/migration" "operator" "In" "values" (list "false")) }}
@@ -66,8 +66,8 @@ Whether the Job says that it is none: {job}, here as in what follows the variabl
 {{- end }}
 
 {{/*
-Conditions of the entries for all other Jobs. With detection off in the policy only those that opted out
-are of interest: they are recorded.
+Conditions of the entries for all other Jobs. With detection off in the policy, only Jobs that opted out are sent,
+because those are recorded.
 */}}
 {{- define "migration-warden.detectConditions" -}}
 {{ include "migration-warden.notTheControlPlane" . }}
@@ -81,13 +81,13 @@ are of interest: they are recorded.
 {{- end }}
 {{- end }}
 
-{{/* A webhook that is down must not keep the control plane from its work, such as the Jobs of CronJobs. */}}
+{{/* A webhook that is down must not stop the control plane, for example when it creates the Jobs of CronJobs. */}}
 {{- define "migration-warden.notTheControlPlane" -}}
 - name: not-the-control-plane
   expression: "!(request.userInfo.username in ['system:serviceaccount:kube-system:cronjob-controller', 'system:kube-controller-manager'])"
 {{- end }}
 
-{{/* Conditions of the entry for what happens to a migration Job later. */}}
+{{/* Conditions of the entry for updates and deletions of migration Jobs. */}}
 {{- define "migration-warden.guardConditions" -}}
 {{- $stamps := include "migration-warden.cel.list" (list "migration-warden.io/decision" "migration-warden.io/requested-by" "migration-warden.io/exceptions" "migration-warden.io/patched") }}
 {{- $old := include "migration-warden.cel.migration" (dict "root" . "job" "oldObject") }}
@@ -100,37 +100,37 @@ are of interest: they are recorded.
   expression: {{ printf "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s) || !(%s)" $stamps $old $new | quote }}
 {{- end }}
 
-{{/* The policy's strongest action on detected Jobs. Helm reads a bare `off` as false. */}}
+{{/* The policy's strongest action for adopted Jobs. Helm reads `off` without quotes as false. */}}
 {{- define "migration-warden.detection" -}}
 {{- $action := dig "detection" "maxAction" "audit" .Values.policy | toString }}
 {{- eq $action "false" | ternary "off" $action }}
 {{- end }}
 
-{{/* Whether finished Jobs are removed. Helm reads a bare `on` or `off` as a boolean. */}}
+{{/* Whether finished Jobs are removed. Helm reads `on` and `off` without quotes as booleans. */}}
 {{- define "migration-warden.tidyUp" -}}
 {{- $mode := dig "tidyUp" "mode" "on" .Values.policy | toString }}
 {{- get (dict "true" "on" "false" "off") $mode | default $mode }}
 {{- end }}
 
-{{/* Whether runs are recorded, in the same way. */}}
+{{/* Whether runs are recorded. Helm reads `on` and `off` without quotes as booleans. */}}
 {{- define "migration-warden.runs" -}}
 {{- $mode := dig "record" "runs" "mode" "on" .Values.policy | toString }}
 {{- get (dict "true" "on" "false" "off") $mode | default $mode }}
 {{- end }}
 
-{{/* Namespaces whose Jobs are not judged. */}}
+{{/* Namespaces whose Jobs are not reviewed. */}}
 {{- define "migration-warden.outside" -}}
 {{ concat (list "kube-system" "kube-node-lease" .Release.Namespace) .Values.webhooks.excludedNamespaces | uniq | toJson }}
 {{- end }}
 
 {{/*
-Everything of an entry but name, policy, time, conditions and side effects: {root, path, resource}, and
-{operations} where it is not about creations.
+Everything of an entry except name, failure policy, timeout, conditions and side effects: {root, path, resource}, and
+{operations} if the entry is not about creations.
 */}}
 {{- define "migration-warden.entry" -}}
 admissionReviewVersions: [v1]
 clientConfig:
-  # No caBundle: whoever has the certificate writes it, and a template that did would take it away again.
+  # No caBundle here: the replicas or cert-manager write it, and an upgrade would overwrite it.
   service:
     namespace: {{ .root.Release.Namespace }}
     name: {{ include "migration-warden.fullname" .root }}
@@ -151,7 +151,7 @@ rules:
     scope: Namespaced
 {{- end }}
 
-{{/* Has cert-manager's cainjector write caBundle. */}}
+{{/* With this annotation cert-manager's cainjector writes caBundle. */}}
 {{- define "migration-warden.webhookAnnotations" -}}
 {{- if eq .Values.certificates.mode "cert-manager" -}}
 annotations:
