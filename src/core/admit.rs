@@ -1,7 +1,7 @@
-//! Review, policy and what is known of the cluster in; answer and decision out.
+//! Turns a review, the policy and known facts about the cluster into an answer and a decision.
 //!
-//! The one place where the protocol and the policy meet. Pure: the clock, the ids and what the
-//! cluster says are handed in.
+//! The only place where the admission protocol and the policy meet. Pure: the caller supplies the clock, the ids and
+//! the facts about the cluster.
 
 mod answer;
 #[cfg(test)]
@@ -33,57 +33,57 @@ use crate::core::review::request::{self, MalformedReview, Parsed, Request};
 use crate::core::review::response::Response;
 use crate::core::review::{Operation, Phase};
 
-/// The user as which the CronJob controller makes Jobs.
+/// The user name under which the CronJob controller creates Jobs.
 const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-controller";
-/// The same without `--use-service-account-credentials`: all controllers are this user.
+/// The user name of every controller without `--use-service-account-credentials`.
 const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
-/// What does not come from the review itself.
+/// The inputs of an answer besides the review itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
-    /// The policy.
+    /// The policy in use.
     pub policy: &'a Policy,
-    /// When the review came in.
+    /// When the replica received the review.
     pub now: Timestamp,
-    /// Id for the decision, where the Job brings none that it was given for this very request.
+    /// Id for the decision, unless the Job already has one that was assigned for this request.
     pub id: Uuid,
     /// Name of this replica.
     pub replica: &'a str,
 }
 
-/// The answer to a review, and what there is to write down.
+/// The answer to a review, with everything that is recorded about it.
 #[derive(Debug)]
 pub struct Answer {
-    /// The AdmissionReview to send.
+    /// The AdmissionReview to send, as JSON.
     pub body: Vec<u8>,
-    /// What was to be done with the object.
+    /// The requested operation.
     pub operation: Operation,
-    /// What came of it.
+    /// The outcome of the review.
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
-    /// The exceptions because of which it is let through.
+    /// The exceptions that the object needs to be admitted.
     pub exceptions: Vec<Use>,
-    /// What is to be seen of it as a Kubernetes Event.
+    /// The Kubernetes Event to publish.
     pub happening: Option<Box<Happening>>,
-    /// The decision's line, where there is a decision to write down.
+    /// The line for the decision log, if the decision is logged.
     pub line: Option<Vec<u8>>,
-    /// What to send instead when the line could not be written and the policy says `deny`.
+    /// The answer to send instead if the line could not be written and the policy says `deny`.
     pub if_lost: Option<Vec<u8>>,
 }
 
-/// Why a review has no answer: an HTTP error.
+/// Why a review has no answer. The client gets an HTTP error.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
-    /// The body is no review.
+    /// The body is not a review.
     #[error(transparent)]
     Malformed(#[from] MalformedReview),
-    /// The answer could not be written.
+    /// The answer could not be serialized.
     #[error("failed to write the answer")]
     Write(#[from] serde_json::Error),
 }
 
-/// A review that has been read, and is to be judged.
+/// A parsed review, not evaluated yet.
 #[derive(Debug)]
 pub struct Review<'a> {
     phase: Phase,
@@ -91,7 +91,7 @@ pub struct Review<'a> {
     parsed: Parsed<'a>,
 }
 
-/// Reads one review.
+/// Parses the body of one request; fails if it is not a review.
 pub fn read(phase: Phase, body: &[u8]) -> Result<Review<'_>, Unanswered> {
     let parsed = request::parse(body)?;
     Ok(Review {
@@ -101,17 +101,17 @@ pub fn read(phase: Phase, body: &[u8]) -> Result<Review<'_>, Unanswered> {
     })
 }
 
-/// A review on which the rules have been heard.
+/// A review after the rules have been evaluated.
 #[derive(Debug)]
 pub enum Judged<'a> {
-    /// There is nothing more to it.
+    /// The answer is final.
     Done(Answer),
-    /// The cluster may have something to say.
+    /// The answer may still depend on the cluster.
     Open(Box<Case<'a>>),
 }
 
 impl Judged<'_> {
-    /// The answer, as far as it can be known without asking the cluster.
+    /// The answer as it stands, without asking the cluster.
     pub fn finish(self) -> Result<Answer, Unanswered> {
         match self {
             Self::Done(answer) => Ok(answer),
@@ -121,7 +121,7 @@ impl Judged<'_> {
 }
 
 impl<'a> Review<'a> {
-    /// The object that is judged, if one is.
+    /// The object to evaluate, if the request has one.
     fn looked_at(
         &self,
         request: &'a Request<'a>,
@@ -131,11 +131,11 @@ impl<'a> Review<'a> {
         let part = &*request.sub_resource;
         match (operation, self.phase, kind) {
             (Operation::Create, ..) if part.is_empty() => request.object.as_ref(),
-            // What is there already is guarded as it is stored, and by the phase with the last word.
+            // An existing Job is guarded as it is stored, and only in the phase that runs last.
             (Operation::Delete, Phase::Validate, Some(Kind::Job)) if part.is_empty() => {
                 request.old_object.as_ref()
             }
-            // Whoever writes a Job's status can change its annotations by that.
+            // An update of a Job's status can change its annotations, too.
             (Operation::Update, Phase::Validate, Some(Kind::Job))
                 if ["", "status"].contains(&part) =>
             {
@@ -145,7 +145,7 @@ impl<'a> Review<'a> {
         }
     }
 
-    /// Hears the rules. `namespace` looks up what is known of a namespace.
+    /// Evaluates the rules. `namespace` looks up what is known of a namespace.
     pub fn judge(
         &'a self,
         circumstances: &'a Circumstances<'a>,
@@ -175,7 +175,7 @@ impl<'a> Review<'a> {
         let policy = circumstances.policy;
         let select = |job: &Job<'_>| policy.selectors.select(job, policy.detection);
         let mut selection = select(&job);
-        // What an update makes of a Job is looked at only where that makes a migration of it.
+        // The new object of an update is evaluated only if the update turns the Job into a migration.
         let new = request.object.as_ref();
         let mut new = new.filter(|_| operation == Operation::Update);
         if selection != Selection::Labelled
@@ -184,7 +184,7 @@ impl<'a> Review<'a> {
             job = Job::new(object, kind, &request.namespace);
             selection = select(&job);
         }
-        // Its label may have been taken away while nobody was there to refuse that.
+        // Its label may have been removed while no replica was running to refuse that.
         if operation == Operation::Delete && crate::core::job::stamp::is_stamped(&job) {
             selection = Selection::Labelled;
         }
@@ -197,7 +197,7 @@ impl<'a> Review<'a> {
         let cap = mode.cap();
         let (mut findings, is_unclear) = if creates {
             let mut findings = policy.evaluate(&job, selection, cap);
-            // The other phase replaces what it finds.
+            // The mutating phase replaces foreign stamps instead.
             if self.phase == Phase::Validate {
                 findings.extend(guard::created(&job, user, selection, policy, cap));
             }
@@ -210,7 +210,7 @@ impl<'a> Review<'a> {
         let max = policy.max_exception;
         let exceptions = exception::honoured(view.exceptions, circumstances.now, max);
         exception::apply(&mut findings, &exceptions, &job);
-        // A Job is updated whenever something about it is written.
+        // Jobs are updated all the time; only updates with findings are worth a decision.
         if operation == Operation::Update && findings.is_empty() && !is_unclear {
             return not_judged(&request.uid, operation);
         }
@@ -223,7 +223,7 @@ impl<'a> Review<'a> {
             && mode != Mode::Off;
         let given = stamp::id(self.phase, &job, user, now).filter(|_| gets_stamps);
         let id = given.unwrap_or(circumstances.id);
-        // What the client has written there is replaced like its other stamps.
+        // A client's own value is replaced, like its other stamps.
         let before = job.annotations.get(Annotation::Patched);
         let before = before.filter(|_| given.is_some() || !gets_stamps);
         let patch = settle(&mut findings, patchable, ttl, before, body, now);
@@ -252,8 +252,8 @@ impl<'a> Review<'a> {
     }
 }
 
-/// What the guards say about deleting `job`, or about an update that makes `new` of it or makes it a migration; and
-/// whether only its pods can say more.
+/// The guards' findings about deleting `job`, about updating it to `new`, or about an update that makes it a migration.
+/// Also whether the answer depends on its pods.
 fn guarded(
     job: &Job<'_>,
     new: Option<&Job<'_>>,
@@ -274,7 +274,7 @@ fn guarded(
     (findings, is_unclear)
 }
 
-/// The time to live that a migration Job without one gets, where it can be patched.
+/// The `ttlSecondsAfterFinished` to add to a migration Job that has none, if the policy adds one.
 fn ttl(job: &Job<'_>, selection: Selection, mode: Mode, policy: &Policy) -> Option<Fix> {
     let wants_ttl = selection == Selection::Labelled
         && mode == Mode::Enforce
@@ -283,7 +283,7 @@ fn ttl(job: &Job<'_>, selection: Selection, mode: Mode, policy: &Policy) -> Opti
     wants_ttl.then(|| policy.tidy_up.ttl()).flatten()
 }
 
-/// In whose name an object is applied. A status is not: it is written.
+/// The field manager that applies the object; empty for a status, which is never applied.
 fn applier<'r>(request: &'r Request<'_>) -> &'r str {
     if request.sub_resource.is_empty() {
         &request.options.field_manager
@@ -292,16 +292,15 @@ fn applier<'r>(request: &'r Request<'_>) -> &'r str {
     }
 }
 
-/// Whether the CronJob controller made this Job. An ownerReference alone says nothing: anyone can
-/// write one.
+/// Whether the CronJob controller created this Job. An ownerReference alone proves nothing: any client can write one.
 fn is_from_cronjob(job: &Job<'_>, user: &str) -> bool {
     let is_controller =
         user == CRONJOB_CONTROLLER || (user == CONTROLLER_MANAGER && job.is_owned_by_cronjob());
     job.kind == Kind::Job && is_controller
 }
 
-/// Decides which findings are patched and builds the patch, `ttl` included; a finding whose patch would
-/// not apply to the object at hand is denied.
+/// Decides which findings are patched and builds the patch, including `ttl`. A finding is denied if its patch would not
+/// apply to this object.
 fn settle(
     findings: &mut [Finding],
     patchable: bool,
@@ -317,8 +316,8 @@ fn settle(
     let stamp = verdict::stamp(findings, patched_before);
     let object = match (&stamp, &ttl) {
         (None, None) => return None,
-        // Nearly all hook Jobs, and reading one again costs more than judging it. What gets a TTL has a
-        // spec, which is all that has to be known.
+        // Nearly all hook Jobs get here, and parsing one again costs more than evaluating it. A Job that gets a TTL has
+        // a spec, and the patch needs to know no more.
         (None, Some(_)) => Some(json!({"spec": {}})),
         (Some(stamp), _) => {
             let fixes = verdict::fixes(findings).chain([stamp]).chain(&ttl);

@@ -1,7 +1,7 @@
 //! The policy: which Jobs are migrations, what each rule does, and what it finds in a Job.
 //!
-//! Everything here is pure: the same facts under the same policy give the same findings, in the
-//! server, in `check` and in a replay. The policy file is [`crate::core::policy_file`]'s.
+//! Everything here is pure: the same facts under the same policy give the same findings in the server, in `check` and
+//! in a replay. [`crate::core::policy_file`] reads the policy file.
 
 pub mod advice;
 pub mod cel;
@@ -64,7 +64,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The word used in policy files, decisions and metrics.
+    /// The word for it in policy files, decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,14 +140,14 @@ pub enum OnFailure {
 pub struct NamespaceMode {
     /// Anchored expressions made from the file's `*` patterns.
     pub names: regex::RegexSet,
-    /// The mode.
+    /// The mode of those namespaces.
     pub mode: Mode,
 }
 
 /// A policy ready for use.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Short digest of the file it came from, or `builtin`.
+    /// Short digest of the policy file, or `builtin`.
     pub hash: String,
     /// Which Jobs are migrations.
     pub selectors: Selectors,
@@ -159,20 +159,20 @@ pub struct Policy {
     pub options: Options,
     /// Modes by namespace, first match wins.
     pub namespaces: Vec<NamespaceMode>,
-    /// What two migrations must not share while they run.
+    /// What two running migrations must not share.
     pub claims: claims::Claims,
     /// How long after its creation an exception may expire.
     pub max_exception: SignedDuration,
-    /// What a lost decision does to its review.
+    /// What happens to a review whose decision could not be logged.
     pub on_record_failure: OnFailure,
-    /// What is recorded of migrations, and how much of it is kept.
+    /// Whether runs are recorded, and how many are kept.
     pub runs: Runs,
-    /// What becomes of Jobs that have finished.
+    /// What happens to finished Jobs.
     pub tidy_up: TidyUp,
 }
 
 impl Policy {
-    /// The mode the policy file gives a namespace.
+    /// The mode that the policy file sets for a namespace, if any.
     #[must_use]
     pub fn mode(&self, namespace: &str) -> Mode {
         self.namespaces
@@ -189,7 +189,7 @@ impl Policy {
             Selection::Detected(_) => cap.min(self.detection),
             Selection::OptedOut | Selection::None => Action::Off,
         };
-        // A CronJob runs at its own time: Helm has long returned, and a denial would help nobody.
+        // A CronJob runs at its own time. Helm has long returned, and no author would read the denial.
         if job.kind == Kind::CronJob {
             cap.min(Action::Warn)
         } else {
@@ -197,7 +197,7 @@ impl Policy {
         }
     }
 
-    /// What a rule's findings lead to for this Job; `cap` is that of its namespace.
+    /// The action for a rule's findings in this Job; `cap` is that of its namespace.
     #[must_use]
     pub fn action(&self, rule: &Rule, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
         let actions = RULES.iter().zip(&self.actions);
@@ -210,7 +210,7 @@ impl Policy {
             .min(cap)
     }
 
-    /// Judges the facts of one Job: every finding of every rule, with the action it leads to.
+    /// Evaluates one Job: every finding of every rule, with its action.
     ///
     /// `cap` is the strongest action of the Job's namespace.
     #[must_use]

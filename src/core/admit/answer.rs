@@ -1,4 +1,4 @@
-//! From a case to the answer and the decision.
+//! Builds the answer and the decision from a case.
 
 use super::case::Case;
 use super::{Answer, Unanswered};
@@ -14,7 +14,7 @@ use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
 impl Case<'_> {
-    /// The answer.
+    /// The answer in its final form, from the findings collected so far.
     pub fn finish(&self) -> Result<Answer, Unanswered> {
         let findings = &self.findings;
         let outcome = verdict::outcome(findings);
@@ -43,12 +43,12 @@ impl Case<'_> {
             annotations.push(("rules", rules(findings).into()));
         }
         annotations.push(("verdict", outcome.as_str().into()));
-        // The mutating phase only speaks up when it has done something: the validating one decides.
+        // The validating phase decides. The mutating one records a decision only if it patched or refused something.
         let decided =
             self.phase == Phase::Validate || outcome >= Outcome::Patched || self.patch.is_some();
-        // Clients try again and again.
+        // Clients retry, so a wait is recorded once.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
-        // What is refused, or only tried, uses up nothing.
+        // A refusal or a dry run does not use an exception.
         let used = self.phase == Phase::Validate && response.allowed && !self.request.dry_run;
         let exceptions = if used {
             exception::uses(findings, self.name())
@@ -77,8 +77,8 @@ impl Case<'_> {
         })
     }
 
-    /// Warnings come from the validating phase, which sees the final object; what the mutating
-    /// phase has changed, or denied, the other will not see.
+    /// Warnings come from the validating phase, which sees the final object. The mutating phase warns about what it
+    /// patched or denied, because the validating phase will not see that.
     fn warnings(&self, outcome: Outcome) -> Vec<String> {
         let all = self.phase == Phase::Validate || outcome == Outcome::Denied;
         let told = self.findings.iter().filter(|finding| match finding.action {
@@ -128,11 +128,10 @@ impl Case<'_> {
         }
     }
 
-    /// The denial to send when the decision is lost. Where nothing may be denied, a lost decision
-    /// denies nothing either.
+    /// The denial to send if the decision cannot be logged; none if the policy and the mode do not deny anything.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
         let policy = self.circumstances.policy;
-        // What is gone already cannot migrate: only what begins has to be written down.
+        // Only a create starts a migration, so only a create has to be logged.
         if self.operation != Operation::Create
             || policy.on_record_failure == OnFailure::Allow
             || policy.cap(&self.job, self.selection, self.mode.cap()) < Action::Deny
@@ -147,7 +146,7 @@ impl Case<'_> {
     }
 
     pub(super) fn name(&self) -> &str {
-        // A rename by another webhook leaves the request's name behind.
+        // After a rename by another webhook, the request still has the old name.
         let shown = self.job.name.shown();
         if shown.is_empty() {
             &self.request.name

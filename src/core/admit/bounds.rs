@@ -1,4 +1,4 @@
-//! Whatever a review holds, what comes of it is bounded, and no part of it can pass for a line of its own.
+//! Tests that whatever a review holds, the output is bounded and no part of it can pass for a line of its own.
 
 use jiff::Timestamp;
 use jsonschema::Validator;
@@ -15,13 +15,13 @@ use crate::core::text;
 
 const ID: Uuid = Uuid::from_u128(0x019b_435b_2388_7000_8000_0000_0000_0007);
 const SECRET: &str = "hunter2hunter2";
-/// What the sink puts before the first field of a line after others were lost, and the newline.
+/// The most that the sink adds to a line: the count of lost lines before it, and the newline.
 const MORE: usize = "\"lost\":18446744073709551615,\n".len();
 const MAX_ANSWER: usize = 128 * 1024;
 
 fn review(text: &str, many: usize, operation: &str) -> Value {
     let groups = vec![text; many];
-    // Each container has them, and what is read of one is read of all.
+    // Every container has these words, so a few of them are enough.
     let words = &groups[..many.min(4)];
     let container = json!({
         "name": text, "image": text, "command": words,
@@ -147,7 +147,7 @@ fn the_largest_texts_leave_the_verdict_and_the_ids() {
                     let line: Value = serde_json::from_slice(line).unwrap();
                     assert_eq!(line["truncated"], true, "{line:#}");
                     let kept = line["user"].as_str().unwrap();
-                    // A character that would leave the line becomes one space, and then all of it may fit.
+                    // A line break becomes one space, and then the whole text may fit.
                     let is_whole = kept.chars().count() == text.chars().count();
                     let is_told = kept.ends_with('…') || is_whole;
                     assert!(is_told && kept.len() <= 512, "{kept}");
@@ -200,7 +200,7 @@ proptest! {
         many in 0_usize..40,
         operation in prop::sample::select(vec!["CREATE", "UPDATE", "DELETE"]),
     ) {
-        // Between two parts of a secret there may be nothing that ends it, so each is a word of its own.
+        // Nothing between two parts may end the secret, so each part is a word of its own.
         let text = format!("x{}", parts.join(" ").repeat(times));
         for answer in answers(&review(&text, many, operation)) {
             is_bounded(&answer);

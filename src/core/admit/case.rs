@@ -1,5 +1,5 @@
-//! A review on which the rules have been heard, and what the cluster adds to that: who else migrates, and
-//! whether the namespace is going. Pure: whoever asks the cluster hands in what it said.
+//! A review after the rules have been evaluated, and what the cluster adds: other running migrations, pods of the Job,
+//! and whether the namespace is being deleted. Pure: the caller asks the cluster.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use crate::core::review::request::Request;
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
-/// What is told of why something could not be found out.
+/// Most bytes of an error that are quoted in a finding.
 const MAX_WHY: usize = 128;
 
-/// A review that is judged, with all there is to say about it.
+/// A review with its findings, its patch and everything else that the answer needs.
 #[derive(Debug)]
 pub struct Case<'a> {
     pub(super) phase: Phase,
@@ -32,37 +32,37 @@ pub struct Case<'a> {
     pub(super) job: Job<'a>,
     pub(super) selection: Selection,
     pub(super) mode: Mode,
-    /// Value of the namespace's label, where that is no mode.
+    /// Value of the namespace's mode label, if that is not a mode.
     pub(super) unknown_mode: Option<String>,
     pub(super) findings: Vec<Finding>,
-    /// Only the Job's pods say whether what is done would stop it halfway.
+    /// Only the Job's pods show whether the request would interrupt the migration.
     pub(super) is_unclear: bool,
-    /// What is corrected, and what is written down of it.
+    /// The corrections, and the stamp that lists them.
     pub(super) patch: Option<json_patch::Patch>,
-    /// Of the decision.
+    /// Id of the decision.
     pub(super) id: Uuid,
-    /// What names the decision in the Job. It corrects nothing, and says nothing that its line does not.
+    /// The stamps, kept apart from the patch: they correct nothing and repeat what the decision log has.
     pub(super) stamps: Vec<PatchOperation>,
-    /// This waiter has been told of this holder before.
+    /// This holder was already reported to this client.
     pub(super) is_told: bool,
-    /// Those of its namespace that are honoured.
+    /// The valid exceptions of its namespace.
     pub(super) exceptions: Vec<Arc<Exception>>,
     pub(super) circumstances: &'a Circumstances<'a>,
 }
 
-/// A migration that may only go on if no other one of its key runs.
+/// A migration that is admitted only if no other one with its key is running.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
-    /// The Job.
+    /// The Job to be created.
     pub job: &'a Job<'a>,
-    /// Who creates it.
+    /// The user who creates it.
     pub user: &'a str,
-    /// Nothing will be stored.
+    /// Whether this is a dry run, which stores nothing.
     pub dry_run: bool,
 }
 
 impl<'a> Case<'a> {
-    /// Who needs a claim: a migration Job that is about to be stored and that no rule refuses.
+    /// The migration that needs a claim: its Job is about to be created, and no rule refuses it.
     #[must_use]
     pub fn claimant(&self) -> Option<Claimant<'_>> {
         let wants = self.phase == Phase::Validate
@@ -78,7 +78,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Another migration is in the way, of which this one may have been told before.
+    /// Records that another migration is still running. `is_told`: the client already knows of it.
     pub fn waits_for(&mut self, holder: &Holder, is_told: bool) {
         self.is_told = is_told;
         let action = self.action(&CONCURRENT_MIGRATION);
@@ -87,7 +87,7 @@ impl<'a> Case<'a> {
         });
     }
 
-    /// Whether another migration is in the way could not be found out.
+    /// Records that nothing could determine whether another migration is running.
     pub fn may_not_be_alone(&mut self, why: &str) {
         let limit = match self.circumstances.policy.claims.on_failure {
             claims::OnFailure::Deny => Action::Deny,
@@ -99,15 +99,15 @@ impl<'a> Case<'a> {
         });
     }
 
-    /// Namespace, name and uid of the Job whose pods say whether it runs, if what is done to it depends on that and
-    /// its own status does not say it.
+    /// Namespace, name and uid of the Job, if the answer depends on whether it is running and only its pods can show
+    /// that.
     #[must_use]
     pub fn unclear(&self) -> Option<(&'a str, &'a str, &'a str)> {
         let (name, uid) = (self.job.name.full(), &*self.job.metadata.uid);
         self.is_unclear.then_some((self.job.namespace, name, uid))
     }
 
-    /// Its pods say that it runs.
+    /// Records that its pods show it running.
     pub fn runs(&mut self) {
         let policy = self.circumstances.policy;
         let findings = if self.operation == Operation::Delete {
@@ -118,15 +118,15 @@ impl<'a> Case<'a> {
         self.add_all(findings);
     }
 
-    /// Nobody could tell whether it runs.
+    /// Records that nothing could determine whether it is running.
     pub fn may_run(&mut self, why: &str) {
         let policy = self.circumstances.policy;
         let findings = guard::unseen(&self.job, why, policy, self.mode.cap());
         self.add_all(findings);
     }
 
-    /// Its namespace has no room for one more claim. It waits, whatever the policy says of what cannot be known:
-    /// otherwise a flood would switch claims off.
+    /// Records that its namespace has no room for another claim. The Job waits even if the policy allows unknown
+    /// claims; otherwise a flood of Jobs would switch claims off.
     pub fn waits_for_room(&mut self, why: &str) {
         let action = self.action(&CONCURRENT_MIGRATION);
         self.add(&CONCURRENT_MIGRATION, action, |report| {
@@ -148,21 +148,21 @@ impl<'a> Case<'a> {
         self.findings.extend(findings);
     }
 
-    /// The namespace whose deletion would excuse what is refused here: what is known of it may be old,
-    /// and it would be held up.
+    /// The namespace to ask for before this deletion is refused. What is known of it may be stale, and a refusal would
+    /// block the namespace's own deletion.
     #[must_use]
     pub fn excuse(&self) -> Option<&'a str> {
         let refused = verdict::outcome(&self.findings) >= Outcome::Waiting;
         (refused && self.operation == Operation::Delete).then_some(self.job.namespace)
     }
 
-    /// Lets the Job be deleted, because its namespace is.
+    /// Allows the deletion of the Job, because its namespace is being deleted.
     pub fn excused(&mut self) {
         self.findings.clear();
     }
 
-    /// Lets the Job be deleted, because nobody could tell whether its namespace is. A guard that cannot
-    /// see may not hold up a cluster.
+    /// Allows the deletion of the Job, because its namespace could not be read. A guard that cannot see must not block
+    /// a cluster.
     pub fn unexcused(&mut self, why: &str) {
         for finding in &mut self.findings {
             finding.action = finding.action.min(Action::Audit);
@@ -184,8 +184,8 @@ mod tests {
     use crate::core::policy_file::validate;
     use crate::core::review::Phase;
 
-    /// The outcome of deleting a migration Job with this status, where its pods say that it runs, or that it does
-    /// not, or cannot be asked; nothing if nobody asks them.
+    /// The outcome of deleting a migration Job with this status. `runs` is what its pods show, if they can be read. The
+    /// result is `None` if the pods are not needed.
     fn deleted(status: &Value, view: &NamespaceView, runs: Option<bool>) -> Option<Outcome> {
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",

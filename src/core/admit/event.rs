@@ -1,4 +1,4 @@
-//! From a case to the Kubernetes Event that should be seen of it.
+//! Builds the Kubernetes Event for a case.
 
 use std::fmt::Write;
 
@@ -13,11 +13,11 @@ use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
 impl Case<'_> {
-    /// The Event, where there is one: of what was really asked for, and refused, put off or corrected. Both
-    /// phases refuse; what was corrected is told by the last one, which knows the Job.
+    /// The Event, if the request is not a dry run and is denied, asked to wait or corrected. Both phases report
+    /// refusals; the last one reports corrections, because it knows the final Job.
     pub(super) fn happening(&self, outcome: Outcome) -> Option<Happening> {
         let (name, namespace) = (self.name(), self.job.namespace);
-        // An Event is sent to a path with the namespace in it.
+        // The namespace becomes part of the request's path.
         if self.request.dry_run || !dns::is_label(namespace) {
             return None;
         }
@@ -45,7 +45,7 @@ impl Case<'_> {
         let (regarding, related) = if exists && self.job.kind == Kind::Job {
             (job, None)
         } else {
-            // Attempts of one migration are one Event, and a Job without a uid is one that is not there.
+            // All attempts of one migration share one Event. Without a uid, the Job is one that does not exist.
             let mut attempts = notice::job(namespace, self.job.name.base(), "");
             if self.job.kind == Kind::CronJob {
                 attempts.kind = Some("CronJob".to_owned());
@@ -63,7 +63,7 @@ impl Case<'_> {
         Some(happening.noted(&note))
     }
 
-    /// The rules whose findings were patched in the Job that gets in now.
+    /// The ids of the rules whose findings were patched in the Job that is admitted now.
     fn patched(&self) -> Option<String> {
         let last = self.phase == Phase::Validate && self.operation == Operation::Create;
         let ids = self.job.annotations.get(Annotation::Patched)?;
@@ -86,7 +86,7 @@ mod tests {
     use crate::core::admit::{self, Circumstances, NamespaceView};
     use crate::core::policy::testing;
 
-    /// What is told of a create of a valid Job, changed by `tweak`, in the last phase.
+    /// The Event for the creation of a valid Job, changed by `tweak`, in the last phase.
     fn told(tweak: impl FnOnce(&mut Value)) -> Option<Happening> {
         let mut review = json!({
             "apiVersion": "admission.k8s.io/v1",

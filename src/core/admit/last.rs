@@ -9,8 +9,8 @@ use crate::core::review::request::Parsed;
 use crate::core::review::{Operation, Phase};
 
 impl Review<'_> {
-    /// The uid of the migration Job that it shows to have ended and that is to be deleted, where runs are recorded:
-    /// whatever is decided about that, how the Job ended is true.
+    /// The uid of the migration Job that is to be deleted, if it has ended and runs are recorded. The outcome is
+    /// recorded even if the deletion is denied.
     #[must_use]
     pub fn shows_an_end(&self, policy: &Policy) -> Option<&str> {
         let Parsed::Judged(request) = &self.parsed else {

@@ -1,4 +1,4 @@
-//! The patch that stamps a migration Job. Made without looking at the Job as a whole: nearly every migration
+//! The patch that stamps a migration Job. It is built without parsing the whole Job, because nearly every migration
 //! gets one.
 
 use std::collections::BTreeSet;
@@ -19,16 +19,16 @@ use crate::core::policy::verdict;
 use crate::core::review::Phase;
 use crate::core::text;
 
-/// The id that a Job was stamped with for this very request: by `/mutate` before `/validate`, or by `/mutate`
-/// when it was asked before, because another webhook changed the Job after it.
+/// The id that `/mutate` has already stamped on the Job for this request: before `/validate`, or before the API server
+/// called `/mutate` again because another webhook changed the Job.
 pub(super) fn id(phase: Phase, job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
     let id = stamp::decision(job, user, now)?;
-    // Nothing of a client's choice comes out of `/mutate`. In `/validate` the two look alike.
+    // `/mutate` never keeps an id that the client chose. `/validate` cannot tell the two apart.
     (phase == Phase::Validate || !stamp::is_the_clients(job)).then_some(id)
 }
 
-/// What makes the stamps of `job` say this, and nothing else. Nothing where they do. `patched` is what it was
-/// stamped with before, for this very request; what is corrected now is stamped by the correction.
+/// The operations that give `job` exactly these stamps; none if it has them. `patched` is the value stamped earlier for
+/// this request. If something is corrected now, the correction writes that stamp itself.
 pub(super) fn operations(
     job: &Job<'_>,
     id: Uuid,

@@ -1,7 +1,7 @@
-//! What several rules say to the author of a hook: where it stands, and what it is for.
+//! Advice to the author of a hook that several rules share: what the hook is for, and where its annotations belong.
 //!
-//! Advice that is right for an upgrade destroys data when a Job that undoes a migration follows it. So each rule
-//! about hook events asks here first. Nothing here decides what a finding is.
+//! Advice that is right for an upgrade would destroy data in a Job that undoes a migration, so each rule about hook
+//! events asks here first. Nothing here decides whether there is a finding.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::core::job::annotation::Annotation;
 use crate::core::job::hooks::{self, Event};
 use crate::core::policy::path::FieldPath;
 
-/// What the author of a Job is told that is no migration before an upgrade.
+/// Advice for a Job that is not a migration before an upgrade.
 const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migration-warden.io/migration: \"false\" \
                           if it is no migration";
 
@@ -21,9 +21,10 @@ pub enum Purpose {
     Upgrade,
     /// To undo a migration.
     Downgrade,
-    /// To run once the new version is there, be it only at an install: a database of its release is there then.
+    /// To run once the new version is installed, even if only after an install: then a database of the same release
+    /// exists.
     After,
-    /// Another moment: a test, or the end of the release.
+    /// To run at another moment: a test, or the end of the release.
     Other,
 }
 
@@ -68,7 +69,7 @@ impl Purpose {
         }
     }
 
-    /// What to do about a Job that is not for upgrades; nothing to add for one that is.
+    /// Advice for a Job that is not for upgrades; `None` for one that is.
     #[must_use]
     pub fn advice(self) -> Option<Cow<'static, str>> {
         let text = match self {
@@ -84,16 +85,16 @@ impl Purpose {
     }
 }
 
-/// An annotation that stands where no deployer reads it.
+/// An annotation in a place where no deployer reads it.
 #[derive(Debug)]
 pub struct Stray<'a> {
-    /// Which.
+    /// The annotation that is misplaced.
     pub annotation: Annotation,
-    /// Where.
+    /// The field that holds it.
     pub path: FieldPath,
-    /// What that place is.
+    /// The words for that place in a message.
     pub place: &'static str,
-    /// What it says.
+    /// The annotation's value.
     pub value: &'a str,
 }
 

@@ -1,45 +1,44 @@
-//! Which Jobs are migrations, said in CEL: for the apiserver, which has to know before it asks.
+//! CEL expressions for which Jobs are migrations. The API server evaluates them before it calls the webhook.
 //!
-//! The webhook configurations and `generate vap` hold these texts, and the chart's template writes
-//! the same ones letter by letter. What a rule is in CEL stands in the rule's own file.
+//! The webhook configurations and `generate vap` use these texts, and the chart's template renders exactly the same
+//! ones. The CEL of a rule is in the rule's own file.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::core::job::MIGRATION_LABEL;
 
-/// Name of the match condition that lets only migration Jobs through.
+/// Name of the match condition that selects only migration Jobs.
 pub const MIGRATION: &str = "migration";
-/// Name of the match condition that lets all other Jobs through: the complement of [`MIGRATION`].
+/// Name of the match condition that selects all other Jobs: the complement of [`MIGRATION`].
 pub const NOT_A_MIGRATION: &str = "not-a-migration";
-/// Name of the match condition that lets only Jobs through that have opted out: instead of
-/// [`NOT_A_MIGRATION`], where nothing is detected.
+/// Name of the match condition that selects only Jobs that have opted out. It replaces [`NOT_A_MIGRATION`] if detection
+/// is off.
 pub const ONLY_OPTED_OUT: &str = "opted-out";
-/// Name of the match condition that keeps the control plane away.
+/// Name of the match condition that leaves out requests of the control plane.
 pub const NOT_THE_CONTROL_PLANE: &str = "not-the-control-plane";
 
-/// Whether the Job says that it is none: the label `migration-warden.io/migration: "false"`.
+/// Whether the Job has opted out: the label `migration-warden.io/migration: "false"`.
 ///
-/// `job` is the variable that holds it, here as in what follows: `object`, or `oldObject` where it is
-/// there already.
+/// Here and below, `job` is the variable that holds the Job: `object`, or `oldObject` for an existing one.
 #[must_use]
 pub fn opted_out(job: &str) -> String {
     requirement(job, MIGRATION_LABEL, "In", &["false".to_owned()])
 }
 
-/// Whether somebody other than the control plane asks.
+/// Whether the request comes from a user other than the control plane.
 ///
-/// A CronJob makes its Jobs hours after its author could have read a denial. The second name is for
-/// control planes whose controllers have no service accounts of their own.
+/// A CronJob creates its Jobs long after its author could have read a denial. The second name is for control planes
+/// whose controllers have no service accounts of their own.
 pub const ASKED_BY_OTHERS: &str = "!(request.userInfo.username in \
     ['system:serviceaccount:kube-system:cronjob-controller', 'system:kube-controller-manager'])";
 
-/// Whether the Job is a migration: one that any of the selectors matches and that has not opted out.
+/// Whether the Job is a migration: any of the selectors matches it, and it has not opted out.
 #[must_use]
 pub fn migration(job: &str, selectors: &[LabelSelector]) -> String {
     format!("!({}) && ({})", opted_out(job), any(job, selectors))
 }
 
-/// Whether it is none: true exactly where [`migration`] is false.
+/// Whether the Job is not a migration: the exact opposite of [`migration`].
 #[must_use]
 pub fn not_a_migration(job: &str, selectors: &[LabelSelector]) -> String {
     format!("{} || !({})", opted_out(job), any(job, selectors))
@@ -52,7 +51,7 @@ pub fn any(job: &str, selectors: &[LabelSelector]) -> String {
         .iter()
         .map(|selector| format!("({})", all(job, selector)))
         .collect();
-    // No selector matches nothing, as in `Selectors`.
+    // Without selectors nothing matches, as in `Selectors`.
     join(&each, " || ", "false")
 }
 
@@ -78,7 +77,7 @@ fn requirement(job: &str, key: &str, operator: &str, values: &[String]) -> Strin
         "In" => format!("{label}.optMap(v, v in [{values}]).orValue(false)"),
         "NotIn" => format!("{label}.optMap(v, !(v in [{values}])).orValue(true)"),
         "Exists" => format!("{label}.hasValue()"),
-        // There is no fifth operator: `Selectors` takes none.
+        // `DoesNotExist`: `Selectors` rejects other operators.
         _ => format!("!{label}.hasValue()"),
     }
 }
@@ -94,7 +93,7 @@ fn join(parts: &[String], operator: &str, none: &str) -> String {
 /// A CEL string literal.
 #[must_use]
 pub fn string(text: &str) -> String {
-    // A policy file may hold what is no label key, and the chart has to write the same text.
+    // A policy file may hold an invalid label key, and the chart must render the same text.
     let escaped = text
         .replace('\\', r"\\")
         .replace('\'', r"\'")

@@ -1,7 +1,6 @@
-//! What the policy says about claims: what two migrations must not share while they run.
+//! The policy's section `claims`: what two running migrations must not share.
 //!
-//! Plain values, as they stand in the policy file's section `claims`. The key that they lead to is
-//! [`crate::cluster::claims::key`]'s.
+//! Plain values, as in the policy file. [`crate::cluster::claims::key`] makes the key of a claim from them.
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! A finding: one breach of one rule, and the report that rules write findings into.
+//! A finding is one breach of one rule. Rules write their findings into a report.
 
 use std::borrow::Cow;
 use std::iter;
@@ -15,53 +15,53 @@ use crate::core::policy::path::FieldPath;
 use crate::core::policy::rule::Rule;
 use crate::core::text;
 
-/// Findings of one rule in one Job that are told one by one. A Job of a megabyte may hold ten
-/// thousand, and the answer has to stay readable; the rest is counted in the last one.
+/// Most findings of one rule in one Job that are listed. A Job of a megabyte may hold ten thousand, and the answer has
+/// to stay readable. The last one counts the rest.
 const MAX_PER_RULE: usize = 16;
 
-/// Which exception it is, and how long it lasts: what is told of one.
+/// The facts about an exception that are reported: which one it is, and when it expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExceptionRef {
-    /// Its namespace, and that of the Jobs it is for.
+    /// Its namespace, which is also that of the Jobs it covers.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its uid; empty in a file.
+    /// Its uid; empty for an exception from a file.
     pub uid: String,
-    /// From when on it no longer holds.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 /// One breach of one rule.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// The rule.
+    /// The broken rule.
     pub rule: &'static Rule,
     /// What the policy does with it.
     pub action: Action,
     /// The field at fault.
     pub path: FieldPath,
-    /// The bytes of that field's text that are at fault, if it is not all of it.
+    /// The byte range of that field's text that is at fault; `None` for all of it.
     pub within: Option<Range<usize>>,
     /// What is wrong, with the values found, in one line; never a credential.
     pub detail: String,
-    /// Whether that is not all of it.
+    /// Whether `detail` was cut.
     pub is_cut: bool,
-    /// What to write instead: the rule's own words, unless they do not fit this Job.
+    /// What to write instead: the rule's own text, unless it does not fit this Job.
     pub remediation: Cow<'static, str>,
-    /// How the Job can be corrected, where it can be.
+    /// The correction, if this Job can be corrected.
     pub fix: Option<Fix>,
-    /// The exception because of which the action is no stronger than `audit`.
+    /// The exception that limits the action to `audit`.
     pub exception: Option<Arc<ExceptionRef>>,
 }
 
 impl Finding {
-    /// Says more about it, whatever has to make room.
+    /// Appends `more` to the detail, which is cut to make room.
     pub fn append(&mut self, more: &str) {
         self.is_cut |= text::append(&mut self.detail, more, text::DETAIL);
     }
 
-    /// What is said of the Job in words that hold some of its own.
+    /// The texts that may quote the Job.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
         let remediation = match &mut self.remediation {
             Cow::Owned(text) => Some(text),
@@ -102,7 +102,7 @@ impl Report {
         }
     }
 
-    /// What one rule finds in an object of `kind`; nothing where its action is `off`.
+    /// The findings of one rule in an object of `kind`; none if its action is `off`.
     #[must_use]
     pub fn of(
         kind: Kind,
@@ -117,7 +117,7 @@ impl Report {
         report.into_findings()
     }
 
-    /// Runs one rule; what it adds is its own.
+    /// Runs one rule; the findings that `check` adds belong to it.
     pub fn judge(&mut self, rule: &'static Rule, action: Action, check: impl FnOnce(&mut Self)) {
         self.current = Some((rule, action));
         self.count = 0;
@@ -144,7 +144,7 @@ impl Report {
         self.push(path, Some(part), detail.as_ref(), None)
     }
 
-    /// Adds a finding with a correction, where there is one for this Job.
+    /// Adds a finding with a correction, if this Job can be corrected.
     pub fn add_fixable(
         &mut self,
         path: FieldPath,
@@ -154,7 +154,7 @@ impl Report {
         self.push(path, None, detail.as_ref(), fix)
     }
 
-    /// What was found, in the order of the rules.
+    /// The findings, in the order of the rules.
     #[must_use]
     pub fn into_findings(self) -> Vec<Finding> {
         self.findings
@@ -191,23 +191,23 @@ impl Report {
     }
 }
 
-/// The finding that was just added, where it was not only counted.
+/// The finding that was just added, unless it was only counted.
 #[derive(Debug)]
 pub struct Added<'r>(Option<&'r mut Finding>);
 
 impl Added<'_> {
-    /// Says what to write instead in words that fit this Job better than the rule's own.
+    /// Replaces the rule's remediation by one that fits this Job better.
     pub fn advise(self, remediation: impl Into<Cow<'static, str>>) {
         if let Some(finding) = self.0 {
             finding.remediation = match remediation.into() {
                 Cow::Borrowed(own) => Cow::Borrowed(own),
-                // Names of the Job may stand in it.
+                // It may quote names from the Job.
                 Cow::Owned(text) => text::fit(&text, text::DETAIL).0.into_owned().into(),
             };
         }
     }
 
-    /// Does no more about it than this, whatever the policy says.
+    /// Limits the finding's action, whatever the policy says.
     #[must_use]
     pub fn at_most(mut self, action: Action) -> Self {
         if let Some(finding) = &mut self.0 {
@@ -217,11 +217,11 @@ impl Added<'_> {
     }
 }
 
-/// A value as it is shown in a finding: quoted, without control characters, and cut.
+/// A value as a finding shows it: quoted, without control characters, and cut.
 #[must_use]
 pub fn shown(value: &str) -> String {
     const MAX: usize = 80;
-    // Masked before it is cut, or half a password would no longer look like one.
+    // Masked before it is cut: half a password would no longer look like one.
     let masked = credentials::mask(value);
     let cut = cut(&masked, MAX);
     let more = if cut.len() < masked.len() { "…" } else { "" };

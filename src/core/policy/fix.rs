@@ -1,8 +1,8 @@
 //! Corrections, and the JSON Patch that carries them out.
 //!
-//! A patch is built against the object as it was received and tried on it before it is sent: one
-//! that the apiserver cannot apply is an HTTP 500 to the user, whatever the failurePolicy
-//! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
+//! A patch is built for the object as it was received, and tried on it before it is sent. If the API server cannot
+//! apply a patch, the user gets an HTTP 500, whatever the failurePolicy (`k8s.io/apiserver:
+//! webhook/mutating/dispatcher.go`).
 
 use std::borrow::Cow;
 
@@ -15,13 +15,13 @@ use crate::core::policy::path::FieldPath;
 /// A correction: a field and what it should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// The field.
+    /// The field to correct.
     pub path: FieldPath,
-    /// What it should say.
+    /// The value it gets.
     pub value: Replacement,
 }
 
-/// What a corrected field gets.
+/// The new value of a corrected field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
     /// A text.
@@ -44,7 +44,7 @@ impl Fix {
         }
     }
 
-    /// The names of the fields, and the indices, that lead to the field.
+    /// The steps to the field: field names and indices.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let path = self.path.pointer();
@@ -62,7 +62,7 @@ impl Fix {
         }
     }
 
-    /// What the field will say when patched at `now`; nothing where it is removed.
+    /// The field's value when patched at `now`; `None` if it is removed.
     #[must_use]
     pub fn value(&self, now: jiff::Timestamp) -> Option<Value> {
         Some(match &self.value {
@@ -74,8 +74,8 @@ impl Fix {
     }
 }
 
-/// The patch that carries out `fixes` on `object`, or `None` when it would not apply or change
-/// nothing. Of the object only what lies along the fields is looked at.
+/// The patch that carries out `fixes` on `object`, or `None` if it would not apply or change nothing. It reads only
+/// those parts of the object that the fields lead through.
 #[must_use]
 pub fn patch<'f>(
     fixes: impl IntoIterator<Item = &'f Fix>,
@@ -106,7 +106,7 @@ pub fn patch<'f>(
     (!operations.is_empty()).then_some(Patch(operations))
 }
 
-/// The parents of `path` that are not there, outermost first: `annotations` may be absent or null.
+/// The missing parents of `path`, outermost first: `annotations` may be absent or null.
 fn missing_parents<'p>(
     path: &'p Pointer,
     object: &Value,
@@ -126,7 +126,7 @@ fn missing_parents<'p>(
     missing.into_iter().rev()
 }
 
-/// `add` on an object's member also replaces it (RFC 6902, 4.1), so it serves both.
+/// `add` also replaces an existing member of an object (RFC 6902, 4.1), so it serves both.
 fn add(path: PointerBuf, value: Value) -> PatchOperation {
     PatchOperation::Add(AddOperation { path, value })
 }

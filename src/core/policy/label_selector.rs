@@ -1,4 +1,4 @@
-//! Label selectors as policies and exceptions write them. Which Jobs they match is [`super::select`]'s.
+//! Label selectors, in the form that policies and exceptions use. [`super::select`] matches Jobs with them.
 
 use std::collections::BTreeMap;
 

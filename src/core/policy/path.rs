@@ -1,4 +1,4 @@
-//! The path of a field, written as Kubernetes writes it and as a JSON Pointer.
+//! The path of a field, in Kubernetes' notation and as a JSON Pointer.
 
 use std::fmt;
 

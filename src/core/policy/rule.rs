@@ -13,21 +13,21 @@ use crate::core::policy::select::Selection;
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The Job itself: its name and what Helm does with it. Means nothing for a CronJob.
+    /// The Job itself: its name and what Helm does with it. Not evaluated for a CronJob.
     Job,
-    /// What its deployer makes of it as a hook. Means nothing where the deployer runs no hooks.
+    /// How its deployer runs it as a hook. Not evaluated if the deployer does not run hooks.
     Hook,
-    /// What the Job runs: also judged in a CronJob's template.
+    /// What the Job runs; also evaluated for a CronJob's template.
     Template,
-    /// What the Job meets in the cluster, or what happens to it there. Its findings come with what the
-    /// cluster says, so its `check` is [`unseen`], and it is heard when a review is answered.
+    /// The Job's surroundings in the cluster, or what happens to it there. Its findings need facts from the cluster, so
+    /// its `check` is [`unseen`], and it is evaluated when a review is answered.
     Cluster,
 }
 
 /// Whether the action `patch` may be chosen for a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patch {
-    /// It may; what cannot be corrected in a Job at hand is denied.
+    /// It may. A finding that cannot be corrected in a particular Job is denied.
     Possible,
     /// It may not, and why.
     Refused(&'static str),
@@ -38,11 +38,11 @@ pub const HOOKS_NOT_PATCHABLE: Patch = Patch::Refused(
     "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
 );
 
-/// Whether a `ValidatingAdmissionPolicy` can have a rule, too.
+/// Whether a rule can also be part of a `ValidatingAdmissionPolicy`.
 #[derive(Clone, Copy, Debug)]
 pub enum Cel {
-    /// It can: an expression that is true where the rule finds nothing, and never an error. It may
-    /// use the variables of [`crate::core::job::cel`].
+    /// It can, as an expression that is true if the rule finds nothing, and that never fails. It may use the variables
+    /// of [`crate::core::job::cel`].
     Expression(fn(&Options) -> String),
     /// It cannot, and why.
     Refused(&'static str),
@@ -51,15 +51,15 @@ pub enum Cel {
 /// Options of the rules that have any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// MW001: also give a named Job another name.
+    /// MW001: also rename a Job that has a fixed name.
     pub rename: bool,
-    /// MW002: Argo CD's own hook annotation will do.
+    /// MW002: Argo CD's own hook annotation is enough.
     pub argocd_hook: bool,
-    /// MW003: Argo CD's own delete policy will do.
+    /// MW003: Argo CD's own delete policy is enough.
     pub argocd_delete_policy: bool,
     /// MW005: how old a timestamp may be.
     pub max_age: SignedDuration,
-    /// MW005: how far ahead of the apiserver's clock it may be.
+    /// MW005: how far ahead of the API server's clock it may be.
     pub max_skew: SignedDuration,
 }
 
@@ -75,10 +75,10 @@ impl Default for Options {
     }
 }
 
-/// The pure function of a rule.
+/// The function of a rule, which adds its findings to the report. Pure.
 pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
 
-/// What a rule of [`Scope::Cluster`] finds in the Job itself: nothing.
+/// The `check` of a rule of [`Scope::Cluster`]: the Job itself gives it no findings.
 pub fn unseen(_: &Job<'_>, _: Selection, _: &Options, _: &mut Report) {}
 
 /// Why no rule of [`Scope::Cluster`] may patch.
@@ -89,12 +89,12 @@ pub const CLUSTER_STATE_NOT_PATCHABLE: Patch =
 pub const NEEDS_THE_CLUSTER: Cel =
     Cel::Refused("a policy sees the request alone, and this is about what else is in the cluster");
 
-/// Why no rule about a Job that is there already can be a `ValidatingAdmissionPolicy`.
+/// Why no rule about an existing Job can be a `ValidatingAdmissionPolicy`.
 pub const NOT_A_CREATION: Cel = Cel::Refused(
     "the policy is asked about creations alone, and this is about what happens to a Job later",
 );
 
-/// One rule.
+/// A rule, with its documentation and defaults.
 #[derive(Debug)]
 pub struct Rule {
     /// Stable id, `MW001`.
@@ -105,19 +105,19 @@ pub struct Rule {
     pub reason: &'static str,
     /// What to write instead: follows the detail after a semicolon.
     pub remediation: &'static str,
-    /// Path of the field it looks at, as shown in the rules table.
+    /// Path of the field it checks, as shown in the rules table.
     pub path: &'static str,
     /// Action in the profile `guide`.
     pub guide: Action,
     /// Action in the profile `strict`.
     pub strict: Action,
-    /// What it looks at.
+    /// What it checks.
     pub scope: Scope,
     /// Whether it may patch.
     pub patch: Patch,
     /// Names of its options in the policy file.
     pub options: &'static [&'static str],
-    /// What it is in CEL.
+    /// Its CEL expression, or why it has none.
     pub cel: Cel,
     /// Markdown: what it flags, why, and what to write instead.
     pub docs: &'static str,
@@ -167,7 +167,7 @@ macro_rules! rule {
 }
 pub(crate) use rule;
 
-/// What every rule file needs.
+/// The imports that every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
         Cel, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,

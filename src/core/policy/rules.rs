@@ -1,4 +1,4 @@
-//! The list of all rules, in the order in which they are judged and reported.
+//! The list of all rules, in the order in which they are evaluated and reported.
 //!
 //! A new rule is a file here, its line in `RULES`, and a pass and a fail fixture.
 
@@ -33,7 +33,7 @@ mod unlabelled_migration;
 mod untimestamped_name;
 mod wrong_delete_policy;
 
-/// Every rule, ordered by id. An id never changes its meaning and is never used again.
+/// Every rule, ordered by id. An id never changes its meaning and is never reused.
 pub const RULES: [&Rule; 28] = [
     &untimestamped_name::UNTIMESTAMPED_NAME,
     &missing_hook::MISSING_HOOK,
@@ -72,9 +72,9 @@ pub fn find(id_or_name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(is)
 }
 
-/// What to say of a name that is no rule's.
+/// The message for a name that is not a rule, with the nearest rule names.
 pub(crate) fn unknown(key: &str) -> String {
-    /// Below this two names have little in common; clap, which suggests arguments, takes the same.
+    /// Two names that score less have little in common; clap's suggestions use the same limit.
     const ALIKE: f64 = 0.7;
     let nearest = RULES
         .iter()

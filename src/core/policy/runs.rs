@@ -1,13 +1,13 @@
-//! What the policy says about runs: whether they are recorded, and how many are kept.
+//! The policy's section `record.runs`: whether runs are recorded, and how many are kept.
 //!
-//! Plain values, as they stand in the policy file's section `record.runs`.
+//! Plain values, as in the policy file.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How many runs of a release stay by default: some weeks of deployments.
+/// Runs kept per release by default: some weeks of deployments.
 const KEEP_PER_RELEASE: u16 = 20;
-/// How many stay in all: at 2 KB each they take 20 MB of the API server's store.
+/// Runs kept in total by default: at 2 KB each they take 20 MB of the API server's storage.
 const KEEP_TOTAL: u32 = 10_000;
 
 /// The record of each migration, as objects of the kind `MigrationRun`.
@@ -49,7 +49,7 @@ impl Default for Runs {
     }
 }
 
-/// The modes.
+/// The schema of the modes, which also accepts booleans.
 fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     // `true` is `on` and `false` is `off`, as YAML 1.1 reads them.
     schemars::json_schema!({

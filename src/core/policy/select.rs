@@ -1,4 +1,4 @@
-//! Which Jobs are migrations: by the policy's selectors, by their looks, or not at all.
+//! Which Jobs are migrations: those that a selector of the policy matches, and those that detection recognises.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::core::job::{Job, Kind, MIGRATION_LABEL};
 use crate::core::json::Map;
 use crate::core::policy::Action;
 
-/// Why a Job is judged, or not.
+/// Why a Job is evaluated, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// A selector of the policy matches.
@@ -19,12 +19,12 @@ pub enum Selection {
     Detected(Detection),
     /// Labelled `migration-warden.io/migration: "false"`.
     OptedOut,
-    /// No migration as far as can be told: not ours to judge.
+    /// Not recognised as a migration, so not evaluated.
     None,
 }
 
 impl Selection {
-    /// The word used in decisions.
+    /// The word for it in decisions.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,15 +39,15 @@ impl Selection {
 /// The selectors of a policy; a Job that any of them matches is a migration Job.
 #[derive(Clone, Debug, Default)]
 pub struct Selectors {
-    /// As they came, for who has to write them down again.
+    /// As given, for callers that write them out again.
     written: Vec<LabelSelector>,
     parsed: Vec<Selector>,
-    /// The keys the selectors ask for. No other label can change the answer.
+    /// The label keys that the selectors use. No other label can change the answer.
     keys: BTreeSet<String>,
 }
 
 impl Selectors {
-    /// Fails on an operator that Kubernetes does not know, or values that do not go with it.
+    /// Fails on an operator that Kubernetes does not know, or values that it does not allow.
     pub fn new(selectors: Vec<LabelSelector>) -> Result<Self, ParseExpressionError> {
         let mut keys = BTreeSet::new();
         for selector in &selectors {
@@ -84,7 +84,7 @@ impl Selectors {
         &self.written
     }
 
-    /// The selectors as a watch takes them.
+    /// The selectors in the form of a watch's parameter.
     #[must_use]
     pub fn parsed(&self) -> &[Selector] {
         &self.parsed
@@ -101,10 +101,10 @@ impl Selectors {
         self.parsed.iter().any(|selector| selector.matches(&asked))
     }
 
-    /// Tells whether `job` is a migration. Detection is skipped where `detection` is `off`.
+    /// Whether `job` is a migration, and why. Detection is skipped if `detection` is `off`.
     #[must_use]
     pub fn select(&self, job: &Job<'_>, detection: Action) -> Selection {
-        // A chart marks a CronJob on itself or on what it makes.
+        // A chart labels either the CronJob itself or its Job template.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let mut labels = [Some(job.labels), own].into_iter().flatten();
         if labels

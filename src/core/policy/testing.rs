@@ -1,4 +1,4 @@
-//! For the tests of rules: one valid Job, of which each test changes one thing.
+//! Helpers for the tests of rules: one valid Job, in which each test changes one thing.
 
 use serde_json::{Value, json};
 
@@ -58,28 +58,25 @@ pub(crate) fn told(rule: &'static Rule, find: impl FnOnce(&mut Report)) -> Strin
     finding.message()
 }
 
-/// What the rule with this id finds in `job`, as `path: detail`.
+/// The findings of the rule with this id in `job`, as `path: detail`.
 pub(crate) fn findings(id: &str, job: &Value) -> Vec<String> {
     findings_with(id, job, &Options::default())
 }
 
-/// The same with options.
 pub(crate) fn findings_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
     let found = report_with(id, job, options).into_iter();
     found.map(|f| format!("{}: {}", f.path, f.detail)).collect()
 }
 
-/// The same, as it is found.
 pub(crate) fn report(id: &str, job: &Value) -> Vec<Finding> {
     report_with(id, job, &Options::default())
 }
 
-/// What a denial by the rule with this id says of `job`.
+/// The lines of a denial of `job` by the rule with this id.
 pub(crate) fn told_of(id: &str, job: &Value) -> Vec<String> {
     told_of_with(id, job, &Options::default())
 }
 
-/// The same with options.
 pub(crate) fn told_of_with(id: &str, job: &Value, options: &Options) -> Vec<String> {
     let found = report_with(id, job, options);
     found.iter().map(Finding::message).collect()

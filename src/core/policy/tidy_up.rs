@@ -1,6 +1,6 @@
-//! What the policy says about Jobs that have finished: which to remove, and how long the others stay.
+//! The policy for finished Jobs: which are removed, and how long the others stay.
 //!
-//! What is removed when is [`crate::core::cleanup`]'s.
+//! [`crate::core::cleanup`] decides which Jobs that means.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,7 @@ use crate::core::policy::Mode;
 use crate::core::policy::fix::{Fix, Replacement};
 use crate::core::policy::path::FieldPath;
 
-/// The least a finished Job should stay: long enough for a deployer that was restarted to come back and
-/// look.
+/// The least time a finished Job should stay: long enough for a restarted deployer to come back and read its status.
 pub const MIN_TTL_SECONDS: u32 = 60 * 60;
 /// How long a hook Job stays after its end by default: 7 days.
 const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
@@ -33,7 +32,7 @@ pub enum TidyMode {
 }
 
 impl TidyMode {
-    /// What may be removed in a namespace of this mode, which is a cap on all that is done there.
+    /// This mode, capped by the mode of the namespace.
     #[must_use]
     pub fn capped(self, mode: Mode) -> Self {
         match (self, mode) {
@@ -44,14 +43,14 @@ impl TidyMode {
     }
 }
 
-/// The policy's part on finished Jobs.
+/// The policy for finished Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TidyUp {
     /// Whether anything is removed.
     pub mode: TidyMode,
     /// How many of the newest failed Jobs of a migration stay.
     pub keep_failed: usize,
-    /// What a hook Job without `ttlSecondsAfterFinished` gets; nothing where it should get none.
+    /// The `ttlSecondsAfterFinished` for hook Jobs that have none; `None` to add nothing.
     pub ttl_seconds: Option<u32>,
 }
 
@@ -66,7 +65,7 @@ impl Default for TidyUp {
 }
 
 impl TidyUp {
-    /// What gives a hook Job its `ttlSecondsAfterFinished`.
+    /// The correction that sets `ttlSecondsAfterFinished`.
     #[must_use]
     pub fn ttl(&self) -> Option<Fix> {
         let seconds = self.ttl_seconds.filter(|_| self.mode == TidyMode::On)?;

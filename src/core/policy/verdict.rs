@@ -1,4 +1,4 @@
-//! Findings, summed up: allowed or denied, what is patched, and what the user is told.
+//! Turns findings into a verdict: the outcome, the corrections, and the messages for the user.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -17,20 +17,21 @@ use crate::core::text;
 /// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
 const MAX_WARNING: usize = 120;
-/// Longest warning with advice for this Job alone: shorter than what Kubernetes cuts. A review has few of these.
+/// Longest warning with advice for this particular Job: below the length at which Kubernetes cuts. A review has few of
+/// these.
 const MAX_ADVICE: usize = 250;
-/// Most warnings for one review: 30 of 120 stay below the 4096 at which the apiserver cuts.
+/// Most warnings for one review: 30 of 120 characters stay below the 4096 at which the API server cuts.
 const MAX_WARNINGS: usize = 30;
 
-/// What came of a review, mildest first.
+/// The outcome of a review, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Nothing to say.
+    /// Admitted without findings to report.
     Allowed,
-    /// Let through with warnings.
+    /// Admitted with warnings.
     Warned,
-    /// Let through corrected.
+    /// Admitted after corrections.
     Patched,
     /// Refused for now: the client is asked to try again.
     Waiting,
@@ -39,7 +40,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome.
+    /// All outcomes, mildest first.
     pub const ALL: [Self; 5] = [
         Self::Allowed,
         Self::Warned,
@@ -48,7 +49,7 @@ impl Outcome {
         Self::Denied,
     ];
 
-    /// The word used in decisions and metrics.
+    /// The word for it in decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,8 +64,8 @@ impl Outcome {
 
 /// Decides which findings can be patched; those that cannot are denied.
 ///
-/// `patchable` says whether this object can be patched at all: a hook Job that is being created, in
-/// the mutating phase.
+/// `patchable`: whether this object can be patched at all. Only a hook Job can, while it is being created, in the
+/// mutating phase.
 pub fn settle(findings: &mut [Finding], patchable: bool) {
     for finding in findings {
         if finding.action == Action::Patch && !(patchable && finding.fix.is_some()) {
@@ -90,15 +91,14 @@ pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
     with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
 }
 
-/// What tells those who come later which rules' findings were patched, now and `before`; nothing where
-/// none was now.
+/// The stamp that lists the rules whose findings were patched, now and `before`; `None` if nothing is patched now.
 #[must_use]
 pub fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
     let now: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
     if now.is_empty() {
         return None;
     }
-    // Another webhook may have had the Job sent again. What is no id of ours is no stamp either.
+    // The API server may have called again after another webhook changed the Job. Anything but rule ids is dropped.
     let before = before
         .unwrap_or_default()
         .split(',')
@@ -116,7 +116,7 @@ pub fn with(findings: &[Finding], action: Action) -> impl Iterator<Item = &Findi
         .filter(move |finding| finding.action == action)
 }
 
-/// What a refusal says: every finding that leads to it with what to write instead, a line each.
+/// The message of a refusal: one line for each finding that causes it, with what to write instead.
 #[must_use]
 pub fn message(findings: &[Finding], action: Action) -> String {
     let all: Vec<_> = with(findings, action).collect();
@@ -128,7 +128,7 @@ pub fn message(findings: &[Finding], action: Action) -> String {
     lines.join("\n")
 }
 
-/// A warning about a finding that is not denied, in one line that the apiserver will not cut.
+/// A warning about a finding that is not denied, in one line that the API server will not cut.
 #[must_use]
 pub fn warning(finding: &Finding) -> String {
     let rule = finding.rule;
@@ -152,18 +152,18 @@ pub fn warning(finding: &Finding) -> String {
         return long;
     }
     let instead = &finding.remediation;
-    // Advice made for this very Job needs what was found to be understood.
+    // Advice for this particular Job is only understood together with the detail.
     if matches!(instead, Cow::Owned(_)) && finding.action != Action::Patch {
         let advice = format!("{} {}: {}; {instead}", rule.id, rule.name, finding.detail);
         if advice.chars().count() <= MAX_ADVICE && !advice.contains(char::is_control) {
             return advice;
         }
     }
-    // What to do about it matters more than what was found, which the decision has.
+    // The remediation matters more than the detail, which the decision has.
     one_line(&format!("{} {}: {instead}", rule.id, rule.name))
 }
 
-/// Makes a text fit for a warning: the apiserver drops those with control characters.
+/// Makes a text fit for a warning: the API server drops warnings with control characters.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let clean = text::one_line(text);
@@ -177,11 +177,11 @@ pub fn one_line(text: &str) -> String {
     format!("{}…", cut(&clean, end))
 }
 
-/// The warnings of a review, cut to a number the apiserver takes whole.
+/// The warnings of a review, cut to a number that the API server does not cut.
 #[must_use]
 pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
     let mut lines: Vec<String> = findings.map(warning).collect();
-    // One rule may find a lot, and an exception says the same of all of it.
+    // One rule may have many findings, for which an exception gives the same warning.
     lines.dedup();
     if lines.len() > MAX_WARNINGS {
         let untold = lines.len() - (MAX_WARNINGS - 1);
