@@ -1,7 +1,7 @@
 //! The facts of one Job, as Kubernetes will see it.
 //!
-//! Facts are taken after Kubernetes' own defaulting (`pkg/apis/batch/v1/defaults.go`), so that a
-//! file and the review it becomes read the same. No rule and no policy is known here.
+//! Facts are read with Kubernetes' own defaults applied (`pkg/apis/batch/v1/defaults.go`), so that a file and its later
+//! review give the same facts. This module knows neither rules nor policies.
 
 pub mod annotation;
 pub mod cel;
@@ -34,16 +34,16 @@ use crate::core::job::object::{Container, Metadata, Object, Spec, Status};
 use crate::core::job::running::{Counts, Said};
 use crate::core::json::Map;
 
-/// The label that marks a migration Job, or with `false` says that a Job is none.
+/// The label that marks a migration Job; with `false` a Job opts out.
 pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
-/// Where a Job's init containers stand.
+/// Path of a Job's init containers.
 pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
-/// What an object is: the Job itself, or the template a CronJob makes Jobs from.
+/// Whether an object is a Job or a CronJob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A Job.
+    /// A Job itself.
     Job,
     /// A CronJob; the facts are those of its `spec.jobTemplate`.
     CronJob,
@@ -52,13 +52,13 @@ pub enum Kind {
 /// The facts of a Job or of a CronJob's template.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// Job or CronJob.
+    /// Whether it is a Job or a CronJob.
     pub kind: Kind,
-    /// Namespace of the request or manifest; empty when a manifest names none.
+    /// Namespace of the request or manifest; empty if a manifest sets none.
     pub namespace: &'a str,
-    /// Name; a CronJob's own.
+    /// Name of the object; for a CronJob, its own.
     pub name: Name<'a>,
-    /// Labels, those of the pod template when the Job has none.
+    /// Labels; those of the pod template if the Job has none.
     pub labels: &'a Map<'a>,
     /// Annotations.
     pub annotations: &'a Annotations<'a>,
@@ -68,13 +68,13 @@ pub struct Job<'a> {
     pub spec: &'a Spec<'a>,
     /// Status of the object that was sent; empty while it is being created.
     pub status: &'a Status<'a>,
-    /// When the apiserver created it, where that is known.
+    /// When the API server created it, if known.
     pub created: Option<Timestamp>,
-    /// Who keeps it as desired state.
+    /// The deployer that keeps it as desired state.
     pub deployer: Deployer,
-    /// It is part of a request, and no manifest that has still to be sent.
+    /// It is part of a request, not a manifest that is yet to be sent.
     pub is_sent: bool,
-    /// The service mesh that its namespace injects, where a cluster was asked.
+    /// The service mesh that its namespace injects, if a cluster was asked.
     pub mesh: Option<Mesh>,
 }
 
@@ -96,7 +96,7 @@ pub fn has_ended<'c>(mut conditions: impl Iterator<Item = (&'c str, &'c str)>) -
 }
 
 impl Kind {
-    /// The kind of an object of the API group `batch`, if it is one that is judged.
+    /// The kind of an object of the API group `batch`, if that kind is evaluated.
     #[must_use]
     pub fn parse(kind: &str) -> Option<Self> {
         match kind {
@@ -107,7 +107,7 @@ impl Kind {
     }
 }
 
-/// Name of the CronJob that is written down as the controller of an object.
+/// Name of the CronJob that `ownerReferences` names as the controller of an object.
 fn cron_job<'a>(metadata: &'a Metadata<'_>) -> Option<&'a str> {
     let mut owners = metadata.owner_references.iter();
     let owner = owners.find(|owner| owner.controller && &*owner.kind == "CronJob")?;
@@ -115,7 +115,7 @@ fn cron_job<'a>(metadata: &'a Metadata<'_>) -> Option<&'a str> {
 }
 
 impl<'a> Job<'a> {
-    /// Reads the facts of `object`, which is of this kind whatever fields it has.
+    /// Reads the facts of `object`, which has this kind whatever its fields are.
     ///
     /// `namespace` is the request's and wins over the object's own, which may be missing.
     #[must_use]
@@ -128,7 +128,7 @@ impl<'a> Job<'a> {
         let template = &inner.spec.template.metadata.labels;
         let labels = match (inner.metadata.labels.is_empty(), kind) {
             (false, _) => &inner.metadata.labels,
-            // Charts mark the CronJob itself; the Jobs it makes get the template's labels.
+            // Charts label the CronJob itself; the Jobs it creates get the template's labels.
             (true, Kind::CronJob) if !metadata.labels.is_empty() => &metadata.labels,
             (true, _) => template,
         };
@@ -159,7 +159,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The same Job, as this field manager sends it.
+    /// The same Job, sent by this field manager.
     #[must_use]
     pub fn sent_by(mut self, manager: &str) -> Self {
         self.deployer = deployer_of(self.metadata, self.annotations, manager);
@@ -168,7 +168,7 @@ impl<'a> Job<'a> {
         self
     }
 
-    /// `restartPolicy` of the pod; `Always` when nothing is written.
+    /// `restartPolicy` of the pod; defaults to `Always`.
     #[must_use]
     pub fn restart_policy(&self) -> &'a str {
         self.spec
@@ -180,14 +180,14 @@ impl<'a> Job<'a> {
             .unwrap_or("Always")
     }
 
-    /// `backoffLimit`; 6 when nothing is written, no limit with `backoffLimitPerIndex`.
+    /// `backoffLimit`; defaults to 6, or to no limit with `backoffLimitPerIndex`.
     #[must_use]
     pub fn backoff_limit(&self) -> i64 {
         let written = self.spec.backoff_limit;
         written.unwrap_or_else(|| self.default_backoff_limit())
     }
 
-    /// What Kubernetes writes where there is no `backoffLimit`.
+    /// The default that Kubernetes sets for a missing `backoffLimit`.
     #[must_use]
     pub fn default_backoff_limit(&self) -> i64 {
         match self.spec.backoff_limit_per_index {
@@ -196,7 +196,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Init containers, then containers, each with the field it stands in and its index.
+    /// Init containers, then containers, each with the path of its list and its index.
     pub fn containers(
         &self,
     ) -> impl Iterator<Item = (&'static str, usize, &'a Container<'a>)> + use<'a> {
@@ -214,14 +214,14 @@ impl<'a> Job<'a> {
         list == INIT_CONTAINERS && container.restart_policy.as_deref() == Some("Always")
     }
 
-    /// Whether it has ended, well or badly. Kubernetes says so once its pods have ended.
+    /// Whether it has succeeded or failed. Kubernetes sets that once its pods have ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let conditions = self.status.conditions.iter();
         has_ended(conditions.map(|condition| (&*condition.kind, &*condition.status)))
     }
 
-    /// Whether it runs, as far as its own status says it.
+    /// Whether it is running, as far as its own status shows it.
     #[must_use]
     pub fn said(&self) -> Said {
         if self.is_finished() {
@@ -235,7 +235,7 @@ impl<'a> Job<'a> {
         counts.say(self.spec.managed_by.as_deref())
     }
 
-    /// Whether it is deleted already, and only waits for its finalizers.
+    /// Whether it is already deleted and only waits for its finalizers.
     #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
@@ -253,21 +253,21 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Whether a CronJob made it, by its own words: the CronJob is judged instead. `kubectl create job --from` names
-    /// the CronJob as its controller, too, and that Job is judged.
+    /// Whether a CronJob created it, as its metadata claims: then the CronJob is evaluated instead. `kubectl create job
+    /// --from` also names the CronJob as controller, but that Job is evaluated.
     #[must_use]
     pub fn is_made_by_cronjob(&self) -> bool {
         self.kind == Kind::Job && self.is_owned_by_cronjob() && !self.is_started_by_hand()
     }
 
-    /// Whether a CronJob is written down as the controller that owns it; anyone can write that.
+    /// Whether its `ownerReferences` name a CronJob as controller. Any client can write that.
     #[must_use]
     pub fn is_owned_by_cronjob(&self) -> bool {
         cron_job(self.metadata).is_some()
     }
 
-    /// Whether its deployer runs it as a hook, which is created once and never applied again: another Job's
-    /// template is immutable, and a patch would fight the next apply.
+    /// Whether its deployer runs it as a hook, which is created once and never applied again. The template of any other
+    /// Job is immutable, and a patch would conflict with the next apply.
     #[must_use]
     pub fn is_patchable(&self) -> bool {
         let is_hook = |annotation| self.annotations.get(annotation).is_some();
@@ -284,15 +284,15 @@ impl<'a> Job<'a> {
             .is_argocd_hook(|annotation| annotations.get(annotation).is_some())
     }
 
-    /// Whether Argo CD's words are those of its author. Those of Helm mean the same to Argo CD, so they are the
-    /// words of a chart's hook, even if Argo CD deploys it.
+    /// Whether its author uses Argo CD's annotations. A hook with Helm's annotations belongs to a chart, even if Argo
+    /// CD deploys it: Argo CD reads those, too.
     #[must_use]
     pub fn is_in_argocds_words(&self) -> bool {
         let has = |annotation| self.annotations.get(annotation).is_some();
         !has(Annotation::Hook) && (self.deployer == Deployer::ArgoCd || self.is_argocd_hook())
     }
 
-    /// Whether its deployer creates it again once it is gone, because it is no hook.
+    /// Whether its deployer creates it again after a deletion, because it is not a hook.
     #[must_use]
     pub fn is_recreated(&self) -> bool {
         match self.deployer {
@@ -303,14 +303,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Whether a person made it of a CronJob: `kubectl create job --from=cronjob/NAME`.
+    /// Whether a person created it from a CronJob: `kubectl create job --from=cronjob/NAME`.
     #[must_use]
     pub fn is_started_by_hand(&self) -> bool {
         self.annotations.get(Annotation::StartedByHand).is_some()
     }
 
-    /// Whether it was sent by a plain create: neither a server-side apply, whose key is the name in
-    /// the URL, nor by a tool that will look for it under the name it wrote.
+    /// Whether it may be renamed, because it was sent by a plain create. A server-side apply has the name in its URL,
+    /// and some tools look for the Job under the name that they wrote.
     #[must_use]
     pub fn is_renameable(&self) -> bool {
         let fields = &self.metadata.managed_fields;

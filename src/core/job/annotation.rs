@@ -1,7 +1,6 @@
-//! The annotations that anything here asks for, and those of one object.
+//! The annotations that are read here, and their values in one object.
 //!
-//! An object may carry a megabyte of others; they are read over. What a value means is not known
-//! here.
+//! An object may carry a megabyte of others; they are skipped. This module does not interpret values.
 
 use std::fmt;
 
@@ -11,7 +10,7 @@ use crate::core::json::{Text, entry};
 
 macro_rules! annotations {
     ($($(#[doc = $doc:literal])+ $name:ident = $key:literal,)+) => {
-        /// An annotation that something here asks for.
+        /// An annotation that is read here.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Annotation {
             $($(#[doc = $doc])+ $name,)+
@@ -45,50 +44,49 @@ annotations! {
     HookOutputLogPolicy = "helm.sh/hook-output-log-policy",
     /// Orders the hooks of one event.
     HookWeight = "helm.sh/hook-weight",
-    /// Argo CD's own for the sync phase.
+    /// Argo CD's own hook annotation: names the sync phase.
     ArgoCdHook = "argocd.argoproj.io/hook",
-    /// Argo CD's own for deleting a hook.
+    /// Argo CD's own delete policy for hooks.
     ArgoCdDeletePolicy = "argocd.argoproj.io/hook-delete-policy",
-    /// What Argo CD tracks its objects by: `APP:batch/Job:NAMESPACE/NAME`.
+    /// By this Argo CD tracks its objects: `APP:batch/Job:NAMESPACE/NAME`.
     ArgoCdTrackingId = "argocd.argoproj.io/tracking-id",
     /// Ours: the rules whose findings were patched here, by id.
     Patched = "migration-warden.io/patched",
-    /// What `kubectl apply` will compare the object with.
+    /// The manifest that `kubectl apply` compares the object with.
     LastApplied = "kubectl.kubernetes.io/last-applied-configuration",
-    /// Kubernetes' own: a person made the Job of a CronJob.
+    /// Kubernetes' own: a person created the Job from a CronJob.
     StartedByHand = "cronjob.kubernetes.io/instantiate",
     /// The database that is migrated, where several releases share one.
     Database = "migration-warden.io/database",
     /// Whether the Job may be deleted while its pod runs.
     AllowDelete = "migration-warden.io/allow-delete",
-    /// Ours: the id of the decision that let the Job in.
+    /// Ours: the id of the decision that admitted the Job.
     Decision = "migration-warden.io/decision",
-    /// Ours: who asked for the Job.
+    /// Ours: the user who requested the Job.
     RequestedBy = "migration-warden.io/requested-by",
-    /// Ours: the exceptions because of which it was let in.
+    /// Ours: the exceptions that it needed to be admitted.
     Exceptions = "migration-warden.io/exceptions",
     /// Whether the cluster autoscaler may evict the pod.
     SafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict",
     /// Whether Karpenter leaves the pod alone.
     DoNotDisrupt = "karpenter.sh/do-not-disrupt",
-    /// Whether Istio puts a sidecar into the pod.
+    /// Whether Istio injects a sidecar into the pod.
     IstioInject = "sidecar.istio.io/inject",
-    /// Whether Linkerd puts a sidecar into the pod.
+    /// Whether Linkerd injects a sidecar into the pod.
     LinkerdInject = "linkerd.io/inject",
     /// Whether Istio's sidecar is a restartable init container.
     IstioNativeSidecar = "sidecar.istio.io/nativeSidecar",
     /// Whether Linkerd's sidecar is a restartable init container.
     LinkerdNativeSidecar = "config.linkerd.io/proxy-enable-native-sidecar",
-    /// The same, as it was called before.
+    /// The previous name of [`Self::LinkerdNativeSidecar`].
     LinkerdNativeSidecarBeta = "config.beta.linkerd.io/proxy-enable-native-sidecar",
-    /// The same, as it was called first.
+    /// The first name of [`Self::LinkerdNativeSidecar`].
     LinkerdNativeSidecarAlpha = "config.alpha.linkerd.io/proxy-enable-native-sidecar",
 }
 
-/// Those annotations of an object that something here asks for.
+/// The annotations of one object that are read here.
 ///
-/// A `null` value reads as the empty string, as Go's decoder does; of a key written twice the last
-/// one counts.
+/// As in Go's decoder, a `null` value reads as the empty string, and the last one of a repeated key counts.
 #[derive(Clone, Debug, Default)]
 pub struct Annotations<'a> {
     is_map: bool,
@@ -96,7 +94,7 @@ pub struct Annotations<'a> {
 }
 
 impl Annotations<'_> {
-    /// The value of `annotation`.
+    /// The value of `annotation`, if the object has it.
     #[must_use]
     pub fn get(&self, annotation: Annotation) -> Option<&str> {
         let mut entries = self.entries.iter().rev();
@@ -104,8 +102,8 @@ impl Annotations<'_> {
         Some(value)
     }
 
-    /// Whether the object has a map to which one can be added, be it empty: not where there is none, or
-    /// `null`.
+    /// Whether the object has a map of annotations, even an empty one, so that one can be added. False if the map is
+    /// missing or `null`.
     #[must_use]
     pub fn is_map(&self) -> bool {
         self.is_map

@@ -1,13 +1,13 @@
-//! The facts of a Job, said in CEL: what rules share in a `ValidatingAdmissionPolicy`.
+//! The facts of a Job in CEL, shared by the rules in a `ValidatingAdmissionPolicy`.
 //!
-//! Each text says what its neighbour here does in Rust, for a Job that is being created, after
-//! Kubernetes' own defaulting; an end-to-end test compares the two. No text can fail with an error:
-//! the apiserver would take that for a denial. No rule and no policy is known here.
+//! Each expression does what its Rust counterpart does, for a Job that is being created, with Kubernetes' own defaults
+//! applied; an end-to-end test compares the two. No expression can fail: the API server would treat an error as a
+//! denial. This module knows neither rules nor policies.
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER, KUSTOMIZE_NAME};
 
-/// The hook events that Helm knows besides the two before an install and an upgrade.
+/// The hook events that Helm knows, except `pre-install` and `pre-upgrade`.
 pub const OTHER_EVENTS: [&str; 8] = [
     "post-install",
     "pre-delete",
@@ -19,7 +19,7 @@ pub const OTHER_EVENTS: [&str; 8] = [
     "test-success",
 ];
 
-/// Every event that Helm knows, as [`crate::core::job::hooks::event`] does.
+/// Every event that Helm knows; the same as in [`crate::core::job::hooks::event`].
 #[must_use]
 pub fn events() -> Vec<&'static str> {
     ["pre-install", "pre-upgrade"]
@@ -28,7 +28,7 @@ pub fn events() -> Vec<&'static str> {
         .collect()
 }
 
-/// Names and texts of the variables, each after those it uses.
+/// Names and expressions of the variables, each after those it uses.
 #[must_use]
 pub fn variables() -> [(&'static str, String); 8] {
     [
@@ -43,13 +43,13 @@ pub fn variables() -> [(&'static str, String); 8] {
     ]
 }
 
-/// The value of one of the Job's annotations, an optional.
+/// The value of one of the Job's annotations, as an optional.
 #[must_use]
 pub fn annotation(annotation: Annotation) -> String {
     format!("object.metadata.?annotations[?'{}']", annotation.key())
 }
 
-/// The value of one of its pods' annotations, an optional.
+/// The value of one of its pods' annotations, as an optional.
 #[must_use]
 pub fn pod_annotation(annotation: Annotation) -> String {
     format!(
@@ -58,7 +58,7 @@ pub fn pod_annotation(annotation: Annotation) -> String {
     )
 }
 
-/// A list of strings without quotes or backslashes in them.
+/// A CEL list of strings, which must not contain quotes or backslashes.
 #[must_use]
 pub fn list(words: &[&str]) -> String {
     format!("['{}']", words.join("', '"))
@@ -66,8 +66,8 @@ pub fn list(words: &[&str]) -> String {
 
 /// [`crate::core::job::hooks::elements`] of an annotation; none where it is absent.
 fn elements(key: Annotation) -> String {
-    // Helm lowers all of Unicode, CEL only ASCII. These two are the only other characters whose lower
-    // case is an ASCII letter, and what Helm knows is ASCII.
+    // Helm lower-cases all of Unicode, CEL only ASCII. These two are the only other characters whose lower case is an
+    // ASCII letter, and Helm's own words are ASCII.
     let lower = r"lowerAscii().replace('\u0130', 'i').replace('\u212a', 'k')";
     format!(
         "{}.optMap(v, v.split(',').map(e, e.trim().{lower})).orValue([])",
@@ -75,16 +75,16 @@ fn elements(key: Annotation) -> String {
     )
 }
 
-/// Under which names the object is sent. Of a Job that is being created nobody has changed a part yet.
+/// The field managers that sent the object. While a Job is being created, no other manager has changed it yet.
 const MANAGERS: &str = "object.metadata.?managedFields.orValue([]).map(f, f.?manager.orValue(''))";
 
-/// [`crate::core::job::deployer::Deployer::ArgoCd`] of an object that no deployer without hooks has sent.
+/// [`crate::core::job::deployer::Deployer::ArgoCd`], for an object that was not sent by a deployer without hooks.
 fn is_argocds() -> String {
     let tracked = annotation(Annotation::ArgoCdTrackingId);
     format!("({tracked}.hasValue() || variables.managers.exists(m, m.startsWith('{ARGOCD}')))")
 }
 
-/// [`crate::core::job::deployer::Deployer::is_argocd_hook`], where hooks run.
+/// [`crate::core::job::deployer::Deployer::is_argocd_hook`], if the deployer runs hooks.
 #[must_use]
 pub fn is_argocd_hook() -> String {
     let (own, helm) = (
@@ -111,7 +111,7 @@ fn runs_hooks() -> String {
     )
 }
 
-/// Where the timestamp may stand: at the end of the name, or of the `generateName` it was made from.
+/// Texts that may end in the timestamp: the name, and the `generateName` it was made from.
 const NAMES: &str = "[object.metadata.name] + \
     object.metadata.?generateName.optMap(g, size(g) > 58 ? g.substring(0, 58) : g).optMap(g, \
     object.metadata.name.startsWith(g) && size(object.metadata.name) == size(g) + 5 ? \
@@ -119,7 +119,7 @@ const NAMES: &str = "[object.metadata.name] + \
 
 /// The text of the timestamp, [`crate::core::job::name::Stamp`]; empty where there is none.
 fn stamp() -> String {
-    // Strings of digits as long as each other compare as the numbers do.
+    // Strings of digits of the same length compare like the numbers.
     format!(
         "(variables.names.map(n, n.find('.-({}|[0-9]{{13}}|[0-9]{{10}})$')).filter(f, f != '')\
          .map(f, f.substring(2)).filter(s, \
@@ -132,7 +132,7 @@ fn stamp() -> String {
 /// Lengths of the forms of [`crate::core::job::name::Form::Local`].
 pub const LOCAL: &str = "[14, 15, 19]";
 
-/// The moment of a timestamp that is there.
+/// The moment of a timestamp that was found.
 const TIME: &str = "size(variables.stamp) == 10 ? timestamp(int(variables.stamp)) : \
     size(variables.stamp) == 13 ? timestamp(int(variables.stamp.substring(0, 10))) + \
     duration(variables.stamp.substring(10) + 'ms') : \
@@ -140,8 +140,7 @@ const TIME: &str = "size(variables.stamp) == 10 ? timestamp(int(variables.stamp)
     timestamp(d.substring(0, 4) + '-' + d.substring(4, 6) + '-' + d.substring(6, 8) + 'T' + \
     d.substring(8, 10) + ':' + d.substring(10, 12) + ':' + d.substring(12, 14) + 'Z'))[0]";
 
-/// An expression for the forms that are dates, and real ones: a date that does not exist would make
-/// `timestamp` fail.
+/// True for the forms that are dates, if the date exists: otherwise `timestamp` would fail.
 fn real_date() -> String {
     let day = |s: &str| {
         format!(

@@ -1,9 +1,8 @@
 //! Finds credentials written into a Job, and masks them wherever text leaves the program.
 //!
-//! One scanner serves both the `inline-credentials` rule and the masking of decisions, so that what
-//! the rule can see is never printed. Placeholders (`$(NAME)`, `${NAME}`, `$NAME`) are no
-//! credentials. It is a scanner for the ways migration tools take passwords, not for every secret
-//! that exists. [`scan`] finds them in text, [`hidden`] hides them where the text stands again.
+//! One scanner serves both the `inline-credentials` rule and the masking of decisions, so that nothing the rule finds
+//! is ever printed. Placeholders (`$(NAME)`, `${NAME}`, `$NAME`) are not credentials. It knows how migration tools take
+//! passwords, not every secret that exists. [`scan`] finds credentials in text, [`hidden`] hides other copies of them.
 
 mod assignment;
 mod code;
@@ -35,13 +34,13 @@ use crate::core::job::object::Container;
 use context::Context;
 use scan::Reader;
 
-/// Bytes of one Job that are searched: what may hold a credential at first sight.
+/// Most bytes of one Job that are searched, not counting texts that cannot hold a credential at first sight.
 pub const BUDGET: usize = 256 * 1024;
-/// Bytes of one text that are shown at most.
+/// Most bytes of one text that are shown.
 const SHOWN: usize = 64 * 1024;
-/// Longest name that is shown of what a credential is written behind.
+/// Longest name that is shown for the key of a credential.
 const NAME: usize = 64;
-/// Words that are looked at though they hold nothing at first sight: the names of programs.
+/// Longest word that is searched even if it holds nothing at first sight: it may name a program.
 const SHORT: usize = 32;
 
 /// How a credential is written.
@@ -57,7 +56,7 @@ pub enum Form {
     PassFile,
     /// `--password x`, `--password=x`, `PGPASSWORD=x`, `?password=x`: with the key's name.
     Assignment(String),
-    /// None that is known: so many bytes were not searched.
+    /// Unknown: this many bytes were not searched.
     Unread(usize),
 }
 
@@ -95,9 +94,9 @@ pub struct Hit<'c> {
     pub index: usize,
     /// How it is written.
     pub form: Form,
-    /// Where it stands in that text.
+    /// Byte range of the credential in that text.
     pub range: Range<usize>,
-    /// That text.
+    /// The text that holds it.
     pub text: &'c str,
     line: usize,
 }
@@ -117,13 +116,13 @@ impl std::fmt::Debug for Hit<'_> {
 }
 
 impl Hit<'_> {
-    /// What was found.
+    /// The credential itself.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.text[self.range.clone()]
     }
 
-    /// Whether both stand in one text.
+    /// Whether both are in the same text.
     #[must_use]
     pub fn is_with(&self, other: &Self) -> bool {
         let place = |hit: &Self| (hit.list, hit.container, hit.field, hit.index);
@@ -131,13 +130,14 @@ impl Hit<'_> {
     }
 }
 
-/// The credentials written into a Job's containers, and last where begins what was not searched.
+/// The credentials written into a Job's containers. If not everything was searched, the last hit is where the rest
+/// begins.
 #[must_use]
 pub fn find<'c>(job: &Job<'c>) -> Vec<Hit<'c>> {
     find_in(job.containers())
 }
 
-/// The same of containers, each with its list and its place in it.
+/// [`find`] for containers, each with the path of its list and its index.
 pub(super) fn find_in<'c>(
     containers: impl Iterator<Item = (&'static str, usize, &'c Container<'c>)>,
 ) -> Vec<Hit<'c>> {
@@ -153,7 +153,7 @@ pub(super) fn find_in<'c>(
     search.hits
 }
 
-/// The hits to tell of, one for each line.
+/// The hits to report, one for each line.
 #[must_use]
 pub fn told(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
     let is_unread = |hit: &Hit<'_>| matches!(hit.form, Form::Unread(_));
@@ -163,7 +163,7 @@ pub fn told(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
     hits
 }
 
-/// Hides a Job's credentials in what is said of it.
+/// Hides a Job's credentials in texts about it.
 pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
     let mut details = details.peekable();
     if details.peek().is_none() {
@@ -176,11 +176,11 @@ pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
 struct Search<'c> {
     hits: Vec<Hit<'c>>,
     left: usize,
-    /// One for all: a megabyte may have as many texts.
+    /// Only one, because a Job of a megabyte may have very many texts.
     unread: Option<Hit<'c>>,
 }
 
-/// Where a text stands.
+/// The place of a text in the Job.
 #[derive(Clone, Copy)]
 struct Place {
     list: &'static str,
@@ -222,7 +222,7 @@ impl<'c> Search<'c> {
         if let Some((range, form)) = awaited {
             self.read(place, word, |_| vec![(range, form)]);
         } else if word.contains(|c: char| c.is_ascii_whitespace()) && may_hold_any(word) {
-            // A script, or a data source name.
+            // It may be a script, or a data source name.
             self.scan(place, word, &mut Context::default());
         } else if word.len() <= SHORT || word.starts_with('-') || may_hold_any(word) {
             self.scan(place, word, context);
@@ -244,7 +244,7 @@ impl<'c> Search<'c> {
         });
     }
 
-    /// Reads as much of a text as the budget has left.
+    /// Scans as much of a text as the budget allows.
     fn read(
         &mut self,
         place: Place,
@@ -298,7 +298,7 @@ impl<'c> Search<'c> {
 /// `text` with every credential in it replaced by `***`, and cut if it is very long.
 #[must_use]
 pub fn mask(text: &str) -> Cow<'_, str> {
-    /// With a credential masked, the rest may look like one.
+    /// Passes: once a credential is masked, the rest may look like another.
     const AGAIN: usize = 2;
     let mut masked = mask_once(text);
     for _ in 0..AGAIN {
@@ -338,10 +338,10 @@ fn mask_once(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// What is looked at of a text that is to be shown: all of it, or the words that fit. Half a credential
-/// would no longer look like one.
+/// The searched part of a text that is to be shown: all of it, or the whole words that fit. Half a credential would no
+/// longer look like one.
 fn shown(text: &str) -> &str {
-    /// Of what is said about the rest.
+    /// Room for the note about the rest.
     const MARK: usize = 64;
     if text.len() <= SHOWN {
         return text;
@@ -353,8 +353,8 @@ fn shown(text: &str) -> &str {
     &fits[..end]
 }
 
-/// `text` with every credential in it blotted out, byte for byte, so that positions stay true. What is
-/// too long to be searched is blotted out as well.
+/// `text` with every byte of a credential replaced by a star, so that positions do not change. Text that is too long to
+/// be searched is replaced as well.
 #[must_use]
 pub fn blot(text: &str) -> String {
     let shown = shown(text);
@@ -363,17 +363,17 @@ pub fn blot(text: &str) -> String {
     for range in ranges(shown) {
         bytes[range].fill(b'*');
     }
-    // Ranges begin and end at ASCII characters, so none was cut.
+    // Ranges begin and end at ASCII characters, so no character was cut.
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Where the credentials are in a text that is to be shown, in order.
+/// The byte ranges of the credentials in a text that is to be shown, in order.
 fn ranges(text: &str) -> Vec<Range<usize>> {
     if !may_hold_any(text) {
         return Vec::new();
     }
-    // Whoever reads it, and nothing that the rule finds is shown. To Kubernetes most of a shell's words for other
-    // values are part of a password.
+    // Both readers are tried, so that nothing the rule finds is shown. To Kubernetes, most references of a shell are
+    // part of a password.
     let has_words = memchr::memchr2(b'$', b'`', text.as_bytes()).is_some();
     let readers = [Some(Reader::Kubernetes), has_words.then_some(Reader::Shell)];
     let readers = readers.into_iter().flatten();

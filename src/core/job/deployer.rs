@@ -1,24 +1,24 @@
-//! Who keeps a Job as desired state, by what the object says of itself.
+//! Which deployer keeps a Job as desired state, judged by the object itself.
 //!
-//! A hook annotation is text that any tool may write. Only a deployer that reads it runs the Job as a hook. What
-//! the deployer's hooks must look like is a rule's business.
+//! Any tool may write a hook annotation, but only a deployer that reads it runs the Job as a hook. The rules decide
+//! what hooks must look like.
 
 use serde::Serialize;
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::release::FLUX_NAME;
 
-/// The label that Flux's kustomize-controller puts on everything that it applies.
+/// The label that Flux's kustomize-controller adds to everything it applies.
 pub const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
-/// In whose name Flux's kustomize-controller applies.
+/// The field manager of Flux's kustomize-controller.
 pub const KUSTOMIZE_CONTROLLER: &str = "kustomize-controller";
-/// In whose name Flux's helm-controller applies.
+/// The field manager of Flux's helm-controller.
 const HELM_CONTROLLER: &str = "helm-controller";
-/// What the names begin with under which Argo CD applies: `argocd-controller`, `argocd-application-controller`.
+/// Prefix of Argo CD's field managers: `argocd-controller`, `argocd-application-controller`.
 pub const ARGOCD: &str = "argocd";
-/// What the names begin with under which kubectl sends objects: `kubectl-create`, `kubectl-client-side-apply`, `kubectl`.
+/// Prefix of kubectl's field managers: `kubectl-create`, `kubectl-client-side-apply`, `kubectl`.
 pub const KUBECTL: &str = "kubectl";
-/// The commands of kubectl that only change a Job that another deployer made.
+/// Field managers of kubectl commands that only change a Job created by another deployer.
 const CHANGES: [&str; 7] = [
     "kubectl-annotate",
     "kubectl-edit",
@@ -29,27 +29,28 @@ const CHANGES: [&str; 7] = [
     "kubectl-set",
 ];
 
-/// Who keeps a Job as desired state.
+/// The deployer that keeps a Job as desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deployer {
-    /// Helm, or a program that embeds it: every program that gives no sign of being another.
+    /// Helm, or a program that embeds it: the default without a sign of another deployer.
     Helm,
     /// Flux's helm-controller, which embeds Helm.
     HelmController,
     /// Argo CD, which runs its own hooks and those of Helm.
     ArgoCd,
-    /// Flux's kustomize-controller, which runs no hooks.
+    /// Flux's kustomize-controller, which does not run hooks.
     KustomizeController,
-    /// kubectl, which runs no hooks.
+    /// kubectl, which does not run hooks.
     Kubectl,
 }
 
 impl Deployer {
-    /// Reads the signs: whether the object has a label or an annotation, and the field managers that sent it.
+    /// Recognises the deployer. The arguments say which labels and annotations the object has, and which field managers
+    /// sent it.
     ///
-    /// Programs that embed Helm set fields under names of their own, so only a positive sign of another deployer
-    /// takes a Job from Helm. `app.kubernetes.io/managed-by` is no such sign: charts write it.
+    /// Programs that embed Helm use field managers of their own, so a Job counts as Helm's unless there is a positive
+    /// sign of another deployer. `app.kubernetes.io/managed-by` is not such a sign: charts write it.
     #[must_use]
     pub fn of<'m>(
         label: impl Fn(&str) -> bool,
@@ -69,7 +70,7 @@ impl Deployer {
             return Self::ArgoCd;
         }
         let is_argocds = annotation(Annotation::ArgoCdHook) && !annotation(Annotation::Hook);
-        // Argo CD's engine writes this annotation too, under the name of the program that holds the engine.
+        // Argo CD's engine also writes this annotation, with the field manager of the program that embeds it.
         let is_applied = annotation(Annotation::LastApplied) && !(is_argocds && sent(&|_| true));
         if annotation(Annotation::StartedByHand) || is_applied {
             return Self::Kubectl;
@@ -89,14 +90,14 @@ impl Deployer {
         !matches!(self, Self::KustomizeController | Self::Kubectl)
     }
 
-    /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or it has Helm's, which Argo CD
-    /// takes for its own in what it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
+    /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or Helm's, which Argo CD also
+    /// honours in objects it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
     #[must_use]
     pub fn is_argocd_hook(self, annotation: impl Fn(Annotation) -> bool) -> bool {
         annotation(Annotation::ArgoCdHook) || self == Self::ArgoCd && annotation(Annotation::Hook)
     }
 
-    /// Its name in a sentence.
+    /// Its name for use in a message.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! Whether a Job undoes a migration, by what it runs and by its name.
+//! Whether a Job undoes a migration, judged by its commands and its name.
 //!
-//! This chooses between sentences and never between verdicts, so a guess is good enough. It guesses rather that a Job
-//! undoes something: the advice to run it before each upgrade would destroy data.
+//! This only selects the advice, never the verdict, so a guess is enough. In doubt a Job undoes something: advice to
+//! run such a Job before each upgrade would destroy data.
 
 use std::sync::LazyLock;
 
@@ -23,28 +23,28 @@ const DOWN: [&str; 9] = [
 ];
 /// Words by which tools migrate.
 const UP: [&str; 6] = ["apply", "deploy", "latest", "up", "up-to", "upgrade"];
-/// What undoes a migration in words of one tool: Liquibase, Doctrine, tern, Django, EF Core, Hasura, Sqitch.
+/// Commands of one tool each that undo a migration: Liquibase, Doctrine, tern, Django, EF Core, Hasura, Sqitch.
 const UNDO: &str = r"[\s:]rollback-?(count|to-?date|one-?(changeset|update))\b|\bliquibase\b.*[\s:]rollback|\bdoctrine[:-]migrations[:\s]+migrate\b.*\s(first|prev|0|current-\d+)(\s|$)|\btern\s.*\s(-d|--destination)[\s=](-|0(\s|$))|\bmigrate\s+(\S+\s+)*zero(\s|$)|\bdatabase\s+update\s+0(\s|$)|\bhasura\b.*\s--(down|type[\s=]down)\b|\bsqitch\b.*\s(rebase|checkout)\b";
-/// What empties or drops a database: `flyway clean`, `db:drop`, `migrate:fresh`, `prisma migrate reset`.
+/// Commands that empty or drop a database: `flyway clean`, `db:drop`, `migrate:fresh`, `prisma migrate reset`.
 const WIPE: &str = r"(^|[\s/])flyway(\s.*)?\sclean(\s|$)|\bflyway:?clean\b|\bliquibase\b.*[\s:]drop-?all\b|\bliquibasedropall\b|\b(db|database|schema|ecto|migrate|migrations?|migrator|goose|dbmate|soda|pop|supabase|evolve|yuniql)([:._/-](all:)?|\s(.*\s)?)(drop|reset|fresh|refresh|wipe|purge|erase)(\s|:|$)|\bschema[\s:]clean\b|\b(reset|drop|wipe)[-_]?(db|database|schema)(\s|\.|$)|\s--force-reset\b|\bmanage\.py\s+flush\b|\bgrate\b.*\s--drop\b";
-/// Most bytes of a command line that are looked at: one of a megabyte is not worth reading for a sentence.
+/// Most bytes of a command line that are read: advice is not worth reading a megabyte.
 const MAX: usize = 4096;
 
 static UNDO_RE: Pattern = LazyLock::new(|| of_any_case(UNDO));
 static WIPE_RE: Pattern = LazyLock::new(|| of_any_case(WIPE));
 
-/// Compiles the patterns, which the first Job with advice would otherwise wait for.
+/// Compiles the patterns in advance, so that the first Job with advice does not wait for it.
 pub(super) fn warm_up() -> bool {
     UNDO_RE.is_some() && WIPE_RE.is_some()
 }
 
-/// Which way a command goes.
+/// The direction in which a command migrates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Down,
-    /// It says so.
+    /// Explicitly up.
     Up,
-    /// It runs a tool that migrates.
+    /// It runs a migration tool, without a direction.
     Migrates,
 }
 
@@ -52,7 +52,7 @@ impl Job<'_> {
     /// Whether it undoes a migration, or wipes a database.
     #[must_use]
     pub fn is_downward(&self) -> bool {
-        // A fallback comes later: `alembic upgrade head || alembic downgrade -1`.
+        // The first direction counts, because a fallback comes later: `alembic upgrade head || alembic downgrade -1`.
         let (mut first, mut wipes) = (None, false);
         for (_, _, container) in self.containers() {
             let words = container.command.iter().chain(&container.args);
@@ -68,7 +68,7 @@ impl Job<'_> {
     }
 }
 
-/// Which way a command goes, if it says so.
+/// The direction of a command, if it shows one.
 fn way(command: &[&str], text: &str) -> Option<Way> {
     let has = |known: &[&str]| {
         command
@@ -186,7 +186,7 @@ mod tests {
             assert!(!is_downward("shop-migrate-1766361600", args), "{args:?}");
         }
         assert!(is_downward("shop-downgrade-1766361600", &["./run"]));
-        // What an image is called with are words of its program.
+        // The arguments of an image belong to its program.
         let job = job(|job| {
             let container = &mut job["spec"]["template"]["spec"]["containers"][0];
             *container = json!({"image": "flyway/flyway:11", "args": ["-url=x", "clean"]});

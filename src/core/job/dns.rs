@@ -1,4 +1,4 @@
-//! Names as Kubernetes takes them, so that they can stand in a path or in a line. Pure.
+//! Whether names are valid in Kubernetes, and so safe in a URL's path or in a line. Pure.
 
 /// Longest name of an object (`k8s.io/apimachinery: pkg/util/validation`, `DNS1123SubdomainMaxLength`).
 const MAX_SUBDOMAIN: usize = 253;
@@ -11,7 +11,7 @@ pub fn is_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_part(text)
 }
 
-/// Whether a Job can have this name: a DNS-1123 subdomain, of which a part may be longer than a label.
+/// Whether a Job can have this name: a DNS-1123 subdomain, whose parts may be longer than a label.
 #[must_use]
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)

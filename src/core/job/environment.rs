@@ -1,6 +1,6 @@
-//! The environment variables of a container, as far as rules look at them.
+//! The environment variables of a container, as far as rules read them.
 //!
-//! Not for judging whether a suspect holds a credential: that is [`crate::core::job::credentials`]' part.
+//! [`crate::core::job::credentials`] decides whether a suspect holds a credential.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::core::json::{Text, entry};
 
 /// The environment variables that may hold a credential, each with its index in the list.
 ///
-/// An environment may be a megabyte long, and the others are of no interest to any rule.
+/// An environment may be a megabyte long, and no rule reads the others.
 #[derive(Debug, Default)]
 pub struct Environment<'a>(pub Vec<(usize, EnvVar<'a>)>);
 
@@ -44,13 +44,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Environment<'a> {
     }
 }
 
-/// An environment variable.
+/// One environment variable.
 #[derive(Debug, Default)]
 pub struct EnvVar<'a> {
-    /// Name.
+    /// Its name.
     pub name: Text<'a>,
-    /// Literal value; empty where it comes from elsewhere, and where neither it nor the name is
-    /// that of a credential and it would have to be copied.
+    /// Literal value. Empty if it comes from elsewhere, or if neither it nor the name suggests a credential and it
+    /// would have to be copied.
     pub value: Text<'a>,
 }
 
@@ -78,8 +78,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvVar<'a> {
                 while let Some(field) = map.next_key()? {
                     match field {
                         Field::Name => name = Some(nullable_value(&mut map)?),
-                        // Nobody will ask for the value of such a name, unless it is a suspect
-                        // by itself.
+                        // No rule reads the value of such a name, unless the value itself is suspect.
                         Field::Value if name.as_ref().is_some_and(|name| !is_key(name)) => {
                             let suspect: Suspect<'de> = nullable_value(&mut map)?;
                             value = Some(suspect.0);
@@ -104,7 +103,7 @@ fn nullable_value<'de, A: MapAccess<'de>, T: Deserialize<'de> + Default>(
     Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
-/// A string that is only copied where it may hold a credential.
+/// A string that is copied only if it may hold a credential.
 #[derive(Default)]
 struct Suspect<'a>(Text<'a>);
 

@@ -1,31 +1,31 @@
-//! What a `podFailurePolicy` makes of a failed pod.
+//! The effect of a `podFailurePolicy` on a failed pod.
 //!
 //! Its rules are read in order, as `matchPodFailurePolicy` in Kubernetes' `pkg/controller/job/pod_failure_policy.go`
-//! (1.37) reads them. Whether that is wrong for a migration is MW006's business.
+//! (1.37) reads them. MW006 decides whether that is wrong for a migration.
 
 use crate::core::job::object::{Container, ExitCodes, FailureRule, PodCondition};
 
-/// Most rules that Kubernetes takes, and most codes and conditions of each: 20, 255 and 20.
+/// Most rules that Kubernetes accepts, and most codes and conditions of each: 20, 255 and 20.
 pub const MAX_RULES: usize = 20;
 const MAX_CODES: usize = 255;
 const MAX_CONDITIONS: usize = 20;
-/// Exit codes of Linux, which are told apart one by one.
+/// Number of exit codes in Linux; each is tracked by itself.
 const CODES: usize = 256;
 
-/// What becomes of a pod in which a container failed.
+/// What follows when a container of a pod fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Whatever the exit code was, the Job, or the index, fails.
+    /// The Job or the index fails, whatever the exit code was.
     Fails,
     /// The rule at this index may start it again.
     Restarts(usize),
-    /// For some exit code, `backoffLimit` decides.
+    /// `backoffLimit` decides, at least for some exit codes.
     Counted,
 }
 
 impl Fate {
-    /// The fate of a pod in which this container fails, or which is evicted while it runs. An evicted container ends
-    /// with an exit code, too. `counts` says whether a failure that is counted may be followed by another attempt.
+    /// The effect if this container fails, or if its pod is evicted while it runs. An evicted container also ends with
+    /// an exit code. `counts`: whether a counted failure may lead to another attempt.
     #[must_use]
     pub fn of(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Self {
         let mut failed = Failed::default();
@@ -52,7 +52,7 @@ impl Fate {
     }
 }
 
-/// What has failed the Job so far: no later rule is asked about it.
+/// The failures that earlier rules have decided: Kubernetes does not read later rules for them.
 #[derive(Default)]
 struct Failed<'r> {
     codes: Codes,
@@ -80,7 +80,7 @@ impl<'r> Failed<'r> {
     }
 }
 
-/// What the API server writes into a condition without a status.
+/// The status of a condition, with the API server's default.
 fn status<'c>(condition: &'c PodCondition<'_>) -> &'c str {
     condition.status.as_deref().unwrap_or("True")
 }
@@ -92,7 +92,7 @@ fn conditions<'r>(rule: &'r FailureRule<'r>) -> impl Iterator<Item = &'r PodCond
 /// A set of exit codes, without 0.
 struct Codes {
     some: [bool; CODES],
-    /// All that are higher.
+    /// Whether all higher codes are in it.
     others: bool,
 }
 
@@ -118,7 +118,7 @@ impl Codes {
                 .and_then(|code| set.some.get_mut(code))
             {
                 Some(some) => *some = is_in,
-                // Which it is does not matter: not all others are meant.
+                // A single higher code is not tracked; it only means that not all others match.
                 None => set.others = false,
             }
         }

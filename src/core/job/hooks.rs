@@ -1,9 +1,8 @@
-//! Helm's annotation grammar, exactly.
+//! Helm's hook annotations, parsed exactly as Helm does.
 //!
-//! Source: `SortManifests`, `operateAnnotationValues` and `calculateHookWeight` of
-//! `helm/helm: pkg/releaseutil/manifest_sorter.go` (3.22.0, the same in 4.3.1). A value is split on
-//! commas, each element trimmed of Unicode white space and lower-cased. Whether a set of events or
-//! policies is a good one is a rule's business.
+//! Source: `SortManifests`, `operateAnnotationValues` and `calculateHookWeight` of `helm/helm:
+//! pkg/releaseutil/manifest_sorter.go` (3.22.0, the same in 4.3.1). A value is split on commas, each element trimmed of
+//! Unicode white space and lower-cased. The rules decide which events and policies are right.
 
 use std::borrow::Cow;
 
@@ -28,7 +27,7 @@ pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
         {
             Cow::Borrowed(element)
         } else {
-            // Go maps each character to one; Rust would make two of some.
+            // Go maps each character to exactly one; Rust maps some to two.
             Cow::Owned(
                 element
                     .chars()
@@ -39,7 +38,7 @@ pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
-/// The event of an element, or `None` for one Helm does not know: it then drops the manifest.
+/// The event of an element, or `None` for one that Helm does not know: Helm then drops the manifest.
 #[must_use]
 pub fn event(element: &str) -> Option<Event> {
     match element {
@@ -51,25 +50,25 @@ pub fn event(element: &str) -> Option<Event> {
     }
 }
 
-/// Whether Go's `strconv.Atoi` takes this weight; Helm reads any other as 0.
+/// Whether Go's `strconv.Atoi` accepts this weight; Helm reads any other as 0.
 #[must_use]
 pub fn is_weight(value: &str) -> bool {
-    // Go takes a sign and ASCII digits within 64 bits, as Rust does.
+    // Like Rust, Go accepts a sign and ASCII digits within 64 bits.
     value.parse::<i64>().is_ok()
 }
 
 const BEFORE_HOOK_CREATION: &str = "before-hook-creation";
 const HOOK_SUCCEEDED: &str = "hook-succeeded";
 
-/// Whether an earlier hook is to be deleted before the next one is created. That is Helm's default only if the
-/// annotation is missing: Helm keeps a word that it does not know, and then deletes nothing (`execHook` in Helm's
+/// Whether Helm deletes an earlier hook before it creates the next one. That is the default only if the annotation is
+/// missing: Helm keeps a word that it does not know, and then deletes nothing (`execHook` in Helm's
 /// `pkg/action/hooks.go`).
 #[must_use]
 pub fn deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| elements(policy).any(|element| element == BEFORE_HOOK_CREATION))
 }
 
-/// Whether a hook is to be deleted once it has succeeded.
+/// Whether Helm deletes a hook once it has succeeded.
 #[must_use]
 pub fn deletes_succeeded(policy: Option<&str>) -> bool {
     policy
@@ -78,7 +77,7 @@ pub fn deletes_succeeded(policy: Option<&str>) -> bool {
         .any(|element| element == HOOK_SUCCEEDED)
 }
 
-/// The hook types of Argo CD, the longest first. In lower case they are the phases that it writes into names.
+/// The hook types of Argo CD, the longest first. In lower case they are the phases that Argo CD writes into names.
 pub const ARGOCD_TYPES: [&str; 6] = [
     "PostDelete",
     "PreDelete",
@@ -88,7 +87,7 @@ pub const ARGOCD_TYPES: [&str; 6] = [
     "Sync",
 ];
 
-/// The longest type of an Argo CD hook. Argo CD reads Helm's annotation only if its own names no type.
+/// The longest type of an Argo CD hook. Argo CD reads Helm's annotation only if its own does not name a type.
 #[must_use]
 pub fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str> {
     let mut types = ARGOCD_TYPES.into_iter();
@@ -105,14 +104,13 @@ pub fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str
     is_pre.then_some("PreSync")
 }
 
-/// Whether the annotation of an Argo CD hook holds `element`, which Argo CD compares by the letter.
+/// Whether the annotation of an Argo CD hook has `element`. Argo CD compares it case-sensitively.
 #[must_use]
 pub fn argocd_has(value: Option<&str>, element: &str) -> bool {
     value.is_some_and(|value| value.split(',').any(|found| found.trim() == element))
 }
 
-/// Whether Argo CD deletes an earlier hook before it makes the next, which it does where no policy is
-/// written.
+/// Whether Argo CD deletes an earlier hook before it creates the next; that is also its default.
 #[must_use]
 pub fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| policy.is_empty() || argocd_has(Some(policy), "BeforeHookCreation"))

@@ -1,15 +1,15 @@
-//! Service-mesh sidecars: whether one will be put beside a migration.
+//! Service meshes: whether one will inject a sidecar beside a migration.
 //!
-//! Sources: Istio, "Sidecar injection" (`istio-injection`, `istio.io/rev`, `sidecar.istio.io/inject`);
-//! Linkerd, "Automatic proxy injection" (`linkerd.io/inject`). Both can inject a native sidecar, which does not keep
-//! the pod running: Istio where a pod's annotation says so, Linkerd where its pod or namespace does. Istio's own
-//! default (`ENABLE_NATIVE_SIDECARS`, on from 1.27) stands in its control plane, which nothing here can see.
+//! Sources: Istio, "Sidecar injection" (`istio-injection`, `istio.io/rev`, `sidecar.istio.io/inject`); Linkerd,
+//! "Automatic proxy injection" (`linkerd.io/inject`). Both can inject a native sidecar, which does not keep the pod
+//! running: Istio if a pod's annotation asks for it, Linkerd if its pod or namespace does. Istio's own default
+//! (`ENABLE_NATIVE_SIDECARS`, on from 1.27) is a setting of its control plane, which is not visible here.
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::sidecar::Stop;
 use crate::core::job::{Job, sidecar};
 
-/// What asks Linkerd for a native sidecar, the newest name first.
+/// The annotations that ask Linkerd for a native sidecar, the newest first.
 pub const LINKERD_NATIVE: [Annotation; 3] = [
     Annotation::LinkerdNativeSidecar,
     Annotation::LinkerdNativeSidecarBeta,
@@ -19,11 +19,11 @@ pub const LINKERD_NATIVE: [Annotation; 3] = [
 /// A service mesh that adds a sidecar container to pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mesh {
-    /// Istio.
+    /// Istio, with ordinary sidecars unless a pod asks otherwise.
     Istio,
-    /// Linkerd.
+    /// Linkerd, with ordinary sidecars unless a pod asks otherwise.
     Linkerd,
-    /// Linkerd, with native sidecars unless a pod says otherwise.
+    /// Linkerd, with native sidecars unless a pod asks otherwise.
     NativeLinkerd,
 }
 
@@ -36,7 +36,7 @@ impl std::fmt::Display for Mesh {
     }
 }
 
-/// The mesh that a namespace injects into its pods, told from its labels and annotations.
+/// The mesh that a namespace injects into its pods, by its labels and annotations.
 #[must_use]
 pub fn of_namespace<'a>(
     label: impl Fn(&str) -> Option<&'a str>,
@@ -57,8 +57,8 @@ pub fn of_namespace<'a>(
     matches!(annotation("linkerd.io/inject"), Some("enabled" | "ingress")).then_some(Mesh::Linkerd)
 }
 
-/// The mesh that will put an ordinary sidecar into the Job's pods, which nothing there stops: one the pod asks
-/// for, or the namespace's unless the pod declines.
+/// The mesh that will inject an ordinary sidecar into the Job's pods, if nothing there stops that sidecar: the mesh the
+/// pod asks for, or the namespace's unless the pod declines.
 #[must_use]
 pub fn injected(job: &Job<'_>) -> Option<Mesh> {
     if istio(job) && !sidecar::is_stopped(job, Stop::Istio) {

@@ -1,28 +1,27 @@
 //! Job names: the timestamp at the end, and the base name before it.
 //!
-//! Dates are real ones (`jiff` parses them), between 2015 and 2099, so that a build number or an
-//! image tag does not pass for a time.
+//! Dates must exist (`jiff` parses them) and be between 2015 and 2099, so that a build number or an image tag does not
+//! pass for a time.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::core::job::hooks;
 
-/// Characters the apiserver appends to `generateName`
-/// (`k8s.io/apiserver: pkg/storage/names/generate.go`).
+/// Characters the API server appends to `generateName` (`k8s.io/apiserver: pkg/storage/names/generate.go`).
 const GENERATED: usize = 5;
 /// A generated name is cut to this length before the random characters are appended.
 const MAX_GENERATED_BASE: usize = 58;
 
-/// A dash and seconds since 1970.
+/// Length of a dash and seconds since 1970.
 const SECONDS: usize = 11;
-/// What Argo CD keeps of a revision in the name of a hook.
+/// Characters of a revision that Argo CD keeps in the name of a hook.
 const REVISION: usize = 7;
-/// How a timestamp is written, which says how far its zone may put it off.
+/// How a timestamp is written, which decides whether its time zone is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Seconds or milliseconds since 1970, or a date marked `z`: an exact moment.
     Exact,
-    /// A date in the zone of whoever rendered the chart.
+    /// A date in the unknown time zone of the machine that rendered the chart.
     Local,
 }
 
@@ -31,9 +30,9 @@ pub enum Form {
 pub struct Stamp<'a> {
     /// The name without the timestamp and the dash before it.
     pub base: &'a str,
-    /// The moment, a date without zone being read as UTC.
+    /// The moment; a date without a zone is read as UTC.
     pub time: Timestamp,
-    /// How it was written.
+    /// How the timestamp is written.
     pub form: Form,
 }
 
@@ -42,9 +41,9 @@ pub struct Stamp<'a> {
 pub struct Name<'a> {
     full: &'a str,
     generate: &'a str,
-    /// The API server made the name of `generate`, or will.
+    /// The API server generated the name from `generate`, or will.
     is_generated: bool,
-    /// Argo CD may have made the name of `generate`.
+    /// Argo CD may have made the name from `generate`.
     is_argocds: bool,
     /// The CronJob that owns the Job.
     cron_job: Option<&'a str>,
@@ -54,7 +53,7 @@ impl<'a> Name<'a> {
     /// From `metadata.name` and `metadata.generateName`; either may be empty.
     #[must_use]
     pub fn new(full: &'a str, generate: &'a str) -> Self {
-        // A client may set both: then the name was not generated, and generateName means nothing.
+        // A client may set both: then the name was not generated, and `generateName` has no effect.
         let cut = cut(generate, MAX_GENERATED_BASE);
         let is_generated = full.is_empty()
             || full
@@ -70,15 +69,15 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The same name, of a Job that this CronJob owns: its Jobs, named after the minute they are due or by hand,
-    /// are attempts of one migration.
+    /// The same name, for a Job that this CronJob owns. All its Jobs are attempts of one migration, whether named by
+    /// the CronJob or by a person.
     #[must_use]
     pub fn owned_by(self, cron_job: Option<&'a str>) -> Self {
         let cron_job = cron_job.filter(|name| !name.is_empty());
         Self { cron_job, ..self }
     }
 
-    /// The same name, of a Job that Argo CD runs as a hook or does not.
+    /// The same name, with whether Argo CD runs the Job as a hook.
     #[must_use]
     pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
         self.is_argocds = is_hook;
@@ -97,7 +96,7 @@ impl<'a> Name<'a> {
         (self.is_generated && !self.generate.is_empty()).then_some(self.generate)
     }
 
-    /// The name, or what is known of it.
+    /// The name, or the known beginning of it.
     #[must_use]
     pub fn shown(&self) -> &'a str {
         if self.full.is_empty() {
@@ -107,7 +106,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The timestamp at the end; before the generated characters where there are any.
+    /// The timestamp at the end, before any generated characters.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp<'a>> {
         match self.generate() {
@@ -119,8 +118,8 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The name without its timestamp, and without the commit and the phase that Argo CD writes before it, or that
-    /// of its CronJob: what several attempts of one migration have in common.
+    /// The base name, which all attempts of one migration share: the name without its timestamp and without the commit
+    /// and the phase that Argo CD writes before it, or the name of its CronJob.
     #[must_use]
     pub fn base(&self) -> &'a str {
         if let Some(cron_job) = self.cron_job {
@@ -144,8 +143,8 @@ pub fn appended_by_argocd(hook_type: &str) -> usize {
 }
 
 impl<'a> Name<'a> {
-    /// What stands before `<revision>-<phase>-<seconds since 1970>`, which Argo CD appends to the `generateName` of
-    /// its hooks (`getSyncTasks` in `argoproj/gitops-engine: pkg/sync/sync_context.go`, 0.7.3).
+    /// The part before `<revision>-<phase>-<seconds since 1970>`, which Argo CD appends to the `generateName` of its
+    /// hooks (`getSyncTasks` in `argoproj/gitops-engine: pkg/sync/sync_context.go`, 0.7.3).
     fn argocd_stem(&self) -> Option<&'a str> {
         let seconds = stamp(self.full).filter(|_| self.is_argocds)?;
         let is_epoch = self.full.len() - seconds.base.len() == SECONDS;
@@ -311,7 +310,7 @@ mod tests {
         assert_eq!(named.generate(), None);
     }
 
-    /// Of the name that Argo CD made of this `generateName`.
+    /// The base name of a name that Argo CD made from this `generateName`.
     fn argocd_base<'n>(name: &'n str, generate: &'n str) -> &'n str {
         Name::new(name, generate).of_argocd_hook(true).base()
     }
@@ -328,7 +327,7 @@ mod tests {
             ("", "db-apply-0123456-presync-1766361777", "db-apply"),
             ("", "db-apply-1.2.3-syncfail-1766361777", "db-apply"),
             ("", "db-apply-v12.3.4-postsync-1766361777", "db-apply"),
-            // The revision of more than one source, of a chart before its release, without a dash before it.
+            // The revision of several sources, of a chart's pre-release, and one without a dash before it.
             ("db-apply-", "db-apply--presync-1766361600", "db-apply"),
             (
                 "db-apply-",

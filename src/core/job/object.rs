@@ -1,7 +1,7 @@
-//! The parts of a Job or CronJob manifest that rules look at, as they are written.
+//! The parts of a Job or CronJob manifest that rules read, as they are written.
 //!
-//! One shape serves both kinds, so that a review is read in one pass whatever comes first in it.
-//! Nothing is defaulted here; [`crate::core::job::Job`] does that.
+//! One type serves both kinds, so that a review is read in one pass whatever the order of its fields. Nothing is
+//! defaulted here; [`crate::core::job::Job`] does that.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -16,10 +16,10 @@ pub struct Object<'a> {
     /// Name, labels, annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub metadata: Metadata<'a>,
-    /// What is to be done.
+    /// The desired state.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub spec: Spec<'a>,
-    /// How far it is, as Kubernetes has written down.
+    /// The progress that Kubernetes has recorded.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub status: Status<'a>,
 }
@@ -27,16 +27,16 @@ pub struct Object<'a> {
 /// The status of a Job.
 #[derive(Debug, Default, Deserialize)]
 pub struct Status<'a> {
-    /// Pods that are pending or running, and that nobody has deleted.
+    /// Pods that are pending or running and not being deleted.
     #[serde(default)]
     pub active: Option<i64>,
-    /// Those of them that are ready; absent before the first one is counted.
+    /// The ready ones among them; absent until they are first counted.
     #[serde(default)]
     pub ready: Option<i64>,
-    /// Pods that somebody has deleted, and that have not ended.
+    /// Pods that are being deleted and have not ended.
     #[serde(default)]
     pub terminating: Option<i64>,
-    /// What has happened to it, among others whether it has ended.
+    /// Its conditions, among others whether it has ended.
     #[serde(borrow, default, deserialize_with = "few")]
     pub conditions: Vec<Condition<'a>>,
 }
@@ -56,7 +56,7 @@ pub struct Condition<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata<'a> {
-    /// Empty while the apiserver has not generated it.
+    /// Empty until the API server has generated it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
     /// Prefix for a generated name.
@@ -65,13 +65,13 @@ pub struct Metadata<'a> {
     /// May be missing in a manifest.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub namespace: Text<'a>,
-    /// Given by the apiserver, between the two phases.
+    /// Set by the API server, between the two phases.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub uid: Text<'a>,
-    /// The apiserver's clock at the create, between the two phases (RFC 3339).
+    /// Time of creation, set by the API server between the two phases (RFC 3339).
     #[serde(borrow, default)]
     pub creation_timestamp: Option<Text<'a>>,
-    /// When it was deleted, where it only waits for its finalizers (RFC 3339).
+    /// When it was deleted, if it only waits for its finalizers (RFC 3339).
     #[serde(borrow, default)]
     pub deletion_timestamp: Option<Text<'a>>,
     /// Labels.
@@ -80,10 +80,10 @@ pub struct Metadata<'a> {
     /// Annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub annotations: Annotations<'a>,
-    /// Who owns it.
+    /// The objects that own it.
     #[serde(borrow, default, deserialize_with = "few")]
     pub owner_references: Vec<OwnerReference<'a>>,
-    /// Who set which field; tells an apply from a plain create.
+    /// Which field manager set which field; distinguishes an apply from a plain create.
     #[serde(borrow, default, deserialize_with = "few")]
     pub managed_fields: Vec<ManagedField<'a>>,
 }
@@ -97,7 +97,7 @@ pub struct OwnerReference<'a> {
     /// Its name.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
-    /// Whether it is the one that manages the object.
+    /// Whether it is the controller of the object.
     #[serde(default, deserialize_with = "nullable")]
     pub controller: bool,
 }
@@ -105,7 +105,7 @@ pub struct OwnerReference<'a> {
 /// One entry of `managedFields`.
 #[derive(Debug, Default, Deserialize)]
 pub struct ManagedField<'a> {
-    /// Under which name the fields were set.
+    /// Name of the field manager.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub manager: Text<'a>,
     /// `Apply` or `Update`.
@@ -114,23 +114,23 @@ pub struct ManagedField<'a> {
     /// `status` for the fields of the status; empty for those of the object itself.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub subresource: Text<'a>,
-    /// Which fields.
+    /// The fields that it set.
     #[serde(rename = "fieldsV1", default, deserialize_with = "nullable")]
     pub fields: Fields,
 }
 
-/// Those of a manager's fields that anything here asks for.
+/// The fields of a manager that are read here.
 #[derive(Debug, Default, Deserialize)]
 pub struct Fields {
-    /// Those of the metadata.
+    /// Its fields of the metadata.
     #[serde(rename = "f:metadata", default)]
     pub metadata: Option<MetadataFields>,
-    /// Whether there are any of the spec.
+    /// Whether it set any field of the spec.
     #[serde(rename = "f:spec", default)]
     pub spec: Option<IgnoredAny>,
 }
 
-/// The same of the metadata.
+/// The fields of the metadata that are read here.
 #[derive(Debug, Default, Deserialize)]
 pub struct MetadataFields {
     /// Annotations.
@@ -138,7 +138,7 @@ pub struct MetadataFields {
     pub annotations: AnnotationFields,
 }
 
-/// The same of the annotations.
+/// The annotations that are read here, all of them stamps.
 #[derive(Debug, Default, Deserialize)]
 pub struct AnnotationFields {
     /// The stamp with the id of the decision.
@@ -179,7 +179,7 @@ pub struct Spec<'a> {
     /// Pod retries before the Job fails.
     #[serde(default, deserialize_with = "integer")]
     pub backoff_limit: Option<i64>,
-    /// Retries per index of an Indexed Job.
+    /// Pod retries per index of an Indexed Job.
     #[serde(default, deserialize_with = "integer")]
     pub backoff_limit_per_index: Option<i64>,
     /// Seconds after which the Job is stopped.
@@ -194,22 +194,22 @@ pub struct Spec<'a> {
     /// `NonIndexed` or `Indexed`.
     #[serde(borrow, default)]
     pub completion_mode: Option<Text<'a>>,
-    /// Seconds after its end when the Job is deleted.
+    /// Seconds after its end until the Job is deleted.
     #[serde(default, deserialize_with = "integer")]
     pub ttl_seconds_after_finished: Option<i64>,
-    /// The controller that looks after it; Kubernetes' own when nothing is written.
+    /// The controller that manages it; defaults to Kubernetes' own.
     #[serde(borrow, default)]
     pub managed_by: Option<Text<'a>>,
-    /// Do not start pods yet.
+    /// Whether pods are not to be started yet.
     #[serde(default)]
     pub suspend: Option<bool>,
-    /// What Kubernetes does about a failed pod instead of counting it.
+    /// What Kubernetes does with a failed pod instead of counting it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub pod_failure_policy: PodFailurePolicy<'a>,
     /// The pod.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub template: PodTemplate<'a>,
-    /// The Job that a CronJob makes; absent in a Job.
+    /// The Job that a CronJob creates; absent in a Job.
     #[serde(borrow, default)]
     pub job_template: Option<Box<Object<'a>>>,
 }
@@ -268,7 +268,7 @@ pub struct Container<'a> {
     /// Overrides the pod's, from Kubernetes 1.35 on; `Always` on an init container makes it a native sidecar.
     #[serde(borrow, default)]
     pub restart_policy: Option<Text<'a>>,
-    /// Exit codes on which the container is restarted whatever its policy, from Kubernetes 1.35 on.
+    /// Rules that restart the container on some exit codes whatever its policy, from Kubernetes 1.35 on.
     #[serde(borrow, default, deserialize_with = "few")]
     pub restart_policy_rules: Vec<RestartRule<'a>>,
 }
@@ -289,7 +289,7 @@ pub struct RestartRule<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExitCodes<'a> {
-    /// The only container whose exit codes count; all where it is absent.
+    /// The only container whose exit codes count; all containers if absent.
     #[serde(borrow, default)]
     pub container_name: Option<Text<'a>>,
     /// `In` or `NotIn`.
@@ -303,7 +303,7 @@ pub struct ExitCodes<'a> {
 /// `podFailurePolicy` of a Job.
 #[derive(Debug, Default, Deserialize)]
 pub struct PodFailurePolicy<'a> {
-    /// The first that applies to a failed pod decides.
+    /// The first rule that applies to a failed pod decides.
     #[serde(borrow, default, deserialize_with = "few")]
     pub rules: Vec<FailureRule<'a>>,
 }
@@ -315,10 +315,10 @@ pub struct FailureRule<'a> {
     /// `FailJob`, `FailIndex`, `Ignore` or `Count`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub action: Text<'a>,
-    /// It applies to these exit codes; to a condition of the pod where it is absent.
+    /// The exit codes it applies to; if absent, it applies to conditions of the pod.
     #[serde(borrow, default)]
     pub on_exit_codes: Option<ExitCodes<'a>>,
-    /// It applies to a pod with one of these conditions.
+    /// It applies to pods with one of these conditions.
     #[serde(borrow, default, deserialize_with = "few")]
     pub on_pod_conditions: Vec<PodCondition<'a>>,
 }
@@ -329,7 +329,7 @@ pub struct PodCondition<'a> {
     /// Such as `DisruptionTarget`.
     #[serde(borrow, rename = "type", default, deserialize_with = "nullable")]
     pub kind: Text<'a>,
-    /// `True` where it is absent.
+    /// `True` if absent.
     #[serde(borrow, default)]
     pub status: Option<Text<'a>>,
 }

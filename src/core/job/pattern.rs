@@ -1,7 +1,7 @@
 //! Patterns for texts that a tenant writes: compiled once, and read in linear time.
 //!
-//! What they mean is their owners' business. They are constants, and each owner has a test that compiles them; `Option`
-//! keeps a panic out of the request path.
+//! Patterns are constants, and each module that owns some has a test that compiles them; `Option` keeps a panic out of
+//! the request path.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ pub(super) fn compiled(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).build().ok()
 }
 
-/// Compiles a pattern that does not tell upper from lower case.
+/// Compiles a case-insensitive pattern.
 pub(super) fn of_any_case(pattern: &str) -> Option<Regex> {
     compiled(&format!("(?i){pattern}"))
 }

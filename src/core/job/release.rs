@@ -1,7 +1,7 @@
 //! Which release a migration belongs to.
 //!
-//! Helm writes no release on hooks (`setMetadataVisitor` runs over the release's manifest only), so
-//! it is told from what charts and deployers write themselves.
+//! Helm does not record the release on hooks (`setMetadataVisitor` runs over the release's manifest only), so it is
+//! read from labels and annotations that charts and deployers write.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 
-/// What a migration belongs to, in the words of others: annotations are free text.
+/// The release a migration belongs to. Its name is untrusted: annotations are free text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release<'a> {
     /// Namespace of the Job.
@@ -39,11 +39,11 @@ pub enum Source {
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label that holds chart and version in most charts.
 pub const CHART: &str = "helm.sh/chart";
-/// The label Flux puts on what its releases create.
+/// The label Flux adds to objects of its releases.
 pub const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
 
 impl<'a> Release<'a> {
-    /// Tells the release of a Job.
+    /// Reads the release of a Job.
     #[must_use]
     pub fn of(job: &Job<'a>) -> Self {
         let (name, source) = find(job);
@@ -55,7 +55,7 @@ impl<'a> Release<'a> {
     }
 }
 
-/// Where the release's name stands, without copying it.
+/// The release's name and its source, without copying it.
 #[must_use]
 pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
     let template = &job.spec.template.metadata.labels;
@@ -65,8 +65,8 @@ pub fn find<'a>(job: &Job<'a>) -> (&'a str, Source) {
     choose(instance, flux, tracking, job.name.base())
 }
 
-/// The most reliable of the places a release's name may stand in: [`INSTANCE`] of the Job and of its
-/// pod template, [`FLUX_NAME`], Argo CD's tracking id, the base name.
+/// The most reliable of the values that may name a release: [`INSTANCE`] of the Job and of its pod template,
+/// [`FLUX_NAME`], Argo CD's tracking id, the base name.
 #[must_use]
 pub fn choose<'a>(
     instance: [Option<&'a str>; 2],

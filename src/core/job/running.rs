@@ -1,7 +1,7 @@
-//! Whether a migration runs: the one answer of the guards, claims, runs and alerts.
+//! Whether a migration is running: one definition for guards, claims, runs and alerts.
 //!
-//! A migration runs while a container of it runs that is not a sidecar. Pure: from the status of the Job, and from
-//! its pods where the Job's own status cannot say it. Asking the API server is [`crate::cluster::pods`]'s.
+//! A migration is running while any of its containers runs, except sidecars. Pure: it reads the status of the Job, and
+//! its pods if that status is not enough. [`crate::cluster::pods`] asks the API server.
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,39 +11,39 @@ use serde::de::IgnoredAny;
 use crate::core::job::sidecar::is_known_proxy;
 use crate::core::json::nullable;
 
-/// What `spec.managedBy` says of a Job that Kubernetes' own controller looks after.
+/// `spec.managedBy` of a Job that Kubernetes' own controller manages.
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
-/// The words of a container that is about to start.
+/// Waiting reasons of a container that is about to start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// Whether a Job runs, as far as its own status says it.
+/// Whether a Job is running, as far as its own status shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Said {
-    /// No pod of it is left that may run.
+    /// It has no pod left that may be running.
     #[default]
     Idle,
-    /// A pod of it runs.
+    /// One of its pods is running.
     Running,
-    /// It has pods, and only they say whether a container of them runs.
+    /// It has pods, and only they show whether a container is running.
     Unclear,
 }
 
 /// The counts in a Job's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Pods that are pending or running, and that nobody has deleted.
+    /// Pods that are pending or running and not being deleted.
     pub active: i64,
-    /// Those of them that are ready; none if the Job's controller does not count them.
+    /// The ready ones among them; `None` if the Job's controller does not count them.
     pub ready: Option<i64>,
-    /// Pods that somebody has deleted, and that have not ended.
+    /// Pods that are being deleted and have not ended.
     pub terminating: i64,
 }
 
 impl Counts {
-    /// What they say of a Job that has not finished.
+    /// What they show about a Job that has not finished.
     ///
-    /// A pod is ready only once its init containers have ended, all its containers run and their readiness probes
-    /// pass. The pods of a Job that another controller manages may be in another cluster: its status decides.
+    /// A pod is ready only once its init containers have ended, all its containers are running and their readiness
+    /// probes pass. If another controller manages the Job, its pods may be in another cluster, so the status decides.
     #[must_use]
     pub fn say(self, managed_by: Option<&str>) -> Said {
         if self.ready.is_some_and(|ready| ready > 0) {
@@ -61,34 +61,34 @@ impl Counts {
     }
 }
 
-/// Whether another controller than Kubernetes' own looks after a Job with this `spec.managedBy`.
+/// Whether a controller other than Kubernetes' own manages a Job with this `spec.managedBy`.
 fn is_managed_by_another(managed_by: Option<&str>) -> bool {
     managed_by.is_some_and(|name| !name.is_empty() && name != JOB_CONTROLLER)
 }
 
-/// How far a Job is that has not finished, by its pods.
+/// Progress of an unfinished Job, by its pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// No container of it has started, except sidecars.
+    /// None of its containers has started, except sidecars.
     NotStarted(Wait),
-    /// A container of it runs that is not a sidecar, or is about to follow one that has ended.
+    /// A container that is not a sidecar is running, or is about to follow one that has ended.
     Running,
-    /// Containers of it have run, none runs now, and another try may come.
+    /// Its containers have run, none is running now, and another attempt may follow.
     Stopped(Wait),
     /// All its containers have ended, except sidecars, which keep its pod running.
     Ended,
 }
 
-/// What a pod waits for, in Kubernetes' words.
+/// What a pod waits for, quoted from its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// Such as `ImagePullBackOff`; empty if nothing is said.
+    /// Such as `ImagePullBackOff`; empty if no reason is given.
     pub reason: String,
-    /// More about it; may be empty.
+    /// Details of the reason; may be empty.
     pub message: String,
 }
 
-/// A pod as far as it is looked at: reading whole ones would make the program larger by a tenth.
+/// The parts of a pod that are read: parsing whole pods would make the program larger by a tenth.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Pod {
     #[serde(default, deserialize_with = "nullable")]
@@ -128,7 +128,7 @@ struct Container {
     restart_policy_rules: Vec<IgnoredAny>,
 }
 
-/// How far one pod is.
+/// Progress of one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     NotStarted,
@@ -140,7 +140,7 @@ enum Stage {
     Over,
 }
 
-/// How far the migration with these pods is.
+/// Progress of the migration with these pods.
 #[must_use]
 pub fn progress(pods: &[Pod]) -> Progress {
     let mut stages = pods.iter().map(Pod::stage);
@@ -157,20 +157,22 @@ pub fn progress(pods: &[Pod]) -> Progress {
 }
 
 impl Pod {
-    /// Whether a container of the migration runs, or may still start. Of a Job that is gone nobody makes a pod again.
+    /// Whether a container of the migration is running, or may still start. It suffices for a Job that is gone, because
+    /// no new pods follow.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !matches!(self.stage(), Stage::Ended | Stage::Over)
     }
 
-    /// Init containers, then the others, which are marked; without sidecars, unless there is nothing else.
+    /// Init containers, then the others, which are marked with `true`. Sidecars are left out, unless there are only
+    /// sidecars.
     pub fn work(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
         let only_sidecars = self.all().all(|(_, status)| self.is_sidecar(status));
         self.all()
             .filter(move |(_, status)| only_sidecars || !self.is_sidecar(status))
     }
 
-    /// The same with sidecars.
+    /// Like [`Self::work`], with sidecars.
     pub fn all(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
         let init = self.status.init_container_statuses.iter().flatten();
         let main = self.status.container_statuses.iter().flatten();
@@ -183,7 +185,7 @@ impl Pod {
             return Stage::Over;
         }
         if self.all().next().is_none() {
-            // A node that is lost says nothing of what runs there.
+            // A lost node does not report its containers.
             let may_run = matches!(phase, "Running" | "Unknown");
             return if may_run {
                 Stage::Running
@@ -205,7 +207,7 @@ impl Pod {
         }
     }
 
-    /// Whether each container that has not ended is about to start.
+    /// Whether every waiting container is about to start.
     fn is_about_to_go_on(&self) -> bool {
         self.work().all(|(_, c)| match waits(c) {
             Some(reason) => reason.is_empty() || STARTING.contains(&reason),
@@ -227,17 +229,18 @@ impl Pod {
             Some("OnFailure") => end.exit_code != 0,
             _ => has_rules && end.exit_code != 0,
         };
-        // In a pod that somebody has deleted nothing starts again.
+        // In a deleted pod no container starts again.
         !comes_back || self.metadata.deletion_timestamp.is_some()
     }
 
-    /// A native sidecar, which is an init container that runs beside the others, or the proxy of a mesh or a database.
+    /// Whether a container is a native sidecar (an init container that runs beside the others), or a well-known proxy
+    /// or agent.
     fn is_sidecar(&self, status: &ContainerStatus) -> bool {
         let init = self.spec.init_containers.iter();
         let is_native = init
             .filter(|c| c.name == status.name)
             .any(|c| c.restart_policy.as_deref() == Some("Always"));
-        // The status may have the image by its digest alone.
+        // The status may show the image by its digest only.
         let image = self.container(status).map_or(&status.image, |c| &c.image);
         is_native || is_known_proxy(&status.name, image)
     }
@@ -253,7 +256,7 @@ fn runs(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|s| s.running.is_some())
 }
 
-/// Why a container waits, if it does; empty if nothing is said.
+/// Why a container waits, if it does; empty if no reason is given.
 fn waits(status: &ContainerStatus) -> Option<&str> {
     let state = status.state.as_ref();
     if state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()) {
@@ -274,7 +277,7 @@ fn has_started(status: &ContainerStatus) -> bool {
         || status.last_state.as_ref().is_some_and(ran)
 }
 
-/// What keeps these pods from going on.
+/// The most serious reason why these pods wait.
 fn worst(pods: &[Pod]) -> Wait {
     let live = || pods.iter().filter(|pod| pod.stage() != Stage::Over);
     let waiting = live()
@@ -285,7 +288,7 @@ fn worst(pods: &[Pod]) -> Wait {
         .flat_map(|pod| pod.status.conditions.iter().flatten())
         .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
         .map(|condition| (condition.reason.as_deref(), condition.message.as_deref()));
-    // Every container waits in some words; one whose words are those of a healthy start comes last.
+    // Every waiting container has a reason; those of a healthy start come last.
     let worst = waiting
         .chain(unscheduled)
         .min_by_key(|(reason, _)| reason.is_some_and(|reason| STARTING.contains(&reason)));

@@ -1,8 +1,7 @@
 //! Containers that serve the other containers of their pod and never end by themselves.
 //!
-//! Beside a migration such a container keeps the Job from completing, and it is no sign that the migration
-//! still runs. Only well-known ones are listed here. A service mesh that injects one is the subject of
-//! [`crate::core::job::mesh`].
+//! Beside a migration such a container keeps the Job from completing, and it does not show that the migration is still
+//! running. Only well-known ones are listed here. [`crate::core::job::mesh`] covers service meshes that inject one.
 
 use crate::core::job::Job;
 use crate::core::job::object::Container;
@@ -65,7 +64,7 @@ pub const KNOWN: &[&str] = &[
     "tbot",
     "oauth2-proxy",
     "spiffe-helper",
-    // Secrets that are renewed for as long as the pod lives.
+    // Agents that renew secrets for as long as the pod lives.
     "vault-agent",
     "bao-agent",
     "openbao-agent",
@@ -87,7 +86,7 @@ pub const KNOWN: &[&str] = &[
     "pgbouncer-exporter",
 ];
 
-/// Images whose last word alone says too little: the end of their path.
+/// Images whose last path element alone is ambiguous, by the end of their path.
 pub const IMAGES: &[&str] = &[
     "linkerd/proxy",
     "linkerd-io/proxy",
@@ -97,31 +96,31 @@ pub const IMAGES: &[&str] = &[
     "dapr/dapr",
 ];
 
-/// Images that hold a proxy beside other programs, and the commands that start it.
+/// Images that contain a proxy among other programs. [`SERVES`] has the commands that start it.
 pub const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
-/// See [`SERVERS`].
+/// The commands that start the proxy in one of [`SERVERS`].
 pub const SERVES: [&str; 2] = ["agent", "proxy"];
-/// What in the arguments makes a proxy end by itself.
+/// Arguments with which a proxy ends by itself.
 pub const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
-/// What in the script of a shell makes the proxy it starts end.
+/// Words of a shell script that may end the proxy it starts.
 pub const SCRIPT_ENDS: [&str; 5] = ["while", "until", "trap", "kill", "wait"];
-/// More characters of a container's command line are not searched: it may stop anything.
+/// Longest command line of a container that is searched, in characters. A longer one counts as stopping the sidecar.
 pub const MAX_SEARCHED: usize = 65_536;
 
 /// A sidecar that a script may stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Istio's.
+    /// Istio's sidecar.
     Istio,
-    /// Linkerd's.
+    /// Linkerd's sidecar.
     Linkerd,
     /// A proxy among the containers.
     Proxy,
 }
 
 impl Stop {
-    /// What a script says that stops it. `-…` is an option, and none of these may be one, but for a proxy's own
-    /// `--quitquitquit`: who sets that has something that asks for it.
+    /// The texts in a script that stop it. They do not count in an option (`-…`), except a proxy's own
+    /// `--quitquitquit`: it is only set if something calls that endpoint.
     #[must_use]
     pub const fn texts(self) -> &'static [&'static str] {
         match self {
@@ -157,7 +156,7 @@ pub fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
     })
 }
 
-/// Whether a container among others is a proxy that does not end with them.
+/// Whether a container is a proxy that keeps running when the others have ended.
 #[must_use]
 pub fn never_ends(container: &Container<'_>) -> bool {
     let first = words(container).next().unwrap_or_default();
@@ -192,7 +191,7 @@ fn words<'c>(container: &'c Container<'_>) -> impl Iterator<Item = &'c str> {
 
 /// Whether a container of this name and image is a well-known proxy or agent, which never ends by itself.
 ///
-/// It is a sidecar only if another container of the pod is none.
+/// It is a sidecar only if the pod has a container that is not one of these.
 #[must_use]
 pub fn is_known_proxy(name: &str, image: &str) -> bool {
     let repository = repository(image);

@@ -1,6 +1,6 @@
-//! Stamps: the annotations by which a migration Job names the decision that let it in.
+//! Stamps: the annotations by which a migration Job names the decision that admitted it.
 //!
-//! What they say. Who writes them is [`crate::core::admit`]'s, and who may not [`crate::core::guard`]'s.
+//! This module only knows their content. [`crate::core::admit`] writes them, and [`crate::core::guard`] protects them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
 
-/// All of them.
+/// All stamps.
 pub const STAMPS: [Annotation; 4] = [
     Annotation::Decision,
     Annotation::RequestedBy,
@@ -19,11 +19,11 @@ pub const STAMPS: [Annotation; 4] = [
     Annotation::Patched,
 ];
 
-/// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has
-/// 339; all annotations of an object together may have 256 KiB.
+/// The longest user name that is stamped whole, in bytes. Kubernetes' own longest, of a service account, has 339. All
+/// annotations of an object together may have 256 KiB.
 const MAX_USER: usize = 1024;
 
-/// How long ago a stamp of this very request can be, in milliseconds: the apiserver gives a request that long.
+/// The greatest age of a stamp of the same request, in milliseconds: the API server's limit for a request.
 const FRESH: i64 = 60_000;
 
 /// Whether a Job carries a stamp.
@@ -34,8 +34,7 @@ pub fn is_stamped(job: &Job<'_>) -> bool {
         .any(|stamp| job.annotations.get(*stamp).is_some())
 }
 
-/// What a Job that this user asks for is stamped with: the name as it is. A longer one than may be is cut, and
-/// ends in `…`.
+/// The stamp with the requesting user's name. A name that is too long is cut and ends in `…`.
 #[must_use]
 pub fn requested_by(user: &str) -> Cow<'_, str> {
     let kept = cut(user, MAX_USER);
@@ -46,8 +45,8 @@ pub fn requested_by(user: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether the stamps of a Job that is being created can be those of this very request: its user is named, and
-/// the id is of this moment. Gives the id.
+/// The id in the stamps of a Job that is being created, if they can come from the same request: they name its user, and
+/// the id is recent.
 #[must_use]
 pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
     let stamp = |stamp| job.annotations.get(stamp);
@@ -56,7 +55,7 @@ pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
         return None;
     }
     let id = Uuid::try_parse(text).ok()?;
-    // Letter by letter what is written down: others read the same id in many ways.
+    // Exactly the spelling that is logged: an id can be written in many ways.
     let is_ours = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text
         && id.get_version() == Some(Version::SortRand)
         && id.get_variant() == Variant::RFC4122;
@@ -65,8 +64,8 @@ pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
     (is_ours && (now.as_millisecond() - millis).abs() <= FRESH).then_some(id)
 }
 
-/// Whether the client may have written the id itself. What clients write, the apiserver puts down in
-/// `managedFields` before it asks anybody; what webhooks add is in there under no name.
+/// Whether the client may have written the id itself. The API server records the client's fields in `managedFields`
+/// before it calls any webhook, and records fields that webhooks add under no name.
 #[must_use]
 pub fn is_the_clients(job: &Job<'_>) -> bool {
     let fields = &job.metadata.managed_fields;
@@ -134,7 +133,7 @@ mod tests {
             (&good.to_uppercase(), json!("ci")),
             (&good.replace('-', ""), json!("ci")),
             (&format!("{{{good}}}"), json!("ci")),
-            // Of version 4; of no variant that there is; none at all.
+            // Of version 4; of an unknown variant; not an id at all.
             ("705ab4f5-6393-41e8-b7cc-42010a800002", json!("ci")),
             (&format!("{}0{}", &good[..19], &good[20..]), json!("ci")),
             ("", json!("ci")),

@@ -1,6 +1,6 @@
-//! A migration Job as the cluster has it: what is kept of it in memory.
+//! A migration Job of the cluster, as far as it is kept in memory.
 //!
-//! A cluster may have ten thousand, so only what somebody asks for is kept. Nothing is decided here.
+//! A cluster may have ten thousand, so only the fields that are read elsewhere are kept. Nothing is decided here.
 
 mod watched;
 
@@ -22,9 +22,9 @@ pub use watched::WatchedJob;
 /// How a Job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
-    /// Complete, or else failed.
+    /// Whether it is complete; otherwise it failed.
     pub succeeded: bool,
 }
 
@@ -41,37 +41,37 @@ pub struct StoredJob {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// The version that this is read from.
+    /// The `resourceVersion` of the Job that was read.
     pub resource_version: String,
-    /// The name without its timestamp, or that of the Job's CronJob: with the namespace and the release, what
-    /// attempts of one migration share.
+    /// The base name: the name without its timestamp, or that of the Job's CronJob. Attempts of one migration share it,
+    /// the namespace and the release.
     pub base: String,
     /// Name of the release.
     pub release: String,
-    /// Where that was found.
+    /// Where the release's name was found.
     pub release_source: Source,
-    /// When the apiserver made it.
+    /// When the API server created it.
     pub created: Timestamp,
-    /// When its controller took it up; nothing while it is suspended.
+    /// When its controller started it; `None` while it is suspended.
     pub started: Option<Timestamp>,
-    /// `activeDeadlineSeconds`.
+    /// `activeDeadlineSeconds` of the Job.
     pub deadline: Option<i64>,
-    /// Whether it runs, as far as its own status says it.
+    /// Whether it is running, as far as its own status shows it.
     pub said: Said,
-    /// A pod of it has ended, so that it has started whatever is said of the others.
+    /// One of its pods has ended, so it has started whatever the others show.
     pub has_tried: bool,
-    /// How it ended; nothing while it may still run.
+    /// How it ended; `None` while it may still be running.
     pub end: Option<End>,
-    /// It is being deleted.
+    /// Whether it is being deleted.
     pub is_deleting: bool,
-    /// Argo CD is not done with it.
+    /// Whether Argo CD's finalizer still holds it.
     pub is_held: bool,
-    /// Labelled as no migration.
+    /// Whether its label opts it out.
     pub is_opted_out: bool,
-    /// A hook that is to be deleted before the next one is made.
+    /// Whether it is a hook that the deployer deletes before it creates the next one.
     pub deletes_before_creation: bool,
-    /// A hook that is to be deleted once it has succeeded, which who made it does not know: its delete
-    /// policy or its name was patched here.
+    /// Whether it is a hook that must be deleted after it succeeds, but not by its deployer, which does not know that
+    /// its delete policy or its name was patched here.
     pub deletes_succeeded: bool,
 }
 

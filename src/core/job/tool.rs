@@ -1,8 +1,7 @@
 //! Recognises migration Jobs that carry no label: by tool, image or name.
 //!
-//! A net for charts that nobody has labelled, and for the Atlas guide's own Job, which has no
-//! migration label. It errs on the side of silence; what it finds is capped at
-//! `detection.maxAction` by the policy.
+//! It catches charts without the label, among them the Atlas guide's own Job. In doubt it does not report anything. The
+//! policy caps the action for these Jobs at `detection.maxAction`.
 
 mod known;
 mod line;
@@ -17,14 +16,14 @@ use crate::core::job::pattern::{Pattern, is, of_any_case};
 use crate::core::job::tool::line::Said;
 use crate::core::job::{Job, sidecar};
 
-/// What gave a migration away.
+/// How a migration was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detection {
     /// A command line of this tool.
     Command(&'static str),
     /// An image of this tool.
     Image(&'static str),
-    /// Something called `migrate` is run.
+    /// It runs something called `migrate`.
     Generic,
     /// The Job's name.
     Name,
@@ -43,10 +42,10 @@ impl std::fmt::Display for Detection {
 
 const NAME: &str = r"(^|-)(db-?|schema-?|auto-?)?migrat(e|ions?|or)(-|$)";
 
-/// Names of Jobs that are about a migration and are none.
+/// Names of Jobs that deal with a migration but are not one.
 const NOT_BY_NAME: &str = r"(^|-)(wait|waiter|check|checks|verify|backup|dump|restore|status|cleanup|notify|report|smoke)(-|$)";
 
-/// Things that are called migration and migrate no database schema.
+/// Things that are called migration but do not migrate a database schema.
 const FALSE_FRIENDS: &str = r"storage-version-migrat|resource-migration|(crd|volume|pvc?|bucket|vm|node|live)s?-migrat|\bvelero/velero\b";
 
 static IMAGE_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
@@ -59,7 +58,7 @@ static NAME_RE: Pattern = LazyLock::new(|| of_any_case(NAME));
 static NOT_BY_NAME_RE: Pattern = LazyLock::new(|| of_any_case(NOT_BY_NAME));
 static FALSE_RE: Pattern = LazyLock::new(|| of_any_case(FALSE_FRIENDS));
 
-/// Compiles the signatures, which the first unlabelled Job would otherwise wait for.
+/// Compiles the signatures in advance, so that the first unlabelled Job does not wait for it.
 pub fn warm_up() {
     LazyLock::force(&IMAGE_SET);
     for regex in [&NAME_RE, &NOT_BY_NAME_RE, &FALSE_RE] {
@@ -69,14 +68,14 @@ pub fn warm_up() {
     super::direction::warm_up();
 }
 
-/// What a container's image and command line say.
+/// What a container's image and command line show.
 enum Evidence {
     For(Detection),
     Against,
     None,
 }
 
-/// What gives this Job away as a migration, strongest evidence first.
+/// How this Job is recognised as a migration, strongest evidence first; `None` if it is not.
 #[must_use]
 pub fn detect(job: &Job<'_>) -> Option<Detection> {
     let name = job.name.shown();
@@ -110,7 +109,7 @@ pub fn named<'c, W: Iterator<Item = &'c str> + Clone>(
     })
 }
 
-/// What gives one container away.
+/// The evidence in one container.
 fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Evidence {
     if is(&FALSE_RE, image) {
         return Evidence::Against;
@@ -150,13 +149,13 @@ pub(super) fn runs_a_tool(command: &[&str]) -> bool {
     matches!(line::command(command), Said::Runs(_))
 }
 
-/// The last part of an image's name: the entry point of many images is called as they are.
+/// The last part of an image's name, which is also the entry point of many images.
 fn program(image: &str) -> &str {
     let repository = sidecar::repository(image);
     repository.rsplit('/').next().unwrap_or_default()
 }
 
-/// Whether a name says that it migrates.
+/// Whether a Job's name is that of a migration.
 fn is_migration(name: &str) -> bool {
     command_words::word(name) == Said::Migrates
 }

@@ -1,4 +1,4 @@
-//! Values behind `=` and `:`, if the name before them is that of a password.
+//! Values after `=` and `:`, if the name before them is that of a password.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::scan::{Reader, Scan};
 use super::value::{default, is_literal, references};
 
 impl Scan<'_, '_> {
-    /// The value behind `=` or `:`, if what stands before is the name of a password.
+    /// Finds the value after `=` or `:`, if the name before it is that of a password.
     pub(super) fn assignment(&mut self, at: usize) {
         let bytes = self.text.as_bytes();
         let (before, sign, next) = (
@@ -37,7 +37,7 @@ impl Scan<'_, '_> {
         let start = at + 1 + usize::from(sign == b'=' && next == Some(&b'>'));
         let before = &self.text[..key.start];
         let form = || Form::Assignment(name.to_owned());
-        // `PWD` is where a shell is, and in ODBC's words a password.
+        // `PWD` is a shell's working directory, but in ODBC a password.
         let is_key = is_key(name) || name == "PWD" && before.ends_with(';');
         if before.ends_with("${") && is_key {
             return self.fallback(key, form());
@@ -69,7 +69,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// The name that ends before `at`, be it in quotes.
+    /// The name that ends before `at`, with or without quotes.
     pub(super) fn key(&self, at: usize) -> Option<Range<usize>> {
         const BETWEEN: usize = 8;
         let bytes = self.text.as_bytes();
@@ -88,7 +88,7 @@ impl Scan<'_, '_> {
         };
         let blank = back(sign, |byte| matches!(byte, b' ' | b'\t'), BETWEEN);
         let end = back(blank, |byte| matches!(byte, b'"' | b'\'' | b'\\'), BETWEEN);
-        // `password : x` is no assignment, `"password" : x` is one.
+        // `password : x` is not an assignment, `"password" : x` is.
         if bytes[at] == b':' && blank < sign && end == blank {
             return None;
         }
@@ -96,7 +96,7 @@ impl Scan<'_, '_> {
         (start < end).then_some(start..end)
     }
 
-    /// Takes the value that begins behind `from` for a credential, unless it is none.
+    /// Records the value that begins after `from` as a credential, unless it is a reference or a switch.
     pub(super) fn value(&mut self, from: usize, form: Form) {
         let Some((range, is_quoted)) = self.extent(from) else {
             return;
@@ -124,7 +124,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// Where a value begins and ends that stands behind `from`, and whether in quotes.
+    /// The range of the value after `from`, and whether it is in quotes.
     pub(super) fn extent(&mut self, from: usize) -> Option<(Range<usize>, bool)> {
         let bytes = self.text.as_bytes();
         let skip = |from: usize, is: fn(u8) -> bool| {
@@ -148,10 +148,10 @@ impl Scan<'_, '_> {
             .count();
         let inner = open + run;
         let next = bytes.get(skip(inner, |byte| byte == b'\\'));
-        // Two quotes are an empty value; a single one before a blank ends what has begun before the name.
+        // Two quotes are an empty value; a single one before a blank closes a quote from before the name.
         let is_closing = run == 1
             && next.is_none_or(|next| next.is_ascii_whitespace() || b");|&,+".contains(next));
-        // In a text that is in quotes itself, `''x''` is a value.
+        // Inside a quoted text, `''x''` is a value.
         let is_empty = run == 2 && !next.is_some_and(u8::is_ascii_alphanumeric);
         let is_quote = quote != first && next == Some(&first);
         if is_empty || is_quote || is_closing || run == 1 && open < inner && next == Some(&quote) {
@@ -168,7 +168,7 @@ impl Scan<'_, '_> {
         Some((inner..end, true))
     }
 
-    /// The token in an `Authorization` header, behind the name of its scheme.
+    /// The token in an `Authorization` header, after the name of its scheme.
     pub(super) fn header(&mut self, from: usize) {
         let Some((range, _)) = self.extent(from) else {
             return;
@@ -194,7 +194,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// What `${NAME:-default}` falls back on.
+    /// Finds the default of `${NAME:-default}`.
     fn fallback(&mut self, name: Range<usize>, form: Form) {
         let end = self.ends.next(End::Brace, name.end);
         let inner = &self.text[name.start..end];
@@ -208,7 +208,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// Whether what follows `password:` is a sentence, as a script prints it.
+    /// Whether a sentence follows `password:`, as in a script's output.
     fn is_prose(&mut self, from: usize) -> bool {
         if self.reader == Reader::Kubernetes || !self.text[from..].starts_with([' ', '\t']) {
             return false;
@@ -230,7 +230,8 @@ impl Scan<'_, '_> {
     }
 }
 
-/// Whether `-storepass:env` says where the password is, as Java's keytool reads it.
+/// Whether the name has a modifier of Java's keytool, such as `-storepass:env`: then the value only says where the
+/// password is.
 fn is_source(name: &str, rest: &str) -> bool {
     let after = rest.strip_prefix("env").or(rest.strip_prefix("file"));
     name.starts_with('-')

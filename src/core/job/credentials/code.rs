@@ -1,19 +1,19 @@
 //! Expressions of programs that read a secret from elsewhere: `ENV.fetch("X")`, `settings.PASSWORD`.
 //!
-//! Not for what a shell, Kubernetes or a template resolves: that is [`super::value`]'s part.
+//! [`super::value`] covers references that a shell, Kubernetes or a template resolves.
 
 use super::key::is_key;
 use crate::core::job::name::cut;
 
-/// Longest part of a value that is looked at.
+/// Longest part of a value that is read.
 const MAX: usize = 128;
-/// What holds settings, before the first dot.
+/// Names of objects that hold settings, before the first dot.
 const HOLDERS: [&str; 22] = [
     "args", "cfg", "conf", "config", "data", "each", "env", "environ", "flags", "local", "module",
     "options", "opts", "os", "params", "process", "secrets", "self", "settings", "this", "values",
     "var",
 ];
-/// How the names of functions begin that read, ask for or make a secret.
+/// Prefixes of functions that read, ask for or make a secret.
 const READERS: [&str; 18] = [
     "ask",
     "base64",

@@ -1,37 +1,37 @@
 //! Options of programs that take a password: `mysql -pX`, `sqlcmd -P X`, `curl -u user:X`.
 //!
-//! Not for options whose name says so, such as `--password`: those are the same for all programs.
+//! Options with a telling name, such as `--password`, are the same for all programs and not listed here.
 
 /// How a program takes its password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// Behind this letter, in the same word: alone it asks for one.
+    /// After this letter, in the same word. The letter alone makes the program prompt for one.
     Attached(u8),
-    /// Behind this letter, in the same word or the next.
+    /// After this letter, in the same word or the next.
     Either(u8),
-    /// Behind one of these words, in the next word.
+    /// After one of these words, in the next word.
     Next(&'static [&'static str]),
-    /// Behind this letter, or in `user:password@host`, which is an operand.
+    /// After this letter, or in the operand `user:password@host`.
     Login(u8),
-    /// Behind the colon of what follows one of these options.
+    /// After the colon in the value of one of these options.
     User(&'static [&'static str]),
-    /// In `user/password@…`, which is an operand.
+    /// In the operand `user/password@…`.
     Operand,
-    /// In `user/password@…`, with which a line begins, be it behind `connect`.
+    /// In `user/password@…` at the beginning of a line, with or without `connect` before it.
     Connect,
-    /// Not at all: what it prints is for people.
+    /// Not at all: it prints text for people.
     Prints,
-    /// Not at all: it looks for its operand.
+    /// Not at all: it searches for its operand.
     Searches,
 }
 
-/// How a program may take it of which nothing is known.
+/// How an unknown program may take it.
 pub(super) const UNKNOWN: Takes = Takes::Next(&["-P"]);
 /// Redis' commands and options.
 const REDIS: Takes = Takes::Next(&["-a", "auth"]);
 
 impl Takes {
-    /// How lines of its input say it.
+    /// How lines of its input give it.
     pub(super) fn of_input(self) -> Option<Self> {
         match self {
             Self::Operand => Some(Self::Connect),
@@ -41,7 +41,7 @@ impl Takes {
     }
 }
 
-/// How the program that a word names takes its password.
+/// How the program named by a word takes its password.
 pub(super) fn program(word: &str) -> Option<Takes> {
     let name = word.rsplit('/').next().unwrap_or(word);
     Some(match name {
@@ -68,7 +68,7 @@ pub(super) fn program(word: &str) -> Option<Takes> {
     })
 }
 
-/// Where the password is that an option takes.
+/// The place of an option's password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// In the word, from this byte on.
@@ -77,13 +77,13 @@ pub(super) enum Place {
     Next,
     /// It is the next word, or begins at this byte in quotes.
     NextOrHere(usize),
-    /// Behind the colon in the word, from this byte on.
+    /// After the colon in the word, from this byte on.
     User(usize),
-    /// Behind the colon in the next word.
+    /// After the colon in the next word.
     NextUser,
 }
 
-/// Where `word` says that a program's password is, if it says so.
+/// The place of a program's password, if `word` announces one.
 pub(super) fn place(takes: Takes, word: &str) -> Option<Place> {
     let letter = |option: u8| word.strip_prefix('-')?.strip_prefix(char::from(option));
     match takes {
@@ -117,7 +117,7 @@ pub(super) fn place(takes: Takes, word: &str) -> Option<Place> {
     }
 }
 
-/// Where curl finds a user behind flags that take nothing: `-sSu user:password`.
+/// The place of curl's user after flags without a value: `-sSu user:password`.
 fn bundled(word: &str) -> Option<Place> {
     const FLAGS: &[u8] = b"#0123456BGIJLMNORSZafgijklnpqsv";
     let letters = word.strip_prefix('-')?.as_bytes();
@@ -131,8 +131,7 @@ fn bundled(word: &str) -> Option<Place> {
     })
 }
 
-/// Whether what is attached to an option may be its value: `-p8080:80` maps ports, and `-port` is an
-/// option of its own.
+/// Whether the rest of an option's word may be its value: `-p8080:80` maps ports, and `-port` is another option.
 fn is_attached(rest: &str) -> bool {
     let is_mapping = rest.contains(':') && rest.bytes().all(|b| b.is_ascii_digit() || b == b':');
     !is_mapping && !matches!(rest, "ort" | "assword" | "ath" | "rofile" | "3306")

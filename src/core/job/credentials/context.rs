@@ -1,4 +1,4 @@
-//! What the words of a command say about those that follow.
+//! What the words of a command imply for those that follow.
 
 use std::ops::Range;
 
@@ -8,26 +8,26 @@ use super::scan::Reader;
 use super::value::is_secret;
 use crate::core::job::name::cut;
 
-/// What the words before say about the next: the program that runs, an option that waits for its value.
+/// What the previous words imply for the next: the program that runs, an option that waits for its value.
 #[derive(Clone, Debug)]
 pub(super) struct Context {
     pub(super) takes: Option<Takes>,
-    /// The option that the text before ended with, and whether a user stands before its password.
+    /// The option that the previous text ended with, and whether a user precedes its password.
     pub(super) waiting: Option<(Form, bool)>,
     /// A command begins here.
     pub(super) is_start: bool,
     pub(super) is_quiet: bool,
     pub(super) is_comment: bool,
-    /// Words for which `IDENTIFIED` of SQL, and `login` of `.netrc`, mean something.
+    /// Number of words for which SQL's `IDENTIFIED`, or `login` of `.netrc`, stays in effect.
     pub(super) identified: u8,
     pub(super) login: u8,
     heredoc: Option<Heredoc>,
 }
 
-/// Lines that a program reads up to a word: `<<EOF`.
+/// A here-document: lines that a program reads up to a word (`<<EOF`).
 #[derive(Clone, Debug)]
 struct Heredoc {
-    /// Nothing until that word was read.
+    /// Empty until that word was read.
     end: String,
     is_open: bool,
     takes: Option<Takes>,
@@ -57,7 +57,7 @@ impl Context {
         }
     }
 
-    /// The password in a text as a whole, if the one before ended with an option that takes it.
+    /// The password in a whole text, if the previous one ended with an option that takes it.
     pub(super) fn awaited(&mut self, text: &str) -> Option<(Range<usize>, Form)> {
         let (form, is_user) = self.waiting.take()?;
         let start = if is_user { text.find(':')? + 1 } else { 0 };
@@ -77,7 +77,7 @@ impl Context {
         };
     }
 
-    /// A new line begins, which may be one of a program's input. SQL and `.netrc` go on in it.
+    /// A new line begins, possibly of a program's input. SQL and `.netrc` continue in it.
     pub(super) fn next_line(&mut self) {
         let (takes, identified, login) = (self.takes, self.identified, self.login);
         self.ended();
@@ -91,7 +91,7 @@ impl Context {
         }
     }
 
-    /// Follows where lines of input begin and end. Whether the word ends them.
+    /// Tracks where lines of input begin and end. True if the word ends them.
     pub(super) fn reads(&mut self, word: &str) -> bool {
         /// Longest word that is kept.
         const MAX: usize = 32;

@@ -1,8 +1,8 @@
-//! Where the next of each kind of end is, in a text that is read from its start to its end.
+//! Finds the next end of each kind, in a text that is read from its start to its end.
 
 use std::ops::Range;
 
-/// What a value may end in.
+/// A kind of end of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum End {
     /// White space or a double quote.
@@ -15,7 +15,7 @@ pub(super) enum End {
     Pipe,
 }
 
-/// Where the next of each kind of end is. What has been searched is not searched again.
+/// The next end of each kind. Nothing is searched twice.
 pub(super) struct Ends<'t> {
     text: &'t [u8],
     known: [Range<usize>; 7],
@@ -29,10 +29,10 @@ impl<'t> Ends<'t> {
         }
     }
 
-    /// The first such end at or behind `from`, or the end of the text.
+    /// The first such end at or after `from`, or the end of the text.
     pub(super) fn next(&mut self, end: End, from: usize) -> usize {
         let known = &mut self.known[end as usize];
-        // A range is where nothing was found, up to where something was.
+        // A known range holds no such end, except at its own end.
         if known.start <= from && from <= known.end && known.start < known.end {
             return known.end;
         }

@@ -1,4 +1,4 @@
-//! Hides what was found to be a password wherever the same text stands again.
+//! Hides every other copy of a password that was found.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{Form, Hit};
 
-/// Shortest text that is hidden: shorter ones are part of many words, and no secrets.
+/// Shortest text that is hidden: shorter ones are part of many words and not secret.
 const SHORTEST: usize = 4;
 /// Most of a text that is shown before it is cut (see [`crate::core::policy::finding::shown`]).
 const SHOWN: usize = 80;
@@ -18,7 +18,7 @@ const SHOWN: usize = 80;
 pub struct Secrets {
     sorted: Vec<String>,
     automaton: Option<AhoCorasick>,
-    /// There may be others: not all of the Job's text was searched.
+    /// There may be more passwords: not all of the Job's text was searched.
     has_unread: bool,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// The automaton is made of the texts.
+/// The automaton follows from the texts, so it is not compared.
 impl PartialEq for Secrets {
     fn eq(&self, other: &Self) -> bool {
         (&self.sorted, self.has_unread) == (&other.sorted, other.has_unread)
@@ -38,7 +38,7 @@ impl PartialEq for Secrets {
 impl Eq for Secrets {}
 
 impl Secrets {
-    /// Those that were found.
+    /// The passwords that were found, except very short ones.
     #[must_use]
     pub fn of(hits: &[Hit<'_>]) -> Self {
         let plain = hits
@@ -48,7 +48,7 @@ impl Secrets {
         let long = plain.filter(|text| text.len() >= SHORTEST);
         let mut sorted: Vec<String> = long
             .flat_map(|text| {
-                // As it is shown in quotes.
+                // Its escaped form, as in a quoted text.
                 let quoted = format!("{text:?}");
                 let escaped = quoted[1..quoted.len() - 1].to_owned();
                 [Some(text.to_owned()), (escaped != text).then_some(escaped)]
@@ -59,7 +59,7 @@ impl Secrets {
         sorted.dedup();
         let automaton = (!sorted.is_empty()).then(|| {
             let mut builder = AhoCorasick::builder();
-            // By itself it makes a DFA of few patterns, which takes a kilobyte for each byte of them.
+            // For few patterns the default is a DFA, which takes a kilobyte for each of their bytes.
             builder
                 .kind(Some(AhoCorasickKind::NoncontiguousNFA))
                 .match_kind(MatchKind::LeftmostLongest)
@@ -73,14 +73,14 @@ impl Secrets {
         }
     }
 
-    /// Leaves of a sentence what [`Self::hide`] does.
+    /// Applies [`Self::hide`] to a sentence in place.
     pub fn hide_in(&self, sentence: &mut String) {
         if let Cow::Owned(hidden) = self.hide(sentence) {
             *sentence = hidden;
         }
     }
 
-    /// The same of a text that others wrote; nothing of it if not all of the Job was searched.
+    /// [`Self::hide_in`] for a text from elsewhere, which is hidden as a whole if not all of the Job was searched.
     pub fn hide_in_others(&self, text: &mut String) {
         if self.has_unread {
             "***".clone_into(text);
@@ -89,7 +89,7 @@ impl Secrets {
         }
     }
 
-    /// `text` with `***` for each of them, also for one that the end of a cut text has a part of.
+    /// `text` with `***` for each password, also for the first part of one at the end of a cut text.
     #[must_use]
     pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.has_unread {
@@ -112,7 +112,7 @@ impl Secrets {
         Cow::Owned(hidden)
     }
 
-    /// The part of one of them that a text which was cut ends with.
+    /// The first part of a password at the end of a text that was cut.
     fn cut_off(&self, text: &str) -> Option<Range<usize>> {
         let end = text.trim_end_matches('"').len();
         let starts = text[..end].char_indices().rev().map(|(at, _)| at);
@@ -122,7 +122,7 @@ impl Secrets {
             .last()
     }
 
-    /// The same with a star for each byte, so that positions stay true.
+    /// Like [`Self::hide`], with a star for each byte, so that positions do not change.
     #[must_use]
     pub fn blot(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
@@ -141,7 +141,7 @@ impl Secrets {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether one of them begins like this.
+    /// Whether a password begins like this.
     fn begins(&self, part: &str) -> bool {
         let at = self.sorted.partition_point(|secret| **secret < *part);
         self.sorted
@@ -150,7 +150,7 @@ impl Secrets {
     }
 }
 
-/// A text without the values that are quoted in it.
+/// A text with every quoted value removed.
 fn unquoted(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let (mut is_within, mut is_escaped) = (false, false);

@@ -1,11 +1,11 @@
 //! Names of variables, options, parameters and headers whose value is a password.
 //!
-//! What the value says is not known here: that is [`super::value`]'s part.
+//! [`super::value`] judges the value itself.
 
-/// Longest name that is looked at; of a longer one its end.
+/// Longest name that is read; of a longer one, only its end is.
 pub(super) const MAX_KEY: usize = 64;
 
-/// What such a name ends in, without separators and in lower case.
+/// Endings of such a name, without separators and in lower case.
 const ENDINGS: [&str; 7] = [
     "password",
     "passwd",
@@ -15,7 +15,7 @@ const ENDINGS: [&str; 7] = [
     "secretaccesskey",
     "clientsecret",
 ];
-/// Names that are complete.
+/// Names that hold a password only as a whole.
 const NAMES: [&str; 5] = [
     "accountkey",
     "sharedaccesskey",
@@ -23,9 +23,9 @@ const NAMES: [&str; 5] = [
     "requirepass",
     "masterauth",
 ];
-/// What stands before `pw` where both are one word.
+/// Prefixes that form one word with `pw`.
 const BEFORE_PW: [&str; 9] = ["d", "db", "root", "user", "admin", "pg", "my", "sql", "sa"];
-/// Words that end in `pass`, and have nothing to do with passwords.
+/// Words that end in `pass` but have nothing to do with passwords.
 const OTHER_PASS: [&str; 9] = [
     "bypass",
     "compass",
@@ -37,7 +37,7 @@ const OTHER_PASS: [&str; 9] = [
     "multipass",
     "singlepass",
 ];
-/// Words that make a switch of a name: `MYSQL_ALLOW_EMPTY_PASSWORD`.
+/// Words that make a name a switch: `MYSQL_ALLOW_EMPTY_PASSWORD`.
 const SWITCHES: [&str; 20] = [
     "no", "without", "allow", "random", "ask", "prompt", "disable", "disabled", "enable",
     "enabled", "require", "required", "skip", "show", "hide", "forgot", "expire", "proxy",
@@ -61,7 +61,7 @@ pub(in crate::core::job) fn is_key(name: &str) -> bool {
         .strip_suffix(b"_")
         .filter(|_| digits > 0)
         .unwrap_or(bytes);
-    // Most names end otherwise.
+    // Most names do not end like this, which is cheap to check.
     let may_be = matches!(
         bytes,
         [

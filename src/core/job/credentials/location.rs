@@ -1,4 +1,4 @@
-//! Passwords in words that say where something is: URLs, data source names, lines of `.pgpass`.
+//! Passwords in words that locate something: URLs, data source names, lines of `.pgpass`.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use super::place::is_port;
 use super::scan::Reader;
 use super::value::{is_filled, is_secret, reference};
 
-/// How a token begins that is a user's name in a URL.
+/// Prefixes of tokens that replace the user's name in a URL.
 const TOKENS: [&str; 8] = [
     "ghp_",
     "gho_",
@@ -19,7 +19,7 @@ const TOKENS: [&str; 8] = [
     "hf_",
 ];
 
-/// The password in a word, and how it is written.
+/// The range of the password in a word, and how it is written.
 pub(super) fn find(text: &str, word: Range<usize>, reader: Reader) -> Option<(Range<usize>, Form)> {
     let written = &text[word.clone()];
     let at = memchr::memrchr(b'@', written.as_bytes());
@@ -35,7 +35,7 @@ pub(super) fn find(text: &str, word: Range<usize>, reader: Reader) -> Option<(Ra
     Some((word.start + range.start..word.start + range.end, form))
 }
 
-/// The password of a URL: all up to the last `@`. The outer is nothing if the word has no URL.
+/// The password of a URL: all up to the last `@`. The outer `None` means that the word is not a URL.
 #[expect(
     clippy::option_option,
     reason = "no URL is something else than a URL without a password"
@@ -50,7 +50,7 @@ fn url(word: &str, end: usize, reader: Reader) -> Option<Option<Range<usize>>> {
         let Some(colon) = memchr::memchr(b':', &bytes[user..end]).map(|at| user + at) else {
             return Some(token(word, user, end));
         };
-        // The colon of the next URL.
+        // This is the colon of the next URL.
         if bytes[colon..].starts_with(b"://") {
             from = user;
             continue;
@@ -69,15 +69,14 @@ fn url(word: &str, end: usize, reader: Reader) -> Option<Option<Range<usize>>> {
     is_url.then_some(None)
 }
 
-/// A token that stands for a user's name, as in `https://ghp_…@github.com`.
+/// A token in place of a user's name, as in `https://ghp_…@github.com`.
 fn token(word: &str, user: usize, end: usize) -> Option<Range<usize>> {
     let written = word.get(user..end)?;
     let starts = TOKENS.iter().any(|start| written.starts_with(start));
     starts.then_some(user..end)
 }
 
-/// The password in `user:password@tcp(host)/x`, as Go's MySQL driver takes it, and in
-/// `user:password@host:3306/x`.
+/// The password in `user:password@tcp(host)/x`, the form of Go's MySQL driver, and in `user:password@host:3306/x`.
 fn data_source(word: &str, end: usize, reader: Reader) -> Option<Range<usize>> {
     let (bytes, host) = (word.as_bytes(), &word[end + 1..]);
     let net = host
@@ -126,7 +125,7 @@ fn oracle(word: &str, end: usize, reader: Reader) -> Option<Range<usize>> {
     slashed(word, user, end, reader)
 }
 
-/// The password in `user/password`, which stands between `from` and `end`.
+/// The password in `user/password`, between `from` and `end`.
 pub(super) fn slashed(word: &str, from: usize, end: usize, reader: Reader) -> Option<Range<usize>> {
     let slash = from + word.get(from..end)?.find('/').filter(|&at| at > 0)?;
     let start = slash + 1;
@@ -160,7 +159,7 @@ pub(super) fn pgpass_secret(word: &str) -> Option<usize> {
     (is_port && is_filled && !word[..user].contains("//")).then_some(user + 1)
 }
 
-/// The password in `user:password@host`, which stands behind `from`.
+/// The password in `user:password@host`, after `from`.
 pub(super) fn login(word: &str, from: usize, reader: Reader) -> Option<Range<usize>> {
     let end = memchr::memrchr(b'@', word.as_bytes())?;
     let user = word.get(from..end)?.find(':')?;

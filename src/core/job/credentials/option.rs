@@ -1,4 +1,4 @@
-//! Passwords that are words of their own: behind an option of a program, or in a statement.
+//! Passwords that are separate words: after an option of a program, or in a statement.
 
 use std::ops::Range;
 
@@ -106,7 +106,7 @@ impl Scan<'_, '_> {
             [first, ..] => first.is_ascii_whitespace(),
         };
         let short = |at: usize| Form::Assignment(written[..at].trim_end_matches('=').to_owned());
-        // `-p$MYSQL_PWD` is no option of that name, and `-pOurPwd` may be none.
+        // `-p$MYSQL_PWD` is not an option of that name, and `-pOurPwd` may not be one.
         if is_name(written) && is_key(written) {
             self.await_operand(end, form(), false);
             if !matches!(place, Some(Place::Here(_))) {
@@ -114,7 +114,7 @@ impl Scan<'_, '_> {
             }
         }
         match place {
-            // Alone it asks for one, unless a quoted value follows at once.
+            // The option alone makes the program prompt for one, unless a quoted value follows at once.
             Some(Place::Here(at) | Place::NextOrHere(at)) if !is_blank(start + at) => {
                 self.value(start + at, short(at));
             }
@@ -125,7 +125,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// The value of an option that ends here: in the next word, be that the next text.
+    /// Finds the value of an option that ends here: the next word, possibly in the next text.
     fn await_operand(&mut self, from: usize, form: Form, is_user: bool) {
         let rest = self.text[from..].trim_start_matches(['"', '\'']);
         let after = rest.trim_start_matches([' ', '\t', ',']);
@@ -141,7 +141,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// Where the second operand begins behind `from`, in the same line: `AUTH user password`.
+    /// Where the second operand after `from` begins, in the same line: `AUTH user password`.
     fn second(&mut self, from: usize) -> Option<usize> {
         let (first, _) = self.extent(from)?;
         let rest = self.text[first.end..].trim_start_matches(['"', '\'']);
@@ -192,7 +192,7 @@ impl Scan<'_, '_> {
 
     /// SQL's `PASSWORD 'x'` and `IDENTIFIED BY 'x'`, and `login x password y` of `.netrc`.
     fn statement(&mut self, end: usize, written: &str) {
-        // Behind the `\n` of a format.
+        // The part after the `\n` of a format.
         let written = written.rsplit("\\n").next().unwrap_or(written);
         let is = |word: &str| written.eq_ignore_ascii_case(word);
         let context = &mut *self.context;

@@ -4,9 +4,9 @@
 
 use crate::core::job::name::cut;
 
-/// Longest part of a value that is looked at, except for a path.
+/// Longest part of a value that is read, except for a path.
 const MAX: usize = 128;
-/// How the place of a secret begins, in lower case.
+/// Prefixes of the place of a secret, in lower case.
 const PLACES: [&str; 30] = [
     "arn:",
     "file:",
@@ -39,7 +39,7 @@ const PLACES: [&str; 30] = [
     "env[",
     "env(",
 ];
-/// How the path of a secret in a store begins.
+/// Prefixes of the path of a secret in a store.
 const STORES: [&str; 4] = ["secret/", "secrets/", "kv/", "secret["];
 /// Tags of YAML that read a secret from elsewhere.
 const TAGS: [&str; 6] = ["!var", "!secret", "!env", "!ref", "!file", "!include"];
@@ -61,8 +61,8 @@ pub(super) fn is_place(value: &str) -> bool {
         || is_path(value.strip_prefix('@').unwrap_or(value))
 }
 
-/// Whether what stands before the first colon is the name of a store: `vault:…`, `gcp-secret-manager:…`.
-/// `…/data/…#key` is a path of Vault.
+/// Whether the part before the first colon names a store: `vault:…`, `gcp-secret-manager:…`. `…/data/…#key` is a path
+/// of Vault.
 fn names_a_store(value: &str) -> bool {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+._-".contains(&byte);
     let kind = value.split(':').next().unwrap_or_default();
@@ -94,7 +94,7 @@ fn is_path(value: &str) -> bool {
         && (rest.contains('/') || !value.starts_with('/') || rest.bytes().all(is_plain))
 }
 
-/// Whether `host:8080/path@x` was taken for a user and password.
+/// Whether `host:8080/path@x` was mistaken for a user and a password.
 pub(super) fn is_port(password: &str) -> bool {
     const DIGITS: usize = 5;
     let digits = password

@@ -1,4 +1,4 @@
-//! The operands of `printf` that its format puts behind the name of a password.
+//! The operands of `printf` that its format prints after the name of a password.
 
 use std::ops::Range;
 
@@ -8,13 +8,13 @@ use super::value::is_secret;
 use super::{Form, location};
 use crate::core::job::name::cut;
 
-/// Most of a format, and of its operands, that is looked at.
+/// Most bytes of a format, and of its operands, that are read.
 const MAX: usize = 512;
-/// Conversions of a format that are looked at.
+/// Most conversions of a format that are read.
 const CONVERSIONS: usize = 16;
 
 impl Scan<'_, '_> {
-    /// `'password=%s' x` behind the word `printf`, which ends at `from`.
+    /// Finds `'password=%s' x` after the word `printf`, which ends at `from`.
     pub(super) fn format(&mut self, from: usize) {
         let text = self.text;
         let rest = cut(&text[from..], MAX);
@@ -72,7 +72,7 @@ impl Scan<'_, '_> {
     }
 }
 
-/// The word of a shell that begins behind `from`, without its quotes, and where it ends.
+/// The word of a shell that begins after `from`, without its quotes, and where it ends.
 fn operand(text: &str, from: usize) -> Option<(Range<usize>, usize)> {
     let rest = cut(text.get(from..)?, MAX);
     let opened = rest.trim_start_matches([' ', '\t']);

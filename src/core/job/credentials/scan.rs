@@ -1,8 +1,7 @@
 //! Finds credentials in text, in time linear in its length.
 //!
-//! Anyone who may create a Job chooses this text, and every review waits for the scan. The text is read
-//! once, word by word. What lies ahead is looked for through [`Ends`], which reads no byte twice, and
-//! everything else looks at a bounded part of the text.
+//! Anyone who may create a Job chooses this text, and every review waits for the scan. The text is read once, word by
+//! word. [`Ends`] looks ahead without reading a byte twice, and everything else reads a bounded part of the text.
 
 use std::ops::Range;
 
@@ -10,16 +9,16 @@ use super::context::Context;
 use super::ends::Ends;
 use super::{Form, location};
 
-/// Who resolves references in a text.
+/// The program that resolves references in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// A shell, which knows `$NAME` and comments, too.
+    /// A shell, which also knows `$NAME` and comments.
     Shell,
-    /// Kubernetes, which only knows `$(NAME)`: masking takes any other `$` for a password's.
+    /// Kubernetes, which only knows `$(NAME)`: masking treats any other `$` as part of a password.
     Kubernetes,
 }
 
-/// Every credential in `text` with where it stands, in no order. Ranges may overlap.
+/// Every credential in `text` with its range, in no order. Ranges may overlap.
 pub(super) fn secrets(
     text: &str,
     reader: Reader,
@@ -48,7 +47,7 @@ pub(super) fn secrets(
     scan.hits
 }
 
-/// The words of a text, by white space and double quotes. Single quotes may be in a password.
+/// The words of a text, split at white space and double quotes. Single quotes may be part of a password.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_end = |c: char| c.is_ascii_whitespace() || matches!(c, '"' | '`');
     let mut from = 0;
@@ -59,16 +58,16 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// One scan.
+/// The state of one scan.
 pub(super) struct Scan<'t, 'c> {
     pub(super) text: &'t str,
     pub(super) reader: Reader,
     pub(super) context: &'c mut Context,
     pub(super) ends: Ends<'t>,
     pub(super) hits: Vec<(Range<usize>, Form)>,
-    /// Up to here everything is found already.
+    /// Everything before this byte has been scanned.
     pub(super) read: usize,
-    /// The name of a password that stood behind `name:`, and whose `value:` may follow.
+    /// The name of a password that followed `name:`, and whose `value:` may come next.
     pub(super) named: Option<Range<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! Values that do not stand behind a sign: below their name, beside it, or in an element of XML.
+//! Values that do not follow `=` or `:`: below their name, beside it, or in an XML element.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use super::scan::Scan;
 use crate::core::job::name::cut;
 
 impl Scan<'_, '_> {
-    /// Takes `name: PASSWORD` and then `value: x` for one, as Kubernetes, XML and many tools write variables.
-    /// Whether the key is part of such a pair.
+    /// Finds the pair `name: PASSWORD` and `value: x`, as Kubernetes, XML and many tools write variables. True if the
+    /// key is part of such a pair.
     pub(super) fn pair(&mut self, key: &Range<usize>, start: usize) -> bool {
         const GAP: usize = 64;
         let text = self.text;
@@ -41,11 +41,11 @@ impl Scan<'_, '_> {
         is_pair
     }
 
-    /// Where the value of a key begins: behind its colon, or in the next line, as YAML has it.
+    /// Where the value of a key begins: after its colon, or in the next line, as in YAML.
     pub(super) fn below(&mut self, key: usize, from: usize) -> usize {
         /// `: |-` and the end of the line.
         const MARK: usize = 8;
-        /// Deepest line that is looked at.
+        /// Deepest indentation that is read.
         const DEEP: usize = 64;
         let text = self.text;
         let Some((mark, _)) = cut(&text[from..], MARK).split_once('\n') else {
@@ -84,7 +84,7 @@ impl Scan<'_, '_> {
         }
     }
 
-    /// `<password>x</password>`, of which `>` is at `at`.
+    /// Finds `<password>x</password>`, whose first `>` is at `at`.
     pub(super) fn element(&mut self, at: usize) {
         const MAX: usize = 256;
         let Some(key) = self.key(at).filter(|key| key.end == at) else {

@@ -58,7 +58,7 @@ fn masks_every_way_a_password_is_written() {
         ),
         ("mysql -phunter2%Pwd shop", "mysql -p*** shop"),
         ("mysql -pHunterPwd shop", "mysql -p*** ***"),
-        // What is no word of a shell may hold another.
+        // A text that is not a word of a shell may contain another.
         (
             "identified by $A;authorization: bearer hunter2",
             "identified by *** bearer ***",
@@ -126,11 +126,11 @@ fn what_a_shell_resolves_is_no_finding() {
     }
 }
 
-/// What texts are made of in the properties: keys, separators, references, values, quotes.
+/// The parts of generated texts: keys, separators, references, values, quotes.
 const PARTS: &str = "(password|DB_PW|--password|-p|mysql |curl -u |https://|svc:|@db|@tcp\\(|\\$\\(X\\)|\\$\\{Y:-z\\}|\
     \\$A|hunter22|[ =:;,'\"`\\\\(){}<>|#*/\\n-]|identified by |authorization: bearer |echo |:5432:)";
 
-/// What the forms with more than one part are made of.
+/// The parts of forms that need more than one.
 const MORE_PARTS: &str = "(curl -sSu |mysqlsh |redis-cli |auth |sqlplus |<<E\\n|connect |E\\n|db2 |using |beeline |\
     login |password |\\\\n|printf '|%s|' |name: |value: |password:|pw=|pwd>|</|\\|\\n  |\\n  - |\\n|svc:|svc/|hunter22|\
     @db|\\$A|#\\{X\\}|\\[\\[|\\]\\]|config\\.|get\\(|[ =:;,'\"\\\\<>$\\[-])";
@@ -140,7 +140,7 @@ fn found(text: &str, reader: Reader) -> Vec<Range<usize>> {
     found.into_iter().map(|(range, _)| range).collect()
 }
 
-/// What the rule finds is masked.
+/// Asserts that everything the rule finds is masked.
 fn assert_masked(text: &str) {
     let masked = ranges(text);
     for range in found(text, Reader::Shell) {
@@ -189,7 +189,7 @@ proptest::proptest! {
     fn a_planted_password_never_survives(
         before in "[a-z ]{0,8}", user in "[a-z]{0,6}", password in "[A-Za-z0-9!%^*+/_.-]{6,20}",
     ) {
-        // The marker makes it no port and no switch.
+        // The marker keeps it from being a port or a switch.
         let secret = format!("s3cr3t{password}");
         for text in [
             format!("{before} postgres://{user}:{secret}@db/shop"),

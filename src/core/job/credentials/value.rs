@@ -1,7 +1,6 @@
-//! What a value says: a secret, a reference to one, a switch, or nothing.
+//! What a value is: a secret, a reference to one, a switch, or nothing.
 //!
-//! Each question is answered from a bounded part of the value, so that it may be asked for each of a
-//! million candidates.
+//! Each question reads a bounded part of the value, so that a million candidates stay cheap.
 
 use super::key::is_key;
 use super::place::is_place;
@@ -10,12 +9,12 @@ use crate::core::job::name::cut;
 
 /// Longest reference that is recognised: a variable's name, or a short command of a shell.
 const MAX_REFERENCE: usize = 512;
-/// Longest blank to be filled in that is recognised.
+/// Longest placeholder that is recognised.
 const MAX_BLANK: usize = 64;
-/// References that a value may be made of.
+/// Most references that a value may consist of.
 const MAX_REFERENCES: usize = 8;
 
-/// Values that switch something on or off, or say that there is nothing.
+/// Values that switch something on or off, or mean nothing.
 const SWITCHES: [&str; 22] = [
     "true",
     "false",
@@ -40,16 +39,16 @@ const SWITCHES: [&str; 22] = [
     "f",
     "~",
 ];
-/// How a regular expression or a format goes on behind a key.
+/// How a regular expression or a format continues after a key.
 const PATTERNS: [&str; 20] = [
     ".*", ".+", ".{", ".\\", "[^", "[[:", "\\S", "\\s", "\\w", "\\K", "\\(", "(.*", "(.+", "(?",
     ")", "%s", "%v", "%q", "%d", "%w",
 ];
-/// What a value says in brackets of a secret that it does not show.
+/// Words in brackets that replace a secret which is not shown.
 const UNSAID: [&str; 6] = [
     "redacted", "hidden", "masked", "omitted", "not set", "unset",
 ];
-/// What looks a secret up, before the first dot of `${SECRET:name}`.
+/// Names of lookups, as in `${SECRET:name}`, up to the first dot.
 const LOOKUPS: [&str; 10] = [
     "secret", "secrets", "vault", "env", "file", "aws", "azure", "gcp", "sops", "ssm",
 ];
@@ -61,8 +60,8 @@ pub(super) fn is_secret(value: &str, reader: Reader) -> bool {
     !(length > 0 && length == value.len()) && is_literal(value)
 }
 
-/// The length of the references that `text` begins with and that a value may be made of, one after
-/// the other: `$(USER)-${SUFFIX}`.
+/// The length of the references at the beginning of `text` that may form a value, one after the other:
+/// `$(USER)-${SUFFIX}`.
 pub(super) fn references(text: &str, reader: Reader) -> usize {
     let mut length = 0;
     for _ in 0..MAX_REFERENCES {
@@ -76,8 +75,8 @@ pub(super) fn references(text: &str, reader: Reader) -> usize {
     length
 }
 
-/// The length of the reference that `text` begins with: `$(…)`, `${…}`, `{{…}}`, `<…>` and their like, and
-/// for a shell `$NAME` and `` `…` ``.
+/// The length of the reference at the beginning of `text`: `$(…)`, `${…}`, `{{…}}`, `<…>` and similar, and for a shell
+/// `$NAME` and `` `…` ``.
 pub(super) fn reference(text: &str, reader: Reader) -> Option<usize> {
     let shell = reader == Reader::Shell;
     let closed = |close: &str, most: usize| {
@@ -124,8 +123,7 @@ fn variable(text: &str) -> Option<usize> {
     (end > 1).then_some(if more > 0 { end + 1 + more } else { end })
 }
 
-/// What an expansion `NAME:-default` falls back on, in a shell's or Spring's words, and where that
-/// begins.
+/// The default of an expansion `NAME:-default`, in a shell's or Spring's syntax, and where it begins.
 pub(super) fn default(inner: &str) -> Option<(usize, &str)> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
     let name = inner.bytes().take_while(|byte| is_name(*byte)).count();
@@ -151,7 +149,7 @@ pub(super) fn default(inner: &str) -> Option<(usize, &str)> {
     (name > 0 && !looks_up && !is_other).then_some((name + operator.len(), written))
 }
 
-/// Whether a value is neither a place where a secret is, nor anything that [`is_filled`] knows.
+/// Whether a value is neither the place of a secret nor excluded by [`is_filled`].
 pub(super) fn is_literal(value: &str) -> bool {
     is_filled(value) && !is_place(bare(value))
 }
@@ -162,7 +160,7 @@ fn bare(value: &str) -> &str {
     (0..4).fold(value, |bare, _| bare.strip_suffix(ends).unwrap_or(bare))
 }
 
-/// Whether a value says something: it is no switch, no blank to be filled in, and not masked yet.
+/// Whether a value has content: it is not a switch, not a placeholder, and not masked yet.
 pub(super) fn is_filled(value: &str) -> bool {
     let bare = bare(value);
     let is_switch = SWITCHES.iter().any(|word| bare.eq_ignore_ascii_case(word));
@@ -183,7 +181,7 @@ fn is_masked(value: &str) -> bool {
     all(b'*') || is_crossed_out || value.starts_with(['…', '•']) || is_said
 }
 
-/// Whether a value is a blank that a person or a tool fills in: `<password>`, `@PASSWORD@`, `:pw`.
+/// Whether a value is a placeholder that a person or a tool fills in: `<password>`, `@PASSWORD@`, `:pw`.
 fn is_blank(value: &str) -> bool {
     if value.starts_with('<') && value.ends_with('>') {
         return true;

@@ -1,4 +1,4 @@
-//! One pod of a migration, with one thing changed; and what a Job's own status says.
+//! Tests with one pod of a migration in which one thing is changed, and with a Job's own status.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A pod whose migration is in an init container, as Temporal's chart has it: it runs.
+/// A running pod whose migration is in an init container, as in Temporal's chart.
 fn pod(change: impl FnOnce(&mut Value)) -> Pod {
     let mut pod = json!({
         "metadata": {},
@@ -55,7 +55,7 @@ fn states(init: Value, main: Value) -> Pod {
     })
 }
 
-/// The same with a sidecar beside them that runs: a native one, or a container of this name.
+/// [`states`] with a running sidecar beside them: a native one, or a container of this name.
 fn beside(sidecar: Option<&str>, init: Value, main: Value) -> Pod {
     pod(|pod| {
         let name = sidecar.unwrap_or("agent");
@@ -148,12 +148,12 @@ fn a_sidecar_is_no_migration() {
         let pulls = with(waiting("ImagePullBackOff"), waiting("PodInitializing"));
         assert_eq!(progress(&[pulls]), not_started("ImagePullBackOff"));
     }
-    // Any other container that goes on is one of the migration's.
+    // Any other container that keeps running is one of the migration's.
     let other = beside(Some("worker"), ended(0), ended(0));
     assert_eq!(progress(&[other]), Progress::Running);
 }
 
-/// A migration that runs in the image of a proxy, and in nothing else, is one all the same.
+/// A migration whose only container has the image of a proxy still counts as a migration.
 #[test]
 fn only_sidecars_are_no_sidecars() {
     let alone = |state: Value| {
@@ -189,7 +189,7 @@ fn another_try_may_come() {
     });
     assert!(crashed.is_live());
     assert_eq!(progress(&[crashed]), stopped("CrashLoopBackOff"));
-    // Its pod has failed, and the next one is not there yet, or has not started.
+    // Its pod has failed, and the next one does not exist yet, or has not started.
     let failed = || pod(|pod| pod["status"]["phase"] = json!("Failed"));
     assert!(!failed().is_live());
     assert_eq!(progress(&[failed()]), stopped(""));
@@ -251,7 +251,7 @@ fn one_pod_that_runs_is_enough() {
     }
 }
 
-/// Go writes `null` for what is empty.
+/// Go writes `null` for an empty list.
 #[test]
 fn a_pod_of_nulls_is_read() {
     let nulls = json!({"metadata": null, "spec": {"initContainers": null, "containers": null}, "status": null});
@@ -306,8 +306,8 @@ fn another_controllers_job_says_it_itself() {
 }
 
 proptest! {
-    /// Whatever its containers do: a pod in which one of the migration's runs is not given up, and a migration that
-    /// is over is not said to run.
+    /// Whatever its containers do, a pod with a running container of the migration is not given up, and a migration
+    /// that is over does not count as running.
     #[test]
     fn what_runs_is_live(states in prop::collection::vec(0..4_usize, 1..5), native in any::<bool>()) {
         let state = |kind: usize| match kind {

@@ -1,4 +1,4 @@
-//! What is kept of a Job that the apiserver sends.
+//! Tests of what is kept of a Job that the API server sends.
 
 use super::*;
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn keeps_what_is_asked_for() {
     );
 }
 
-/// Until then its pods may still run.
+/// Until then its pods may still be running.
 #[test]
 fn has_ended_with_its_last_condition() {
     let with = |conditions: Value| stored(|j| j["status"]["conditions"] = conditions).end;
@@ -95,7 +95,7 @@ fn tells_who_else_is_at_it() {
     );
 }
 
-/// It would be created again.
+/// Otherwise its deployer would create it again.
 #[test]
 fn what_its_deployer_keeps_as_desired_state_is_not_tidied_up() {
     let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
@@ -206,7 +206,7 @@ fn hook_succeeded_is_ours_where_the_policy_or_the_name_was_patched() {
     assert!(!with("MW004") && !with(""));
 }
 
-/// Tenants write them, and a replica has little memory.
+/// Tenants write these lists, and a replica has little memory.
 #[test]
 fn nothing_else_is_kept_however_long_it_is() {
     let many = |entry: Value| Value::Array(vec![entry; 1000]);
@@ -232,7 +232,7 @@ fn nothing_else_is_kept_however_long_it_is() {
     let meta = &job.metadata;
     assert_eq!(meta.labels.get("helm.sh/chart"), Some("shop-1"));
     assert_eq!(meta.managed_fields.managers().count(), 256);
-    // Also what stands behind those that are kept.
+    // Stamps count even beyond the entries that are kept.
     assert!(meta.managed_fields.may_have_a_stamp());
     let containers = &job.spec.template.spec.containers;
     assert_eq!(

@@ -1,7 +1,7 @@
 //! A migration Job as the API server sends it: the fields that are read of it.
 //!
-//! Tenants write most of a Job, and a forged review may hold one as well. So each list and map is reduced to what
-//! is asked for while it is read. What the fields mean is not known here.
+//! Tenants write most of a Job, and a forged review may hold one as well. So each list and map is reduced to the needed
+//! entries while it is parsed. This module does not interpret the fields.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,21 +24,21 @@ use crate::core::job::release::{CHART, FLUX_NAME, INSTANCE};
 use crate::core::job::running::{Counts, Said};
 use crate::core::json::{Text, fold, nullable};
 
-/// What Argo CD holds a hook by until its sync is over.
+/// The finalizer that Argo CD keeps on a hook until its sync is over.
 const ARGOCD_FINALIZER: &str = "argocd.argoproj.io/hook-finalizer";
-/// The labels that are asked for.
+/// The labels that are kept.
 const LABELS: [&str; 5] = [INSTANCE, FLUX_NAME, KUSTOMIZE_NAME, CHART, MIGRATION_LABEL];
 /// The most containers, words of a command and field managers that are kept.
 const MOST: usize = 256;
 
-/// A Job as a watch brings it, with the fields that are read.
+/// The parts of a Job that are read from a watch.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Read")]
 pub struct WatchedJob {
     pub(crate) metadata: Metadata,
     pub(crate) spec: Spec,
     pub(crate) status: Status,
-    /// For kube's watcher, which asks for the version alone.
+    /// For kube's watcher, which only needs the version.
     version: ObjectMeta,
 }
 
@@ -85,23 +85,23 @@ pub(crate) struct Metadata {
     pub(crate) labels: Kept<&'static str>,
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) annotations: Kept<Annotation>,
-    /// Name of the CronJob that controls it.
+    /// Name of the CronJob that is its controller.
     #[serde(
         rename = "ownerReferences",
         default,
         deserialize_with = "Owner::cron_job"
     )]
     pub(crate) cron_job: Option<String>,
-    /// Argo CD is not done with it.
+    /// Whether Argo CD's finalizer still holds it.
     #[serde(rename = "finalizers", default, deserialize_with = "is_held")]
     pub(crate) is_held: bool,
     #[serde(default, deserialize_with = "ManagedField::all")]
     pub(crate) managed_fields: Managed,
 }
 
-/// A key of labels or annotations that somebody asks for.
+/// A key of labels or annotations that is kept.
 pub(crate) trait Wanted: Copy + PartialEq {
-    /// Nothing for the key of another one.
+    /// `None` for any other key.
     fn of(key: &str) -> Option<Self>;
 }
 
@@ -117,7 +117,7 @@ impl Wanted for Annotation {
     }
 }
 
-/// The labels or annotations that are asked for. The last one counts of a key that is written twice.
+/// The labels or annotations that are kept. If a key is repeated, the last one counts.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept<K>(Vec<(K, String)>);
 
@@ -217,7 +217,7 @@ fn is_held<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
     })
 }
 
-/// What `managedFields` says.
+/// The facts from `managedFields`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Managed {
     managers: Vec<String>,
@@ -226,13 +226,13 @@ pub(crate) struct Managed {
 }
 
 impl Managed {
-    /// In whose names fields were set, except those of the status.
+    /// The field managers that set fields, except those of the status.
     pub(crate) fn managers(&self) -> impl Iterator<Item = &str> + Clone {
         self.managers.iter().map(String::as_str)
     }
 
-    /// Whether a client may have set a stamp: webhooks set fields in the name of nobody. Where nothing is said about
-    /// any field, a client has wiped that.
+    /// Whether a client may have set a stamp: fields that webhooks set have no field manager. If no fields are listed
+    /// at all, a client has wiped them.
     pub(crate) fn may_have_a_stamp(&self) -> bool {
         self.has_a_stamp || !self.has_fields
     }
@@ -302,7 +302,7 @@ pub(crate) struct Container {
     pub(crate) command: Vec<String>,
     #[serde(default, deserialize_with = "first")]
     pub(crate) args: Vec<String>,
-    /// Those that may hold a password.
+    /// The variables that may hold a password.
     #[serde(default, deserialize_with = "Variable::suspects")]
     env: Vec<Variable>,
 }
@@ -328,7 +328,7 @@ impl Variable {
 }
 
 impl Container {
-    /// What of it may hold a password.
+    /// The parts of it that may hold a password.
     fn suspect(&self) -> object::Container<'_> {
         fn texts(words: &[String]) -> Vec<Text<'_>> {
             words.iter().map(|word| text(word)).collect()
@@ -350,7 +350,7 @@ fn text(text: &str) -> Text<'_> {
     Text(Cow::Borrowed(text))
 }
 
-/// Reads the beginning of a list.
+/// Parses the beginning of a list and skips the rest.
 fn first<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -376,7 +376,7 @@ pub(crate) struct Status {
     conditions: Conditions,
 }
 
-/// The first condition of each kind with which a Job ends.
+/// The first condition of each type that ends a Job.
 #[derive(Clone, Debug, Default)]
 struct Conditions {
     complete: Option<Condition>,
@@ -451,15 +451,15 @@ impl Resource for WatchedJob {
 }
 
 impl Status {
-    /// The condition it ended with, and whether that is a good one. Only the last conditions count: before them pods
-    /// may still run.
+    /// The condition it ended with, and whether it succeeded. Only the final conditions count: before them pods may
+    /// still be running.
     fn last(&self) -> Option<(&Condition, bool)> {
         let Conditions { complete, failed } = &self.conditions;
         let good = complete.as_ref().map(|condition| (condition, true));
         good.or_else(|| Some((failed.as_ref()?, false)))
     }
 
-    /// Whether it has ended, well or badly.
+    /// Whether it has succeeded or failed.
     pub(crate) fn has_ended(&self) -> bool {
         self.last().is_some()
     }
@@ -485,8 +485,7 @@ impl Status {
 
     pub(super) fn end(&self) -> Option<End> {
         let (condition, succeeded) = self.last()?;
-        // The apiserver sees to it that there is a time. A Job without one has not ended for us, so
-        // nothing happens to it.
+        // The API server always sets a time. A Job without one counts as not ended, so that it is left alone.
         let at = condition.last_transition_time.as_ref()?.0;
         Some(End { at, succeeded })
     }

@@ -8,7 +8,7 @@ use super::known;
 use super::line::Said;
 use crate::core::job::pattern::{Pattern, compiled, is};
 
-/// Programs that migrate nothing, whatever their arguments are called.
+/// Programs that do not migrate anything, whatever their arguments are.
 pub(super) const ASIDE: &[&str] = &[
     "echo", "printf", "cd", "cat", "ls", "mkdir", "rm", "cp", "mv", "ln", "chmod", "chown",
     "export", "test", "[", "[[", "grep", "egrep", "sleep", "exit", "find", "touch", "sed", "awk",
@@ -21,7 +21,7 @@ pub(super) const ASIDE: &[&str] = &[
 pub(super) const CLUSTER: &[&str] = &[
     "kubectl", "oc", "helm", "argocd", "flux", "docker", "podman", "nerdctl", "k8s",
 ];
-/// Their commands that run another program, or a plugin that migrates.
+/// Commands of [`CLUSTER`] programs that run another program, or a plugin that migrates.
 pub(super) const THROUGH: &[&str] = &["exec", "run", "schemahero", "atlas"];
 /// Clients that run SQL of a file.
 pub(super) const CLIENTS: &[&str] = &[
@@ -59,7 +59,7 @@ pub(super) const BEFORE: &[&str] = &[
 pub(super) const SHELLS: &[&str] = &[
     "sh", "bash", "ash", "dash", "zsh", "ksh", "su", "runuser", "pwsh",
 ];
-/// What comes before the path of a program.
+/// Interpreters, which come before the path of a program.
 pub(super) const INTERPRETERS: &[&str] = &[
     "sh",
     "bash",
@@ -87,7 +87,7 @@ pub(super) const INTERPRETERS: &[&str] = &[
     "--project",
     "--bin",
 ];
-/// Options with which nothing is changed.
+/// Options for a dry run.
 pub(super) const DRY: &[&str] = &[
     "--check",
     "--plan",
@@ -142,16 +142,16 @@ const SHOWS: &[&str] = &["sqlmigrate", "ecto.migrations"];
 const WORD: &str = r"(?:^|[^A-Za-z])((?i:db|auto|schema|sql|data|database|pg|flyway)?(?i:migrat(?:e|es|ed|ions?|ors?|us)))(?:db|all|up|schemas?|database|$|[^a-z])|[a-z0-9](Migrat(?:e|es|ed|ions?|ors?))(?:$|[^a-z])";
 /// Words that only look at migrations and are written as one.
 const JOINED: &str = r"(?i)(make|show|check|list|verify|test)migrat";
-/// What makes a look, a wait or a file of it, before and after.
+/// Words before and after it that mean looking at it, waiting for it, or writing a file.
 const LOOKS_BEFORE: &str = r"(?i)(^|[^a-z])(a?wait(ing|s)?|checks?|verify|assert|show|list|make|create|generate|gen|new|lint|tests?|validate|plan|pending|needs?|has|count|diff|inspect|backup|dump|export|without|skip|no|not|disable|is|are|until|poll|watch|monitor|notify|status|ignore)([^a-z]|$)|(^|[^a-z])(pre|post|before|after)[^a-z]*$";
 const LOOKS_AFTER: &str = r"(?i)^[^a-z]*(status|checks?|checker|list|show|pending|current|version|info|validate|lint|diff|new|create|generate|make|plan|dry|help|history|tests?|hash|verify|wait|waiter|report|backup|finished|done|completed?|failed|success|notify|notification|dir|path|table|lock|timeout|logs?|docs?|metrics?|exporter|ui|dashboard)([^a-z]|$)";
 /// `wait-for-db-and-migrate` migrates.
 const AND: &str = r"(?i)[^a-z](and|then)[^a-z]";
 /// Options that ask for a migration: `--run-migrations`, `-mode=migrate`, `-M:migrate`.
 const OPTION: &str = r"(?i)^--?((run|apply|auto|do|with|only|execute|perform|force)[-_]?)?((db|database|schema)[-_]?)?(migrate|migrations?)([-_](only|up|and-exit|exit|now|db|database|schema|all|run))?(=(true|1|yes|on|up|all|only))?$|^-\S*(mode|command|cmd|task|action|run|job|active|role|type|component|entrypoint)=\S*migrat(e|ions?|or)\b|^-[a-z]:\S*migrat";
-/// Options whose value is no command.
+/// Options whose value is not a command.
 const VALUED: &str = r"(?i)^--?([\w-]*(dir|path|table|schema|user|username|role|database|dbname|namespace|folder|label|selector|image|name|file|source|host|db|tag|log)|u|n|d|t|l|f)$";
-/// Tasks of a project that migrate without saying so.
+/// Tasks of a project that migrate although their name does not contain `migrate`.
 const TASK: &str = r"(?i)(^|[\s/])(npm|pnpm|yarn|bun|make|task|just|rake|composer|mage|invoke|inv|nx|turbo|lerna|deno|poe|pdm|hatch|mix|gradlew?|mvnw?|cargo|run|grunt|gulp)\s(.*\s)?([\w@/-]+[:.])?(db|database|schema|sql|orm|prisma|knex|typeorm|sequelize|drizzle|ecto)[:._-](deploy|push|up|upgrade|update|apply|sync|setup|prepare|init|latest|run|bootstrap)(:[\w-]+)?(\s|$)|(^|[\s_])(db|database|schema)\s+(upgrade|sync|update|deploy|push|prepare|apply)(\s|$)|(^|[\s/_-])(db[-_](sync|upgrade)|upgrade[-_]?(db|schema)|update[-_]schema|apply[-_]schema|schema[-_](upgrade|update|apply|sync))(\.\w+)?(\s|$)";
 
 pub(super) static COMMAND_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
@@ -185,7 +185,7 @@ pub(super) fn warm_up() -> bool {
     COMMAND_SET.is_some() && patterns.iter().all(|pattern| pattern.is_some())
 }
 
-/// What a word says, whatever folders it names.
+/// The meaning of a word, without any folders before it.
 pub(super) fn word(text: &str) -> Said {
     if SHOWS.contains(&text) {
         return Said::Looks;

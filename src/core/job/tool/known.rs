@@ -1,8 +1,9 @@
 //! The migration tools that are known by name: how each is called, and the images made for one of them.
 //!
-//! What a command line means that names no known tool is the subject of [`super::line`].
+//! [`super::line`] covers command lines without a known tool.
 
-/// Command lines, most specific first. Each is matched on one command: program and arguments, joined by a space.
+/// Patterns for command lines, most specific first. Each is matched on one command: program and arguments, joined by a
+/// space.
 pub(super) const COMMANDS: &[(&str, &str)] = &[
     (
         "Atlas",
@@ -157,7 +158,7 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Images made for one tool, which migrates if nothing says otherwise. Matched on the image.
+/// Patterns for images made for one tool, which migrates unless its command line shows otherwise.
 pub(super) const IMAGES: &[(&str, &str)] = &[
     ("Atlas", r"(^|/)arigaio/atlas([:@]|$)"),
     ("Flyway", r"(^|/)flyway([:@]|$)"),

@@ -1,4 +1,4 @@
-//! What a command line does to a schema: whether it migrates, or only waits, looks or copies.
+//! Whether a command line migrates a schema, or only waits, looks or copies.
 //!
 //! Each command is judged by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
 
@@ -13,21 +13,21 @@ use crate::core::job::pattern::is;
 /// Most bytes of a container's command line that are read.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// What a command line says, weakest first.
+/// The meaning of a command line, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Said {
-    /// Nothing about migrations.
+    /// It has nothing to do with migrations.
     Nothing,
     /// It waits for a migration, looks at one, or makes a copy.
     Looks,
-    /// It runs something called migrate.
+    /// It runs something called `migrate`.
     Migrates,
     /// It runs this tool.
     Runs(&'static str),
 }
 
-/// What the command line of a container says. `program` is the last part of its image's name: the entry point of
-/// many images is called as they are.
+/// The meaning of a container's command line. `program` is the last part of its image's name, which is also the entry
+/// point of many images.
 pub(super) fn judge<'c>(program: &str, words: impl Iterator<Item = &'c str>) -> Said {
     let argv = cut(words, MAX_TEXT);
     if let Some(script) = script(&argv) {
@@ -44,7 +44,7 @@ pub(super) fn judge<'c>(program: &str, words: impl Iterator<Item = &'c str>) -> 
     let by_words = first
         .split_first()
         .and_then(|(program, rest)| aside(base(program), rest));
-    // An image of such a program is called with its arguments; one called `test` may hold anything.
+    // The image of such a program gets only its arguments. An image called `test` may contain anything.
     let by_image = || aside(program, own).filter(|said| *said != Said::Nothing);
     if let Some(said) = by_words.or_else(by_image) {
         return said;
@@ -52,7 +52,7 @@ pub(super) fn judge<'c>(program: &str, words: impl Iterator<Item = &'c str>) -> 
     let said = command(own);
     match command(&words) {
         Said::Runs(tool) => Said::Runs(tool),
-        // The image's name is no word of the command.
+        // The image's name is not part of the command.
         _ if said != Said::Nothing => said,
         by_image => by_image,
     }
@@ -70,7 +70,7 @@ pub(super) fn reads<'c>(words: impl Iterator<Item = &'c str>) -> bool {
     is_question || argv.iter().flat_map(|word| tokens(word)).any(reads)
 }
 
-/// What one command says.
+/// The meaning of one command.
 pub(super) fn command(words: &[&str]) -> Said {
     let words = program_first(words);
     let Some(program) = words.first().map(|word| base(word)) else {
@@ -103,7 +103,7 @@ pub(super) fn command(words: &[&str]) -> Said {
     }
 }
 
-/// What a program says that does not migrate itself; `None` for all others.
+/// The meaning of a program that does not migrate itself; `None` for all others.
 fn aside(program: &str, rest: &[&str]) -> Option<Said> {
     let sql = |path: &&str| {
         path.contains('.') && path.ends_with("ql") && word(base(path)) == Said::Migrates
@@ -129,7 +129,7 @@ fn waits(program: &str) -> bool {
     (program.starts_with("wait") || program.contains("wait-for")) && word(program) != Said::Migrates
 }
 
-/// What follows once a program that waits is done: after `--`, or from a path on.
+/// The meaning of the command that a waiting program runs afterwards: after `--`, or from a path on.
 fn waited(rest: &[&str]) -> Said {
     let next = rest.iter().position(|word| *word == "--");
     let next = next.or_else(|| rest.iter().position(|word| word.starts_with(['/', '.'])));
@@ -137,7 +137,7 @@ fn waited(rest: &[&str]) -> Said {
         return Said::Looks;
     };
     let rest = program_first(rest.get(next..).unwrap_or_default());
-    // One that waits for another ends here, or a line of them would recurse as deep as it is long.
+    // A waiting program inside another one is not followed, so that a long line cannot recurse deeply.
     if rest.first().is_none_or(|word| waits(base(word))) {
         return Said::Looks;
     }
@@ -153,7 +153,7 @@ fn tool(text: &str) -> Option<&'static str> {
     known::COMMANDS.get(found).map(|(tool, _)| *tool)
 }
 
-/// What the word at `index` says.
+/// The meaning of the word at `index`.
 fn at(words: &[&str], index: usize) -> Said {
     let text = words[index];
     if !text

@@ -30,7 +30,7 @@ pub(super) fn each<'c>(
     }
 }
 
-/// The words up to so many bytes.
+/// The words that fit into `most` bytes.
 pub(super) fn cut<'c>(words: impl Iterator<Item = &'c str>, most: usize) -> Vec<&'c str> {
     let mut left = most;
     let mut kept = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// The script that a shell among these words gets with `-c`.
+/// The script that a shell in these words gets with `-c`.
 pub(super) fn script<'a, 'c>(argv: &'a [&'c str]) -> Option<&'a [&'c str]> {
     let shell = argv.iter().position(|word| SHELLS.contains(&base(word)))?;
     let options = argv.get(shell + 1..)?;
@@ -61,13 +61,13 @@ pub(super) fn script<'a, 'c>(argv: &'a [&'c str]) -> Option<&'a [&'c str]> {
     let option =
         |word: &&str| word.starts_with('-') && (word.ends_with('c') || word.ends_with("ommand"));
     let at = options.iter().position(option)?;
-    // Of a script in a file, they are its own arguments.
+    // If the script is in a file, they are its arguments.
     let is_file = |word: &&str| word.contains(['/', '.']) || word.contains(char::is_whitespace);
     let own = options.get(..at)?.iter().any(is_file);
     options.get(at + 1..).filter(|_| !own)
 }
 
-/// The commands of a script. What stands between quotes is not told apart: half a command says as much as a rule.
+/// The commands of a script. Quotes are ignored: half a command usually shows as much.
 pub(super) fn commands(script: &str) -> impl Iterator<Item = &str> {
     script
         .lines()

@@ -1,4 +1,4 @@
-//! Command lines, images and names, and what they are taken for.
+//! Tests of command lines, images and names, and how they are recognised.
 
 use super::*;
 use crate::core::job::Kind;
@@ -191,7 +191,7 @@ const MIGRATE: &[&str] = &[
     "registry.example.com/shop-migrator:1 | --verbose",
 ];
 
-/// Command lines that migrate nothing.
+/// Command lines that do not migrate anything.
 const OTHERS: &[&str] = &[
     "app | ./bin/bootstrap --skip-migrations",
     "app | ./server --no-migrate --port 80",
