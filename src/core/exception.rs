@@ -1,7 +1,7 @@
-//! Exceptions: which findings in a Job one covers, now and under the policy at hand.
+//! Exceptions: which findings in a Job an exception covers, and whether it is honoured now.
 //!
-//! Pure. The object is [`resource`]'s, a file of them [`file`]'s; the cluster's are brought by
-//! [`crate::cluster::exceptions`].
+//! Pure. [`resource`] has the object, [`file`] reads a file of exceptions, and [`crate::cluster::exceptions`] watches
+//! those of the cluster.
 
 pub mod file;
 pub mod resource;
@@ -25,9 +25,9 @@ use crate::core::policy::{Action, name_patterns};
 /// An exception, ready for use.
 #[derive(Clone, Debug)]
 pub struct Exception {
-    /// Which one it is.
+    /// Its name, uid and expiry.
     pub reference: Arc<ExceptionRef>,
-    /// When it was made; in a file, now.
+    /// When it was created; for one from a file, the time it was read.
     pub created: Timestamp,
     rules: Vec<&'static Rule>,
     labels: Option<Selectors>,
@@ -38,7 +38,7 @@ pub struct Exception {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unusable {
-    /// JSON Pointer to what is wrong.
+    /// JSON Pointer to the wrong value.
     pub pointer: String,
     /// What is wrong, and what to write instead.
     pub message: String,
@@ -47,17 +47,17 @@ pub struct Unusable {
 /// Whether an exception is honoured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It is.
+    /// It is in effect.
     Honoured,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It lasts longer than the policy allows, which is this long.
+    /// It lasts longer than the policy allows; the value is the limit.
     TooLong(SignedDuration),
 }
 
 impl Exception {
-    /// Reads an object. One that names no creation time is made now. A rule that is not known, as one
-    /// of a newer version is, cannot be broken here, and is passed over.
+    /// Reads an object. Without a creation time, it counts as created `now`. An unknown rule, as from a newer version,
+    /// is skipped: this version does not check it.
     pub fn new(object: &MigrationException, now: Timestamp) -> Result<Self, Unusable> {
         let spec = &object.spec;
         let selector = &spec.selector;
@@ -84,7 +84,7 @@ impl Exception {
         })
     }
 
-    /// Whether it is honoured now, where exceptions may last `max`.
+    /// Whether it is honoured now, if exceptions may last at most `max`.
     #[must_use]
     pub fn standing(&self, now: Timestamp, max: SignedDuration) -> Standing {
         let expires_at = self.reference.expires_at;
@@ -104,7 +104,7 @@ impl Exception {
     }
 
     fn selects(&self, job: &Job<'_>) -> bool {
-        // As for the policy's selectors: a chart marks a CronJob on itself or on what it makes.
+        // As for the policy's selectors: a chart labels either the CronJob itself or its Job template.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let labelled = |selectors: &Selectors| {
             [Some(job.labels), own]
@@ -122,7 +122,7 @@ impl Exception {
 }
 
 impl Standing {
-    /// Why it is not honoured, in a word that a condition may have for its reason.
+    /// The reason for a condition, in one word.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -132,7 +132,7 @@ impl Standing {
         }
     }
 
-    /// The same in words.
+    /// The message for a condition.
     #[must_use]
     pub fn message(&self) -> String {
         match self {
@@ -147,7 +147,7 @@ impl Standing {
     }
 }
 
-/// A duration as policies write it: `720h`, not the `30d` or `720h 0m` that people have to convert.
+/// A duration as policies write it: `720h`. Readers would have to convert `30d` or `720h 0m`.
 fn hours(duration: SignedDuration) -> String {
     let (hours, rest) = (duration.as_hours(), duration.as_secs() % 3600);
     if rest == 0 {
@@ -166,7 +166,7 @@ impl Unusable {
     }
 }
 
-/// Those that are honoured now, where exceptions may last `max`.
+/// The exceptions that are honoured now, if they may last at most `max`.
 #[must_use]
 pub fn honoured(
     mut exceptions: Vec<Arc<Exception>>,
@@ -177,11 +177,11 @@ pub fn honoured(
     exceptions
 }
 
-/// Lets through what an exception covers: the action of such a finding becomes `audit`, whatever the
-/// policy and the namespace say, and the finding names the exception. Where several cover it, it is
-/// the first by name, in `check` as in the webhook.
+/// Applies exceptions to the findings they cover: the action becomes `audit`, whatever the policy and the namespace
+/// say, and the finding names the exception. If several cover it, the first by name is used, in `check` as in the
+/// webhook.
 ///
-/// Findings that only the decision would have told of need no exception, and get none.
+/// Findings that are only audited do not use an exception.
 pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_>) {
     for finding in findings.iter_mut().filter(|f| f.action > Action::Audit) {
         let covering = honoured.iter().filter(|e| e.covers(job, finding.rule));
@@ -192,10 +192,10 @@ pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_
     }
 }
 
-/// That an exception let something through.
+/// One use of an exception: a Job that it admitted.
 #[derive(Clone, Debug)]
 pub struct Use {
-    /// The exception.
+    /// The exception that was used.
     pub exception: Arc<ExceptionRef>,
     /// Ids of the rules that were broken.
     pub rules: Vec<&'static str>,
@@ -203,7 +203,7 @@ pub struct Use {
     pub job: String,
 }
 
-/// The uses that findings tell of, one for each exception.
+/// The uses recorded in findings, one for each exception.
 #[must_use]
 pub fn uses(findings: &[Finding], job: &str) -> Vec<Use> {
     let mut found: BTreeMap<&str, Use> = BTreeMap::new();

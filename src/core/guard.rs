@@ -1,7 +1,8 @@
-//! Guards: what may not be done to a migration Job that is there already, or forged on a new one.
+//! Guards: which deletions and updates of an existing migration Job are blocked, and which stamps of a new one are
+//! forged.
 //!
-//! Pure. The rules say why; here stands when. Whoever is not named here is held up: a guard that
-//! stops a cluster from its work is worse than none.
+//! Pure. The rules explain why, this module decides when. It never blocks the control plane: a guard that stops a
+//! cluster from working is worse than none.
 
 pub mod webhook_config;
 mod unlabelled;
@@ -21,10 +22,10 @@ use crate::core::policy::rules::reapplied_job::{self, REAPPLIED_JOB};
 use crate::core::policy::select::Selection;
 use crate::core::policy::{Action, Policy};
 
-/// The control plane's own users. Not all of kube-system: k3s has its helm-controller there.
+/// The control plane's own users. Not all of `kube-system`: k3s runs its helm-controller there.
 const CONTROL_PLANE: [&str; 9] = [
     "system:apiserver",
-    // All controllers, without `--use-service-account-credentials`.
+    // The user of all controllers without `--use-service-account-credentials`.
     "system:kube-controller-manager",
     "system:serviceaccount:kube-system:cronjob-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",
@@ -35,17 +36,17 @@ const CONTROL_PLANE: [&str; 9] = [
     "system:serviceaccount:kube-system:ttl-after-finished-controller",
 ];
 
-/// What the name of a node's user begins with.
+/// Prefix of the name of a node's user.
 const NODE: &str = "system:node:";
 
-/// Whether this is one of the control plane's own users, which are never held up.
+/// Whether this is one of the control plane's own users, which are never blocked.
 #[must_use]
 pub fn is_control_plane(user: &str) -> bool {
     CONTROL_PLANE.contains(&user) || user.starts_with(NODE)
 }
 
-/// What there is to say about deleting `job`, whose namespace may be `terminating`, and whether only its pods can say
-/// more: then it is [`stopped`] if it runs.
+/// The findings about deleting `job`, whose namespace may be `terminating`. The flag says that only its pods show
+/// whether it is running; if it is, [`stopped`] has the findings.
 #[must_use]
 pub fn deleted(
     job: &Job<'_>,
@@ -56,7 +57,7 @@ pub fn deleted(
     ask(job, terminating, policy, cap, stopped)
 }
 
-/// What `running` says, if the status of `job` says that it runs, and whether only its pods can say so.
+/// The findings of `running`, if the status of `job` shows it running. The flag says that only its pods can show that.
 fn ask(
     job: &Job<'_>,
     terminating: bool,
@@ -74,7 +75,7 @@ fn ask(
     }
 }
 
-/// The finding that `job` is deleted while it runs.
+/// The finding that `job` is deleted while it is running.
 #[must_use]
 pub fn stopped(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (job.namespace, job.name.shown());
@@ -89,8 +90,8 @@ pub fn stopped(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     })
 }
 
-/// The finding that `job` would be lost, and that its pods could not be asked whether it runs. A guard that cannot see
-/// does not block a cluster.
+/// The finding that `job` is lost without knowing whether it is running, because its pods could not be read. It is only
+/// audited: a guard that cannot see must not block a cluster.
 #[must_use]
 pub fn unseen(job: &Job<'_>, why: &str, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (job.namespace, job.name.shown());
@@ -100,7 +101,7 @@ pub fn unseen(job: &Job<'_>, why: &str, policy: &Policy, cap: Action) -> Vec<Fin
     })
 }
 
-/// What there is to say about making `new` of `old`, in the name of this field manager.
+/// The findings about an update from `old` to `new` by this field manager.
 #[must_use]
 pub fn updated(
     old: &Job<'_>,
@@ -130,17 +131,17 @@ pub fn updated(
     findings
 }
 
-/// Helm, and Flux which is built on Helm: what they update is a release.
+/// The field managers of Helm and of Flux, which embeds Helm: every update of theirs applies a release.
 const HELMS: [&str; 2] = ["helm", "helm-controller"];
 
-/// Whether Helm, or a program that embeds it, applies the whole Job under this name.
+/// Whether Helm, or a program that embeds it, applies the whole Job under this field manager.
 ///
-/// Controllers write labels and annotations under names of their own, too, and those updates are no apply.
+/// Controllers also write labels and annotations under field managers of their own, but those updates are not an apply.
 fn is_applied(new: &Job<'_>, manager: &str) -> bool {
     let fields = new.metadata.managed_fields.iter();
     let mut theirs = fields
         .filter(|field| &*field.manager == manager && field.subresource.is_empty())
-        // The API server says which fields. Where nothing is said, nothing shows that the Job was not applied.
+        // The API server lists the fields. Without a list, nothing shows that the Job was not applied.
         .filter(|field| field.fields.metadata.is_some() || field.fields.spec.is_some())
         .peekable();
     let sets_the_spec = HELMS.contains(&manager)
@@ -149,7 +150,7 @@ fn is_applied(new: &Job<'_>, manager: &str) -> bool {
     deployer::may_embed_helm(manager) && sets_the_spec
 }
 
-/// What there is to say about a Job that is made a migration by an update: nobody stamped it as one.
+/// The findings about a Job that an update makes a migration: any stamp on it is forged.
 #[must_use]
 pub fn became(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let stamps = STAMPS.map(|stamp| (stamp, job.annotations.get(stamp)));
@@ -165,8 +166,7 @@ pub fn became(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     })
 }
 
-/// What there is to say about the stamps that `job` has while this user creates it: those that
-/// [`crate::core::admit`] gave it in his name, or ones that nobody gave it.
+/// The findings about the stamps on a new `job`: they must come from [`crate::core::admit`] and name this user.
 #[must_use]
 pub fn created(
     job: &Job<'_>,
@@ -175,13 +175,13 @@ pub fn created(
     policy: &Policy,
     cap: Action,
 ) -> Vec<Finding> {
-    // A detected Job that was corrected has that one stamp.
+    // A detected Job that was corrected has only the stamp with the patched rules.
     let mut stamps = STAMPS
         .iter()
         .filter(|stamp| selection == Selection::Labelled || **stamp != Annotation::Patched);
     let stamped = stamps.any(|stamp| job.annotations.get(*stamp).is_some());
     let named = job.annotations.get(Annotation::RequestedBy);
-    // What a CronJob's template says, its Jobs would say of themselves.
+    // The Jobs of a CronJob would copy the stamps in its template.
     let is_his = job.kind == Kind::Job && named == Some(&*stamp::requested_by(user));
     if !stamped || is_his {
         return Vec::new();
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(on_delete(&job(), true, Action::Deny), []);
     }
 
-    /// Init containers, a second container, a probe that fails: only the pods can tell.
+    /// Init containers, a second container, a failing probe: only the pods show whether it is running.
     #[test]
     fn what_may_run_is_asked_about() {
         let audited = [("MW102", Action::Audit)];
@@ -349,7 +349,8 @@ mod tests {
         }
     }
 
-    /// As the API server shows them: programs that embed Helm apply the spec, others only write about the Job.
+    /// Managed fields as the API server shows them: programs that embed Helm apply the spec, others only annotate or
+    /// label the Job.
     #[test]
     fn only_an_apply_of_the_whole_job_is_one() {
         let job = ended("Complete", "True");

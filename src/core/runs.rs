@@ -1,7 +1,7 @@
-//! Runs: what is recorded of each migration Job that really existed.
+//! Runs: the record of each migration Job that really existed.
 //!
-//! Pure. [`observe`] makes of a Job what its run should say, [`Known::join`] puts together what several have
-//! observed, and [`retention`] says which runs may go. Watching and writing are [`crate::cluster::runs`]'s.
+//! Pure. [`observe`] derives a run from a Job, [`Known::join`] combines the observations of several replicas, and
+//! [`retention`] decides which runs are removed. [`crate::cluster::runs`] watches and writes.
 
 pub mod active;
 pub mod event;
@@ -23,19 +23,19 @@ use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, Rele
 
 /// The label of a run that names its release, as [`release_label`] writes it.
 pub const RELEASE_LABEL: &str = "migration-warden.io/release";
-/// The label of a run that says who writes it.
+/// The label of a run that names the program that writes it.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// Who that is.
+/// The value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "migration-warden";
 
 /// Digits of the uid in a run's name.
 const UID_DIGITS: usize = 8;
-/// An object's name may have 253 characters, of which these are left for the Job's.
+/// Characters of a run's name that are left for the Job's name: an object's name may have 253.
 const MAX_JOB_NAME: usize = 253 - 1 - UID_DIGITS;
-/// What a label's value may have.
+/// Most characters of a label's value.
 const MAX_LABEL: usize = 63;
 
-/// The reasons in a Job's own conditions. A pod's says more.
+/// The reasons in a Job's own conditions. A pod's reason is more specific.
 const JOB_REASONS: [&str; 7] = [
     "BackoffLimitExceeded",
     "CompletionsReached",
@@ -46,25 +46,25 @@ const JOB_REASONS: [&str; 7] = [
     "SuccessPolicy",
 ];
 
-/// What is known of one run, or has been observed of it.
+/// The facts about one run, stored or observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
-    /// What does not change.
+    /// The facts that do not change.
     pub spec: MigrationRunSpec,
-    /// How far it is.
+    /// The progress and the outcome.
     pub status: MigrationRunStatus,
 }
 
-/// How a run ended, where nothing else is known of it.
+/// How a run ended, if nothing else is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// How.
+    /// The outcome.
     pub outcome: Outcome,
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
     /// Why, in one word.
     pub reason: Option<String>,
-    /// What the Job said of it.
+    /// The message of the Job's condition.
     pub message: Option<String>,
 }
 
@@ -87,17 +87,17 @@ impl Ending {
     }
 }
 
-/// The name of the run of the Job with this name and uid: whoever writes it meets the others there.
+/// The name of the run of the Job with this name and uid: the same for every replica that writes it.
 #[must_use]
 pub fn name(job: &str, uid: &str) -> String {
     let digits: String = uid.chars().take(UID_DIGITS).collect();
     format!("{}-{digits}", cut(job, MAX_JOB_NAME))
 }
 
-/// The value of [`RELEASE_LABEL`]: the release's name, or a digest of one that cannot stand there.
+/// The value of [`RELEASE_LABEL`]: the release's name, or its digest if the name is not a valid label value.
 #[must_use]
 pub fn release_label(release: &str) -> String {
-    /// Enough to tell the releases of a namespace apart.
+    /// Enough to distinguish the releases of a namespace.
     const DIGITS: usize = 16;
     let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -117,13 +117,13 @@ pub fn release_label(release: &str) -> String {
     })
 }
 
-/// `text` fit to be kept: without credentials and control characters, and not longer than this.
+/// `text` fit to be stored: without credentials and control characters, and cut to this length.
 #[must_use]
 pub fn clean(text: &str, length: usize) -> String {
     text::bounded(text.trim(), length).into_owned()
 }
 
-/// As `kubectl` and Go write it: `1h2m3s`.
+/// A duration as `kubectl` and Go write it: `1h2m3s`.
 #[must_use]
 pub fn duration_text(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
@@ -136,7 +136,7 @@ pub fn duration_text(duration: SignedDuration) -> String {
 }
 
 impl Known {
-    /// What a stored run says.
+    /// The facts in a stored run.
     #[must_use]
     pub fn of(run: &MigrationRun) -> Self {
         Self {
@@ -145,8 +145,8 @@ impl Known {
         }
     }
 
-    /// What both say together. It does not matter who says it first, how often, or who has heard of whom: the join
-    /// of a semilattice, so that no writer can undo what another has written.
+    /// Combines the facts of both. This is the join of a semilattice: the order of writes, repeated writes and missed
+    /// writes do not matter, so no writer can undo another's facts.
     #[must_use]
     pub fn join(&self, other: &Self) -> Self {
         let (a, b) = (&self.spec, &other.spec);
@@ -170,8 +170,8 @@ impl Known {
         }
     }
 
-    /// The same, but let in as its run has said first: stamps do not change, and one that has was forged while
-    /// nobody was there to refuse it.
+    /// The same facts with the admission that its run recorded first. Stamps do not change: a changed one was forged
+    /// while no replica was running to refuse it.
     #[must_use]
     pub fn let_in_as(mut self, first: &Self) -> Self {
         let (spec, first) = (&mut self.spec, &first.spec);
@@ -182,7 +182,7 @@ impl Known {
         self
     }
 
-    /// The same, ended like this.
+    /// The same facts, with this ending joined.
     #[must_use]
     pub fn ended(mut self, ending: Ending) -> Self {
         let Ending {
@@ -202,7 +202,7 @@ impl Known {
         self
     }
 
-    /// The same, started then, if it has ended and nobody has seen it start.
+    /// The same facts with this start, if the run has ended and its start was not observed.
     #[must_use]
     pub fn started(mut self, at: Option<Timestamp>) -> Self {
         let status = &mut self.status;
@@ -216,7 +216,7 @@ impl Known {
 
 impl MigrationRunStatus {
     fn join(&self, other: &Self) -> Self {
-        // What is said of the end belongs to how it ended.
+        // Reason, message and exit code must come from the observation with the final outcome.
         let outcome = self.outcome.max(other.outcome);
         let ends = || {
             [self, other]
@@ -239,7 +239,7 @@ impl MigrationRunStatus {
         joined
     }
 
-    /// Orders what is said of an end: who has seen the pod knows more than who has seen the Job.
+    /// Orders observations of an end: one of the pod is more specific than one of the Job.
     fn told(&self) -> (bool, bool, &Option<String>, Option<i32>, &Option<String>) {
         let reason = self.reason.as_deref();
         let of_pod = reason.is_some_and(|reason| !JOB_REASONS.contains(&reason));
@@ -252,7 +252,7 @@ impl MigrationRunStatus {
         )
     }
 
-    /// From its start, else its admission, to its end; nothing for one whose end nobody saw.
+    /// The time from its start, or else its admission, to its end; `None` if its end was not observed.
     #[must_use]
     pub fn length(&self) -> Option<SignedDuration> {
         if matches!(self.outcome, Outcome::Running | Outcome::Lost) {
@@ -275,7 +275,7 @@ fn united(a: &[String], b: &[String]) -> Vec<String> {
 }
 
 impl ReleaseReference {
-    /// The value of [`RELEASE_LABEL`].
+    /// The value of [`RELEASE_LABEL`] for this release.
     #[must_use]
     pub fn label(&self) -> String {
         release_label(&self.name)

@@ -1,5 +1,5 @@
-//! Exceptions in a file, as `check --exceptions` reads them: what the apiserver would refuse, or drop
-//! without a word, is a fault with line and column.
+//! Reads the file of `check --exceptions`. Anything that the API server would refuse or silently drop is a fault with
+//! line and column.
 
 use jiff::Timestamp;
 use kube::Resource;
@@ -14,14 +14,14 @@ use crate::core::policy::rules::{self, RULES};
 /// An exception and the place of its name.
 #[derive(Debug)]
 pub struct Written {
-    /// The exception.
+    /// The exception as read.
     pub exception: Exception,
-    /// Where it stands.
+    /// Position of its name in the file.
     pub position: Position,
 }
 
-/// Reads a YAML stream, or says everything that is wrong with it. `file` is its name, `namespace` that
-/// of exceptions which name none. They are taken to be made now.
+/// Reads a YAML stream, or returns all its faults. `file` is its name, and `namespace` is used for exceptions that do
+/// not set one. They count as created now.
 pub fn read(
     file: &str,
     text: &str,
@@ -67,12 +67,12 @@ pub fn read(
     Err(faults)
 }
 
-/// The document, or the items of the list that it is.
+/// The document itself, or its items if it is a list.
 fn objects(document: &Document<'_>) -> Vec<Node> {
     let root = document.root();
     let kind = document.text(root, "kind");
     match document.get(root, "items") {
-        // What `kubectl get --output yaml` prints.
+        // The output of `kubectl get --output yaml`.
         Some(items) if kind.is_some_and(|kind| kind.ends_with("List")) => {
             document.items(items).collect()
         }
@@ -120,7 +120,7 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
     Err(faults)
 }
 
-/// What the CRD's schema refuses.
+/// The faults that the CRD's schema would refuse.
 fn misused(object: &MigrationException) -> Vec<Unusable> {
     const LEAST: usize = 8;
     let mut faults = Vec::new();

@@ -1,6 +1,6 @@
-//! The kind `MigrationException` as the cluster has it. The chart's CRD is made from these types.
+//! The kind `MigrationException`. The chart's CRD is generated from these types.
 //!
-//! What an exception does is [`super`]'s.
+//! [`super`] decides what an exception covers.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,9 @@ use crate::core::crd_schema::{opened, text_schema, time_schema};
 use crate::core::policy::label_selector::LabelSelectorRequirement;
 use crate::core::policy::rules::RULES;
 
-/// An empty selector would mean every Job, and somebody has forgotten to write it far more often than
-/// meant that.
+/// An empty selector would match every Job, which is usually a mistake.
 const SOME_JOBS: &str = "has(self.matchLabels) || has(self.matchExpressions) || has(self.names)";
-/// What to write instead.
+/// The message of [`SOME_JOBS`].
 pub(super) const WHICH_JOBS: &str = "say which Jobs: matchLabels, matchExpressions or names; \
                                      names: ['*'] means every migration Job of the namespace";
 const VALUES: &str =
@@ -124,7 +123,7 @@ pub fn crd() -> CustomResourceDefinition {
     opened(MigrationException::crd())
 }
 
-/// A list of rules, so that a typing error is told at once.
+/// The schema for a list of rules, so that the API server rejects a typo at once.
 fn rules_schema(_: &mut SchemaGenerator) -> Schema {
     let names: Vec<_> = RULES.iter().flat_map(|rule| [rule.id, rule.name]).collect();
     json_schema!({

@@ -37,7 +37,8 @@ fn exception(tweak: impl FnOnce(&mut Value)) -> Arc<Exception> {
     Arc::new(Exception::new(&object, now()).unwrap())
 }
 
-/// What is left of the findings in a Job that is restarted, which is denied, and has no deadline, which is audited.
+/// The findings, after these exceptions, in a Job that breaks two rules: its restart policy is denied, its missing
+/// deadline is audited.
 fn findings(exceptions: &[Arc<Exception>]) -> Vec<Finding> {
     findings_in(exceptions, "shop", |_| {})
 }
@@ -98,7 +99,7 @@ fn what_it_covers_is_audited_and_names_it() {
     );
 }
 
-/// What is only audited needs no exception: one that nobody needs would count as used for ever.
+/// An audited finding does not use an exception; otherwise an unneeded exception would count as used for ever.
 #[test]
 fn it_is_not_used_where_nothing_would_have_happened() {
     let found = findings(&[exception(|e| e["spec"]["rules"] = json!(["MW007"]))]);
@@ -124,7 +125,7 @@ fn it_is_for_the_jobs_of_its_namespace_that_it_selects() {
             false,
             change("/spec/rules", json!(["MW001", "no-deadline"])),
         ),
-        // Of a newer version.
+        // A rule of a newer version.
         (false, change("/spec/rules", json!(["MW999"]))),
         (false, change("/metadata/namespace", json!("other"))),
         (true, change("/spec/selector/names", json!(["x", "*"]))),
@@ -136,7 +137,7 @@ fn it_is_for_the_jobs_of_its_namespace_that_it_selects() {
         (false, labels("other")),
         (true, expression("Exists")),
         (false, expression("DoesNotExist")),
-        // Both have to hold.
+        // Both conditions have to match.
         (
             false,
             change(
@@ -172,7 +173,7 @@ fn its_time_has_bounds() {
         standing("2026-11-25T12:00:00Z", "2026-11-01T00:00:00Z"),
         Standing::Expired
     );
-    // 30 days to the second, and one more.
+    // 30 days to the second, and then one second more.
     assert_eq!(standing("2026-12-25T12:00:00Z", made), Standing::Honoured);
     let long = standing("2026-12-25T12:00:01Z", made);
     assert_eq!(long, Standing::TooLong(MAX));

@@ -1,6 +1,6 @@
-//! What an update may not do to a migration Job that would be none afterwards. Pure.
+//! Guards against updates after which a migration Job is no longer one. Pure.
 //!
-//! A Job without the label is neither guarded nor recorded, so taking the label away is guarded like a deletion.
+//! A Job without the label is neither guarded nor recorded, so removing the label is guarded like a deletion.
 
 use super::{ask, found};
 use crate::core::job::{Job, stamp};
@@ -10,9 +10,8 @@ use crate::core::policy::rules::forged_stamp::{self, FORGED_STAMP};
 use crate::core::policy::select::Selection;
 use crate::core::policy::{Action, Policy};
 
-/// What there is to say about an update that makes `new` of the migration Job `old`, where `new` is none: its label
-/// is gone, or it opts out; and whether only the pods of `old` can say more: then it is
-/// [`unlabelled_while_running`] if it runs.
+/// The findings about an update of the migration Job `old` to `new`, if `new` lost the label or opts out. The flag says
+/// that only the pods of `old` show whether it is running; if it is, [`unlabelled_while_running`] has the findings.
 #[must_use]
 pub fn unlabelled(
     old: &Job<'_>,
@@ -34,7 +33,7 @@ pub fn unlabelled(
     (findings, is_unclear)
 }
 
-/// The finding that `old` loses its label while it runs.
+/// The finding that `old` loses its label while it is running.
 #[must_use]
 pub fn unlabelled_while_running(old: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (old.namespace, old.name.shown());
@@ -122,14 +121,14 @@ mod tests {
                  again"
             );
         }
-        // In an init container, which its pods say.
+        // It runs in an init container, which only its pods show.
         let init = stored(|job| job["status"] = json!({"ready": 0, "active": 1}));
         let ids: Vec<_> = told(&init, without_label)
             .into_iter()
             .map(|told| told[..5].to_owned())
             .collect();
         assert_eq!(ids, ["MW104", "MW102"]);
-        // Made while the webhook was away.
+        // Created while the webhook was down.
         let unstamped = stored(|job| job["metadata"]["annotations"] = Value::Null);
         let told = told(&unstamped, without_label);
         assert!(told.len() == 1 && told[0].starts_with("MW102 "), "{told:?}");

@@ -1,7 +1,7 @@
-//! What the apiserver has to know before it asks a guard, said in CEL: the match conditions of the
-//! entry for updates and deletions.
+//! The match conditions, in CEL, of the webhook entry for updates and deletions: the API server evaluates them before
+//! it calls a guard.
 //!
-//! The chart's template writes the same texts letter by letter.
+//! The chart's template renders exactly the same texts.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
@@ -11,11 +11,11 @@ use crate::core::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER};
 use crate::core::job::stamp::STAMPS;
 use crate::core::policy::cel::{self, string};
 
-/// Name of the match condition that lets only Jobs through that are migrations as they are stored, and of others
-/// those with stamps that are deleted or become migrations.
+/// Name of the match condition that selects Jobs that are migrations as they are stored. It also selects Jobs with
+/// stamps that are deleted or become migrations.
 pub const GUARDED: &str = "guarded-migration";
-/// Name of the match condition that lets only those updates through which may be a [`reapplied_job`], or change
-/// what [`forged_stamp`] is about, or whether the Job is a migration.
+/// Name of the match condition that selects deletions, and those updates that may be a [`reapplied_job`], may be a
+/// [`forged_stamp`], or change whether the Job is a migration.
 ///
 /// [`reapplied_job`]: crate::core::policy::rules::reapplied_job
 /// [`forged_stamp`]: crate::core::policy::rules::forged_stamp
@@ -34,7 +34,7 @@ pub fn conditions(selectors: &[LabelSelector]) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Whether the Job is a migration as it is stored, or has stamps while it is deleted or made a migration.
+/// The expression of [`GUARDED`].
 #[must_use]
 pub fn guarded(selectors: &[LabelSelector]) -> String {
     let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
@@ -47,7 +47,7 @@ pub fn guarded(selectors: &[LabelSelector]) -> String {
     )
 }
 
-/// Whether the Job is a migration as it is stored.
+/// The expression for whether the Job is a migration as it is stored.
 fn is_stored(selectors: &[LabelSelector]) -> String {
     cel::migration("oldObject", selectors)
 }
@@ -64,7 +64,8 @@ fn asked_by_others() -> String {
     )
 }
 
-/// Kubernetes updates a Job when anything about it is written: few of these may be worth a question.
+/// The expression of [`DELETED_REAPPLIED_OR_FORGED`]. Jobs are updated all the time, and few of the updates are worth a
+/// call.
 fn deleted_reapplied_or_forged(selectors: &[LabelSelector]) -> String {
     let (old, new) = (is_stored(selectors), cel::migration("object", selectors));
     let stamps = stamps();

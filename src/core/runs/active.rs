@@ -1,4 +1,5 @@
-//! What has not ended yet, in numbers, and what has not started. Pure: from the Jobs and the time.
+//! Counts the migrations that have not ended, and recognises those that have not started. Pure: from the Jobs and the
+//! time.
 
 use std::sync::Arc;
 
@@ -7,26 +8,26 @@ use jiff::{SignedDuration, Timestamp};
 use crate::core::job::running::Said;
 use crate::core::job::stored::StoredJob;
 
-/// What a migration without a deadline may take before somebody should look.
+/// How long a migration without a deadline may take before it counts as overdue.
 const NO_DEADLINE: SignedDuration = SignedDuration::from_hours(1);
 
-/// When a migration should have started, counted from its Job's creation.
+/// How long after its Job's creation a migration should have started.
 const LATE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether a migration has started, as far as its Job's status says it.
+/// Whether a migration has started, as far as its Job's status shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It has, or it is none of ours.
+    /// It has started, or it has opted out.
     Done,
-    /// It need not have.
+    /// Its Job is too young to be late.
     Young,
-    /// It has not, and should have.
+    /// It should have started, and has not.
     Late,
-    /// It should have, and only its pods can say whether it has.
+    /// It should have started, and only its pods can show whether it has.
     Unclear,
 }
 
-/// Whether this migration has started at this time.
+/// Whether this migration has started by `now`.
 #[must_use]
 pub fn start(job: &StoredJob, now: Timestamp) -> Start {
     if job.end.is_some() || job.is_opted_out || job.has_tried || job.said == Said::Running {
@@ -43,16 +44,16 @@ pub fn start(job: &StoredJob, now: Timestamp) -> Start {
 /// The migrations that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Active {
-    /// How many.
+    /// How many there are.
     pub count: i64,
-    /// How many of them take longer than they should.
+    /// How many of them are overdue.
     pub overdue: i64,
-    /// When the oldest of them was made.
+    /// When the oldest of them was created.
     pub oldest: Option<Timestamp>,
 }
 
 impl Active {
-    /// Of these Jobs, at this time.
+    /// Counts these Jobs at this time.
     #[must_use]
     pub fn of(jobs: &[Arc<StoredJob>], now: Timestamp) -> Self {
         let mut active = Self::default();

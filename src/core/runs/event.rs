@@ -1,4 +1,4 @@
-//! What Kubernetes Events say of runs. Pure.
+//! The Kubernetes Events about runs. Pure.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,18 +8,18 @@ use super::Known;
 use super::resource::{MigrationRun, Outcome};
 use crate::core::notice::{Happening, job};
 
-/// What is new of a run that has been written.
+/// What is new in a run that has just been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct News {
-    /// It is the first that is heard of a migration without a decision.
+    /// Whether this is the first record of a migration without a decision.
     pub unreviewed: bool,
-    /// How it has ended, if it has.
+    /// How it ended, if that is new.
     pub ended: Option<Outcome>,
 }
 
 impl News {
-    /// Of a run that had this outcome before, or is new. What happened before runs were recorded at all, at
-    /// `since`, is history: the first installation finds years of it.
+    /// Compares a run with its outcome before, which a new run does not have. Anything before `since`, when recording
+    /// began, is history: the first installation finds years of it.
     #[must_use]
     pub fn of(run: &Known, before: Option<Outcome>, since: Timestamp) -> Self {
         let Known { spec, status } = run;
@@ -34,7 +34,7 @@ impl News {
     }
 }
 
-/// What there is to tell of a run that has been written; nothing is told twice.
+/// The Events for a run that has been written; each is sent only once.
 #[must_use]
 pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (spec, status) = (&run.spec, run.status.clone().unwrap_or_default());
@@ -176,10 +176,10 @@ mod tests {
             (unreviewed, ended.is_some())
         };
         assert_eq!(news(None, 201), (false, false));
-        // It was made before, and has failed since.
+        // It was created before, and has failed since.
         assert_eq!(news(None, 200), (false, true));
         assert_eq!(news(None, 100), (true, true));
-        // It was recorded while it ran.
+        // It was recorded while it was running.
         assert_eq!(news(Some(Outcome::Running), 201), (false, true));
         assert_eq!(news(Some(Outcome::Failed), 0), (false, false));
     }

@@ -1,6 +1,6 @@
-//! What a run says of its Job that nobody else asks for. Pure: from a Job that a watch brings.
+//! The facts about a Job that only its run needs. Pure: from a Job that a watch returns.
 //!
-//! Not kept with the Jobs in memory: it is made when there is something to write, and dropped when it is written.
+//! They are not kept with the Jobs in memory, but collected before a write and dropped after it.
 
 use uuid::Uuid;
 
@@ -12,16 +12,16 @@ use crate::core::job::release::{CHART, FLUX_NAME};
 use crate::core::job::stored::{Metadata, WatchedJob};
 use crate::core::job::tool;
 
-/// A name of Kubernetes, or a user's.
+/// Longest name of an object or a user.
 const MAX_NAME: usize = 253;
-/// An image with its digest.
+/// Longest image, with its digest.
 const MAX_IMAGE: usize = 512;
-/// More containers, or exceptions, no migration has.
+/// Most images or exceptions that are kept: no real migration has more.
 const MAX_ENTRIES: usize = 16;
-/// What is kept of a message.
+/// Longest message that is kept.
 pub(super) const MAX_MESSAGE: usize = 1024;
 
-/// What a run says of its Job.
+/// The facts about a Job that its run records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Chart and version.
@@ -30,11 +30,11 @@ pub struct Facts {
     pub tool: Option<&'static str>,
     /// Images of its containers.
     pub images: Vec<String>,
-    /// What deployed it.
+    /// The deployer of the Job.
     pub deployer: Deployer,
-    /// Who asked for it.
+    /// The user who requested it.
     pub requested_by: Option<String>,
-    /// The decision about it.
+    /// Id of the decision that admitted it.
     pub decision: Option<String>,
     /// Exceptions used.
     pub exceptions: Vec<String>,
@@ -42,20 +42,19 @@ pub struct Facts {
     pub reason: Option<String>,
     /// Its message.
     pub message: Option<String>,
-    /// The passwords that are written into it, which nothing else may show.
+    /// The passwords that are written into it, which must not appear elsewhere.
     pub secrets: Secrets,
 }
 
 impl Facts {
-    /// Reads them.
+    /// Reads the facts of a Job.
     #[must_use]
     pub fn of(job: &WatchedJob) -> Self {
         let meta = &job.metadata;
         let stamp = |stamp| filled(meta.annotations.get(stamp)?, MAX_MESSAGE);
         let pod = &job.spec.template.spec;
         let containers = || pod.init_containers.iter().chain(&pod.containers);
-        // What is no id, or may have been written by the client, is nobody's decision, and says nothing of who
-        // asked.
+        // A stamp that is not an id, or that the client may have written, is ignored together with the other stamps.
         let decision = stamp(Annotation::Decision)
             .filter(|id| Uuid::parse_str(id).is_ok() && !meta.managed_fields.may_have_a_stamp());
         let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
@@ -83,7 +82,7 @@ impl Facts {
         facts
     }
 
-    /// Takes the Job's own passwords out of what it says. Not out of names: a Job could hide from the record by them.
+    /// Masks the Job's own passwords in these texts. Names are not masked: otherwise a Job could hide from the record.
     fn hide(&mut self) {
         let texts = [&mut self.chart, &mut self.reason, &mut self.message];
         for text in texts.into_iter().flatten().chain(&mut self.images) {
@@ -91,14 +90,14 @@ impl Facts {
         }
     }
 
-    /// Whether there is a decision about it. That on a CronJob stands for the Jobs that its controller makes.
+    /// Whether there is a decision about it. The decision about a CronJob covers the Jobs that its controller creates.
     #[must_use]
     pub fn is_reviewed(&self) -> bool {
         self.decision.is_some() || self.deployer == Deployer::CronJob
     }
 }
 
-/// An image without the user and the password that somebody has put before its registry.
+/// An image without a user and a password before its registry.
 fn image(image: &str) -> &str {
     let digest = image.find("@sha").unwrap_or(image.len());
     let (name, _) = image.split_at(digest);
@@ -106,7 +105,7 @@ fn image(image: &str) -> &str {
     image.get(registry..).unwrap_or_default()
 }
 
-/// Those that are there, cleaned, in order and once each.
+/// The texts that are not empty, cleaned, sorted and without duplicates.
 pub(super) fn entries<'t>(texts: impl Iterator<Item = &'t str>, length: usize) -> Vec<String> {
     let mut entries: Vec<String> = texts
         .filter_map(|text| filled(text.trim(), length))
@@ -122,7 +121,7 @@ pub(super) fn filled(text: &str, length: usize) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What deployed it: whoever is surest of its work first.
+/// The deployer of a Job; the most reliable signs come first.
 fn deployer(meta: &Metadata) -> Deployer {
     let has = |annotation| meta.annotations.get(annotation).is_some();
     if meta.cron_job.is_some() && !has(Annotation::StartedByHand) {
@@ -201,7 +200,7 @@ mod tests {
         );
     }
 
-    /// Made while no webhook was there to refuse that.
+    /// Created while no webhook was running to refuse that.
     #[test]
     fn a_clients_own_stamp_is_no_decision() {
         let with = |key: &str| {
@@ -252,7 +251,7 @@ mod tests {
         assert_eq!(argocd.deployer, Deployer::ArgoCD);
     }
 
-    /// The decision is about the CronJob, unless a person has made the Job of it.
+    /// The decision is about the CronJob, unless a person created the Job from it.
     #[test]
     fn a_cron_jobs_jobs_are_reviewed_with_it() {
         let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "u", "controller": true}]);

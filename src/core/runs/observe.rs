@@ -1,4 +1,4 @@
-//! What the run of a Job should say. Pure: from the Job as the cluster has it, and its pods.
+//! Derives the run of a Job. Pure: from the stored Job and its pods.
 
 use super::facts::Facts;
 use super::pods::PodFacts;
@@ -8,7 +8,7 @@ use crate::core::job::release::Source;
 use crate::core::job::stored::StoredJob;
 use crate::core::text;
 
-/// What its run should say; `pods` are its pods, where they could be asked. The attempt is not known here.
+/// The facts for its run; `pods` is `None` if its pods could not be read. The attempt is not known here.
 #[must_use]
 pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known {
     let spec = MigrationRunSpec {
@@ -49,11 +49,11 @@ pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known
         status.message = asked.message.or(ending.message);
     }
     let known = Known { spec, status };
-    // So that it looks as it does when it is joined with another.
+    // Normalised, as if it were joined with another.
     known.join(&known)
 }
 
-/// The word in a run.
+/// The word for it in a run.
 const fn source(source: Source) -> &'static str {
     match source {
         Source::InstanceLabel => "instance-label",

@@ -1,4 +1,4 @@
-//! What the pods of a Job tell of its run: when it started, how it ended, what ran. Pure.
+//! The facts from the pods of a Job: when the run started, how it ended, which images ran. Pure.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
@@ -6,32 +6,32 @@ use k8s_openapi::api::core::v1::PodStatus;
 use super::facts::{MAX_MESSAGE, entries, filled};
 use crate::core::job::running::Pod;
 
-/// What containers say that ended as containers do. The exit code says more.
+/// Reasons of containers that ended normally. The exit code is more specific.
 const PLAIN: [&str; 2] = ["Completed", "Error"];
-/// What they say while they start as they should.
+/// Reasons of containers that start normally.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-/// An image's digest, with the name it was pulled by.
+/// Longest digest of an image, with the name it was pulled by.
 const MAX_IMAGE: usize = 512;
-/// A word.
+/// Longest reason.
 const MAX_REASON: usize = 128;
 
-/// What the pods tell.
+/// The facts from the pods of one Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
-    /// When the first container started that is not a sidecar.
+    /// When the first container started, not counting sidecars.
     pub started_at: Option<Timestamp>,
-    /// With what the one ended that ended the run.
+    /// Exit code of the container that ended the run.
     pub exit_code: Option<i32>,
-    /// Why, where that is more than the exit code.
+    /// Why it ended, if that says more than the exit code.
     pub reason: Option<String>,
-    /// What it said, or what kept it from starting.
+    /// Its termination message, or what kept it from starting.
     pub message: Option<String>,
-    /// What ran.
+    /// The images that ran.
     pub image_ids: Vec<String>,
 }
 
 impl PodFacts {
-    /// Of a Job that ended like this, or has not ended.
+    /// Reads the pods of a Job that succeeded, or that failed or has not ended.
     #[must_use]
     pub fn of(pods: &[Pod], succeeded: bool) -> Self {
         let starts = pods.iter().flat_map(Pod::work).filter_map(|(_, c)| {
@@ -75,7 +75,7 @@ impl PodFacts {
         facts
     }
 
-    /// No container ended: something stopped the pods, or kept them from starting.
+    /// For pods without an ended container: finds what stopped them, or kept them from starting.
     fn stopped_before(&mut self, pods: &[Pod]) {
         let mut stopped = pods.iter().map(|pod| of_pod(&pod.status));
         let stopped = stopped.find(|(reason, _)| reason.is_some());
@@ -94,7 +94,7 @@ impl PodFacts {
     }
 }
 
-/// Who else has ended a pod, such as a drain, and what is said of that.
+/// Reason and message if something else ended the pod, such as a drain.
 fn of_pod(pod: &PodStatus) -> (Option<&str>, Option<&str>) {
     let mut conditions = pod.conditions.iter().flatten();
     let disruption = conditions.find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
@@ -161,7 +161,7 @@ mod tests {
         );
     }
 
-    /// It starts before them and ends after them, and says nothing of the migration.
+    /// A sidecar starts before them and ends after them, and shows nothing about the migration.
     #[test]
     fn a_sidecar_neither_starts_nor_ends_a_run() {
         let mut sidecar = ended(137, "Error", "30", "killed");

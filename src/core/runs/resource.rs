@@ -1,7 +1,7 @@
-//! The kind `MigrationRun` as the cluster has it. The chart's CRD is made from these types.
+//! The kind `MigrationRun`. The chart's CRD is generated from these types.
 //!
-//! What a run says when is [`super`]'s. There is no status subresource: a run is written by one program, and
-//! in one piece, so that nobody ever reads half of one.
+//! [`super`] decides what a run contains. There is no status subresource: one program writes a run, as a whole, so that
+//! clients never read a partial one.
 
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

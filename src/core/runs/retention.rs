@@ -1,10 +1,10 @@
-//! Which runs are kept, and which attempt a new one is. Pure: from what a list brings.
+//! Decides which runs are kept, and which attempt a new one is. Pure: from listed runs.
 
 use jiff::Timestamp;
 
 use super::resource::Outcome;
 
-/// A stored run, as far as is looked at here.
+/// The parts of a stored run that are read here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brief {
     /// Its namespace.
@@ -21,22 +21,22 @@ pub struct Brief {
     pub release: String,
     /// Name of its migration.
     pub migration: String,
-    /// Which attempt it is.
+    /// Number of the attempt.
     pub attempt: i32,
-    /// How it ended.
+    /// How it ended, or that it is still running.
     pub outcome: Outcome,
-    /// When the run itself was made; nothing for one that is not stored.
+    /// When the run itself was created; `None` if it is not stored.
     pub recorded_at: Option<Timestamp>,
-    /// When its Job was made.
+    /// When its Job was created.
     pub admitted_at: Timestamp,
-    /// Somebody has seen it start.
+    /// Whether its start was observed.
     pub has_started: bool,
-    /// When it ended; of those that are still running, nothing.
+    /// When it ended; `None` while it is running.
     pub finished_at: Option<Timestamp>,
 }
 
 impl Brief {
-    /// Attempts come one after the other; names tell those of one second apart.
+    /// The order of attempts; names order those of the same second.
     fn age(&self) -> (Timestamp, &str) {
         (self.admitted_at, &self.name)
     }
@@ -46,8 +46,7 @@ impl Brief {
     }
 }
 
-/// The attempt of a new run, from the others of its namespace and release: they are counted from one that succeeded
-/// to the next.
+/// The attempt of a new run, given the other runs of its namespace. Attempts are counted from one success to the next.
 #[must_use]
 pub fn attempt(others: &[Brief], new: &Brief) -> i32 {
     let same = others
@@ -60,8 +59,8 @@ pub fn attempt(others: &[Brief], new: &Brief) -> i32 {
     }
 }
 
-/// The runs of one namespace and release that have to go, of these and `new`, which is not stored yet, so that the
-/// newest `keep` stay.
+/// The runs to remove so that the newest `keep` of the release stay: from these runs of one namespace, and `new`, which
+/// is not stored yet.
 #[must_use]
 pub fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r Brief> {
     let others = stored.iter().filter(|run| run.name != new.name);
@@ -74,7 +73,7 @@ pub fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r 
     old.filter(|run| run.may_go()).collect()
 }
 
-/// The `count` runs that ended first, or as many as there are, collected page by page.
+/// The `count` runs that ended first, collected page by page.
 #[derive(Clone, Debug)]
 pub struct Oldest {
     count: usize,
@@ -82,14 +81,14 @@ pub struct Oldest {
 }
 
 impl Oldest {
-    /// None yet.
+    /// An empty collection.
     #[must_use]
     pub fn new(count: usize) -> Self {
         let runs = Vec::new();
         Self { count, runs }
     }
 
-    /// Looks at one more page.
+    /// Adds one more page.
     pub fn add(&mut self, page: Vec<Brief>) {
         self.runs.extend(page.into_iter().filter(Brief::may_go));
         let ended = |run: &Brief| run.finished_at.unwrap_or(run.admitted_at);
@@ -98,7 +97,7 @@ impl Oldest {
         self.runs.truncate(self.count);
     }
 
-    /// Those.
+    /// The collected runs, oldest first.
     #[must_use]
     pub fn runs(self) -> Vec<Brief> {
         self.runs
@@ -109,7 +108,7 @@ impl Oldest {
 mod tests {
     use super::*;
 
-    /// A failed run of this attempt, made in this second.
+    /// A failed run of this attempt, created in this second.
     fn run(second: i64, attempt: i32) -> Brief {
         let at = Timestamp::from_second(second).unwrap();
         Brief {
@@ -173,9 +172,9 @@ mod tests {
         let new = with(Outcome::Running, run(9, 0));
         assert_eq!(names(&surplus(&stored, &new, 2)), ["r003", "r002"]);
         assert!(surplus(&stored, &new, 5).is_empty());
-        // One that ended long ago and is found now.
+        // A run that ended long ago and is found only now.
         assert_eq!(names(&surplus(&stored, &run(0, 0), 4)), ["r000"]);
-        // Written already by another.
+        // Already written by another replica.
         assert_eq!(
             names(&surplus(&stored, &run(2, 0), 3)),
             Vec::<String>::new()

@@ -1,4 +1,4 @@
-//! The laws that make it harmless who writes a run, and when.
+//! Tests of the laws that make it irrelevant which replica writes a run, and when.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -184,7 +184,7 @@ fn names_and_durations() {
     }
 }
 
-/// A Job of the guide that has ended like this, or not.
+/// A Job of the guide with this condition, or one that has not ended.
 fn seen(condition: Option<&str>) -> Seen {
     let conditions: Vec<_> = condition
         .map(|kind| {
@@ -208,7 +208,7 @@ fn seen(condition: Option<&str>) -> Seen {
     job.into()
 }
 
-/// This many seconds after the Job was made.
+/// This many seconds after the Job was created.
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + second).unwrap()
 }
@@ -234,7 +234,7 @@ fn a_job_that_runs() {
         (Some(at(0)), Some(at(5)))
     );
     assert_eq!((status.finished_at, &status.duration), (None, &None));
-    // Its pod will tell better.
+    // Its pod will show a better time.
     assert_eq!(known.clone().started(Some(at(2))), known);
 }
 
@@ -300,7 +300,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
     assert_eq!(deleted.join(&succeeded).status, succeeded.status);
 }
 
-/// A password that only the Job's environment gives away may stand in what a database says of it.
+/// A database's error may contain a password that is only recognisable by the Job's environment.
 #[test]
 fn a_jobs_own_password_is_in_no_run() {
     let secret = "hunter2zq";
