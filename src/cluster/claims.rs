@@ -1,9 +1,9 @@
-//! Claims: at most one active migration Job per concurrency key, across replicas and apiservers.
+//! Claims: at most one active migration Job per concurrency key, across replicas and API servers.
 //!
-//! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] says what is claimed,
-//! [`protocol`] decides each step from what has been observed, [`store`] carries the steps out against the
-//! apiserver, [`release`] and [`sweeper`] give claims up, and [`blocker`] says what a user is told of the Job that is in
-//! the way. What the policy does with a migration that has to wait is not known here.
+//! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] defines what is claimed,
+//! [`protocol`] decides each step from observations, [`store`] carries the steps out, [`release`] and [`sweeper`] give
+//! claims up, and [`blocker`] describes the other migration to the user. The policy for a migration that has to wait is
+//! not known here.
 
 mod crowd;
 pub mod error;

@@ -1,7 +1,7 @@
-//! The migration Jobs of the cluster, kept by a watch, and news of them.
+//! A cache of the cluster's migration Jobs, kept by a watch, with news of their changes.
 //!
-//! Every replica keeps it. It is a cache: whoever writes on the strength of it names the uid, and what has to
-//! be certain is asked of the apiserver. Detected Jobs are not in it, because no selector finds them.
+//! Every replica keeps one. It may be stale: writes based on it name the uid, and code that must be certain asks the
+//! API server. Detected Jobs are not in it, because no selector finds them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,32 +18,32 @@ use crate::core::runs::facts::Facts;
 use crate::host::metrics::{Metrics, Watch};
 use crate::host::policy_watch::LivePolicy;
 
-/// Jobs in one page of a list: 7 KB each as they are sent, and kept with some hundred bytes.
+/// Jobs per page of a list: 7 KB each on the wire, some hundred bytes each in the cache.
 const PAGE: u32 = 100;
 /// How often the selectors are compared with those of the policy in use.
 const PERIOD: Duration = Duration::from_secs(1);
-/// News that a slow subscriber may be behind before it has to look at everything.
+/// Most news that a slow subscriber may lag behind before it has to read the whole cache.
 const NEWS: usize = 1024;
 
-/// What has happened.
+/// A change in the cache.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// All Jobs were listed; any of them may have changed, and others may be gone.
+    /// All Jobs were listed. Any of them may have changed, and others may be gone.
     Listed,
-    /// A Job has come, or has gone on in a way that its run tells of.
+    /// A Job is new, or has changed in a way that its run records.
     Changed(Arc<Seen>),
     /// A Job has finished.
     Finished(Arc<Seen>),
-    /// A Job is gone, or is no migration any more. This is the last that was seen of it.
+    /// A Job is gone, or is not a migration any more. This is its last known state.
     Deleted(Arc<Seen>),
 }
 
-/// A Job as it has just been seen.
+/// A Job as the watch has just returned it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What is kept of it.
+    /// The part that is cached.
     pub job: Arc<StoredJob>,
-    /// What is not kept, because ten thousand Jobs may be there.
+    /// The part that is not cached, because there may be ten thousand Jobs.
     pub facts: Facts,
 }
 
@@ -55,7 +55,7 @@ impl From<WatchedJob> for Seen {
     }
 }
 
-/// What is known of migration Jobs. Clones share it.
+/// The cache of migration Jobs. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Jobs(Arc<Shared>);
 
@@ -70,7 +70,7 @@ type Matched = HashMap<String, Arc<StoredJob>>;
 
 #[derive(Debug, Default)]
 struct KnownJobs {
-    /// For each selector what is known, and what its list has brought so far while it is not complete.
+    /// For each selector the known Jobs, and those of a list that is not complete yet.
     selectors: Vec<(Option<Matched>, Matched)>,
 }
 
@@ -83,7 +83,7 @@ impl Default for Jobs {
 }
 
 impl Jobs {
-    /// All of them; nothing while they are not all known.
+    /// All Jobs; `None` until all are known.
     #[must_use]
     pub fn all(&self) -> Option<Vec<Arc<StoredJob>>> {
         let known = self.known();
@@ -95,7 +95,7 @@ impl Jobs {
         (!known.selectors.is_empty()).then(|| all.into_values().collect())
     }
 
-    /// The Job with this uid, if there is one, as far as is known.
+    /// The Job with this uid, if it is in the cache.
     #[must_use]
     pub fn get(&self, uid: &str) -> Option<Arc<StoredJob>> {
         let known = self.known();
@@ -103,19 +103,19 @@ impl Jobs {
         selectors.find_map(|(matched, _)| matched.as_ref()?.get(uid).cloned())
     }
 
-    /// Whether a watch has brought the Job with this uid, in this namespace.
+    /// Whether the cache has the Job with this uid in this namespace.
     #[must_use]
     pub fn knows(&self, namespace: &str, uid: &str) -> bool {
         self.get(uid).is_some_and(|job| job.namespace == namespace)
     }
 
-    /// News from now on. Who lags behind has to look at [`all`](Self::all).
+    /// News from now on. A subscriber that lags behind has to read [`all`](Self::all).
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<News> {
         self.0.news.subscribe()
     }
 
-    /// Watches, for as long as it is awaited; anew when the policy has other selectors.
+    /// Watches for as long as it is awaited. It starts over when the policy's selectors change.
     pub async fn watch(self, client: Client, policy: LivePolicy, metrics: Arc<Metrics>) {
         loop {
             let selectors = policy.current().selectors.clone();
@@ -167,7 +167,7 @@ impl Jobs {
                 let uid = job.metadata.uid.clone();
                 let known = matched.as_ref().map(|matched| matched.get(&uid));
                 let job = match known {
-                    // A Job that ended while the watch was away may be deleted before a scan looks at it.
+                    // A Job that ended while the watch was down may be deleted before a scan reads it.
                     Some(former) if former.is_none_or(|former| former.end.is_none()) => {
                         let seen = Arc::new(Seen::from(job));
                         news = news_of(former.map(|former| &**former), &seen);
@@ -189,7 +189,7 @@ impl Jobs {
                 let former = matched.insert(job.uid.clone(), Arc::clone(job));
                 news = news_of(former.as_deref(), &seen);
             }
-            // Also for one whose labels no longer match: it is then no migration of ours.
+            // Also sent if the labels no longer match: then it is not a migration any more.
             watcher::Event::Delete(job) => {
                 let last = Seen::from(job);
                 if let Some(matched) = matched {
@@ -200,7 +200,7 @@ impl Jobs {
         }
         drop(known);
         if let Some(news) = news {
-            // Nobody may have subscribed.
+            // There may be no subscriber.
             let _ = self.0.news.send(news);
         }
     }
@@ -210,7 +210,7 @@ impl Jobs {
     }
 }
 
-/// What there is to tell of a Job that was known like this.
+/// The news about a Job that was known as `former`.
 fn news_of(former: Option<&StoredJob>, seen: &Arc<Seen>) -> Option<News> {
     let job = &seen.job;
     let was_running = former.is_none_or(|former| former.end.is_none());
@@ -223,7 +223,7 @@ fn news_of(former: Option<&StoredJob>, seen: &Arc<Seen>) -> Option<News> {
     }
 }
 
-/// Whether there is something that a run tells of. Others write to a Job, too.
+/// Whether the change is one that a run records. Other programs also write to a Job.
 fn has_gone_on(former: &StoredJob, job: &StoredJob) -> bool {
     let told = |job: &StoredJob| (job.started, job.said, job.is_opted_out);
     told(former) != told(job)

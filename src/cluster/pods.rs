@@ -1,6 +1,7 @@
-//! The pods of a Job, for all who ask whether it runs: the guards, the claims, the runs and the alerts.
+//! Lists the pods of a Job for the guards, the claims, the runs and the alerts, which need to know whether it is
+//! running.
 //!
-//! What they say is [`crate::core::job::running`]'s.
+//! [`crate::core::job::running`] interprets the pods.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,17 +21,17 @@ use super::seats::Seats;
 use crate::core::job::running::Pod;
 use crate::core::json::Page;
 
-/// Pods on a page, if they are not too large.
+/// Pods per page, if they are not too large.
 const PAGE: u32 = 100;
-/// LISTs at once: each holds a page in memory.
+/// Concurrent LISTs: each holds a page in memory.
 const LISTS: usize = 4;
-/// Jobs that are asked for at once, and of one namespace: a few milliseconds each.
+/// Concurrent GETs of Jobs, in all and per namespace: a few milliseconds each.
 const GETS: usize = 8;
 const GETS_SHARE: usize = 2;
-/// Pods of one Job. A migration has few, and more of them would fill the memory of a replica.
+/// Most pods of one Job that are read. A migration has few, and more of them would fill the memory of a replica.
 const MOST: usize = 1000;
 
-/// The pods of the cluster. Clones share how many are asked for at once.
+/// The pods of the cluster. Clones share the limits on concurrent requests.
 #[derive(Clone)]
 pub struct Pods(Arc<Inner>);
 
@@ -38,14 +39,14 @@ struct Inner {
     client: Client,
     lists: Seats,
     gets: Seats,
-    /// By namespace and uid, what has not been asked yet.
+    /// By namespace and uid, the LISTs that have not been sent yet.
     waiting: Mutex<HashMap<(String, String), WeakShared<Asking>>>,
 }
 
-/// Many may wait for one answer.
+/// One LIST, for which many callers may wait.
 type Asking = BoxFuture<'static, Result<Arc<Vec<Pod>>, Arc<Error>>>;
 
-/// As much of a Job as tells whether it is there.
+/// The part of a Job that shows whether it exists.
 #[derive(Deserialize)]
 struct Named {
     metadata: Uid,
@@ -57,7 +58,7 @@ struct Uid {
 }
 
 impl Pods {
-    /// Asked for with this client, for so many Jobs of one namespace at once.
+    /// Lists with this client, for at most `share` Jobs of one namespace at once.
     #[must_use]
     pub fn new(client: Client, share: usize) -> Self {
         Self(Arc::new(Inner {
@@ -68,16 +69,16 @@ impl Pods {
         }))
     }
 
-    /// The pods of the Job with this uid. Nothing limits how long that takes: the caller does.
+    /// The pods of the Job with this uid. The caller has to limit the time.
     ///
-    /// All who wait for a seat with the same question get the same answer, from a LIST that begins after they asked.
+    /// Callers that wait for the same Job share one LIST, which begins after they called.
     pub async fn of(&self, namespace: &str, uid: &str) -> Result<Arc<Vec<Pod>>, Error> {
         let asked = self.ask((namespace.to_owned(), uid.to_owned())).await;
         asked.map_err(|error| again(&error))
     }
 
-    /// The pods of a Job that a review shows. A Job that neither the watch nor the API server knows has none: a
-    /// forged review is not worth a LIST.
+    /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
+    /// review is not worth a LIST.
     pub async fn of_existing(
         &self,
         jobs: &Jobs,
@@ -92,7 +93,7 @@ impl Pods {
 
     fn ask(&self, job: (String, String)) -> Shared<Asking> {
         let mut waiting = self.0.waiting();
-        // Those whose askers have given up.
+        // Drops LISTs whose callers have all given up.
         waiting.retain(|_, asking| asking.upgrade().is_some());
         if let Some(asking) = waiting.get(&job).and_then(WeakShared::upgrade) {
             return asking;
@@ -100,7 +101,7 @@ impl Pods {
         let (inner, asked) = (Arc::clone(&self.0), job.clone());
         let asking = async move {
             let _seat = inner.lists.take(&asked.0).await;
-            // Who asks from now on needs a LIST that begins later.
+            // Later callers need a LIST that begins later.
             inner.waiting().remove(&asked);
             let listed = inner.list(&asked.0, &asked.1).await;
             listed.map(Arc::new).map_err(Arc::new)
@@ -150,7 +151,7 @@ impl Inner {
     }
 }
 
-/// The same error, for one more who asked.
+/// A copy of the error for another caller.
 fn again(error: &Error) -> Error {
     match error {
         Error::Api(status) => Error::Api(status.clone()),
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// An API server that has one Job and answers no LIST of pods of `evil`, and what it was asked.
+    /// An API server that has one Job, does not answer LISTs of pods of `evil`, and counts requests.
     #[derive(Default)]
     struct Api {
         gets: AtomicUsize,
@@ -240,7 +241,7 @@ mod tests {
         for asking in &crowd {
             asking.abort();
         }
-        // Nothing is left of those who have given up.
+        // Callers that gave up leave nothing behind.
         join_all(crowd).await;
         assert!(timeout(SOON, pods.of("victim", "u1")).await.is_ok());
         assert!(pods.0.waiting().is_empty());
@@ -269,7 +270,7 @@ mod tests {
         };
         let answers = answers.iter().map(|answer| answer.as_ref().unwrap());
         assert_eq!(answers.filter(|answer| answer.is_ok()).count(), 250);
-        // What had begun when they asked may be too old for them.
+        // A LIST that had already begun may be too old for them.
         let (_, lists) = api.asked();
         assert!((1..=2).contains(&lists), "{lists} LISTs");
     }

@@ -1,8 +1,7 @@
-//! The webhook configurations by which the apiserver sends reviews here: watched, told about where they
-//! do not fit the policy in use, and given the CA to trust.
+//! Watches the webhook configurations by which the API server sends reviews here, reports if they do not fit the policy
+//! in use, and adds the CA to trust.
 //!
-//! They are made by the chart, and nothing but `caBundle` is ever written. What should stand in them is
-//! [`entries`]' part.
+//! The chart creates them, and only `caBundle` is ever written here. [`entries`] knows what they should contain.
 
 mod entries;
 
@@ -32,17 +31,16 @@ use crate::core::pki::rotation;
 use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
 
-/// How often the configurations are compared with the policy in use, which may have changed, and a
-/// write that failed is tried again. Also the least time between two writes of one configuration:
-/// another writer that wants something else must not make this a race.
+/// How often the configurations are compared with the policy in use, and a failed write is retried. Also the least time
+/// between two writes of one configuration, so that a conflicting writer does not cause a race.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What is wrong with the registration, for whoever asks. Clones share it.
+/// The fault of the registration, for readiness. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Disagreement(Arc<ArcSwapOption<String>>);
 
 impl Disagreement {
-    /// What is wrong; nothing when all is well, or nothing is known yet.
+    /// The fault; `None` if there is none, or nothing is known yet.
     #[must_use]
     pub fn current(&self) -> Option<String> {
         self.0.load().as_deref().cloned()
@@ -51,23 +49,23 @@ impl Disagreement {
 
 /// The two configurations of an installation, which have the same name.
 pub struct Registration {
-    /// To watch and write with.
+    /// The client to watch and write with.
     pub client: Client,
     /// Their name.
     pub name: String,
-    /// What they should agree with.
+    /// The policy they should fit.
     pub policy: LivePolicy,
-    /// The CAs to trust, PEM, where making them known is our part. Empty while none is known.
+    /// The CAs to trust, PEM, if the replicas manage `caBundle`. Empty until one is known.
     pub bundle: Option<watch::Receiver<String>>,
-    /// Where disagreement is counted.
+    /// Counts disagreement.
     pub metrics: Arc<Metrics>,
-    /// Where it is told.
+    /// Reports disagreement.
     pub disagreement: Disagreement,
 }
 
 impl Registration {
-    /// Watches and writes, for as long as it is awaited. `trusted` is told each time whether every
-    /// entry trusts the CAs of the bundle.
+    /// Watches and writes, for as long as it is awaited. It calls `trusted` each time with whether every entry trusts
+    /// the CAs of the bundle.
     pub async fn keep(mut self, trusted: impl Fn(bool)) {
         let mut changes = std::pin::pin!(stream::select(
             watched::<ValidatingWebhookConfiguration>(&self.client, &self.name),
@@ -112,7 +110,7 @@ impl Registration {
         }
     }
 
-    /// Writes the bundle where it is missing. Says whether every entry has it.
+    /// Writes the bundle to the entries that lack it. Returns whether every entry has it.
     async fn publish(
         &self,
         found: &[(Kind, &Option<Vec<Entry>>)],
@@ -125,7 +123,7 @@ impl Registration {
         if !rotation::usable(&bundle, Timestamp::now()) {
             return false;
         }
-        // Side by side, since a replica is not ready before both are written.
+        // In parallel, because a replica is not ready before both are written.
         let each = found.iter().zip(written).map(|((kind, entries), last)| {
             let entries = entries.as_deref().unwrap_or_default();
             self.publish_in(*kind, entries, &bundle, last)
@@ -148,7 +146,7 @@ impl Registration {
         done
     }
 
-    /// Writes one configuration, unless that was only just done.
+    /// Writes one configuration, unless it was written less than [`PERIOD`] ago.
     async fn put(&self, kind: Kind, patch: json_patch::Patch, last: &mut Option<Instant>) -> bool {
         if last.is_some_and(|last| last.elapsed() < PERIOD) {
             return false;
@@ -184,7 +182,7 @@ impl Registration {
     }
 }
 
-/// Resolves when there is a new bundle; never, where there is none to write.
+/// Resolves when there is a new bundle; never, if the replicas do not manage it.
 async fn new_bundle(bundle: Option<&mut watch::Receiver<String>>) {
     if let Some(bundle) = bundle
         && bundle.changed().await.is_ok()
@@ -194,7 +192,7 @@ async fn new_bundle(bundle: Option<&mut watch::Receiver<String>>) {
     std::future::pending::<()>().await;
 }
 
-/// The entries of a configuration each time it changes; nothing when there is none of this name.
+/// The entries of a configuration each time it changes; `None` if it does not exist.
 fn watched<K>(
     client: &Client,
     name: &str,

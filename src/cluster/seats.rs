@@ -1,23 +1,23 @@
-//! Seats for what is asked at once, with a share for each namespace: who asks much about one namespace keeps nobody
-//! of another waiting.
+//! Limits concurrent requests in all and per namespace, so that a crowd of requests about one namespace does not delay
+//! those about others.
 //!
-//! Not a limit of time: the caller has one.
+//! The caller limits the time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// So many at once, and so many of one namespace.
+/// Seats for `all` requests at once, of which `share` may be about the same namespace.
 #[derive(Debug)]
 pub(super) struct Seats {
     all: Semaphore,
     share: usize,
-    /// The namespaces that somebody asks about or waits for.
+    /// The namespaces with a seat or a waiting request.
     namespaces: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// A place for one, until this is dropped.
+/// Permission for one request, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Seat<'s> {
     _all: Result<SemaphorePermit<'s>, AcquireError>,
@@ -33,9 +33,9 @@ impl Seats {
         }
     }
 
-    /// Waits for a seat. Of one namespace no more than its share stand in the line that all have in common.
+    /// Waits for a seat. At most `share` requests of one namespace wait in the common queue.
     pub(super) async fn take(&self, namespace: &str) -> Seat<'_> {
-        // Nobody closes them.
+        // The semaphores are never closed.
         let own = self.of(namespace).acquire_owned().await;
         let all = self.all.acquire().await;
         Seat {
@@ -47,7 +47,7 @@ impl Seats {
     fn of(&self, namespace: &str) -> Arc<Semaphore> {
         let namespaces = self.namespaces.lock();
         let mut namespaces = namespaces.unwrap_or_else(PoisonError::into_inner);
-        // Reviews name any number of them.
+        // Reviews may name any number of namespaces.
         namespaces.retain(|_, seats| Arc::strong_count(seats) > 1);
         let seats = namespaces.entry(namespace.to_owned());
         Arc::clone(seats.or_insert_with(|| Arc::new(Semaphore::new(self.share))))
@@ -69,14 +69,14 @@ mod tests {
             .filter_map(FutureExt::now_or_never)
             .collect();
         assert_eq!(seated.len(), 1);
-        // The others have three seats left, and the next one waits for one that is given back.
+        // Three seats are left for other namespaces, and the next request waits until one is returned.
         for namespace in ["a", "b", "c"] {
             seated.extend(seats.take(namespace).now_or_never());
         }
         assert_eq!(seated.len(), 4);
         let mut victim = Box::pin(seats.take("victim"));
         assert!(victim.as_mut().now_or_never().is_none());
-        // It stands behind one of the crowd at most.
+        // At most one of the crowd is before it.
         seated.remove(0);
         seated.extend(victim.as_mut().now_or_never());
         assert_eq!(seated.len(), 4);

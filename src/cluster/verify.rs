@@ -1,7 +1,7 @@
-//! Tells whether the webhook is in force in a namespace: what became of a good Job and of a broken
-//! one, and what to do when it is not what it should be.
+//! Tests whether the webhook is enforcing in a namespace, from the answers to a good Job and a broken one, and advises
+//! what to do if it is not.
 //!
-//! Only [`ask`] talks to a cluster; all the rest is words.
+//! Only [`ask`] talks to a cluster; the rest is pure.
 
 mod advice;
 pub mod answer;
@@ -14,47 +14,47 @@ use answer::Outcome;
 
 use crate::core::text::one_line;
 
-/// Whether the webhook is in force.
+/// Whether the webhook is enforcing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
-    /// It lets good Jobs through and keeps broken ones out.
+    /// It admits good Jobs and denies broken ones.
     InForce,
-    /// It does not.
+    /// It does not deny broken Jobs, or denies good ones.
     NotInForce,
-    /// Nobody can tell.
+    /// The answers do not show it.
     Unknown,
 }
 
-/// What became of the two Jobs; as text, what people are told.
+/// The answers to the two Jobs. Displayed, it is the report for the user.
 #[derive(Clone, Debug)]
 pub struct Verification {
-    /// Where they would have been created.
+    /// The namespace of the two Jobs.
     pub namespace: String,
-    /// What became of the good one.
+    /// The outcome for the good Job.
     pub good: Outcome,
-    /// What became of the broken one.
+    /// The outcome for the broken Job.
     pub broken: Outcome,
 }
 
-/// Which of the two.
+/// One of the two Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     Good,
     Broken,
 }
 
-/// What one of the two tells.
+/// The result for one of the two Jobs.
 struct Check {
     state: State,
     told: String,
-    /// The apiserver's words.
+    /// Quoted from the API server's answer.
     words: String,
-    /// Why, and what to do; empty when it is as it should be.
+    /// Why, and what to do; empty if the result is as expected.
     advice: String,
 }
 
 impl Verification {
-    /// What the two together tell.
+    /// The conclusion from both Jobs.
     #[must_use]
     pub fn state(&self) -> State {
         let [good, broken] = self.checks();
@@ -129,7 +129,7 @@ fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
     }
 }
 
-/// Whether a warning is a finding of ours: it begins with the rule's id.
+/// Whether a warning is one of our findings: it begins with the rule's id.
 fn is_finding(warning: &str) -> bool {
     let digits = |number: &str| number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit());
     let id = warning
@@ -159,7 +159,7 @@ impl Display for Verification {
             State::Unknown => "nobody can tell whether migration-warden is in force",
         };
         writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
-        // What hinders both is said once.
+        // Advice that applies to both is given once.
         let mut advice = vec![good.advice, broken.advice];
         advice.dedup();
         for advice in advice.iter().filter(|advice| !advice.is_empty()) {

@@ -1,4 +1,4 @@
-//! Whether the cluster is new enough: told, and nothing is refused because of it.
+//! Reports if the cluster is too old. Nothing is refused because of it.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +10,18 @@ use tokio::time::{self, MissedTickBehavior};
 use super::TIMEOUT;
 use crate::host::health::Status;
 
-/// The oldest Kubernetes that keeps what claims and tidy-up rest on: from it on a Job has finished only when its pods
-/// have. `kubeVersion` of the chart says the same.
+/// The oldest Kubernetes version with the guarantee that claims and tidy-up need: a Job has finished only when its pods
+/// have. `kubeVersion` of the chart is the same.
 const OLDEST: (u32, u32) = (1, 31);
-/// A control plane is upgraded under running replicas.
+/// How often the version is read: a control plane is upgraded while replicas are running.
 const PERIOD: Duration = Duration::from_secs(3600);
 
-/// What is known of the cluster's version. Clones share it.
+/// The cluster's version, as far as it is known. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Version(Arc<Mutex<Status>>);
 
 impl Version {
-    /// What is known, and what finds it out for as long as it is awaited.
+    /// The shared state, and a future that updates it for as long as it is awaited.
     pub fn watch(client: Client) -> (Self, impl Future<Output = ()>) {
         let version = Self(Arc::new(Mutex::new(Status::Ok(String::new()))));
         let known = version.clone();
@@ -43,7 +43,7 @@ impl Version {
         (version, watching)
     }
 
-    /// How that looks to those who ask whether this replica is ready.
+    /// The line for `/readyz`.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0
@@ -61,7 +61,7 @@ impl Version {
     }
 }
 
-/// What to say of this version. Vendors write more after the number.
+/// The line for this version. Vendors append text to the number.
 fn status(major: &str, minor: &str) -> Status {
     let number = |text: &str| {
         let end = text

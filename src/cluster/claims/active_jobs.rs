@@ -1,6 +1,6 @@
-//! The active Jobs of a key, from the text of a LIST. Pure.
+//! Reads the active Jobs of a key from the text of a LIST. Pure.
 //!
-//! Read through the same borrowed types as a review, so that a Job has the same key in both.
+//! It uses the same borrowed types as a review, so that a Job has the same key in both.
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};

@@ -1,4 +1,4 @@
-//! What a user is told of the Job that is in the way. Pure: from the holder's pods to its state.
+//! Describes, for the user, the Job that a migration has to wait for. Pure: from the holder's pods.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,17 +6,17 @@ use super::protocol::{Claim, Standing};
 use crate::core::job::running::{Pod, Progress, Wait, progress};
 use crate::core::policy::rules::concurrent_migration::{Holder as Facts, State};
 
-/// The Job that is in the way.
+/// The Job that a migration has to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// What is known of it.
+    /// The facts about it.
     pub facts: Facts,
-    /// Whether this waiter is told of this holder for the first time, as far as is remembered.
+    /// Whether this holder is reported to this waiter for the first time, as far as is remembered.
     pub first: bool,
 }
 
 impl Holder {
-    /// `now` is the apiserver's clock; `pods` are the holder's, where they could be listed.
+    /// `now` is the API server's clock; `pods` are the holder's, if they could be listed.
     #[must_use]
     pub(super) fn new(
         claim: &Claim,
@@ -99,7 +99,7 @@ mod tests {
         let ended = container(&json!({"terminated": {"exitCode": 0}}));
         let over = json!({"phase": "Running", "containerStatuses": [ended]});
         assert_eq!(state_of(&[over]), State::Ended);
-        // Between two attempts there is only the pod that failed.
+        // Between two attempts only the failed pod exists.
         let between = State::Stopped {
             reason: String::new(),
             message: String::new(),

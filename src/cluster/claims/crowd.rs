@@ -1,49 +1,49 @@
-//! How many claims of one namespace name a Job that nobody has seen.
+//! Limits the number of claims per namespace whose Job has not been seen.
 //!
-//! Whoever reaches the port can ask for claims of Jobs that never come. Each is a Lease until it expires, so their
-//! number is limited, for each namespace by itself. A Job that the watch of this replica has brought has been seen.
+//! Any client that reaches the port can cause claims for Jobs that are never created. Each claim is a Lease until it
+//! expires, so their number is limited per namespace. A Job counts as seen if it is in this replica's cache.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most claims of a namespace whose Jobs have not been seen. A Job is seen within seconds.
+/// Most claims of a namespace whose Jobs have not been seen. A real Job is seen within seconds.
 pub(super) const MOST: usize = 50;
 
-/// So few claims are written without a look at all of the namespace, which would make every claim wait for it. Each
-/// replica may exceed [`MOST`] by as many.
+/// Below this number the namespace's claims are not listed, so that most claims do not wait for a LIST. Each replica
+/// may exceed [`MOST`] by as many.
 const FEW: usize = 8;
 
-/// How long a write is remembered after it has ended: longer than a claim lives whose Job never comes, and a write
-/// that was given up may still arrive.
+/// How long a write is remembered after it has ended: longer than a claim without a Job lives, because a write that was
+/// given up may still arrive.
 const LATE: Duration = Duration::from_secs(60);
 
 /// The claims that this replica writes or has just written, by namespace. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Begun(Arc<Mutex<HashMap<String, Vec<Write>>>>);
 
-/// A claim that is not marked as that of a Job which was seen.
+/// A claim that is not marked as seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unseen {
     pub(super) lease: String,
-    /// That of its Job.
+    /// uid of its Job.
     pub(super) uid: String,
 }
 
-/// One write of a claim.
+/// A write of a claim by this replica.
 #[derive(Clone, Debug)]
 struct Write {
     claim: Unseen,
-    /// Its Job has been seen since.
+    /// Whether its Job has been seen since.
     is_seen: bool,
     end: End,
 }
 
-/// When a write has ended.
+/// Whether and when a write has ended.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Not,
-    /// The apiserver has answered: the claim is among those that are listed, or is gone or marked.
+    /// The API server has answered: a LIST has the claim, or it is already gone or marked.
     Answered(Instant),
     /// It was given up, and may still arrive.
     Unsure(Instant),
@@ -57,7 +57,7 @@ impl Write {
         }
     }
 
-    /// Whether a list that begins now may lack it though it is there, or comes.
+    /// Whether a LIST that begins now may lack the claim, although it exists or will exist.
     fn may_come(&self) -> bool {
         !matches!(self.end, End::Answered(_))
     }
@@ -69,14 +69,14 @@ pub(super) struct Turn {
     begun: Begun,
     namespace: String,
     claim: Unseen,
-    /// As they were when this one was begun.
+    /// The other writes at the time when this one began.
     others: Vec<Write>,
-    /// What is left of the write.
+    /// How the write ends when this is dropped; `None` forgets it.
     end: Option<End>,
 }
 
 impl Begun {
-    /// Begins to write the claim that is this Lease, of the Job with this uid.
+    /// Begins to write the claim `lease` of the Job with this uid.
     pub(super) fn begin(
         &self,
         namespace: &str,
@@ -90,7 +90,7 @@ impl Begun {
             !writes.is_empty()
         });
         let writes = begun.entry(namespace.to_owned()).or_default();
-        // One Job has one claim, and forged reviews may name it for more.
+        // One Job has one claim, although forged reviews may name it in several.
         let of_seen = writes.iter().filter(|write| write.is_seen);
         let mut seen: HashSet<String> = of_seen.map(|write| write.claim.uid.clone()).collect();
         for write in writes.iter_mut().filter(|write| !write.is_seen) {
@@ -122,18 +122,18 @@ impl Begun {
 }
 
 impl Turn {
-    /// Whether this replica knows of so few claims of Jobs that it has not seen that the others need not be listed.
+    /// Whether this replica knows of so few claims with unseen Jobs that it need not list them.
     pub(super) fn is_one_of_few(&self) -> bool {
         self.others.iter().filter(|other| !other.is_seen).count() < FEW
     }
 
-    /// Whether there is no room whatever a list says.
+    /// Whether there is no room, whatever a LIST returns.
     pub(super) fn is_one_too_many(&self) -> bool {
         self.count(&[], |_| false) >= MOST
     }
 
-    /// Whether the claim may be written beside these, which were listed since it was begun: whatever was not written
-    /// by then was begun before or comes after, and counts this one.
+    /// Whether the claim may be written in addition to `listed`, which was read after it began. Any write missing there
+    /// either began earlier and is known, or comes later and counts this one.
     pub(super) fn has_room(
         mut self,
         listed: &[Unseen],
@@ -144,7 +144,7 @@ impl Turn {
         has_room.then_some(self)
     }
 
-    /// How many other claims of the namespace are there or may be, and name Jobs that nobody has seen.
+    /// The number of other claims of the namespace that exist or may exist, and whose Jobs have not been seen.
     fn count(&self, listed: &[Unseen], is_seen: impl Fn(&str) -> bool) -> usize {
         let mut seen: HashMap<&str, &str> = HashMap::new();
         for Write { claim, .. } in self.others.iter().filter(|other| other.is_seen) {
@@ -165,7 +165,7 @@ impl Turn {
         leases.len()
     }
 
-    /// The apiserver has answered, and the claim is there, or another's.
+    /// Records the API server's answer: the claim was written, or another one exists.
     pub(super) fn over(mut self, is_written: bool) {
         self.end = is_written.then(|| End::Answered(Instant::now()));
     }
@@ -182,7 +182,7 @@ impl Drop for Turn {
             return;
         };
         match self.end {
-            // What was given up may still arrive from now on.
+            // A write that was given up may still arrive from now on.
             Some(End::Unsure(_)) => writes[index].end = End::Unsure(Instant::now()),
             Some(end) => writes[index].end = end,
             None => drop(writes.swap_remove(index)),

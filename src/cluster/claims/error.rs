@@ -1,56 +1,56 @@
-//! Why a claim could not be asked for: told apart as far as somebody would do something different.
+//! Why a claim could not be taken. Errors are distinguished only if the caller or the user reacts differently.
 
 use super::crowd::MOST;
 
-/// Why a claim could not be asked for, or not be given up.
+/// Why a claim could not be taken or given up.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    /// The apiserver did not answer before the deadline.
+    /// The API server did not answer before the deadline.
     #[error("the API server did not answer in time")]
     Timeout,
     /// A permission is missing.
     #[error("failed to {verb} {resource}: {message}")]
     Forbidden {
-        /// The verb as RBAC has it.
+        /// The RBAC verb.
         verb: &'static str,
-        /// The resource as RBAC has it.
+        /// The RBAC resource.
         resource: &'static str,
-        /// What the apiserver said.
+        /// The API server's message.
         message: String,
     },
-    /// The apiserver is overloaded, out of order, or cannot be reached.
+    /// The API server is overloaded, out of order, or cannot be reached.
     #[error("failed to {verb} {resource}: {source}")]
     Unavailable {
-        /// The verb as RBAC has it.
+        /// The RBAC verb.
         verb: &'static str,
-        /// The resource as RBAC has it.
+        /// The RBAC resource.
         resource: &'static str,
-        /// What it said.
+        /// The underlying error.
         source: kube::Error,
     },
-    /// Others were faster each time.
+    /// Other replicas were faster each time.
     #[error("failed to write the claim: others keep writing it")]
     Contended,
-    /// Too many claims of this namespace name Jobs that nobody has seen.
+    /// Too many claims of this namespace name Jobs that have not been seen.
     #[error("namespace {0} has {most} claims whose Jobs have not been seen yet", most = MOST)]
     Crowded(String),
-    /// Somebody else has written the Lease.
+    /// The Lease was written by another program.
     #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
     Unreadable(String),
     /// Anything else.
     #[error("failed to {verb} {resource}: {source}")]
     Other {
-        /// The verb as RBAC has it.
+        /// The RBAC verb.
         verb: &'static str,
-        /// The resource as RBAC has it.
+        /// The RBAC resource.
         resource: &'static str,
-        /// What it said.
+        /// The underlying error.
         source: kube::Error,
     },
 }
 
 impl ClaimError {
-    /// The word used in metrics.
+    /// The word for it in metrics.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {

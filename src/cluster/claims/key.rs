@@ -1,7 +1,7 @@
-//! The concurrency key: what two migrations have in common that must not run at the same time.
+//! The concurrency key: two migrations with the same key must not run at the same time.
 //!
-//! Pure. By default that is the namespace and the base name, so that two different migrations of one
-//! release may run side by side, as subcharts and Argo CD do.
+//! Pure. By default it is the namespace and the base name, so that different migrations of one release may run at the
+//! same time, as with subcharts and Argo CD.
 
 use std::fmt::{self, Write};
 
@@ -12,14 +12,14 @@ use crate::core::job::{Job, credentials, release};
 use crate::core::policy::claims::{Claims, Scope};
 use crate::core::text;
 
-/// Bytes of a key that are shown: enough for any namespace and name. An annotation may be longer.
+/// Most bytes of a key that are shown: enough for any namespace and name. An annotation may be longer.
 const SHOWN: usize = 320;
 
-/// What at most one active migration Job may have.
+/// A concurrency key, which at most one active migration Job may have.
 ///
-/// Printed it is one of `NAMESPACE/BASE-NAME`, `NAMESPACE/release/RELEASE`,
-/// `NAMESPACE/database/DATABASE` and `*/database/DATABASE`. No two keys print alike, because names
-/// of namespaces and Jobs hold neither a slash nor a star.
+/// Displayed, it is one of `NAMESPACE/BASE-NAME`, `NAMESPACE/release/RELEASE`, `NAMESPACE/database/DATABASE` and
+/// `*/database/DATABASE`. No two keys look alike, because names of namespaces and Jobs contain neither a slash nor a
+/// star.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     text: String,
@@ -37,7 +37,7 @@ impl Key {
         };
         let annotation = job.annotations.get(Annotation::Database);
         if let Some(written) = annotation.filter(|name| !name.is_empty()) {
-            // Somebody will write a URL with its password.
+            // The annotation may hold a URL with a password.
             let database = credentials::mask(written);
             return match claims.shared_with(written, namespace) {
                 Some(namespaces) => Self {
@@ -141,7 +141,7 @@ mod tests {
                 job["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
             });
             assert_eq!(key(&names, &hook), "shop/db-apply");
-            // Argo CD takes a hook of Helm's for its own.
+            // Argo CD runs a Helm hook as its own.
             let tracked =
                 json!({"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": "pre-upgrade"});
             let helms = job(|job| {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_job_from_a_list_has_the_key_of_its_review() {
-        // As the apiserver stores it, read back through the types of k8s-openapi.
+        // As the API server stores it, read back through the types of k8s-openapi.
         let stored: k8s_openapi::api::batch::v1::Job = serde_json::from_value(job(|job| {
             job["metadata"]["name"] = json!("shop-migrate-x7k2p");
             job["metadata"]["generateName"] = json!("shop-migrate-");

@@ -1,7 +1,7 @@
-//! How a claim is written down: a Lease, and back.
+//! Converts a claim to a Lease and back.
 //!
-//! Readable with `kubectl get leases -l migration-warden.io/claim=true`. It has no owner: it has to
-//! outlive its Job while a pod of that still runs.
+//! Readable with `kubectl get leases -l migration-warden.io/claim=true`. The Lease has no owner, because it has to
+//! outlive its Job while one of that Job's pods is running.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::protocol::{Claim, Stored, Version};
 use crate::core::text;
 
-/// The label that all claims have.
+/// The label of all claims.
 pub(super) const CLAIM: &str = "migration-warden.io/claim";
 /// The label with the uid of the Job that a claim names.
 pub(super) const HOLDER_UID: &str = "migration-warden.io/holder-uid";
@@ -22,19 +22,19 @@ const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const KEY: &str = "migration-warden.io/key";
 /// The annotation and the label with the namespace of the Job that a claim names.
 pub(super) const NAMESPACE: &str = "migration-warden.io/holder-namespace";
-/// The label of claims whose Job nobody has seen yet.
+/// The label of claims whose Job has not been seen yet.
 pub(super) const UNSEEN: &str = "migration-warden.io/unseen";
 const NAME: &str = "migration-warden.io/holder-name";
 const USER: &str = "migration-warden.io/holder-user";
 const SEEN: &str = "migration-warden.io/seen";
 const WAITERS: &str = "migration-warden.io/waiters";
 
-/// So many waiters are remembered; a Lease is no place for a crowd. Who is forgotten is told again.
+/// Most waiters that are remembered, because a Lease must stay small. A forgotten one is notified again.
 const MAX_WAITERS: usize = 100;
-/// Bytes of a user's name, or of a waiter's, that are kept.
+/// Most bytes of a user's name, or of a waiter's, that are kept.
 const MAX_NAME: usize = 256;
 
-/// The Lease that says this. `version` binds a replace to the state it was decided on.
+/// The Lease of this claim. `version` binds a replace to the state it was decided on.
 pub(super) fn to_lease(name: &str, key: &str, claim: &Claim, version: Option<&Version>) -> Lease {
     let owned = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
         pairs
@@ -77,7 +77,7 @@ pub(super) fn to_lease(name: &str, key: &str, claim: &Claim, version: Option<&Ve
     }
 }
 
-/// What a Lease says; nothing where somebody else has written it.
+/// The claim in a Lease; `None` if another program wrote the Lease.
 pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
     let annotation = |key| lease.annotations().get(key).map(String::as_str);
     let claim = Claim {
@@ -99,13 +99,12 @@ pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
     Some(Stored { claim, version })
 }
 
-/// Who waits, as it is remembered: what stays the same when a client tries again.
+/// The identity of a waiter: the parts that stay the same when a client retries.
 pub(super) fn waiter(namespace: &str, name: &str, user: &str) -> String {
     text::bounded(&format!("{namespace}/{name} {user}"), MAX_NAME).into_owned()
 }
 
-/// The merge patch that writes down that the holder has been seen, and who waits for it. It fails if
-/// the Lease is no longer what it was.
+/// The merge patch that marks the holder as seen and records the waiters. It fails if the Lease has changed.
 pub(super) fn patch(version: &Version, seen: bool, waiters: Option<&[String]>) -> Value {
     let mut annotations = serde_json::Map::new();
     if seen {

@@ -1,16 +1,15 @@
-//! A model check of the claims: every order of every step, and what must hold in all of them.
+//! A model check of the claims: explores every order of all steps and checks the invariants in every state.
 //!
-//! Requests, a sweeper and an apiserver take their steps in any order; replicas die at any step, with
-//! their last write lost, done, or still to come; creates commit late or never; Jobs finish, or are
-//! deleted and leave a pod. The steps are those of the real [`Take`] and [`Sweep`], so what is checked
-//! is what runs. Found states are explored breadth first, which makes a counterexample a shortest one.
+//! Requests, a sweeper and an API server take their steps in any order; replicas die at any step, with their last write
+//! lost, done, or still to come; creates commit late or never; Jobs finish, or are deleted and leave a pod. The steps
+//! are those of the real [`Take`] and [`Sweep`], so the check covers the real code. States are explored breadth first,
+//! so that a counterexample is as short as possible.
 //!
-//! Written by hand, because `stateright` brings some thirty crates and a web server for what is
-//! a queue and a set here. What is not in the model: time within [`world::TICK`], and so clocks that differ
-//! by less than that (that [`EXPIRY`](super::protocol::EXPIRY) covers them is arithmetic); more than three
-//! requests; the marks that a watch or a waiter sets on a holder it has seen, which are the sweeper's; more than
-//! one apiserver, which are one where reads are consistent; and pods that the Job controller makes for a
-//! Job that is gone.
+//! Written by hand, because `stateright` brings some thirty crates and a web server for what is a queue and a set here.
+//! Not in the model: time within [`world::TICK`], and so clocks that differ by less than that (that
+//! [`EXPIRY`](super::protocol::EXPIRY) covers them is arithmetic); more than three requests; the mark that a watch or a
+//! waiter sets on a holder it has seen, because the sweeper sets the same one; more than one API server, because
+//! consistent reads make them one; and pods that the Job controller creates for a Job that is gone.
 
 mod world;
 
@@ -21,15 +20,15 @@ use super::protocol::{Outcome, Reply, Step, Take};
 use super::sweep::{self, Sweep};
 use world::{Action, Sabotage, World};
 
-/// What was explored.
+/// The result of an exploration.
 #[derive(Debug)]
 struct Explored {
     states: usize,
-    /// The shortest way to a state in which something does not hold, and what.
+    /// The shortest path to a state that breaks an invariant, and that invariant.
     broken: Option<(Vec<Action>, &'static str)>,
 }
 
-/// Explores all that can come of this world.
+/// Explores all states that are reachable from this world.
 fn explore(
     start: World,
     fault: impl Fn(&World, &mut HashSet<u64>) -> Option<&'static str>,
@@ -73,12 +72,12 @@ fn two_active(world: &World) -> Option<&'static str> {
     (world.active() > 1).then_some("two active at once")
 }
 
-/// What does not hold in this state.
+/// The invariant that this state breaks, if any.
 fn fault(world: &World, settled: &mut HashSet<u64>) -> Option<&'static str> {
     if let Some(broken) = two_active(world) {
         return Some(broken);
     }
-    // What a quiet cluster comes to depends on nothing but what is stored.
+    // The outcome of a quiet cluster depends only on the stored state.
     let quiet = world.quiet();
     let hasher = BuildHasherDefault::<DefaultHasher>::new();
     if !settled.insert(hasher.hash_one(&quiet)) {
@@ -95,7 +94,7 @@ fn fault(world: &World, settled: &mut HashSet<u64>) -> Option<&'static str> {
     }
 }
 
-/// Whether one sweep leaves a claim behind whose holder cannot run.
+/// Whether a sweep leaves a claim behind whose holder cannot run.
 fn stays_claimed(mut world: World) -> bool {
     let Some(stored) = world.lease.clone() else {
         return false;
@@ -112,7 +111,7 @@ fn stays_claimed(mut world: World) -> bool {
         .is_some_and(|stored| !world.runs(&stored.claim.uid))
 }
 
-/// Whether one more request is let in.
+/// Whether one more request is admitted.
 fn takes(mut world: World) -> bool {
     let me = world.claim_of(world::EXTRA);
     let reply = world.serve(Take::first(&me, false));
@@ -128,7 +127,7 @@ fn takes(mut world: World) -> bool {
 fn holds(world: World, at_least: usize) {
     let found = explore(world, fault);
     assert!(found.broken.is_none(), "{:#?}", found.broken);
-    // A model that explores next to nothing proves nothing.
+    // A model that explores only a few states proves nothing.
     assert!(found.states > at_least, "{} states", found.states);
     println!("{} states", found.states);
 }
@@ -205,7 +204,7 @@ fn clocks_that_differ_more_than_assumed_break_it() {
     breaks(World::new(2).with(Sabotage::FastClock));
 }
 
-/// What a reply is to `Reply`'s reader, so that a step which is never answered shows.
+/// Tests the replies of the world itself, so that a step with a wrong reply is noticed.
 #[test]
 fn every_step_is_answered() {
     let mut world = World::new(1);

@@ -1,28 +1,27 @@
-//! The claim protocol: from what has been observed to the next step. Pure; [`super::store`] carries
-//! the steps out, and the model checker runs this very code.
+//! The claim protocol: decides the next step from observations. Pure; [`super::store`] carries the steps out, and the
+//! model checker runs this same code.
 //!
-//! What has to hold: of one key never two Jobs are active at once. A Job is active from the moment it
-//! is stored until it has finished, and where it was deleted before, until its last pod has ended.
-//! A Job that was let in is named by the claim until it is no longer active, because a claim is given
-//! up only when its holder cannot run (any more):
+//! The invariant: two Jobs with the same key are never active at once. A Job is active from the moment it is stored
+//! until it has finished, or if it is deleted before that, until its last pod has ended. The claim names an admitted
+//! Job until it is no longer active, because a claim is given up only if its holder cannot run (any more):
 //!
-//! - it has finished: its own condition says so, and that waits for its pods;
-//! - or it is gone, no pod of it still runs, and its create cannot commit any more. That it cannot is
-//!   known when it has been seen to exist, or [`EXPIRY`] after the apiserver began to create it.
+//! - it has finished: it has the condition, which Kubernetes sets after its pods have ended;
+//! - or it is gone, none of its pods is running, and its create cannot commit any more. The last part is certain once
+//!   the Job has been seen, or [`EXPIRY`] after the API server began to create it.
 //!
-//! Every write is bound to the resourceVersion it was decided on, so what was true of the claim then
-//! is true of it when the write takes effect. Jobs that hold no claim, made while nobody asked, are
-//! found by a consistent LIST; the first of them gets the claim.
+//! Every write is bound to the resourceVersion it was decided on, so the claim has not changed when the write takes
+//! effect. A consistent LIST finds Jobs without a claim, which were created without a review; the first of them gets
+//! the claim.
 //!
-//! What this rests on, besides the apiserver's own consistency:
+//! Assumptions, besides the API server's own consistency:
 //!
 //! - a create commits within [`COMMIT`] of its `creationTimestamp`, or never;
-//! - the clocks of two apiservers differ by no more than [`SKEW`]. A replica's clock is never asked:
-//!   "now" is the `creationTimestamp` of the Job that asks;
-//! - nobody else writes our Leases;
-//! - a Job that holds no claim was stored before the LIST began;
-//! - the Job controller makes no pod for a Job that is gone, and a pod that is gone or has ended runs
-//!   no more. On a node that has lost its network that is not so once its pods are deleted by force.
+//! - the clocks of two API servers differ by at most [`SKEW`]. A replica's clock is never used: "now" is the
+//!   `creationTimestamp` of the requesting Job;
+//! - no other program writes our Leases;
+//! - a Job without a claim was stored before the LIST began;
+//! - the Job controller does not create pods for a Job that is gone, and a pod that is gone or has ended does not run.
+//!   This fails on a node that has lost its network, once its pods are deleted by force.
 
 mod take;
 
@@ -30,17 +29,16 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use take::Take;
 
-/// How long after its `creationTimestamp` a create may still commit: the apiserver's limit for a
-/// request (34 s), etcd's for one it has already been handed (7 s), and the second that a
-/// `creationTimestamp` is rounded down by.
+/// How long after its `creationTimestamp` a create may still commit: the API server's limit for a request (34 s),
+/// etcd's limit for a write it has received (7 s), and the second by which a `creationTimestamp` is rounded down.
 pub const COMMIT: SignedDuration = SignedDuration::from_secs(34 + 7 + 1);
-/// How far apart the clocks of two apiservers may be.
+/// How far apart the clocks of two API servers may be.
 pub const SKEW: SignedDuration = SignedDuration::from_secs(3);
-/// How long a claim holds whose Job has not been seen.
+/// How long a claim holds if its Job has not been seen.
 pub const EXPIRY: SignedDuration = SignedDuration::from_secs(45);
 const _: () = assert!(EXPIRY.as_secs() >= COMMIT.as_secs() + SKEW.as_secs());
 
-/// What a claim says: which Job may run.
+/// The content of a claim: the Job that may run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// Namespace of the Job.
@@ -49,19 +47,19 @@ pub struct Claim {
     pub job: String,
     /// Its uid.
     pub uid: String,
-    /// Its `creationTimestamp`: the apiserver's clock when the create began.
+    /// Its `creationTimestamp`: the API server's clock when the create began.
     pub since: Timestamp,
-    /// Who created it; empty where that is not known.
+    /// The user who created it; empty if unknown.
     pub user: String,
     /// Whether it has been seen to exist.
     pub seen: bool,
-    /// How often it has been written over; so a write that changes nothing else counts as one.
+    /// How often the claim has been overwritten, so that every write changes it.
     pub transitions: i32,
-    /// Who has been told to wait for it.
+    /// The waiting migrations that have been asked to wait for it.
     pub waiters: Vec<String>,
 }
 
-/// Which state of a Lease: what a write is bound to.
+/// One state of a Lease, to which a write is bound.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
     /// uid of the Lease.
@@ -73,104 +71,104 @@ pub struct Version {
 /// A claim as it was read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
-    /// What it says.
+    /// Its content.
     pub claim: Claim,
-    /// Which state of it.
+    /// The state of the Lease it was read from.
     pub version: Version,
 }
 
-/// An active Job of the key, as the LIST found it.
+/// An active Job of the key, from the LIST.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Listed {
-    /// What a claim would say of it.
+    /// The claim that would name it.
     pub claim: Claim,
-    /// Its pods are not to be started.
+    /// Whether it is suspended, so that its pods are not started.
     pub suspended: bool,
 }
 
-/// What a consistent GET says of the Job with a certain uid.
+/// The result of a consistent GET of the Job with a certain uid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Found {
     /// It exists and has not finished.
     Unfinished {
-        /// Its pods are not to be started.
+        /// Whether it is suspended, so that its pods are not started.
         suspended: bool,
     },
     /// It has finished.
     Finished,
-    /// There is none, or one with another uid.
+    /// It does not exist, or has another uid.
     Gone,
 }
 
-/// Why the holder of a claim is in the way.
+/// Why the holder of a claim blocks other migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Standing {
     /// It exists and has not finished.
     Active {
-        /// Its pods are not to be started.
+        /// Whether it is suspended, so that its pods are not started.
         suspended: bool,
     },
-    /// It is gone, and a pod of it still runs.
+    /// It is gone, and one of its pods is still running.
     Deleted,
-    /// It is not there, and may still come.
+    /// It does not exist, but may still be created.
     NotYetThere,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Create the claim.
     Create(Claim),
     /// Read the claim.
     Look,
-    /// Read the Job that this names.
+    /// Read the Job named by this claim.
     FindJob(Claim),
-    /// List the pods of the Job that this names.
+    /// List the pods of the Job named by this claim.
     FindPods(Claim),
-    /// Write the claim over the one with this version.
+    /// Overwrite the claim that has this version.
     Replace(Version, Claim),
-    /// Nothing.
+    /// Do nothing more: this is the outcome.
     Done(Outcome),
 }
 
-/// What came of a step.
+/// The reply to a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The claim was created or replaced.
     Written(Stored),
-    /// There is one, or there is none of that version: another was faster.
+    /// The claim exists already, or has another version: another replica was faster.
     Lost,
-    /// The claim, if there is one.
+    /// The claim that was read, if it exists.
     Looked(Option<Stored>),
-    /// The Job.
+    /// The state of the Job that was read.
     Job(Found),
-    /// Whether a pod still runs.
+    /// Whether a pod is still running.
     Pods(bool),
 }
 
-/// What came of it all.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The claim is ours.
+    /// This Job has the claim.
     Held {
-        /// The holder that could not run any more.
+        /// The previous holder, if it could not run any more.
         taken_over: Option<Claim>,
     },
-    /// Another's Job is in the way.
+    /// Another Job is still running, or may be.
     Waiting {
-        /// The Job, and the claim that names it where there is one.
+        /// That Job, and the claim that names it if there is one.
         holder: Claim,
-        /// The claim's version.
+        /// The version of that claim.
         version: Option<Version>,
-        /// Why it is in the way.
+        /// Why this Job has to wait for it.
         standing: Standing,
     },
-    /// Others were faster each time.
+    /// Other replicas were faster each time.
     Contended,
 }
 
 impl Claim {
-    /// This one, to be written over `lease`.
+    /// This claim, to overwrite `lease`.
     fn over(&self, lease: &Stored) -> Self {
         Self {
             transitions: lease.claim.transitions.saturating_add(1),
@@ -183,14 +181,14 @@ impl Claim {
         !self.seen && now.duration_since(self.since) <= EXPIRY
     }
 
-    /// Whether it is from a time that no clock may show yet at `now`, which must be now indeed and not when
-    /// a review was sent.
+    /// Whether it is from a time that no clock may show yet at `now`. `now` must be the current time, not that of a
+    /// review.
     pub(super) fn is_of_the_future(&self, now: Timestamp) -> bool {
         self.since.duration_since(now) > EXPIRY
     }
 
-    /// Why its Job is in the way, if it is. `live` is whether a pod of it runs, which matters only
-    /// when it is gone. `now` must have been read before the Job was.
+    /// Why others have to wait for its Job, if they do. `live`: whether one of its pods is running, which matters only
+    /// if the Job is gone. `now` must have been read before the Job.
     pub(super) fn standing(&self, found: Found, live: bool, now: Timestamp) -> Option<Standing> {
         match found {
             Found::Unfinished { suspended } => Some(Standing::Active { suspended }),

@@ -1,8 +1,8 @@
-//! Giving up the claims of Jobs that cannot run any more.
+//! Gives up the claims of Jobs that cannot run any more.
 //!
-//! For the elected replica: now and then for all claims, and at once for the one of a Job that a watch
-//! has seen to start, to finish or to go. Every write carries the uid and the resourceVersion it was
-//! decided on, so that two who do this at once do no harm.
+//! The elected replica does this: periodically for all claims, and at once for a Job that, according to the watch, has
+//! started, finished or been deleted. Every write carries the uid and the resourceVersion it was decided on, so that
+//! two replicas at once do no harm.
 
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -20,32 +20,31 @@ use super::sweep::{Step, Sweep};
 use crate::cluster::TIMEOUT;
 use crate::core::job::running::Pod;
 
-/// Claims on a page of a LIST.
+/// Claims per page of a LIST.
 const PAGE: u32 = 500;
-/// Claims looked at at once: one that nobody answers for must not keep the others waiting.
+/// Claims that are checked at once: one slow answer must not delay the others.
 const AT_ONCE: usize = 8;
 
-/// What came of looking at one claim.
+/// The result of checking one claim.
 #[derive(Debug)]
 pub enum Looked {
-    /// It stays.
+    /// It is still needed.
     Kept,
-    /// It was given up; its holder, as `NAMESPACE/JOB`.
+    /// It was given up. The value is its holder, as `NAMESPACE/JOB`.
     Released(String),
-    /// It could not be looked at or given up, and stays for the next time.
+    /// It could not be checked or given up, and is retried the next time.
     Failed(ClaimError),
 }
 
 impl Claims {
-    /// Looks at all claims, and tells of each as soon as it is done with it. Fails when they cannot be
-    /// listed.
+    /// Checks all claims, and calls `tell` with each result at once. Fails if they cannot be listed.
     pub async fn sweep(&self, tell: impl FnMut(Looked)) -> Result<(), ClaimError> {
         self.sweep_where(&format!("{CLAIM}=true"), false, tell)
             .await
     }
 
-    /// Looks at the claim of the Job with this uid, if it holds one. Somebody has seen that Job, so it need
-    /// not be waited for when it is gone.
+    /// Checks the claim of the Job with this uid, if there is one. That Job has been seen, so its claim is released as
+    /// soon as the Job is gone.
     pub async fn sweep_job(&self, uid: &str, tell: impl FnMut(Looked)) -> Result<(), ClaimError> {
         self.sweep_where(&format!("{CLAIM}=true,{HOLDER_UID}={uid}"), true, tell)
             .await
@@ -75,7 +74,8 @@ impl Claims {
                     Err(error) => tell(Looked::Failed(error)),
                 }
             }
-            // Before any Job is asked for: one that is missing then and old enough now never comes.
+            // Read before any Job: a Job that is missing afterwards, and whose claim is old enough by this clock, will
+            // never be created.
             let now = if claims.iter().all(|(_, stored)| stored.claim.seen) {
                 Timestamp::MIN
             } else {
@@ -100,7 +100,7 @@ impl Claims {
         }
     }
 
-    /// Looks at one claim, and says whether it was given up.
+    /// Checks one claim, and returns whether it was given up.
     async fn settle(&self, name: &str, stored: Stored, now: Timestamp) -> Result<bool, ClaimError> {
         let mut sweep = Sweep::new(stored, now);
         loop {
@@ -133,7 +133,7 @@ impl Claims {
         };
         match self.leases.delete(name, &params).await {
             Ok(_) => Ok(true),
-            // Somebody has taken it over, or given it up.
+            // Another replica has taken it over, or given it up.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
             Err(error) => Err(failed("delete", "leases")(error)),
         }
@@ -159,7 +159,7 @@ impl Claims {
         }
     }
 
-    /// The apiserver's clock: what it would give a Lease that it does not store.
+    /// The API server's clock: the creation time of a Lease in a dry run.
     async fn clock(&self) -> Result<Timestamp, ClaimError> {
         let lease = Lease {
             metadata: ObjectMeta {
@@ -181,7 +181,7 @@ impl Claims {
     }
 }
 
-/// Nobody else sets these requests a limit.
+/// Sets the time limit, which these requests have nowhere else.
 async fn in_time<T>(asked: impl Future<Output = Result<T, ClaimError>>) -> Result<T, ClaimError> {
     let answered = timeout(TIMEOUT, asked).await;
     answered.unwrap_or(Err(ClaimError::Timeout))

@@ -1,7 +1,7 @@
-//! Taking a claim: the protocol's steps, carried out against the apiserver.
+//! Takes a claim: carries out the protocol's steps against the API server.
 //!
-//! Without another in the way the active Jobs are listed, while the claims of the namespace that nobody has seen are
-//! counted and this one is created. Everything ends before the review's deadline.
+//! The usual case takes two parallel steps: list the active Jobs, and create the claim after checking the namespace's
+//! limit. Everything ends before the review's deadline.
 
 mod room;
 
@@ -32,55 +32,56 @@ use crate::core::job::stored::WatchedJob;
 use crate::core::policy::claims::Claims as Policy;
 use crate::core::policy::select::Selectors;
 
-/// Jobs or claims on a page of a LIST, where they are not too large.
+/// Jobs or claims per page of a LIST, if they are not too large.
 const PAGE: u32 = 100;
-/// LISTs at once, and those of one namespace: each holds a page in memory.
+/// Concurrent LISTs, in all and per namespace: each holds a page in memory.
 const LISTS: usize = 8;
 const LISTS_SHARE: usize = LISTS / 2;
-/// Jobs of one namespace whose pods are listed at once: others ask about one Job mostly, and share its answer.
+/// Jobs of one namespace whose pods are listed at once. Waiting migrations mostly need the same Job, and share its
+/// answer.
 const PODS_SHARE: usize = 1;
 
-/// The migration Job that asks, as the validating review shows it.
+/// The migration Job that requests a claim, from the validating review.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
     /// Its namespace.
     pub namespace: &'a str,
     /// Its name.
     pub job: &'a str,
-    /// The `generateName` its name was made from, if it was.
+    /// The `generateName` that its name was made from, if any.
     pub generate_name: Option<&'a str>,
     /// Its uid.
     pub uid: &'a str,
-    /// Its `creationTimestamp`: the apiserver's clock.
+    /// Its `creationTimestamp`, from the API server's clock.
     pub created: Timestamp,
-    /// Who creates it.
+    /// The user who creates it.
     pub user: &'a str,
 }
 
-/// A claim that is wanted.
+/// A request for a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its key.
     pub key: &'a Key,
-    /// What gives other Jobs their keys.
+    /// The policy, which determines the keys of other Jobs.
     pub policy: &'a Policy,
-    /// Which Jobs are migrations.
+    /// The selectors of migrations.
     pub selectors: &'a Selectors,
-    /// Who wants it.
+    /// The Job that requests it.
     pub claimant: Claimant<'a>,
-    /// Look, and take nothing.
+    /// Whether to check only, without taking the claim.
     pub dry_run: bool,
 }
 
-/// What became of it.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// The Job holds the claim and may run. In a dry run: it could.
+    /// The Job has the claim and may run; in a dry run, it could.
     Held {
-        /// The holder that could not run any more, as `NAMESPACE/JOB`.
+        /// The previous holder, if it could not run any more, as `NAMESPACE/JOB`.
         taken_over: Option<String>,
     },
-    /// Another is in the way.
+    /// Another migration is still running, or may be.
     Waiting(Holder),
 }
 
@@ -90,15 +91,15 @@ pub struct Claims {
     client: Client,
     pub(super) leases: Api<Lease>,
     lists: Arc<Seats>,
-    /// The pods of holders, and of whom else this replica asks about.
+    /// The pods of holders and of other Jobs.
     pub pods: Pods,
-    /// What this replica knows of Jobs.
+    /// This replica's cache of Jobs.
     pub jobs: Jobs,
     begun: Begun,
 }
 
 impl Claims {
-    /// Kept in the client's own namespace. A Job that is among these has been seen.
+    /// Claims in the client's own namespace. A Job that is in `jobs` counts as seen.
     #[must_use]
     pub fn new(client: Client, jobs: Jobs) -> Self {
         Self {
@@ -111,7 +112,7 @@ impl Claims {
         }
     }
 
-    /// Takes the claim, or says who is in the way, before the deadline.
+    /// Takes the claim, or returns the migration to wait for, before the deadline.
     pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
         let outcome = timeout_at(deadline, self.decide(wanted))
             .await
@@ -129,7 +130,7 @@ impl Claims {
                 standing,
             } => (holder, version, standing),
         };
-        // What follows is for the message: it is left out rather than waited for.
+        // The rest is only for the message, so it is left out if it takes too long.
         let now = wanted.claimant.created;
         let pods = async { self.pods(&holder).await.ok() };
         let first = self.remember(wanted, &holder, version.as_ref(), standing);
@@ -154,8 +155,8 @@ impl Claims {
             waiters: Vec::new(),
         };
         let first = Take::first(&me, wanted.dry_run);
-        // The LIST goes first: the apiserver answers it at once if nothing has been written since it last
-        // heard of Jobs, and after up to 100 ms if something has, such as the claim itself.
+        // The LIST is sent first. The API server answers it at once if nothing has been written since its last news of
+        // Jobs, and otherwise, as after the claim itself, after up to 100 ms.
         let (listed, (reply, turn)) =
             tokio::try_join!(self.list(wanted), self.begin(wanted, first))?;
         let mut take = Take::opened(me, wanted.dry_run, listed, reply);
@@ -186,7 +187,7 @@ impl Claims {
                 let replaced = self.leases.replace(&name, &params, &lease).await;
                 written(&name, "update", replaced)
             }
-            // A step that is done has nothing left; a look is what the protocol does when in doubt.
+            // A finished attempt has no further step; reading the claim is always safe.
             Step::Look | Step::Done(_) => {
                 let lease = self.leases.get_opt(&name).await;
                 let lease = lease.map_err(failed("get", "leases"))?;
@@ -228,7 +229,7 @@ impl Claims {
     ) -> Result<Vec<Listed>, ClaimError> {
         let failed = || failed("list", "jobs");
         let path = Job::url_path(&(), Some(namespace));
-        // The policy's selectors have been parsed before; one that cannot be would list too much.
+        // The policy's selectors have been parsed before; the fallback would only list too much.
         let selector = Selector::try_from(selector.clone()).unwrap_or_default();
         let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
         let mut listed = Vec::new();
@@ -250,7 +251,7 @@ impl Claims {
         }
     }
 
-    /// What has become of the Job that a claim names.
+    /// The state of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &claim.namespace);
         let found = api.get_opt(&claim.job).await;
@@ -271,8 +272,8 @@ impl Claims {
         pods.map_err(failed("list", "pods"))
     }
 
-    /// Writes down who waits for the holder, and that it has been seen where it has; says whether the
-    /// waiter is news. When in doubt it is.
+    /// Records on the claim who waits for the holder, and whether the holder has been seen. Returns whether the waiter
+    /// is new; in doubt it is.
     async fn remember(
         &self,
         wanted: &Wanted<'_>,
@@ -284,13 +285,13 @@ impl Claims {
         let name = claimant.generate_name.unwrap_or(claimant.job);
         let waiter = lease::waiter(claimant.namespace, name, claimant.user);
         let first = !holder.waiters.contains(&waiter);
-        // Then nobody waits for it to come once it is gone.
+        // Once marked as seen, the holder's claim can be taken over as soon as the Job is gone.
         let seen = holder.seen || standing != Standing::NotYetThere;
         if let Some(version) = version.filter(|_| !wanted.dry_run && (first || seen != holder.seen))
         {
             let mut waiters = holder.waiters.clone();
             waiters.extend(first.then_some(waiter));
-            // Another may have been faster; then this one is told again, which is no harm.
+            // Another replica may have been faster; then this waiter is notified again, which is harmless.
             let name = wanted.key.lease_name();
             let _ = self.annotate(&name, version, seen, Some(&waiters)).await;
         }
@@ -305,7 +306,7 @@ fn written(
 ) -> Result<Reply, ClaimError> {
     match reply {
         Ok(lease) => Ok(Reply::Written(read(name, &lease)?)),
-        // 404 is about the Lease when it is replaced, about the namespace when it is created.
+        // On a replace 404 means the Lease, on a create the namespace.
         Err(kube::Error::Api(status))
             if status.code == 409 || status.code == 404 && verb == "update" =>
         {

@@ -1,28 +1,27 @@
-//! Giving up claims whose holder cannot run any more: the next step, from what has been observed.
+//! Decides, from observations, the next step to give up a claim whose holder cannot run any more.
 //!
-//! Nothing depends on it but tidiness: who finds such a claim in his way takes it over by himself. Pure,
-//! as [`super::protocol`] is.
+//! This is only tidying: a migration that finds such a claim takes it over itself. Pure, like [`super::protocol`].
 
 use jiff::Timestamp;
 
 use super::protocol::{Claim, Found, Standing, Stored, Version};
 
-/// What to do next with a claim.
+/// The next step for a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     /// Read its Job.
     FindJob(Claim),
     /// List the pods of its Job.
     FindPods(Claim),
-    /// Write down that its Job has been seen.
+    /// Mark its Job as seen.
     MarkSeen(Version),
-    /// Delete it.
+    /// Delete the claim.
     Release(Version),
-    /// Nothing.
+    /// Do nothing.
     Leave,
 }
 
-/// One claim being looked at.
+/// The sweep of one claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sweep {
     stored: Stored,
@@ -31,7 +30,7 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// `now` is the apiserver's clock, and has been read before anything here is asked.
+    /// `now` is the API server's clock, read before any of the following observations.
     pub(super) fn new(stored: Stored, now: Timestamp) -> Self {
         let step = Step::FindJob(stored.claim.clone());
         Self { stored, now, step }
@@ -44,7 +43,7 @@ impl Sweep {
     pub(super) fn on_job(&mut self, found: Found) {
         let claim = &self.stored.claim;
         self.step = match found {
-            // Thousands may be forged, and nothing follows from their pods before they are old enough.
+            // Thousands of claims may be forged, and until they are old enough their pods do not matter.
             Found::Gone if claim.may_commit(self.now) && !claim.is_of_the_future(self.now) => {
                 Step::Leave
             }
@@ -59,13 +58,13 @@ impl Sweep {
 
     fn decide(&self, found: Found, live: bool) -> Step {
         let (claim, version) = (&self.stored.claim, self.stored.version.clone());
-        // A clock that was wrong, or a forged review, is no reason to wait for years.
+        // A wrong clock or a forged review must not keep a claim for years.
         if found == Found::Gone && !live && claim.is_of_the_future(self.now) {
             return Step::Release(version);
         }
         match claim.standing(found, live, self.now) {
             None => Step::Release(version),
-            // Then it need not be waited for once it is gone.
+            // Once marked, its claim can be released as soon as the Job is gone.
             Some(Standing::Active { .. } | Standing::Deleted) if !claim.seen => {
                 Step::MarkSeen(version)
             }

@@ -1,6 +1,6 @@
-//! When claims are given up: as soon as a Job has ended, and now and then for what was missed.
+//! Decides when claims are given up: as soon as a Job has ended, and periodically for anything missed.
 //!
-//! The elected replica does it, only to save load. How is [`super::release`]'s.
+//! Only the elected replica does it, to save load. [`super::release`] does the work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::store::Claims;
 use crate::cluster::jobs::News;
 use crate::host::metrics::Metrics;
 
-/// How often all claims are looked at: a pod of a deleted Job ends without news.
+/// How often all claims are checked: a pod of a deleted Job ends without news.
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// Gives claims up while `leads` says so, for as long as it is awaited.
@@ -56,7 +56,7 @@ pub async fn run(
     }
 }
 
-/// The uid of a Job that has ended; none where any may have.
+/// The uid of a Job that has ended; `None` if any Job may have.
 async fn ended(news: &mut broadcast::Receiver<News>) -> Option<String> {
     loop {
         match news.recv().await {

@@ -1,4 +1,4 @@
-//! What the events of a watch make of what is known.
+//! Tests of how the events of a watch change the cache.
 
 use super::*;
 use crate::core::job::running::Said;
@@ -41,7 +41,7 @@ fn uids(jobs: &Jobs) -> Option<Vec<String>> {
     Some(uids)
 }
 
-/// As `kind uid`.
+/// The news as `kind uid`.
 fn told(news: &mut broadcast::Receiver<News>) -> Vec<String> {
     let mut told = Vec::new();
     loop {
@@ -96,7 +96,7 @@ fn a_new_list_replaces_what_was_known_when_it_is_complete() {
     assert_eq!(told(&mut news), ["listed", "changed b", "listed"]);
 }
 
-/// Helm deletes a hook that has succeeded, so who only looks later finds nothing.
+/// Helm deletes a hook that has succeeded, so a later read finds nothing.
 #[test]
 fn what_has_ended_while_the_watch_was_away_is_told_by_the_next_list() {
     let (jobs, mut news) = jobs();
@@ -141,7 +141,7 @@ fn a_job_that_goes_on_is_news_and_one_that_is_only_written_to_is_not() {
     assert!(jobs.get("b").is_none());
 }
 
-/// The event of a deletion brings the last state, which the watch may not have told before.
+/// The event of a deletion has the last state, which the watch may not have sent before.
 #[test]
 fn the_last_that_was_seen_of_a_job_is_told() {
     let (jobs, mut news) = jobs();

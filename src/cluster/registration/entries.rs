@@ -1,4 +1,4 @@
-//! What stands in a webhook configuration, and what should. Pure.
+//! The actual and the wanted contents of a webhook configuration. Pure.
 
 use jiff::Timestamp;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
@@ -12,7 +12,7 @@ use crate::core::guard::webhook_config;
 use crate::core::pki::rotation;
 use crate::core::policy::{Action, Policy, cel};
 
-/// Which of the two configurations.
+/// One of the two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// For `/validate`.
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// What is looked at in one entry.
+/// The parts of one entry that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     name: String,
@@ -63,9 +63,9 @@ impl Entry {
 
 /// A configuration of either kind.
 pub(super) trait Configuration {
-    /// Which.
+    /// Which of the two it is.
     const KIND: Kind;
-    /// What is looked at.
+    /// Its entries, reduced to the parts that are read.
     fn entries(self) -> Vec<Entry>;
 }
 
@@ -91,7 +91,7 @@ impl Configuration for MutatingWebhookConfiguration {
     }
 }
 
-/// Why Jobs that the policy takes for migrations may not be sent here; nothing when they are.
+/// Why the API server may not send all Jobs that the policy considers migrations; `None` if it does.
 pub(super) fn fault(
     kind: Kind,
     name: &str,
@@ -115,7 +115,7 @@ pub(super) fn fault(
                 .condition(condition)
                 .is_some_and(|found| found != expected)
         };
-        // Asked about more than the policy wants to know, we say so little that it does not matter.
+        // An entry that selects more than the policy needs is harmless.
         let misses = detects && entry.condition(cel::ONLY_OPTED_OUT).is_some();
         differs(cel::MIGRATION, &migration)
             || differs(webhook_config::GUARDED, &guarded)
@@ -139,7 +139,7 @@ pub(super) fn fault(
     })
 }
 
-/// What to write so that every entry trusts the CAs in `bundle`; nothing when all do.
+/// The patch with which every entry trusts the CAs in `bundle`; `None` if all do.
 pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Option<Patch> {
     let mut operations = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -154,7 +154,7 @@ pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Optio
                     .chain(field.iter().copied()),
             )
         };
-        // Somebody may have put another entry into this place.
+        // The entry at this index may have changed.
         operations.push(PatchOperation::Test(TestOperation {
             path: at(&["name"]),
             value: entry.name.clone().into(),
@@ -213,7 +213,7 @@ mod tests {
     fn what_the_chart_registers_agrees() {
         for policy in [policy(""), policy(LABELLED)] {
             assert_eq!(told(Some(&installed(&policy)), &policy), None);
-            // Detection is switched off by leaving its entry out.
+            // Without detection, the chart leaves out its entry.
             assert_eq!(told(Some(&installed(&policy)[..1]), &policy), None);
         }
     }

@@ -1,12 +1,12 @@
-//! What to do when the webhook is not in force, or nobody can tell.
+//! Advice for the case that the webhook is not enforcing, or that this is unknown.
 
 use super::answer::Obstacle;
 
-/// The webhook refuses what it should let through.
+/// The webhook denies a good Job.
 pub(super) const REFUSES_GOOD: &str =
     "it refuses a Job that follows the guide: its words above say why";
 
-/// The apiserver gets no answer.
+/// The API server gets no answer from the webhook.
 pub(super) const UNANSWERED: &str = "\
 the apiserver cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
 - are its pods ready, and what does their log say?
@@ -14,7 +14,7 @@ the apiserver cannot call it, and no migration Job is created as long as its fai
   openssl verify -CAfile ca.crt tls.crt
 - timeout or deadline in the words above: does a NetworkPolicy or a firewall keep the apiserver away?";
 
-/// The webhook judged and let it through with warnings.
+/// The webhook evaluated the broken Job and admitted it with warnings.
 pub(super) fn warned(namespace: &str) -> String {
     format!(
         "\
@@ -24,7 +24,7 @@ it judges there and only warns:
     )
 }
 
-/// Nobody can be seen to have judged.
+/// Nothing shows that the webhook evaluated the Job.
 pub(super) fn unjudged(namespace: &str) -> String {
     format!(
         "\
@@ -39,7 +39,7 @@ no webhook judged the Job, or what it found was only recorded:
     )
 }
 
-/// Somebody else refused the Job.
+/// Something other than the webhook refused the Job.
 pub(super) fn refused(by: Obstacle, namespace: &str) -> String {
     match by {
         Obstacle::Permission => format!(

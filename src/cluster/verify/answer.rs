@@ -1,71 +1,71 @@
-//! Reads what the apiserver answered: who let the Job through, or who did not.
+//! Interprets the API server's answer: whether the Job was admitted, and otherwise what refused it.
 
 use serde_json::Value;
 
 /// The domain of our webhooks' names.
 const DOMAIN: &str = "migration-warden.io";
 
-/// What the apiserver answered to the creation of a Job.
+/// The API server's answer to the creation of a Job.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The values of its `Warning` headers.
+    /// The texts of its `Warning` headers.
     pub warnings: Vec<String>,
     /// The Job as it would be stored, or a `Status`.
     pub body: Value,
 }
 
-/// What became of a Job.
+/// The outcome for a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was let through.
+    /// It was admitted.
     Allowed {
-        /// With another name, restart policy or delete policy than it had.
+        /// Whether its name, restart policy or delete policy was changed.
         corrected: bool,
-        /// The warnings, whoever gave them.
+        /// All warnings, from whatever source.
         warnings: Vec<String>,
     },
-    /// A webhook of ours refused it.
+    /// One of our webhooks denied it.
     Denied {
         /// The webhook's name.
         webhook: String,
-        /// Its words.
+        /// Its message.
         message: String,
     },
-    /// A webhook of ours was asked and gave no answer.
+    /// One of our webhooks was called and did not answer.
     Unanswered {
-        /// The apiserver's words.
+        /// The API server's message.
         message: String,
     },
-    /// Our `ValidatingAdmissionPolicy` refused it, so no webhook did.
+    /// Our `ValidatingAdmissionPolicy` denied it, not a webhook.
     DeniedByPolicy {
-        /// The apiserver's words.
+        /// The API server's message.
         message: String,
     },
-    /// Somebody else refused it, which tells nothing about us.
+    /// Something else refused it, which shows nothing about our webhooks.
     Refused {
-        /// Who.
+        /// The cause of the refusal.
         by: Obstacle,
-        /// The apiserver's words.
+        /// The API server's message.
         message: String,
     },
 }
 
-/// Who stands between us and the answer.
+/// What prevented a conclusive answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// We may not create Jobs.
+    /// The user may not create Jobs.
     Permission,
-    /// We are not known.
+    /// The user is not authenticated.
     Identity,
-    /// The namespace is not there.
+    /// The namespace does not exist.
     Namespace,
-    /// Another webhook, a quota, a policy, or the apiserver itself.
+    /// Another webhook, a quota, a policy, or the API server itself.
     Other,
 }
 
-/// What the answer means for the Job that was sent.
+/// The outcome for `sent`, according to the answer.
 #[must_use]
 pub fn classify(sent: &Value, answer: &Answer) -> Outcome {
     if (200..300).contains(&answer.status) {
@@ -106,7 +106,7 @@ pub fn classify(sent: &Value, answer: &Answer) -> Outcome {
     Outcome::Refused { by, message }
 }
 
-/// The name after this text, up to its closing quote, and what follows.
+/// The name between `before` and the closing quote, and the rest.
 fn named<'a>(message: &'a str, before: &str) -> Option<(&'a str, &'a str)> {
     message.split_once(before)?.1.split_once('"')
 }

@@ -1,4 +1,4 @@
-//! Asks an apiserver what would become of a Job.
+//! Sends a Job to the API server as a dry run.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use serde_json::Value;
 
 use super::answer::Answer;
 
-/// Longer than the webhooks of both phases may take.
+/// Time limit: longer than the webhooks of both phases may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The apiserver took too long.
+    /// The API server did not answer in time.
     #[error("failed to get an answer from the apiserver within {} s", TIMEOUT.as_secs())]
     Timeout,
-    /// It cannot be reached, or not be understood.
+    /// The API server cannot be reached, or its answer is not readable.
     #[error("failed to ask the apiserver: {0}")]
     Client(#[from] kube::Error),
-    /// The request cannot be written.
+    /// The request cannot be built.
     #[error("failed to write the request: {0}")]
     Request(#[from] kube::core::request::Error),
 }
 
-/// Creates the Job without storing it.
+/// Creates the Job as a dry run, which does not store it.
 pub async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<Answer, AskError> {
     let params = PostParams {
         dry_run: true,
@@ -35,7 +35,7 @@ pub async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<An
     };
     let url = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
     let request = Request::new(url).create(&params, job.to_string().into_bytes())?;
-    // Not `Api::create`, which throws the warnings away.
+    // Not `Api::create`, which drops the warnings.
     let asking = async {
         let response = client.send(request.map(Body::from)).await?;
         let (head, body) = response.into_parts();
@@ -46,7 +46,7 @@ pub async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<An
             warnings: warnings
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
                 .collect(),
-            // A proxy's answer need not be JSON; its status tells enough.
+            // A proxy's answer need not be JSON; its status is enough.
             body: serde_json::from_slice(&body).unwrap_or_default(),
         })
     };

@@ -1,12 +1,12 @@
-//! The two Jobs that `verify` asks about; neither is ever stored, and no image is pulled.
+//! The two Jobs that `verify` sends. Neither is ever stored, and no image is pulled.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// What the Jobs are called, and the release they say to be of.
+/// The name of the Jobs, and of their release.
 const NAME: &str = "migration-warden-verify";
 
-/// A Job that breaks no rule in any profile, and that Pod Security's `restricted` lets through.
+/// A Job that breaks no rule in any profile, and that Pod Security's `restricted` admits.
 #[must_use]
 pub fn good(now: Timestamp) -> Value {
     job(
@@ -29,7 +29,7 @@ fn job(name: &str, hook: &str, delete_policy: &str, restart_policy: &str) -> Val
         "kind": "Job",
         "metadata": {
             "name": name,
-            // Both: a policy's own selectors are likely to have kept one of them.
+            // Both labels: the selectors of a custom policy probably use one of them.
             "labels": {
                 "app.kubernetes.io/component": "migration",
                 "app.kubernetes.io/instance": NAME,

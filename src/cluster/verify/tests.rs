@@ -1,4 +1,4 @@
-//! What people are told, for every way the two Jobs can fare.
+//! Tests of the report for every combination of outcomes.
 
 use super::answer::Obstacle;
 use super::*;
@@ -24,7 +24,7 @@ fn refused(by: Obstacle, message: &str) -> Outcome {
     }
 }
 
-/// Its state, its lines for the two Jobs and the line that sums up, and what to do.
+/// The state, the lines for the two Jobs with the summary, and the advice.
 fn told(good: Outcome, broken: Outcome) -> (State, String, String) {
     let verification = Verification {
         namespace: "shop".to_owned(),

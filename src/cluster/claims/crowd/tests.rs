@@ -1,8 +1,8 @@
-//! Which claims count, and for how long.
+//! Tests of which claims count, and for how long.
 
 use super::*;
 
-/// Claims of as many Jobs.
+/// Claims of this many Jobs.
 fn claims(count: usize) -> Vec<Unseen> {
     (0..count).map(claim).collect()
 }
@@ -20,7 +20,7 @@ fn begin(begun: &Begun, claim: &Unseen) -> Turn {
     begun.begin("shop", &claim.lease, &claim.uid, UNSEEN)
 }
 
-/// Whether one more has room beside these, of which the watch has brought those of `is_seen`.
+/// Whether there is room for one more claim if these are listed. The watch has returned the Jobs of `is_seen`.
 fn room(begun: &Begun, listed: usize, is_seen: impl Fn(&str) -> bool + Copy) -> bool {
     let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
     let turn = turn.has_room(&claims(listed), is_seen);
@@ -32,7 +32,7 @@ fn a_namespace_has_room_for_fifty() {
     let begun = Begun::default();
     assert!(room(&begun, 49, UNSEEN));
     assert!(!room(&begun, 50, UNSEEN));
-    // Its own is not another one.
+    // A claim does not count itself.
     let own = begin(&begun, &claim(0)).has_room(&claims(50), UNSEEN);
     assert!(own.is_some());
 }
@@ -73,12 +73,12 @@ fn a_migration_whose_job_was_seen_counts_no_more() {
     let begun = Begun::default();
     write(&begun, &claims(8));
     assert!(!begin(&begun, &claim(100)).is_one_of_few());
-    // The watch has brought them: neither the own ones count nor those that are listed and not yet marked.
+    // The watch has returned their Jobs: neither this replica's own writes count nor listed claims without the mark.
     let is_seen = |uid: &str| uid != "uid-new";
     let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
     assert!(turn.is_one_of_few());
     assert!(room(&begun, 60, is_seen));
-    // Nor do they where Helm has deleted them since.
+    // They do not count either if Helm has deleted the Jobs since.
     assert!(begin(&begun, &claim(100)).is_one_of_few());
     assert!(room(&begun, 57, UNSEEN) && !room(&begun, 58, UNSEEN));
 }
@@ -111,7 +111,7 @@ fn a_list_says_which_of_the_own_claims_are_left() {
     assert!(room(&begun, 49, UNSEEN));
     // They expired and were given up, or were marked by another replica.
     assert!(room(&begun, 0, UNSEEN));
-    // What is being written may be missing there.
+    // A claim that is being written may be missing in the LIST.
     let _turn = begin(&begun, &claim(100));
     assert!(!room(&begun, 49, UNSEEN));
     assert!(room(&begun, 48, UNSEEN));
@@ -125,7 +125,7 @@ fn a_write_that_was_given_up_may_still_arrive() {
         drop(turn.unwrap());
     }
     assert!(!room(&begun, 0, UNSEEN));
-    // Who waits writes no claim.
+    // A migration that waits does not write a claim.
     let begun = Begun::default();
     for claim in claims(50) {
         let turn = begin(&begun, &claim).has_room(&[], UNSEEN);

@@ -1,4 +1,4 @@
-//! The world of the model: an apiserver, Jobs, requests under review, a sweeper.
+//! The world of the model: an API server, Jobs, requests under review, a sweeper.
 
 mod steps;
 
@@ -9,8 +9,7 @@ use crate::cluster::claims::protocol::{
 };
 use crate::cluster::claims::sweep::{self, Sweep};
 
-/// What time moves on by: within one of these a create may still commit and a claim holds, after
-/// two neither is so.
+/// One step of time: within one a create may still commit and a claim still holds; after two, neither.
 pub(super) const TICK: SignedDuration = SignedDuration::from_secs(41);
 const _: () = assert!(TICK.as_secs() <= COMMIT.as_secs() && 2 * TICK.as_secs() > EXPIRY.as_secs());
 /// Time enough for the claim of a request at any tick to expire beside the next one.
@@ -18,23 +17,23 @@ const LAST_TICK: u8 = 3;
 /// The uids: those of the requests, that of the Job without a claim, and one more.
 const UIDS: [&str; 5] = ["a", "b", "c", "old", "extra"];
 const UNCLAIMED: usize = 3;
-/// The request that is made when all is quiet.
+/// The request that is sent when all is quiet.
 pub(super) const EXTRA: usize = 4;
 
-/// A guard taken away.
+/// A safeguard that is removed, to show that the model finds the fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sabotage {
     /// Creates commit after a claim has expired.
     LateCommit,
-    /// Pods are not looked at.
+    /// Pods are not read.
     BlindToPods,
-    /// Writes are done whatever has become of the claim.
+    /// Writes ignore the version of the claim.
     NoVersions,
     /// A claim that is written again unchanged keeps its version, as any object does.
     UncountedWrites,
     /// The LIST misses Jobs.
     EmptyList,
-    /// One apiserver's clock is ahead by more than is allowed for.
+    /// One API server's clock is ahead by more than [`SKEW`](crate::cluster::claims::protocol::SKEW).
     FastClock,
 }
 
@@ -44,7 +43,7 @@ enum Job {
     Absent,
     Active,
     Finished,
-    /// Deleted, its pod running on.
+    /// Deleted while its pod keeps running.
     Orphaned,
     /// Deleted, and no pod left.
     Gone,
@@ -57,24 +56,24 @@ enum Request {
     /// The first step and the LIST are under way.
     Opening(Option<Box<Reply>>, Option<Vec<Listed>>),
     Taking(Box<Take>),
-    /// Answered with a yes that may still become a Job.
+    /// Allowed, so that the Job may still be created.
     Allowed,
     Over,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 enum Sweeper {
-    /// There is none.
+    /// There is no claim.
     Absent,
     #[default]
     Idle,
     Sweeping(Box<Sweep>),
 }
 
-/// Who does what.
+/// An actor and what it does.
 pub(super) type Action = (&'static str, &'static str);
 
-/// All there is.
+/// The whole state of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) lease: Option<Stored>,
@@ -82,7 +81,7 @@ pub(super) struct World {
     since: [u8; UIDS.len()],
     requests: Vec<Request>,
     sweeper: Sweeper,
-    /// Writes of replicas that died, still on their way.
+    /// Writes of replicas that died, not yet arrived.
     late: Vec<Step>,
     /// Claims created so far.
     created: u8,
@@ -102,32 +101,32 @@ impl World {
         }
     }
 
-    /// So many replicas may die.
+    /// At most this many replicas may die.
     pub(super) fn with_crashes(mut self, crashes: u8) -> Self {
         self.crashes = crashes;
         self
     }
 
-    /// So much time passes.
+    /// At most this many steps of time pass.
     pub(super) fn with_ticks(mut self, ticks: u8) -> Self {
         self.last_tick = ticks;
         self
     }
 
-    /// Nobody gives claims up.
+    /// Without a sweeper that gives claims up.
     pub(super) fn without_sweeper(mut self) -> Self {
         self.sweeper = Sweeper::Absent;
         self
     }
 
-    /// There is a claim, and its Job has finished.
+    /// With a claim whose Job has finished.
     pub(super) fn with_finished(mut self) -> Self {
         self.jobs[UNCLAIMED] = Job::Finished;
         self.write(self.claim_of(UNCLAIMED));
         self
     }
 
-    /// A Job is active that was made while nobody asked.
+    /// With an active Job that was created without a review.
     pub(super) fn with_unclaimed(mut self) -> Self {
         self.jobs[UNCLAIMED] = Job::Active;
         self
@@ -138,7 +137,7 @@ impl World {
         self
     }
 
-    /// How many are active.
+    /// The number of active Jobs.
     pub(super) fn active(&self) -> usize {
         UIDS.iter().filter(|uid| self.runs(uid)).count()
     }
@@ -147,7 +146,7 @@ impl World {
         matches!(self.job(uid), Job::Active | Job::Orphaned)
     }
 
-    /// The same when nothing is under way any more, and much later.
+    /// The same world much later, when nothing is in progress any more.
     pub(super) fn quiet(&self) -> Self {
         let mut quiet = Self {
             lease: self.lease.clone(),
@@ -167,7 +166,7 @@ impl World {
         time(self.tick + ahead)
     }
 
-    /// What the claim of the Job with this index says.
+    /// The claim of the Job with this index.
     pub(super) fn claim_of(&self, index: usize) -> Claim {
         Claim {
             namespace: String::new(),
@@ -221,7 +220,7 @@ impl World {
         }
     }
 
-    /// One step of a sweep; says whether there is another one.
+    /// One step of a sweep; returns whether there is another one.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep) -> bool {
         match sweep.step().clone() {
             sweep::Step::FindJob(claim) => sweep.on_job(self.find(&claim)),
@@ -245,8 +244,8 @@ impl World {
         !matches!(sweep.step(), sweep::Step::Leave)
     }
 
-    /// The version says how often a claim has been created and written over: as good as the
-    /// apiserver's count of everything, and far fewer states to explore.
+    /// The version counts how often the claim has been created and overwritten. That is as good as the API server's
+    /// count of all writes, with far fewer states to explore.
     fn write(&mut self, claim: Claim) -> Reply {
         self.created += u8::from(self.lease.is_none());
         let counted = self.sabotage != Some(Sabotage::UncountedWrites);

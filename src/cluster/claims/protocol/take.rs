@@ -1,9 +1,9 @@
-//! One attempt to take a claim: a machine that is told what came of each step and says the next one.
+//! One attempt to take a claim: a state machine that gets the reply to each step and returns the next one.
 
 use super::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Stored, Version};
 
-/// How often another may be faster before it is given up. Who loses to a new holder is told to wait by
-/// the next look, so this many only lose when the claim's waiters all write themselves down at once.
+/// How many writes may be lost to others before the attempt is given up. After a loss to a new holder, the next look
+/// makes this Job wait, so that many losses only occur if all waiters record themselves at once.
 const MAX_LOSSES: u8 = 16;
 
 /// One attempt to take a claim, after its first step.
@@ -11,7 +11,7 @@ const MAX_LOSSES: u8 = 16;
 pub struct Take {
     me: Claim,
     dry_run: bool,
-    /// The active Jobs of the key that the LIST found.
+    /// The active Jobs of the key, from the LIST.
     listed: Vec<Listed>,
     /// Whether the claim has been written in this attempt.
     written: bool,
@@ -23,7 +23,7 @@ pub struct Take {
 enum Stage {
     Create,
     Look,
-    /// Can the suspect with this index still run?
+    /// Finds out whether the suspect with this index can still run.
     Judge {
         lease: Option<Stored>,
         suspect: usize,
@@ -39,7 +39,7 @@ enum Stage {
 }
 
 impl Take {
-    /// The first step, which goes out together with the LIST. A dry run takes nothing.
+    /// The first step, which is sent together with the LIST. A dry run does not take the claim.
     #[must_use]
     pub fn first(me: &Claim, dry_run: bool) -> Step {
         if dry_run {
@@ -49,7 +49,7 @@ impl Take {
         }
     }
 
-    /// Goes on from the reply to the first step and the active Jobs of the key that the LIST found.
+    /// Continues with the reply to the first step and the active Jobs of the key, from the LIST.
     #[must_use]
     pub fn opened(me: Claim, dry_run: bool, mut listed: Vec<Listed>, reply: Reply) -> Self {
         listed.retain(|job| job.claim.uid != me.uid);
@@ -65,7 +65,7 @@ impl Take {
         take
     }
 
-    /// What to do next.
+    /// The next step.
     #[must_use]
     pub fn step(&self) -> Step {
         match &self.stage {
@@ -78,7 +78,7 @@ impl Take {
             } => match (self.suspect(lease.as_ref(), *suspect), gone) {
                 (Some(job), false) => Step::FindJob(job.clone()),
                 (Some(job), true) => Step::FindPods(job.clone()),
-                // There is no such stage: without a suspect the judging is over.
+                // This does not occur: without a suspect there is nothing to judge.
                 (None, _) => Step::Look,
             },
             Stage::Write { version, claim, .. } => Step::Replace(version.clone(), claim.clone()),
@@ -86,7 +86,7 @@ impl Take {
         }
     }
 
-    /// Takes in what came of the step.
+    /// Continues with the reply to the step.
     pub fn on(&mut self, reply: Reply) {
         let stage = std::mem::replace(&mut self.stage, Stage::Look);
         self.stage = match (stage, reply) {
@@ -117,12 +117,12 @@ impl Take {
                     None => Outcome::Held { taken_over: over },
                 })
             }
-            // Whatever else comes, a fresh look is never wrong.
+            // For any other reply, reading the claim again is always safe.
             _ => self.lost(),
         };
     }
 
-    /// Who may be in the way: the claim's holder first, then the Jobs that hold none.
+    /// The migrations that may be running: the claim's holder first, then the Jobs without a claim.
     fn suspect<'a>(&'a self, lease: Option<&'a Stored>, index: usize) -> Option<&'a Claim> {
         let holder = lease
             .map(|stored| &stored.claim)
@@ -135,7 +135,7 @@ impl Take {
         holder.into_iter().chain(unclaimed).nth(index)
     }
 
-    /// Begins to judge the suspect with this index, or ends where there is none.
+    /// Begins to judge the suspect with this index, or ends if there is none.
     fn judge(&self, lease: Option<Stored>, suspect: usize) -> Stage {
         let Some(job) = self.suspect(lease.as_ref(), suspect) else {
             return self.free(lease);
@@ -143,7 +143,7 @@ impl Take {
         let holds = lease
             .as_ref()
             .is_some_and(|lease| lease.claim.uid == job.uid);
-        // The LIST has just seen it: no need to ask again.
+        // The LIST has just returned it: no need to read it again.
         let active = self
             .listed
             .iter()
@@ -167,7 +167,7 @@ impl Take {
             return self.judge(lease, index + 1);
         };
         match &lease {
-            // It holds none, and the claim is nobody's who runs: from now on it does.
+            // It has no claim, and the claim's holder does not run: it gets the claim.
             Some(stored) if stored.claim.uid != job.uid && !self.dry_run => Stage::Write {
                 version: stored.version.clone(),
                 claim: job.over(stored),
@@ -178,8 +178,8 @@ impl Take {
         }
     }
 
-    /// Nobody is in the way. A claim of our own from an earlier attempt is written again: a write of
-    /// that attempt may still be on its way, and must not find the version it was decided on.
+    /// No other migration is running. Our own claim from an earlier attempt is written again: a late write of that
+    /// attempt must not find the version it was decided on.
     fn free(&self, lease: Option<Stored>) -> Stage {
         match lease {
             Some(stored) if !self.written && !self.dry_run => Stage::Write {

@@ -1,4 +1,4 @@
-//! Whether a namespace has room for one more claim, asked while that is written.
+//! Checks whether a namespace has room for one more claim, while that claim is written.
 
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -10,7 +10,7 @@ use crate::cluster::claims::protocol::{Reply, Step};
 use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
 
 impl Claims {
-    /// Carries out the first step, if there is room for one more claim of the namespace.
+    /// Carries out the first step, if the namespace has room for one more claim.
     pub(super) async fn begin(
         &self,
         wanted: &Wanted<'_>,
@@ -34,7 +34,7 @@ impl Claims {
         Ok((self.carry_out(wanted.key, first).await?, Some(turn)))
     }
 
-    /// The Leases of the namespace's claims that are not marked as those of Jobs that were seen.
+    /// The namespace's claims that are not marked as seen.
     async fn unseen(&self, namespace: &str) -> Result<Vec<Unseen>, ClaimError> {
         let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
         let mut params = ListParams::default().labels(&selector).limit(PAGE);

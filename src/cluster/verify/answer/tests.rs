@@ -1,4 +1,4 @@
-//! Every kind of answer, as apiservers word it.
+//! Tests with every kind of answer, as API servers word it.
 
 use super::*;
 use crate::cluster::verify::jobs;

@@ -1,10 +1,10 @@
-//! What may happen next in a world.
+//! All possible next steps of a world.
 
 use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, time};
 use crate::cluster::claims::protocol::{COMMIT, EXPIRY, Outcome, Step, Take};
 use crate::cluster::claims::sweep::Sweep;
 
-/// The worlds that may come of one.
+/// Collects the possible successors of a world.
 struct Next<'a> {
     from: &'a World,
     found: Vec<(Action, World)>,
@@ -20,7 +20,7 @@ impl Next<'_> {
 }
 
 impl World {
-    /// Each thing that may happen next, and the world after it.
+    /// Each possible next step, with the world after it.
     pub(in crate::cluster::claims::model) fn successors(&self) -> Vec<(Action, Self)> {
         let mut next = Next {
             from: self,
@@ -41,7 +41,7 @@ impl World {
             let orphaned = ("is deleted, its pod runs on", Job::Orphaned);
             let gone = ("is deleted", Job::Gone);
             let after: &[_] = match job {
-                // Nothing names it before it has a claim, and a pod alone has no key.
+                // Before it has a claim nothing names it, and a pod alone has no key.
                 Job::Active if index == UNCLAIMED && !self.is_claimed(index) => &[finished, gone],
                 Job::Active => &[finished, orphaned, gone],
                 Job::Orphaned => &[("ends its last pod", Job::Gone)],
@@ -58,11 +58,11 @@ impl World {
         next.found
     }
 
-    /// What a request does next.
+    /// The possible next steps of a request.
     fn requested(&self, index: usize, request: &Request, next: &mut Next<'_>) {
         let uid = UIDS[index];
         match request {
-            // Requests differ by nothing but their uid, so they may as well come in this order.
+            // Requests differ only by their uid, so one order of arrival is enough.
             Request::Unsent if index == 0 || self.requests[index - 1] != Request::Unsent => {
                 let ahead = u8::from(self.sabotage == Some(Sabotage::FastClock) && index > 0);
                 next.may(uid, "is sent", |world| {
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// Its replica dies. A write it has sent may still arrive, and the apiserver may ask another one.
+    /// Its replica dies. A write it has sent may still arrive, and the API server may call another replica.
     fn crashed(&self, index: usize, request: &Request, next: &mut Next<'_>) {
         let sent = match request {
             Request::Opening(None, _) => Some(Take::first(&self.claim_of(index), false)),
@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    /// Takes the steps that nobody else can come between.
+    /// Takes the steps that no other actor can interleave with.
     fn settle(&mut self) {
         let late = self.sabotage == Some(Sabotage::LateCommit);
         let limit = if late { EXPIRY + TICK } else { COMMIT };

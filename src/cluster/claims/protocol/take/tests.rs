@@ -1,4 +1,4 @@
-//! Each decision of the protocol by itself; what they come to together is the model's.
+//! Tests of each decision of the protocol by itself; the model covers their combination.
 
 use jiff::Timestamp;
 
@@ -57,7 +57,7 @@ fn over(claim: Claim) -> Claim {
     }
 }
 
-/// The one that asks, at second 100.
+/// The claim of the requesting Job, at second 100.
 fn me() -> Claim {
     claim("me", 100)
 }
@@ -75,7 +75,7 @@ fn waiting(holder: Claim, version: Option<&str>, standing: Standing) -> Step {
     })
 }
 
-/// After the create met the claim of this holder.
+/// The attempt after its create found the claim of this holder.
 fn meets(holder: &Claim, listed: Vec<Listed>) -> Take {
     let mut take = Take::opened(me(), false, listed, Reply::Lost);
     assert_eq!(take.step(), Step::Look);
@@ -114,13 +114,13 @@ fn a_listed_job_that_has_finished_since_is_not_in_the_way() {
 
 #[test]
 fn the_claim_of_the_same_review_is_held() {
-    // It is written once more, so that no write of the earlier attempt can still count.
+    // It is written once more, so that no write of the earlier attempt can still take effect.
     let mut take = meets(&me(), Vec::new());
     let version = stored(me(), "7").version;
     assert_eq!(take.step(), Step::Replace(version, over(me())));
     take.on(Reply::Written(stored(over(me()), "8")));
     assert_eq!(take.step(), held(None));
-    // But a Job without one still comes before it: the first replica may have died too early.
+    // A Job without a claim still has priority: the first replica may have died too early.
     let take = meets(&me(), vec![listed("old")]);
     assert_eq!(take.step(), Step::FindJob(seen("old", 0)));
 }
@@ -154,7 +154,7 @@ fn a_finished_holder_is_not_followed_past_a_job_without_a_claim() {
     assert_eq!(take.step(), Step::Replace(version, over(seen("older", 0))));
 }
 
-/// What is done about a holder that is gone.
+/// The step for a holder that is gone.
 fn gone(holder: &Claim, live: bool) -> Step {
     let mut take = meets(holder, Vec::new());
     take.on(Reply::Job(Found::Gone));
@@ -171,7 +171,7 @@ fn a_holder_that_may_still_come_is_waited_for() {
     assert_eq!(gone(&young, false), expected);
     let follow = Step::Replace(stored(me(), "7").version, over(me()));
     assert_eq!(gone(&claim("old", 99 - expiry), false), follow);
-    // One that was there comes no second time.
+    // A Job that was seen once is not created a second time.
     assert_eq!(gone(&seen("old", 99), false), follow);
 }
 
