@@ -1,8 +1,7 @@
-//! The self-managed certificate: kept in one Secret, which all replicas read and any of them renews.
+//! The self-managed certificate: stored in one Secret, which all replicas read and any of them renews.
 //!
-//! Two that renew at once are told apart by the Secret's resourceVersion: the second one's write is
-//! refused, and it takes what the first has written. When something is due is
-//! [`crate::core::pki::rotation`]'s part, and making the CA known [`super::registration`]'s.
+//! If two renew at once, the second write conflicts (`resourceVersion`), and that replica uses the first one's result.
+//! [`crate::core::pki::rotation`] decides what is due, and [`super::registration`] publishes the CA.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,42 +17,42 @@ use crate::core::pki::rotation::Material;
 use crate::host::metrics::Metrics;
 use crate::host::tls::live::LiveTls;
 
-/// How often the Secret is looked at. A new certificate may take so long to be shown by all; its CA
-/// is trusted before and after.
+/// How often the Secret is read, so how long it takes until all replicas serve a new certificate. Its CA is trusted
+/// before and after.
 const PERIOD: Duration = Duration::from_secs(10);
-/// After a failure, at first; doubled with each further one up to [`PERIOD`].
+/// First pause after a failure; doubled with each further one, up to [`PERIOD`].
 const RETRY: Duration = Duration::from_millis(250);
-/// Writes that another replica may be faster with, before it counts as a failure.
+/// Most lost races with other replicas before it counts as a failure.
 const RACES: usize = 5;
 
-/// Why there is no certificate to show.
+/// Why there is no certificate to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
-    /// The apiserver refused or could not be reached.
+    /// The API server refused or could not be reached.
     #[error("failed to {action} the Secret {name}: {source}")]
     Api {
         /// `read` or `write`.
         action: &'static str,
         /// Name of the Secret.
         name: String,
-        /// What it said.
+        /// The underlying error.
         source: kube::Error,
     },
-    /// The apiserver did not answer.
+    /// The API server did not answer.
     #[error("failed to read or write the Secret {0}: the API server did not answer in time")]
     Timeout(String),
-    /// Others were faster each time.
+    /// Other replicas were faster each time.
     #[error("failed to write the Secret {0}: others keep writing it")]
     Races(String),
-    /// A new one could not be made.
+    /// A new certificate could not be generated.
     #[error(transparent)]
     Make(#[from] MakeError),
-    /// What is kept cannot be shown.
+    /// The stored certificate cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-/// The Secret of an installation, made by its chart.
+/// The Secret of an installation, created by its chart.
 #[derive(Clone, Debug)]
 pub struct KeptCertificate {
     api: Api<Secret>,
@@ -62,7 +61,7 @@ pub struct KeptCertificate {
 }
 
 impl KeptCertificate {
-    /// In the client's own namespace, for what is reached by `service` there.
+    /// The Secret in the client's own namespace. The certificate is for `service` there.
     #[must_use]
     pub fn new(client: Client, secret: String, service: &str) -> Self {
         let host = format!("{service}.{}.svc", client.default_namespace());
@@ -73,8 +72,8 @@ impl KeptCertificate {
         }
     }
 
-    /// What to show at `now`: what is kept, renewed and written back where that is due. Where that
-    /// fails and what is kept can still be shown, that comes with the reason.
+    /// The certificate to serve at `now`, renewed and written back if that is due. If the renewal fails but the stored
+    /// one is still valid, that one is returned with the error.
     pub async fn at(&self, now: Timestamp) -> Result<(Material, Option<KeptError>), KeptError> {
         let mut kept = Material::default();
         let error = match self.renewed(now, &mut kept).await {
@@ -88,7 +87,7 @@ impl KeptCertificate {
         }
     }
 
-    /// Renews what is due, and leaves in `kept` what the Secret was last seen to hold.
+    /// Renews what is due. `kept` gets the last known contents of the Secret.
     async fn renewed(&self, now: Timestamp, kept: &mut Material) -> Result<(), KeptError> {
         for _ in 0..RACES {
             let mut secret = self
@@ -116,8 +115,7 @@ impl KeptCertificate {
         Err(KeptError::Races(self.name.clone()))
     }
 
-    /// Keeps `live` and `bundle` (the CAs to trust, PEM) at what the Secret holds, for as long as it
-    /// is awaited.
+    /// Keeps `live` and `bundle` (the CAs to trust, PEM) in sync with the Secret, for as long as it is awaited.
     pub async fn keep_fresh(
         self,
         live: LiveTls,
@@ -146,8 +144,8 @@ impl KeptCertificate {
         }
     }
 
-    /// Takes into use what is new, and says whether anything was. What cannot be renewed but shown
-    /// is taken into use before the failure is told.
+    /// Starts to use new contents, and returns whether there were any. If a certificate cannot be renewed but still
+    /// served, it is used before the error is returned.
     async fn look(
         &self,
         live: &LiveTls,

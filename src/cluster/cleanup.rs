@@ -1,11 +1,10 @@
-//! Removes the finished Jobs that nobody needs, and writes down each one.
+//! Removes finished Jobs that are not needed any more, and logs each one.
 //!
-//! The elected replica does it. Which ones is [`crate::core::cleanup`]'s; here they are deleted by uid and version, in
-//! the namespaces that the policy is enforced in, and not faster than the apiserver should have to bear.
+//! Only the elected replica does it. [`crate::core::cleanup`] selects the Jobs. Here they are deleted by uid and
+//! version, in namespaces where the policy is enforced, and at a limited rate.
 //!
-//! The line is written before the deletion is asked for: one whose answer never came, because the apiserver
-//! was slow or this replica crashed, has it all the same. What then stays, because the apiserver refused,
-//! gets a second one that says so.
+//! The line is written before the deletion is sent, so that even a deletion whose answer is lost is logged. If the API
+//! server then refuses, a second line says so.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -33,50 +32,50 @@ use crate::host::metrics::Metrics;
 use crate::host::metrics::controller::Tidied;
 use crate::host::policy_watch::LivePolicy;
 
-/// How often the plan is made when nothing happens: Jobs come of age without news.
+/// How often the plan is made without news, because Jobs also become due without news.
 const PERIOD: Duration = Duration::from_secs(60);
-/// News come in swarms.
+/// Pause after news, which come in bursts.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Between two deletions.
+/// Pause between two deletions.
 const PAUSE: Duration = Duration::from_millis(100);
-/// After the apiserver has refused to delete a Job, until it is asked again.
+/// Pause after the API server has refused to delete a Job.
 const REFUSED: Duration = Duration::from_secs(600);
 
-/// What was written of the Jobs that are still to be removed, by uid.
+/// The last try for each Job that is still to be removed, by uid.
 type Told = HashMap<String, Tried>;
 
-/// What came of the last try.
+/// The result of the last try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tried {
-    /// It was told that it would be removed, or stays for now: the next try is a first one.
+    /// Only the plan to remove it was logged, or the Job has changed: the next try counts as the first.
     Told,
-    /// It was asked for, and it is not known what came of that.
+    /// The deletion was sent, and its result is unknown.
     Unknown,
-    /// It was asked for, and the apiserver was busy.
+    /// The deletion was sent, and the API server was busy.
     Busy,
-    /// It was deleted, which the watch has still to bring.
+    /// The Job was deleted, but the watch has not reported it yet.
     Done,
-    /// The apiserver refused.
+    /// The API server refused.
     Refused(Instant),
 }
 
-/// What the apiserver said.
+/// The API server's answer.
 enum Deletion {
     Done,
     Gone,
-    /// It is no longer what it was when that was decided.
+    /// The Job has changed since the decision.
     Changed,
     Refused(String),
-    /// Nothing was done, and the same request may have another answer in a moment.
+    /// Nothing was done, and the same request may succeed soon.
     Busy,
-    /// It did not say, or that something went wrong on its way.
+    /// There was no answer, or an error that leaves the result open.
     Unknown,
 }
 
 impl Deletion {
     fn failed(error: kube::Error) -> Self {
         match error {
-            // 500 and more is also what a write is answered with that may still be done.
+            // After a code of 500 or more the write may still take effect.
             kube::Error::Api(status) if status.code >= 500 => Self::Unknown,
             kube::Error::Api(status) if is_passing(status.code) => Self::Busy,
             kube::Error::Api(status) => Self::Refused(status.message),
@@ -84,12 +83,12 @@ impl Deletion {
         }
     }
 
-    /// What is counted of it, what is remembered for the next try, and why the Job stays where its line says that it
-    /// goes.
+    /// The result to count, the state for the next try, and the reason to log if the Job stays although its line
+    /// announced the removal.
     fn after(self, before: Option<Tried>, now: Instant) -> (Tidied, Tried, Option<String>) {
         match self {
             Self::Done => (Tidied::Deleted, Tried::Done, None),
-            // By the try whose answer never came.
+            // The try whose answer was lost has deleted it.
             Self::Gone if before == Some(Tried::Unknown) => (Tidied::Deleted, Tried::Done, None),
             Self::Gone => {
                 let why = "it was gone already".to_owned();
@@ -106,30 +105,30 @@ impl Deletion {
     }
 }
 
-/// What it takes to tidy up.
+/// The parts that tidy-up needs.
 pub struct Tidy {
-    /// To delete with.
+    /// The client that deletes.
     pub client: Client,
-    /// What there is.
+    /// The cache of migration Jobs.
     pub jobs: Jobs,
-    /// What namespaces say of themselves.
+    /// The labels of namespaces.
     pub namespaces: Namespaces,
-    /// Namespaces whose Jobs are none of ours.
+    /// Namespaces whose Jobs are never removed.
     pub excluded: Vec<String>,
-    /// What to do.
+    /// The policy in use.
     pub policy: LivePolicy,
-    /// Where each deletion is written down.
+    /// The decision log, for each deletion.
     pub sink: Arc<Sink>,
-    /// Where it is counted.
+    /// Counts removals.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
     pub replica: String,
-    /// How long a finished Job is left alone: [`crate::core::cleanup::GRACE`] but in tests.
+    /// How long a finished Job is left alone: [`crate::core::cleanup::GRACE`], except in tests.
     pub grace: SignedDuration,
 }
 
 impl Tidy {
-    /// Tidies up while `leads` says so, for as long as it is awaited.
+    /// Tidies up while `leads` is true, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let mut news = self.jobs.subscribe();
         let mut ticks = time::interval(PERIOD);
@@ -156,7 +155,7 @@ impl Tidy {
         let keep = self.policy.current().tidy_up.keep_failed;
         let mut removals = plan(&jobs, keep, self.grace, Timestamp::now());
         told.retain(|uid, _| removals.iter().any(|removal| removal.job.uid == *uid));
-        // A webhook may hang in some namespaces: each costs one try, and the others go first.
+        // A webhook may hang in some namespaces. Each costs one try per round, after all others.
         let is_silent = |told: &Told, uid: &str| told.get(uid) == Some(&Tried::Unknown);
         removals.sort_by_key(|removal| is_silent(told, &removal.job.uid));
         let mut silent = HashSet::new();
@@ -173,7 +172,7 @@ impl Tidy {
                 TidyMode::DryRun => {
                     if told.insert(removal.job.uid.clone(), Tried::Told) != Some(Tried::Told) {
                         self.tidied(&removal, Tidied::DryRun);
-                        // One that is lost is counted and told by the sink.
+                        // The sink counts and reports a lost line.
                         let _ = self.write(&removal, true, None).await;
                     }
                 }
@@ -187,12 +186,12 @@ impl Tidy {
         }
     }
 
-    /// What may be done in a namespace: its mode is a cap on all that is done there.
+    /// What is allowed in a namespace, capped by its mode.
     fn mode(&self, policy: &Policy, namespace: &str) -> TidyMode {
         if self.excluded.iter().any(|name| name == namespace) {
             return TidyMode::Off;
         }
-        // Who writes on his own account had better know where.
+        // Without the namespace's labels nothing is deleted there.
         let Some(view) = self.namespaces.view(namespace) else {
             return TidyMode::Off;
         };
@@ -200,14 +199,14 @@ impl Tidy {
         policy.tidy_up.mode.capped(mode)
     }
 
-    /// Removes one, unless that was refused a moment ago.
+    /// Removes one Job, unless that was refused recently.
     async fn remove(&self, removal: &Removal, on_failure: OnFailure, told: &mut Told) {
         let uid = &removal.job.uid;
         let before = told.get(uid).copied();
         match before {
             Some(Tried::Done) => return,
             Some(Tried::Refused(at)) if at.elapsed() < REFUSED => return,
-            // The line is there already.
+            // Its line has already been written.
             Some(Tried::Unknown | Tried::Busy) => {}
             _ => {
                 let written = self.write(removal, false, None).await;
@@ -253,7 +252,7 @@ impl Tidy {
         self.metrics.controller.tidied(removal.reason, result);
     }
 
-    /// Writes a removal down, and says whether that could be done.
+    /// Logs a removal, and returns whether that succeeded.
     async fn write(&self, removal: &Removal, dry_run: bool, stays: Option<&str>) -> bool {
         let (job, now) = (&removal.job, Timestamp::now());
         let line = TidyUp {
@@ -269,7 +268,7 @@ impl Tidy {
             replica: &self.replica,
         };
         match line.to_line() {
-            // A line that is lost is counted and told by the sink.
+            // The sink counts and reports a lost line.
             Ok(line) => self.sink.write(line, Instant::now() + LIMIT).await.is_ok(),
             Err(error) => {
                 tracing::error!(%error, "failed to write down a removal");
@@ -305,7 +304,7 @@ mod tests {
         let after = |code, before| {
             let (result, tried, why) = answered(code).after(before, now);
             assert_eq!(result, Tidied::Failed);
-            // A line that says why is written once the answer is certain.
+            // The line with the reason is written only once the answer is certain.
             assert_eq!(why.is_some(), tried == Tried::Refused(now), "{code}");
             tried
         };
@@ -317,7 +316,7 @@ mod tests {
         for code in [500, 503, 504] {
             assert_eq!(after(code, None), Tried::Unknown, "{code}");
         }
-        // The try before may have done it all the same.
+        // The previous try may still have deleted it.
         assert_eq!(after(429, Some(Tried::Unknown)), Tried::Unknown);
     }
 

@@ -1,7 +1,7 @@
-//! Sends Kubernetes Events (`events.k8s.io`), so that what happened is seen where people look first.
+//! Sends Kubernetes Events (`events.k8s.io`), because that is where users look first.
 //!
-//! Never on the way of a review: what is told waits in a bounded queue, and what does not fit is counted and
-//! left out. What an Event says is [`crate::core::notice`]'s; the whole story is in the record.
+//! Never in the path of a review: Events wait in a bounded queue, and those that do not fit are counted and dropped.
+//! [`crate::core::notice`] defines the Events. The full record is the decision log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::core::notice::Happening;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::events::Sent;
 
-/// Events that may wait, of about a kilobyte each.
+/// Most Events that may wait, of about a kilobyte each.
 const MAX_WAITING: usize = 256;
-/// Of one object as many are sent at once, and then one in [`REFILL`]: as client-go limits its own
-/// (`EventSourceObjectSpamFilter`). A chart that is tried again and again must not fill etcd.
+/// Most Events of one object that are sent at once; after that one per [`REFILL`], the limit of client-go
+/// (`EventSourceObjectSpamFilter`). A chart that is retried all the time must not fill etcd.
 const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 
-/// Where happenings are told. Clones share it; by default nobody listens.
+/// The queue of Events. Clones share it; by default it drops them.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Option<Shared>);
 
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 impl Events {
-    /// Sends what is told, for as long as the future is awaited.
+    /// Sends the queued Events, for as long as the future is awaited.
     pub fn send(
         client: Client,
         replica: String,
@@ -55,7 +55,7 @@ impl Events {
         (Self(Some(Shared { queue, metrics })), sender.run(told))
     }
 
-    /// Has an Event sent some time soon, if it can be.
+    /// Queues an Event, if there is room.
     pub fn tell(&self, happening: Happening) {
         let Some(shared) = &self.0 else { return };
         if shared.queue.try_send(happening).is_err() {
@@ -107,11 +107,11 @@ impl Sender {
     }
 }
 
-/// How many Events of an object may still be sent.
+/// The number of Events that may still be sent, per object.
 #[derive(Debug, Default)]
 struct Limits(HashMap<Object, Bucket>);
 
-/// Kind, namespace and name.
+/// Kind, namespace and name of an object.
 type Object = [Option<String>; 3];
 
 #[derive(Debug)]
@@ -122,7 +122,7 @@ struct Bucket {
 
 impl Limits {
     fn allow(&mut self, regarding: &ObjectReference, now: Instant) -> bool {
-        // A bucket that has filled up again is as good as none.
+        // A bucket that is full again need not be kept.
         self.0.retain(|_, bucket| {
             while bucket.left < BURST && now.duration_since(bucket.refilled) >= REFILL {
                 bucket.left += 1;

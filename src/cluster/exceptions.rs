@@ -1,7 +1,7 @@
-//! The exceptions of the cluster: kept by a watch, and handed to reviews as they are known.
+//! The exceptions of the cluster: cached by a watch, for reviews.
 //!
-//! Reviews never wait: what becomes of a use is [`status`]' part, in the background. A cluster without
-//! the CRD has no exceptions, and everything else works.
+//! Reviews never wait: [`status`] records their uses in the background. A cluster without the CRD has no exceptions,
+//! and everything else works.
 
 mod status;
 
@@ -25,18 +25,18 @@ use crate::host::health::Status;
 use crate::host::metrics::{self, Metrics};
 use crate::host::policy_watch::LivePolicy;
 
-/// Namespace and name.
+/// Namespace and name of an exception.
 type Key = (String, String);
 
-/// Uses that may wait to be written down. One is a few hundred bytes, and a replica that answers a
-/// thousand reviews in a second merges them once in a second.
+/// Most uses that may wait to be recorded. One takes a few hundred bytes, and a replica that answers a thousand reviews
+/// a second merges them once a second.
 const MAX_WAITING: usize = 1024;
-/// Exceptions in one page of a list: 2 KB each as they are sent.
+/// Exceptions per page of a list: 2 KB each on the wire.
 const PAGE: u32 = 100;
-/// The CRD may be installed at any time, and nobody wants to wait for long until it counts.
+/// Longest pause between tries: the CRD may be installed at any time, and should take effect soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What is known of exceptions. Clones share it; by default nothing ever is.
+/// The cache of exceptions. Clones share it; by default it stays empty.
 #[derive(Clone, Debug, Default)]
 pub struct Exceptions(Option<Arc<Shared>>);
 
@@ -44,7 +44,7 @@ pub struct Exceptions(Option<Arc<Shared>>);
 struct Shared {
     known: RwLock<KnownExceptions>,
     watch: RwLock<Watch>,
-    /// There is something new in `known`.
+    /// Notifies of changes in `known`.
     changed: Notify,
     queue: mpsc::Sender<Used>,
     metrics: Arc<Metrics>,
@@ -53,11 +53,11 @@ struct Shared {
 #[derive(Debug, Default)]
 struct KnownExceptions {
     entries: BTreeMap<Key, Entry>,
-    /// Those that can be used, by namespace: what reviews ask for.
+    /// The valid exceptions by namespace, for reviews.
     usable: HashMap<String, Vec<Arc<Exception>>>,
 }
 
-/// An exception, or why it is none, and what its status says of that.
+/// An exception, or why it is invalid, with the condition in its status.
 #[derive(Clone, Debug)]
 struct Entry {
     read: Result<Arc<Exception>, String>,
@@ -70,20 +70,19 @@ struct Used {
     at: Timestamp,
 }
 
-/// How the watch is doing.
+/// The state of the watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Watch {
-    /// It has not been answered yet.
+    /// The API server has not answered yet.
     Begun,
-    /// All is known.
+    /// All exceptions are known.
     Complete,
-    /// The apiserver refuses it.
+    /// The API server refuses it.
     Refused(String),
 }
 
 impl Exceptions {
-    /// Watches the cluster's exceptions, and writes down their uses, for as long as the future is
-    /// awaited.
+    /// Watches the cluster's exceptions and records their uses, for as long as the future is awaited.
     pub fn watch(
         client: Client,
         policy: LivePolicy,
@@ -109,7 +108,7 @@ impl Exceptions {
         (Self(Some(shared)), task)
     }
 
-    /// Those of a namespace, in the order of their names.
+    /// The exceptions of a namespace, sorted by name.
     #[must_use]
     pub fn of(&self, namespace: &str) -> Vec<Arc<Exception>> {
         let Some(shared) = &self.0 else {
@@ -119,7 +118,7 @@ impl Exceptions {
         known.usable.get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Has these uses written down, some time soon.
+    /// Queues these uses, to be recorded soon.
     pub fn used(&self, uses: Vec<Use>, at: Timestamp) {
         let Some(shared) = &self.0 else { return };
         for what in uses {
@@ -132,7 +131,7 @@ impl Exceptions {
         }
     }
 
-    /// Whether reviews can be judged by what is known.
+    /// Whether enough is known to evaluate reviews.
     #[must_use]
     pub fn status(&self) -> Status {
         let watch = self.0.as_ref().map(|shared| shared.watch());
@@ -146,7 +145,7 @@ impl Exceptions {
 
 impl Shared {
     async fn keep(&self, client: Client) {
-        // One that cannot be read, as one with fields of a newer version, must not hide the others.
+        // An exception that cannot be parsed, as one with fields of a newer version, must not hide the others.
         let api: Api<DeserializeGuard<MigrationException>> = Api::all(client);
         let events =
             watcher(api, watcher::Config::default().page_size(PAGE)).backoff(Pauses::default());
@@ -185,11 +184,11 @@ impl Shared {
                         .to_owned(),
                 ));
             }
-            // Those of a moment ago, such as a watch that was closed, come right by themselves.
+            // Transient errors, such as a closed watch, need no report.
             Some(403) => self.tell(Watch::Refused(format!(
                 "failed to watch exceptions, those that were known stay in use: {error}"
             ))),
-            // A replica that knows of no exceptions is better than none.
+            // A replica without exceptions is better than none.
             _ if self.watch() == Watch::Begun => self.tell(Watch::Refused(format!(
                 "failed to list exceptions, so none is honoured yet: {error}"
             ))),
@@ -256,7 +255,7 @@ impl Entry {
     }
 }
 
-/// The pauses between tries, as kube has them, but shorter.
+/// The pauses between tries: kube's own, but shorter.
 #[derive(Default)]
 struct Pauses(DefaultBackoff);
 
@@ -278,7 +277,7 @@ fn key(object: &impl Resource) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// The code with which the apiserver refused.
+/// The code with which the API server refused, if it did.
 fn refusal(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))

@@ -1,7 +1,7 @@
-//! Which replica does what one is enough for.
+//! Elects the replica that does the work for which one is enough.
 //!
-//! Only saves load: two that both think they lead do no harm, because every write says which object it means
-//! by its uid. So a replica that the apiserver has cut off goes on leading until it hears otherwise.
+//! The election only saves load. Two replicas that both lead do no harm, because every write names its object by uid.
+//! So a replica that cannot reach the API server keeps leading until it learns otherwise.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use tokio::time;
 
 use crate::host::metrics::Metrics;
 
-/// How long a leader that says nothing more still counts as one, in seconds: as in other controllers.
+/// How long a leader counts as one after its last renewal, in seconds: the same as in other controllers.
 const LEASE_SECONDS: u64 = 15;
-/// How long before that it renews, in seconds. Its first try may fail.
+/// How long before that time it renews, in seconds. Its first try may fail.
 const GRACE_SECONDS: u64 = 5;
-/// How long to wait before trying again to find or make the Lease.
+/// Pause before another try to find or create the Lease.
 const RETRY: Duration = Duration::from_secs(10);
-/// How long to wait before trying again to read or renew it.
+/// Pause before another try to read or renew it.
 const AGAIN: Duration = Duration::from_secs(2);
-/// How long giving up the Lease may keep a replica from ending.
+/// How long giving up the Lease may delay a shutdown.
 const RELEASE: Duration = Duration::from_secs(2);
 
 /// A replica that stands for election.
@@ -34,7 +34,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Stands for election by the Lease of this name in the client's own namespace.
+    /// Takes part in the election with the Lease of this name, in the client's own namespace.
     #[must_use]
     pub fn stand(client: Client, lease: String, replica: &str, metrics: Arc<Metrics>) -> Self {
         let (leading, leads) = watch::channel(false);
@@ -71,7 +71,7 @@ impl Candidate {
         self.leads.clone()
     }
 
-    /// Gives up the Lease, so that another need not wait until it runs out.
+    /// Gives up the Lease, so that another replica need not wait until it expires.
     pub async fn resign(self) {
         drop(self.stop);
         if time::timeout(RELEASE, self.standing).await.is_err() {
@@ -82,7 +82,7 @@ impl Candidate {
     }
 }
 
-/// Finds or makes the Lease, however long that takes.
+/// Finds or creates the Lease, however long that takes.
 async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
     loop {
         let built = LeaseManagerBuilder::new(client.clone(), lease)
@@ -101,15 +101,15 @@ async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
     }
 }
 
-/// What is told of the election.
+/// Publishes the results of the election.
 struct Election {
     leading: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
 impl Election {
-    /// Takes the Lease when it is free, and keeps it until it is gone: a user who clears claims may delete all Leases
-    /// of the namespace.
+    /// Takes the Lease when it is free, and keeps it while it exists: a user who clears claims may delete all Leases of
+    /// the namespace.
     async fn hold(&self, manager: &LeaseManager) {
         let mut is_failing = false;
         loop {
@@ -128,7 +128,7 @@ impl Election {
             }
             time::sleep(AGAIN).await;
         }
-        // Another replica may make it again first, and lead.
+        // Another replica may recreate it first, and lead.
         self.publish(false);
         tracing::warn!("the Lease of the election is gone, making it again");
         time::sleep(AGAIN).await;
@@ -142,7 +142,7 @@ impl Election {
     }
 }
 
-/// Whether there is no Lease any more.
+/// Whether the Lease does not exist any more.
 fn is_missing(error: &LeaseManagerError) -> bool {
     match error {
         LeaseManagerError::NonexistentLease(_) => true,

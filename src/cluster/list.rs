@@ -1,7 +1,6 @@
-//! One page of a LIST as text, bounded in bytes: what tenants write into their objects must not fill the memory
-//! of a replica.
+//! One page of a LIST as text, bounded in bytes, so that large objects of tenants cannot fill the memory of a replica.
 //!
-//! Not for what goes on in the background: [`super::patient`] does the same there, and has more patience.
+//! For reviews. [`super::patient`] does the same for background work, with more retries.
 
 use std::time::Duration;
 
@@ -14,17 +13,18 @@ use tokio::time;
 
 use super::patient::is_passing;
 
-/// Bytes of a page. A hundred Jobs of the usual 7 KB are well below.
+/// Most bytes of a page. A hundred Jobs of the usual 7 KB are well below.
 const PAGE: u64 = 4 << 20;
-/// Bytes of a page with a single object: etcd takes 1.5 MiB of one, and JSON may have six bytes for one of these.
+/// Most bytes of a page with a single object: etcd accepts 1.5 MiB for one, and JSON may take six bytes for one of
+/// these.
 const OBJECT: u64 = 10 << 20;
 
-/// Tries for a page after the first, and the pause between two: a review has seconds.
+/// Retries for a page, and the pause between two: a review has only seconds.
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The page that these parameters ask for. Where it has too many bytes, one with a fraction of the objects, and
-/// so the next ones. A transient error does not end a list that has begun.
+/// The page for these parameters. If it has too many bytes, this and the following pages have only a fraction of the
+/// objects. A transient error does not end a list that has begun.
 pub(super) async fn page(
     client: &Client,
     path: &str,
@@ -61,7 +61,7 @@ pub(super) async fn page(
     }
 }
 
-/// The answer, or its beginning: one byte more than this at most.
+/// The answer, or its beginning: at most one byte more than `most`.
 async fn read(
     client: &Client,
     request: http::Request<Vec<u8>>,
@@ -74,7 +74,7 @@ async fn read(
     Ok(text)
 }
 
-/// Whether the same request may have another answer in a moment.
+/// Whether the same request may succeed soon.
 fn is_transient(error: &Error) -> bool {
     match error {
         Error::Api(status) => is_passing(status.code),
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// How many requests it takes, and whether they end well, if the first ones are answered with this code.
+    /// The number of requests, and whether the last one succeeds, if the first ones are answered with this code.
     async fn ask(token: &str, failures: usize, code: u16) -> (usize, bool) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);

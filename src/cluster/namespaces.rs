@@ -1,9 +1,8 @@
-//! What the cluster is asked: the labels of namespaces, kept by a watch.
+//! The labels and annotations of namespaces, cached by a watch.
 //!
-//! Reviews read what the watch has brought and do not wait for the apiserver, but in two cases: in a
-//! namespace that the watch has not brought yet, and for a deletion that would be refused, because the
-//! namespace itself may be being deleted. Without a cluster nothing is known, and the policy file decides
-//! alone.
+//! Reviews read the cache and do not wait for the API server, except in two cases: a namespace that is not in the cache
+//! yet, and a deletion that would be refused, because the namespace itself may be being deleted. Without a cluster
+//! nothing is known, and the policy file alone decides.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,12 +19,13 @@ use crate::core::job::dns;
 use crate::core::namespace::NamespaceView;
 use crate::host::metrics::{self, Metrics};
 
-/// Namespaces in one page of a list: 1 KB each as they are sent.
+/// Namespaces per page of a list: 1 KB each on the wire.
 const PAGE: u32 = 250;
-/// The longest annotation that is kept. Those that are looked at are words, and tools leave whole manifests there.
+/// The longest annotation that is kept, in bytes. Those that are read are single words, but tools store whole
+/// manifests.
 const LONGEST: usize = 64;
 
-/// What is known of namespaces.
+/// The cache of namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces(Option<KnownNamespaces>);
 
@@ -36,8 +36,7 @@ struct KnownNamespaces {
 }
 
 impl Namespaces {
-    /// What is known of one. `None` for one that the watch has not brought; without a cluster there is nothing
-    /// to be known of any.
+    /// The cached facts about a namespace; `None` if it is not in the cache. Without a cluster, the facts are empty.
     #[must_use]
     pub fn view(&self, name: &str) -> Option<NamespaceView> {
         let Some(known) = &self.0 else {
@@ -47,8 +46,8 @@ impl Namespaces {
         Some(view(&found))
     }
 
-    /// What the apiserver says of one; nothing of one that does not exist. Fails when it does not say so before the
-    /// deadline.
+    /// Reads a namespace from the API server; empty facts if it does not exist. Fails if the answer does not come
+    /// before the deadline.
     pub async fn ask(
         &self,
         name: &str,
@@ -61,8 +60,8 @@ impl Namespaces {
         Ok(found.map(|namespace| view(&namespace)))
     }
 
-    /// Asks the apiserver whether a namespace is being deleted, or gone. Fails when it does not say so
-    /// before the deadline.
+    /// Asks the API server whether a namespace is being deleted, or gone. Fails if the answer does not come before the
+    /// deadline.
     pub async fn is_terminating(&self, name: &str, deadline: Instant) -> Result<bool, String> {
         let Some(KnownNamespaces { api, .. }) = &self.0 else {
             return Ok(false);
@@ -71,8 +70,8 @@ impl Namespaces {
         Ok(found.is_none_or(|namespace| view(&namespace).terminating))
     }
 
-    /// Watches the cluster's namespaces for as long as the second future is awaited; the first
-    /// ends when all of them are known.
+    /// Watches the cluster's namespaces for as long as the second future is awaited. The first future ends once all are
+    /// known.
     pub fn watch(
         client: Client,
         metrics: Arc<Metrics>,
@@ -96,7 +95,7 @@ impl Namespaces {
         });
         let known = store.clone();
         let ready = async move {
-            // An error means that the watch is gone, and so is the process.
+            // An error means that the watch has ended, because the process is ending.
             let _ = known.wait_until_ready().await;
         };
         let api = Api::all(client);
@@ -109,7 +108,7 @@ async fn fetch(
     name: &str,
     deadline: Instant,
 ) -> Result<Option<PartialObjectMeta<Namespace>>, String> {
-    // It stands in the path that is asked for.
+    // The name becomes part of the request's path.
     if !dns::is_label(name) {
         return Err("that is not the name of a namespace".to_owned());
     }

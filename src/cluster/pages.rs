@@ -1,7 +1,6 @@
-//! LISTs of the apiserver, page by page, as text: whoever asks reads of a page what he needs, and forgets
-//! it.
+//! LISTs page by page, as text: the caller reads what it needs from a page, and drops it.
 //!
-//! Not for what is to be kept up to date: that is a watch's.
+//! For commands that read a cluster once; the server uses watches.
 
 use std::time::Duration;
 
@@ -12,23 +11,23 @@ use serde::de::IgnoredAny;
 
 use crate::core::json::{Page, Unreadable};
 
-/// Objects on a page, as `kubectl` has it.
+/// Objects per page, the same as in `kubectl`.
 const PAGE: u32 = 500;
-/// A page of large objects takes its time, over a slow line even more.
+/// Time limit for a page: large objects over a slow connection take long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A LIST under way.
+/// A LIST in progress.
 #[derive(Debug)]
 pub struct Pages {
     path: String,
     params: ListParams,
-    /// In words.
+    /// What is listed, in words.
     what: String,
     is_over: bool,
     was_late: bool,
 }
 
-/// Why something is not listed.
+/// Why a LIST failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing}: {why}")]
 pub struct ListError {
@@ -50,13 +49,13 @@ enum Why {
 }
 
 impl ListError {
-    /// The apiserver does not have this kind, or not this object.
+    /// Whether the API server does not have this kind, or this object.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         self.code() == Some(404)
     }
 
-    /// Whoever asks may not know.
+    /// Whether the user is not allowed to read it.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
@@ -71,7 +70,7 @@ impl ListError {
 }
 
 impl Pages {
-    /// All objects of a kind, of one namespace or of all.
+    /// A LIST of all objects of a kind, in one namespace or in all.
     #[must_use]
     pub fn of<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         let (plural, group) = (K::plural(&()), K::group(&()));
@@ -86,7 +85,7 @@ impl Pages {
         }
     }
 
-    /// Without those of these namespaces.
+    /// Leaves out the objects of these namespaces.
     #[must_use]
     pub fn without(mut self, namespaces: &[&str]) -> Self {
         let terms: Vec<_> = namespaces
@@ -97,7 +96,7 @@ impl Pages {
         self
     }
 
-    /// The next page; nothing after the last one.
+    /// The next page; `None` after the last one.
     pub async fn next(&mut self, client: &Client) -> Result<Option<String>, ListError> {
         while !self.is_over {
             let failed = |why| ListError {
@@ -115,7 +114,7 @@ impl Pages {
                     return Ok(Some(page));
                 }
                 Err(Why::Refused(status)) => match later(&status) {
-                    // It goes on where it was, with what is there now.
+                    // The list continues at the same place, with the current objects.
                     Some(token) if self.params.continue_token.is_some() => {
                         self.was_late = true;
                         self.params.continue_token = Some(token);
@@ -128,14 +127,14 @@ impl Pages {
         Ok(None)
     }
 
-    /// What to say of a page that is not what was asked for.
+    /// The error for a page that cannot be parsed.
     #[must_use]
     pub fn failed_to_read(&self) -> String {
         format!("failed to read the list of {}", self.what)
     }
 
-    /// What there is to say of pages that do not all show the same moment, because somebody took longer than the
-    /// apiserver remembers.
+    /// The warning, if the pages do not all show the same moment because reading took longer than the API server keeps
+    /// old versions.
     #[must_use]
     pub fn caveat(&self) -> Option<String> {
         self.was_late.then(|| {
@@ -147,7 +146,7 @@ impl Pages {
     }
 }
 
-/// One object that belongs to no namespace.
+/// Reads one cluster-scoped object.
 pub async fn get<K: Resource<DynamicType = ()>>(
     client: &Client,
     name: &str,
@@ -160,7 +159,7 @@ pub async fn get<K: Resource<DynamicType = ()>>(
     text(client, &path, Ask::Get(name)).await.map_err(failed)
 }
 
-/// The token that an apiserver gives who took too long to ask for the next page.
+/// The token with which the API server lets a slow client continue after the first token has expired.
 fn later(status: &Status) -> Option<String> {
     let metadata = status.metadata.as_ref().filter(|_| status.code == 410)?;
     metadata.continue_.clone().filter(|token| !token.is_empty())

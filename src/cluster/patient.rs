@@ -1,8 +1,8 @@
-//! LISTs of what goes on in the background: bounded in bytes, and continued from the same page after an error.
+//! LISTs for background work: bounded in bytes, and continued from the same page after an error.
 //!
-//! kube's watcher asks for pages by a number of objects, however large they are, and begins a list again when one
-//! page fails: with many Jobs and an API server that sometimes fails, it never gets to the end. So this is a layer
-//! below its client. Not for reviews: they report at once that the API server is busy.
+//! kube's watcher asks for pages by number of objects, however large they are, and starts a list over if one page
+//! fails. With many Jobs and an API server that sometimes fails, it never finishes. So this is a layer below its
+//! client. Not for reviews: they report at once that the API server is busy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,27 +16,28 @@ use kube::{Client, Error};
 use tokio::sync::Semaphore;
 use tokio::time;
 
-/// Bytes of a page. What is read from JSON takes several times as much, and a replica has 128 MiB.
+/// Most bytes of a page. Parsed JSON takes several times as much, and a replica has 128 MiB.
 const PAGE: usize = 1 << 20;
-/// Bytes of a page with a single object: etcd takes 1.5 MiB of one, and JSON may have six bytes for one of these.
+/// Most bytes of a page with a single object: etcd accepts 1.5 MiB for one, and JSON may take six bytes for one of
+/// these.
 const OBJECT: usize = 10 << 20;
-/// Pages that are read at the same time. Watches, scans and the pods of eight runs may all be listed at once.
+/// Most pages that are read at the same time. Watches, scans and the pods of eight runs may all be listed at once.
 const AT_ONCE: usize = 4;
-/// How long one page may take.
+/// Time limit for one page.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Tries for one page after the first. They take two to four minutes; after five the API server forgets the token
-/// (`--etcd-compaction-interval`), and the list has to begin again.
+/// Retries for one page. They take two to four minutes; after five minutes the API server forgets the token
+/// (`--etcd-compaction-interval`), and the list has to start over.
 const TRIES: usize = 8;
-/// Paths whose limits are remembered.
+/// Most paths whose limits are remembered.
 const PATHS: usize = 64;
 
-/// The same client, whose LISTs are bounded and patient.
+/// Wraps a client so that its LISTs are bounded and retried.
 #[must_use]
 pub fn patient(client: &Client) -> Client {
     with(client, DefaultBackoff::default)
 }
 
-/// The same, with these pauses between the tries for a page.
+/// [`patient`] with these pauses between the retries for a page.
 fn with<P>(client: &Client, pauses: fn() -> P) -> Client
 where
     P: Iterator<Item = Duration> + Send + 'static,
@@ -62,14 +63,14 @@ where
 /// A request for one page of a list.
 struct Listing {
     parts: Parts,
-    /// The objects that were asked for.
+    /// The number of objects that the caller asked for.
     limit: u32,
-    /// There are pages before it, which would have to be read again.
+    /// Whether there are earlier pages, which would have to be read again.
     continues: bool,
 }
 
 impl Listing {
-    /// Nothing for any other request.
+    /// `None` for any other request.
     fn of(parts: &Parts) -> Option<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let value = |key: &str| {
@@ -105,18 +106,18 @@ impl Listing {
     }
 }
 
-/// What all lists share.
+/// The state that all lists share.
 struct Reader {
     client: Client,
     seats: Semaphore,
-    /// By path, how many objects fit on a page if that is fewer than the caller asks for. The apiserver reads all
-    /// that it is asked for before it sends the first byte.
+    /// By path, how many objects fit on a page, if that is fewer than the caller asks for. The API server reads all
+    /// requested objects before it sends the first byte.
     limits: Mutex<HashMap<String, u32>>,
 }
 
 impl Reader {
     /// The page, with fewer objects if they are too large together. A transient error does not end a list that has
-    /// begun. An expired token does, and the caller begins again.
+    /// begun. An expired token does, and the caller starts over.
     async fn page(
         &self,
         listing: &Listing,
@@ -164,9 +165,9 @@ impl Reader {
         }
     }
 
-    /// One try, once there is a seat for it.
+    /// One try, once there is a free slot.
     async fn in_turn(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
-        // Never closed.
+        // The semaphore is never closed.
         let _seat = self.seats.acquire().await;
         let read = time::timeout(LIMIT, self.read(listing, limit)).await;
         read.unwrap_or_else(|late| Err(Error::Service(late.into())))
@@ -206,14 +207,14 @@ impl Reader {
     }
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Read {
-    /// The answer, and how many bytes it has.
+    /// The answer, and its size in bytes.
     Page(Response<Body>, usize),
     TooLarge,
 }
 
-/// Whether the same request may have another answer in a moment.
+/// Whether the error is transient, so that the same request may succeed soon.
 pub(super) fn is_passing(code: u16) -> bool {
     matches!(code, 429 | 500 | 502 | 503 | 504)
 }

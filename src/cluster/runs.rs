@@ -1,8 +1,8 @@
-//! Runs of the cluster: one for each migration Job, made and finished from what the watch tells.
+//! Records the runs of the cluster, one for each migration Job, from the news of a watch.
 //!
-//! Every replica keeps the news and sees to it that they are written: the elected one at once, the others a while
-//! later, when the run mostly says it all. It does not matter who writes, or how often, because what is written is a
-//! join ([`crate::core::runs::Known::join`]). What the news cannot tell, because nobody listened, a scan finds out.
+//! Every replica receives the news and makes sure that they are recorded: the elected one at once, the others a while
+//! later, when the run is usually complete. It does not matter which replica writes, or how often, because each write
+//! is a join ([`crate::core::runs::Known::join`]). A scan finds what the news missed.
 
 mod error;
 mod last_words;
@@ -35,17 +35,17 @@ use store::{Change, Store};
 pub use health::Trouble;
 use worker::Worker;
 
-/// How often what is active is counted.
+/// How often active migrations are counted.
 const COUNTED: Duration = Duration::from_secs(5);
 
-/// When what is done; the default, but in tests.
+/// The timing of the work; the default except in tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// How long a replica that was not elected leaves the writing to the one that was.
+    /// How long the other replicas wait for the elected one to write.
     pub others: Duration,
     /// How often the runs that have not ended are compared with the Jobs.
     pub scan: Duration,
-    /// How long the Job of a run may be missing before the run is given up: its end may be on its way.
+    /// How long the Job of a run may be missing before the run is `Lost`: news of its end may still arrive.
     pub lost: Duration,
 }
 
@@ -59,30 +59,30 @@ impl Default for Pace {
     }
 }
 
-/// What it takes to record runs.
+/// The parts that recording needs.
 pub struct Runs {
-    /// To write with.
+    /// The client that writes.
     pub client: Client,
-    /// What there is.
+    /// The cache of migration Jobs.
     pub jobs: Jobs,
-    /// What to record, and how much of it to keep.
+    /// The policy in use: whether runs are recorded, and how many are kept.
     pub policy: LivePolicy,
-    /// Where it is counted.
+    /// Counts runs.
     pub metrics: Arc<Metrics>,
-    /// Where failures and bypasses are told.
+    /// The Events for failures and bypasses.
     pub events: Events,
-    /// What keeps runs from being written, for others to tell.
+    /// What prevents runs from being written, for readiness.
     pub trouble: Trouble,
-    /// Name of the Lease in the client's namespace that an installation has from its beginning. What ended before
-    /// that is recorded without Events and counts.
+    /// Name of the Lease, in the client's namespace, that is as old as the installation. Runs that ended before that
+    /// are recorded without Events and counts.
     pub installation: Option<String>,
-    /// When.
+    /// The timing.
     pub pace: Pace,
 }
 
 impl Runs {
-    /// Records runs for as long as it is awaited. `leads` says whether this replica was elected; `words` are what
-    /// reviews of deletions show.
+    /// Records runs for as long as it is awaited. `leads`: whether this replica is elected. `words`: the endings from
+    /// reviews of deletions.
     pub async fn run(self, mut words: mpsc::Receiver<Words>, mut leads: watch::Receiver<bool>) {
         let store = Store::new(self.client.clone());
         let mut news = self.jobs.subscribe();
@@ -103,7 +103,7 @@ impl Runs {
                 Some(done) = worker.working.next() => worker.settle(done),
                 changed = leads.changed(), if is_elected => match changed {
                     Ok(()) => worker.lead(*leads.borrow_and_update()),
-                    // Nobody is elected here, or not any more.
+                    // There is no election here, or it has ended.
                     Err(_) => is_elected = false,
                 },
                 _ = scans.tick() => worker.look_around(),
@@ -123,7 +123,7 @@ impl Runs {
         self.policy.current().runs.mode == RunMode::On
     }
 
-    /// Counts and tells what has been written. Runs are recorded since this time.
+    /// Counts a run that has been written, and sends its Events. Recording began at `since`.
     fn tell(&self, change: &Change, since: Timestamp) {
         let runs = &self.metrics.runs;
         runs.wrote(Wrote::Written);
@@ -147,7 +147,7 @@ impl Runs {
     }
 }
 
-/// As Kubernetes writes it, in whole seconds.
+/// The time in whole seconds, as in Kubernetes.
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)

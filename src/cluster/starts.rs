@@ -1,7 +1,7 @@
-//! Which migrations have not started, for the alert about them.
+//! Counts the migrations that have not started, for an alert.
 //!
-//! Each replica looks by itself. It asks for the pods of a Job only if the Job is old enough and its own status does
-//! not say that it has started, and never again once it has.
+//! Each replica counts by itself. It lists the pods of a Job only if the Job is old enough and its own status does not
+//! show that it has started, and never again once it has.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::core::job::stored::StoredJob;
 use crate::core::runs::active::{Start, start};
 use crate::host::metrics::Metrics;
 
-/// How often it is looked. An alert waits this long at most.
+/// How often they are counted, so the greatest delay of the alert.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Jobs whose pods are asked for in one round: the others wait for the next one.
+/// Most Jobs whose pods are listed in one round; the others wait for the next one.
 const ASKED: usize = 32;
 
-/// What it takes to know which migrations have not started.
+/// The parts that the count needs.
 pub struct Starts {
-    /// What there is.
+    /// The cache of migration Jobs.
     pub jobs: Jobs,
-    /// Their pods.
+    /// Lists their pods.
     pub pods: Pods,
-    /// Where they are counted.
+    /// The metrics that show the count.
     pub metrics: Arc<Metrics>,
 }
 
@@ -38,7 +38,7 @@ impl Starts {
     pub async fn run(self) {
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The uids of those that have started.
+        // The uids of migrations that have started.
         let mut started = HashSet::new();
         loop {
             ticks.tick().await;
@@ -50,7 +50,7 @@ impl Starts {
         }
     }
 
-    /// How many of these Jobs are late.
+    /// The number of these Jobs that are late.
     async fn late(
         &self,
         jobs: &[Arc<StoredJob>],
@@ -72,7 +72,7 @@ impl Starts {
                         None => continue,
                     }
                 }
-                // The next round asks for those.
+                // The next round lists their pods.
                 Start::Young | Start::Unclear => continue,
             };
             if has_started {
@@ -84,7 +84,7 @@ impl Starts {
         late
     }
 
-    /// What the pods of a Job say; nothing if they cannot be asked.
+    /// Whether the pods of a Job show that it has started; `None` if they cannot be listed.
     async fn has_started(&self, job: &StoredJob) -> Option<bool> {
         let (namespace, uid) = (&job.namespace, &job.uid);
         match time::timeout(TIMEOUT, self.pods.of(namespace, uid)).await {
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::core::job::stored::WatchedJob;
 
-    /// A Job of one pod, of which its own status says no more.
+    /// A Job whose status shows only that it has one active pod.
     fn jobs() -> Vec<Arc<StoredJob>> {
         let job = json!({
             "metadata": {
@@ -153,11 +153,11 @@ mod tests {
         let mut started = HashSet::new();
         let (jobs, now) = (jobs(), "2026-01-01T00:10:00Z".parse().unwrap());
         for (answer, late) in [
-            // Nobody knows, and nobody is alarmed.
+            // Without an answer there is no alert.
             (json!("no list"), 0),
             (pods(&json!({"waiting": {"reason": "ImagePullBackOff"}})), 1),
             (pods(&json!({"running": {}})), 0),
-            // It has started, whatever comes after that.
+            // Once started, it stays started.
             (pods(&json!({"waiting": {"reason": "ImagePullBackOff"}})), 0),
         ] {
             *said.lock().unwrap() = answer.clone();

@@ -1,7 +1,7 @@
-//! What is written about an exception: whether it is honoured, how often it was used, and an Event.
+//! Writes about an exception: whether it is honoured, how often it was used, and an Event.
 //!
-//! Every replica writes, by compare-and-swap. Uses are merged for a second; one that is not written
-//! down when a replica goes is in the decision log all the same.
+//! Every replica writes, by compare-and-swap. Uses are merged for a second. A use that is not recorded before a replica
+//! stops is still in the decision log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use crate::core::exception::resource::{Condition, MigrationException};
 use crate::core::notice::Happening;
 use crate::host::policy_watch::LivePolicy;
 
-/// One that may be of a newer version.
+/// An exception that may be of a newer version.
 type Guarded = DeserializeGuard<MigrationException>;
 
 /// The type of our condition.
 const HONOURED: &str = "Honoured";
-/// Uses of this long are written down together: a deployment of many releases is one write.
+/// How long uses are merged into one write, as in a deployment of many releases.
 const MERGED: Duration = Duration::from_secs(1);
-/// An exception expires, or the policy changes, without any event.
+/// How often statuses are compared: an exception expires, or the policy changes, without an event.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long a replica leaves a condition alone that says something else than it would, after it has written
-/// its own: with another policy or clock, as during a rollout, they would write it in turns.
+/// How long a replica accepts another one's condition after it has written its own. With different policies or clocks,
+/// as during a rollout, replicas would otherwise overwrite each other all the time.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Every replica may be writing the same status, and one of them always wins.
+/// Most tries per write: all replicas may write the same status, and each round one of them succeeds.
 const TRIES: usize = 8;
-/// Somebody else wrote in between.
+/// The code of a write conflict.
 const CONFLICT: u16 = 409;
 
 pub(super) struct Writer {
@@ -47,10 +47,10 @@ pub(super) struct Writer {
     events: Events,
 }
 
-/// The message written last, and when.
+/// The last message written, and when.
 type Told = BTreeMap<Key, (String, Instant)>;
 
-/// Uses of one exception that wait to be written down.
+/// Uses of one exception that wait to be recorded.
 #[derive(Debug)]
 struct Pending {
     uid: String,
@@ -103,14 +103,14 @@ impl Writer {
         }
     }
 
-    /// Writes what has changed, and keeps what could not be written.
+    /// Writes all changes, and keeps in `pending` those that could not be written.
     ///
-    /// The status of one that cannot be read cannot be read either, and others may write something else: so `told`
-    /// remembers what was written there.
+    /// If an exception cannot be parsed, neither can its status, and other replicas may write a different one. So
+    /// `told` remembers what was written there.
     async fn write(&self, pending: &mut BTreeMap<Key, Pending>, told: &mut Told) {
         let max = self.policy.current().max_exception;
         let entries = self.shared.entries();
-        // Nobody can look at one that is gone.
+        // A deleted exception has no status.
         pending.retain(|key, _| entries.iter().any(|(known, _)| known == key));
         told.retain(|key, (_, at)| {
             let entry = entries.iter().find(|(known, _)| known == key);
@@ -119,7 +119,7 @@ impl Writer {
         for (key, entry) in entries {
             let wanted = entry.wanted(Timestamp::now(), max);
             let uses = pending.remove(&key);
-            // One without a condition is a new one, if it can be read.
+            // A readable exception without a condition is new.
             let shows = entry.read.is_err() || entry.condition.is_some();
             let before = told.get(&key).filter(|_| shows);
             let is_told = says(entry.condition.as_ref(), &wanted)
@@ -150,7 +150,7 @@ impl Writer {
             let Some(found) = time::timeout(TIMEOUT, api.get_opt(name)).await?? else {
                 return Ok(());
             };
-            // One of the same name that was made since has uses of its own.
+            // An exception of the same name that was created since has its own uses.
             let uses = uses.filter(|pending| found.uid().as_deref() == Some(&pending.uid));
             if uses.is_none() && says(condition_of(&found), wanted) {
                 return Ok(());
@@ -211,7 +211,7 @@ impl Entry {
     }
 }
 
-/// What our condition should say.
+/// The wanted content of our condition.
 struct Wanted {
     honoured: bool,
     reason: &'static str,
@@ -223,7 +223,7 @@ impl Wanted {
         if self.honoured { "True" } else { "False" }
     }
 
-    /// The change of the status: a use more, and our condition among those of others.
+    /// The patch of the status: added uses, and our condition among others.
     fn patch(&self, found: &Guarded, uses: Option<&Pending>, now: Timestamp) -> Value {
         let old = found.0.as_ref().ok().and_then(|o| o.status.clone());
         let old = old.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Against a service that answers as an API server would that fails at will: a real one cannot be made to.
+//! Tests against a service that answers like an API server and fails on demand, which a real one cannot.
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
@@ -10,11 +10,11 @@ use axum::http::StatusCode;
 
 use super::*;
 
-/// What was asked for: limit and token.
+/// The limit and token of each request.
 type Asked = Arc<Mutex<Vec<(u32, String)>>>;
 
-/// Pages of Namespaces with this many bytes each, out of `total`. `fails` is asked before each answer, with the
-/// number of the request.
+/// Serves pages of `total` Namespaces with this many bytes each. It calls `fails` before each answer, with the number
+/// of the request.
 fn server(
     total: usize,
     bytes: usize,
@@ -72,17 +72,17 @@ fn server(
     (with(&client, || std::iter::repeat(Duration::ZERO)), asked)
 }
 
-/// The limits and tokens that were asked for so far.
+/// The limits and tokens of all requests so far.
 fn all(asked: &Asked) -> Vec<(u32, String)> {
     asked.lock().unwrap().clone()
 }
 
-/// The limits alone.
+/// Only the limits.
 fn limits(asked: &Asked) -> Vec<u32> {
     all(asked).into_iter().map(|(limit, _)| limit).collect()
 }
 
-/// Lists all, a hundred at a time; the names, or the code of the answer.
+/// Lists all, a hundred at a time. Returns the names, or the code of the error.
 async fn list(client: &Client) -> Result<Vec<String>, u16> {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let mut params = ListParams::default().limit(100);
@@ -112,7 +112,7 @@ async fn a_list_continues_from_the_page_that_failed() {
     }
 }
 
-/// Its answer says what is wrong, which is shown in `/readyz`.
+/// Its answer has the cause, which `/readyz` shows.
 #[tokio::test]
 async fn the_first_page_and_what_does_not_pass_are_answered_at_once() {
     for (nth, code) in [(1, 503), (1, 403), (2, 403), (2, 410), (3, 404)] {
@@ -138,7 +138,7 @@ async fn a_page_has_as_many_objects_as_fit() {
     assert_eq!(list(&client).await.unwrap().len(), 60);
     // 100 objects of 100 KiB are too many, and so are 25. The next pages begin with what fits.
     assert_eq!(limits(&asked), [&[100, 25][..], &[6; 10]].concat());
-    // Each alone has more than a page may have.
+    // Each object alone is larger than a page may be.
     let (client, _) = server(3, 2 << 20, |_| None);
     assert_eq!(list(&client).await.unwrap().len(), 3);
 }

@@ -1,39 +1,39 @@
-//! Why a run was not written: told apart as far as something different is done about it.
+//! Why a run was not written. Errors are distinguished only if they are handled differently.
 
 use kube::core::Status;
 
 use crate::core::runs::clean;
 
-/// What is kept of what the apiserver says: webhooks say anything.
+/// Longest part of an API server's message that is kept: webhooks may write any text into it.
 const SAID: usize = 512;
 
 /// Why a run was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unwritten {
-    /// The cluster has no runs, or they may not be written.
+    /// The cluster does not have the CRD, or does not allow writes.
     #[error("{0}")]
     Refused(String),
-    /// This namespace takes no runs: its quota is used up, a policy denies them, or a webhook there does not answer.
+    /// This namespace refuses runs: its quota is used up, a policy denies them, or a webhook there does not answer.
     #[error("{0}")]
     Denied(String),
-    /// Its namespace is going, and it would go with it.
+    /// Its namespace is being deleted, and the run would be deleted with it.
     #[error("the namespace is being deleted")]
     Pointless,
-    /// Another try would be no better.
+    /// A retry cannot succeed.
     #[error("{0}")]
     Hopeless(String),
-    /// The apiserver did not answer.
+    /// The API server did not answer.
     #[error("the API server did not answer in time")]
     TimedOut,
-    /// Others were faster each time.
+    /// Other replicas were faster each time.
     #[error("others wrote it many times in between")]
     Contended,
-    /// Anything else.
+    /// Any other error, which is retried.
     #[error("failed to {0} {1}: {2}")]
     Later(&'static str, &'static str, #[source] kube::Error),
 }
 
-/// Why the apiserver did not do this with runs.
+/// Classifies an error of a request about runs.
 pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
     let status = match &error {
         kube::Error::Api(status) => status,
@@ -47,7 +47,7 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
         (403, _) if causes.any(|cause| cause.reason == "NamespaceTerminating") => {
             Unwritten::Pointless
         }
-        // The runs have just been listed, so it is the namespace that is not there.
+        // The runs have just been listed, so the namespace does not exist.
         (404, "create") => Unwritten::Pointless,
         (404, _) => Unwritten::Refused(
             "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
@@ -65,9 +65,9 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
     }
 }
 
-/// Whether these are the words of a webhook, a `ValidatingAdmissionPolicy` or of the apiserver about a webhook
-/// (`k8s.io/apiserver`, `pkg/admission/plugin/webhook/errors/statuserror.go` and `…/plugin/policy/validating`): they
-/// come with any code.
+/// Whether a message comes from a webhook or a `ValidatingAdmissionPolicy`, or from the API server about a webhook
+/// (`k8s.io/apiserver`, `pkg/admission/plugin/webhook/errors/statuserror.go` and `…/plugin/policy/validating`). These
+/// may have any code.
 fn is_of_admission(message: &str) -> bool {
     [
         "denied the request",
@@ -86,7 +86,7 @@ fn said(status: &Status) -> String {
 mod tests {
     use super::*;
 
-    /// What is made of an answer, as the name of its kind.
+    /// How an answer is classified, as the name of the variant.
     fn kind(verb: &'static str, code: u16, message: &str) -> &'static str {
         let status = Status::failure(message, "Forbidden").with_code(code);
         match failed(verb, kube::Error::Api(Box::new(status))) {

@@ -1,4 +1,4 @@
-//! What keeps runs from being written, everywhere or in some namespaces: reported once and for as long as it lasts.
+//! What prevents runs from being written, everywhere or in some namespaces. It is logged once and shown while it lasts.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ struct Troubles {
 }
 
 impl Trouble {
-    /// How that looks to who asks: reviews go on all the same.
+    /// The line for `/readyz`; it never makes a replica unready.
     #[must_use]
     pub fn status(&self) -> Status {
         let known = self.known();

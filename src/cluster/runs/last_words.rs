@@ -1,7 +1,7 @@
-//! How a Job ended, as the review of its deletion shows it: for a watch that was away.
+//! How a Job ended, from the review of its deletion, in case the watch missed it.
 //!
-//! A review waits for this only where the watch has never heard of the Job: then the apiserver, which still has it,
-//! is asked whether that is so.
+//! A review waits for this only if the watch does not know the Job: then the API server, which still has the Job, is
+//! asked to confirm it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,36 +20,36 @@ use crate::core::runs::Ending;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::runs::Wrote;
 
-/// What may wait to be heard: with some hundred bytes each, of a Job that was asked for 20 KB at most.
+/// Most endings that may wait: some hundred bytes each, or at most 20 KB with a confirmed Job.
 const MAX_WAITING: usize = 64;
-/// Jobs that are asked for at once, and those of one namespace: any of them may be a large one.
+/// Concurrent GETs of Jobs, in all and per namespace: any Job may be large.
 const GETS: usize = 8;
 const GETS_SHARE: usize = 2;
-/// How long a Job that nobody has heard of may keep a review waiting.
+/// How long an unknown Job may delay a review.
 const LOOKUP: Duration = Duration::from_millis(500);
 
-/// What a review of a deletion shows.
+/// The ending that a review of a deletion shows.
 #[derive(Debug)]
 pub struct Words(pub(super) Heard);
 
-/// How a Job ended, as a review shows it and the watch has not.
+/// How a Job ended, from a review, if the watch has not shown it.
 #[derive(Debug)]
 pub struct Unheard {
     key: Key,
     ending: Ending,
-    /// The watch knows the Job.
+    /// Whether the watch knows the Job.
     is_known: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum Heard {
-    /// A Job as the apiserver has it, too.
+    /// A Job that the API server has confirmed.
     Confirmed(Seen),
-    /// How this one ended, by the review alone.
+    /// How this Job ended, according to the review only.
     Said(Key, Ending),
 }
 
-/// Where reviews leave what they show. By default nowhere.
+/// Receives endings from reviews. By default it drops them.
 #[derive(Clone, Default)]
 pub struct LastWords(Option<Shown>);
 
@@ -62,7 +62,7 @@ struct Shown {
     metrics: Arc<Metrics>,
 }
 
-/// Where they leave it, and where it is heard. The client asks for what these Jobs do not know.
+/// The sending and the receiving side. The client reads Jobs that are not in `jobs`.
 #[must_use]
 pub fn last_words(
     jobs: Jobs,
@@ -81,12 +81,12 @@ pub fn last_words(
 }
 
 impl LastWords {
-    /// Reads how the Job with this uid ended from the review that shows it, if that is news. Takes time in
-    /// proportion to the review.
+    /// Reads from a review how the Job with this uid ended, if that is new. Takes time in proportion to the review's
+    /// size.
     #[must_use]
     pub fn read(&self, uid: &str, body: &[u8]) -> Option<Unheard> {
         let known = self.0.as_ref()?.jobs.get(uid);
-        // Mostly the watch was faster, and the review need not be read a second time.
+        // Usually the watch was faster, and the review need not be parsed a second time.
         if known.as_ref().is_some_and(|job| job.end.is_some()) {
             return None;
         }
@@ -98,7 +98,7 @@ impl LastWords {
         })
     }
 
-    /// Leaves what a review shows, if there is room for it.
+    /// Queues an ending, if there is room.
     pub async fn leave(&self, unheard: Unheard, deadline: Instant) {
         let Some(shown) = &self.0 else {
             return;
@@ -142,14 +142,14 @@ struct Request {
     old_object: WatchedJob,
 }
 
-/// Which Job a review shows, and how that ended.
+/// The Job in a review, and how it ended.
 pub(super) fn read(body: &[u8]) -> Option<(Key, Ending)> {
     let review: Review = serde_json::from_slice(body).ok()?;
     let seen = Seen::from(review.request.old_object);
     let ending = Ending::of(&seen.job, &seen.facts)?;
     let mut key = Key::of(&seen.job);
     key.namespace = review.request.namespace;
-    // They stand in the path that is asked for.
+    // The names become part of the request's path.
     let is_named = dns::is_label(&key.namespace) && dns::is_subdomain(&key.job);
     is_named.then_some((key, ending))
 }
@@ -213,7 +213,7 @@ mod tests {
             words.leave(unheard, deadline).await;
         }
         let mut count = 0;
-        // Nobody could confirm it.
+        // The API server could not confirm it.
         while let Ok(Words(Heard::Said(key, _))) = received.try_recv() {
             assert_eq!(key.uid, "u1");
             count += 1;

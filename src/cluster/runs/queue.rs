@@ -1,6 +1,6 @@
-//! What waits to be written: one entry for each Job, and not more than a given number.
+//! The queue of runs to write: one entry per Job, and a limited number of entries.
 //!
-//! Pure but for the type of its clock.
+//! Pure, except for the type of its clock.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,24 +14,25 @@ use crate::core::job::stored::StoredJob;
 use crate::core::runs::Ending;
 use crate::core::runs::resource::Outcome;
 
-/// Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
+/// Most Jobs that may wait. One takes up to 20 KB, and mostly 1 KB; a scan finds the others.
 const MAX_WAITING: usize = 2048;
-/// Jobs of one namespace that may wait where others need the room.
+/// Most Jobs of one namespace that may wait if others need the room.
 const SHARE: usize = MAX_WAITING / 8;
-/// Runs written at once: a swarm of Jobs must not be a swarm of requests.
+/// Most runs written at once: a burst of Jobs must not become a burst of requests.
 pub(super) const WRITERS: usize = 8;
-/// Those of namespaces in which nothing could be written the last time: each may take as long as it can.
+/// Most writers for namespaces in which the last write failed: each may take until the time limit.
 const REFUSED_WRITERS: usize = WRITERS / 2;
-/// How long a namespace is left alone in which a run could not be written, for the first time.
+/// First pause for a namespace in which a run could not be written.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Which Job.
+/// The identity of a Job in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) namespace: String,
     pub(super) job: String,
     pub(super) uid: String,
-    /// The release it is of: which attempt one is depends on those before it, so they are written in turn.
+    /// Its release. The number of an attempt depends on the earlier ones, so the runs of a release are written one by
+    /// one.
     pub(super) release: String,
     pub(super) created: Timestamp,
 }
@@ -56,17 +57,17 @@ impl Key {
     }
 }
 
-/// A Job whose run may have to be written, and what is known of it. Where that is nothing, it has to be looked at.
+/// A Job whose run may have to be written, and the known facts. Without facts, the Job has to be read first.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) key: Key,
-    /// As the watch has brought it last.
+    /// Its last state from the watch.
     pub(super) seen: Option<Arc<Seen>>,
-    /// When the watch said that it is gone.
+    /// When the watch reported that it is gone.
     pub(super) gone: Option<Timestamp>,
-    /// How it ended, as a review of its deletion has it.
+    /// How it ended, from a review of its deletion.
     pub(super) words: Option<Ending>,
-    /// A write whose answer never came: it may have been done, and not been told.
+    /// The outcome before a write whose answer was lost: that write may have succeeded without an Event.
     pub(super) unsure: Option<Before>,
     pub(super) due: Instant,
     pub(super) tries: u32,
@@ -85,7 +86,7 @@ impl Waiting {
         }
     }
 
-    /// As it has been seen.
+    /// An entry with a state from the watch.
     pub(super) fn seen(seen: &Arc<Seen>, due: Instant) -> Self {
         Self {
             seen: Some(Arc::clone(seen)),
@@ -93,14 +94,13 @@ impl Waiting {
         }
     }
 
-    /// Whether all that is known is that it has to be looked at.
+    /// Whether nothing is known, except that the Job has to be read.
     pub(super) fn is_suspect(&self) -> bool {
         self.seen.is_none() && !self.is_precious()
     }
 
-    /// Whether what the watch has brought may be older than something else that is known, so that the apiserver has
-    /// to be asked: one that is gone may only be no migration any more, and a review of its deletion shows an end
-    /// that a watch which was away has missed.
+    /// Whether the state from the watch may be stale, so that the Job has to be read. A Job that is gone from the watch
+    /// may only have lost its label, and a review of its deletion may show an end that the watch missed.
     pub(super) fn is_in_doubt(&self) -> bool {
         let has_ended = self
             .seen
@@ -109,7 +109,7 @@ impl Waiting {
         !has_ended && (self.gone.is_some() || self.words.is_some())
     }
 
-    /// Whether no scan would find this out again.
+    /// Whether a scan could not find these facts again.
     fn is_precious(&self) -> bool {
         self.gone.is_some() || self.words.is_some() || self.unsure.is_some()
     }
@@ -117,7 +117,7 @@ impl Waiting {
     fn absorb(&mut self, newer: Self) {
         let has_ended =
             |seen: &Option<Arc<Seen>>| seen.as_ref().is_some_and(|seen| seen.job.end.is_some());
-        // Two selectors may bring one Job, each in its own time.
+        // Two selectors may match one Job, and their watches are not in step.
         if newer.seen.is_some() && (has_ended(&newer.seen) || !has_ended(&self.seen)) {
             self.seen = newer.seen;
         }
@@ -127,29 +127,29 @@ impl Waiting {
     }
 }
 
-/// The outcome of a run before it was written; nothing for one that is new.
+/// The outcome of a run before a write; `None` for a new one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before(pub(super) Option<Outcome>);
 
 /// A namespace in which no run can be written for now.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
-    /// Until then nothing is tried there, and then one run.
+    /// Until then nothing is written there; after that, one run is tried.
     until: Instant,
     pause: Duration,
 }
 
-/// What waits.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,
     working: Vec<Key>,
-    /// By namespace: what waits there must not keep the others waiting.
+    /// By namespace, so that a failing one does not delay the others.
     refusals: HashMap<String, Refusal>,
 }
 
 impl Queue {
-    /// Adds what is known of a Job to what waits. Returns what there was no room for.
+    /// Adds facts about a Job to the queue. Returns the entry that was dropped for lack of room.
     pub(super) fn put(&mut self, newer: Waiting) -> Option<Waiting> {
         if let Some(waiting) = self.waiting.get_mut(&newer.key.uid) {
             waiting.absorb(newer);
@@ -158,7 +158,8 @@ impl Queue {
         self.insert(newer)
     }
 
-    /// Puts back what could not be written, below what has come since. Returns what there was no room for.
+    /// Puts back an entry that could not be written; newer facts take precedence. Returns the entry that was dropped
+    /// for lack of room.
     pub(super) fn restore(&mut self, mut older: Waiting) -> Option<Waiting> {
         if let Some(newer) = self.waiting.remove(&older.key.uid) {
             older.absorb(newer);
@@ -185,8 +186,8 @@ impl Queue {
         dropped
     }
 
-    /// What goes first when there is no room: what cannot be written now, then what a scan finds again, then what is
-    /// of a namespace that has more than its share.
+    /// Rank of an entry; without room the lowest is dropped. First those that cannot be written now, then those that a
+    /// scan finds again, then those of a namespace that has more than its share.
     fn worth(&self, waiting: &Waiting, counts: &HashMap<&str, usize>) -> (bool, bool, bool) {
         let namespace = &*waiting.key.namespace;
         let count = counts.get(namespace).copied().unwrap_or_default();
@@ -194,7 +195,7 @@ impl Queue {
         (!is_refused, waiting.is_precious(), count < SHARE)
     }
 
-    /// Leaves a namespace alone for a while, longer each time, but not for longer than this.
+    /// Pauses a namespace, longer each time, up to `longest`.
     pub(super) fn refuse(&mut self, namespace: &str, now: Instant, longest: Duration) {
         let refusal = self.refusals.entry(namespace.to_owned());
         let refusal = refusal.or_insert(Refusal {
@@ -205,17 +206,17 @@ impl Queue {
         refusal.until = now + refusal.pause;
     }
 
-    /// A run has been written in this namespace; says whether that is news.
+    /// Records that a run was written in this namespace. Returns whether the namespace was paused before.
     pub(super) fn accept(&mut self, namespace: &str) -> bool {
         self.refusals.remove(namespace).is_some()
     }
 
-    /// Whether nothing could be written in this namespace the last time.
+    /// Whether the last write in this namespace failed.
     pub(super) fn is_refused(&self, namespace: &str) -> bool {
         self.refusals.contains_key(namespace)
     }
 
-    /// Forgets the namespaces in which nothing waits any more, and returns them.
+    /// Forgets paused namespaces without entries, and returns them.
     pub(super) fn forget_the_idle(&mut self) -> Vec<String> {
         let mut idle: Vec<_> = self.refusals.keys().cloned().collect();
         let keys = self.waiting.values().map(|waiting| &waiting.key);
@@ -227,8 +228,8 @@ impl Queue {
         idle
     }
 
-    /// The next one that is due, and at whose release nobody works: of a namespace that refuses nothing and has the
-    /// fewest writers, the oldest.
+    /// Takes the next entry that is due and whose release is not being written: the oldest of the namespace that is not
+    /// paused and has the fewest writers.
     pub(super) fn take(&mut self, now: Instant) -> Option<Waiting> {
         let due = self.idle().filter(|waiting| self.due(waiting) <= now);
         let rank = |waiting: &Waiting| {
@@ -245,7 +246,7 @@ impl Queue {
         taken
     }
 
-    /// Nobody works at this one any more.
+    /// Records that the work on this Job has ended.
     pub(super) fn done(&mut self, uid: &str) {
         self.working.retain(|key| key.uid != uid);
     }
@@ -255,19 +256,19 @@ impl Queue {
         working.filter(|key| key.namespace == namespace).count()
     }
 
-    /// How many are worked at.
+    /// The number of entries being written.
     pub(super) fn working(&self) -> usize {
         self.working.len()
     }
 
-    /// Whether it is worth while to look for more.
+    /// Whether there is room enough for a scan.
     pub(super) fn has_room(&self) -> bool {
         let waiting = self.waiting.values();
         let others = waiting.filter(|waiting| !self.is_refused(&waiting.key.namespace));
         others.count() < MAX_WAITING / 2
     }
 
-    /// When the next one is due.
+    /// When the next entry is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.idle().map(|waiting| self.due(waiting)).min()
     }
@@ -277,7 +278,7 @@ impl Queue {
         refusal.map_or(waiting.due, |refusal| waiting.due.max(refusal.until))
     }
 
-    /// Makes all that was seen due.
+    /// Makes all entries with a state from the watch due.
     pub(super) fn hurry(&mut self, now: Instant) {
         let seen = self.waiting.values_mut().filter(|w| w.seen.is_some());
         for waiting in seen {
@@ -285,7 +286,7 @@ impl Queue {
         }
     }
 
-    /// What could be begun if it is due.
+    /// The entries that could be taken once they are due.
     fn idle(&self) -> impl Iterator<Item = &Waiting> {
         let working = self.working.iter();
         let refused = working.filter(|key| self.is_refused(&key.namespace));

@@ -1,4 +1,4 @@
-//! Looking at many runs: for Jobs that none tells of, for runs whose Job is gone, and for those there are too many of.
+//! Scans many runs: finds Jobs without a complete run, runs whose Job is gone, and surplus runs.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -23,14 +23,14 @@ use crate::core::runs::resource::{JobReference, MigrationRun, Outcome};
 use crate::core::runs::retention::{Brief, Oldest};
 use crate::core::runs::{Known, RELEASE_LABEL};
 
-/// Runs on a page of a list: 2 KB each as they are sent.
+/// Runs per page of a list: 2 KB each on the wire.
 const PAGE: u32 = 250;
-/// Runs removed in one go. They are all in memory, with some hundred bytes each.
+/// Most runs removed in one pass. They are all in memory, with some hundred bytes each.
 const SWEEP: usize = 5000;
-/// Between two deletions.
+/// Pause between two deletions.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A run as far as it is looked at here.
+/// The parts of a run that are read here.
 type Scanned = Object<Spec, Status>;
 
 #[derive(Clone, Debug, Deserialize)]
@@ -57,26 +57,25 @@ pub(super) struct Status {
     finished_at: Option<Timestamp>,
 }
 
-/// A Job that has to be looked at.
+/// A Job that has to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) key: Key,
-    /// It seems to be gone, and its end may be on its way.
+    /// Whether it seems to be gone; news of its end may still arrive.
     pub(super) suspect: bool,
 }
 
-/// What a scan has found.
+/// The result of a scan.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) looks: Vec<Look>,
-    /// Since when runs are recorded: the oldest trace of that. Nothing where there is none, or where only runs were
-    /// looked at that have not ended.
+    /// When recording began, by its oldest trace. `None` without a trace, or if only unfinished runs were read.
     pub(super) since: Option<Timestamp>,
 }
 
 impl Store {
-    /// The Jobs whose runs say too little. Without `full` only runs are looked at that have not ended. Where this
-    /// many runs are kept, a Job that ended before all of them gets none: it would be the first to go again.
+    /// The Jobs whose runs are incomplete or missing. Without `full`, only unfinished runs are read. If `keep` runs
+    /// exist, a Job that ended before all of them gets none, because its run would be the first to be removed.
     pub(super) async fn scan(
         &self,
         runs: &Runs,
@@ -110,14 +109,14 @@ impl Store {
                 total += 1;
                 since = since.into_iter().chain(run.recorded_at).min();
                 oldest = oldest.into_iter().chain(run.finished_at).min();
-                // Of a hundred thousand runs, most are of Jobs that are long gone.
+                // Only runs of existing Jobs: of a hundred thousand runs, most belong to Jobs that are long gone.
                 if jobs.get(&run.job_uid).is_some() {
                     known.insert(run.job_uid, (run.outcome, run.has_started));
                 }
             }
         })
         .await?;
-        // Read after the runs: one whose Job is younger than this would seem to be gone.
+        // Jobs are read after the runs, or the Job of a new run would seem to be gone.
         let since = since.filter(|_| full);
         let Some(jobs) = jobs.all() else {
             return Ok(Found::default());
@@ -128,7 +127,7 @@ impl Store {
         };
         let silent = jobs.iter().filter(|job| match known.get(&job.uid) {
             Some((outcome, _)) if job.end.is_some() => *outcome <= Outcome::Deleted,
-            // Its pods may say by now that it has started. Its own status may never do so.
+            // Its pods may show by now that it has started. Its own status may never do so.
             Some((_, has_started)) => !has_started && job.said == Said::Unclear,
             None => full && !job.is_opted_out && !would_go(job),
         });
@@ -141,7 +140,7 @@ impl Store {
         Ok(Found { looks, since })
     }
 
-    /// When the Lease of this name was made, which the first replica of an installation does.
+    /// When the Lease of this name was created, by the first replica of the installation.
     async fn created(&self, lease: &str) -> Result<Option<Timestamp>, Unwritten> {
         let api: Api<Lease> = Api::default_namespaced(self.client.clone());
         let found = time::timeout(TIMEOUT, api.get_metadata_opt(lease)).await;
@@ -151,7 +150,7 @@ impl Store {
         Ok(created.map(|Time(at)| at))
     }
 
-    /// Removes the runs that ended first, until this many are left.
+    /// Removes the runs that ended first, until `keep` are left.
     pub(super) async fn trim(&self, keep: usize) -> Result<(), Unwritten> {
         let first = self
             .list(&self.all(), &ListParams::default().limit(1))
@@ -174,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    /// The runs of the release that this run is of.
+    /// The runs of the same release.
     pub(super) async fn of_release(
         &self,
         namespace: &str,
@@ -188,7 +187,7 @@ impl Store {
         Ok(runs)
     }
 
-    /// Removes a run; a later round finds what is left.
+    /// Removes a run; if that fails, a later round retries.
     pub(super) async fn delete(&self, run: &Brief) {
         let params = DeleteParams::default().preconditions(Preconditions {
             uid: Some(run.uid.clone()),

@@ -1,4 +1,4 @@
-//! Writing one run: what its Job shows is joined with what the run says, and written if that says more.
+//! Writes one run: joins the facts from its Job with the stored run, and writes the result if it has more.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::core::runs::resource::{MigrationRun, Outcome};
 use crate::core::runs::retention::{Brief, attempt, surplus};
 use crate::core::runs::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL};
 
-/// Every replica may be writing the same run, and one of them always wins.
+/// Most tries per write: all replicas may write the same run, and each round one of them succeeds.
 const TRIES: usize = 8;
 /// Jobs of one namespace whose pods are listed at once.
 const PODS_SHARE: usize = 2;
-/// Old runs removed for a new one, at most: what is left goes with the next.
+/// Most old runs that are removed for a new one; the next one removes the rest.
 const SURPLUS: usize = 100;
 
-/// Where runs are kept.
+/// Reads and writes the runs of the cluster.
 pub(super) struct Store {
     pub(super) client: Client,
     pods: Pods,
@@ -35,18 +35,18 @@ pub(super) struct Store {
 /// A run that has been written.
 #[derive(Debug)]
 pub(super) struct Change {
-    /// Its outcome before; nothing for one that is new.
+    /// Its outcome before; `None` for a new one.
     pub(super) before: Option<Outcome>,
     pub(super) run: MigrationRun,
 }
 
-/// What came of seeing to a run.
+/// The result of [`Store::ensure`].
 #[derive(Debug)]
 pub(super) enum Ensured {
     Written(Box<Change>),
-    /// It says all that is known already.
+    /// The stored run already has all known facts.
     Stored,
-    /// There is none, and none is wanted.
+    /// There is no run, and none is needed.
     Unneeded,
 }
 
@@ -56,8 +56,8 @@ impl Store {
         Self { client, pods }
     }
 
-    /// Sees to it that the run of a Job says what is known of it. Of its release this many runs stay. With `prompt`
-    /// its pods are asked at once, because they may soon be gone.
+    /// Makes sure that the run of a Job has all known facts, and that at most `keep` runs of its release stay. With
+    /// `prompt` its pods are listed at once, because they may soon be gone.
     pub(super) async fn ensure(
         &self,
         waiting: &mut Waiting,
@@ -85,7 +85,7 @@ impl Store {
         self.write(waiting, stored, &observed, started, keep).await
     }
 
-    /// What the run should say, and when the Job's controller took it up.
+    /// The facts for the run, and when the Job's controller started the Job.
     async fn observe(
         &self,
         waiting: &Waiting,
@@ -120,7 +120,7 @@ impl Store {
             message: None,
         };
         let ending = match (waiting.gone, &waiting.words) {
-            // The watch has brought the last state, and it was no end.
+            // The watch has returned the last state, which is not an end.
             (Some(at), _) => gone(Outcome::Deleted, at),
             (None, Some(words)) => words.clone(),
             (None, None) => gone(Outcome::Lost, now()),
@@ -150,7 +150,7 @@ impl Store {
             let outcome = Before(before.as_ref().map(|before| before.status.outcome));
             let earlier = waiting.unsure;
             if before.as_ref() == Some(&wanted) {
-                // Told twice rather than never.
+                // Reported twice rather than never.
                 let done = waiting.unsure.take().zip(stored);
                 return Ok(done.map_or(Ensured::Stored, |(Before(before), run)| {
                     Ensured::Written(Box::new(Change { before, run }))
@@ -185,11 +185,11 @@ impl Store {
                 kube::Error::Api(status) => status.code,
                 _ => 0,
             };
-            // Then it has not been done, at least not by this try.
+            // Then the write did not take effect, at least not in this try.
             if (400..500).contains(&code) {
                 waiting.unsure = earlier;
             }
-            // Somebody has written it, or removed it.
+            // Another replica has written it, or it was removed.
             if code == 409 || code == 404 && before.is_some() {
                 stored = self.find(&key).await?;
             } else {
@@ -199,8 +199,7 @@ impl Store {
         Err(Unwritten::Contended)
     }
 
-    /// The run that is to be made, and those of its release that are then too many; nothing where it would be one
-    /// of them.
+    /// The run to create, and the surplus runs of its release; `None` if the new run would itself be surplus.
     async fn new_run(
         &self,
         key: &Key,
@@ -232,7 +231,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The Job, if it is still there.
+    /// The Job, if it still exists.
     async fn job(&self, key: &Key) -> Result<Option<Seen>, Unwritten> {
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
         let found = api.get_opt(&key.job).await;
@@ -241,7 +240,7 @@ impl Store {
         Ok(found.map(Seen::from))
     }
 
-    /// What its pods tell; nothing where they cannot be asked.
+    /// The facts from its pods; `None` if they cannot be listed.
     async fn pods(&self, seen: &Seen) -> Option<PodFacts> {
         let job = &seen.job;
         match self.pods.of(&job.namespace, &job.uid).await {
@@ -262,8 +261,8 @@ impl Store {
     }
 }
 
-/// Whether the pods would tell something that the run does not say: they are asked when the migration may have begun,
-/// until it has, and once when it has ended.
+/// Whether the pods may have facts that the run lacks. They are listed once the migration may have started, until it
+/// has, and once after it has ended.
 fn wants_pods(seen: &Seen, known: Option<&Known>) -> bool {
     let status = known.map(|known| &known.status);
     if let Some(ending) = Ending::of(&seen.job, &seen.facts) {
@@ -274,7 +273,7 @@ fn wants_pods(seen: &Seen, known: Option<&Known>) -> bool {
     }
 }
 
-/// The run, saying this.
+/// The run, filled with these facts.
 fn fill(mut run: MigrationRun, wanted: &Known) -> MigrationRun {
     let labels = run.metadata.labels.get_or_insert_default();
     labels.insert(RELEASE_LABEL.to_owned(), wanted.spec.release.label());

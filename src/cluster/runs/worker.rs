@@ -1,4 +1,4 @@
-//! One replica at work on runs: what it has heard, what it writes now, and what it has to look for.
+//! The worker of one replica: receives news, writes runs and starts scans.
 
 mod settle;
 
@@ -22,18 +22,18 @@ use crate::cluster::jobs::{News, Seen};
 use crate::core::runs::Ending;
 use crate::host::metrics::runs::Wrote;
 
-/// How long a run may take in a namespace where the last one could be written. Whatever takes longer there shares
-/// half of the writers with its like, and has [`TIMEOUT`].
+/// Time limit for a run in a namespace where the last write succeeded. After that the namespace counts as paused: its
+/// writes share half of the writers, and have [`TIMEOUT`].
 const PROMPT: Duration = Duration::from_secs(3);
 
-/// What has been done beside the news.
+/// A finished piece of background work.
 pub(super) enum Done {
     Ensured(Box<Waiting>, Result<Ensured, Unwritten>),
     Scanned(bool, Result<Found, Unwritten>),
     Trimmed(Result<(), Unwritten>),
 }
 
-/// What takes long, and is done once at a time.
+/// Long work, of which each kind runs once at a time.
 #[derive(Default)]
 struct Busy {
     scanning: bool,
@@ -46,13 +46,13 @@ pub(super) struct Worker<'r> {
     leads: bool,
     queue: Queue,
     pub(super) working: FuturesUnordered<BoxFuture<'r, Done>>,
-    /// Something may have been missed.
+    /// Whether news may have been missed, so that a scan is needed.
     rescan: bool,
     busy: Busy,
     paused: Option<Instant>,
-    /// When the apiserver last said of a run whether it was written.
+    /// When the API server last answered a write.
     answered: Option<Instant>,
-    /// Since when runs are recorded, as far as is known: what has happened before is no news.
+    /// When recording began, as far as is known. Anything earlier is not news.
     since: Timestamp,
 }
 
@@ -77,7 +77,7 @@ impl<'r> Worker<'r> {
             Ok(News::Changed(seen) | News::Finished(seen)) => self.see(&seen, None),
             Ok(News::Deleted(seen)) => self.see(&seen, Some(now())),
             Ok(News::Listed) | Err(RecvError::Lagged(_)) => self.rescan = true,
-            // The cache goes with the process.
+            // The cache only ends with the process.
             Err(RecvError::Closed) => {}
         }
     }
@@ -90,14 +90,13 @@ impl<'r> Worker<'r> {
         });
     }
 
-    /// A review says how a Job ended. That counts once the Job is gone and nobody has seen its end: reviews can be
-    /// forged, and what the apiserver says cannot. No other replica may know it, and the apiserver has just been
-    /// there, so it is written at once.
+    /// Receives how a Job ended from a review. This only counts if the Job is gone and its end was not observed,
+    /// because reviews can be forged. No other replica may know it, so it is written at once.
     pub(super) fn hear_last(&mut self, words: Words) {
         let now = Instant::now();
         self.put(match words.0 {
             Heard::Confirmed(seen) => Waiting {
-                // It is being deleted, so that no scan would find this out again.
+                // It is being deleted, so a scan could not find this again.
                 words: Ending::of(&seen.job, &seen.facts),
                 ..Waiting::seen(&Arc::new(seen), now)
             },
@@ -118,12 +117,12 @@ impl<'r> Worker<'r> {
     fn dropped(&mut self, dropped: Option<Waiting>) {
         if let Some(dropped) = dropped {
             self.runs.metrics.runs.wrote(Wrote::Dropped);
-            // Where nothing can be written, a scan would only find it again and again.
+            // In a paused namespace, a scan would only find it again and again.
             self.rescan |= !self.queue.is_refused(&dropped.key.namespace);
         }
     }
 
-    /// When this replica should write what it hears now.
+    /// When this replica should write news that arrives now.
     fn due(&self) -> Instant {
         let wait = if self.leads {
             Duration::ZERO
@@ -136,7 +135,7 @@ impl<'r> Worker<'r> {
     pub(super) fn lead(&mut self, leads: bool) {
         self.leads = leads;
         if leads {
-            // The former one may have left anything undone.
+            // The previous leader may have left work undone.
             self.queue.hurry(Instant::now());
             self.rescan = true;
         }
@@ -173,7 +172,7 @@ impl<'r> Worker<'r> {
         self.paused.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Begins what is due.
+    /// Starts all work that is due.
     pub(super) fn begin(&mut self) {
         if self.is_paused() {
             return;
@@ -202,7 +201,7 @@ impl<'r> Worker<'r> {
         }
     }
 
-    /// When there is something to begin; nothing while that waits for another to be done.
+    /// When the next work is due; `None` while it waits for other work to finish.
     pub(super) fn next(&self) -> Option<Instant> {
         let due = self.queue.next().filter(|_| self.queue.working() < WRITERS);
         let paused = self.paused.filter(|_| self.is_paused());

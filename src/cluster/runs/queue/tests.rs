@@ -1,4 +1,4 @@
-//! What waits, what goes first, and what goes when there is no room.
+//! Tests of what waits, what is taken first, and what is dropped without room.
 
 use serde_json::json;
 
@@ -150,12 +150,12 @@ fn last_words_are_newer_than_what_waits() {
     queue.put(words.clone());
     let taken = queue.take(start).unwrap();
     assert!(taken.is_in_doubt() && taken.words.is_some());
-    // What the watch brings later is no end, and may have been on its way before.
+    // A later state from the watch is not an end, and may be older than the review.
     queue.put(seen("a", start, false));
     queue.done("a");
     queue.restore(taken);
     assert!(queue.take(start).unwrap().is_in_doubt());
-    // The apiserver's own word needs no confirmation.
+    // An end from the API server itself needs no confirmation.
     queue.done("a");
     queue.put(seen("a", start, true));
     queue.put(words);
@@ -197,7 +197,7 @@ fn a_namespace_that_refuses_is_tried_with_one_run_at_a_time_and_less_and_less() 
     assert_eq!(queue.forget_the_idle(), Vec::<String>::new());
 }
 
-/// Those of as many namespaces, each of a release of its own.
+/// Adds one Job to each of `count` namespaces, each with its own release.
 fn put_all(queue: &mut Queue, name: &str, count: usize, start: Instant) {
     for number in 0..count {
         let namespace = format!("{name}-{number}");
@@ -227,7 +227,7 @@ fn namespaces_that_refuse_have_half_of_the_writers_and_come_last() {
     for _ in 0..REFUSED_WRITERS {
         assert!(is_bad(&queue.take(later).unwrap()));
     }
-    // The others wait for these, and nobody wakes up for them.
+    // The others wait for these writers, and no timer is set for them.
     assert!(queue.take(later).is_none());
     assert_eq!(queue.next(), None);
     put_all(&mut queue, "good", 9, start);

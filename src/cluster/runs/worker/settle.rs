@@ -1,4 +1,4 @@
-//! What comes of the work: what was written is told, and what was not is tried again later.
+//! Handles the results of the work: reports written runs, and retries the others later.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::cluster::runs::scan::Found;
 use crate::cluster::runs::store::Ensured;
 use crate::host::metrics::runs::Wrote;
 
-/// How long nothing is tried where the apiserver refuses runs altogether.
+/// Pause of all writes if the API server refuses runs altogether.
 const REFUSED: Duration = Duration::from_secs(10);
-/// How long a scan that failed is left alone.
+/// Pause after a failed scan.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The longest pause before a run is tried again.
+/// The longest pause before a retry of a run.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause where it matters who is first, or where nobody has refused anything.
+/// The longest pause if only this replica knows the ending, or if nothing was refused.
 const SHORT_PAUSE: Duration = Duration::from_secs(8);
 
 impl Worker<'_> {
@@ -64,7 +64,7 @@ impl Worker<'_> {
                 Duration::ZERO
             };
             let waiting = Waiting::of(look.key, Instant::now() + wait);
-            // The others are found again when these are done.
+            // A later scan finds the others again.
             if let Some(more) = self.queue.put(waiting) {
                 self.rescan |= !self.queue.is_refused(&more.key.namespace);
             }
@@ -79,7 +79,7 @@ impl Worker<'_> {
                 self.accepted(namespace);
                 self.runs.tell(&change, self.since);
             }
-            // Another replica has written what could not be written here.
+            // Another replica has written the run that could not be written here.
             Ensured::Stored if waiting.tries > 0 => self.accepted(namespace),
             Ensured::Stored | Ensured::Unneeded => {}
         }
@@ -88,7 +88,7 @@ impl Worker<'_> {
     fn accepted(&mut self, namespace: &str) {
         if self.queue.accept(namespace) {
             self.runs.trouble.is_over_in(namespace);
-            // There may have been no room for all that waited there.
+            // Some entries of this namespace may have been dropped for lack of room.
             self.rescan = true;
         }
     }
@@ -97,7 +97,7 @@ impl Worker<'_> {
         let key = &waiting.key;
         let (namespace, job) = (&key.namespace, &key.job);
         let now = Instant::now();
-        // The end that a review has shown is known here alone, and others take the run for lost in the end.
+        // Only this replica knows an end from a review; the others would finally record the run as lost.
         let longest = match error {
             Unwritten::Denied(_) => LONGEST_PAUSE,
             _ if waiting.words.is_some() => SHORT_PAUSE,
@@ -116,7 +116,7 @@ impl Worker<'_> {
                 self.runs.trouble.is_in(namespace, why);
                 self.queue.refuse(namespace, now, LONGEST_PAUSE);
             }
-            // A webhook there may take its time, and its own limit may be ours.
+            // A slow webhook there may have the same time limit as this request.
             Unwritten::TimedOut if self.queue.is_refused(namespace) => {
                 self.runs.trouble.is_in(namespace, &error.to_string());
                 let is_elsewhere = self.answered.is_some_and(|at| at.elapsed() < TIMEOUT);
@@ -128,14 +128,14 @@ impl Worker<'_> {
                 self.queue.refuse(namespace, now, longest);
             }
             _ => {
-                // Something may be slow there that is not slow elsewhere.
+                // Writes may be slow only in this namespace.
                 self.queue.refuse(namespace, now, SHORT_PAUSE);
                 tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
             }
         }
         metrics.wrote(Wrote::Failed);
         let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
-        // Another replica may know how it ended, and has not got through either.
+        // Another replica may know how it ended, and may also be unable to write.
         let pause = if waiting.is_suspect() {
             pause.max(self.runs.pace.lost)
         } else {
