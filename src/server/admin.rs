@@ -1,7 +1,6 @@
-//! What operators and Kubernetes ask the process itself, over plain HTTP: is it alive, does it
-//! want requests, how is it doing.
+//! The admin port for operators and Kubernetes, over plain HTTP: liveness, readiness, metrics and version.
 //!
-//! Not for reviews, and nothing here is secret: the port needs no certificate.
+//! It does not serve reviews or secrets, so the port needs no certificate.
 
 use super::connections::Place;
 use crate::host::health::Readiness;
@@ -34,7 +33,7 @@ pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
         .layer(middleware::from_fn(work))
 }
 
-/// So that a connection is as old as its last request, and another one makes room for a new one.
+/// Marks the connection as used, so that the one with the oldest request is closed to make room.
 async fn work(Extension(place): Extension<Arc<Place>>, request: Request, next: Next) -> Response {
     let _works = place.works();
     next.run(request).await
@@ -51,7 +50,7 @@ fn readyz(readiness: &Readiness) -> Response {
 }
 
 async fn version() -> Response {
-    // Go's names for platforms, as in every other component's answer.
+    // Go's names for platforms, as in the answers of Kubernetes' own components.
     let arch = match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -1,7 +1,7 @@
-//! The bodies of reviews while they arrive, and the memory that all of them share.
+//! Reads the bodies of reviews, within the memory that all of them share.
 //!
-//! If a body finds no memory left, those that have arrived for longest make room, so that clients cannot hold it for
-//! nothing. Not for what a body says.
+//! If no memory is left for a body, the bodies that have been arriving longest make room, so that slow clients cannot
+//! hold it.
 
 use super::{connections::Place, refusal::Refusal};
 use crate::host::metrics::Metrics;
@@ -10,18 +10,18 @@ use futures_util::StreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The longest body. The API server takes objects of 3 MiB, and an update carries two of them.
+/// The longest body. The API server accepts objects of 3 MiB, and an update has two of them.
 const MAX_BODY: usize = 8 << 20;
 
-/// The longest body that is not paid for; nearly all reviews have less. A connection holds one body at a time, so
-/// the number of connections bounds what these take.
+/// The longest body that does not count against the shared memory; nearly all reviews are shorter. A connection has one
+/// body at a time, so the number of connections bounds these.
 const FREE: usize = 16 << 10;
 
-/// Longer bodies are paid for in pieces of this size, out of what all of them may take together.
+/// Longer bodies take shared memory in pieces of this size.
 const PIECE: usize = 64 << 10;
 
-/// What all longer bodies in flight may take together: three of the longest, or 384 of up to one piece, which
-/// leaves connections to other reviews.
+/// The shared memory for all longer bodies in flight: three of the longest, or 384 of up to one piece, which leaves
+/// connections for other reviews.
 pub const MAX_IN_FLIGHT: usize = 24 << 20;
 
 /// The bodies of one port.
@@ -31,14 +31,14 @@ pub(super) struct Bodies {
     metrics: Arc<Metrics>,
 }
 
-/// A body that is paid for, and whose client has not sent all of it.
+/// A body that takes shared memory and has not arrived completely.
 struct Arriving {
     place: Arc<Place>,
     pieces: usize,
 }
 
 impl Bodies {
-    /// Bodies that take at most `in_flight` bytes at once.
+    /// Bodies above [`FREE`] take at most `in_flight` bytes at once.
     pub(super) fn new(in_flight: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
@@ -47,7 +47,7 @@ impl Bodies {
         }
     }
 
-    /// Reads a whole body, one above [`FREE`] within its share of what all may take.
+    /// Reads a whole body. One above [`FREE`] takes shared memory.
     pub(super) async fn read(
         &self,
         body: Body,
@@ -67,7 +67,7 @@ impl Bodies {
             let chunk = chunks.next().await.transpose();
             chunk.map_err(|_| Refusal::truncated())
         };
-        // A small body comes in one piece, which then need not be copied.
+        // A small body arrives in one piece, which need not be copied.
         let first = next().await?.unwrap_or_default();
         let Some(mut chunk) = next().await? else {
             share.grow(first.len()).await?;
@@ -89,8 +89,8 @@ impl Bodies {
         }
     }
 
-    /// Closes the connections whose bodies have arrived for longest, until they give this many pieces back. Closes
-    /// none if they are not enough, or are younger than this one.
+    /// Closes the connections whose bodies have been arriving longest, until this many pieces are free. Closes none if
+    /// that would not be enough. Connections younger than `place` are never closed.
     fn make_room(&self, pieces: usize, place: &Place) -> bool {
         let mut arriving = self.arriving();
         arriving.sort_by_key(|other| other.place.waits());
@@ -119,7 +119,7 @@ impl Bodies {
     }
 }
 
-/// What one body takes while it arrives.
+/// The shared memory that one body takes.
 struct Share<'b> {
     bodies: &'b Bodies,
     place: &'b Arc<Place>,
@@ -127,8 +127,8 @@ struct Share<'b> {
 }
 
 impl Share<'_> {
-    /// Pays for the bytes that have arrived. What was only announced is not paid for: announcing costs a sender
-    /// nothing, and would shut out everybody else.
+    /// Takes memory for the bytes that have arrived. An announced length takes none: announcing costs a client nothing,
+    /// and would shut out all others.
     async fn grow(&mut self, arrived: usize) -> Result<(), Refusal> {
         let have = self
             .paid
@@ -138,7 +138,7 @@ impl Share<'_> {
         if arrived <= FREE || due == 0 {
             return Ok(());
         }
-        // Meanwhile it does not wait for its client.
+        // While it waits for memory it is not arriving, so its connection is not closed.
         self.leave();
         let mut more = self.take(due).await?;
         if let Some(paid) = self.paid.take() {

@@ -1,17 +1,16 @@
-//! How long a request may take.
+//! Computes how long a request may take.
 //!
-//! Not for enforcing it.
+//! The caller enforces it.
 
 use std::time::Duration;
 
-/// For requests that do not say how long their caller waits. The API server's own default.
+/// For requests without a `timeout`: the API server's own default.
 const DEFAULT: Duration = Duration::from_secs(10);
 
-/// No webhook may be given more.
+/// The API server's maximum for a webhook.
 const MAX: Duration = Duration::from_secs(30);
 
-/// The time for a request with this query: nine tenths of its `timeout`, if it has one, so that
-/// the answer still reaches the caller.
+/// The time for a request with this query: nine tenths of its `timeout`, so that the answer still reaches the caller.
 pub(super) fn budget(query: Option<&str>) -> Duration {
     let fields = query.unwrap_or_default().split('&');
     let timeout = fields
@@ -20,15 +19,14 @@ pub(super) fn budget(query: Option<&str>) -> Duration {
     timeout.map_or(DEFAULT, |timeout| timeout.min(MAX) * 9 / 10)
 }
 
-/// Reads a duration as Go prints it: `10s`, `1m30s`, `1.5s`. Nothing for zero, a negative one or
-/// something else.
+/// Reads a duration as Go prints it: `10s`, `1m30s`, `1.5s`. `None` if it is not positive, or not a duration.
 fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0.0;
     while !rest.is_empty() {
         let end = rest.find(|c: char| c != '.' && !c.is_ascii_digit())?;
         let (number, tail) = rest.split_at(end);
-        // "ms" before "m" and "s".
+        // "ms" must come before "m" and "s".
         let (tail, unit) = UNITS
             .iter()
             .find_map(|(name, unit)| Some((tail.strip_prefix(name)?, unit)))?;

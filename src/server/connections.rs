@@ -1,7 +1,7 @@
 //! The open connections of one port: how many there are, which one is closed when there are too many,
 //! and how long an answer may stay unread.
 //!
-//! Not for what is said on a connection, and not for the time that a request may take to arrive.
+//! Not for the requests on a connection, nor for the time that a request may take to arrive.
 
 use std::future::{Ready, ready};
 use std::io;
@@ -22,16 +22,16 @@ use tower::Layer;
 use super::listen::Limits;
 use crate::host::metrics::Metrics;
 
-/// Every connection of the port is being served, so none can be closed for another one.
+/// The server is working on every connection of the port, so none can be closed for another one.
 #[derive(Debug, thiserror::Error)]
 #[error("too many connections are open")]
 pub(super) struct Full;
 
 /// The open connections of a port. Clones share them.
 ///
-/// If too many are open, the one that has kept the server waiting longest makes room. Clients can hold
-/// connections for nothing, and still each new one gets its turn. An API server loses at most a connection
-/// that it has not used for long: it takes the one it used last.
+/// If too many are open, the one that has kept the server waiting longest is closed. So idle clients cannot keep new
+/// ones out. An API server loses at most a connection that it has not used for long, because it prefers the one it used
+/// last.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Shared>);
 
@@ -51,7 +51,7 @@ impl Connections {
     }
 
     fn admit(&self, stream: TcpStream) -> io::Result<Connection> {
-        // Otherwise the first answer on a connection waits 40 ms for the peer's acknowledgement.
+        // Otherwise the first answer on a connection waits up to 40 ms for the peer's acknowledgement.
         stream.set_nodelay(true)?;
         let mut open = self.0.open();
         if open.len() >= self.0.limits.connections {
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-/// Where the connection stands that has waited for its client longest. Nothing if the server works for all.
+/// Index of the connection that has kept the server waiting longest. `None` if the server is working on all of them.
 fn longest_waiting(open: &[Arc<Place>]) -> Option<usize> {
     let waiting = open.iter().enumerate();
     let waiting = waiting.filter(|(_, place)| place.waits() != WORKING);
@@ -101,12 +101,12 @@ impl<S> Accept<TcpStream, S> for Connections {
     }
 }
 
-/// What [`Place::waits`] holds while the server works for the client.
+/// The value of [`Place::waits`] while the server is working on a request.
 const WORKING: u64 = u64::MAX;
 
-/// One connection among those that are open. Each request has that of its connection as an extension.
+/// The state of one open connection. Each request has that of its connection as an extension.
 pub(super) struct Place {
-    /// Since when the server waits for the client, as a place in the order of all such moments.
+    /// Since when the server has been waiting for the client, as a sequence number.
     waits: AtomicU64,
     closed: AtomicBool,
     task: AtomicWaker,
@@ -121,20 +121,20 @@ impl Place {
         }
     }
 
-    /// Says that a request has begun, the rest of which the server now waits for.
+    /// Records that a request has begun, and that the server waits for the rest of it.
     pub(super) fn hears(&self) {
         self.waits.store(moment(), Ordering::Relaxed);
     }
 
-    /// Says that the server works for the client, until the guard is dropped. Meanwhile this connection is
-    /// not closed for another one.
+    /// Records that the server is working on a request, until the guard is dropped. Meanwhile this connection is not
+    /// closed for another one.
     #[must_use = "the server works for the client for as long as the guard lives"]
     pub(super) fn works(&self) -> Works<'_> {
         self.waits.store(WORKING, Ordering::Relaxed);
         Works(self)
     }
 
-    /// The place of the moment since when the server waits for the client, in the order of all such moments.
+    /// The sequence number of the moment since when the server has been waiting for the client.
     pub(super) fn waits(&self) -> u64 {
         self.waits.load(Ordering::Relaxed)
     }
@@ -145,7 +145,7 @@ impl Place {
         self.task.wake();
     }
 
-    /// Fails once the connection is to be closed, and has the task woken when that happens.
+    /// Fails once the connection is to be closed, and wakes the task when that happens.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         self.task.register(cx.waker());
         if self.closed.load(Ordering::Acquire) {
@@ -155,7 +155,7 @@ impl Place {
     }
 }
 
-/// The server works for a client. See [`Place::works`].
+/// The guard of [`Place::works`].
 pub(super) struct Works<'a>(&'a Place);
 
 impl Drop for Works<'_> {
@@ -173,13 +173,13 @@ fn moment() -> u64 {
 pub(super) struct Connection {
     stream: TcpStream,
     place: Arc<Place>,
-    /// When an answer that the client does not read is given up.
+    /// Deadline for the client to read the answer.
     unread: Option<Pin<Box<Sleep>>>,
     shared: Arc<Shared>,
 }
 
 impl Connection {
-    /// What came of writing, and an error once an answer has waited too long for its reader.
+    /// The result of a write, or an error if the client has left the answer unread for too long.
     fn written(
         &mut self,
         cx: &mut Context<'_>,
@@ -232,7 +232,7 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Asked for only when all that there was to write is with the kernel.
+        // A flush comes only after the kernel has accepted everything.
         self.unread = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }

@@ -1,4 +1,4 @@
-//! The judge of the running service: the pure engine, with a clock, ids and counters.
+//! Evaluates the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,29 +30,29 @@ use crate::host::policy_watch::LivePolicy;
 use crate::server::refusal::status_json;
 use crate::server::{Answer, Judge, News, Record};
 
-/// What is left of a review's time for writing down the decision, when the apiserver was asked.
+/// The part of a review's time that is kept for logging the decision, if the API server was asked.
 const MARGIN: Duration = Duration::from_millis(200);
-/// How long a namespace that is not known yet may keep a review waiting.
+/// How long an unknown namespace may delay a review.
 const LOOKUP: Duration = Duration::from_secs(1);
-/// How long a change of a Job waits for the apiserver, however long its review may take: as long as the chart lets it.
-/// A forged review chooses its own limit, and others wait for its seat.
+/// How long the review of an update or deletion waits for the API server: the chart's timeout for these reviews. A
+/// forged review may ask for more time, while others wait for its seat.
 const CHANGE: Duration = Duration::from_secs(2);
 
-/// Judges reviews under the policy in use.
+/// Evaluates reviews under the policy in use.
 pub struct Warden {
     /// The policy in use.
     pub policy: LivePolicy,
-    /// What is known of namespaces.
+    /// The cache of namespaces.
     pub namespaces: Namespaces,
-    /// What keeps migrations from running at once, where there is a cluster.
+    /// The claims, which prevent concurrent migrations, if there is a cluster.
     pub claims: Option<Claims>,
-    /// What is known of exceptions.
+    /// The cache of exceptions.
     pub exceptions: Exceptions,
-    /// Where Kubernetes Events are told.
+    /// Sends Kubernetes Events.
     pub events: Events,
-    /// Where deletions leave how a migration ended.
+    /// Receives from reviews of deletions how a migration ended.
     pub last_words: LastWords,
-    /// What is counted.
+    /// The metrics of this replica.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
     pub replica: String,
@@ -138,7 +138,7 @@ impl Warden {
             }
             waited += asked.elapsed();
         }
-        // Few reviews need the apiserver, and the others should not carry its state around.
+        // Few reviews need the API server, and the others should not carry the state for it.
         if let Judged::Open(case) = &mut judged {
             let asked = Instant::now();
             let soon = deadline.min(started + CHANGE);
@@ -188,8 +188,8 @@ impl Warden {
         }
     }
 
-    /// What the apiserver says of a namespace that was made a moment ago, or why there is nothing to say. Then the
-    /// policy file alone says how strict to be, as it does without a label.
+    /// Reads a new namespace from the API server, or returns why that failed. Then the policy file alone decides the
+    /// mode, as without a label.
     async fn look_up(&self, namespace: &str, deadline: Instant) -> Result<NamespaceView, String> {
         if !dns::is_label(namespace) {
             return Err("the review has no namespace as the apiserver gives it".to_owned());
@@ -207,7 +207,7 @@ impl Warden {
         }
     }
 
-    /// Asks the pods of a Job whether it runs, where its own status does not say it.
+    /// Finds out from the pods of a Job whether it is running, if its own status does not show that.
     async fn look_at_pods(
         &self,
         case: &mut Case<'_>,
@@ -248,9 +248,9 @@ impl Warden {
         self.metrics.guards.pods_looked_at(found);
     }
 
-    /// Lets a deletion through that would hold up the deletion of a namespace.
+    /// Allows a deletion if refusing it would block the deletion of the namespace.
     async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
-        // No apiserver sends that, so nothing is held up.
+        // No API server sends such a name, so no deletion is blocked.
         if !dns::is_label(namespace) {
             return;
         }
@@ -285,7 +285,7 @@ impl Warden {
             .created
             .filter(|_| dns::is_subdomain(name) && !uid.is_empty())
         else {
-            // The apiserver gives all three before it asks.
+            // The API server sets all three before it calls the webhook.
             case.may_not_be_alone(
                 "the review has no metadata.name, uid or creationTimestamp as the apiserver gives them",
             );

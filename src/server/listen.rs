@@ -1,7 +1,7 @@
-//! Listening, and the settings of the HTTP server: what a connection may cost in time, number and memory.
+//! Listening sockets and the settings of the HTTP server: the limits on connections in time, number and memory.
 //!
-//! The only file that knows the HTTP server crate's settings. Not for what a request means, and not for
-//! which connection is closed when there are too many: see [`super::connections`].
+//! The only file that knows the HTTP server crate's settings. [`super::connections`] decides which connection is closed
+//! when there are too many.
 
 use super::connections::{Connections, Full};
 use crate::host::metrics::Metrics;
@@ -30,39 +30,39 @@ const BACKLOG: i32 = 1024;
 /// The least time between two warnings about connections, so that a flood does not fill the log.
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
-/// What a connection reads ahead, in bytes. A request whose head is longer, or has more headers than the
-/// parser's 100, is answered with 431; the API server's has a few hundred bytes. Buffers grow by doubling, so a
-/// head that comes in large pieces may get through with up to twice this, 64 KiB.
+/// Bytes that a connection reads ahead. A request whose head is longer, or has more headers than the parser's 100, gets
+/// a 431; the API server's head has a few hundred bytes. Buffers grow by doubling, so a head that arrives in large
+/// pieces may have up to twice this, 64 KiB.
 const READ_AHEAD: usize = 32 << 10;
 
-/// Files that are not connections of clients, and those connections that are accepted and not yet counted.
+/// Open files besides counted connections: other files, and connections that are accepted but not yet counted.
 const OTHER_FILES: usize = 192;
 
-/// What connections may cost.
+/// The limits on the connections of one port.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at once. Each new one closes the one that has kept the server waiting longest.
+    /// Most connections open at once. Each further one closes the one that has kept the server waiting longest.
     pub connections: usize,
-    /// For the TLS handshake.
+    /// Time for the TLS handshake.
     pub handshake: Duration,
-    /// From the handshake to the headers of the first request.
+    /// Time from the handshake to the headers of the first request.
     pub first_request: Duration,
-    /// Between two requests, the second one's headers included.
+    /// Time between two requests, including the headers of the second.
     pub idle: Duration,
-    /// From the moment a client stops reading an answer until it has read all of it.
+    /// Time from when a client stops reading an answer until it has read all of it.
     pub unread: Duration,
 }
 
 impl Default for Limits {
-    /// Those of the port for reviews.
+    /// The limits of the port for reviews.
     fn default() -> Self {
         Self {
-            // With 64 KiB of a head or of a small body each, they take a quarter of what a replica has.
+            // With a head or a small body of 64 KiB each, they take a quarter of a replica's memory.
             connections: 512,
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(10),
-            // The API server keeps idle connections for 90 s. If the replica closed one first, a review
-            // that is sent at that moment would fail, and with it the deployment.
+            // The API server keeps idle connections for 90 s. If the replica closed one first, a review sent at that
+            // moment would fail, and with it the deployment.
             idle: Duration::from_secs(120),
             unread: Duration::from_secs(10),
         }
@@ -70,8 +70,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Those of the port for reviews and of the admin port, for a process that may have so many `files` open:
-    /// a connection that has no file cannot be accepted, and so none would be closed for it.
+    /// The limits of the port for reviews and of the admin port, for a process that may have this many `files` open.
+    /// Without a free file no connection can be accepted, so none would be closed for it.
     pub(super) fn both(files: Option<u64>) -> (Self, Self) {
         let files = files.and_then(|files| usize::try_from(files).ok());
         let room = files.unwrap_or(usize::MAX).saturating_sub(OTHER_FILES);
@@ -79,7 +79,7 @@ impl Limits {
             connections: limits.connections.min(room / 5 * fifths).max(1),
             ..limits
         };
-        // A kubelet and a few scrapers use the admin port, and it answers each request at once.
+        // Only a kubelet and a few scrapers use the admin port, and it answers each request at once.
         let admin = Self {
             connections: 128,
             ..Self::default()
@@ -88,7 +88,7 @@ impl Limits {
     }
 }
 
-/// An address that cannot be listened on.
+/// Why the server cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to listen on {address}: {source}")]
 pub struct BindError {
@@ -96,7 +96,7 @@ pub struct BindError {
     pub(super) source: io::Error,
 }
 
-/// Listens on `address`. `[::]` means IPv4 too, and only IPv4 on a host without IPv6.
+/// Listens on `address`. `[::]` includes IPv4, and means only IPv4 on a host without IPv6.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
     bind_with(address, open).map_err(|source| BindError {
         address,
@@ -122,7 +122,7 @@ pub(super) fn is_any_v6(address: SocketAddr) -> bool {
     address.is_ipv6() && address.ip().is_unspecified()
 }
 
-/// The standard library leaves it to the host's settings whether `[::]` takes IPv4 too.
+/// Not with the standard library, with which the host's settings decide whether `[::]` includes IPv4.
 fn open(address: SocketAddr) -> Result<TcpListener, Errno> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -132,16 +132,16 @@ fn open(address: SocketAddr) -> Result<TcpListener, Errno> {
     if is_any_v6(address) {
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
-    // A restart must not have to wait for the old connections' last packets.
+    // A restart must not wait for the last packets of old connections.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     bind_socket(&socket, &address)?;
     listen_on(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
 }
 
-/// Serves HTTPS until `handle` says stop.
+/// Serves HTTPS until `handle` requests a shutdown.
 ///
-/// Fails when the listener cannot be used.
+/// Fails if the listener cannot be used.
 pub async fn https(
     listener: TcpListener,
     tls: RustlsConfig,
@@ -160,9 +160,9 @@ pub async fn https(
         .await
 }
 
-/// Serves plain HTTP until `handle` says stop.
+/// Serves plain HTTP until `handle` requests a shutdown.
 ///
-/// Fails when the listener cannot be used.
+/// Fails if the listener cannot be used.
 pub async fn http(
     listener: TcpListener,
     app: Router,
@@ -179,8 +179,8 @@ pub async fn http(
 
 fn configure(server: Server<SocketAddr>, limits: Limits) -> Server<SocketAddr> {
     let last_warning = Mutex::new(None);
-    // HTTP/2 has a client send many requests at once and leave their answers unread: memory that it does
-    // not pay for. The API server speaks HTTP/1.1 to Services anyway, and to URLs if that is all there is.
+    // With HTTP/2 a client can send many requests at once and leave the answers unread, which takes memory outside the
+    // limits. The API server uses HTTP/1.1 for Services anyway, and for URLs if the server has nothing else.
     let mut server = server
         .http1_only()
         .first_request_timeout(limits.first_request)
@@ -193,8 +193,8 @@ fn configure(server: Server<SocketAddr>, limits: Limits) -> Server<SocketAddr> {
     server
 }
 
-/// Without a peer the process itself is short of something, with one it is the peer's affair,
-/// which anybody who can reach the port can bring about.
+/// Logs a failed connection. Without a peer the process itself lacks a resource, which is a warning. With a peer the
+/// cause is usually that client, so it is logged at debug level: any client could fill the log.
 fn log_failure(
     last_warning: &Mutex<Option<Instant>>,
     peer: Option<&SocketAddr>,
@@ -232,7 +232,7 @@ mod tests {
         };
         assert_eq!(both(None), (512, 128));
         assert_eq!(both(Some(u64::MAX)), (512, 128));
-        // The soft limit that most systems give.
+        // The default soft limit of most systems.
         assert_eq!(both(Some(1024)), (512, 128));
         assert_eq!(both(Some(512)), (256, 64));
         assert_eq!(both(Some(0)), (1, 1));
@@ -254,7 +254,7 @@ mod tests {
             };
             let opened = bind_with("[::]:8443".parse().unwrap(), open);
             assert_eq!(opened, Ok("0.0.0.0:8443".parse().unwrap()));
-            // Somebody who names an address means that one.
+            // An explicit address is never replaced.
             assert_eq!(bind_with("[::1]:8443".parse().unwrap(), open), Err(missing));
         }
     }

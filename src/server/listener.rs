@@ -1,8 +1,7 @@
-//! Keeping the listening socket open while this process is gone: another one, the [`holder`], has a
-//! duplicate of it, and gives it back to the process that comes next. Connections that are made in
-//! between wait in the kernel, where they would be refused otherwise.
+//! Keeps the listening socket open across a restart of this process. Another process, the [`holder`], keeps a duplicate
+//! of it for the next process. Connections that clients open in between wait in the kernel instead of being refused.
 //!
-//! This file is the side of the process that serves. Connections that were accepted end with it.
+//! This file is the side of the serving process. Connections that it has accepted end with it.
 
 pub mod holder;
 mod message;
@@ -20,12 +19,12 @@ use tokio::{net::UnixStream, time};
 
 use super::listen::{self, BindError, is_any_v6};
 
-/// The holder is a neighbour that does nothing else.
+/// Time limit for an answer of the holder, a local process that does nothing else.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a holder that is gone is looked for.
+/// Pause between tries to reach a holder that is gone.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Sees to it that the holder has the listening socket.
+/// Makes sure that the holder has the listening socket.
 #[derive(Debug)]
 pub struct Keeper {
     path: PathBuf,
@@ -33,7 +32,7 @@ pub struct Keeper {
     holder: Option<UnixStream>,
 }
 
-/// Listens on `address`: with the socket that the holder behind `path` has, or with a new one.
+/// Listens on `address`: with the socket that the holder at `path` keeps, or with a new one.
 pub async fn listen(
     address: SocketAddr,
     path: PathBuf,
@@ -58,7 +57,7 @@ pub async fn listen(
     Ok((listener, keeper))
 }
 
-/// The holder, and what it has been given so far.
+/// The holder, and the socket that it keeps, if any.
 async fn ask(path: &Path) -> io::Result<(UnixStream, Option<OwnedFd>)> {
     time::timeout(TIMEOUT, async {
         let holder = UnixStream::connect(path).await?;
@@ -68,7 +67,7 @@ async fn ask(path: &Path) -> io::Result<(UnixStream, Option<OwnedFd>)> {
     .await?
 }
 
-/// Whether what is listened on is what was asked for. [`listen::bind`] may have taken IPv4 for both.
+/// Whether a kept socket has the wanted address. [`listen::bind`] may have used IPv4 for both.
 fn is_for(asked: SocketAddr, kept: &TcpListener) -> bool {
     kept.local_addr().is_ok_and(|kept| {
         let same = kept.ip() == asked.ip();
@@ -78,8 +77,8 @@ fn is_for(asked: SocketAddr, kept: &TcpListener) -> bool {
 }
 
 impl Keeper {
-    /// Hands the socket to the holder, and again to each one that comes after. Until it is dropped,
-    /// connections are not refused, whether somebody accepts them or not.
+    /// Gives the socket to the holder, and to each later holder. Until this is dropped, connections are not refused,
+    /// even if no process accepts them.
     pub async fn keep(mut self) -> Infallible {
         let mut is_told = false;
         loop {

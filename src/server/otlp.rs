@@ -1,8 +1,8 @@
 //! Traces of reviews and logs, sent to an OpenTelemetry collector (OTLP over HTTP).
 //!
-//! Only where `serve --otlp-endpoint` names one, and never on the way of a review: the SDK's queues are
-//! bounded, and drop what does not fit. Standard output stays the record; this is a copy for those who look
-//! at everything in one place. Not for metrics, which are scraped.
+//! Only if `serve --otlp-endpoint` is set, and never in the path of a review: the SDK's queues are bounded, and drop
+//! what does not fit. Standard output stays the record; this is a copy for teams that collect everything in one place.
+//! Not for metrics, which are scraped.
 
 mod client;
 mod short;
@@ -33,7 +33,7 @@ use crate::server::{Answered, Observer};
 use client::Client;
 use short::Short;
 
-/// Parts of the program that the sending itself goes through: their logs would be sent, and make more.
+/// Crates that the sending itself uses: sending their logs would cause more of them.
 const SENDERS: [&str; 5] = ["h2", "hyper", "hyper_util", "opentelemetry", "tower"];
 
 /// Sends traces and logs. Clones share it.
@@ -45,27 +45,27 @@ pub struct Otlp {
     logger: SdkLogger,
 }
 
-/// Why nothing can be sent.
+/// Why the exporters cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// It is no URL that can be used.
+    /// The endpoint is not a usable URL.
     #[error(
         "failed to use {0} as an OTLP endpoint: write a collector's base URL such as \
          http://otel-collector:4318; https is not spoken, let a collector near the cluster do that"
     )]
     Endpoint(String),
-    /// Nothing to send with.
+    /// The HTTP client could not be created.
     #[error("failed to make a client: {0}")]
     Client(HttpError),
-    /// The exporter has another objection.
+    /// The exporter could not be created.
     #[error("failed to make an exporter: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
 
 impl Otlp {
-    /// Sends to the collector at this base URL, over the current Tokio runtime. Environment variables of
-    /// OpenTelemetry's specification add to it: `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`,
-    /// `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`, `OTEL_BLRP_*`.
+    /// Sends to the collector at this base URL, on the current Tokio runtime. These environment variables of
+    /// OpenTelemetry's specification apply: `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`, `OTEL_BLRP_*`.
     pub fn new(endpoint: &str) -> Result<Self, OtlpError> {
         let uri: Option<Uri> = endpoint.parse().ok();
         let usable = |uri: &Uri| uri.scheme_str() == Some("http") && uri.authority().is_some();
@@ -103,7 +103,7 @@ impl Otlp {
         })
     }
 
-    /// Takes the process's own log, too.
+    /// Also sends the process's own log.
     #[must_use]
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
@@ -115,7 +115,7 @@ impl Otlp {
         OpenTelemetryTracingBridge::new(&Short(self.logs.clone())).with_filter(others)
     }
 
-    /// Sends what is left. Blocks for some seconds at most.
+    /// Sends what is still queued. Blocks for a few seconds at most.
     pub fn shut_down(&self) {
         for result in [self.traces.shutdown(), self.logs.shutdown()] {
             if let Err(error) = result {
@@ -125,7 +125,7 @@ impl Otlp {
     }
 }
 
-/// What sends. Attributes of the environment win.
+/// The resource attributes of this process; those from the environment take precedence.
 fn resource() -> Resource {
     Resource::builder()
         .with_attributes([

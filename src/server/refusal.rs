@@ -1,6 +1,6 @@
-//! HTTP errors as Kubernetes' own `Status` objects, whose message clients then show.
+//! HTTP errors as Kubernetes' own `Status` objects, so that clients show the message.
 //!
-//! Not for denials: those are reviews, answered with HTTP 200.
+//! Not for denials: those are answers to reviews, with HTTP 200.
 
 use crate::host::metrics::Rejection;
 use axum::{
@@ -8,13 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// A request that gets no review.
+/// An HTTP error for a request that is not reviewed.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
     message: &'static str,
     header: Option<(HeaderName, HeaderValue)>,
-    /// What it counts as, if it counts.
+    /// The reason under which it is counted, if it is.
     pub(super) why: Option<Rejection>,
 }
 
@@ -92,7 +92,7 @@ impl Refusal {
             Some(Rejection::Overloaded),
             "too many reviews at once, try again",
         );
-        // With this the API server itself tries again, within the review's own time limit.
+        // With this header the API server itself retries, within the review's own time limit.
         refusal.header = Some((header::RETRY_AFTER, HeaderValue::from_static("1")));
         refusal
     }
@@ -110,7 +110,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A `Status` object that says `message`, as JSON.
+/// A `Status` object with `message`, as JSON.
 #[must_use]
 pub fn status_json(status: StatusCode, message: &str) -> Vec<u8> {
     serde_json::json!({

@@ -1,7 +1,7 @@
-//! The HTTP side of reviews: which requests get one, and what it may cost.
+//! The HTTP side of reviews: which requests are reviewed, with which limits.
 //!
-//! Everything is done in one handler without middleware, because a review takes little longer
-//! than a few layers would. Not for what a review says: that is the judge's part.
+//! Everything is done in one handler without middleware, because a few layers would take almost as long as a review.
+//! The judge evaluates the review itself.
 
 pub use super::bodies::MAX_IN_FLIGHT;
 
@@ -40,17 +40,17 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// The longest body that is judged on the async workers: a millisecond's work at most.
+/// The longest body that is evaluated on the async workers: at most a millisecond of work.
 const SMALL: usize = 64 << 10;
 
-/// How many larger bodies are judged at once, each on a thread of its own. More would take processor time from
-/// the worker that answers small reviews and `/livez`.
+/// How many larger bodies are evaluated at once, each on a thread of its own. More would take CPU time from the worker
+/// that answers small reviews and `/livez`.
 const TURNS: u32 = 2;
 
-/// Bodies from this size on take all turns: what is read of one may take ten times its length.
+/// Bodies of at least this size take all turns: parsed, one may take ten times its length.
 const HUGE: usize = 1 << 20;
 
-/// What both routes share.
+/// The state that both routes share.
 pub struct Reviews {
     judge: Arc<dyn Judge>,
     sink: Arc<Sink>,
@@ -62,7 +62,7 @@ pub struct Reviews {
 }
 
 impl Reviews {
-    /// Reviews whose bodies above 16 KiB take at most `in_flight` bytes at once.
+    /// The state for reviews. Bodies above 16 KiB take at most `in_flight` bytes at once.
     #[must_use]
     pub fn new(
         judge: Arc<dyn Judge>,
@@ -82,8 +82,8 @@ impl Reviews {
         })
     }
 
-    /// From now on every answer asks the caller to close its connection, so that it turns to
-    /// another replica before this one is gone.
+    /// From now on every answer asks the caller to close its connection, so that it uses another replica before this
+    /// one stops.
     pub fn close_connections(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -156,13 +156,13 @@ impl Reviews {
                 AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline, None).await })
                     .catch_unwind()
                     .await;
-            // The decision log may take a while, and the body is no longer needed.
+            // Freed before the decision log, which may be slow: the body is no longer needed.
             drop(body);
             let answer = judged.map_err(|_| Refusal::panic())?;
             return Ok(self.record(answer, deadline).await);
         }
-        // Goes on when the caller has left: what is judged is written down, and what is in memory
-        // is paid for.
+        // Continues after the caller has disconnected: the decision must be logged, and the memory must stay accounted
+        // for.
         let reviews = Arc::clone(self);
         let decided = tokio::spawn(async move {
             let answer = reviews.judge_apart(phase, body, deadline).await?;
@@ -181,7 +181,7 @@ impl Reviews {
         let turns = if body.len() < HUGE { 1 } else { TURNS };
         let turn = Arc::clone(&self.large).acquire_many_owned(turns);
         let turn = timeout_at(deadline, turn).await;
-        // Nobody closes it.
+        // The semaphore is never closed.
         let turn = turn.map_err(|_| Refusal::overloaded())?.ok();
         let judge = Arc::clone(&self.judge);
         let runtime = Handle::current();
@@ -191,8 +191,7 @@ impl Reviews {
         judged.map_err(|_| Refusal::panic())
     }
 
-    /// The answer to send, once its decision is written down or lost, and told. The record stays for an
-    /// observer.
+    /// Logs the decision, or counts it as lost, and returns the answer to send. For an observer it keeps the record.
     async fn record(&self, mut answer: Answer, deadline: Instant) -> Answer {
         let mut refused = false;
         if let Some(record) = answer.record.take() {

@@ -1,5 +1,5 @@
-//! The process that keeps a duplicate of the listening socket, and does nothing else: it accepts no
-//! connection and knows neither keys nor reviews.
+//! The process that keeps a duplicate of the listening socket, and does nothing else: it does not accept connections,
+//! and has neither keys nor reviews.
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::message;
 
-/// Makes the Unix socket `path`, in the place of one that a process before has left.
+/// Creates the Unix socket `path`, and replaces one that an earlier process has left.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -20,14 +20,14 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-/// Gives whoever connects what is kept, and keeps what he hands over.
+/// Sends each client the kept socket, and keeps the socket that the client sends.
 ///
-/// Fails when nobody can connect any more.
+/// Fails if clients cannot connect any more.
 pub async fn hold(clients: UnixListener) -> io::Result<Infallible> {
     let mut kept = None;
     loop {
         let (client, _) = clients.accept().await?;
-        // One after the other: whoever comes next comes because this one has gone.
+        // One client after the other: a new process only connects after the previous one has ended.
         let _gone = serve(&client, &mut kept).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The one message that the two sides send each other: a socket, or that there is none.
+//! The only message between the two sides: a socket, or that there is none.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -12,7 +12,7 @@ use rustix::net::{
 };
 use tokio::{io::Interest, net::UnixStream};
 
-/// A descriptor travels with a byte at least, which means nothing.
+/// A descriptor can only be sent with at least one byte, which has no meaning.
 const BYTE: [u8; 1] = *b"s";
 const ONE_SOCKET: usize = rustix::cmsg_space!(ScmRights(1));
 
@@ -36,7 +36,7 @@ pub(super) async fn send(peer: &UnixStream, socket: Option<BorrowedFd<'_>>) -> i
     .await
 }
 
-/// Waits for a message. Fails when the other side is gone.
+/// Waits for a message. Fails if the other side is gone.
 pub(super) async fn receive(peer: &UnixStream) -> io::Result<Option<OwnedFd>> {
     peer.async_io(Interest::READABLE, || {
         let mut space = [MaybeUninit::uninit(); ONE_SOCKET];

@@ -1,6 +1,6 @@
-//! The HTTP client that the SDK sends with, on the runtime of the service. Not for anything else.
+//! The HTTP client with which the SDK sends, on the runtime of the service. Not for other requests.
 //!
-//! It is kube's, which speaks to any server: a second one would add to the program what the first one has.
+//! It is kube's client, which works with any server: a second one would only make the program larger.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
-/// A collector that takes longer has another try.
+/// Time limit for one request; the SDK retries later.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// An answer says how many were refused, and why.
+/// Longest answer that is read: how many records were refused, and why.
 const LONGEST_ANSWER: usize = 64 << 10;
 
 #[derive(Clone)]
@@ -32,16 +32,16 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// For whatever is behind the scheme, host and port of this URL.
+    /// A client for the scheme, host and port of this URL.
     pub(super) fn new(endpoint: &Uri) -> Result<Self, HttpError> {
         let mut server = endpoint.clone().into_parts();
         server.path_and_query = Some("/".parse()?);
         let mut config = kube::Config::new(Uri::from_parts(server)?);
-        // The SDK has its own idea of what to send again.
+        // The SDK decides by itself what to retry.
         config.default_retry = false;
-        // Without TLS there is nothing to verify, nor may there be anything to verify it by.
+        // Without TLS there is nothing to verify, and the host may not have any root certificates.
         config.root_cert = Some(Vec::new());
-        // The client takes the process's default; everything of ours names its provider.
+        // The client uses the process's default provider; our own code always names one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Self {
             kube: config.try_into()?,
@@ -54,14 +54,14 @@ impl Client {
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let kube = self.kube.clone();
-        // The SDK asks from threads of its own, which drive no sockets.
+        // The SDK calls from threads of its own, which cannot drive sockets.
         let exchange = async move {
             let request = request.map(|body| Body::from(Vec::from(body)));
             let (head, body) = kube.send(request).await?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
-        // What kube says of a request is about the cluster's, and the SDK tells of failures itself.
+        // kube's log lines are meant for requests to the cluster, and the SDK reports failures itself.
         let exchange = exchange.with_subscriber(NoSubscriber::default());
         let sent = self
             .runtime

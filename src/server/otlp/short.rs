@@ -1,6 +1,7 @@
 //! Logs whose texts are as short as on stderr, and as free of credentials.
 //!
-//! Wraps what the bridge from `tracing` writes its records with. Not for decisions, whose line is bounded already.
+//! Wraps the types with which the bridge from `tracing` writes its records. Not for decisions, whose line is already
+//! bounded.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ use opentelemetry::{InstrumentationScope, Key, SpanId, TraceFlags, TraceId};
 use crate::core::text;
 use crate::host::telemetry::BACKTRACE;
 
-/// Of a provider, its loggers and their records.
+/// A wrapper of a provider, of its loggers, or of their records.
 pub(super) struct Short<T>(pub(super) T);
 
 impl<P: LoggerProvider> LoggerProvider for Short<P> {
@@ -99,7 +100,7 @@ fn short(value: AnyValue) -> AnyValue {
             let kept = text::bounded(whole.as_str(), text::DETAIL).into_owned();
             AnyValue::from(kept)
         }
-        // `tracing` has no others that are long.
+        // `tracing` does not produce long values of other types.
         value => value,
     }
 }
@@ -115,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// What would be sent, as text.
+    /// The records that would be sent, as text.
     #[derive(Clone, Debug, Default)]
     struct Sent(Arc<Mutex<Vec<String>>>);
 
