@@ -1,7 +1,6 @@
-//! Judges manifests as the server would judge the Jobs made of them.
+//! Checks manifests as the webhook would check the Jobs created from them.
 //!
-//! Text in, findings with line and column out; reading files and printing is
-//! [`crate::cli`]'s and [`crate::cli::render`]'s.
+//! Text in, findings with line and column out. [`crate::cli`] reads the files, and [`crate::cli::render`] prints.
 
 mod place;
 mod refused;
@@ -25,31 +24,31 @@ use crate::core::policy::path::FieldPath;
 use crate::core::policy::select::Selection;
 use crate::core::policy::{Action, Policy, verdict};
 
-/// A finding and where it stands.
+/// A finding and its place in a file.
 #[derive(Debug)]
 pub struct Located {
     /// The file.
     pub file: String,
-    /// Where the value is, or its nearest parent that is there.
+    /// Position of the value, or of its nearest existing parent.
     pub position: Position,
-    /// The line shown with the finding, credentials blotted out, and the part that is meant.
+    /// The line shown with the finding, with credentials masked, and the range in it that is meant.
     pub source: (String, Range<usize>),
-    /// Namespace of the manifest, or the one given for those that name none; may be empty.
+    /// Namespace of the manifest, or the one given for manifests without a namespace; may be empty.
     pub namespace: String,
     /// Name of the Job or CronJob.
     pub job: String,
-    /// The finding.
+    /// The finding itself.
     pub finding: Finding,
 }
 
-/// Something that could not be judged, or that the author should know beside the findings.
+/// Something that could not be checked, or that the author should know besides the findings.
 #[derive(Debug)]
 pub struct Problem {
     /// The file or folder.
     pub file: String,
-    /// Where; `None` for the file as a whole.
+    /// Its position; `None` for the file as a whole.
     pub position: Option<Position>,
-    /// What, and what to do.
+    /// The problem, and what to do.
     pub message: String,
 }
 
@@ -58,45 +57,45 @@ pub struct Problem {
 pub struct Ignored {
     /// The file.
     pub file: String,
-    /// Where its name stands.
+    /// Position of its name.
     pub position: Position,
     /// Its name.
     pub name: String,
-    /// Why.
+    /// Why it is not honoured.
     pub message: String,
 }
 
-/// What was seen in all files. The findings are handed over one by one: there may be more than fit in memory.
+/// The totals of all files. Findings go to a sink one by one, because there may be more than fit in memory.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The exceptions that are honoured.
     pub exceptions: Vec<Arc<Exception>>,
-    /// Those that are not.
+    /// The exceptions that are not honoured.
     pub ignored: Vec<Ignored>,
     /// Documents that are not empty.
     pub documents: usize,
     /// Migration Jobs, labelled or detected, and CronJob templates.
     pub jobs: usize,
-    /// What could not be judged, or what Kubernetes refuses.
+    /// Parts that could not be checked, or that Kubernetes refuses.
     pub problems: Vec<Problem>,
-    /// What does not change the verdict.
+    /// Problems that do not change the verdict.
     pub warnings: Vec<Problem>,
     /// Findings by action.
     counts: BTreeMap<Action, usize>,
 }
 
-/// What takes each finding.
+/// Receives each finding.
 pub type Sink<'s> = &'s mut dyn FnMut(Located);
 
 impl Report {
-    /// Findings with this action.
+    /// The number of findings with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
         self.counts.get(&action).copied().unwrap_or_default()
     }
 
-    /// Judges every Job in `text`, the content of `file`, in the order of documents and rules. `namespace` is that of
-    /// manifests which name none.
+    /// Checks every Job in `text`, the content of `file`, in the order of documents and rules. `namespace` is used for
+    /// manifests without one.
     pub fn check(
         &mut self,
         file: &str,
@@ -140,11 +139,11 @@ impl Report {
     }
 }
 
-/// What to do about a template that Helm has not rendered.
+/// Advice for a template that Helm has not rendered.
 const UNRENDERED: &str = "; this looks like a chart's template: render it first, as in \
                           helm template RELEASE CHART | migration-warden check -";
 
-/// One document at hand.
+/// The document that is being checked.
 struct Here<'a> {
     report: &'a mut Report,
     found: Sink<'a>,
@@ -155,7 +154,7 @@ struct Here<'a> {
     namespace: &'a str,
 }
 
-/// What the items of a list are, if they do not say so themselves.
+/// The version and kind of list items that do not have their own.
 #[derive(Clone, Default)]
 struct Group {
     version: String,
@@ -163,7 +162,7 @@ struct Group {
 }
 
 impl Here<'_> {
-    /// Warns of what the document says beside its objects.
+    /// Warns about duplicate keys.
     fn warn(&mut self) {
         for duplicate in self.document.duplicates() {
             let (earlier, later) = (duplicate.earlier.line, duplicate.later.line);
@@ -172,7 +171,7 @@ impl Here<'_> {
             } else {
                 format!("in lines {earlier} and {later}")
             };
-            // Names of annotations may have 253 characters after a prefix of as many.
+            // Names of annotations may have 253 characters, after a prefix of the same length.
             let key: String = duplicate.key.chars().take(507).collect();
             let message = format!(
                 "one map has the key {key:?} {lines}; kubectl and Helm take the last value, Flux refuses the file"
@@ -196,13 +195,13 @@ impl Here<'_> {
         });
     }
 
-    /// Judges the object at `node`, or the objects in it.
+    /// Checks the object at `node`, or the objects in it.
     fn object(&mut self, node: Node, list: Group) {
         let document = self.document;
         let version = document.text(node, "apiVersion").unwrap_or(list.version);
         let kind = document.text(node, "kind").unwrap_or(list.kind);
         if let Some(item_kind) = kind.strip_suffix("List") {
-            // The items of a typed list need not say what they are.
+            // The items of a typed list need not have a version and kind.
             let group = Group {
                 version,
                 kind: item_kind.to_owned(),
@@ -225,7 +224,7 @@ impl Here<'_> {
         self.job(node, kind);
     }
 
-    /// Judges a Job or a CronJob.
+    /// Checks a Job or a CronJob.
     fn job(&mut self, node: Node, kind: Kind) {
         let value = self.document.value(node);
         let is_template = |at: &&&str| {
@@ -253,7 +252,7 @@ impl Here<'_> {
         let own = &*object.metadata.namespace;
         let namespace = if own.is_empty() { self.namespace } else { own };
         let job = Job::new(object, kind, namespace);
-        // Its CronJob is judged, as in the webhook and in `scan`.
+        // Its CronJob is checked instead, as in the webhook and in `scan`.
         if job.is_made_by_cronjob() {
             return;
         }
@@ -301,10 +300,10 @@ impl Here<'_> {
         }
     }
 
-    /// What is shown of the line that `bytes` begin in, and which part of it they are.
+    /// The shown part of the line in which `bytes` begin, and their range in it.
     fn line(&self, bytes: Range<usize>, hidden: &Hidden<'_>) -> (String, Range<usize>) {
         let (start, end) = window(self.text, bytes.start);
-        // An anchor may stand in another line than where its value is used.
+        // An anchor may be in another line than the place where its value is used.
         let mut line = hidden
             .secrets
             .blot(&credentials::blot(&self.text[start..end]));
@@ -338,14 +337,14 @@ impl Here<'_> {
     }
 }
 
-/// The credentials of one Job, by their text and by their place.
+/// The credentials of one Job, as texts and as places.
 struct Hidden<'p> {
     secrets: Secrets,
     places: &'p [Place],
 }
 
-/// Where the line around `at` begins and ends, cut where it is very long: a list of a thousand Jobs
-/// may stand in one line. Cut between words, so that no half of a credential is left at the edge.
+/// The range of the line around `at`, cut if it is very long: a list of a thousand Jobs may be one line. It is cut
+/// between words, so that no part of a credential is left at the edge.
 fn window(text: &str, at: usize) -> (usize, usize) {
     const MOST: usize = 500;
     let on_boundary = |mut at: usize| {
@@ -375,14 +374,14 @@ fn window(text: &str, at: usize) -> (usize, usize) {
     (start, end)
 }
 
-/// The part of `range` within the line from `start` to `end`, counted from its start.
+/// The part of `range` within the line from `start` to `end`, relative to `start`.
 fn overlap(range: &Range<usize>, start: usize, end: usize) -> Range<usize> {
     let from = range.start.clamp(start, end);
     let to = range.end.clamp(from, end);
     from - start..to - start
 }
 
-/// What the API server expects; the parser's own words quote the value.
+/// What the API server expects. The parser's own message would quote the value.
 fn expectation(error: &serde_json::Error, found: Option<&Number>) -> String {
     let text = error.to_string();
     let wanted = text

@@ -1,8 +1,8 @@
-//! Which finished Jobs to remove. Pure: what the cluster has, the policy and the time come in.
+//! Decides which finished Jobs to remove. Pure: from the Jobs of the cluster, the policy and the time.
 //!
-//! Helm deletes the hook of the *new* name before it makes it, so with timestamped names failed Jobs pile
-//! up. Here is what `before-hook-creation` means for them, and `hook-succeeded` for Jobs whose delete policy
-//! Helm does not know because it was patched. Deleting is [`crate::cluster::cleanup`]'s.
+//! Helm deletes the hook that has the *new* name before it creates it, so with timestamped names failed Jobs pile up.
+//! This module applies `before-hook-creation` to them, and `hook-succeeded` to Jobs whose delete policy Helm does not
+//! know because it was patched. [`crate::cluster::cleanup`] deletes the Jobs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::core::job::stored::StoredJob;
 
-/// How long a Job is left alone after its end: Helm 4 may still wait for it, and hangs when it vanishes.
-/// Helm's own timeout is five minutes by default; this is twice that.
+/// How long a Job is left alone after its end: Helm 4 may still wait for it, and hangs if it disappears. Helm's own
+/// timeout is five minutes by default; this is twice that.
 pub const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a Job is removed.
@@ -20,15 +20,15 @@ pub const GRACE: SignedDuration = SignedDuration::from_mins(10);
 pub enum Reason {
     /// It failed, and there are later attempts.
     EarlierAttempt,
-    /// It succeeded, its delete policy says `hook-succeeded`, and Helm does not know.
+    /// It succeeded, and Helm does not know its patched delete policy `hook-succeeded`.
     HookSucceeded,
 }
 
 impl Reason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 2] = [Self::EarlierAttempt, Self::HookSucceeded];
 
-    /// The word in the record and in metrics.
+    /// The word for it in the record and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,14 +41,14 @@ impl Reason {
 /// A Job to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// The Job.
+    /// The Job to remove.
     pub job: Arc<StoredJob>,
-    /// Why.
+    /// Why it is removed.
     pub reason: Reason,
 }
 
-/// The Jobs to remove at `now`, oldest first. Of each migration the `keep_failed` newest failed Jobs stay,
-/// and so does its latest attempt; `grace` is [`GRACE`] but in tests.
+/// The Jobs to remove at `now`, oldest first. Of each migration, the `keep_failed` newest failed Jobs and the latest
+/// attempt stay. `grace` is [`GRACE`], except in tests.
 #[must_use]
 pub fn plan(
     jobs: &[Arc<StoredJob>],
@@ -58,7 +58,7 @@ pub fn plan(
 ) -> Vec<Removal> {
     let mut migrations: BTreeMap<[&str; 3], Vec<&Arc<StoredJob>>> = BTreeMap::new();
     for job in jobs {
-        // Two releases of one chart may name their Jobs alike.
+        // Two releases of one chart may use the same Job names.
         let attempts = migrations.entry([&job.namespace, &job.release, &job.base]);
         attempts.or_default().push(job);
     }
@@ -67,7 +67,7 @@ pub fn plan(
         attempts.sort_by(|a, b| age(b).cmp(&age(a)));
         let mut failed = 0;
         for (later, job) in attempts.into_iter().enumerate() {
-            // What is going already is not one of those that stay.
+            // A Job that is being deleted does not count as one that stays.
             let Some(end) = job.end.filter(|_| !job.is_deleting) else {
                 continue;
             };
@@ -90,7 +90,7 @@ pub fn plan(
     removals
 }
 
-/// Orders attempts; names tell those of one second apart.
+/// The order of attempts; names order those of the same second.
 fn age(job: &StoredJob) -> (Timestamp, &str, &str, &str) {
     (job.created, &job.namespace, &job.name, &job.uid)
 }

@@ -1,13 +1,13 @@
-//! What the CRDs of the chart have in common: how the types' schemas become what the apiserver takes.
+//! Shared by the CRDs of the chart: converts the types' schemas to the form that the API server accepts.
 //!
-//! The types are with their subjects: [`crate::core::exception::resource`], [`crate::core::runs::resource`].
+//! The types are in [`crate::core::exception::resource`] and [`crate::core::runs::resource`].
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-/// What its schema does not name, the apiserver refuses or drops by itself, and it wants no
-/// `additionalProperties: false` to tell it to.
+/// Removes `additionalProperties: false`: the API server does not accept it, and refuses or drops unknown fields
+/// anyway.
 #[must_use]
 pub(crate) fn opened(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
@@ -27,7 +27,7 @@ fn open(schema: &mut Value) {
             map.remove("additionalProperties");
         }
         if let Some(Value::String(text)) = map.get_mut("description") {
-            // `kubectl explain` breaks lines by itself, and keeps those that are there.
+            // `kubectl explain` wraps lines itself, and would keep existing line breaks.
             *text = text.replace('\n', " ");
         }
     }
@@ -38,17 +38,17 @@ fn open(schema: &mut Value) {
     }
 }
 
-/// A moment, RFC 3339.
+/// The schema of a time (RFC 3339).
 pub(crate) fn time_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
 }
 
-/// A text that may be missing: in a CRD a field is left out, never null.
+/// The schema of an optional text: in a CRD a field is left out, never null.
 pub(crate) fn text_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string"})
 }
 
-/// A number that may be missing.
+/// The schema of an optional number.
 pub(crate) fn integer_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "integer", "format": "int32"})
 }

@@ -1,7 +1,7 @@
-//! The record: what was decided, written down as one JSON line per decision.
+//! The record: one JSON line per decision.
 //!
-//! Here is what is said; [`line`] makes a line of it that is short enough. [`crate::host::decision_log`] writes
-//! it. Lines are published: fields are added, never changed without a new `schema`.
+//! This module has the content, [`line`] serializes it within the size limit, and [`crate::host::decision_log`] writes
+//! it. The format is public: fields are added, never changed without a new `schema`.
 
 mod line;
 pub mod tidy_up;
@@ -17,18 +17,18 @@ use crate::core::policy::verdict::Outcome;
 /// Version of the line's schema.
 pub const SCHEMA: u32 = 1;
 
-/// What a line of this version is, as a JSON Schema.
+/// The JSON Schema of a line of this version.
 pub const JSON_SCHEMA: &str = include_str!("decision/decision-log.schema.json");
 
-/// The longest line in bytes, its newline included: container runtimes split longer ones.
+/// The longest line in bytes, including the newline: container runtimes split longer ones.
 pub const MAX_LINE: usize = 16 * 1024;
 
-/// A verdict with who, what, when and why. What others have chosen is as they have.
+/// A decision with its circumstances. Texts chosen by clients are not cut or masked yet.
 #[derive(Debug)]
 pub struct Decision<'a> {
-    /// When the review came in.
+    /// When the replica received the review.
     pub ts: Timestamp,
-    /// Id of the decision, sortable by time; also in the apiserver's audit log.
+    /// Id of the decision, sortable by time; also in the API server's audit log.
     pub id: Uuid,
     /// `mutate` or `validate`.
     pub phase: &'static str,
@@ -36,29 +36,29 @@ pub struct Decision<'a> {
     pub uid: &'a str,
     /// `CREATE`, `UPDATE` or `DELETE`.
     pub operation: &'static str,
-    /// Whether nothing would have been stored.
+    /// Whether the request was a dry run.
     pub dry_run: bool,
     /// `jobs` or `cronjobs`.
     pub resource: &'static str,
     /// Namespace of the request.
     pub namespace: &'a str,
-    /// Name of the object; its `generateName` while it has no name.
+    /// Name of the object; its `generateName` if it has no name yet.
     pub job: &'a str,
-    /// uid of the object; empty in the mutating phase, which comes before it is given.
+    /// uid of the object; empty in the mutating phase, before the API server sets it.
     pub job_uid: &'a str,
-    /// What the migration belongs to.
+    /// The release of the migration.
     pub release: Release<'a>,
-    /// Who keeps it as desired state.
+    /// The deployer that keeps it as desired state.
     pub deployer: Deployer,
-    /// Who asked.
+    /// The requesting user.
     pub user: &'a str,
-    /// Groups of who asked.
+    /// Groups of that user.
     pub groups: Vec<&'a str>,
     /// `labelled`, `detected` or `opted-out`.
     pub selection: &'static str,
     /// `enforce`, `warn`, `audit` or `off`.
     pub mode: crate::core::policy::Mode,
-    /// What came of it.
+    /// The outcome.
     pub verdict: Outcome,
     /// Every finding.
     pub findings: &'a [Finding],

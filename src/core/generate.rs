@@ -1,14 +1,12 @@
-//! Manifests made from the policy, for the cluster to judge by where the webhook cannot.
+//! Manifests generated from the policy, with which the cluster itself can check Jobs.
 //!
-//! Pure: the same policy gives the same text, letter by letter. What is made is applied by whoever
-//! asked for it.
+//! Pure: the same policy gives exactly the same text. The user applies the manifests.
 
 pub mod vap;
 
 use serde_json::Value;
 
-/// The longest line that text is folded to; an expression of ours has no double spaces that folding
-/// could lose.
+/// Width to which text is folded. Our expressions have no double spaces, which folding could lose.
 const WIDTH: usize = 100;
 
 /// The manifests as one YAML stream.

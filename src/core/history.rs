@@ -1,6 +1,6 @@
-//! What migrated when, from the runs that a cluster has recorded: read, put in order, and nothing else.
+//! Past migrations from the recorded runs of a cluster: reads and sorts them.
 //!
-//! Recording them is [`crate::core::runs`]'s, printing them [`crate::cli::render::history`]'s.
+//! [`crate::core::runs`] records runs, [`crate::cli::render::history`] prints them.
 
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -11,7 +11,7 @@ use crate::core::job::credentials;
 use crate::core::json::{Page, Unreadable};
 use crate::core::runs::resource::{Deployer, MigrationRun, Outcome};
 
-/// A run as it is shown. As JSON a stable shape: fields are added, never changed.
+/// A run as it is shown. Its JSON form is stable: fields are added, never changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
     /// Namespace of the Job.
@@ -20,31 +20,31 @@ pub struct Entry {
     pub release: String,
     /// Name of the migration: the Job's without its timestamp.
     pub migration: String,
-    /// The Job.
+    /// Name of the Job.
     pub job: String,
     /// Its uid.
     pub job_uid: String,
-    /// Counts the runs of the migration from one that succeeded to the next.
+    /// Number of the attempt, counted from one success to the next.
     pub attempt: i32,
-    /// How it ended.
+    /// How it ended, or that it is still running.
     pub outcome: Outcome,
-    /// When the API server took the Job.
+    /// When the API server admitted the Job.
     pub admitted_at: Option<Timestamp>,
     /// When its first pod started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// From its start, else its admission, to its end.
+    /// Seconds from its start, or else its admission, to its end.
     pub duration_seconds: Option<i64>,
     /// Why it failed, in one word.
     pub reason: Option<String>,
     /// Exit code of the container that ended last.
     pub exit_code: Option<i32>,
-    /// What was said at the end.
+    /// The message of the Job's condition or of its container at the end.
     pub message: Option<String>,
-    /// Who asked for the Job.
+    /// The user who requested the Job.
     pub requested_by: Option<String>,
-    /// What deployed it.
+    /// The deployer of the Job.
     pub deployer: Deployer,
     /// Chart and version.
     pub chart: Option<String>,
@@ -58,17 +58,17 @@ pub struct Entry {
     pub reviewed: bool,
     /// Id of the decision.
     pub decision: Option<String>,
-    /// Exceptions because of which it was let in.
+    /// Exceptions that it needed to be admitted.
     pub exceptions: Vec<String>,
     /// Name of the `MigrationRun`.
     pub run: String,
-    /// When the run was made; later than the Job where it was found only then.
+    /// When the run was created; later than the Job if the Job was only found later.
     #[serde(skip)]
     created: Option<Timestamp>,
 }
 
 impl Entry {
-    /// When it began, as far as is known.
+    /// When it began, as far as known.
     #[must_use]
     pub fn began(&self) -> Option<Timestamp> {
         self.admitted_at.or(self.started_at).or(self.created)
@@ -107,7 +107,7 @@ impl Entry {
     }
 }
 
-/// Whoever may write runs may have written anything into one.
+/// Masked, because a client that may write runs may have written any text into one.
 fn masked(text: String) -> String {
     match credentials::mask(&text) {
         std::borrow::Cow::Borrowed(_) => text,
@@ -120,12 +120,12 @@ fn masked(text: String) -> String {
 pub struct History {
     release: Option<String>,
     entries: Vec<Entry>,
-    /// Runs that could not be read, as those of a newer version may be.
+    /// Number of runs that could not be parsed, as those of a newer version.
     pub unreadable: usize,
 }
 
 impl History {
-    /// Nothing has been read yet. Only the runs of this release are shown, where one is given.
+    /// An empty list. If a release is given, only its runs are shown.
     #[must_use]
     pub fn of(release: Option<String>) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl History {
         }
     }
 
-    /// Adds a page of runs, and tells how many were on it.
+    /// Adds a page of runs, and returns how many were on it.
     pub fn page(&mut self, text: &str) -> Result<usize, Unreadable> {
         let page: Page<'_, DeserializeGuard<MigrationRun>> = serde_json::from_str(text)?;
         let count = page.items.len();
@@ -153,7 +153,7 @@ impl History {
         Ok(count)
     }
 
-    /// All of them: by namespace and release, and those of a release in the order in which they began.
+    /// All runs, sorted by namespace, release and time of their beginning.
     #[must_use]
     pub fn in_order(mut self) -> Vec<Entry> {
         self.entries.sort_by(|a, b| {

@@ -1,8 +1,8 @@
-//! The shapes of JSON that are read, borrowed from the bytes they came in.
+//! Types for parsing JSON, borrowed from the input bytes.
 //!
-//! A review is read once per request, so nothing here copies a string unless JSON escapes force it
-//! to. Only the fields a rule looks at are named; everything else is skipped by the parser. What the
-//! fields mean, and Kubernetes' defaults for them, is the business of [`crate::core::job`].
+//! A review is parsed once per request, so nothing here copies a string unless it has JSON escapes. Only the fields
+//! that rules read are named; the parser skips everything else. [`crate::core::job`] knows what the fields mean, and
+//! Kubernetes' defaults for them.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
-/// A string borrowed from the input, or owned where an escape sequence had to be resolved.
+/// A string borrowed from the input, or owned if it had escape sequences.
 ///
 /// `Cow<str>` alone would copy inside `Option`, `Vec` and maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,13 +51,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 
 /// A map of strings (labels, annotations) in the order it was written.
 ///
-/// A handful of entries is searched faster in a row than hashed. A `null` value reads as the empty
-/// string, as Go's decoder does.
+/// A linear search of a few entries is faster than hashing. A `null` value reads as the empty string, as in Go's
+/// decoder.
 #[derive(Clone, Debug, Default)]
 pub struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
 
 impl Map<'_> {
-    /// The value of `key`; of a key written twice the last one counts, as in Go.
+    /// The value of `key`; the last one of a repeated key, as in Go.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0
@@ -67,7 +67,7 @@ impl Map<'_> {
             .map(|(_, value)| &**value)
     }
 
-    /// Whether there is no entry at all.
+    /// Whether the map is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -97,7 +97,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
     }
 }
 
-/// What was read is not what it should be. The parser's own words would quote the value at fault, which may be a
+/// The input cannot be parsed. The parser's own message is left out: it would quote the wrong value, which may be a
 /// credential.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("it is not as expected at line {line}, column {column}")]
@@ -121,7 +121,7 @@ impl From<serde_json::Error> for Unreadable {
 pub struct Page<'a, T> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     metadata: ListMeta<'a>,
-    /// The objects on it.
+    /// The objects on the page.
     #[serde(default = "Vec::new", deserialize_with = "nullable")]
     pub items: Vec<T>,
 }
@@ -133,7 +133,7 @@ struct ListMeta<'a> {
 }
 
 impl<T> Page<'_, T> {
-    /// The token of the next page; nothing on the last one.
+    /// The token of the next page; `None` on the last one.
     #[must_use]
     pub fn next(&self) -> Option<String> {
         let token = &*self.metadata.r#continue;
@@ -141,12 +141,12 @@ impl<T> Page<'_, T> {
     }
 }
 
-/// Reads an integer as the API takes it from kubectl and Helm, which make `600` of `600.0` and of `6e2`.
+/// Reads an integer as it reaches the API through kubectl and Helm, which turn `600.0` and `6e2` into `600`.
 pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(Option::<Integer>::deserialize(deserializer)?.map(|Integer(value)| value))
 }
 
-/// Reads a list of such integers, which count, and `null` as an empty one.
+/// Reads a list of such integers, which count as entries. `null` reads as an empty list.
 pub fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
     fold(deserializer, |list: &mut Vec<i64>, Integer(value)| {
         list.push(value);
@@ -176,7 +176,7 @@ impl<'de> Deserialize<'de> for Integer {
             }
 
             fn visit_f64<E: Error>(self, value: f64) -> Result<Integer, E> {
-                // 2 to the power of 63, from which on it is not an i64.
+                // 2 to the power of 63, the first number that does not fit into an `i64`.
                 const LIMIT: f64 = 9_223_372_036_854_775_808.0;
                 if value.fract() != 0.0 || !(-LIMIT..LIMIT).contains(&value) {
                     return Err(E::invalid_value(Unexpected::Float(value), &self));
@@ -198,18 +198,18 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// The most entries that the lists and maps of one document may have together. What is read of an entry may take
-/// fifty times its text, and a list of containers holds lists. A real Job has some hundred entries.
+/// Most entries of all lists and maps of one document together. Parsed, an entry may take fifty times its text, and a
+/// list of containers holds lists. A real Job has some hundred entries.
 const MOST: usize = 20_000;
-/// What is wrong with a document that has more.
+/// The error for a document with more entries.
 const TOO_MANY: &str = "more than 20000 entries in its lists and maps";
 
 thread_local! {
-    /// How many more entries the document may have that this thread is reading. Nothing outside of [`document`].
+    /// How many more entries the document that this thread is reading may have. `None` outside of [`document`].
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Reads one document of a client. It is an error if its lists and maps have too many entries together.
+/// Reads one document from a client. Fails if its lists and maps have too many entries together.
 pub fn document<T>(read: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
@@ -222,7 +222,7 @@ pub fn document<T>(read: impl FnOnce() -> T) -> T {
     read()
 }
 
-/// Counts one more entry that is kept of the document.
+/// Counts one more kept entry of the document; fails if there are too many.
 pub fn entry<E: Error>() -> Result<(), E> {
     let Some(left) = LEFT.get() else {
         return Ok(());
@@ -238,7 +238,7 @@ pub fn has_too_many(error: &serde_json::Error) -> bool {
     error.is_data() && error.to_string().starts_with(TOO_MANY)
 }
 
-/// Reads a list whose entries count, and `null` as an empty one.
+/// Reads a list whose entries count. `null` reads as an empty list.
 pub fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -247,7 +247,7 @@ where
     fold(deserializer, |list: &mut Vec<T>, next| list.push(next))
 }
 
-/// Reads a list entry by entry, which count, and keeps what `take` keeps of each. `null` reads as an empty list.
+/// Reads a list entry by entry, and folds the entries with `take`. They count, and `null` reads as an empty list.
 pub fn fold<'de, D, T, R>(deserializer: D, take: impl FnMut(&mut R, T)) -> Result<R, D::Error>
 where
     D: Deserializer<'de>,
@@ -336,7 +336,7 @@ mod tests {
             assert!(has_too_many(&error), "{error}");
             let expected = "more than 20000 entries in its lists and maps at line 1 column ";
             assert!(error.to_string().starts_with(expected), "{error}");
-            // The next one is counted anew, as this one was.
+            // The next document is counted from zero again.
             assert!(read(&format!("{text}}}")).is_ok());
         }
     }

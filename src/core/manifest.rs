@@ -1,7 +1,7 @@
-//! Streams of YAML or JSON as documents that know where each value stands.
+//! Splits streams of YAML or JSON into documents that know the position of each value.
 //!
-//! Used for manifests, exceptions and the policy file. What a value means is what kubectl and Helm make of it;
-//! `granit-parser` reads the syntax. One broken document does not hide the others.
+//! Used for manifests, exceptions and the policy file. Values are read as kubectl and Helm read them; `granit-parser`
+//! parses the syntax. One broken document does not hide the others.
 
 mod encoding;
 mod places;
@@ -23,12 +23,12 @@ use self::places::Places;
 pub use self::tree::Node;
 use self::tree::Tree;
 
-/// A position in a file, both from 1.
+/// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Line.
+    /// Line, counted from 1.
     pub line: usize,
-    /// Column, in characters.
+    /// Column in characters, counted from 1.
     pub column: usize,
 }
 
@@ -39,14 +39,14 @@ pub struct Document<'a> {
     places: Rc<Places<'a>>,
 }
 
-/// A key that is written twice in one map.
+/// A duplicate key of a map.
 #[derive(Debug)]
 pub struct Duplicate {
     /// The key.
     pub key: String,
-    /// Where it stands before.
+    /// Position of the earlier one.
     pub earlier: Position,
-    /// Where it stands again.
+    /// Position of the later one, which counts.
     pub later: Position,
 }
 
@@ -54,24 +54,24 @@ pub struct Duplicate {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct BrokenDocument {
-    /// Where the fault is.
+    /// Position of the fault.
     pub position: Position,
-    /// What it is, and what to write.
+    /// The fault, and what to write instead.
     pub message: String,
-    /// Whether the document holds `{{`, as a template does.
+    /// Whether the document contains `{{`, as a template does.
     pub is_template: bool,
-    /// Whether the fault stands between two documents, which are read nevertheless.
+    /// Whether the fault is between two documents, which are still read.
     pub is_between: bool,
 }
 
-/// One fault of a file that people write for this program.
+/// One fault of a file that users write for this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
     /// Name of the file.
     pub file: String,
-    /// Where.
+    /// Position of the fault.
     pub position: Position,
-    /// What, and what to write instead.
+    /// The fault, and what to write instead.
     pub message: String,
 }
 
@@ -95,7 +95,7 @@ impl Document<'_> {
         self.tree.value(node)
     }
 
-    /// The value of a key of a map, the last one of a key that is written twice.
+    /// The value of a key of a map; the last one of a duplicate key.
     #[must_use]
     pub fn get(&self, node: Node, key: &str) -> Option<Node> {
         self.tree.get(node, key)
@@ -121,7 +121,7 @@ impl Document<'_> {
         self.tree.is_list(node)
     }
 
-    /// Keys that are written twice, of which the last value counts.
+    /// The duplicate keys, of which the last value counts.
     pub fn duplicates(&self) -> impl Iterator<Item = Duplicate> + '_ {
         self.tree
             .duplicates
@@ -133,8 +133,8 @@ impl Document<'_> {
             })
     }
 
-    /// Where the value at this JSON Pointer below a value stands, or its nearest existing parent, with the bytes it
-    /// takes in the stream.
+    /// Position and byte range, in the stream, of the value at this JSON Pointer below `node`, or of its nearest
+    /// existing parent.
     #[must_use]
     pub fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
         let mut here = within;
@@ -173,7 +173,7 @@ pub struct Documents<'a> {
     places: Rc<Places<'a>>,
     /// Where the next part begins.
     rest: Option<usize>,
-    /// What comes before the next part, the last one first.
+    /// Parts to return before the next one, in reverse order.
     waiting: Vec<Waiting>,
 }
 
@@ -187,9 +187,9 @@ enum Waiting {
 #[derive(Clone, Debug)]
 struct Part {
     bytes: Range<usize>,
-    /// It begins right behind a marker, in the same line.
+    /// Whether it begins right after a marker, in the same line.
     after_marker: bool,
-    /// It has been cut where a line begins with `---` and is no marker.
+    /// Whether it was cut at a line that begins with `---` but is not a marker.
     is_cut: bool,
 }
 
@@ -207,7 +207,7 @@ impl<'a> Iterator for Documents<'a> {
             if !is_empty(text) {
                 return Some(self.read(part));
             }
-            // kubectl and Helm cut at `---` only, and find a document that is a directive.
+            // kubectl and Helm only split at `---`, and would read a directive as a document.
             if part.bytes.start > 0
                 && let Some(at) = directive(text)
             {
@@ -314,7 +314,7 @@ impl<'a> Documents<'a> {
     }
 }
 
-/// Where the next line that is `---` or `...` begins, and where the text after it does.
+/// Where the next line with `---` or `...` begins, and where the text after the marker begins.
 fn cut_at_marker(text: &str, start: usize) -> (usize, Option<usize>) {
     let bytes = text.as_bytes();
     let mut line = start;
@@ -331,7 +331,7 @@ fn cut_at_marker(text: &str, start: usize) -> (usize, Option<usize>) {
     }
 }
 
-/// The texts that follow `---` in the same line of a part, where no value can begin so.
+/// The lines of a part that begin with `---` and text which cannot begin a value.
 fn separators(text: &str, part: &Part) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = part.bytes.start;
@@ -353,7 +353,7 @@ fn separators(text: &str, part: &Part) -> Vec<Range<usize>> {
     found
 }
 
-/// Where a line that begins with `%` stands.
+/// The byte at which a line with `%` begins.
 fn directive(text: &str) -> Option<usize> {
     text.starts_with('%')
         .then_some(0)
@@ -370,7 +370,7 @@ fn is_empty(part: &str) -> bool {
     })
 }
 
-/// Position and words of a parser error, without the snippet it would print.
+/// Position and message of a parser error, without its snippet.
 pub(crate) fn explain(error: &serde_saphyr::Error) -> (Position, String) {
     let position = error
         .location()
@@ -379,7 +379,7 @@ pub(crate) fn explain(error: &serde_saphyr::Error) -> (Position, String) {
             column: number(at.column()),
         });
     let text = error.without_snippet().to_string();
-    // The position is told apart from the words, counted in the whole stream.
+    // The position is reported separately, relative to the whole stream.
     let message = match text.find("line ").filter(|_| text.starts_with("error: ")) {
         Some(at) => text[at..]
             .split_once(": ")
@@ -387,7 +387,7 @@ pub(crate) fn explain(error: &serde_saphyr::Error) -> (Position, String) {
         None => text.as_str(),
     };
     let message = message.split(" at line ").next().unwrap_or(message);
-    // Advice on the parser's own settings is none to a chart's author.
+    // Advice about the parser's own settings does not help a chart's author.
     let message = message
         .split(", set DuplicateKeyPolicy")
         .next()

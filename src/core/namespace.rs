@@ -1,4 +1,4 @@
-//! What is known of a namespace, and how strict the policy is there. Pure: whoever knows hands it in.
+//! The known facts about a namespace, and its mode. Pure: the caller supplies the facts.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use crate::core::exception::Exception;
 use crate::core::job::mesh::{self, Mesh};
 use crate::core::policy::{Mode, Policy};
 
-/// The Namespace label that chooses how strict the policy is there.
+/// The Namespace label that sets the mode.
 const MODE_LABEL: &str = "migration-warden.io/mode";
 
-/// What is known of the namespace of a review.
+/// The known facts about the namespace of a review.
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceView {
     /// Value of its label `migration-warden.io/mode`.
     pub mode: Option<String>,
     /// The service mesh it injects.
     pub mesh: Option<Mesh>,
-    /// It is being deleted, with all that is in it.
+    /// Whether it is being deleted, with all its objects.
     pub terminating: bool,
     /// Its exceptions.
     pub exceptions: Vec<Arc<Exception>>,
 }
 
 impl NamespaceView {
-    /// What a namespace says of itself, by its labels and annotations.
+    /// The facts from a namespace's labels and annotations.
     #[must_use]
     pub fn of<'a>(
         label: impl Fn(&str) -> Option<&'a str>,
@@ -37,7 +37,7 @@ impl NamespaceView {
     }
 }
 
-/// The mode of a namespace, and its label's value where that is none.
+/// The mode of a namespace, and its label's value if that is not a mode.
 pub(crate) fn mode(
     label: Option<String>,
     policy: &Policy,

@@ -1,31 +1,31 @@
-//! What Kubernetes Events say. Pure; sending them is [`crate::cluster::events`]'.
+//! The content of Kubernetes Events. Pure; [`crate::cluster::events`] sends them.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use crate::core::text;
 
-/// Longest note that the API server takes, in bytes (`NoteLengthLimit` of its validation).
+/// Longest note that the API server accepts, in bytes (`NoteLengthLimit` of its validation).
 const LONGEST_NOTE: usize = 1024;
 
-/// Something that somebody who looks at the cluster should see.
+/// Something that is published as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
-    /// What it is about.
+    /// The object it is about.
     pub regarding: ObjectReference,
-    /// What else has to do with it. Repeated Events are one where both are the same, and keep their first note.
+    /// Another involved object. Repeated Events with the same two objects are merged, and keep their first note.
     pub related: Option<ObjectReference>,
-    /// Whether somebody may have to do something.
+    /// Whether it may need action.
     pub is_warning: bool,
-    /// What, in one word.
+    /// The reason, in one word.
     pub reason: &'static str,
-    /// What was done, in one word.
+    /// The action that was taken, in one word.
     pub action: &'static str,
-    /// What, in words.
+    /// The text for the user.
     pub note: String,
 }
 
 impl Happening {
-    /// With a note of one line that the API server takes.
+    /// The same with this note, in one line and cut to the length that the API server accepts.
     #[must_use]
     pub fn noted(mut self, note: &str) -> Self {
         let lines = note.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -35,7 +35,7 @@ impl Happening {
     }
 }
 
-/// A Job.
+/// A reference to a Job.
 #[must_use]
 pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
@@ -48,8 +48,8 @@ pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     }
 }
 
-/// A Namespace, so that the Event is found in it: that of an object without a namespace would be in
-/// `default`, where those who work in the namespace cannot look.
+/// A reference to a Namespace, with which the Event is stored in that namespace. The Event of a cluster-scoped object
+/// would be stored in `default`, which users of the namespace may not be able to read.
 #[must_use]
 pub fn namespace(name: &str) -> ObjectReference {
     ObjectReference {
@@ -90,7 +90,7 @@ mod tests {
     fn a_note_is_as_long_as_may_be() {
         assert_eq!(noted(&"x".repeat(1024)), "x".repeat(1024));
         assert_eq!(noted(&"x".repeat(1025)), "x".repeat(1021) + "…");
-        // Two bytes each, so that the cut would be within one.
+        // Two bytes each, so that the limit is within a character.
         assert_eq!(noted(&"ä".repeat(600)), "ä".repeat(510) + "…");
     }
 }

@@ -1,7 +1,7 @@
-//! A certificate and its key, as PEM, made into what TLS connections are accepted with.
+//! Turns a certificate and its key, as PEM, into the TLS configuration of a server.
 //!
-//! Not for reading files or noticing changes: see [`crate::host::tls::reload`]; nor for making certificates: see
-//! [`make`], and [`crate::host::tls::issue`] for those of a development folder.
+//! [`crate::host::tls::reload`] reads files and notices changes, [`make`] generates certificates,
+//! [`crate::host::tls::issue`] does so for a development folder, and [`inspect`] checks certificates for users.
 
 pub mod facts;
 pub mod make;
@@ -21,32 +21,32 @@ use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 /// A certificate and key that can be served.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What connections are accepted with.
+    /// The configuration that accepts connections.
     pub config: Arc<ServerConfig>,
     /// When the server's own certificate expires.
     pub not_after: Timestamp,
 }
 
-/// Why a certificate and key cannot be served. No text holds anything of the key.
+/// Why a certificate and key cannot be served. No message contains any part of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// No `BEGIN CERTIFICATE` block.
+    /// The file has no `BEGIN CERTIFICATE` block.
     #[error(
         "failed to find a certificate in the certificate file: it must hold the server's certificate and then its intermediates, as PEM"
     )]
     NoCertificate,
-    /// A block that is not PEM.
+    /// A block is not valid PEM.
     #[error("failed to read the certificate file as PEM: it is cut off or damaged")]
     CertificatePem,
-    /// PEM that holds no X.509 certificate.
+    /// The PEM is not an X.509 certificate.
     #[error("failed to read the server's certificate as X.509: it is damaged")]
     Certificate,
-    /// No key that could be read. The reason is left out, because it could quote the key.
+    /// The file has no readable key. The reason is left out, because it could quote the key.
     #[error(
         "failed to find a private key in the key file: it must hold one unencrypted PKCS#8, SEC1 or PKCS#1 key, as PEM"
     )]
     NoKey,
-    /// A key of a kind that cannot be used.
+    /// The kind of key is not supported.
     #[error(
         "failed to use the private key: only ECDSA (P-256, P-384), Ed25519 and RSA (2048 bits and more) keys are supported"
     )]
@@ -56,18 +56,18 @@ pub enum TlsError {
         "failed to pair certificate and private key: the key belongs to another certificate (the server's own must come first in the certificate file)"
     )]
     Mismatch,
-    /// No CA that callers could be verified against.
+    /// The file has no CA to verify callers with.
     #[error(
         "failed to find a CA in the file of the callers' CA: it must hold the certificates of one or more CAs, as PEM"
     )]
     ClientCa,
-    /// What rustls itself refuses.
+    /// rustls refuses the configuration.
     #[error("failed to set up TLS: {0}")]
     Config(#[from] rustls::Error),
 }
 
-/// Makes a server configuration of PEM texts: TLS 1.2 and 1.3, HTTP/1.1. With `client_ca`
-/// only callers with a certificate of one of its CAs are accepted.
+/// Builds a server configuration from PEM texts: TLS 1.2 and 1.3, HTTP/1.1. With `client_ca`, only callers with a
+/// certificate from one of its CAs are accepted.
 pub fn server_config(
     cert_pem: &[u8],
     key_pem: &[u8],
@@ -76,7 +76,7 @@ pub fn server_config(
     let chain = chain(cert_pem)?;
     let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
-    // Only to tell a key that cannot be used from one that does not fit.
+    // Only to distinguish an unsupported key from one that does not match.
     if ring::default_provider()
         .key_provider
         .load_private_key(key.clone_key())
@@ -101,7 +101,7 @@ pub fn server_config(
     })
 }
 
-/// A configuration with nothing to show, for the time until there is something.
+/// A configuration without a certificate, until one is available.
 pub(crate) fn empty_config() -> Result<Arc<ServerConfig>, rustls::Error> {
     let nothing = Arc::new(ResolvesServerCertUsingSni::new());
     let config = builder()?.with_no_client_auth().with_cert_resolver(nothing);
@@ -109,7 +109,7 @@ pub(crate) fn empty_config() -> Result<Arc<ServerConfig>, rustls::Error> {
 }
 
 fn builder() -> Result<ConfigBuilder<ServerConfig, WantsVerifier>, rustls::Error> {
-    // Not the process's default provider: another crate could install another one.
+    // Not the process's default provider, because another crate could change that.
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
 }
@@ -136,7 +136,7 @@ pub(crate) fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifie
 fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        // The reason could quote a key that was put into the wrong file.
+        // The reason is left out: it could quote a key in the wrong file.
         .map_err(|_| TlsError::CertificatePem)
 }
 
@@ -145,8 +145,8 @@ fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
     Ok(moment(certificate.validity().not_after.timestamp()))
 }
 
-/// A certificate's time in seconds. That of one that never expires (RFC 5280, section 4.1.2.5) is a
-/// little later than a [`Timestamp`] can be.
+/// Converts a certificate's time in seconds. The time of one that never expires (RFC 5280, section 4.1.2.5) is a little
+/// beyond the range of [`Timestamp`].
 fn moment(seconds: i64) -> Timestamp {
     let farthest = if seconds < 0 {
         Timestamp::MIN

@@ -1,7 +1,7 @@
-//! Texts of others, as they leave the program: without credentials, in one line, and no longer than may be.
+//! Makes untrusted texts safe for output: without credentials, in one line, and within a length limit.
 //!
-//! Users, tools and other programs choose names and messages, and lines, Events, answers and terminals show them.
-//! Whatever leaves goes through here. Pure. What a credential looks like is [`credentials`]'.
+//! Users, tools and other programs choose names and messages, and log lines, Events, answers and terminals show them.
+//! All of these texts pass through here. Pure. [`credentials`] recognises credentials.
 
 use std::borrow::Cow;
 
@@ -13,36 +13,36 @@ pub const NAME: usize = 253;
 pub const USER: usize = 512;
 /// Longest sentence about something, in bytes.
 pub const DETAIL: usize = 512;
-/// Findings that are told of one object.
+/// Most findings that are reported for one object.
 pub const FINDINGS: usize = 32;
-/// Groups of a user that are told.
+/// Most groups of a user that are logged.
 pub const GROUPS: usize = 32;
-/// Exceptions that are told of one object.
+/// Most exceptions that are reported for one object.
 pub const EXCEPTIONS: usize = 16;
 
-/// What stands for what was cut off.
+/// The mark for text that was cut off.
 const MORE: char = '…';
 
-/// `text` without credentials, in one line of at most `max` bytes. What is cut ends in `…`.
+/// `text` without credentials, in one line of at most `max` bytes. A cut text ends in `…`.
 #[must_use]
 pub fn bounded(text: &str, max: usize) -> Cow<'_, str> {
     fit(text, max).0
 }
 
-/// The same, and whether it was cut.
+/// Like [`bounded`], with whether the text was cut.
 #[must_use]
 pub fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
     let masked = credentials::mask(text);
     if is_plain(&masked) {
         return cut(masked, max);
     }
-    // A line break may part a password from what names it, and may also end it.
+    // A line break may separate a password from its name, and may also end it.
     let line = one_line(&masked).into_owned();
     let masked = credentials::mask(&line).into_owned();
     cut(masked.into(), max)
 }
 
-/// `text` in one line: blanks for what would end a line, or what a terminal would obey instead of showing it.
+/// `text` in one line: blanks replace characters that would end a line or control a terminal.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if is_plain(text) || !text.chars().any(is_harmful) {
@@ -52,7 +52,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     text.chars().map(harmless).collect::<String>().into()
 }
 
-/// The beginning of a text, with its mark, and whether that is not all of it.
+/// The beginning of a text, with [`MORE`] if it was cut, and whether it was.
 fn cut(text: Cow<'_, str>, max: usize) -> (Cow<'_, str>, bool) {
     if text.len() <= max {
         return (text, false);
@@ -64,7 +64,7 @@ fn cut(text: Cow<'_, str>, max: usize) -> (Cow<'_, str>, bool) {
     (kept.into(), true)
 }
 
-/// Appends `more` to a text of at most `max` bytes, and says whether the text was cut to make room for it.
+/// Appends `more` to a text of at most `max` bytes, and returns whether the text was cut to make room.
 pub fn append(text: &mut String, more: &str, max: usize) -> bool {
     let (kept, is_cut) = cut(Cow::Borrowed(text), max.saturating_sub(more.len()));
     let appended = format!("{kept}{more}");
@@ -72,13 +72,13 @@ pub fn append(text: &mut String, more: &str, max: usize) -> bool {
     is_cut
 }
 
-/// Nearly all texts are.
+/// Whether a text is printable ASCII, as nearly all are.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
-/// Control characters, the ends of lines and paragraphs, and characters that are not seen themselves and change how
-/// others are: those that turn the direction of writing, for one (Unicode's categories Cc, Zl, Zp and Cf).
+/// Control characters, ends of lines and paragraphs, and invisible characters that change how others are shown, such as
+/// those that reverse the direction of writing (Unicode's categories Cc, Zl, Zp and Cf).
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(

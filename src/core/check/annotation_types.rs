@@ -1,13 +1,12 @@
-//! Annotations that are no strings, which Kubernetes refuses whatever their key.
+//! Finds annotations that are not strings: Kubernetes refuses them, whatever their key.
 //!
-//! A review never has them, so the facts of a Job are taken without a look at those that no rule
-//! asks for.
+//! A review never has them, so the facts of a Job leave out annotations that no rule reads.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// An object of which only the annotations are read, its own and those of what it makes.
+/// The annotations of an object, and of the objects that it creates.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "reading it is what tells whether it is right")]

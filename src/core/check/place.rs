@@ -1,7 +1,7 @@
-//! Where the credentials of a Job stand in the file.
+//! Locates the credentials of a Job in the file.
 //!
-//! A block of text has many lines, and a finding points at the one that is meant. What is written
-//! otherwise than it reads, with escapes or behind an anchor, is not looked for: it takes its whole value.
+//! A block of text has many lines, and a finding points at the right one. If the source differs from the value, because
+//! of escapes or an anchor, the finding points at the whole value.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use crate::core::policy::path::FieldPath;
 
 /// A credential in a file.
 pub(super) struct Place {
-    /// Its bytes, or those of its value.
+    /// Byte range of the credential, or of its whole value.
     pub bytes: Range<usize>,
-    /// Where they begin.
+    /// Position of the first byte.
     pub position: Position,
 }
 
-/// Where each of `hits` stands in `text`, whose object at `node` holds them.
+/// The place of each of `hits` in `text`. They are in the object at `node`.
 pub(super) fn of(
     hits: &[Hit<'_>],
     kind: Kind,
@@ -49,16 +49,16 @@ pub(super) fn of(
     places
 }
 
-/// The value at hand.
+/// The value that is being searched.
 struct Value<'t> {
     text: &'t str,
     bytes: Range<usize>,
-    /// Where `line` is, which is the byte that the last line which was found begins with.
+    /// Position of `line`, the first byte of the last line that was found.
     position: Position,
     line: usize,
-    /// How far its source has been searched.
+    /// The byte up to which its source has been searched.
     from: usize,
-    /// The same of what it says.
+    /// The byte up to which its parsed text has been searched.
     read: usize,
 }
 
@@ -69,7 +69,7 @@ impl Value<'_> {
             _ => self.find(hit),
         };
         let Some(bytes) = found else {
-            // What comes later is not looked for either: that would read the source again for each.
+            // Later credentials are not located either: each would read the source again.
             self.from = self.bytes.end;
             let (bytes, position) = (self.bytes.clone(), self.position);
             return Place { bytes, position };
@@ -92,7 +92,7 @@ impl Value<'_> {
 
     fn find(&self, hit: &Hit<'_>) -> Option<Range<usize>> {
         let source = self.text.get(self.from..self.bytes.end)?;
-        // With what stands before it in its line, which tells it from the same text elsewhere.
+        // With the text before it in its line, which distinguishes it from the same text elsewhere.
         let before = hit.text.get(self.read..hit.range.start)?;
         let line = self.read + before.rfind('\n').map_or(0, |at| at + 1);
         let lead = &hit.text[line..hit.range.end];

@@ -1,13 +1,14 @@
-//! What the API server refuses of any Job, whatever the policy says: numbers out of range and names that are not
-//! DNS names (`pkg/apis/batch/validation` of Kubernetes). In its words, because people search for them.
+//! Finds faults that the API server refuses in any Job, whatever the policy: numbers out of range and names that are
+//! not DNS names (`pkg/apis/batch/validation` of Kubernetes). The messages are Kubernetes' own, because users search
+//! for them.
 //!
-//! The webhook needs none of this: the API server looks itself. Types are the business of [`crate::core::job::object`].
+//! The webhook does not need this, because the API server validates itself. [`crate::core::job::object`] checks types.
 
 use serde_json::Value;
 
 use crate::core::job::Kind;
 
-/// A JSON Pointer to a value, and what is wrong with it.
+/// A JSON Pointer to a value, and its fault.
 type Fault = (String, String);
 
 const MAX_I32: i64 = i32::MAX as i64;
@@ -18,7 +19,7 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
                          and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
                          for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// Everything about a Job or CronJob that the API server refuses and no rule judges.
+/// All faults of a Job or CronJob that the API server refuses and that no rule covers.
 pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Fault> {
     let mut faults = Vec::new();
     let spec = match kind {
@@ -133,13 +134,13 @@ fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_part)
 }
 
-/// Lower case letters, digits and `-`, which neither begins nor ends it.
+/// Whether a name has only lower case letters, digits and inner `-`.
 fn is_part(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !name.is_empty() && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// A name that is not the DNS name that `wanted` describes.
+/// The fault for a name that is not a DNS name as described by `wanted`.
 fn misnamed(at: &str, name: &str, wanted: &str) -> Fault {
     let (max, is_long) = if wanted == LABEL {
         (63, name.len() > 63)

@@ -19,7 +19,7 @@ fn check(text: &str, policy: &Policy) -> (Report, Vec<Located>) {
     (report, findings)
 }
 
-/// Pieces of which manifests, right and wrong, are made.
+/// Pieces of generated manifests, right and wrong.
 const PIECES: [&str; 36] = [
     "apiVersion: batch/v1\nkind: Job\n",
     "metadata:\n  name: shop-migrate-1766361600\n",
@@ -82,7 +82,7 @@ proptest! {
     }
 }
 
-/// The rules that the webhook finds broken by this object.
+/// The rules that this object breaks, according to the webhook.
 fn reviewed(object: &Value, policy: &Policy) -> BTreeSet<&'static str> {
     let body = json!({
         "apiVersion": "admission.k8s.io/v1",
@@ -122,7 +122,7 @@ fn check_finds_what_the_webhook_finds() {
         for document in manifest::documents(&text) {
             let document = document.unwrap();
             let object = document.value(document.root());
-            // Helm never sends a hook without a name: only the file can have one.
+            // Helm never sends a hook without a name: only a file can have one.
             let metadata = &object["metadata"];
             if metadata["name"].is_null() && !metadata["annotations"]["helm.sh/hook"].is_null() {
                 continue;
@@ -134,7 +134,7 @@ fn check_finds_what_the_webhook_finds() {
         }
     }
     assert!(judged > 20, "{judged}");
-    // A number without a fraction is an integer for both.
+    // A number without a fraction counts as an integer in both.
     let mut object: Value = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "a-1766361600", "labels": {"app.kubernetes.io/component": "migration"}},
         "spec": {"backoffLimit": 6, "ttlSecondsAfterFinished": 60,

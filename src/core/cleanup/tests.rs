@@ -1,4 +1,4 @@
-//! By example, and what must hold whatever there is.
+//! Tests by example, and of properties that hold for all Jobs.
 
 use super::*;
 use crate::core::job::release::Source;
@@ -8,12 +8,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-/// Minutes after this are when things happen.
+/// The time this many minutes after a fixed start.
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_766_361_600 + minute * 60).unwrap()
 }
 
-/// An attempt made at `minute` that failed a minute later, with one thing changed.
+/// An attempt created at `minute` that failed a minute later, with one thing changed.
 fn failed(minute: i64, change: impl FnOnce(&mut StoredJob)) -> Arc<StoredJob> {
     let name = format!("shop-migrate-{}", at(minute).as_second());
     let mut job = StoredJob {
@@ -47,7 +47,7 @@ fn succeed(job: &mut StoredJob) {
     job.end.as_mut().unwrap().succeeded = true;
 }
 
-/// Minutes of those that go.
+/// Minute of creation and reason of the removed Jobs.
 fn gone(jobs: &[Arc<StoredJob>], keep: usize, minute: i64) -> Vec<(i64, &'static str)> {
     plan(jobs, keep, GRACE, at(minute))
         .into_iter()
@@ -174,7 +174,7 @@ fn uids(removals: &[Removal]) -> BTreeSet<String> {
         .collect()
 }
 
-/// The newest `keep` failed ones of each migration that are not going already.
+/// The newest `keep` failed Jobs of each migration that are not being deleted.
 fn newest_failed(jobs: &[Arc<StoredJob>], keep: usize) -> BTreeSet<String> {
     let mut migrations: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let failed = |job: &&Arc<StoredJob>| job.end.is_some_and(|end| !end.succeeded);

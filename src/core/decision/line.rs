@@ -1,7 +1,7 @@
 //! The line of a decision: one JSON object of at most [`MAX_LINE`] bytes.
 //!
-//! Each text is cut, each list is counted, and where the whole is still too long the findings' details go first. The
-//! verdict and the ids stay.
+//! Each text is cut and each list is limited. If the line is still too long, the findings' details are cut first. The
+//! verdict and the ids always stay.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::Outcome;
 use crate::core::text;
 
-/// What a line has to leave free: the newline, and how many lines before it were lost.
+/// Bytes that a line has to leave free, for the newline and the count of lost lines.
 const SPARE: usize = 64;
 
 /// How much of a line's texts is kept.
@@ -39,7 +39,7 @@ const WHOLE: Limits = Limits {
     findings: text::FINDINGS,
 };
 
-/// From what may be said to what always fits, whatever JSON makes of each character.
+/// From the usual limits to limits that always fit, even if JSON escapes every character.
 const LIMITS: [Limits; 6] = [
     WHOLE,
     Limits {
@@ -95,7 +95,7 @@ struct Line<'a> {
     truncated: bool,
 }
 
-/// What a migration belongs to.
+/// A release in a line.
 #[derive(Serialize)]
 pub(super) struct ReleaseLine<'a> {
     namespace: Cow<'a, str>,
@@ -117,7 +117,7 @@ struct FindingLine<'a> {
 impl Decision<'_> {
     /// The line, without a line feed.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
-        // Lines without findings fit, and need not be moved while they grow.
+        // Lines without findings fit, so that the buffer need not grow.
         let mut line = Vec::with_capacity(1024);
         for limits in LIMITS {
             line.clear();
@@ -166,19 +166,19 @@ impl Decision<'_> {
     }
 }
 
-/// Remembers whether it has left something out.
+/// Cuts texts, and remembers whether anything was cut.
 #[derive(Default)]
 pub(super) struct Cutter {
     has_cut: Cell<bool>,
 }
 
 impl Cutter {
-    /// Whether it has.
+    /// Whether anything was cut.
     pub(super) fn has_cut(&self) -> bool {
         self.has_cut.get()
     }
 
-    /// What a migration belongs to, with names of at most `max` bytes.
+    /// A release, with names of at most `max` bytes.
     pub(super) fn release<'r>(&self, release: &'r Release<'_>, max: usize) -> ReleaseLine<'r> {
         ReleaseLine {
             namespace: self.cut(release.namespace, max),
@@ -187,7 +187,7 @@ impl Cutter {
         }
     }
 
-    /// The text as it leaves, of at most `max` bytes.
+    /// The text, masked and cut to at most `max` bytes.
     pub(super) fn cut<'t>(&self, text: &'t str, max: usize) -> Cow<'t, str> {
         let (kept, is_cut) = text::fit(text, max);
         if is_cut {
@@ -196,7 +196,7 @@ impl Cutter {
         kept
     }
 
-    /// Those that had a say in the verdict first, where not all can be told; in the order in which they were found.
+    /// The findings in their original order. If there are too many, those with the strongest actions are kept.
     fn told<'f>(&self, findings: &'f [Finding], limits: Limits) -> Vec<FindingLine<'f>> {
         let mut told: Vec<(usize, &Finding)> = findings.iter().enumerate().collect();
         if told.len() > limits.findings {

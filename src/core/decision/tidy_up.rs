@@ -1,4 +1,4 @@
-//! The line of a Job that is removed after its end.
+//! The line for a finished Job that is removed.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::core::text;
 /// One removal.
 #[derive(Debug)]
 pub struct TidyUp<'a> {
-    /// When.
+    /// When the line was written.
     pub ts: Timestamp,
     /// Id of the line, sortable by time.
     pub id: Uuid,
@@ -24,13 +24,13 @@ pub struct TidyUp<'a> {
     pub job: &'a str,
     /// Its uid.
     pub job_uid: &'a str,
-    /// What it belonged to.
+    /// Its release.
     pub release: Release<'a>,
     /// `earlier-attempt` or `hook-succeeded`.
     pub reason: &'static str,
-    /// Whether it would have been removed, and was not.
+    /// Whether the removal is only planned, in a dry run.
     pub dry_run: bool,
-    /// Why it stays after all; absent in the first line, which is written before the deletion is asked for.
+    /// Why it stays after all; absent in the first line, which is written before the deletion is sent.
     pub stays: Option<&'a str>,
     /// Name of the replica that removes it.
     pub replica: &'a str,
@@ -56,7 +56,7 @@ struct Line<'a> {
 }
 
 impl TidyUp<'_> {
-    /// The line, without a line feed. Its texts are so few that it is always shorter than a line may be.
+    /// The line, without a line feed. It has so few texts that it is always short enough.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let cutter = Cutter::default();
         let name = |text| cutter.cut(text, text::NAME);

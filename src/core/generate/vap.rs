@@ -1,8 +1,7 @@
-//! The net below the webhook: a `ValidatingAdmissionPolicy` for the rules that CEL can express.
+//! The fallback for the webhook: a `ValidatingAdmissionPolicy` with the rules that CEL can express.
 //!
-//! It is judged inside the apiserver, so it holds while no replica answers. It knows nothing of
-//! exceptions or of other objects, patches nothing, and a denial names only the first rule that is
-//! broken. What each rule is in CEL stands in the rule's own file.
+//! The API server evaluates it, so it works while no replica answers. It does not know exceptions or other objects, it
+//! does not patch, and a denial names only the first broken rule. The CEL of each rule is in the rule's own file.
 
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ use crate::core::policy::rule::{Cel, Options, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::{Action, Mode, Policy};
 
-/// Namespaces that the cluster itself lives in: the webhook is not called for them, either.
+/// Namespaces of the cluster itself: the webhook is not called for them either.
 pub(crate) const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 
 /// What the apiserver does with a Job that breaks a rule, mildest first.
@@ -37,16 +36,16 @@ pub enum FailurePolicy {
     Ignore,
 }
 
-/// What does not come from the policy.
+/// The settings that are not in the policy.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Name of the policy and its binding, and what the names of the milder ones begin with.
+    /// Name of the policy and its binding, and prefix of the names of the milder ones.
     pub name: String,
-    /// What the apiserver does with a Job that breaks a rule the policy denies.
+    /// What the API server does with a Job that breaks a rule whose action is `deny`.
     pub actions: Vec<ValidationAction>,
-    /// What an expression that fails does.
+    /// What happens if an expression fails.
     pub failure_policy: FailurePolicy,
-    /// Namespaces that are not judged, besides those of the cluster itself.
+    /// Namespaces that are left out, besides those of the cluster itself.
     pub excluded_namespaces: Vec<String>,
 }
 
@@ -63,8 +62,8 @@ impl Default for Settings {
 
 /// The policies and bindings, each policy before its binding.
 ///
-/// The actions of a binding hold for all of its policy's rules. What the webhook denies, warns of
-/// and audits are therefore policies of their own, so that none is stricter than the webhook.
+/// The actions of a binding apply to all rules of its policy. So there are separate policies for the rules that the
+/// webhook denies, warns about and audits, and none is stricter than the webhook.
 #[must_use]
 pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
     use ValidationAction::{Audit, Deny, Warn};
@@ -77,7 +76,7 @@ pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
     for (action, strongest, suffix) in groups {
         let rules = RULES.iter().zip(&policy.actions);
         let rules: Vec<_> = rules
-            // What the webhook patches is correct when it comes here, and denied if it was not.
+            // If the webhook patched a Job, it is correct by now; otherwise it is denied.
             .filter(|(_, done)| {
                 (if **done == Action::Patch {
                     Action::Deny
@@ -96,7 +95,7 @@ pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
     manifests
 }
 
-/// What a rule is in CEL, if it is.
+/// The CEL expression of a rule, if it has one.
 fn expression(rule: &Rule, options: &Options) -> Option<String> {
     match rule.cel {
         Cel::Expression(expression) if rule.scope == Scope::Hook => {
@@ -182,7 +181,7 @@ fn binding(name: &str, settings: &Settings, strongest: ValidationAction) -> Valu
     })
 }
 
-/// A line with what a denial by the webhook says, but for the values found.
+/// The message of a denial, as by the webhook, but without the values found.
 fn message(rule: &Rule) -> String {
     format!(
         "{} {}: {}; {}",
@@ -190,7 +189,7 @@ fn message(rule: &Rule) -> String {
     )
 }
 
-/// The modes of a namespace in which less than `action` is done, as a list.
+/// The modes of a namespace that do not allow `action`, as a list.
 fn milder(action: Action) -> String {
     let modes = [
         (Mode::Warn, "warn"),
@@ -205,7 +204,7 @@ fn milder(action: Action) -> String {
     job::cel::list(&names)
 }
 
-/// The mode of the Job's namespace, and those facts that the rules use.
+/// The variables: the mode of the Job's namespace, and the facts that the rules use.
 fn variables(policy: &Policy, rules: &[(&Rule, String)]) -> Vec<Value> {
     let mut used: Vec<(&str, String)> = Vec::new();
     for (name, text) in job::cel::variables().into_iter().rev() {
@@ -225,8 +224,8 @@ fn variables(policy: &Policy, rules: &[(&Rule, String)]) -> Vec<Value> {
         .collect()
 }
 
-/// The namespace's own label, else the first entry of the policy that matches its name. A label that
-/// is no mode means `enforce`, as for the webhook.
+/// The mode from the namespace's own label, or else from the first entry of the policy that matches its name. An
+/// unknown mode means `enforce`, as for the webhook.
 fn mode(policy: &Policy) -> String {
     let mut otherwise = "'enforce'".to_owned();
     for entry in policy.namespaces.iter().rev() {

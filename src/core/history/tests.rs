@@ -40,7 +40,7 @@ fn the_newest_of_a_release_is_last() {
         }),
         run("e", |run| run["spec"]["release"]["name"] = json!("pay")),
         run("b", |_| {}),
-        // Nothing is known of it but when its run was made.
+        // Only the creation time of its run is known.
         run("a", |run| {
             run["metadata"]["creationTimestamp"] = json!("2026-11-24T00:00:00Z");
             run["status"].take();
@@ -74,7 +74,7 @@ fn the_duration_is_that_of_the_work() {
             status["outcome"] = json!(outcome);
             lasted(status)
         };
-        // What was found missing had gone some time before.
+        // A missing Job had already been gone for some time.
         assert_eq!(of("Lost"), None);
         of("Failed")
     };

@@ -51,7 +51,7 @@ fn a_rule_is_never_held_more_strictly_than_by_the_webhook() {
             r#"migration-warden-audit: ["Audit"]: 011 021 023"#,
         ]
     );
-    // What is patched is denied where it was not.
+    // A rule with `patch` is denied if the Job was not patched.
     let few = "profile: audit\nrules: {restarting-pod: patch, untimestamped-name: off}\n";
     assert_eq!(
         outline(&policy(few), &[Deny]),
