@@ -162,7 +162,7 @@ struct Group {
 }
 
 impl Here<'_> {
-    /// Warns about duplicate keys.
+    /// Warns about duplicate keys, and about a document that is a bare list.
     fn warn(&mut self) {
         for duplicate in self.document.duplicates() {
             let (earlier, later) = (duplicate.earlier.line, duplicate.later.line);

@@ -1,7 +1,7 @@
 //! The policy file: its shape, its defaults, its JSON Schema.
 //!
-//! These types are the file as it is written; [`validate`] makes a [`crate::core::policy::Policy`] of it
-//! or says everything that is wrong, with line and column. Watching the file is [`crate::host::policy_watch`]'s.
+//! These types are the file as it is written. [`validate`] converts it to a [`crate::core::policy::Policy`] or reports
+//! all faults, with line and column. [`crate::host::policy_watch`] watches the file.
 
 pub mod tidy_up;
 pub mod validate;
@@ -254,7 +254,7 @@ pub struct Record {
     pub runs: Runs,
 }
 
-/// The selectors that mark migration Jobs where the policy names none.
+/// The selectors for migration Jobs if the policy does not set any.
 #[must_use]
 pub fn default_selectors() -> Vec<meta::LabelSelector> {
     Match::default()
@@ -264,29 +264,29 @@ pub fn default_selectors() -> Vec<meta::LabelSelector> {
         .collect()
 }
 
-/// The JSON Schema of the policy file (draft 2020-12), as it is published: [`schema`] in a file, so that the
-/// program holds the outcome and not what makes it.
+/// The published JSON Schema of the policy file (draft 2020-12). It is the output of [`schema`] in a file, so that the
+/// program does not contain the generator.
 pub const JSON_SCHEMA: &str = include_str!("policy_file/policy.schema.json");
 
-/// The JSON Schema of the policy file, made from its types.
+/// Generates the JSON Schema of the policy file from its types.
 #[must_use]
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(MigrationPolicy).to_value()
 }
 
-/// The modes.
+/// The schema of the modes, which also accepts `false`.
 fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     // `false` is `off`, as YAML 1.1 reads it.
     schemars::json_schema!({"anyOf": [generator.subschema_for::<Mode>(), {"const": false}]})
 }
 
-/// The actions that are limits.
+/// The schema of the actions that may be a limit.
 fn max_action_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     // `false` is `off`, as YAML 1.1 reads it.
     schemars::json_schema!({"enum": ["off", "audit", "warn", "deny", false]})
 }
 
-/// A property for each rule, so that an editor offers names, actions and options that exist.
+/// The schema of `rules`, with a property for each rule, so that an editor can suggest names, actions and options.
 fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     use crate::core::policy::rule::Patch;
     use crate::core::policy::rules::RULES;

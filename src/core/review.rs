@@ -1,24 +1,24 @@
 //! AdmissionReview v1: bytes in, bytes out.
 //!
-//! [`request`] reads what the apiserver sends, [`response`] writes what it expects back. Neither
-//! knows a rule; what is decided about a review is [`crate::core::admit`]'s.
+//! [`request`] parses reviews from the API server, [`response`] writes the answers. Neither knows the rules;
+//! [`crate::core::admit`] decides about a review.
 
 mod pruned;
 pub mod request;
 pub mod response;
 
-/// Which of the two webhooks a review came to.
+/// The webhook to which a review was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// `/mutate`: the object before Kubernetes' own validation, without uid, creation time or
     /// generated name. May patch.
     Mutate,
-    /// `/validate`: the object as it will be stored. Has the last word.
+    /// `/validate`: the object as it will be stored. Its answer is final.
     Validate,
 }
 
 impl Phase {
-    /// The word used in decisions and metrics.
+    /// The word for it in decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Phase {
     }
 }
 
-/// What is to be done with an object. Anything the API server may add later is `Other`.
+/// The requested operation. Any operation that the API server may add later is `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// A new object, or the first apply of one.
@@ -56,7 +56,7 @@ impl From<&str> for Operation {
 }
 
 impl Operation {
-    /// Every operation.
+    /// All operations.
     pub const ALL: [Self; 5] = [
         Self::Create,
         Self::Update,
@@ -65,7 +65,7 @@ impl Operation {
         Self::Other,
     ];
 
-    /// The word used in decisions and metrics.
+    /// The word for it in decisions and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

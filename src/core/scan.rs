@@ -1,9 +1,7 @@
-//! Judges the Jobs and CronJob templates that a cluster already has, as the webhook would judge them if
-//! they were created now.
+//! Checks the existing Jobs and CronJob templates of a cluster as the webhook would if they were created now.
 //!
-//! Pages of a LIST in, findings out; a page is forgotten when it has been judged, because a cluster may
-//! have more Jobs than fit in memory. Fetching the pages is [`crate::cluster::pages`]', printing
-//! [`crate::cli::render`]'s.
+//! Pages of a LIST in, findings out. A page is dropped after it has been checked, because a cluster may have more Jobs
+//! than fit in memory. [`crate::cluster::pages`] fetches the pages, [`crate::cli::render`] prints.
 
 mod namespaces;
 
@@ -21,46 +19,46 @@ use crate::core::policy::{Action, Policy, verdict};
 
 pub use namespaces::World;
 
-/// A migration, and what is wrong with it.
+/// A migration and its findings.
 #[derive(Debug)]
 pub struct Judged {
-    /// Job or CronJob.
+    /// Whether it is a Job or a CronJob.
     pub kind: Kind,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What was found, in the order of the rules.
+    /// Its findings, in the order of the rules.
     pub findings: Vec<Finding>,
 }
 
-/// What was seen, in numbers.
+/// The counts of a scan.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Jobs looked at.
+    /// Number of Jobs that were read.
     pub jobs: usize,
-    /// CronJobs looked at.
+    /// Number of CronJobs that were read.
     pub cronjobs: usize,
-    /// Jobs that a CronJob has made, which are judged with it.
+    /// Number of Jobs created by a CronJob, which are checked with their CronJob.
     pub made_by_cronjobs: usize,
-    /// Those of the two that are migrations, labelled or detected.
+    /// Number of Jobs and CronJobs that are migrations, labelled or detected.
     pub migrations: usize,
     /// The findings, by rule.
     pub rules: BTreeMap<&'static str, OfRule>,
-    /// Namespaces whose label names no mode.
+    /// Namespaces whose label is not a mode, with that value.
     pub unknown_modes: BTreeSet<(String, String)>,
 }
 
-/// The findings of one rule, in numbers.
+/// The counts for one rule.
 #[derive(Debug)]
 pub struct OfRule {
-    /// The rule.
+    /// The rule that is counted.
     pub rule: &'static Rule,
     actions: BTreeMap<Action, usize>,
 }
 
 impl OfRule {
-    /// Findings with this action.
+    /// The number of findings with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
         self.actions.get(&action).copied().unwrap_or_default()
@@ -68,13 +66,13 @@ impl OfRule {
 }
 
 impl Tally {
-    /// Findings with this action.
+    /// The number of findings with this action.
     #[must_use]
     pub fn count(&self, action: Action) -> usize {
         self.rules.values().map(|rule| rule.count(action)).sum()
     }
 
-    /// All findings.
+    /// The number of all findings.
     #[must_use]
     pub fn findings(&self) -> usize {
         let counts = self.rules.values().flat_map(|rule| rule.actions.values());
@@ -90,17 +88,17 @@ impl Tally {
     }
 }
 
-/// A scan under way.
+/// A scan in progress.
 #[derive(Debug)]
 pub struct Scan<'a> {
     policy: &'a Policy,
     world: World,
-    /// What has been seen so far.
+    /// The counts so far.
     pub tally: Tally,
 }
 
 impl<'a> Scan<'a> {
-    /// Nothing has been seen yet.
+    /// A scan that has not read anything yet.
     #[must_use]
     pub fn new(policy: &'a Policy, world: World) -> Self {
         Self {
@@ -110,7 +108,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Judges one page of Jobs or CronJobs, and returns the migrations with findings.
+    /// Checks one page of Jobs or CronJobs, and returns the migrations with findings.
     pub fn page(&mut self, kind: Kind, text: &str) -> Result<Vec<Judged>, Unreadable> {
         let page: Page<'_, Object<'_>> = serde_json::from_str(text)?;
         let objects = page.items.iter();
@@ -124,7 +122,7 @@ impl<'a> Scan<'a> {
             Kind::CronJob => tally.cronjobs += 1,
         }
         let mut job = Job::new(object, kind, "");
-        // The webhook tells them by who sends them. That is not written down, so the owner's word is taken.
+        // The webhook recognises them by the requesting user. A stored Job does not have that, so its owner is used.
         if job.is_made_by_cronjob() {
             tally.made_by_cronjobs += 1;
             return None;

@@ -163,7 +163,7 @@ impl Share<'_> {
             return Err(Refusal::overloaded());
         }
         let taken = Arc::clone(pieces).acquire_many_owned(many).await;
-        // Nobody closes it.
+        // The semaphore is never closed.
         taken.map_err(|_| Refusal::overloaded())
     }
 

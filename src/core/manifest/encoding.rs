@@ -1,15 +1,15 @@
-//! The text that the bytes of a file are: UTF-8, or UTF-16 as Windows PowerShell writes it.
+//! Decodes the bytes of a file: UTF-8, or UTF-16 as Windows PowerShell writes it.
 
 use super::Position;
 use super::places::Places;
 use super::words::TOO_LARGE;
 
-/// Why bytes are no text.
+/// Why bytes cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Undecodable {
-    /// Where; `None` for the file as a whole.
+    /// Position of the fault; `None` for the file as a whole.
     pub position: Option<Position>,
-    /// What is wrong, and what to do.
+    /// The fault, and what to do.
     pub message: String,
 }
 
@@ -22,7 +22,7 @@ impl Undecodable {
     }
 }
 
-/// Reads bytes as text. A byte order mark is dropped.
+/// Decodes bytes as text. A byte order mark is dropped.
 pub fn decode(bytes: Vec<u8>) -> Result<String, Undecodable> {
     let text = any(bytes)?;
     match memchr::memchr(0, text.as_bytes()) {

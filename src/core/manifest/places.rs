@@ -1,11 +1,11 @@
-//! Which line and column a byte of a text stands in.
+//! Finds the line and column of a byte in a text.
 
 use super::Position;
 
-/// Bytes between two columns that are remembered: a stream of a hundred thousand Jobs may be one line.
+/// Bytes between two positions whose column is stored: a stream of a hundred thousand Jobs may be one line.
 const STEP: usize = 4096;
 
-/// A text whose lines have been counted once.
+/// A text with an index of its lines.
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     pub(super) text: &'a str,
@@ -34,7 +34,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// The position of a byte; of the end where there is no such byte.
+    /// The position of a byte, or of the end if there is no such byte.
     pub(super) fn position(&self, byte: usize) -> Position {
         let byte = byte.min(self.text.len());
         let line = self.lines.partition_point(|&start| start as usize <= byte);
@@ -48,7 +48,7 @@ impl<'a> Places<'a> {
     fn characters_before(&self, byte: usize) -> usize {
         let step = byte / STEP;
         let Some(&before) = self.characters.get(step) else {
-            // The text ends where a step would begin.
+            // The text ends exactly at the beginning of a step.
             let last = self.characters.len().saturating_sub(1) * STEP;
             return self.characters.last().map_or(0, |&n| n as usize)
                 + count(&self.text.as_bytes()[last..]);
@@ -57,12 +57,12 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Characters that begin in these bytes.
+/// The number of characters that begin in these bytes.
 fn count(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
-/// A place in a text of less than 4 GiB.
+/// An offset in a text of less than 4 GiB.
 pub(super) fn narrow(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,11 @@
-//! Where a typed parser stumbled, as it names the place.
+//! Converts the path of an error of the typed parser.
 
 use std::fmt::Write;
 
 use json_patch::jsonptr::PointerBuf;
 use serde_path_to_error::{Path, Segment};
 
-/// The path of a value the parser stumbled over: as JSON Pointer, and as people write it.
+/// The path of the faulty value: as JSON Pointer, and in readable form.
 pub(crate) fn of(path: &Path) -> (PointerBuf, String) {
     let (mut pointer, mut name) = (PointerBuf::new(), String::new());
     for segment in path {

@@ -1,5 +1,5 @@
-//! What a scalar means, as kubectl and Helm read it: YAML 1.1 by `go.yaml.in/yaml/v2` (`resolve.go`), which
-//! differs from YAML 1.2 in booleans, octal numbers and timestamps.
+//! The value of a scalar, as kubectl and Helm read it: YAML 1.1 by `go.yaml.in/yaml/v2` (`resolve.go`), which differs
+//! from YAML 1.2 in booleans, octal numbers and timestamps.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_saphyr::granit_parser::Tag;
 /// The value of a scalar without quotes and without a tag.
 pub(super) fn plain(text: &str) -> Value {
     match text {
-        // JSON has neither infinity nor NaN, and no field of a manifest takes one.
+        // JSON has neither infinity nor NaN, and no field of a manifest accepts one.
         "" | "~" | "null" | "Null" | "NULL" | ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf"
         | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -24,7 +24,7 @@ pub(super) fn plain(text: &str) -> Value {
     }
 }
 
-/// The value of a scalar with a tag, or what is wrong with it. A tag of the author's own changes nothing.
+/// The value of a scalar with a tag, or its fault. An unknown tag is ignored.
 pub(super) fn tagged(tag: &Tag, text: Cow<'_, str>) -> Result<Value, &'static str> {
     let kind = tag.suffix_in_namespace("tag:yaml.org,2002:");
     let value = plain(&text);
@@ -77,7 +77,7 @@ fn integer(text: &str) -> Option<Number> {
         [b'0', _, ..] => (8, &digits[1..]),
         _ => (10, digits),
     };
-    // `from_str_radix` takes a sign of its own.
+    // `from_str_radix` would accept a second sign.
     if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
         return None;
     }
@@ -92,7 +92,7 @@ fn integer(text: &str) -> Option<Number> {
 /// A decimal number with a fraction, an exponent or more digits than an integer may have.
 fn float(text: &str) -> Option<Number> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    // Rust reads `inf` and `nan` too, and YAML only what begins with a digit or a dot and a digit.
+    // Rust also accepts `inf` and `nan`; YAML requires a digit, or a dot and a digit, at the beginning.
     let is_digit = |at: usize| digits.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
     let begins = is_digit(0) || digits.starts_with('.') && is_digit(1);
     if !begins {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Each pair as `sigs.k8s.io/yaml` 1.6.0 makes JSON of it.
+    /// Each pair is a scalar and the JSON that `sigs.k8s.io/yaml` 1.6.0 converts it to.
     #[test]
     fn a_scalar_means_what_it_means_to_kubectl() {
         for (text, value) in [

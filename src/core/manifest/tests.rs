@@ -10,7 +10,7 @@ fn values(stream: &str) -> Vec<Value> {
     documents.iter().map(|d| d.value(d.root())).collect()
 }
 
-/// Where the faults of a stream are, and what they are.
+/// The faults of a stream, each with line and column.
 fn faults(stream: &str) -> Vec<(usize, usize, String)> {
     documents(stream)
         .filter_map(Result::err)
@@ -99,7 +99,7 @@ fn the_last_value_of_a_key_that_is_written_twice_counts() {
     assert_eq!(found, ["k0"]);
 }
 
-/// As `sigs.k8s.io/yaml` 1.6.0 makes JSON of it.
+/// The same JSON as from `sigs.k8s.io/yaml` 1.6.0.
 #[test]
 fn aliases_and_merges_are_read_as_kubectl_reads_them() {
     let stream =
@@ -197,7 +197,7 @@ fn a_directive_in_the_middle_is_named_and_both_documents_are_read() {
         (broken.position.line, broken.message.as_str()),
         (6, DIRECTIVE)
     );
-    // An end without a new beginning.
+    // An end marker without a following document.
     assert_eq!(
         values("a: 1\n...\nb: 2\n"),
         [json!({"a": 1}), json!({"b": 2})]

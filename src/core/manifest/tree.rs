@@ -1,7 +1,7 @@
 //! One document as a flat list of nodes that point into its text.
 //!
-//! A list of a hundred thousand Jobs must not take more than a few times its size: 20 bytes a node, no copy of
-//! a text that stands in the file as it is, and aliases that are followed when they are read.
+//! A list of a hundred thousand Jobs must not take more than a few times its size. So a node has 20 bytes, a text that
+//! is in the file unchanged is not copied, and aliases are followed only when they are read.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, Tag, options
 use super::places::narrow;
 use super::{scalar, words};
 
-/// Levels of maps and lists, aliases followed.
+/// Most levels of maps and lists, with aliases followed.
 const MAX_DEPTH: u32 = 200;
 
 /// A value of a document.
@@ -29,29 +29,29 @@ impl Node {
 struct Entry {
     start: u32,
     length: u32,
-    /// The node after this one and all that is in it.
+    /// The node after this one and its children.
     next: u32,
-    /// Of an owned text, a given value or an alias: which one.
+    /// Index of the owned text, the given value or the alias.
     data: u32,
     kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A scalar without quotes, whose text tells what it is.
+    /// A scalar without quotes, whose type depends on its text.
     Plain,
     /// A text.
     Text,
-    /// A text between quotes that stands in the file as it is.
+    /// A quoted text that is in the file unchanged.
     Quoted,
-    /// A value that a tag makes.
+    /// A value that results from a tag.
     Given,
     Alias,
     Seq,
     Map,
 }
 
-/// The text of a scalar is the one in the file.
+/// The value of `data` if the text of a scalar is the one in the file.
 const IN_PLACE: u32 = u32::MAX;
 
 #[derive(Debug)]
@@ -60,11 +60,11 @@ pub(super) struct Tree<'a> {
     nodes: Vec<Entry>,
     owned: Vec<Box<str>>,
     given: Vec<Value>,
-    /// Keys that are written twice in one map: the earlier one and the later one.
+    /// Duplicate keys of a map: the earlier one and the later one.
     pub(super) duplicates: Vec<(Node, Node)>,
 }
 
-/// Why there is no tree, and the byte where the fault is.
+/// Why a document cannot be read, and the byte of the fault.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) at: usize,
@@ -87,7 +87,7 @@ impl<'a> Tree<'a> {
         builder.finish()
     }
 
-    /// The bytes that a node takes; of an alias, those of the alias.
+    /// The byte range of a node; for an alias, that of the alias itself.
     pub(super) fn bytes(&self, node: Node) -> Range<usize> {
         let entry = &self.nodes[node.0 as usize];
         let start = entry.start as usize;
@@ -130,7 +130,7 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// A key as JSON has it.
+    /// A key in the form it has in JSON.
     fn key(&self, node: u32) -> Cow<'_, str> {
         let node = self.target(node);
         match self.kind(node) {
@@ -151,8 +151,8 @@ impl<'a> Tree<'a> {
         self.kind(key) == Kind::Plain && self.raw(key) == "<<"
     }
 
-    /// Hands over key and value of each entry of a map. Of a key that comes again the last entry counts, and the
-    /// entries that `<<` merges in stand where it stands, as in `go.yaml.in/yaml/v2`.
+    /// Calls `each` with key and value of each entry of a map. The last entry of a duplicate key counts, and entries
+    /// merged by `<<` take its place, as in `go.yaml.in/yaml/v2`.
     fn entries<'t>(&'t self, map: u32, each: &mut dyn FnMut(Cow<'t, str>, u32)) {
         let mut children = self.children(map);
         while let (Some(key), Some(value)) = (children.next(), children.next()) {
@@ -198,7 +198,7 @@ impl<'a> Tree<'a> {
         self.kind(self.target(node.0)) == Kind::Seq
     }
 
-    /// A node and all that is in it as JSON.
+    /// A node and its children as JSON.
     pub(super) fn value(&self, node: Node) -> Value {
         let node = self.target(node.0);
         match self.kind(node) {
@@ -223,14 +223,14 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// What an alias of a node repeats.
+/// The weight of a node, which each of its aliases repeats.
 #[derive(Clone, Copy, Default)]
 struct Weight {
     nodes: u64,
     depth: u32,
 }
 
-/// A map or list whose end has not been read.
+/// A map or list whose end has not been read yet.
 struct Open {
     node: u32,
     anchor: usize,
@@ -239,10 +239,10 @@ struct Open {
 
 struct Builder<'a> {
     tree: Tree<'a>,
-    /// Where the part begins that the parser sees.
+    /// Offset of the part that the parser gets.
     offset: usize,
     open: Vec<Open>,
-    /// The nodes with an anchor; without a weight while they are open.
+    /// The nodes with an anchor; the weight is `None` while they are open.
     anchors: HashMap<usize, (u32, Option<Weight>)>,
     total: u64,
 }
@@ -377,7 +377,7 @@ impl<'a> Builder<'a> {
         node
     }
 
-    /// Counts a node whose end has been read into the one that it is in.
+    /// Adds the weight of a finished node to its parent.
     fn done(&mut self, node: u32, anchor: usize, weight: Weight) -> Result<(), &'static str> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node, Some(weight)));
@@ -409,7 +409,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Whether aliases make more of a document than kubectl takes (`allowedAliasRatio` in `go.yaml.in/yaml/v2`).
+/// Whether aliases expand a document beyond kubectl's limit (`allowedAliasRatio` in `go.yaml.in/yaml/v2`).
 #[expect(clippy::cast_precision_loss, reason = "a ratio")]
 fn repeats_too_much(total: u64, written: u64) -> bool {
     const LOW: f64 = 400_000.0;
@@ -420,9 +420,9 @@ fn repeats_too_much(total: u64, written: u64) -> bool {
     repeated > 100 && total > 1000 && repeated as f64 / total as f64 > allowed
 }
 
-/// The keys of a map that are written twice, or a node that cannot be in a map and why.
+/// The duplicate keys of a map, or a node that cannot be a key or be merged, and why.
 fn twice(tree: &Tree<'_>, map: u32) -> Result<Vec<(Node, Node)>, (u32, &'static str)> {
-    /// So few keys are compared with each other faster than hashed.
+    /// Up to this many keys, comparing all pairs is faster than hashing.
     const FEW: usize = 8;
     let mut keys = Vec::new();
     let mut children = tree.children(map);

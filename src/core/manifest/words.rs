@@ -1,10 +1,10 @@
-//! What is wrong with a YAML document, in the words of people who write manifests.
+//! Messages about faults of a YAML document, in the terms of manifest authors.
 //!
 //! No value is quoted: it may be a password.
 
 use serde_saphyr::granit_parser::ErrorKind;
 
-/// What is wrong, and what to write.
+/// The fault, and what to write instead.
 #[expect(
     clippy::too_many_lines,
     reason = "a table of the parser's words and ours"

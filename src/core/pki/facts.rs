@@ -1,6 +1,6 @@
-//! What a certificate says of itself.
+//! The facts in a certificate.
 //!
-//! Not for whether that is any good: whoever reads it knows what it has to be.
+//! [`inspect`](super::inspect) checks them.
 
 use super::{TlsError, moment};
 use jiff::Timestamp;
@@ -13,18 +13,18 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 pub struct Facts {
     /// Who signed it.
     pub issuer: String,
-    /// The DNS names and IP addresses it is for.
+    /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
-    /// From when on it is valid.
+    /// Begin of its validity.
     pub not_before: Timestamp,
-    /// Until when it is valid.
+    /// End of its validity.
     pub not_after: Timestamp,
     /// The certificate itself.
     pub der: CertificateDer<'static>,
 }
 
 impl Facts {
-    /// Reads all certificates of a PEM text, in its order; there is at least one.
+    /// Reads all certificates of a PEM text, in order. Fails if there is none.
     pub fn all(pem: &[u8]) -> Result<Vec<Self>, TlsError> {
         let chain = super::chain(pem)?;
         if chain.is_empty() {

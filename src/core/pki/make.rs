@@ -1,6 +1,6 @@
-//! Makes a CA, and certificates that servers show.
+//! Generates a CA and certificates of servers.
 //!
-//! Texts in, texts out: the clock is handed in, and files and Secrets are its callers' part.
+//! Texts in, texts out: the caller supplies the time, and handles files and Secrets.
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -11,19 +11,19 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::{fmt, time::Duration};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-/// A clock that is behind ours must not find a certificate from the future.
+/// How far certificates are back-dated, for clients whose clock is behind.
 pub(super) const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Why no certificate can be made. No text holds anything of a key.
+/// Why a certificate cannot be generated. No message contains any part of a key.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
-    /// The key cannot be made, or a name cannot stand in a certificate.
+    /// The key cannot be generated, or a name is not allowed in a certificate.
     #[error("failed to make a certificate: {0}")]
     Make(#[from] rcgen::Error),
-    /// The CA that was kept is damaged.
+    /// The stored CA is damaged.
     #[error("failed to read the CA's {0}: it is damaged, or not PEM")]
     Damaged(&'static str),
-    /// Half of one CA and half of another.
+    /// The stored certificate and key belong to different CAs.
     #[error("failed to pair the CA's certificate and key: the key belongs to another certificate")]
     Mismatch,
 }
@@ -35,7 +35,7 @@ pub struct Ca {
 }
 
 impl Ca {
-    /// Makes a CA that is valid from an hour before `now` until `lifetime` after it.
+    /// Generates a CA that is valid from an hour before `now` until `lifetime` after it.
     pub fn make(
         common_name: &str,
         now: Timestamp,
@@ -51,7 +51,7 @@ impl Ca {
         })
     }
 
-    /// Takes up a CA whose certificate and key were kept.
+    /// Loads a CA from its stored certificate and key.
     pub fn load(cert_pem: &str, key_pem: &str) -> Result<Self, MakeError> {
         let damaged = || MakeError::Damaged("certificate");
         let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(|_| damaged())?;
@@ -67,20 +67,20 @@ impl Ca {
         })
     }
 
-    /// The certificate, which others have to trust.
+    /// The certificate, which clients have to trust.
     #[must_use]
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
     }
 
-    /// The private key, for whoever keeps the CA.
+    /// The private key, to be stored with the CA.
     #[must_use]
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
 
-    /// Makes a key and a server's certificate for these DNS names and IP addresses, valid from an
-    /// hour before `now` until `lifetime` after it.
+    /// Generates a key and a server's certificate for these DNS names and IP addresses, valid from an hour before `now`
+    /// until `lifetime` after it.
     pub fn leaf(
         &self,
         common_name: &str,

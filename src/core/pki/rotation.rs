@@ -1,8 +1,8 @@
-//! Which CA and certificate a self-managed installation shows, now and next.
+//! Decides which CA and certificate a self-managed installation serves, now and next.
 //!
-//! Texts and a clock in, texts out: where they are kept, and who takes them into use, is
-//! [`crate::cluster::certificate`]'s part. Replicas need no agreement, because a CA is trusted for a
-//! day before anything it signed is shown, and stays trusted until it expires.
+//! Texts and a time in, texts out: [`crate::cluster::certificate`] stores and uses them. Replicas need not switch at
+//! the same moment, because a CA is trusted for a day before a certificate it signed is served, and stays trusted until
+//! it expires.
 
 use std::collections::BTreeMap;
 
@@ -19,33 +19,33 @@ use super::server_config;
 const CA_NAME: &str = "migration-warden CA";
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// Of a CA. Nobody has to trust it by hand, so it may be short.
+/// Lifetime of a CA. Users do not have to trust it by hand, so it may be short.
 const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(365 * 24);
-/// A CA with less left gets a successor: longer than a certificate lives, so that one never
-/// outlives its CA, and long enough for somebody to notice when that fails.
+/// A CA with less time left gets a successor. This is longer than the lifetime of a certificate, which must not outlive
+/// its CA, and leaves time to notice a failure.
 const CA_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(120 * 24);
-/// Of what a server shows.
+/// Lifetime of a server's certificate.
 const LEAF_LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// A third of its life, as cert-manager does.
+/// A certificate with less time left is renewed: a third of its lifetime, as in cert-manager.
 const LEAF_RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// For how long a CA is trusted before it signs: every apiserver has learned of it by then, and so
-/// has whoever copies it by hand or by pipeline.
+/// How long a CA is trusted before it signs. By then every API server trusts it, also if it is copied by hand or by a
+/// pipeline.
 const PUBLISHED_BEFORE: SignedDuration = DAY;
 
-/// CAs that a caller goes on trusting beside those it is told to. A Secret that is emptied again and
-/// again must not make the webhook configurations grow without end.
+/// Most other CAs that a caller keeps trusting. A Secret that is emptied repeatedly must not make the webhook
+/// configurations grow without limit.
 const FORMER: usize = 8;
 
-/// What is kept, as the data of a Secret. Debug output has no key.
+/// The stored data of the Secret. Debug output does not contain keys.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Material {
     /// `ca.crt`: every CA to trust, PEM.
     pub ca_certs: String,
     /// `ca.key`: key of the CA that signs.
     pub ca_key: String,
-    /// `next-ca.key`: key of a CA that is trusted already and does not sign yet; empty without one.
+    /// `next-ca.key`: key of a CA that is already trusted but does not sign yet; empty without one.
     pub next_ca_key: String,
-    /// `tls.crt`: what the server shows.
+    /// `tls.crt`: the server's certificate.
     pub cert: String,
     /// `tls.key`: its key.
     pub key: String,
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Material {
 }
 
 impl Material {
-    /// Reads the data of a Secret. What is missing or no text is taken for empty, and made anew.
+    /// Reads the data of a Secret. Missing or invalid text counts as empty, and is regenerated.
     #[must_use]
     pub fn from_data(data: Option<&BTreeMap<String, ByteString>>) -> Self {
         let text = |key: &str| {
@@ -90,7 +90,7 @@ impl Material {
         .into()
     }
 
-    /// Whether what is kept can be shown to those who trust its CAs.
+    /// Whether the stored certificate can be served to callers that trust the stored CAs.
     #[must_use]
     pub fn is_usable(&self, names: &[String], now: Timestamp) -> bool {
         let trusted = unexpired(&self.ca_certs, now);
@@ -98,7 +98,7 @@ impl Material {
             .is_some_and(|expires| expires > now)
     }
 
-    /// What has to be kept instead at `now`, for a server with these names; nothing when all is well.
+    /// The data to store instead at `now`, for a server with these names; `None` if nothing is due.
     pub fn renewed(&self, names: &[String], now: Timestamp) -> Result<Option<Self>, MakeError> {
         let mut trusted = unexpired(&self.ca_certs, now);
         let mut signing = find(&trusted, &self.ca_key, now);
@@ -113,8 +113,8 @@ impl Material {
             signing = Some(successor);
             leaf_stays = false;
         }
-        // Whoever trusts the certificate in use is not made to distrust it: where it is still good, a
-        // CA whose key was lost is followed by one that has to wait for its day, too.
+        // A valid certificate stays in use, so that callers keep trusting it: then the successor of a CA whose key was
+        // lost also has to wait for its day.
         let in_use = leaf.filter(|expires| *expires > now + PUBLISHED_BEFORE + DAY);
         if signing.is_none() && in_use.is_none() {
             let ca = KnownCa::make(now)?;
@@ -146,22 +146,22 @@ impl Material {
     }
 }
 
-/// Whether a caller could trust anything of this bundle.
+/// Whether this bundle has a certificate that a caller could trust.
 #[must_use]
 pub fn usable(bundle: &str, now: Timestamp) -> bool {
     !unexpired(bundle, now).is_empty()
 }
 
-/// What a caller that trusts `found` has to trust instead; nothing when all of `bundle` is among it.
+/// The CAs that a caller which trusts `found` has to trust instead; `None` if that includes all of `bundle`.
 ///
-/// What it trusts already stays until it expires, the newest few of it: another replica may know of
-/// another bundle for a while, and show what only that one covers.
+/// The newest few of its other CAs stay until they expire: another replica may use another bundle for a while, with a
+/// certificate that only that one covers.
 #[must_use]
 pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
     let mut found = unexpired(&String::from_utf8_lossy(found), now);
     let mut wanted = unexpired(bundle, now);
     let among = |ca: &Trusted, others: &[Trusted]| others.iter().any(|other| other.pem == ca.pem);
-    // Not the order: replicas that know of different bundles for a while would never come to rest.
+    // The order does not count: replicas with different bundles would overwrite each other without end.
     if wanted.iter().all(|ca| among(ca, &found)) {
         return None;
     }
@@ -185,7 +185,7 @@ impl Trusted {
     }
 }
 
-/// A CA that can sign, too.
+/// A trusted CA whose key is known, so that it can sign.
 struct KnownCa {
     ca: Ca,
     begins: Timestamp,
@@ -214,7 +214,7 @@ impl KnownCa {
     }
 }
 
-/// The certificates that have not expired, one PEM text each. What is damaged is left out.
+/// The certificates that have not expired, one PEM text each. Damaged ones are left out.
 fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
     CertificateDer::pem_slice_iter(pem.as_bytes())
         .filter_map(|block| Facts::of(block.ok()?).ok())
@@ -232,7 +232,7 @@ fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
 
 /// The CA among these that this key belongs to.
 fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<KnownCa> {
-    // One from the future is a wrong clock's work, and nobody would trust what it signs.
+    // A CA from the future comes from a wrong clock, and no caller would trust what it signs.
     let mut valid = trusted.iter().filter(|ca| ca.valid(now));
     valid.find_map(|trusted| {
         Some(KnownCa {
@@ -243,8 +243,8 @@ fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<KnownCa> {
     })
 }
 
-/// When what the server shows expires. Nothing where the pair cannot be served, lacks a name, comes
-/// from the future, or no CA that is trusted has signed it.
+/// When the server's certificate expires. `None` if the pair cannot be served, lacks a name, comes from the future, or
+/// is not signed by a trusted CA.
 fn shown_until(
     cert: &str,
     key: &str,

@@ -17,7 +17,7 @@ const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migrati
 /// What a hook Job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To migrate before the new version starts, as far as can be told.
+    /// To migrate before the new version starts; the default without another sign.
     Upgrade,
     /// To undo a migration.
     Downgrade,

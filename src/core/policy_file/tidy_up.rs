@@ -35,7 +35,7 @@ impl Default for TidyUp {
 }
 
 impl TidyUp {
-    /// What is wrong with the number of seconds.
+    /// The fault of the number of seconds, if there is one.
     pub(super) fn fault(&self) -> Option<String> {
         let seconds = self.ttl_seconds_after_finished;
         if seconds != 0 && seconds < MIN_TTL_SECONDS {
@@ -44,7 +44,7 @@ impl TidyUp {
                  more, or 0 for none"
             ));
         }
-        // Kubernetes keeps it in 32 bits, signed.
+        // Kubernetes stores it as a signed 32-bit integer.
         i32::try_from(seconds)
             .is_err()
             .then(|| format!("ttlSecondsAfterFinished: {seconds} is more than Kubernetes takes"))

@@ -1,7 +1,7 @@
-//! Makes a policy of a policy file, or says everything that is wrong with it.
+//! Converts a policy file to a policy, or reports all its faults.
 //!
-//! Faults of form come from the parser, one at a time; faults of meaning are all told at once. Both
-//! carry file, line and column.
+//! The parser reports faults of syntax and types one at a time; faults of meaning are all reported at once. Both have
+//! file, line and column.
 
 mod claims;
 mod runs;
@@ -20,14 +20,14 @@ use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
 use crate::core::time;
 use crate::core::policy_file::{MigrationPolicy, Profile, RuleSetting};
 
-/// Hex digits of the digest that names a policy: enough to tell any two that a cluster ever had.
+/// Hex digits of the digest that names a policy: enough to distinguish all policies of a cluster.
 const HASH_DIGITS: usize = 12;
 
-/// How long an exception may last where the policy does not say: a month, which sees most things
-/// repaired, and makes people say again why not.
+/// How long an exception may last by default: a month, which is enough for most repairs. After that the author has to
+/// renew the reason.
 const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Everything that is wrong with a policy file.
+/// All faults of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct InvalidPolicy(pub Vec<FileFault>);
 
@@ -38,7 +38,7 @@ impl fmt::Display for InvalidPolicy {
     }
 }
 
-/// The policy that serves where there is no file: the profile `guide`.
+/// The policy without a policy file: the profile `guide`.
 #[must_use]
 pub fn builtin() -> Policy {
     Policy {
@@ -68,7 +68,7 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
         let (position, message) = manifest::explain(&error);
         InvalidPolicy(vec![at(position, message)])
     })?;
-    // Read a second time for the places of values, which the typed form does not have.
+    // Parsed a second time for the positions of values, which the typed form does not have.
     let document = manifest::documents(text).find_map(Result::ok);
     let place = |pointer: &str| {
         let found = document.as_ref().map(|d| d.locate(d.root(), pointer).0);
@@ -171,7 +171,7 @@ pub fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
     })
 }
 
-/// Applies one setting; returns the faults with the option they are about.
+/// Applies one setting. Returns the faults, each with its option.
 fn apply(
     rule: &Rule,
     setting: &RuleSetting,
@@ -240,7 +240,7 @@ fn duration(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
 }
 
-/// What is wrong with the selectors, and where.
+/// The faults of the selectors, each with the JSON Pointer of its value.
 fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
     if selectors.is_empty() {
         let message = "match.selectors is empty: no Job would be a migration";

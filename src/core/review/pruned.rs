@@ -1,4 +1,4 @@
-//! The part of an object that lies along some paths, as a tree: all that a patch of these fields has to know.
+//! Parses the part of an object along some paths as a tree: a patch of these fields needs no more.
 //!
 //! A tree of the whole object takes a hundred times the memory of its text, if that is one long list.
 
@@ -9,9 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::core::json::Text;
 
-/// Reads what lies along these paths, each of them the names of the fields and the indices from here on.
-/// Lists are as long as they have to be for the indices; what a field at the end of a path holds is
-/// left out, unless it is a scalar.
+/// Parses the parts along these paths, each a list of field names and indices. Lists are only as long as the indices
+/// require. The value at the end of a path is left out, unless it is a scalar.
 pub(super) struct Along<'p>(Vec<&'p [String]>);
 
 impl<'p> Along<'p> {
@@ -19,7 +18,7 @@ impl<'p> Along<'p> {
         Self(paths.iter().map(Vec::as_slice).collect())
     }
 
-    /// The paths that lead through this field; nothing if none does.
+    /// The paths that lead through this field; `None` if none does.
     fn through(&self, field: &str) -> Option<Self> {
         let heads = self.0.iter().filter_map(|path| path.split_first());
         let below = heads.filter_map(|(head, rest)| (head == field).then_some(rest));
@@ -27,7 +26,7 @@ impl<'p> Along<'p> {
         (!below.is_empty()).then_some(Self(below))
     }
 
-    /// The length that a list must have.
+    /// The length that a list needs for the indices.
     fn length(&self) -> usize {
         let heads = self.0.iter().filter_map(|path| path.first());
         let indices = heads.filter_map(|head| head.parse::<usize>().ok());
@@ -156,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(along(paths, &object), expected, "{paths:?}");
         }
-        // The last of two counts, as in a whole tree.
+        // The last duplicate counts, as in a whole tree.
         let mut deserializer = serde_json::Deserializer::from_str(r#"{"a": 1, "a": 2}"#);
         let paths = [vec!["a".to_owned()]];
         let read = Along::new(&paths).deserialize(&mut deserializer).unwrap();

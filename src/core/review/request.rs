@@ -1,8 +1,8 @@
-//! Reads an AdmissionReview request (`admission.k8s.io/v1`).
+//! Parses an AdmissionReview request (`admission.k8s.io/v1`).
 //!
-//! The envelope and the object are read in one pass over the bytes; reading them apart costs a
-//! second scan of the whole body. An object of a kind that is not judged may have any shape, so it
-//! is only looked at again, as envelope alone, when that first pass fails.
+//! The envelope and the object are parsed in one pass over the bytes; parsing them separately would cost a second scan
+//! of the whole body. An object of another kind may have any shape, so if the first pass fails, only the envelope is
+//! parsed again.
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny};
@@ -17,7 +17,7 @@ use crate::core::json::{self, Text, few, nullable};
 /// Longest uid in bytes. An API server's has 36, and each answer repeats it.
 const MAX_UID: usize = 253;
 
-/// Why a body is no review that can be answered. Carries positions, never content: a body may hold
+/// Why a body is not a review that can be answered. It has positions, never content, because a body may contain
 /// credentials.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum MalformedReview {
@@ -34,26 +34,26 @@ pub enum MalformedReview {
     /// The body is not UTF-8, which JSON must be (RFC 8259, 8.1).
     #[error("the body is not UTF-8 from byte {0} on")]
     Utf8(usize),
-    /// Some other version or kind.
+    /// It has another version or kind.
     #[error(
         "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration"
     )]
     Version,
-    /// A review with no `request`: perhaps a response.
+    /// It has no `request`; it may be a response.
     #[error("the AdmissionReview has no request")]
     NoRequest,
-    /// A request without the uid that the answer must repeat.
+    /// The request has no uid, which the answer must repeat.
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
-    /// One with a uid that no API server makes.
+    /// The uid is too long to come from an API server.
     #[error("the uid of the AdmissionReview's request has {0} bytes, and {MAX_UID} are the most")]
     LongUid(usize),
-    /// A CREATE without the object that is created.
+    /// A CREATE request has no object.
     #[error("the AdmissionReview's CREATE request has no object")]
     NoObject,
 }
 
-/// `group`, `version` and `kind` or `resource` of what a request is about.
+/// Group and kind of the object of a request.
 #[derive(Debug, Default, Deserialize)]
 pub struct GroupKind<'a> {
     /// API group; empty for the core group.
@@ -64,7 +64,7 @@ pub struct GroupKind<'a> {
     pub kind: Text<'a>,
 }
 
-/// Who sent the request, as the apiserver authenticated it.
+/// The user who sent the request, as authenticated by the API server.
 #[derive(Debug, Default, Deserialize)]
 pub struct UserInfo<'a> {
     /// Name of the user or service account.
@@ -75,11 +75,11 @@ pub struct UserInfo<'a> {
     pub groups: Vec<Text<'a>>,
 }
 
-/// What the request itself says about how it is to be carried out.
+/// The options of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Options<'a> {
-    /// In whose name fields are set; clients choose it, and a DELETE has none.
+    /// The field manager; clients choose it, and a DELETE has none.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub field_manager: Text<'a>,
 }
@@ -97,7 +97,7 @@ pub struct Request<'a, O = Object<'a>> {
     /// `status`, `scale`, …; empty for the object itself.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub sub_resource: Text<'a>,
-    /// Name of the object; empty where the apiserver has not generated it yet.
+    /// Name of the object; empty if the API server has not generated it yet.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
     /// Namespace of the request. The object's own may be missing (kubernetes/kubernetes#88282).
@@ -106,10 +106,10 @@ pub struct Request<'a, O = Object<'a>> {
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operation: Text<'a>,
-    /// Who asks.
+    /// The requesting user.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub user_info: UserInfo<'a>,
-    /// Nothing will be stored.
+    /// Whether this is a dry run, which stores nothing.
     #[serde(default, deserialize_with = "nullable")]
     pub dry_run: bool,
     /// The object to be stored; absent on DELETE.
@@ -131,18 +131,18 @@ struct Review<'a, R> {
     request: Option<R>,
 }
 
-/// A request whose object is of the kinds that are judged, or any other.
+/// A request about a kind that is evaluated, or about any other kind.
 #[derive(Debug)]
 pub enum Parsed<'a> {
     /// `batch` Job or CronJob.
     Judged(Box<Request<'a>>),
-    /// Something else: only its envelope was read.
+    /// Any other kind: only the envelope was parsed.
     Other(Box<Request<'a, IgnoredAny>>),
 }
 
-/// Reads one review.
+/// Parses one review.
 pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
-    // Checked as a whole first: the parser passes over strings it skips, and is faster on `str`.
+    // The whole text is validated first: the parser does not validate strings that it skips, and is faster on `str`.
     let text =
         std::str::from_utf8(body).map_err(|error| MalformedReview::Utf8(error.valid_up_to()))?;
     let review = json::document(|| serde_json::from_str::<Review<'_, Request<'_>>>(text));
@@ -166,9 +166,9 @@ pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
     }
 }
 
-/// What lies along these `paths` in the object of a review, as a tree, for the few reviews that get a patch.
+/// The parts along `paths` of the object of a review, as a tree, for the few reviews that get a patch.
 ///
-/// `None` when there is none; only called on a body that [`parse`] has accepted.
+/// `None` if there is no object. Only called on a body that [`parse`] has accepted.
 #[must_use]
 pub fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Value> {
     let review: Review<'_, Request<'_, &RawValue>> = serde_json::from_slice(body).ok()?;
@@ -203,7 +203,7 @@ fn is_judged(kind: &GroupKind<'_>) -> bool {
 
 fn describe(error: &serde_json::Error) -> MalformedReview {
     use serde_json::error::Category;
-    // The parser's own words quote the value at fault.
+    // The parser's own message would quote the wrong value.
     let problem = match error.classify() {
         Category::Eof => "the JSON ends too early",
         Category::Data if json::has_too_many(error) => {

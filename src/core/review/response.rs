@@ -1,4 +1,4 @@
-//! Writes the answer to a review: AdmissionReview v1 as the apiserver checks it.
+//! Writes the answer to a review: AdmissionReview v1, in the form that the API server requires.
 //!
 //! Source of the rules kept here: `VerifyAdmissionResponse` in
 //! `k8s.io/apiserver: pkg/admission/plugin/webhook/request/admissionreview.go`. `kube`'s own type
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::core::text;
 
-/// When a client that was put off should try again. Clients give up after ten times of this.
+/// When a client that has to wait should retry, in seconds. Clients give up after ten retries.
 const RETRY_AFTER_SECONDS: u32 = 15;
 
 /// The answer to one request.
@@ -23,7 +23,7 @@ pub struct Response<'a> {
     pub uid: &'a str,
     /// Whether the object may be stored.
     pub allowed: bool,
-    /// Why not; only with `allowed: false`.
+    /// Why it is denied; only with `allowed: false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status<'a>>,
     /// A JSON Patch, base64; only from `/mutate`.
@@ -31,10 +31,10 @@ pub struct Response<'a> {
     patch: Option<ByteString>,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    /// Lines for the user, whether allowed or not.
+    /// Lines for the user, in allowed and denied answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Entries for the apiserver's audit log. Keys have no `/` and at most 63 characters.
+    /// Entries for the API server's audit log. Keys have no `/` and at most 63 characters.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
     pub audit_annotations: Vec<(&'static str, Cow<'a, str>)>,
 }
@@ -82,7 +82,7 @@ fn as_map<S: Serializer>(
 }
 
 impl<'a> Response<'a> {
-    /// An answer that lets the object through.
+    /// An answer that allows the request.
     #[must_use]
     pub fn allowed(uid: &'a str) -> Self {
         Self {
@@ -98,15 +98,15 @@ impl<'a> Response<'a> {
 
     /// Refuses the object `name` (`jobs.batch` or `cronjobs.batch`): 403 Forbidden.
     ///
-    /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
-    /// object is no valid Job.
+    /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the object is not a
+    /// valid Job.
     pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
         self.refuse(name, kind, message, causes, (403, "Forbidden"), None);
     }
 
-    /// Refuses the object for now: 429 `TooManyRequests`. Helm, kubectl and everything else that is
-    /// built on client-go then waits and tries again by itself, ten times at most
-    /// (`k8s.io/client-go: rest/with_retry.go`); unless it is a dry run, which wants to know at once.
+    /// Asks the client to wait: 429 `TooManyRequests`. Helm, kubectl and all other programs with client-go then wait
+    /// and retry by themselves, at most ten times (`k8s.io/client-go: rest/with_retry.go`). In a dry run they must not
+    /// wait, so the answer is final.
     pub fn put_off(
         &mut self,
         name: &'a str,
@@ -145,7 +145,7 @@ impl<'a> Response<'a> {
         });
     }
 
-    /// Adds a patch, with its type as the apiserver demands. Nothing to do is no patch.
+    /// Adds a patch and its type, which the API server requires. Adds nothing if there are no operations.
     pub fn patch<'o>(
         &mut self,
         operations: impl Iterator<Item = &'o PatchOperation>,
@@ -172,7 +172,7 @@ impl<'a> Response<'a> {
             kind: "AdmissionReview",
             response: self,
         };
-        // Answers without findings fit, and need not be moved while they grow.
+        // Answers without findings fit, so that the buffer need not grow.
         let mut bytes = Vec::with_capacity(512);
         serde_json::to_writer(&mut bytes, &review)?;
         Ok(bytes)

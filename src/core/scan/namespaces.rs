@@ -1,4 +1,4 @@
-//! What a scan knows of namespaces: their modes, their meshes and the exceptions that are honoured there.
+//! The facts about namespaces in a scan: modes, meshes and honoured exceptions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use crate::core::exception::{Exception, Standing};
 use crate::core::json::{Map, Page, Text, Unreadable, nullable};
 use crate::core::namespace::NamespaceView;
 
-/// What is known of the namespaces of a cluster. Of one that it does not know, as of one made a moment ago,
-/// the policy alone decides.
+/// The known facts about the namespaces of a cluster. For an unknown one, such as a new one, the policy alone decides.
 #[derive(Debug, Default)]
 pub struct World {
     namespaces: HashMap<String, NamespaceView>,
@@ -56,8 +55,8 @@ impl World {
         Ok(())
     }
 
-    /// Adds those of a page of exceptions that are honoured now, where they may last `max`. One that cannot be
-    /// read, as one with fields of a newer version, hides no other.
+    /// Adds the exceptions of a page that are honoured now, if they may last at most `max`. One that cannot be parsed,
+    /// as one with fields of a newer version, does not hide the others.
     pub fn exceptions(
         &mut self,
         text: &str,

@@ -18,7 +18,7 @@ fn policy(rest: &str) -> Policy {
     validate::read("policy.yaml", &format!("{head}{rest}")).unwrap()
 }
 
-/// The valid Job as a cluster has it, changed by `tweak`.
+/// The valid Job as a cluster stores it, changed by `tweak`.
 fn stored(tweak: impl FnOnce(&mut Value)) -> Value {
     job(|job| {
         job["metadata"]["uid"] = json!("u");
@@ -33,7 +33,7 @@ fn restarting(job: &mut Value) {
 }
 
 fn page(items: &[Value]) -> String {
-    // The items of a typed list do not say what they are.
+    // The items of a typed list have no version and kind.
     json!({"metadata": {}, "items": items}).to_string()
 }
 
@@ -126,7 +126,7 @@ fn what_would_be_patched_is_not_denied() {
     let items = [stored(restarting), plain];
     let (judged, _) = scan(&policy, World::default(), Kind::Job, &items);
     assert_eq!(told(&judged[..1]), [("MW004", Action::Patch, None)]);
-    // Not a hook, so it could not be.
+    // It is not a hook, so it could not be patched.
     assert!(told(&judged[1..]).contains(&("MW004", Action::Deny, None)));
 }
 

@@ -1,4 +1,4 @@
-//! What is renewed when, and that nobody is shown what he could not trust.
+//! Tests of what is renewed when, and that no caller gets a certificate it does not trust yet.
 
 use super::*;
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn cas(material: &Material, now: Timestamp) -> usize {
     unexpired(&material.ca_certs, now).len()
 }
 
-/// Whether somebody who trusts these CAs trusts what is shown.
+/// Whether a caller that trusts these CAs trusts the served certificate.
 fn trusts(ca_certs: &str, material: &Material, now: Timestamp) -> bool {
     let trusted = unexpired(ca_certs, now);
     let expires = shown_until(&material.cert, &material.key, &names(), &trusted, now);
@@ -77,7 +77,7 @@ fn a_ca_is_trusted_for_a_day_before_it_signs_and_until_it_expires_afterwards() {
     assert_eq!(cas(&signing, after(247)), 2);
     assert!(trusts(&published.ca_certs, &signing, after(247)));
     assert!(!trusts(&kept.ca_certs, &signing, after(247)));
-    // Replicas that still show the former certificate are trusted, too.
+    // Replicas that still serve the former certificate are trusted, too.
     assert!(trusts(&signing.ca_certs, &published, after(247)));
     let later = signing.renewed(&names(), after(366)).unwrap().unwrap();
     assert_eq!(cas(&later, after(366)), 1);
@@ -169,12 +169,12 @@ fn no_key_is_ever_printed() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// However rarely somebody looks, as long as it is once in three weeks.
+    /// It works if a replica reads the Secret at least once in three weeks.
     #[test]
     fn nobody_is_ever_shown_what_he_could_not_trust(hours in prop::collection::vec(1..500_i32, 60)) {
         let mut now = start();
         let mut kept = first();
-        // What a caller knew a day ago, and what it knows.
+        // The CAs that a caller knows since the last change, and when that was.
         let (mut known, mut since) = (kept.ca_certs.clone(), now);
         for hours in hours {
             now += SignedDuration::from_hours(hours.into());

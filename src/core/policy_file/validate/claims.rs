@@ -1,9 +1,9 @@
-//! What can be wrong with the policy file's section `claims`.
+//! Validates the policy file's section `claims`.
 
 use crate::core::job::dns;
 use crate::core::policy::claims::Claims;
 
-/// The faults, each with the JSON pointer of the value it is about.
+/// The faults, each with the JSON Pointer of its value.
 pub(super) fn faults(claims: &Claims) -> Vec<(String, String)> {
     let mut faults = Vec::new();
     for (index, database) in claims.databases.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! What can be wrong with the policy file's section `record.runs`.
+//! Validates the policy file's section `record.runs`.
 
 use crate::core::policy::runs::Runs;
 
-/// The faults, each with the JSON pointer of the value it is about.
+/// The faults, each with the JSON Pointer of its value.
 pub(super) fn faults(runs: Runs) -> Vec<(&'static str, String)> {
     let mut faults = Vec::new();
     let (per_release, total) = (runs.keep_per_release, runs.keep_total);

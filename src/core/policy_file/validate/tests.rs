@@ -1,4 +1,4 @@
-//! The policy file, right and wrong, with exact messages.
+//! Tests of valid and invalid policy files, with exact messages.
 
 use super::*;
 use crate::core::policy::Mode;
