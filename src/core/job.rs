@@ -253,8 +253,8 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// Whether a CronJob created it, as its metadata claims: then the CronJob is evaluated instead. `kubectl create job
-    /// --from` also names the CronJob as controller, but that Job is evaluated.
+    /// Whether a CronJob created it, as its metadata claims: then the CronJob is evaluated instead.
+    /// `kubectl create job --from` also names the CronJob as controller, but that Job is evaluated.
     #[must_use]
     pub fn is_made_by_cronjob(&self) -> bool {
         self.kind == Kind::Job && self.is_owned_by_cronjob() && !self.is_started_by_hand()

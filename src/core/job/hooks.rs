@@ -1,8 +1,8 @@
 //! Helm's hook annotations, parsed exactly as Helm does.
 //!
-//! Source: `SortManifests`, `operateAnnotationValues` and `calculateHookWeight` of `helm/helm:
-//! pkg/releaseutil/manifest_sorter.go` (3.22.0, the same in 4.3.1). A value is split on commas, each element trimmed of
-//! Unicode white space and lower-cased. The rules decide which events and policies are right.
+//! Source: `SortManifests`, `operateAnnotationValues` and `calculateHookWeight` of
+//! `helm/helm: pkg/releaseutil/manifest_sorter.go` (3.22.0, the same in 4.3.1). A value is split on commas, each
+//! element trimmed of Unicode white space and lower-cased. The rules decide which events and policies are right.
 
 use std::borrow::Cow;
 

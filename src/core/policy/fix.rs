@@ -1,8 +1,8 @@
 //! Corrections, and the JSON Patch that carries them out.
 //!
 //! A patch is built for the object as it was received, and tried on it before it is sent. If the API server cannot
-//! apply a patch, the user gets an HTTP 500, whatever the failurePolicy (`k8s.io/apiserver:
-//! webhook/mutating/dispatcher.go`).
+//! apply a patch, the user gets an HTTP 500, whatever the failurePolicy
+//! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
 
 use std::borrow::Cow;
 
