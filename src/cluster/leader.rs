@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long giving up the Lease may delay a shutdown.
 const RELEASE: Duration = Duration::from_secs(2);
 
-/// A replica that stands for election.
+/// A replica that takes part in the election.
 #[derive(Debug)]
 pub struct Candidate {
     leads: watch::Receiver<bool>,

@@ -46,8 +46,8 @@ impl Namespaces {
         Some(view(&found))
     }
 
-    /// Reads a namespace from the API server; empty facts if it does not exist. Fails if the answer does not come
-    /// before the deadline.
+    /// Reads a namespace from the API server; `None` if it does not exist. Fails if the answer does not come before the
+    /// deadline.
     pub async fn ask(
         &self,
         name: &str,

@@ -127,7 +127,7 @@ impl Pages {
         Ok(None)
     }
 
-    /// The error for a page that cannot be parsed.
+    /// The message for a page that cannot be parsed.
     #[must_use]
     pub fn failed_to_read(&self) -> String {
         format!("failed to read the list of {}", self.what)

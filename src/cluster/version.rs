@@ -43,7 +43,7 @@ impl Version {
         (version, watching)
     }
 
-    /// The line for `/readyz`.
+    /// The status of this check for `/readyz`.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0
@@ -61,7 +61,7 @@ impl Version {
     }
 }
 
-/// The line for this version. Vendors append text to the number.
+/// The status for this version. Vendors append text to the number.
 fn status(major: &str, minor: &str) -> Status {
     let number = |text: &str| {
         let end = text

@@ -133,7 +133,7 @@ impl Document<'_> {
             })
     }
 
-    /// Position and byte range, in the stream, of the value at this JSON Pointer below `node`, or of its nearest
+    /// Position and byte range, in the stream, of the value at this JSON Pointer below `within`, or of its nearest
     /// existing parent.
     #[must_use]
     pub fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {

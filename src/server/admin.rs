@@ -33,7 +33,7 @@ pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
         .layer(middleware::from_fn(work))
 }
 
-/// Marks the connection as used, so that the one with the oldest request is closed to make room.
+/// Marks the connection as used, so that the one whose last request is oldest is closed to make room.
 async fn work(Extension(place): Extension<Arc<Place>>, request: Request, next: Next) -> Response {
     let _works = place.works();
     next.run(request).await

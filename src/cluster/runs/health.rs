@@ -16,7 +16,7 @@ struct Troubles {
 }
 
 impl Trouble {
-    /// The line for `/readyz`; it never makes a replica unready.
+    /// The status for `/readyz`; it never makes a replica unready.
     #[must_use]
     pub fn status(&self) -> Status {
         let known = self.known();

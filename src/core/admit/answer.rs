@@ -128,7 +128,7 @@ impl Case<'_> {
         }
     }
 
-    /// The denial to send if the decision cannot be logged; none if the policy and the mode do not deny anything.
+    /// The denial to send if the decision cannot be logged; `None` if the policy or the mode does not allow a denial.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
         let policy = self.circumstances.policy;
         // Only a create starts a migration, so only a create has to be logged.

@@ -70,7 +70,7 @@ pub(super) fn operations(
     changes.collect()
 }
 
-/// `add` also replaces what is there (RFC 6902, 4.1).
+/// `add` also replaces an existing value (RFC 6902, 4.1).
 fn add(path: PointerBuf, value: Value) -> PatchOperation {
     PatchOperation::Add(AddOperation { path, value })
 }

@@ -64,7 +64,7 @@ pub fn list(words: &[&str]) -> String {
     format!("['{}']", words.join("', '"))
 }
 
-/// [`crate::core::job::hooks::elements`] of an annotation; none where it is absent.
+/// [`crate::core::job::hooks::elements`] of an annotation; empty if it is absent.
 fn elements(key: Annotation) -> String {
     // Helm lower-cases all of Unicode, CEL only ASCII. These two are the only other characters whose lower case is an
     // ASCII letter, and Helm's own words are ASCII.
@@ -117,7 +117,7 @@ const NAMES: &str = "[object.metadata.name] + \
     object.metadata.name.startsWith(g) && size(object.metadata.name) == size(g) + 5 ? \
     [g.endsWith('-') ? g.substring(0, size(g) - 1) : g] : []).orValue([])";
 
-/// The text of the timestamp, [`crate::core::job::name::Stamp`]; empty where there is none.
+/// The text of the timestamp, [`crate::core::job::name::Stamp`]; empty if there is none.
 fn stamp() -> String {
     // Strings of digits of the same length compare like the numbers.
     format!(

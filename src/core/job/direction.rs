@@ -27,7 +27,7 @@ const UP: [&str; 6] = ["apply", "deploy", "latest", "up", "up-to", "upgrade"];
 const UNDO: &str = r"[\s:]rollback-?(count|to-?date|one-?(changeset|update))\b|\bliquibase\b.*[\s:]rollback|\bdoctrine[:-]migrations[:\s]+migrate\b.*\s(first|prev|0|current-\d+)(\s|$)|\btern\s.*\s(-d|--destination)[\s=](-|0(\s|$))|\bmigrate\s+(\S+\s+)*zero(\s|$)|\bdatabase\s+update\s+0(\s|$)|\bhasura\b.*\s--(down|type[\s=]down)\b|\bsqitch\b.*\s(rebase|checkout)\b";
 /// Commands that empty or drop a database: `flyway clean`, `db:drop`, `migrate:fresh`, `prisma migrate reset`.
 const WIPE: &str = r"(^|[\s/])flyway(\s.*)?\sclean(\s|$)|\bflyway:?clean\b|\bliquibase\b.*[\s:]drop-?all\b|\bliquibasedropall\b|\b(db|database|schema|ecto|migrate|migrations?|migrator|goose|dbmate|soda|pop|supabase|evolve|yuniql)([:._/-](all:)?|\s(.*\s)?)(drop|reset|fresh|refresh|wipe|purge|erase)(\s|:|$)|\bschema[\s:]clean\b|\b(reset|drop|wipe)[-_]?(db|database|schema)(\s|\.|$)|\s--force-reset\b|\bmanage\.py\s+flush\b|\bgrate\b.*\s--drop\b";
-/// Most bytes of a command line that are read: advice is not worth reading a megabyte.
+/// Most bytes of a command line that are read: reading a megabyte is not worth it for advice.
 const MAX: usize = 4096;
 
 static UNDO_RE: Pattern = LazyLock::new(|| of_any_case(UNDO));

@@ -33,7 +33,7 @@ pub enum Outcome {
     Warned,
     /// Admitted after corrections.
     Patched,
-    /// Refused for now: the client is asked to try again.
+    /// Refused for now: the client is asked to retry.
     Waiting,
     /// Refused.
     Denied,

@@ -17,7 +17,7 @@ const LATE: SignedDuration = SignedDuration::from_mins(10);
 /// Whether a migration has started, as far as its Job's status shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// It has started, or it has opted out.
+    /// It has started or ended, or it has opted out.
     Done,
     /// Its Job is too young to be late.
     Young,
