@@ -5,6 +5,7 @@ mod cluster;
 mod net;
 mod outcome;
 mod proxy;
+pub(crate) mod read;
 mod recorder;
 mod space;
 mod warden;

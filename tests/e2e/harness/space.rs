@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually, within};
+use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually, read, within};
 
 /// A fresh namespace; dropping it deletes it, without waiting.
 pub(crate) struct Space {
@@ -185,9 +185,7 @@ impl Space {
 
     /// The live Jobs.
     pub(crate) fn jobs(&self) -> Vec<Value> {
-        let args = ["get", "jobs", "-o", "json"];
-        let mut list = self.kubectl(&args).succeeds().json();
-        serde_json::from_value(list["items"].take()).unwrap()
+        read::all(read::JOBS, &self.name)
     }
 
     /// The live Jobs of this release.
