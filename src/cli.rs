@@ -9,12 +9,12 @@ mod explain;
 mod generate;
 mod history;
 mod hold_listener;
+mod kube_args;
 mod progress;
 pub mod render;
 mod scan;
 mod schema;
 mod serve;
-mod kube_args;
 mod verify;
 
 use std::io::Write;

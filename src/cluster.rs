@@ -5,6 +5,7 @@
 
 pub mod certificate;
 pub mod claims;
+pub mod cleanup;
 pub mod events;
 pub mod exceptions;
 pub mod jobs;
@@ -18,7 +19,6 @@ pub mod registration;
 pub mod runs;
 mod seats;
 pub mod starts;
-pub mod cleanup;
 pub mod verify;
 pub mod version;
 

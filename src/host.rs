@@ -5,8 +5,8 @@
 pub mod decision_log;
 pub mod file_watch;
 pub mod health;
-pub mod metrics;
 pub(crate) mod line_writer;
+pub mod metrics;
 pub mod policy_watch;
 pub mod telemetry;
 pub mod tls;

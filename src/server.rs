@@ -7,16 +7,16 @@ mod bodies;
 mod budget;
 mod connections;
 pub mod judge;
-pub mod listener;
 pub mod listen;
+pub mod listener;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod refusal;
 pub mod routes;
 
 use self::{
-    listener::Keeper,
     listen::Limits,
+    listener::Keeper,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
 use crate::core::exception::Use;

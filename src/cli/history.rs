@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use kube::Client;
 use terminal_size::{Width, terminal_size_of};
 
-use super::progress::Progress;
 use super::kube_args::{Cluster, Namespaces, block_on};
+use super::progress::Progress;
 use crate::cli::render::history::{Layout, csv, table};
 use crate::cluster::pages::Pages;
 use crate::core::history::{Entry, History};

@@ -32,11 +32,11 @@ use crate::host::health::Readiness;
 use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
 use crate::host::telemetry::{self, LogFormat};
-use crate::server::judge::Warden;
 use crate::server::Observer;
 use crate::server::Service;
-use crate::server::listener;
+use crate::server::judge::Warden;
 use crate::server::listen;
+use crate::server::listener;
 use crate::server::run;
 use crate::server::stop_signal;
 

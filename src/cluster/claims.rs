@@ -5,15 +5,15 @@
 //! claims up, and [`blocker`] describes the other migration to the user. The policy for a migration that has to wait is
 //! not known here.
 
+mod active_jobs;
+pub mod blocker;
 mod crowd;
 pub mod error;
-pub mod blocker;
 pub mod key;
-mod active_jobs;
+mod lease;
 #[cfg(test)]
 mod model;
 pub mod protocol;
-mod lease;
 pub mod release;
 pub mod store;
 mod sweep;

@@ -18,6 +18,7 @@ use kube::{Api, Client};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{self, Instant, MissedTickBehavior};
+use uuid::Uuid;
 
 use super::TIMEOUT;
 use super::jobs::{Jobs, News};

@@ -5,11 +5,11 @@
 //! is a join ([`crate::core::runs::Known::join`]). A scan finds what the news missed.
 
 mod error;
+mod health;
 mod last_words;
 mod queue;
 mod scan;
 mod store;
-mod health;
 mod worker;
 
 use std::sync::Arc;
@@ -30,9 +30,9 @@ use crate::core::runs::event::{News, happenings};
 use crate::host::metrics::Metrics;
 use crate::host::metrics::runs::Wrote;
 use crate::host::policy_watch::LivePolicy;
+pub use health::Trouble;
 pub use last_words::{LastWords, Words, last_words};
 use store::{Change, Store};
-pub use health::Trouble;
 use worker::Worker;
 
 /// How often active migrations are counted.

@@ -2,9 +2,9 @@
 //!
 //! Text in, findings with line and column out. [`crate::cli`] reads the files, and [`crate::cli::render`] prints.
 
+mod annotation_types;
 mod place;
 mod refused;
-mod annotation_types;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use serde_json::{Number, Value};
 
-use crate::core::check::place::Place;
 use crate::core::check::annotation_types::Annotated;
+use crate::core::check::place::Place;
 use crate::core::exception::{self, Exception};
 use crate::core::job::credentials::{self, Hit, Secrets};
 use crate::core::job::object::Object;

@@ -4,8 +4,8 @@
 //! Pure. The rules explain why, this module decides when. It never blocks the control plane: a guard that stops a
 //! cluster from working is worse than none.
 
-pub mod webhook_config;
 mod unlabelled;
+pub mod webhook_config;
 
 pub use unlabelled::{unlabelled, unlabelled_while_running};
 

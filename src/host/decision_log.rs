@@ -12,8 +12,8 @@
 mod queue;
 
 use self::queue::{Attendant, Queue, Settled, Ticket};
-use crate::host::metrics::Metrics;
 use crate::host::line_writer::{Attempt, LineWriter};
+use crate::host::metrics::Metrics;
 use std::{
     io,
     os::fd::OwnedFd,

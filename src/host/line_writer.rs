@@ -164,7 +164,10 @@ mod tests {
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(LineWriter::new(null.into()).unwrap().medium, Medium::File);
         let (socket, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert_eq!(LineWriter::new(socket.into()).unwrap().medium, Medium::Other);
+        assert_eq!(
+            LineWriter::new(socket.into()).unwrap().medium,
+            Medium::Other
+        );
     }
 
     #[test]

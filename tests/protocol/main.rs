@@ -12,10 +12,10 @@ mod forged;
 mod guards;
 mod limits;
 mod patches;
-mod selection;
-mod stamps;
 #[path = "../common/line.rs"]
 mod published;
+mod selection;
+mod stamps;
 
 use base64::Engine;
 use jiff::Timestamp;

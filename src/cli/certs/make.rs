@@ -31,7 +31,10 @@ pub(super) struct Args {
 fn name(text: &str) -> Result<String, String> {
     match ServerName::try_from(text.strip_prefix("*.").unwrap_or(text)) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("neither a DNS name nor an IP address; write one such as localhost or 127.0.0.1".to_owned()),
+        Err(_) => Err(
+            "neither a DNS name nor an IP address; write one such as localhost or 127.0.0.1"
+                .to_owned(),
+        ),
     }
 }
 

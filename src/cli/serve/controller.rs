@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -11,13 +10,13 @@ use uuid::Uuid;
 use super::Background;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
+use crate::cluster::cleanup::Tidy;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
-use crate::cluster::cleanup::Tidy;
 use crate::cluster::version::Version;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;

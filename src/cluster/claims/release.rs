@@ -13,8 +13,8 @@ use kube::core::ObjectMeta;
 use tokio::time::timeout;
 
 use super::error::{ClaimError, failed};
-use super::protocol::{Stored, Version};
 use super::lease::{self, CLAIM, HOLDER_UID};
+use super::protocol::{Stored, Version};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
 use crate::cluster::TIMEOUT;

@@ -16,13 +16,13 @@ use kube::core::Selector;
 use kube::{Api, Client, Resource};
 use tokio::time::{Instant, timeout_at};
 
+use super::active_jobs;
+use super::blocker::Holder;
 use super::crowd::Begun;
 use super::error::{ClaimError, failed};
-use super::blocker::Holder;
 use super::key::Key;
-use super::active_jobs;
-use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
 use super::lease;
+use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
 use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
 use crate::cluster::pods::Pods;

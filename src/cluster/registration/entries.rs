@@ -201,7 +201,11 @@ mod tests {
                 cel::NOT_A_MIGRATION,
                 &cel::not_a_migration("object", selectors),
             ),
-            entry("guard", webhook_config::GUARDED, &webhook_config::guarded(selectors)),
+            entry(
+                "guard",
+                webhook_config::GUARDED,
+                &webhook_config::guarded(selectors),
+            ),
         ]
     }
 

@@ -3,10 +3,10 @@
 //! It catches charts without the label, among them the Atlas guide's own Job. In doubt it does not report anything. The
 //! policy caps the action for these Jobs at `detection.maxAction`.
 
+mod command_words;
 mod known;
 mod line;
 mod script;
-mod command_words;
 
 use std::sync::LazyLock;
 

@@ -170,8 +170,8 @@ pub(crate) use rule;
 /// The imports that every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
-        Cel, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION, Options, Patch, Scope,
-        CLUSTER_STATE_NOT_PATCHABLE, rule, unseen,
+        CLUSTER_STATE_NOT_PATCHABLE, Cel, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION,
+        Options, Patch, Scope, rule, unseen,
     };
     pub(crate) use crate::core::job::Job;
     pub(crate) use crate::core::job::annotation::Annotation;

@@ -17,8 +17,8 @@ use crate::core::policy::rule::{Options, Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::select::Selectors;
 use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
-use crate::core::time;
 use crate::core::policy_file::{MigrationPolicy, Profile, RuleSetting};
+use crate::core::time;
 
 /// Hex digits of the digest that names a policy: enough to distinguish all policies of a cluster.
 const HASH_DIGITS: usize = 12;

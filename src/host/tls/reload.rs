@@ -113,7 +113,9 @@ pub async fn keep_bundle(
             live.trusted(&text);
             bundle.send_replace(text);
         }
-        Err(error) => tracing::error!(%error, "failed to reload the CA file, the last CAs stay in use"),
+        Err(error) => {
+            tracing::error!(%error, "failed to reload the CA file, the last CAs stay in use")
+        }
     };
     Poller::new(vec![file]).run(period, apply).await;
 }

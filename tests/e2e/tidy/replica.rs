@@ -6,10 +6,10 @@ use std::{
 };
 
 use jiff::SignedDuration;
+use migration_warden::cluster::cleanup::Tidy;
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::leader::Candidate;
 use migration_warden::cluster::namespaces::Namespaces;
-use migration_warden::cluster::cleanup::Tidy;
 use migration_warden::host::decision_log::Sink;
 use migration_warden::host::metrics::Metrics;
 use migration_warden::host::policy_watch::LivePolicy;

@@ -6,8 +6,8 @@ use kube::api::ListParams;
 use super::{Claimant, Claims, PAGE, Wanted};
 use crate::cluster::claims::crowd::{Turn, Unseen};
 use crate::cluster::claims::error::{ClaimError, failed};
-use crate::cluster::claims::protocol::{Reply, Step};
 use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
+use crate::cluster::claims::protocol::{Reply, Step};
 
 impl Claims {
     /// Carries out the first step, if the namespace has room for one more claim.

@@ -2,12 +2,12 @@
 //!
 //! Each command is judged by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
 
-use super::known;
-use super::script::{base, commands, cut, program_first, script, tokens};
 use super::command_words::{
     ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,
     THROUGH, VALUED_RE, WRITES, word,
 };
+use super::known;
+use super::script::{base, commands, cut, program_first, script, tokens};
 use crate::core::job::pattern::is;
 
 /// Most bytes of a container's command line that are read.

@@ -16,7 +16,7 @@ fn detected(name: &str, image: &str, words: &[&str]) -> Option<Detection> {
 
 #[test]
 fn all_signatures_compile() {
-    assert!(words::warm_up() && IMAGE_SET.is_some());
+    assert!(command_words::warm_up() && IMAGE_SET.is_some());
     assert!(NAME_RE.is_some() && NOT_BY_NAME_RE.is_some() && FALSE_RE.is_some());
 }
 
