@@ -1,7 +1,7 @@
 //! Turns a certificate and its key, as PEM, into the TLS configuration of a server.
 //!
-//! [`crate::host::tls::reload`] reads files and notices changes, [`make`] generates certificates,
-//! [`crate::host::tls::issue`] does so for a development folder, and [`inspect`] checks certificates for users.
+//! [`crate::host::tls::reload`] reads files and notices changes, [`make`] generates certificates, and
+//! [`crate::host::tls::issue`] does so for a development folder.
 
 pub mod facts;
 pub mod make;

@@ -1,6 +1,6 @@
 //! The facts in a certificate.
 //!
-//! [`inspect`](super::inspect) checks them.
+//! Whoever reads them checks them.
 
 use super::{TlsError, moment};
 use jiff::Timestamp;

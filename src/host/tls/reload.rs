@@ -114,7 +114,7 @@ pub async fn keep_bundle(
             bundle.send_replace(text);
         }
         Err(error) => {
-            tracing::error!(%error, "failed to reload the CA file, the last CAs stay in use")
+            tracing::error!(%error, "failed to reload the CA file, the last CAs stay in use");
         }
     };
     Poller::new(vec![file]).run(period, apply).await;
