@@ -22,7 +22,7 @@ fn field<'s>(span: &'s str, name: &str) -> &'s str {
 }
 
 #[test]
-#[ignore = "needs a cluster: run tests/run"]
+#[ignore = "needs a cluster: run tests/long"]
 fn a_review_joins_the_apiservers_trace() {
     let port = fs::read_to_string(Cluster::get().file("traces-port")).unwrap();
     let folder = tempfile::tempdir().unwrap();
