@@ -47,19 +47,19 @@ use crate::core::policy::tidy_up::TidyUp;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// The rule is not looked at.
+    /// The rule is not evaluated.
     // A bare `off` is false in YAML 1.1, and so in a policy that Helm has read.
     #[serde(alias = "false")]
     Off,
-    /// The finding is written into the decision, and nobody else sees it.
+    /// The finding is only logged.
     Audit,
     /// The user gets a warning.
     Warn,
-    /// The Job is corrected; what cannot be corrected is denied.
+    /// The Job is corrected. A Job that cannot be corrected is denied.
     Patch,
-    /// The Job is refused for now, in a way that makes clients try again by themselves.
+    /// The Job is not admitted yet, and clients retry by themselves.
     Wait,
-    /// The Job is refused.
+    /// The Job is denied.
     Deny,
 }
 
@@ -78,20 +78,20 @@ impl Action {
     }
 }
 
-/// How strict a namespace is: a cap on every action.
+/// How strict a namespace is: a limit for every action.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Actions are carried out as configured.
+    /// Every action of the policy is allowed.
     #[default]
     Enforce,
     /// `deny` and `patch` become `warn`.
     Warn,
-    /// Findings are only written into decisions.
+    /// Findings are only logged.
     Audit,
-    /// Nothing is judged.
+    /// No Job is evaluated.
     // As with `Action::Off`.
     #[serde(alias = "false")]
     Off,
@@ -122,16 +122,16 @@ impl Mode {
     }
 }
 
-/// What happens to a review whose decision could not be written down.
+/// What happens to a review whose decision could not be logged.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// It is answered as decided; the loss is counted and told.
+    /// The verdict is returned anyway. The loss is counted and logged.
     #[default]
     Allow,
-    /// It is denied.
+    /// The Job is denied.
     Deny,
 }
 

@@ -46,27 +46,27 @@ pub struct MigrationPolicy {
     /// Which Jobs are migrations.
     #[serde(default, rename = "match")]
     pub matching: Match,
-    /// What happens to Jobs that look like migrations and are not labelled.
+    /// How to treat adopted Jobs, which look like migrations but have no label.
     #[serde(default)]
     pub detection: Detection,
     /// Rules by id or name: an action, or an action with options.
     #[serde(default)]
     #[schemars(schema_with = "rules_schema")]
     pub rules: BTreeMap<String, RuleSetting>,
-    /// Modes of namespaces. The first entry that matches wins; the namespace's own label
-    /// `migration-warden.io/mode` wins over all.
+    /// Modes of namespaces. The first entry that matches wins. The namespace's own label
+    /// `migration-warden.io/mode` overrides all entries.
     #[serde(default)]
     pub namespaces: Vec<NamespaceEntry>,
-    /// Claims: one migration at a time.
+    /// Claims, which let one migration run at a time.
     #[serde(default)]
     pub claims: Claims,
-    /// Permissions to break rules, which people make as objects of the kind `MigrationException`.
+    /// Limits for exceptions: `MigrationException` objects, which let Jobs break rules for a while.
     #[serde(default)]
     pub exceptions: Exceptions,
-    /// The record: the decision log, and runs.
+    /// What is recorded: decisions and runs.
     #[serde(default)]
     pub record: Record,
-    /// What becomes of migration Jobs that have finished.
+    /// What to do with migration Jobs that have finished.
     #[serde(default)]
     pub tidy_up: tidy_up::TidyUp,
 }
@@ -74,7 +74,7 @@ pub struct MigrationPolicy {
 /// Version of the file's format.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 pub enum ApiVersion {
-    /// The first.
+    /// The first version.
     #[serde(rename = "config.migration-warden.io/v1alpha1")]
     V1Alpha1,
 }
@@ -90,12 +90,12 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// The four rules of the pattern and what breaks it for certain are denied.
+    /// Denies violations of the four basic rules, and anything that is certain to break a migration.
     #[default]
     Guide,
-    /// All that may go wrong is denied.
+    /// Denies everything risky.
     Strict,
-    /// `guide`, with every action at most `audit`.
+    /// Like `guide`, but every action is capped at `audit`.
     Audit,
 }
 
@@ -103,7 +103,7 @@ pub enum Profile {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Match {
-    /// A Job that any of these matches is a migration Job. The list replaces the default one.
+    /// A Job that any of these selectors matches is a migration Job. The list replaces the default one.
     #[schemars(length(min = 1))]
     pub selectors: Vec<LabelSelector>,
 }
@@ -131,11 +131,11 @@ impl Default for Match {
     }
 }
 
-/// What happens to Jobs that look like migrations and are not labelled.
+/// How to treat adopted Jobs, which look like migrations but have no label.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Detection {
-    /// The strongest action for them; `off` looks for none.
+    /// The strongest action for adopted Jobs. `off` turns detection off.
     #[serde(default = "audit")]
     #[schemars(schema_with = "max_action_schema")]
     pub max_action: Action,
@@ -156,7 +156,7 @@ impl Default for Detection {
 /// An action, or an action with options.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSetting {
-    /// What the policy does with the rule's findings; the profile's action when left out.
+    /// What to do with the rule's findings [default: the profile's action].
     pub action: Option<Action>,
     /// Options that were written, whatever the rule takes.
     pub options: RuleOptions,
@@ -166,15 +166,15 @@ pub struct RuleSetting {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleOptions {
-    /// What the policy does with the rule's findings; the profile's action when left out.
+    /// What to do with the rule's findings [default: the profile's action].
     pub action: Option<Action>,
-    /// `untimestamped-name`: with `patch`, also give a named Job another name.
+    /// For `untimestamped-name` with `patch`: also rename Jobs that have a fixed name.
     pub rename: Option<bool>,
-    /// `missing-hook`, `wrong-delete-policy`: Argo CD's own hook annotations will do.
+    /// For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.
     pub argocd: Option<bool>,
-    /// `stale-timestamp`: how old the name's time may be, such as `24h`.
+    /// For `stale-timestamp`: the highest age of the timestamp in the name, such as `24h`.
     pub max_age: Option<String>,
-    /// `stale-timestamp`: how far ahead the name's time may be, such as `15m`.
+    /// For `stale-timestamp`: how far in the future the timestamp may be, such as `15m`.
     pub max_skew: Option<String>,
 }
 
@@ -225,31 +225,31 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamespaceEntry {
-    /// Names; `*` stands for any characters.
+    /// Names of namespaces. `*` matches any characters.
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
-    /// Their mode.
+    /// The mode of these namespaces.
     #[schemars(schema_with = "mode_schema")]
     pub mode: Mode,
 }
 
-/// Permissions to break rules.
+/// Limits for exceptions.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exceptions {
-    /// How long after its creation an exception may expire, such as `720h`, which is the default.
-    /// One that lasts longer is not honoured; with `0s` none is.
+    /// The longest time from the creation of an exception to its expiry, such as `720h`, the default.
+    /// Longer ones are not honoured. With `0s` no exception is honoured.
     pub max_duration: Option<String>,
 }
 
-/// The record: the decision log, and runs.
+/// What is recorded: decisions and runs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
-    /// What happens to a review whose decision could not be written down.
+    /// What happens to a review whose decision could not be logged.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Runs: what became of each migration.
+    /// Runs, which record how each migration started and ended.
     #[serde(default)]
     pub runs: Runs,
 }

@@ -61,8 +61,12 @@ fn schema() -> Value {
     for Row { path, text } in table::rows(&read("values.yaml")) {
         let mut place = String::new();
         for key in &path {
-            if let Some(reference) = schema.pointer(&place).unwrap().get("$ref") {
-                place = reference.as_str().unwrap().replace('#', "");
+            let parent = schema.pointer(&place).unwrap();
+            // Several values have the same type, and each its own description.
+            if let Some(reference) = parent.get("$ref") {
+                let shared = reference.as_str().unwrap().replace('#', "");
+                let own = schema.pointer(&shared).unwrap().clone();
+                *schema.pointer_mut(&place).unwrap() = own;
             }
             place = format!("{place}/properties/{key}");
         }
@@ -70,7 +74,16 @@ fn schema() -> Value {
         let property = property.unwrap_or_else(|| panic!("{path:?} is in values.yaml alone"));
         property["description"] = text.into();
     }
-    schema
+    // Nothing refers to the types that were copied any more.
+    loop {
+        let text = schema.to_string();
+        let types = schema["$defs"].as_object_mut().unwrap();
+        let before = types.len();
+        types.retain(|name, _| text.contains(&format!("#/$defs/{name}\"")));
+        if types.len() == before {
+            return schema;
+        }
+    }
 }
 
 #[test]

@@ -14,13 +14,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A part of a Kubernetes object, which the apiserver knows better than this chart.
+/// A part of a Kubernetes object, which only the API server validates.
 type Object = Map<String, Value>;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Values {
-    /// What Helm hands to a chart that is part of another.
+    /// Global values, which Helm passes to a subchart.
     #[serde(default)]
     global: Object,
     #[schemars(regex(pattern = NAME_OR_EMPTY))]

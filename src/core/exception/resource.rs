@@ -17,13 +17,13 @@ use crate::core::policy::rules::RULES;
 /// An empty selector would match every Job, which is usually a mistake.
 const SOME_JOBS: &str = "has(self.matchLabels) || has(self.matchExpressions) || has(self.names)";
 /// The message of [`SOME_JOBS`].
-pub(super) const WHICH_JOBS: &str = "say which Jobs: matchLabels, matchExpressions or names; \
+pub(super) const WHICH_JOBS: &str = "select some Jobs: matchLabels, matchExpressions or names; \
                                      names: ['*'] means every migration Job of the namespace";
 const VALUES: &str =
     "self.all(e, (e.operator in ['In', 'NotIn']) == (has(e.values) && e.values.size() > 0))";
 
-/// A permission to break named rules: for some Jobs of its namespace, until a given time, and for a
-/// reason. What it covers is let through and written into the decision with the exception's name.
+/// Lets some Jobs of its namespace break named rules until a given time. Each use is logged with the
+/// name of the exception.
 #[derive(Clone, Debug, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "migration-warden.io",
@@ -33,7 +33,7 @@ const VALUES: &str =
     shortname = "mex",
     namespaced,
     status = "MigrationExceptionStatus",
-    doc = "A permission to break named rules: for some Jobs of its namespace, until a given time, and for a reason.",
+    doc = "Lets some Jobs of its namespace break named rules until a given time, for a stated reason.",
     printcolumn = r#"{"name": "Rules", "type": "string", "jsonPath": ".spec.rules"}"#,
     printcolumn = r#"{"name": "Expires", "type": "string", "jsonPath": ".spec.expiresAt"}"#,
     printcolumn = r#"{"name": "Honoured", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Honoured\")].status"}"#,
@@ -43,28 +43,28 @@ const VALUES: &str =
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MigrationExceptionSpec {
-    /// The rules that may be broken, by id or name: `MW001` or `untimestamped-name`. There is no way
-    /// to name all of them.
+    /// The rules that the Jobs may break, by id or name, such as `MW001` or `untimestamped-name`. There
+    /// is no wildcard.
     #[schemars(schema_with = "rules_schema")]
     pub rules: Vec<String>,
-    /// The Jobs that may break them.
+    /// The Jobs that may break the rules.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": SOME_JOBS, "message": WHICH_JOBS}]))]
     pub selector: JobSelector,
-    /// Why they may: for whoever finds this later.
+    /// Why the Jobs may break the rules, for later readers.
     #[schemars(length(min = 8, max = 1024))]
     pub reason: String,
-    /// From when on it no longer holds, such as `2026-12-01T12:00:00Z`. The policy says how long after
-    /// its creation an exception may expire (`exceptions.maxDuration`); one that lasts longer is not
-    /// honoured.
+    /// When the exception expires, such as `2026-12-01T12:00:00Z`. The policy limits the time from its
+    /// creation to its expiry (`exceptions.maxDuration`). A longer exception is not honoured.
     #[schemars(schema_with = "time_schema")]
     pub expires_at: Timestamp,
 }
 
-/// Jobs by their labels and their names: all that is given here has to hold.
+/// Selects Jobs by labels and names. A Job must match everything that is set.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobSelector {
-    /// Labels that must have exactly these values. A Job without labels has those of its pod template.
+    /// Labels that must have exactly these values. For a Job without labels, those of its pod template
+    /// count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("minProperties" = 1))]
     pub match_labels: BTreeMap<String, String>,
@@ -72,47 +72,47 @@ pub struct JobSelector {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32), extend("x-kubernetes-validations" = [{"rule": VALUES, "message": "In and NotIn need values, Exists and DoesNotExist take none"}]))]
     pub match_expressions: Vec<LabelSelectorRequirement>,
-    /// Names, of which one must be the Job's; `*` stands for any characters, as in `shop-migrate-*`. A
-    /// Job that gets its name from the API server is known by its `generateName` before.
+    /// Names of Jobs, of which one must match. `*` matches any characters, as in `shop-migrate-*`. If
+    /// the API server generates the name, `generateName` is compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 253)))]
     pub names: Vec<String>,
 }
 
-/// What became of an exception.
+/// How an exception was used, and whether it is honoured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationExceptionStatus {
-    /// How many reviews it let through that would have had another end without it.
+    /// Number of reviews whose outcome this exception changed.
     #[serde(default)]
     pub uses: i64,
-    /// When that was last.
+    /// Time of the last use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time_schema")]
     pub last_used_at: Option<Timestamp>,
-    /// The Job that it let through last.
+    /// The Job of the last use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub last_used_by: Option<String>,
-    /// `Honoured`: whether the webhook lets through what it covers, and if not, why.
+    /// The condition `Honoured` says whether the webhook applies the exception, and if not, why.
     #[serde(default)]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What is true of an exception, as elsewhere in Kubernetes.
+/// A standard Kubernetes condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What.
+    /// Type of the condition.
     pub r#type: String,
     /// `True` or `False`.
     pub status: String,
-    /// Why, in one word.
+    /// Reason for the status, in one word.
     pub reason: String,
-    /// Why, in words.
+    /// Reason for the status, as a sentence.
     pub message: String,
-    /// When that last changed.
+    /// Time of the last change of the status.
     #[schemars(schema_with = "time_schema")]
     pub last_transition_time: Timestamp,
 }

@@ -5,30 +5,30 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Claims: one migration at a time.
+/// Claims, which let one migration run at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Claims {
-    /// What migrations of one namespace have to share to run one at a time.
+    /// Migrations in a namespace with the same value run one at a time.
     #[serde(default)]
     pub key: Scope,
-    /// Databases that are migrated from several namespaces. Elsewhere the annotation
-    /// `migration-warden.io/database` counts within its namespace only.
+    /// Databases that are migrated from several namespaces. For all other databases, the annotation
+    /// `migration-warden.io/database` applies within its namespace only.
     #[serde(default)]
     pub databases: Vec<Database>,
-    /// What happens to a migration whose claim could not be asked for.
+    /// What happens to a migration Job if its claim could not be checked.
     #[serde(default)]
     pub on_failure: OnFailure,
 }
 
-/// What migrations of one namespace have to share to run one at a time.
+/// Migrations in a namespace with the same value run one at a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// The Job's name without its timestamp.
+    /// The Job's name without the timestamp.
     #[default]
     Name,
-    /// The release.
+    /// The release of the Job.
     Release,
 }
 
@@ -39,19 +39,19 @@ pub struct Database {
     /// The value of the annotation `migration-warden.io/database`.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The namespaces whose migrations of it run one at a time.
+    /// The namespaces whose migrations of this database run one at a time.
     #[schemars(length(min = 1))]
     pub namespaces: Vec<String>,
 }
 
-/// What happens to a migration whose claim could not be asked for.
+/// What happens to a migration Job if its claim could not be checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// It is refused.
+    /// The Job is asked to wait.
     #[default]
     Deny,
-    /// It runs, perhaps beside another one.
+    /// The Job is admitted, even if another one may be running.
     Allow,
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A selector of Jobs by their labels, as elsewhere in Kubernetes.
+/// A standard Kubernetes label selector for Jobs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("minProperties" = 1))]
@@ -25,23 +25,23 @@ pub struct LabelSelector {
 pub struct LabelSelectorRequirement {
     /// Key of the label.
     pub key: String,
-    /// How the label and `values` go together.
+    /// How the label is compared with `values`.
     pub operator: Operator,
-    /// For `In` and `NotIn` only.
+    /// The values, for `In` and `NotIn` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
-/// How a label and values go together.
+/// How a label is compared with values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Operator {
     /// The label has one of the values.
     In,
     /// The label is absent or has none of the values.
     NotIn,
-    /// The label is there.
+    /// The label exists.
     Exists,
-    /// The label is not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 

@@ -10,17 +10,17 @@ const KEEP_PER_RELEASE: u16 = 20;
 /// Runs kept in total by default: at 2 KB each they take 20 MB of the API server's storage.
 const KEEP_TOTAL: u32 = 10_000;
 
-/// The record of each migration, as objects of the kind `MigrationRun`.
+/// Runs: `MigrationRun` objects, which record how each migration started and ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Runs {
     /// Whether runs are recorded.
     #[schemars(schema_with = "mode_schema")]
     pub mode: RunMode,
-    /// How many of the newest runs of a release stay. What has not ended stays anyway.
+    /// Number of newest runs to keep per release. Runs that have not ended are always kept.
     #[schemars(range(min = 1, max = 1000))]
     pub keep_per_release: u16,
-    /// How many runs stay in the whole cluster. Those that ended first go first.
+    /// Number of runs to keep in the whole cluster. The runs that ended first are removed first.
     #[schemars(range(min = 100, max = 100_000))]
     pub keep_total: u32,
 }
@@ -29,12 +29,12 @@ pub struct Runs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunMode {
-    /// Each migration Job that exists gets one.
+    /// Every migration Job that exists gets a run.
     // A bare `on` is true in YAML 1.1, and so in a policy that Helm has read.
     #[default]
     #[serde(alias = "true")]
     On,
-    /// None is written, and none removed.
+    /// No run is written or removed.
     #[serde(alias = "false")]
     Off,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::crd_schema::{integer_schema, opened, text_schema, time_schema};
 
-/// The recorded life of one migration Job that really existed. It outlives the Job.
+/// Records how one migration Job started and ended. It stays after the Job is deleted.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "migration-warden.io",
@@ -23,7 +23,7 @@ use crate::core::crd_schema::{integer_schema, opened, text_schema, time_schema};
     derive = "PartialEq",
     status = "MigrationRunStatus",
     selectable = ".status.outcome",
-    doc = "The recorded life of one migration Job that really existed. It outlives the Job.",
+    doc = "Records how one migration Job started and ended. It stays after the Job is deleted.",
     printcolumn = r#"{"name": "Release", "type": "string", "jsonPath": ".spec.release.name"}"#,
     printcolumn = r#"{"name": "Outcome", "type": "string", "jsonPath": ".status.outcome"}"#,
     printcolumn = r#"{"name": "Attempt", "type": "integer", "jsonPath": ".spec.attempt"}"#,
@@ -40,60 +40,60 @@ use crate::core::crd_schema::{integer_schema, opened, text_schema, time_schema};
 pub struct MigrationRunSpec {
     /// The Job.
     pub job: JobReference,
-    /// What the migration belongs to.
+    /// The release of the migration.
     pub release: ReleaseReference,
-    /// Name of the migration: the Job's without its timestamp, which its attempts share.
+    /// Name of the migration: the Job's name without the timestamp. All attempts share it.
     pub migration: String,
     /// Chart and version, from the Job's label `helm.sh/chart`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub chart: Option<String>,
-    /// The migration tool, where it is one that is known.
+    /// The migration tool, if it is a known one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub tool: Option<String>,
-    /// Images of the Job's containers, as it names them.
+    /// Images of the containers, as written in the Job.
     #[serde(default)]
     pub images: Vec<String>,
-    /// What deployed it, by what the Job says.
+    /// The program that deployed the Job, as far as the Job shows it.
     pub deployer: Deployer,
-    /// Who asked for the Job, as the API server authenticated them.
+    /// The user who created the Job, as the API server authenticated them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub requested_by: Option<String>,
-    /// Id of the decision that let it in, as in the decision log and in the API server's audit log.
+    /// Id of the decision that admitted the Job, as in the decision log and in the API server's audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub decision: Option<String>,
-    /// Exceptions because of which it was let in.
+    /// Exceptions that applied to the Job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<String>,
-    /// Whether there is a decision about it. One without came in while the webhook was down or not
-    /// installed, or in a namespace that it does not judge.
+    /// Whether the Job was reviewed. It was not if the webhook was down or not installed, or does not
+    /// review the namespace.
     pub reviewed: bool,
-    /// Counts the runs of one migration from one that succeeded to the next.
+    /// Number of the attempt. It counts from 1 again after each run that succeeded.
     pub attempt: i32,
 }
 
 /// The Job of a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct JobReference {
-    /// Name.
+    /// Name of the Job.
     pub name: String,
-    /// uid.
+    /// uid of the Job.
     pub uid: String,
 }
 
-/// A release, and where its name was found.
+/// A release, and where its name comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct ReleaseReference {
-    /// Name.
+    /// Name of the release.
     pub name: String,
-    /// `instance-label`, `flux`, `argo-cd` or `base-name`.
+    /// Where the name comes from: `instance-label`, `flux`, `argo-cd` or `base-name`.
     pub source: String,
 }
 
-/// What deploys.
+/// A program that deploys Jobs.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -108,51 +108,51 @@ pub enum Deployer {
     Kubectl,
     /// A CronJob, by the Job's owner. The decision is about the CronJob.
     CronJob,
-    /// Something else.
+    /// Another program.
     Other,
 }
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationRunStatus {
-    /// How it ended, or that it runs.
+    /// How the run ended, or `Running`.
     #[serde(default)]
     pub outcome: Outcome,
-    /// When the API server took the Job.
+    /// When the Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time_schema")]
     pub admitted_at: Option<Timestamp>,
-    /// When its first pod started, as far as is known.
+    /// When the first pod started, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time_schema")]
     pub started_at: Option<Timestamp>,
-    /// When it ended. Of a run that is `Lost` it is when that was found.
+    /// When the run ended. For a `Lost` run: when the Job was found missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "time_schema")]
     pub finished_at: Option<Timestamp>,
-    /// From its start, else its admission, to its end, as in `1m12s`.
+    /// Time from the start to the end, such as `1m12s`. Without a known start: from the creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub duration: Option<String>,
-    /// Why it failed, in one word: that of the Job's condition, such as `BackoffLimitExceeded`.
+    /// Why the Job failed: the reason of its condition, such as `BackoffLimitExceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub reason: Option<String>,
-    /// What the Job's condition or its container said at the end, without credentials.
+    /// The last message of the Job's condition or container, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "text_schema")]
     pub message: Option<String>,
-    /// Exit code of the container that ended last, where its pod could still be asked.
+    /// Exit code of the container that ended last, if its pod still existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "integer_schema")]
     pub exit_code: Option<i32>,
-    /// Images that ran, with their digests, where the pod could still be asked.
+    /// Images that ran, with their digests, if the pod still existed.
     #[serde(default, rename = "imageIDs", skip_serializing_if = "Vec::is_empty")]
     pub image_ids: Vec<String>,
 }
 
-/// How a run ended. Of two that are told of one run, the later here is true.
+/// How a run ended. If two outcomes are known, the later one in this list counts.
 #[derive(
     Clone,
     Copy,
@@ -168,10 +168,10 @@ pub struct MigrationRunStatus {
     JsonSchema,
 )]
 pub enum Outcome {
-    /// It has not ended, as far as is known.
+    /// No end is known yet.
     #[default]
     Running,
-    /// How it ended cannot be known: the Job went while nobody saw it.
+    /// The outcome is unknown: the Job was deleted before it could be recorded.
     Lost,
     /// The Job was deleted before it ended.
     Deleted,

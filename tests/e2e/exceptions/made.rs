@@ -38,7 +38,7 @@ fn what_makes_no_sense_is_refused() {
         (
             "/spec/selector",
             json!({}),
-            "say which Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of \
+            "select some Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of \
              the namespace",
         ),
         (
@@ -63,7 +63,7 @@ fn what_makes_no_sense_is_refused() {
     }
     let explained = space.kubectl(&["explain", "mex.spec"]).succeeds().stdout;
     assert!(
-        explained.contains("Why they may: for whoever finds this later."),
+        explained.contains("Why the Jobs may break the rules, for later readers."),
         "{explained}"
     );
 }
