@@ -20,9 +20,9 @@ const IDLE: [(&str, &str); 9] = [
     // Tidy-up waits for ten minutes, a certificate lives for months, and the others want a flood or a fault.
     ("Jobs removed", "A"),
     ("Jobs removed", "C"),
-    ("Files taken into use", "B"),
-    ("Turned away", "B"),
-    ("Turned away", "C"),
+    ("Reloads of files", "B"),
+    ("Rejected requests", "B"),
+    ("Rejected requests", "C"),
     ("Decisions lost", "A"),
     ("Events, and uses of exceptions not shown", "B"),
     ("Guards", "B"),
