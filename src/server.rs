@@ -218,10 +218,13 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         reviews.close_connections();
         if stop == Stop::Gently {
             let delay = service.shutdown_delay;
-            tracing::info!(?delay, "stopping: still serving until others know");
+            tracing::info!(
+                ?delay,
+                "stopping: still serving until endpoints are updated"
+            );
             tokio::time::sleep(delay).await;
         }
-        tracing::info!("stopping: finishing what is in flight");
+        tracing::info!("stopping: finishing the requests in flight");
     };
     let keeping = async {
         match service.keeper {

@@ -835,7 +835,7 @@ fn exceptions_are_honoured_as_in_the_server() {
     let out: Value = serde_json::from_str(&out).unwrap();
     let ignored = &out["ignored_exceptions"][0];
     assert_eq!(code, 1);
-    assert_eq!(ignored["message"], "its time is over (spec.expiresAt)");
+    assert_eq!(ignored["message"], "it has expired (spec.expiresAt)");
     assert_eq!(
         (&ignored["line"], &ignored["column"]),
         (&json!(4), &json!(9))

@@ -22,9 +22,9 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const HELD: &str = "the listening socket is held while this process is gone";
-const NOBODY: &str = "nobody holds the listening socket yet";
-const TAKEN: &str = "going on with the listening socket of the process before";
+const HELD: &str = "the listening socket stays open if this process ends";
+const NOBODY: &str = "no other process holds the listening socket yet";
+const TAKEN: &str = "reusing the listening socket of the previous process";
 
 /// A process with its log; killed when dropped.
 struct Process {
@@ -203,7 +203,7 @@ async fn nobody_waits_for_a_replica_that_ends() {
     assert!(holder.child.wait().unwrap().success());
     assert_eq!(status(address).await, 200);
     replica.signal("-TERM");
-    replica.says("stopping: finishing what is in flight");
+    replica.says("stopping: finishing the requests in flight");
     sleep(Duration::from_millis(100)).await;
     assert!(TcpStream::connect(address).await.is_err(), "still open");
     busy.write_all(rest.as_bytes()).await.unwrap();

@@ -135,7 +135,7 @@ async fn a_panic_costs_one_request() {
     assert_eq!(answer.status, 500);
     assert_eq!(
         answer.status_object().0,
-        "judging this review failed: a bug, which the log of migration-warden locates"
+        "this review failed because of a bug in migration-warden; its log says where"
     );
     // On the same connection, even.
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
@@ -217,7 +217,7 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         assert_eq!(answer.status, 503);
         assert_eq!(answer.header("retry-after"), Some("1"));
         let (message, reason, _) = answer.status_object();
-        assert_eq!(message, "too many reviews at once, try again");
+        assert_eq!(message, "too many reviews at once; retry");
         assert_eq!(reason, "ServiceUnavailable");
         // Small ones are no burden.
         let answer = ask(&mut server.connect().await, &post(path, "{}")).await;

@@ -107,7 +107,7 @@ async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> any
             Ok(None) => return Ok(()),
             Err(error) if error.is_missing() => anyhow::bail!(
                 "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
-                 install the chart's (crds.enabled)"
+                 install the CRDs of the chart (crds.enabled)"
             ),
             Err(error) => return Err(error.into()),
         }

@@ -304,9 +304,8 @@ fn namespaces(
 ) -> Namespaces {
     let Some(client) = client else {
         tracing::info!(
-            "running without a cluster (--cluster off): exceptions, and labels and annotations of \
-             namespaces (migration-warden.io/mode, mesh injection), are ignored, and concurrent \
-             migrations are not prevented"
+            "running without a cluster (--cluster off): exceptions, and the labels and \
+             annotations of namespaces, are ignored, and concurrent migrations are not prevented"
         );
         return Namespaces::default();
     };

@@ -42,7 +42,7 @@ pub enum KeptError {
     #[error("failed to read or write the Secret {0}: the API server did not answer in time")]
     Timeout(String),
     /// Other replicas were faster each time.
-    #[error("failed to write the Secret {0}: others keep writing it")]
+    #[error("failed to write the Secret {0}: other clients keep changing it")]
     Races(String),
     /// A new certificate could not be generated.
     #[error(transparent)]
@@ -104,7 +104,7 @@ impl KeptCertificate {
             let params = PostParams::default();
             match self.api.replace(&self.name, &params, &secret).await {
                 Ok(_) => {
-                    tracing::info!(secret = %self.name, "renewed what the certificate's Secret holds");
+                    tracing::info!(secret = %self.name, "renewed the certificate in the Secret");
                     *kept = renewed;
                     return Ok(());
                 }
@@ -134,7 +134,7 @@ impl KeptCertificate {
                 }
                 Err(error) => {
                     metrics.certificate_reloaded(false);
-                    tracing::warn!(%error, "what was in use stays so, trying again");
+                    tracing::warn!(%error, "failed to refresh the certificate, the current one stays in use; retrying");
                     let wait = retry;
                     retry = (retry * 2).min(PERIOD);
                     wait

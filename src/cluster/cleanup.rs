@@ -92,11 +92,11 @@ impl Deletion {
             // The try whose answer was lost has deleted it.
             Self::Gone if before == Some(Tried::Unknown) => (Tidied::Deleted, Tried::Done, None),
             Self::Gone => {
-                let why = "it was gone already".to_owned();
+                let why = "it was already deleted".to_owned();
                 (Tidied::Changed, Tried::Done, Some(why))
             }
             Self::Changed => {
-                let why = "it has been changed, and is looked at again".to_owned();
+                let why = "it has changed, and is checked again".to_owned();
                 (Tidied::Changed, Tried::Told, Some(why))
             }
             Self::Refused(why) => (Tidied::Failed, Tried::Refused(now), Some(why)),
@@ -245,7 +245,7 @@ impl Tidy {
             }
         };
         let (namespace, name) = (&job.namespace, &job.name);
-        tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, trying again");
+        tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, retrying");
         Deletion::failed(error)
     }
 
@@ -272,7 +272,7 @@ impl Tidy {
             // The sink counts and reports a lost line.
             Ok(line) => self.sink.write(line, Instant::now() + LIMIT).await.is_ok(),
             Err(error) => {
-                tracing::error!(%error, "failed to write down a removal");
+                tracing::error!(%error, "failed to log a removal");
                 false
             }
         }

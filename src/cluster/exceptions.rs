@@ -180,20 +180,20 @@ impl Shared {
                 self.change(BTreeMap::clear);
                 self.tell(Watch::Refused(
                     "the cluster has no CRD migrationexceptions.migration-warden.io, so there are \
-                     no exceptions; install the chart's (crds.enabled)"
+                     no exceptions; install the CRDs of the chart (crds.enabled)"
                         .to_owned(),
                 ));
             }
             // Transient errors, such as a closed watch, need no report.
             Some(403) => self.tell(Watch::Refused(format!(
-                "failed to watch exceptions, those that were known stay in use: {error}"
+                "failed to watch exceptions, the known ones stay in use: {error}"
             ))),
             // A replica without exceptions is better than none.
             _ if self.watch() == Watch::Begun => self.tell(Watch::Refused(format!(
                 "failed to list exceptions, so none is honoured yet: {error}"
             ))),
             _ => {
-                tracing::warn!(%error, "failed to watch exceptions, those that were known stay in use");
+                tracing::warn!(%error, "failed to watch exceptions, the known ones stay in use");
             }
         }
     }

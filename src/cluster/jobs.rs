@@ -149,7 +149,7 @@ impl Jobs {
                 Ok(event) => self.take(index, event),
                 Err(error) => {
                     metrics.watch_failed(Watch::Jobs);
-                    tracing::warn!(%error, "failed to watch Jobs, what was known stays in use");
+                    tracing::warn!(%error, "failed to watch Jobs, the known state stays in use");
                 }
             }
         }

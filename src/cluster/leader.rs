@@ -53,7 +53,7 @@ impl Candidate {
                 }
                 election.publish(false);
                 if let Err(error) = manager.release().await {
-                    tracing::warn!(%error, "failed to give up the Lease");
+                    tracing::warn!(%error, "failed to release the Lease");
                 }
                 return;
             }
@@ -76,7 +76,7 @@ impl Candidate {
         drop(self.stop);
         if time::timeout(RELEASE, self.standing).await.is_err() {
             tracing::warn!(
-                "failed to give up the Lease in time, another leads when it has run out"
+                "failed to release the Lease in time, another replica leads once it has expired"
             );
         }
     }
@@ -94,7 +94,7 @@ async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
         match built.await {
             Ok(manager) => return manager,
             Err(error) => {
-                tracing::warn!(%error, lease, "failed to stand for election, nothing is tidied up by this replica");
+                tracing::warn!(%error, lease, "failed to stand for election, this replica does not tidy up");
             }
         }
         time::sleep(RETRY).await;
@@ -122,7 +122,7 @@ impl Election {
                 Err(error) if is_missing(&error) => break,
                 Err(error) if !is_failing => {
                     is_failing = true;
-                    tracing::warn!(%error, "failed to read or renew the Lease of the election, trying again");
+                    tracing::warn!(%error, "failed to read or renew the Lease of the election, retrying");
                 }
                 Err(_) => {}
             }
@@ -130,13 +130,13 @@ impl Election {
         }
         // Another replica may recreate it first, and lead.
         self.publish(false);
-        tracing::warn!("the Lease of the election is gone, making it again");
+        tracing::warn!("the Lease of the election is missing, creating it");
         time::sleep(AGAIN).await;
     }
 
     fn publish(&self, leads: bool) {
         if self.leading.send_replace(leads) != leads {
-            tracing::info!(leads, "the election has a result");
+            tracing::info!(leads, "leadership changed");
         }
         self.metrics.controller.leads(leads);
     }

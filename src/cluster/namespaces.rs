@@ -89,7 +89,7 @@ impl Namespaces {
         let watching = events.for_each(move |event| {
             if let Err(error) = event {
                 metrics.watch_failed(metrics::Watch::Namespaces);
-                tracing::warn!(%error, "failed to watch namespaces, what was known stays in use");
+                tracing::warn!(%error, "failed to watch namespaces, the known state stays in use");
             }
             std::future::ready(())
         });
@@ -110,7 +110,7 @@ async fn fetch(
 ) -> Result<Option<PartialObjectMeta<Namespace>>, String> {
     // The name becomes part of the request's path.
     if !dns::is_label(name) {
-        return Err("that is not the name of a namespace".to_owned());
+        return Err("this is not the name of a namespace".to_owned());
     }
     match timeout_at(deadline, api.get_metadata_opt(name)).await {
         Ok(found) => found.map_err(|error| error.to_string()),

@@ -38,7 +38,7 @@ pub struct ListError {
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
-    #[error("the apiserver did not answer within {} s", TIMEOUT.as_secs())]
+    #[error("the API server did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
     #[error("{}", .0.message)]
     Refused(Box<Status>),
@@ -139,7 +139,7 @@ impl Pages {
     pub fn caveat(&self) -> Option<String> {
         self.was_late.then(|| {
             format!(
-                "listing {} took so long that it shows no single moment: what was made or changed meanwhile may be missing",
+                "listing {} took so long that it does not show a single moment: objects that were created or changed meanwhile may be missing",
                 self.what
             )
         })

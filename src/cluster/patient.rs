@@ -156,11 +156,7 @@ impl Reader {
                 Ok(page) => page.status().to_string(),
                 Err(error) => error.to_string(),
             };
-            tracing::warn!(
-                path,
-                error,
-                "failed to get a page of a list, asking for it again"
-            );
+            tracing::warn!(path, error, "failed to get a page of a list, retrying");
             time::sleep(pause).await;
         }
     }

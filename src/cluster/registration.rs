@@ -102,9 +102,9 @@ impl Registration {
         let told = (!faults.is_empty()).then(|| faults.join("; "));
         if told != self.disagreement.current() {
             if let Some(fault) = &told {
-                tracing::error!(%fault, "Jobs that the policy means are not sent here");
+                tracing::error!(%fault, "the webhook configuration does not match the policy: some migration Jobs are not sent");
             } else {
-                tracing::info!("the webhook configurations agree with the policy");
+                tracing::info!("the webhook configurations match the policy");
             }
             self.disagreement.0.store(told.map(Arc::new));
         }
@@ -158,9 +158,9 @@ impl Registration {
         };
         let (kind, name) = (kind.as_str(), &self.name);
         match result {
-            Ok(()) => tracing::info!(kind, %name, "wrote the CA to trust"),
+            Ok(()) => tracing::info!(kind, %name, "wrote the CA into caBundle"),
             Err(error) => {
-                tracing::warn!(kind, %name, %error, "failed to write the CA to trust, trying again");
+                tracing::warn!(kind, %name, %error, "failed to write the CA into caBundle, retrying");
                 return false;
             }
         }
@@ -229,7 +229,7 @@ where
                     true
                 }
                 Err(error) => {
-                    tracing::warn!(kind = K::KIND.as_str(), %error, "failed to watch the webhook configuration, what was known stays in use");
+                    tracing::warn!(kind = K::KIND.as_str(), %error, "failed to watch the webhook configuration, the known state stays in use");
                     false
                 }
             };

@@ -88,7 +88,7 @@ fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
                 ),
                 Sent::Broken => (
                     State::NotInForce,
-                    "allowed without a word from migration-warden",
+                    "allowed without a warning from migration-warden",
                     advice::unjudged(namespace),
                 ),
             };
@@ -104,19 +104,19 @@ fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
         }
         Outcome::Unanswered { message } => (
             State::NotInForce,
-            "refused, because the webhook gives no answer".to_owned(),
+            "refused, because the webhook does not answer".to_owned(),
             message.clone(),
             advice::UNANSWERED.to_owned(),
         ),
         Outcome::DeniedByPolicy { message } => (
             State::NotInForce,
-            "denied by the ValidatingAdmissionPolicy, and by no webhook before".to_owned(),
+            "denied by the ValidatingAdmissionPolicy, not by a webhook".to_owned(),
             message.clone(),
             advice::unjudged(namespace),
         ),
         Outcome::Refused { by, message } => (
             State::Unknown,
-            "refused, and not by migration-warden".to_owned(),
+            "refused, but not by migration-warden".to_owned(),
             message.clone(),
             advice::refused(*by, namespace),
         ),
@@ -156,7 +156,7 @@ impl Display for Verification {
         let whether = match self.state() {
             State::InForce => "migration-warden is in force",
             State::NotInForce => "migration-warden is not in force",
-            State::Unknown => "nobody can tell whether migration-warden is in force",
+            State::Unknown => "could not determine whether migration-warden is in force",
         };
         writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
         // Advice that applies to both is given once.

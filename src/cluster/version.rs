@@ -36,7 +36,7 @@ impl Version {
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "failed to ask for the version of the API server");
                     }
-                    Err(_) => tracing::debug!("the API server did not say its version in time"),
+                    Err(_) => tracing::debug!("the API server did not send its version in time"),
                 }
             }
         };
@@ -71,7 +71,7 @@ fn status(major: &str, minor: &str) -> Status {
     };
     match (number(major), number(minor)) {
         (Some(major), Some(minor)) if (major, minor) < OLDEST => Status::Warning(format!(
-            "the API server is Kubernetes {major}.{minor}, and migration-warden needs 1.31 or later: before, a Job \
+            "the API server is Kubernetes {major}.{minor}, and migration-warden needs 1.31 or later; before, a Job \
              could count as finished while its pod was still running"
         )),
         (Some(major), Some(minor)) => Status::Ok(format!("{major}.{minor}")),
@@ -87,7 +87,7 @@ mod tests {
     fn an_older_cluster_is_told() {
         let old = |version| {
             Status::Warning(format!(
-                "the API server is Kubernetes {version}, and migration-warden needs 1.31 or later: before, a Job \
+                "the API server is Kubernetes {version}, and migration-warden needs 1.31 or later; before, a Job \
                  could count as finished while its pod was still running"
             ))
         };

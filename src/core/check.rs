@@ -181,7 +181,7 @@ impl Here<'_> {
         let root = self.document.root();
         if self.document.is_list(root) {
             let position = self.document.locate(root, "").0;
-            let message = "the document is a bare list, which kubectl refuses, and is not judged; \
+            let message = "the document is a bare list, which kubectl refuses, and is not checked; \
                            write its entries as items of an object of kind: List";
             self.warning(Some(position), message.to_owned());
         }

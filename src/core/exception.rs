@@ -136,11 +136,11 @@ impl Standing {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Honoured => "what it covers is let through".to_owned(),
-            Self::Expired => "its time is over (spec.expiresAt)".to_owned(),
+            Self::Honoured => "the findings that it covers are allowed".to_owned(),
+            Self::Expired => "it has expired (spec.expiresAt)".to_owned(),
             Self::TooLong(max) => format!(
-                "it expires more than {} after it was made, which is the most that the policy \
-                 allows (exceptions.maxDuration); make a new one that expires sooner",
+                "it expires more than {} after its creation, the longest time that the policy \
+                 allows (exceptions.maxDuration); create a new one that expires sooner",
                 hours(*max)
             ),
         }

@@ -100,7 +100,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
 /// The input cannot be parsed. The parser's own message is left out: it would quote the wrong value, which may be a
 /// credential.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("it is not as expected at line {line}, column {column}")]
+#[error("it has an unexpected value at line {line}, column {column}")]
 pub struct Unreadable {
     line: usize,
     column: usize,

@@ -192,7 +192,7 @@ impl Warden {
     /// mode, as without a label.
     async fn look_up(&self, namespace: &str, deadline: Instant) -> Result<NamespaceView, String> {
         if !dns::is_label(namespace) {
-            return Err("the review has no namespace as the apiserver gives it".to_owned());
+            return Err("the review has no valid namespace".to_owned());
         }
         let deadline = deadline.min(Instant::now() + LOOKUP);
         let found = self.namespaces.ask(namespace, deadline).await;
@@ -201,7 +201,7 @@ impl Warden {
             Ok(Some(view)) => Ok(view),
             Ok(None) => Err(format!("there is no namespace {namespace}")),
             Err(error) => {
-                tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are not taken into account");
+                tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are ignored");
                 Err(format!("failed to read namespace {namespace}: {error}"))
             }
         }
@@ -224,10 +224,7 @@ impl Warden {
             pods.map_err(|_| late())
                 .and_then(|pods| pods.map_err(|error| error.to_string()))
         } else {
-            Err(
-                "the review has no metadata.namespace, name and uid as the apiserver gives them"
-                    .to_owned(),
-            )
+            Err("the review has no valid metadata.namespace, name or uid".to_owned())
         };
         self.looked_at_pods(case, found.map(|pods| running::progress(&pods)));
     }
@@ -240,7 +237,7 @@ impl Warden {
             }
             Ok(_) => Running::No,
             Err(error) => {
-                tracing::warn!(%error, "failed to ask whether a migration runs, it may be deleted");
+                tracing::warn!(%error, "failed to determine whether a migration is running, the request is allowed");
                 case.may_run(&error);
                 Running::Failed
             }
@@ -261,7 +258,7 @@ impl Warden {
                 Lookup::Terminating
             }
             Err(error) => {
-                tracing::warn!(%namespace, %error, "failed to ask whether a namespace is being deleted, a Job in it may be");
+                tracing::warn!(%namespace, %error, "failed to determine whether a namespace is being deleted, the deletion of its Job is allowed");
                 case.unexcused(&error);
                 Lookup::Failed
             }
@@ -287,7 +284,7 @@ impl Warden {
         else {
             // The API server sets all three before it calls the webhook.
             case.may_not_be_alone(
-                "the review has no metadata.name, uid or creationTimestamp as the apiserver gives them",
+                "the review has no valid metadata.name, uid or creationTimestamp",
             );
             return;
         };

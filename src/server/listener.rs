@@ -41,7 +41,7 @@ pub async fn listen(
     let kept = kept.flatten().map(TcpListener::from);
     let listener = match kept.filter(|kept| is_for(address, kept)) {
         Some(kept) => {
-            tracing::info!("going on with the listening socket of the process before");
+            tracing::info!("reusing the listening socket of the previous process");
             kept
         }
         None => listen::bind(address)?,
@@ -84,12 +84,12 @@ impl Keeper {
         loop {
             match self.hand_over().await {
                 Ok(holder) => {
-                    tracing::info!("the listening socket is held while this process is gone");
+                    tracing::info!("the listening socket stays open if this process ends");
                     is_told = false;
                     while message::receive(&holder).await.is_ok() {}
                 }
                 Err(error) if !is_told => {
-                    tracing::info!(path = %self.path.display(), %error, "nobody holds the listening socket yet");
+                    tracing::info!(path = %self.path.display(), %error, "no other process holds the listening socket yet");
                     is_told = true;
                 }
                 Err(_) => {}

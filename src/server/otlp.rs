@@ -51,7 +51,7 @@ pub enum OtlpError {
     /// The endpoint is not a usable URL.
     #[error(
         "failed to use {0} as an OTLP endpoint: write a collector's base URL such as \
-         http://otel-collector:4318; https is not spoken, let a collector near the cluster do that"
+         http://otel-collector:4318; https is not supported, so use a collector in the cluster"
     )]
     Endpoint(String),
     /// The HTTP client could not be created.

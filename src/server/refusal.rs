@@ -74,7 +74,7 @@ impl Refusal {
         Self::new(
             StatusCode::BAD_REQUEST,
             Some(Rejection::Malformed),
-            "the review did not arrive whole",
+            "the review arrived incomplete",
         )
     }
 
@@ -82,7 +82,7 @@ impl Refusal {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             Some(Rejection::Panic),
-            "judging this review failed: a bug, which the log of migration-warden locates",
+            "this review failed because of a bug in migration-warden; its log says where",
         )
     }
 
@@ -90,7 +90,7 @@ impl Refusal {
         let mut refusal = Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             Some(Rejection::Overloaded),
-            "too many reviews at once, try again",
+            "too many reviews at once; retry",
         );
         // With this header the API server itself retries, within the review's own time limit.
         refusal.header = Some((header::RETRY_AFTER, HeaderValue::from_static("1")));

@@ -239,7 +239,7 @@ fn a_review_that_no_apiserver_sends_takes_no_claim() {
         let status = ask(tweak)["status"].take();
         assert_eq!(status["code"], 429, "{status:#}");
         let told = status["message"].as_str().unwrap();
-        assert!(told.contains("as the apiserver gives them"), "{told}");
+        assert!(told.contains("no valid metadata.name"), "{told}");
     }
     let allowed = ask(|_| {});
     assert_eq!(allowed["allowed"], true, "{allowed:#}");

@@ -90,7 +90,7 @@ fn what_was_corrected_is_seen_at_the_job() {
     );
     assert_eq!(
         patched["note"],
-        "corrected MW004, which the chart should say by itself"
+        "corrected MW004 in the Job; correct the chart too"
     );
     let described = space.kubectl(&["describe", "job", name]).succeeds();
     assert!(described.stdout.contains("MigrationPatched"), "{described}");

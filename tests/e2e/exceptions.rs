@@ -131,7 +131,7 @@ fn what_one_covers_gets_in_and_the_decision_names_it() {
     assert_eq!(event["regarding"]["uid"], used["metadata"]["uid"]);
     assert_eq!(
         event["note"],
-        "let ok-one-migrate through, which breaks MW001, MW002, MW003, MW004"
+        "admitted ok-one-migrate, which breaks MW001, MW002, MW003, MW004"
     );
     let shown = space.kubectl(&["get", "mex"]).succeeds();
     eprintln!("{}", shown.stdout);
@@ -197,8 +197,8 @@ fn one_that_lasts_too_long_is_not_honoured_and_says_so() {
     assert_eq!(told["reason"], "TooLong");
     assert_eq!(
         told["message"],
-        "it expires more than 2h after it was made, which is the most that the policy allows \
-         (exceptions.maxDuration); make a new one that expires sooner"
+        "it expires more than 2h after its creation, the longest time that the policy allows \
+         (exceptions.maxDuration); create a new one that expires sooner"
     );
     space.rejects(&Chart::broken().render("ok-long"), &BROKEN);
 }

@@ -175,8 +175,7 @@ fn a_replica_that_may_not_list_namespaces_is_never_ready() {
 fn a_replica_that_may_not_list_exceptions_serves_and_says_so() {
     let space = guarded("migrationexceptions", "list");
     let told = space.warden.admin("/readyz");
-    let warning =
-        "[!]exceptions warning: failed to watch exceptions, those that were known stay in use: ";
+    let warning = "[!]exceptions warning: failed to watch exceptions, the known ones stay in use: ";
     assert!(told.contains(warning), "{told}");
     let failures = "watch_failures_total{watch=\"exceptions\"}";
     assert!(space.warden.metric(failures) > 0);

@@ -93,20 +93,17 @@ fn an_unguarded_namespace_is_not_in_force() {
         &format!(
             "\
 ok       good migration Job: allowed
-failed   broken migration Job: allowed without a word from migration-warden
+failed   broken migration Job: allowed without a warning from migration-warden
 
 migration-warden is not in force in namespace {}
-no webhook judged the Job, or what it found was only recorded:
+no webhook evaluated the Job, or its findings were only logged:
 ",
             space.name()
         ),
     );
     adds(
         &outcome,
-        &format!(
-            "\n- does their namespaceSelector leave {} out",
-            space.name()
-        ),
+        &format!("\n- does their namespaceSelector exclude {}?", space.name()),
     );
 }
 
@@ -143,7 +140,7 @@ fn a_namespace_that_only_warns_is_not_in_force() {
     for id in ["MW001", "MW002", "MW003", "MW004"] {
         adds(&outcome, &format!("\n         {id} "));
     }
-    adds(&outcome, "\nit judges there and only warns:\n");
+    adds(&outcome, "\nit evaluates Jobs there, but only warns:\n");
 }
 
 #[test]
@@ -157,11 +154,11 @@ fn a_webhook_that_is_gone_is_not_in_force() {
         1,
         &format!(
             "\
-failed   good migration Job: refused, because the webhook gives no answer
-failed   broken migration Job: refused, because the webhook gives no answer
+failed   good migration Job: refused, because the webhook does not answer
+failed   broken migration Job: refused, because the webhook does not answer
 
 migration-warden is not in force in namespace {}
-the apiserver cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
+the API server cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
 ",
             space.name()
         ),
@@ -215,10 +212,10 @@ fn whoever_may_not_create_jobs_cannot_tell() {
         2,
         &format!(
             "\
-unknown  good migration Job: refused, and not by migration-warden
-unknown  broken migration Job: refused, and not by migration-warden
+unknown  good migration Job: refused, but not by migration-warden
+unknown  broken migration Job: refused, but not by migration-warden
 
-nobody can tell whether migration-warden is in force in namespace {name}
+could not determine whether migration-warden is in force in namespace {name}
 the permission to create jobs.batch in namespace {name} is missing, which a dry run needs too:
 kubectl auth can-i create jobs.batch --namespace {name}
 "
@@ -255,7 +252,7 @@ fn what_does_not_exist_cannot_be_told() {
     let outcome = verify_as(&cluster.kubeconfig(), "no-such-namespace");
     assert_eq!(outcome.code, Some(2), "{outcome}");
     adds(&outcome, "namespaces \"no-such-namespace\" not found");
-    adds(&outcome, "\nthere is no such namespace: ");
+    adds(&outcome, "\nthis namespace does not exist: ");
 
     let dir = TempDir::new().unwrap();
     let outcome = verify_as(&dir.path().join("none"), "default");

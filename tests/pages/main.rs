@@ -89,8 +89,8 @@ fn pages_are_turned_and_a_token_that_is_too_old_is_changed_for_a_new_one() {
     );
     assert_eq!(
         err,
-        "note: listing jobs.batch in namespace shop took so long that it shows no single moment: \
-         what was made or changed meanwhile may be missing\n"
+        "note: listing jobs.batch in namespace shop took so long that it does not show a single moment: \
+         objects that were created or changed meanwhile may be missing\n"
     );
     assert_eq!(
         apiserver.asked(),
@@ -128,7 +128,7 @@ fn a_report_has_its_end_whatever_happens() {
     );
     assert_eq!(
         problems[1]["message"],
-        "failed to list cronjobs.batch in namespace shop: it is not as expected at line 1, column 24"
+        "failed to list cronjobs.batch in namespace shop: it has an unexpected value at line 1, column 24"
     );
 }
 
@@ -143,7 +143,7 @@ fn what_is_not_there_is_told() {
     assert_eq!(
         told(&["history"]),
         "error: the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
-         install the chart's (crds.enabled)\n"
+         install the CRDs of the chart (crds.enabled)\n"
     );
     assert_eq!(
         told(&["scan", "-n", "nope"]),

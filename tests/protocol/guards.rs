@@ -163,7 +163,7 @@ fn a_namespace_that_is_deleted_takes_its_migrations_with_it() {
     let told = line(&answer)["findings"][0]["detail"].clone();
     assert!(
         told.as_str().unwrap().ends_with(
-            "; let through, because whether the namespace is being deleted could not be found out: \
+            "; allowed, because migration-warden could not determine whether the namespace is being deleted: \
              the API server did not answer in time"
         ),
         "{told}"

@@ -56,7 +56,7 @@ fn malformed_reviews_get_a_clear_error() {
          "the AdmissionReview has no request".to_owned()),
         (without("uid"), "the AdmissionReview's request has no uid".to_owned()),
         (text.replace(review(&job())["request"]["uid"].as_str().unwrap(), &"u".repeat(254)).into_bytes(),
-         "the uid of the AdmissionReview's request has 254 bytes, and 253 are the most".to_owned()),
+         "the uid of the AdmissionReview's request has 254 bytes; at most 253 are allowed".to_owned()),
         (without("object"), "the AdmissionReview's CREATE request has no object".to_owned()),
         (deep.into_bytes(), "the body is not an AdmissionReview: a field has the wrong type at line 1, column 1".to_owned()),
         (b"[1, 2]".to_vec(), "the body is not an AdmissionReview: a field has the wrong type at line 1, column 2".to_owned()),

@@ -129,10 +129,13 @@ fn why(entry: &Entry) -> String {
         (ended, Some(message)) => parts.push(format!("{ended}: {message}")),
     }
     if !entry.reviewed {
-        parts.push("unreviewed: nobody decided about it".to_owned());
+        parts.push("unreviewed: created without a decision".to_owned());
     }
     if !entry.exceptions.is_empty() {
-        parts.push(format!("let in by {}", shown(&entry.exceptions.join(", "))));
+        parts.push(format!(
+            "exempted by {}",
+            shown(&entry.exceptions.join(", "))
+        ));
     }
     parts.retain(|part| !part.is_empty());
     parts.join("; ")

@@ -51,7 +51,9 @@ pub(super) fn start(
     mut beside: Beside<'_>,
 ) -> Option<Candidate> {
     let (version, watching) = Version::watch(client.clone());
-    beside.background.add("asking for the version", watching);
+    beside
+        .background
+        .add("reading the version of the API server", watching);
     beside
         .readiness
         .probe("kubernetes", move || version.status());
@@ -75,7 +77,7 @@ pub(super) fn start(
         let metrics = Arc::clone(&beside.warden.metrics);
         let pods = claims.pods.clone();
         let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
-        beside.background.add("giving up claims", sweeping);
+        beside.background.add("releasing claims", sweeping);
         let starts = Starts {
             jobs: jobs.clone(),
             pods,

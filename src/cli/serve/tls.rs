@@ -53,7 +53,7 @@ pub(super) fn set_up(
         let service = args.service.as_deref().unwrap_or_default();
         let kept = KeptCertificate::new(client, secret.clone(), service);
         let keeping = kept.keep_fresh(live.clone(), bundle, Arc::clone(metrics));
-        background.add("keeping the certificate", keeping);
+        background.add("managing the certificate", keeping);
     } else {
         let files = files(args, &live, metrics)?;
         background.add(

@@ -29,7 +29,7 @@ pub enum ClaimError {
         source: kube::Error,
     },
     /// Other replicas were faster each time.
-    #[error("failed to write the claim: others keep writing it")]
+    #[error("failed to write the claim: other clients keep changing it")]
     Contended,
     /// Too many claims of this namespace name Jobs that have not been seen.
     #[error("namespace {0} has {most} claims whose Jobs have not been seen yet", most = MOST)]

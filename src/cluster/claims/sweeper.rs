@@ -38,11 +38,11 @@ pub async fn run(
             Looked::Kept => {}
             Looked::Released(holder) => {
                 metrics.claims.released();
-                tracing::debug!(%holder, "gave up a claim");
+                tracing::debug!(%holder, "released a claim");
             }
             Looked::Failed(error) => {
                 metrics.claims.sweep_failed();
-                tracing::warn!(%error, "failed to look at a claim, trying again");
+                tracing::warn!(%error, "failed to check a claim, retrying");
             }
         };
         let swept = match &ended {
@@ -51,7 +51,7 @@ pub async fn run(
         };
         if let Err(error) = swept {
             metrics.claims.sweep_failed();
-            tracing::warn!(%error, "failed to look at claims, trying again");
+            tracing::warn!(%error, "failed to check claims, retrying");
         }
     }
 }

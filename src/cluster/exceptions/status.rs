@@ -65,7 +65,7 @@ enum Unwritten {
     Refused(#[from] kube::Error),
     #[error("the API server did not answer in time")]
     TimedOut(#[from] time::error::Elapsed),
-    #[error("others wrote it {TRIES} times in between")]
+    #[error("other clients changed it {TRIES} times meanwhile")]
     Contended,
 }
 
@@ -129,7 +129,7 @@ impl Writer {
             }
             if let Err(error) = self.update(&key, &wanted, uses.as_ref()).await {
                 let (namespace, name) = &key;
-                tracing::warn!(%namespace, %name, %error, "failed to write the status of an exception, trying again");
+                tracing::warn!(%namespace, %name, %error, "failed to write the status of an exception, retrying");
                 if let Some(uses) = uses {
                     pending.insert(key, uses);
                 }
@@ -186,7 +186,7 @@ impl Writer {
                 action: "Admit",
                 note: String::new(),
             }
-            .noted(&format!("let {job} through, which breaks {rules}{more}")),
+            .noted(&format!("admitted {job}, which breaks {rules}{more}")),
         );
     }
 }

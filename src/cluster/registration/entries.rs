@@ -101,7 +101,7 @@ pub(super) fn fault(
     let of = format!("{} {name}", kind.as_str());
     let Some(entries) = entries else {
         return Some(format!(
-            "there is no {of}: nothing is sent here, install the chart again"
+            "there is no {of}, so no Job is sent; install the chart again"
         ));
     };
     let selectors = policy.selectors.as_written();
@@ -258,7 +258,7 @@ mod tests {
         let policy = policy("");
         assert_eq!(
             told(None, &policy).unwrap(),
-            "there is no ValidatingWebhookConfiguration mw: nothing is sent here, install the chart again"
+            "there is no ValidatingWebhookConfiguration mw, so no Job is sent; install the chart again"
         );
         assert_eq!(
             told(Some(&installed(&policy)[1..]), &policy).unwrap(),

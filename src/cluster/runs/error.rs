@@ -26,7 +26,7 @@ pub(super) enum Unwritten {
     #[error("the API server did not answer in time")]
     TimedOut,
     /// Other replicas were faster each time.
-    #[error("others wrote it many times in between")]
+    #[error("other clients kept changing it")]
     Contended,
     /// Any other error, which is retried.
     #[error("failed to {0} {1}: {2}")]
@@ -51,7 +51,7 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
         (404, "create") => Unwritten::Pointless,
         (404, _) => Unwritten::Refused(
             "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
-             install the chart's (crds.enabled)"
+             install the CRDs of the chart (crds.enabled)"
                 .to_owned(),
         ),
         (403, _) if status.message.contains(" at the cluster scope") => {

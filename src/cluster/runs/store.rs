@@ -225,7 +225,7 @@ impl Store {
             .as_ref()
             .is_some_and(|run| run.spec.job.uid != key.uid)
         {
-            let message = format!("the run {name} is that of another Job");
+            let message = format!("the run {name} belongs to another Job");
             return Err(Unwritten::Hopeless(message));
         }
         Ok(found)

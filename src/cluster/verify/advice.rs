@@ -4,23 +4,23 @@ use super::answer::Obstacle;
 
 /// The webhook denies a good Job.
 pub(super) const REFUSES_GOOD: &str =
-    "it refuses a Job that follows the guide: its words above say why";
+    "it refuses a Job that follows the guide: its message above says why";
 
 /// The API server gets no answer from the webhook.
 pub(super) const UNANSWERED: &str = "\
-the apiserver cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
+the API server cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
 - are its pods ready, and what does their log say?
-- x509 or certificate in the words above: caBundle must hold the CA of the certificate that is served:
+- x509 or certificate in the message above: caBundle must hold the CA of the serving certificate:
   openssl verify -CAfile ca.crt tls.crt
-- timeout or deadline in the words above: does a NetworkPolicy or a firewall keep the apiserver away?";
+- timeout or deadline in the message above: does a NetworkPolicy or a firewall block the API server?";
 
 /// The webhook evaluated the broken Job and admitted it with warnings.
 pub(super) fn warned(namespace: &str) -> String {
     format!(
         "\
-it judges there and only warns:
-- does the namespace say so? kubectl get namespace {namespace} --show-labels: migration-warden.io/mode
-- does the policy? Its namespaces, or the actions of its rules"
+it evaluates Jobs there, but only warns:
+- does the label migration-warden.io/mode of the namespace say so? kubectl get namespace {namespace} --show-labels
+- does the policy say so, in its namespaces or in the actions of its rules?"
     )
 }
 
@@ -28,11 +28,11 @@ it judges there and only warns:
 pub(super) fn unjudged(namespace: &str) -> String {
     format!(
         "\
-no webhook judged the Job, or what it found was only recorded:
+no webhook evaluated the Job, or its findings were only logged:
 - is it registered? kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations
-- does their namespaceSelector leave {namespace} out? It does kube-system and the webhook's own namespace
-- is the mode audit or off? kubectl get namespace {namespace} --show-labels: migration-warden.io/mode;
-  then the policy's namespaces and profile
+- does their namespaceSelector exclude {namespace}? It excludes kube-system and the webhook's own namespace
+- is the mode audit or off, by the label migration-warden.io/mode or by the policy's namespaces and profile?
+  kubectl get namespace {namespace} --show-labels
 - do the policy's selectors match neither app.kubernetes.io/component: migration nor
   migration-warden.io/migration: \"true\"?
 - is it down while its failurePolicy is Ignore?"
@@ -46,12 +46,12 @@ pub(super) fn refused(by: Obstacle, namespace: &str) -> String {
             "the permission to create jobs.batch in namespace {namespace} is missing, which a dry run needs too:\n\
              kubectl auth can-i create jobs.batch --namespace {namespace}"
         ),
-        Obstacle::Identity => "the apiserver does not accept the credentials".to_owned(),
+        Obstacle::Identity => "the API server does not accept the credentials".to_owned(),
         Obstacle::Namespace => {
-            "there is no such namespace: name another one with --namespace".to_owned()
+            "this namespace does not exist: choose another one with --namespace".to_owned()
         }
         Obstacle::Other => {
-            "something else refuses the Job: name another namespace with --namespace".to_owned()
+            "something else refuses the Job: choose another namespace with --namespace".to_owned()
         }
     }
 }

@@ -17,10 +17,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The API server did not answer in time.
-    #[error("failed to get an answer from the apiserver within {} s", TIMEOUT.as_secs())]
+    #[error("failed to get an answer from the API server within {} s", TIMEOUT.as_secs())]
     Timeout,
     /// The API server cannot be reached, or its answer is not readable.
-    #[error("failed to ask the apiserver: {0}")]
+    #[error("failed to ask the API server: {0}")]
     Client(#[from] kube::Error),
     /// The request cannot be built.
     #[error("failed to write the request: {0}")]

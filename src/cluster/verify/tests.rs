@@ -90,12 +90,12 @@ fn a_broken_job_that_gets_in_is_not_in_force() {
         ),
         (
             &[],
-            "failed   broken migration Job: allowed without a word from migration-warden\n",
+            "failed   broken migration Job: allowed without a warning from migration-warden\n",
             advice::unjudged("shop"),
         ),
         (
             &[pod_security],
-            "failed   broken migration Job: allowed without a word from migration-warden\n",
+            "failed   broken migration Job: allowed without a warning from migration-warden\n",
             advice::unjudged("shop"),
         ),
     ] {
@@ -122,9 +122,9 @@ fn what_hinders_both_is_said_once() {
         text,
         format!(
             "\
-failed   good migration Job: refused, because the webhook gives no answer
+failed   good migration Job: refused, because the webhook does not answer
          {message}
-failed   broken migration Job: refused, because the webhook gives no answer
+failed   broken migration Job: refused, because the webhook does not answer
          {message}
 
 migration-warden is not in force in namespace shop
@@ -164,15 +164,15 @@ fn somebody_elses_refusal_tells_nothing() {
         ),
         (
             Obstacle::Identity,
-            "the apiserver does not accept the credentials",
+            "the API server does not accept the credentials",
         ),
         (
             Obstacle::Namespace,
-            "there is no such namespace: name another one with --namespace",
+            "this namespace does not exist: choose another one with --namespace",
         ),
         (
             Obstacle::Other,
-            "something else refuses the Job: name another namespace with --namespace",
+            "something else refuses the Job: choose another namespace with --namespace",
         ),
     ] {
         for (good, broken) in [
@@ -184,7 +184,7 @@ fn somebody_elses_refusal_tells_nothing() {
             assert_eq!(state, State::Unknown);
             assert!(
                 text.ends_with(
-                    "\nnobody can tell whether migration-warden is in force in namespace shop\n"
+                    "\ncould not determine whether migration-warden is in force in namespace shop\n"
                 ),
                 "{text}"
             );

@@ -139,8 +139,8 @@ impl Case<'_> {
             return Ok(None);
         }
         let mut response = Response::allowed(&self.request.uid);
-        let message = "the decision could not be written down, and the policy says \
-                       record.onFailure: deny; try again, and tell whoever runs migration-warden";
+        let message = "failed to log the decision, and the policy has record.onFailure: deny; retry, and \
+                       contact the operators of migration-warden if it fails again";
         response.deny(self.name(), self.resource(), message.to_owned(), Vec::new());
         Ok(Some(response.to_bytes()?))
     }

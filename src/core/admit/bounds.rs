@@ -180,7 +180,7 @@ fn a_secret_in_the_release_or_its_namespace_is_masked() {
     review["request"]["object"]["metadata"]["labels"]["app.kubernetes.io/instance"] = json!(url);
     for answer in answers(&review) {
         is_bounded(&answer);
-        assert!(answer.happening.is_none(), "that is no namespace");
+        assert!(answer.happening.is_none(), "not the name of a namespace");
     }
 }
 

@@ -167,7 +167,7 @@ impl<'a> Case<'a> {
         for finding in &mut self.findings {
             finding.action = finding.action.min(Action::Audit);
             finding.append(&format!(
-                "; let through, because whether the namespace is being deleted could not be found out: {}",
+                "; allowed, because migration-warden could not determine whether the namespace is being deleted: {}",
                 text::bounded(why, MAX_WHY)
             ));
         }

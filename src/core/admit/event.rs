@@ -31,12 +31,12 @@ impl Case<'_> {
             }
             Outcome::Waiting if !self.is_told => {
                 let note = format!("{}: {}", shown(name), refused(Action::Wait));
-                (false, "MigrationWaiting", "PutOff", note)
+                (false, "MigrationWaiting", "Wait", note)
             }
             Outcome::Waiting => return None,
             Outcome::Patched | Outcome::Warned | Outcome::Allowed => {
                 let ids = self.patched()?;
-                let note = format!("corrected {ids}, which the chart should say by itself");
+                let note = format!("corrected {ids} in the Job; correct the chart too");
                 (false, "MigrationPatched", "Patch", note)
             }
         };
@@ -160,7 +160,7 @@ mod tests {
         let happening = corrected.unwrap();
         let job = notice::job("shop", "shop-migrate-1766361600", "1f3a");
         assert_eq!((happening.regarding, happening.related), (job, None));
-        let note = "corrected MW003, MW004, which the chart should say by itself";
+        let note = "corrected MW003, MW004 in the Job; correct the chart too";
         assert_eq!(
             (happening.reason, &*happening.note),
             ("MigrationPatched", note)

@@ -85,7 +85,8 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
     for (field, wanted) in [("apiVersion", &*version), ("kind", "MigrationException")] {
         let found = value.get(field).and_then(Value::as_str).unwrap_or_default();
         if found != wanted {
-            let message = format!("{field} is {found:?}, not {wanted}; only exceptions go here");
+            let message =
+                format!("{field} is {found:?}, not {wanted}; this file may hold only exceptions");
             return Err(vec![Unusable::at(&format!("/{field}"), message)]);
         }
     }
@@ -100,7 +101,7 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
             let (pointer, name) = pointer::of(error.path());
             let message = match pointer.as_str() {
                 "/spec/expiresAt" => {
-                    format!("{name} is no time; write one such as 2026-12-01T12:00:00Z")
+                    format!("{name} is not a time; write one such as 2026-12-01T12:00:00Z")
                 }
                 _ => format!("{name}: {}", error.inner()),
             };
@@ -125,7 +126,7 @@ fn misused(object: &MigrationException) -> Vec<Unusable> {
     const LEAST: usize = 8;
     let mut faults = Vec::new();
     if object.metadata.name.as_deref().is_none_or(str::is_empty) {
-        let message = "metadata.name is missing: decisions name the exception they rest on";
+        let message = "metadata.name is missing: decisions quote the name of the exception";
         faults.push(Unusable::at("/metadata", message));
     }
     if object.spec.rules.is_empty() {

@@ -179,8 +179,8 @@ fn its_time_has_bounds() {
     assert_eq!(long, Standing::TooLong(MAX));
     assert_eq!(
         long.message(),
-        "it expires more than 720h after it was made, which is the most that the policy allows \
-         (exceptions.maxDuration); make a new one that expires sooner"
+        "it expires more than 720h after its creation, the longest time that the policy allows \
+         (exceptions.maxDuration); create a new one that expires sooner"
     );
     assert_eq!(long.reason(), "TooLong");
 }
@@ -211,7 +211,7 @@ fn one_without_a_selector_is_of_no_use() {
     assert_eq!(unusable.pointer, "/spec/selector");
     assert_eq!(
         unusable.message,
-        "say which Jobs: matchLabels, matchExpressions or names; names: ['*'] means every \
+        "select some Jobs: matchLabels, matchExpressions or names; names: ['*'] means every \
          migration Job of the namespace"
     );
 }
@@ -256,18 +256,18 @@ spec:
             (
                 "kind: MigrationException",
                 "kind: Job",
-                "e.yaml:2:7: kind is \"Job\", not MigrationException; only exceptions go here",
+                "e.yaml:2:7: kind is \"Job\", not MigrationException; this file may hold only exceptions",
             ),
             (
                 "v1alpha1",
                 "v1",
                 "e.yaml:1:13: apiVersion is \"migration-warden.io/v1\", not \
-                 migration-warden.io/v1alpha1; only exceptions go here",
+                 migration-warden.io/v1alpha1; this file may hold only exceptions",
             ),
             (
                 "{name: restart}",
                 "{}",
-                "e.yaml:3:11: metadata.name is missing: decisions name the exception they rest on",
+                "e.yaml:3:11: metadata.name is missing: decisions quote the name of the exception",
             ),
             (
                 "[MW004, untimestamped-name]",
@@ -282,7 +282,7 @@ spec:
             (
                 "names: [shop-migrate-*]",
                 "names: []",
-                "e.yaml:7:5: say which Jobs: matchLabels, matchExpressions or names; names: ['*'] \
+                "e.yaml:7:5: select some Jobs: matchLabels, matchExpressions or names; names: ['*'] \
                  means every migration Job of the namespace",
             ),
             (
@@ -304,7 +304,7 @@ spec:
             (
                 "2026-11-26T12:00:00+01:00",
                 "tomorrow",
-                "e.yaml:9:14: spec.expiresAt is no time; write one such as 2026-12-01T12:00:00Z",
+                "e.yaml:9:14: spec.expiresAt is not a time; write one such as 2026-12-01T12:00:00Z",
             ),
             (
                 "spec:",

@@ -11,28 +11,28 @@ use crate::core::policy::rule::{Cel, Options, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::{Action, Mode, Policy};
 
-/// Namespaces of the cluster itself: the webhook is not called for them either.
+/// Namespaces of the cluster itself, for which the webhook is not called either.
 pub(crate) const SYSTEM_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 
-/// What the apiserver does with a Job that breaks a rule, mildest first.
+/// What the API server does with a Job that breaks a rule, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum ValidationAction {
-    /// An annotation of the audit event says so.
+    /// Add an annotation to the audit event.
     Audit,
-    /// The client is told.
+    /// Warn the client.
     Warn,
-    /// The request is refused.
+    /// Deny the request.
     Deny,
 }
 
-/// What an expression that fails does to its request.
+/// What the API server does if a CEL expression fails at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub enum FailurePolicy {
-    /// What a broken rule does.
+    /// Treat the failure as a violation.
     Fail,
-    /// Nothing.
+    /// Ignore the failure.
     Ignore,
 }
 

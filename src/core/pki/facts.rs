@@ -1,6 +1,6 @@
 //! The facts in a certificate.
 //!
-//! Whoever reads them checks them.
+//! The callers check them.
 
 use super::{TlsError, moment};
 use jiff::Timestamp;

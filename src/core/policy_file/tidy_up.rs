@@ -5,16 +5,16 @@ use serde::Deserialize;
 
 use crate::core::policy::tidy_up::{self, MIN_TTL_SECONDS, TidyMode};
 
-/// What becomes of migration Jobs that have finished.
+/// What to do with migration Jobs that have finished.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TidyUp {
-    /// Whether Jobs are removed.
+    /// Whether finished Jobs are removed.
     #[schemars(schema_with = "mode_schema")]
     pub mode: TidyMode,
-    /// How many of the newest failed Jobs of a migration stay.
+    /// Number of newest failed Jobs to keep for debugging, per migration.
     pub keep_failed: u16,
-    /// What a hook Job without one gets, in seconds: an hour or more. 0 leaves such Jobs without one.
+    /// The `ttlSecondsAfterFinished` for hook Jobs that do not set it: 3600 or more, or 0 to add none.
     #[schemars(range(max = 2_147_483_647))]
     pub ttl_seconds_after_finished: u32,
 }
@@ -47,7 +47,7 @@ impl TidyUp {
         // Kubernetes stores it as a signed 32-bit integer.
         i32::try_from(seconds)
             .is_err()
-            .then(|| format!("ttlSecondsAfterFinished: {seconds} is more than Kubernetes takes"))
+            .then(|| format!("ttlSecondsAfterFinished: {seconds} is more than Kubernetes accepts"))
     }
 }
 

@@ -92,7 +92,7 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
     if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
         let limit = limit.as_str();
         let message = format!(
-            "detection.maxAction: {limit} is no limit; write deny, which lets rules {limit}"
+            "detection.maxAction: {limit} is not a limit; write deny, which includes {limit}"
         );
         fault("/detection/maxAction", message);
     }
@@ -185,7 +185,7 @@ fn apply(
     }
     if setting.action == Some(Action::Wait) && rule.guide != Action::Wait {
         let message = format!(
-            "{} {} cannot wait: nothing that it finds goes away by itself",
+            "{} {} cannot wait: a retry would have the same finding",
             rule.id, rule.name
         );
         faults.push(("action", message));
@@ -237,7 +237,7 @@ fn apply(
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
     time::duration(text)
-        .ok_or_else(|| format!("{text:?} is no duration; write one such as 24h or 15m"))
+        .ok_or_else(|| format!("{text:?} is not a duration; write one such as 24h or 15m"))
 }
 
 /// The faults of the selectors, each with the JSON Pointer of its value.

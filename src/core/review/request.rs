@@ -46,7 +46,9 @@ pub enum MalformedReview {
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
     /// The uid is too long to come from an API server.
-    #[error("the uid of the AdmissionReview's request has {0} bytes, and {MAX_UID} are the most")]
+    #[error(
+        "the uid of the AdmissionReview's request has {0} bytes; at most {MAX_UID} are allowed"
+    )]
     LongUid(usize),
     /// A CREATE request has no object.
     #[error("the AdmissionReview's CREATE request has no object")]

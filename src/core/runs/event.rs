@@ -54,7 +54,7 @@ pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (job, release) = (&spec.job.name, &spec.release.name);
     if news.unreviewed {
         let note = format!(
-            "{job} of {release} exists without a decision: the webhook was not asked, or its manifest has stamps"
+            "{job} of {release} exists without a decision: the API server did not call the webhook, or the manifest has stamps"
         );
         happenings.push(warning("MigrationUnreviewed", "Record", note));
     }
@@ -73,7 +73,7 @@ pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     }
     if news.ended == Some(Outcome::Lost) {
         let note = format!(
-            "{job} of {release} is gone, and nobody saw how it ended: ask the migration tool what the database has"
+            "{job} of {release} was deleted before its outcome was recorded: check with the migration tool what the database has"
         );
         happenings.push(warning("MigrationLost", "Record", note));
     }
@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn what_nobody_can_know_is_told() {
         let lost = run("Lost", true);
-        let note = "shop-migrate-1766361600 of shop is gone, and nobody saw how it ended: ask the migration tool what \
-                    the database has";
+        let note = "shop-migrate-1766361600 of shop was deleted before its outcome was recorded: check with the \
+                    migration tool what the database has";
         let told_of = |before| told(&lost, before);
         assert_eq!(
             told_of(Some(Outcome::Running)),
@@ -155,8 +155,8 @@ mod tests {
     #[test]
     fn a_bypass_is_told_when_the_run_is_made() {
         let bypass = run("Running", false);
-        let note = "shop-migrate-1766361600 of shop exists without a decision: the webhook was not asked, \
-                    or its manifest has stamps";
+        let note = "shop-migrate-1766361600 of shop exists without a decision: the API server did not call the webhook, \
+                    or the manifest has stamps";
         assert_eq!(
             told(&bypass, None),
             [("MigrationUnreviewed", note.to_owned())]

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// Who writes the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Attendant {
-    /// Nobody yet: the next task that queues a line has to write it.
+    /// None yet: the next task that queues a line has to write it.
     #[default]
     Nobody,
     /// A task is writing at this moment, without waiting for the reader.
@@ -114,7 +114,7 @@ impl Queue {
             .is_some_and(|since| since.elapsed() >= limit)
     }
 
-    /// Notes that nobody has to write: the queue is empty, or its tasks will write it.
+    /// Notes that no task has to write: the queue is empty, or its tasks will write it.
     pub(super) fn leave_to_nobody(&mut self) {
         self.attendant = Attendant::Nobody;
         self.blocked_since = None;

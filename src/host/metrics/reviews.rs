@@ -108,7 +108,7 @@ impl ReviewMetrics {
         );
         registry.register(
             "findings",
-            "Findings in reviews, by rule and by the action taken",
+            "Findings in reviews, by rule and by action",
             self.findings.clone(),
         );
         registry.register(

@@ -57,10 +57,7 @@ fn a_namespace_that_does_not_exist_gets_no_claim() {
         &long,
     ] {
         let answer = forged(&warden, odd, "app");
-        assert!(
-            told(&answer).contains("no namespace as the apiserver gives it"),
-            "{answer:#}"
-        );
+        assert!(told(&answer).contains("no valid namespace"), "{answer:#}");
     }
     let said = warden.stderr();
     assert!(

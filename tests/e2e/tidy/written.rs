@@ -82,7 +82,7 @@ fn one_that_has_changed_is_looked_at_again() {
     });
     let lines = replica.lines();
     let stays: Vec<_> = lines.iter().map(|line| &line["stays"]).collect();
-    let why = json!("it has been changed, and is looked at again");
+    let why = json!("it has changed, and is checked again");
     assert_eq!(stays, [&json!(null), &why, &json!(null)], "{lines:#?}");
     assert!(lines.iter().all(|line| line["job"] == *failed[0]));
     eventually("both to be counted", || {

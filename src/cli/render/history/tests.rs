@@ -80,9 +80,9 @@ release shop in namespace shop
   2026-11-25 03:12:07  Failed     1m12s  1    shop-migrate-1795576327  ci
                        BackoffLimitExceeded, exit code 3: ERROR: relation \"or...
   2026-11-25 03:20:00  Lost       -      2    shop-migrate-1795576800  -
-                       unreviewed: nobody decided about it
+                       unreviewed: created without a decision
   2026-11-25 03:30:00  Running    20m3s  3    shop-migrate-1795577400  ci
-                       let in by old-chart, no-hook
+                       exempted by old-chart, no-hook
 release web in namespace web
   2026-11-25 03:00:00  Deleted    -      1    shop-migrate-1795575600  ci
 "

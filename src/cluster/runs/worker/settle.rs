@@ -41,7 +41,7 @@ impl Worker<'_> {
                     Ok(found) => self.found(found),
                     Err(error) => {
                         self.rescan |= full;
-                        self.failed("look for runs that say too little", &error);
+                        self.failed("look for incomplete runs", &error);
                     }
                 }
             }
@@ -130,7 +130,7 @@ impl Worker<'_> {
             _ => {
                 // Writes may be slow only in this namespace.
                 self.queue.refuse(namespace, now, SHORT_PAUSE);
-                tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, trying again");
+                tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, retrying");
             }
         }
         metrics.wrote(Wrote::Failed);
@@ -152,7 +152,7 @@ impl Worker<'_> {
             self.refused(error);
         } else {
             self.paused = Some(Instant::now() + AGAIN);
-            tracing::warn!(%error, "failed to {what}, trying again");
+            tracing::warn!(%error, "failed to {what}, retrying");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Names of variables, options, parameters and headers whose value is a password.
 //!
-//! [`super::value`] judges the value itself.
+//! [`super::value`] evaluates the value itself.
 
 /// Longest name that is read; of a longer one, only its end is.
 pub(super) const MAX_KEY: usize = 64;

@@ -1,6 +1,6 @@
 //! Finds credentials in text, in time linear in its length.
 //!
-//! Anyone who may create a Job chooses this text, and every review waits for the scan. The text is read once, word by
+//! Every user who may create a Job chooses this text, and every review waits for the scan. The text is read once, word by
 //! word. [`Ends`] looks ahead without reading a byte twice, and everything else reads a bounded part of the text.
 
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! Whether a command line migrates a schema, or only waits, looks or copies.
 //!
-//! Each command is judged by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
+//! Each command is recognized by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
 
 use super::command_words::{
     ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,

@@ -21,13 +21,13 @@ pub(super) fn faults(claims: &Claims) -> Vec<(String, String)> {
             faults.push((format!("{pointer}/name"), message));
         }
         if database.namespaces.is_empty() {
-            let message = "namespaces is empty: nobody would share the database".to_owned();
+            let message = "namespaces is empty: no namespace would share the database".to_owned();
             faults.push((format!("{pointer}/namespaces"), message));
         }
         for (at, namespace) in database.namespaces.iter().enumerate() {
             if !dns::is_label(namespace) {
                 let message = format!(
-                    "{namespace:?} is no namespace; each one is written in full, without *"
+                    "{namespace:?} is not the name of a namespace; write each name in full, without *"
                 );
                 faults.push((format!("{pointer}/namespaces/{at}"), message));
             }
@@ -83,9 +83,9 @@ mod tests {
         let expected = [
             "policy.yaml:6:14: database orders is listed twice; write all its namespaces in one entry",
             "policy.yaml:7:14: name is empty: no annotation has that value",
-            "policy.yaml:8:33: namespaces is empty: nobody would share the database",
-            "policy.yaml:9:40: \"team-*\" is no namespace; each one is written in full, without *",
-            "policy.yaml:9:48: \"-x\" is no namespace; each one is written in full, without *",
+            "policy.yaml:8:33: namespaces is empty: no namespace would share the database",
+            "policy.yaml:9:40: \"team-*\" is not the name of a namespace; write each name in full, without *",
+            "policy.yaml:9:48: \"-x\" is not the name of a namespace; write each name in full, without *",
         ];
         assert_eq!(claims(text), Err(expected.map(str::to_owned).to_vec()));
     }

@@ -83,7 +83,7 @@ fn impossible_settings_are_refused_with_the_reason() {
     assert_eq!(
         faults("detection: {maxAction: patch}\n"),
         [
-            "policy.yaml:3:24: detection.maxAction: patch is no limit; write deny, which lets rules patch"
+            "policy.yaml:3:24: detection.maxAction: patch is not a limit; write deny, which includes patch"
         ]
     );
 }
@@ -98,7 +98,7 @@ fn all_faults_of_meaning_are_told_at_once() {
         ),
         [
             "policy.yaml:4:20: there is no rule restarting-pods; did you mean restarting-pod?",
-            "policy.yaml:5:29: \"soon\" is no duration; write one such as 24h or 15m",
+            "policy.yaml:5:29: \"soon\" is not a duration; write one such as 24h or 15m",
             "policy.yaml:6:23: short-ttl has no option rename; it takes no options",
             "policy.yaml:8:19: restarting-pod and MW004 are the same rule; keep one of them",
             "policy.yaml:10:13: names is empty: the entry would match no namespace",
