@@ -8,6 +8,7 @@ mod places;
 pub mod pointer;
 mod scalar;
 mod tree;
+pub(crate) mod typed;
 mod words;
 
 use std::fmt;
@@ -137,8 +138,25 @@ impl Document<'_> {
     /// existing parent.
     #[must_use]
     pub fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
+        let pointer = Pointer::parse(pointer).unwrap_or(Pointer::root());
+        let bytes = self.tree.bytes(self.find(within, pointer));
+        (self.places.position(bytes.start), bytes)
+    }
+
+    /// Position of the key at this JSON Pointer, or of its value if the key stands elsewhere.
+    pub(crate) fn locate_key(&self, pointer: &str) -> Position {
+        let whole = Pointer::parse(pointer).unwrap_or(Pointer::root());
+        let key = whole.split_back().and_then(|(map, key)| {
+            let map = self.find(self.root(), map);
+            self.tree.key_node(map, &key.decoded())
+        });
+        let node = key.unwrap_or_else(|| self.find(self.root(), whole));
+        self.places.position(self.tree.bytes(node).start)
+    }
+
+    fn find(&self, within: Node, pointer: &Pointer) -> Node {
         let mut here = within;
-        for token in Pointer::parse(pointer).unwrap_or(Pointer::root()).tokens() {
+        for token in pointer.tokens() {
             let key = token.decoded();
             let next = if self.is_list(here) {
                 key.parse()
@@ -150,8 +168,7 @@ impl Document<'_> {
             let Some(next) = next else { break };
             here = next;
         }
-        let bytes = self.tree.bytes(here);
-        (self.places.position(bytes.start), bytes)
+        here
     }
 }
 
@@ -368,38 +385,6 @@ fn is_empty(part: &str) -> bool {
             || line.starts_with('%')
             || written == "\u{feff}"
     })
-}
-
-/// Position and message of a parser error, without its snippet.
-pub(crate) fn explain(error: &serde_saphyr::Error) -> (Position, String) {
-    let position = error
-        .location()
-        .map_or(Position { line: 1, column: 1 }, |at| Position {
-            line: number(at.line()),
-            column: number(at.column()),
-        });
-    let text = error.without_snippet().to_string();
-    // The position is reported separately, relative to the whole stream.
-    let message = match text.find("line ").filter(|_| text.starts_with("error: ")) {
-        Some(at) => text[at..]
-            .split_once(": ")
-            .map_or(text.as_str(), |(_, words)| words),
-        None => text.as_str(),
-    };
-    let message = message.split(" at line ").next().unwrap_or(message);
-    // Advice about the parser's own settings does not help a chart's author.
-    let message = message
-        .split(", set DuplicateKeyPolicy")
-        .next()
-        .unwrap_or(message);
-    (
-        position,
-        message.lines().next().unwrap_or_default().to_owned(),
-    )
-}
-
-fn number(value: u64) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

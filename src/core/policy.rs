@@ -19,6 +19,7 @@ pub mod select;
 pub(crate) mod testing;
 pub mod tidy_up;
 pub mod verdict;
+pub(crate) mod word;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -48,8 +49,6 @@ use crate::core::policy::tidy_up::TidyUp;
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// The rule is not evaluated.
-    // A bare `off` is false in YAML 1.1, and so in a policy that Helm has read.
-    #[serde(alias = "false")]
     Off,
     /// The finding is only logged.
     Audit,
@@ -92,8 +91,6 @@ pub enum Mode {
     /// Findings are only logged.
     Audit,
     /// No Job is evaluated.
-    // As with `Action::Off`.
-    #[serde(alias = "false")]
     Off,
 }
 
@@ -169,6 +166,8 @@ pub struct Policy {
     pub runs: Runs,
     /// What happens to finished Jobs.
     pub tidy_up: TidyUp,
+    /// Why the policy is as it is, and how to ask for an exception: a URL or a sentence, shown in each denial.
+    pub help: Option<String>,
 }
 
 impl Policy {
@@ -179,6 +178,13 @@ impl Policy {
             .iter()
             .find(|entry| entry.names.is_match(namespace))
             .map_or_else(Mode::default, |entry| entry.mode)
+    }
+
+    /// The last line of a denial, if the policy has one.
+    #[must_use]
+    pub fn help_line(&self) -> Option<String> {
+        let help = self.help.as_deref()?;
+        Some(format!("Why, and how to ask for an exception: {help}"))
     }
 
     /// The strongest action for this Job; `cap` is that of its namespace.

@@ -3,6 +3,7 @@
 //! These types are the file as it is written. [`validate`] converts it to a [`crate::core::policy::Policy`] or reports
 //! all faults, with line and column. [`crate::host::policy_watch`] watches the file.
 
+mod parse;
 pub mod tidy_up;
 pub mod validate;
 
@@ -19,6 +20,7 @@ use crate::core::job::MIGRATION_LABEL;
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, LabelSelectorRequirement, Operator};
 use crate::core::policy::runs::Runs;
+use crate::core::policy::word::{word, word_if_any};
 use crate::core::policy::{Action, Mode, OnFailure};
 
 /// Values of `app.kubernetes.io/component` that mark a migration Job by default.
@@ -43,6 +45,9 @@ pub struct MigrationPolicy {
     /// The starting point for every rule.
     #[serde(default)]
     pub profile: Profile,
+    /// A URL or a sentence for the end of each denial: why the policy is as it is, and how to ask for an exception.
+    #[schemars(length(min = 1, max = 256))]
+    pub help: Option<String>,
     /// Which Jobs are migrations.
     #[serde(default, rename = "match")]
     pub matching: Match,
@@ -136,7 +141,7 @@ impl Default for Match {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Detection {
     /// The strongest action for adopted Jobs. `off` turns detection off.
-    #[serde(default = "audit")]
+    #[serde(default = "audit", deserialize_with = "word")]
     #[schemars(schema_with = "max_action_schema")]
     pub max_action: Action,
 }
@@ -167,6 +172,7 @@ pub struct RuleSetting {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RuleOptions {
     /// What to do with the rule's findings [default: the profile's action].
+    #[serde(default, deserialize_with = "word_if_any")]
     pub action: Option<Action>,
     /// For `untimestamped-name` with `patch`: also rename Jobs that have a fixed name.
     pub rename: Option<bool>,
@@ -202,14 +208,8 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
     }
 
     fn visit_bool<E: Error>(self, on: bool) -> Result<RuleSetting, E> {
-        // YAML 1.1 reads a bare `off` as false.
-        if on {
-            return Err(E::invalid_value(serde::de::Unexpected::Bool(true), &self));
-        }
-        Ok(RuleSetting {
-            action: Some(Action::Off),
-            ..RuleSetting::default()
-        })
+        // As in `word`.
+        self.visit_str(if on { "on" } else { "off" })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RuleSetting, A::Error> {
@@ -229,6 +229,7 @@ pub struct NamespaceEntry {
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
     /// The mode of these namespaces.
+    #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "mode_schema")]
     pub mode: Mode,
 }

@@ -52,6 +52,18 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     text.chars().map(harmless).collect::<String>().into()
 }
 
+/// The known name that is most like `word`, which is not one: what the author of a typo meant.
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// Two names that score less have little in common; clap's suggestions use the same limit.
+    const ALIKE: f64 = 0.7;
+    names
+        .into_iter()
+        .map(|name| (strsim::jaro(word, name), name))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
 /// The beginning of a text, with [`MORE`] if it was cut, and whether it was.
 fn cut(text: Cow<'_, str>, max: usize) -> (Cow<'_, str>, bool) {
     if text.len() <= max {

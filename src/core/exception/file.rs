@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::core::exception::resource::MigrationException;
 use crate::core::exception::{Exception, Unusable};
-use crate::core::manifest::{self, Document, FileFault, Node, Position, pointer};
+use crate::core::manifest::{self, Document, FileFault, Node, Position, typed};
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::{self, RULES};
 
@@ -93,20 +93,18 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
     let known = ["apiVersion", "kind", "metadata", "spec", "status"];
     let unknown = value.as_object().into_iter().flatten().map(|(key, _)| key);
     if let Some(key) = unknown.into_iter().find(|key| !known.contains(&&***key)) {
-        let message = format!("unknown field `{key}`, expected one of `metadata`, `spec`");
+        let message = format!("there is no key {key}; the keys here are metadata, spec");
         return Err(vec![Unusable::at(&format!("/{key}"), message)]);
     }
-    let mut object: MigrationException =
-        serde_path_to_error::deserialize(value).map_err(|error| {
-            let (pointer, name) = pointer::of(error.path());
-            let message = match pointer.as_str() {
-                "/spec/expiresAt" => {
-                    format!("{name} is not a time; write one such as 2026-12-01T12:00:00Z")
-                }
-                _ => format!("{name}: {}", error.inner()),
-            };
-            vec![Unusable::at(pointer.as_str(), message)]
-        })?;
+    let mut object: MigrationException = typed::read(value).map_err(|misfit| {
+        let message = match misfit.pointer.as_str() {
+            "/spec/expiresAt" => {
+                "spec.expiresAt is not a time; write one such as 2026-12-01T12:00:00Z".to_owned()
+            }
+            _ => misfit.message,
+        };
+        vec![Unusable::at(&misfit.pointer, message)]
+    })?;
     let metadata = &mut object.metadata;
     metadata.creation_timestamp = None;
     if metadata.namespace.as_deref().is_none_or(str::is_empty) {

@@ -95,7 +95,7 @@ fn what_it_covers_is_audited_and_names_it() {
     );
     assert_eq!(
         verdict::warning(&found[0]),
-        "MW004 excepted until 2026-11-26T12:00:00Z by restart"
+        "MW004 spec.template.spec.restartPolicy: excepted until 2026-11-26T12:00:00Z by restart"
     );
 }
 
@@ -298,8 +298,7 @@ spec:
             (
                 "  reason:",
                 "  raison:",
-                "e.yaml:8:11: spec.raison: unknown field `raison`, expected one of `rules`, \
-                 `selector`, `reason`, `expiresAt`",
+                "e.yaml:8:11: there is no key raison; did you mean reason?",
             ),
             (
                 "2026-11-26T12:00:00+01:00",
@@ -309,7 +308,7 @@ spec:
             (
                 "spec:",
                 "more: 1\nspec:",
-                "e.yaml:4:7: unknown field `more`, expected one of `metadata`, `spec`",
+                "e.yaml:4:7: there is no key more; the keys here are metadata, spec",
             ),
         ] {
             let text = GOOD.replace(from, to);

@@ -187,6 +187,14 @@ impl<'a> Tree<'a> {
         found
     }
 
+    /// The first key of a map that is written like this.
+    pub(super) fn key_node(&self, map: Node, wanted: &str) -> Option<Node> {
+        let map = self.target(map.0);
+        let keys = (self.kind(map) == Kind::Map).then(|| self.children(map).step_by(2));
+        let mut keys = keys.into_iter().flatten();
+        keys.find(|&key| self.key(key) == wanted).map(Node)
+    }
+
     /// The items of a list.
     pub(super) fn items(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
         let list = self.target(node.0);

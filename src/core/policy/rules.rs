@@ -3,6 +3,7 @@
 //! A new rule is a file here, its line in `RULES`, and a pass and a fail fixture.
 
 use crate::core::policy::rule::Rule;
+use crate::core::text;
 
 mod bad_hook_weight;
 mod blocking_sidecar;
@@ -74,15 +75,8 @@ pub fn find(id_or_name: &str) -> Option<&'static Rule> {
 
 /// The message for a name that is not a rule, with the nearest rule names.
 pub(crate) fn unknown(key: &str) -> String {
-    /// Two names that score less have little in common; clap's suggestions use the same limit.
-    const ALIKE: f64 = 0.7;
-    let nearest = RULES
-        .iter()
-        .map(|rule| (strsim::jaro(key, rule.name), rule.name))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(likeness, _)| *likeness > ALIKE);
-    match nearest {
-        Some((_, name)) => format!("there is no rule {key}; did you mean {name}?"),
+    match text::nearest(key, RULES.iter().map(|rule| rule.name)) {
+        Some(name) => format!("there is no rule {key}; did you mean {name}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
     }
 }

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::word::word;
+
 /// Runs kept per release by default: some weeks of deployments.
 const KEEP_PER_RELEASE: u16 = 20;
 /// Runs kept in total by default: at 2 KB each they take 20 MB of the API server's storage.
@@ -15,6 +17,7 @@ const KEEP_TOTAL: u32 = 10_000;
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Runs {
     /// Whether runs are recorded.
+    #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "mode_schema")]
     pub mode: RunMode,
     /// Number of newest runs to keep per release. Runs that have not ended are always kept.
@@ -30,12 +33,9 @@ pub struct Runs {
 #[serde(rename_all = "kebab-case")]
 pub enum RunMode {
     /// Every migration Job that exists gets a run.
-    // A bare `on` is true in YAML 1.1, and so in a policy that Helm has read.
     #[default]
-    #[serde(alias = "true")]
     On,
     /// No run is written or removed.
-    #[serde(alias = "false")]
     Off,
 }
 

@@ -20,14 +20,11 @@ const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
 #[serde(rename_all = "kebab-case")]
 pub enum TidyMode {
     /// Jobs are removed, and each removal is logged.
-    // A bare `on` is true in YAML 1.1, and so in a policy that Helm has read.
     #[default]
-    #[serde(alias = "true")]
     On,
     /// No Job is removed, but what would be removed is logged.
     DryRun,
     /// No Job is checked, and none gets a `ttlSecondsAfterFinished`.
-    #[serde(alias = "false")]
     Off,
 }
 

@@ -4,12 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::core::policy::tidy_up::{self, MIN_TTL_SECONDS, TidyMode};
+use crate::core::policy::word::word;
 
 /// What to do with migration Jobs that have finished.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TidyUp {
     /// Whether finished Jobs are removed.
+    #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "mode_schema")]
     pub mode: TidyMode,
     /// Number of newest failed Jobs to keep for debugging, per migration.

@@ -1,7 +1,7 @@
 //! Converts a policy file to a policy, or reports all its faults.
 //!
-//! The parser reports faults of syntax and types one at a time; faults of meaning are all reported at once. Both have
-//! file, line and column.
+//! [`super::parse`] reports faults of syntax and types one at a time; faults of meaning are all reported at once. Both
+//! have file, line and column.
 
 mod claims;
 mod runs;
@@ -10,15 +10,16 @@ use std::fmt::{self, Write};
 
 use jiff::SignedDuration;
 
-use crate::core::manifest::{self, FileFault, Position};
+use crate::core::manifest::FileFault;
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, misused};
 use crate::core::policy::rule::{Options, Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::select::Selectors;
 use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
-use crate::core::policy_file::{MigrationPolicy, Profile, RuleSetting};
-use crate::core::time;
+use crate::core::policy_file::parse::parse;
+use crate::core::policy_file::{Profile, RuleSetting};
+use crate::core::{text, time};
 
 /// Hex digits of the digest that names a policy: enough to distinguish all policies of a cluster.
 const HASH_DIGITS: usize = 12;
@@ -26,6 +27,9 @@ const HASH_DIGITS: usize = 12;
 /// How long an exception may last by default: a month, which is enough for most repairs. After that the author has to
 /// renew the reason.
 const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Longest `help`, in characters: each denial repeats it.
+const MAX_HELP: usize = 256;
 
 /// All faults of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +58,7 @@ pub fn builtin() -> Policy {
         on_record_failure: crate::core::policy::OnFailure::Allow,
         runs: crate::core::policy::runs::Runs::default(),
         tidy_up: crate::core::policy::tidy_up::TidyUp::default(),
+        help: None,
     }
 }
 
@@ -64,16 +69,11 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
         position,
         message,
     };
-    let written: MigrationPolicy = serde_saphyr::from_str(text).map_err(|error| {
-        let (position, message) = manifest::explain(&error);
-        InvalidPolicy(vec![at(position, message)])
+    let (written, document) = parse(text).map_err(|faults| {
+        let faults = faults.into_iter();
+        InvalidPolicy(faults.map(|(place, message)| at(place, message)).collect())
     })?;
-    // Parsed a second time for the positions of values, which the typed form does not have.
-    let document = manifest::documents(text).find_map(Result::ok);
-    let place = |pointer: &str| {
-        let found = document.as_ref().map(|d| d.locate(d.root(), pointer).0);
-        found.unwrap_or(Position { line: 1, column: 1 })
-    };
+    let place = |pointer: &str| document.locate(document.root(), pointer).0;
     let mut faults = Vec::new();
     let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));
 
@@ -88,6 +88,12 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
         fault("/tidyUp/ttlSecondsAfterFinished", message);
     }
     policy.tidy_up = written.tidy_up.into();
+    if let Some(text) = &written.help {
+        match help(text) {
+            Ok(help) => policy.help = Some(help),
+            Err(message) => fault("/help", message),
+        }
+    }
     policy.actions = profile_actions(written.profile);
     if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
         let limit = limit.as_str();
@@ -233,6 +239,17 @@ fn apply(
         }
     }
     faults
+}
+
+/// The text for the end of each denial, in one line and without credentials.
+fn help(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("help is empty; write a URL or a sentence, or leave the key out".to_owned()),
+        text if text.chars().count() > MAX_HELP => Err(format!(
+            "help is longer than {MAX_HELP} characters; write a URL with the details"
+        )),
+        text => Ok(text::bounded(text, text.len().max(text::DETAIL)).into_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {

@@ -93,7 +93,13 @@ mod tests {
     #[test]
     fn unknown_keys_and_values_are_faults() {
         let fault = |text: &str| claims(text).unwrap_err()[0].clone();
-        assert!(fault("claims: {scope: name}\n").contains("unknown field `scope`"));
-        assert!(fault("claims: {key: namespace}\n").contains("unknown variant `namespace`"));
+        assert!(
+            fault("claims: {scope: name}\n")
+                .ends_with("there is no key scope; the keys here are key, databases, onFailure")
+        );
+        assert!(
+            fault("claims: {key: namespace}\n")
+                .ends_with("\"namespace\" is not one of name, release; did you mean name?")
+        );
     }
 }

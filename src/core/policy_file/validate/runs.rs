@@ -55,6 +55,9 @@ mod tests {
         ];
         assert_eq!(runs(text), Err(expected.map(str::to_owned).to_vec()));
         let unknown = runs("record: {runs: {keep: 3}}\n").unwrap_err();
-        assert!(unknown[0].contains("unknown field `keep`"), "{unknown:?}");
+        assert!(
+            unknown[0].contains("there is no key keep; did you mean keepTotal?"),
+            "{unknown:?}"
+        );
     }
 }
