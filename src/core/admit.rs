@@ -121,6 +121,28 @@ impl Judged<'_> {
 }
 
 impl<'a> Review<'a> {
+    /// What is asked, for the program's log: operation, kind, namespace and name.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        fn of<O>(request: &Request<'_, O>, name: &str) -> String {
+            let (operation, kind) = (&*request.operation, &*request.kind.kind);
+            let (part, namespace) = (&*request.sub_resource, &*request.namespace);
+            let slash = if part.is_empty() { "" } else { "/" };
+            format!("{operation} {kind}{slash}{part} {namespace}/{name}")
+        }
+        match &self.parsed {
+            Parsed::Judged(request) => {
+                let object = request.object.as_ref().or(request.old_object.as_ref());
+                let name = object.map_or("", |object| match &*object.metadata.name {
+                    "" => &object.metadata.generate_name,
+                    name => name,
+                });
+                of(request, name)
+            }
+            Parsed::Other(request) => of(request, &request.name),
+        }
+    }
+
     /// The object to evaluate, if the request has one.
     fn looked_at(
         &self,

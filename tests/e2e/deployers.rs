@@ -61,7 +61,7 @@ fn a_deployer_without_hooks_is_warned_of_and_its_job_left_alone() {
             panic!("one warning: {created}")
         };
         assert!(
-            warning.starts_with("Warning: MW002 missing-hook: "),
+            warning.starts_with("Warning: MW002 metadata.annotations['helm.sh/hook']: "),
             "{warning}"
         );
         assert!(

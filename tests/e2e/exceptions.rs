@@ -102,7 +102,7 @@ fn what_one_covers_gets_in_and_the_decision_names_it() {
     let created = space.kubectl_with(&["create", "-f", "-"], &Chart::broken().render("ok-one"));
     let created = created.succeeds();
     created
-        .warns("MW001 excepted until 20")
+        .warns("MW001 metadata.name: excepted until 20")
         .warns("by old-chart");
     let decision = space.decision("ok-one");
     assert_eq!(decision["verdict"], "allowed");
@@ -240,7 +240,9 @@ fn one_from_waiting_lets_a_second_migration_run_beside_the_first() {
     condition(&space, "beside", "True");
     let created = space.kubectl_with(&["create", "-o", "json", "-f", "-"], &second);
     let created = created.succeeds();
-    created.warns("MW101 excepted until 20").warns("by beside");
+    created
+        .warns("MW101 metadata.name: excepted until 20")
+        .warns("by beside");
     let job = created.json()["metadata"]["name"].take();
     let decision = space.decision(job.as_str().unwrap());
     let last = space.warden.decisions().pop().unwrap();

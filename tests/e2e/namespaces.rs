@@ -65,7 +65,7 @@ fn a_mode_that_does_not_exist_is_told_and_enforced() {
         let refused = space.rejects(&Chart::broken().render("typo"), &["MW004"]);
         refused.stderr.contains("mode=of").then_some(refused)
     });
-    refused.warns("namespace label migration-warden.io/mode=of is unknown, treated as enforce");
+    refused.warns(r#"namespace label migration-warden.io/mode: "of" is not a mode"#);
 }
 
 /// Made while the watch was cut off: the apiserver is asked for its label.

@@ -107,7 +107,7 @@ fn the_cron_job_controller_is_not_stopped() {
         .kubectl(&["create", "job", "manual", "--from=cronjob/nightly"])
         .fails();
     by_hand.says("MW004");
-    by_hand.warns("MW002 missing-hook: started by hand from a CronJob");
+    by_hand.warns("MW002 metadata.annotations['helm.sh/hook']: started by hand from a CronJob");
 
     // One that was due long ago makes the controller start one now.
     let patch = |patch: serde_json::Value, more: &[&str]| {

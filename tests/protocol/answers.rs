@@ -79,6 +79,32 @@ fn a_denial_tells_everything_at_once() {
 }
 
 #[test]
+fn a_denial_ends_with_the_policys_help() {
+    let bad = changed(|job| {
+        job["metadata"]["name"] = json!("x");
+        job["spec"]["parallelism"] = json!(2);
+    });
+    for (key, last) in [
+        (
+            "help: https://wiki.example.com/migrations\n",
+            "https://wiki.example.com/migrations",
+        ),
+        (
+            "help: >\n  Ask #platform\n  for an exception.\n",
+            "Ask #platform for an exception.",
+        ),
+        ("help: see password=hunter2\n", "see password=***"),
+    ] {
+        let (_, response) = ask(Validate, &bad, &policy(key));
+        let message = response["status"]["message"].as_str().unwrap();
+        let lines: Vec<_> = message.lines().collect();
+        let expected = format!("Why, and how to ask for an exception: {last}");
+        assert_eq!((lines.len(), lines[1]), (2, &*expected), "{message}");
+        assert!(!response["warnings"].to_string().contains(last));
+    }
+}
+
+#[test]
 fn warnings_come_from_the_validating_phase_and_audit_findings_from_neither() {
     let parallel = changed(|job| {
         job["spec"]["parallelism"] = json!(2);

@@ -31,7 +31,7 @@ fn patches_apply_to_the_object_as_received_and_only_once() {
     assert_eq!(warnings.len(), 3);
     assert_eq!(
         warnings[2],
-        "MW004 restarting-pod: patched; in the chart, write restartPolicy: Never in the pod template and no other in a container"
+        "MW004 spec.template.spec.restartPolicy: patched; in the chart, write restartPolicy: Never in the pod template and no other in a container"
     );
     // Three corrections, the stamp, the time to live.
     assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(5));
@@ -232,9 +232,13 @@ fn what_its_deployer_keeps_as_desired_state_is_warned_of_once_and_left_alone() {
             let (answer, response) = ask(Validate, &review, &policy(rules));
             assert_eq!(response["allowed"], true, "{response}");
             let warnings = response["warnings"].as_array().unwrap();
-            let ours = |w: &&Value| w.as_str().unwrap().starts_with("MW002 missing-hook: ");
+            let ours = |w: &&Value| {
+                w.as_str()
+                    .unwrap()
+                    .starts_with("MW002 metadata.annotations['helm.sh/hook']: ")
+            };
             assert_eq!(warnings.iter().filter(ours).count(), 1, "{response}");
-            assert!(warnings[0].as_str().unwrap().len() <= 250);
+            assert!(warnings[0].as_str().unwrap().chars().count() <= 256);
             let line = line(&answer);
             assert_eq!(line["deployer"], deployer, "{line}");
             let hooks = [

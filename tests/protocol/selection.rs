@@ -82,7 +82,7 @@ fn a_labelled_cronjob_gets_warnings_at_most() {
     assert_eq!(response["allowed"], true);
     assert_eq!(
         response["warnings"][0],
-        "MW004 restarting-pod: write restartPolicy: Never in the pod template and no other in a container"
+        "MW004 spec.jobTemplate.spec.template.spec.restartPolicy: found \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"
     );
     let line = line(&answer);
     assert_eq!(
@@ -188,7 +188,9 @@ fn a_namespaces_mode_is_a_cap_and_its_label_wins() {
     assert_eq!(outcome, Outcome::Denied);
     assert_eq!(
         warnings,
-        json!(["namespace label migration-warden.io/mode=of is unknown, treated as enforce"])
+        json!([
+            "namespace label migration-warden.io/mode: \"of\" is not a mode, so the policy is enforced; write enforce, warn, audit or off"
+        ])
     );
     let audited = policy("namespaces: [{names: [sh*], mode: audit}]\n");
     assert_eq!(in_mode(&audited, None).0, Outcome::Allowed);

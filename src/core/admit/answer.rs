@@ -25,7 +25,10 @@ impl Case<'_> {
             (verdict::message(findings, action), causes)
         };
         if outcome == Outcome::Denied {
-            let (message, causes) = refusal(Action::Deny);
+            let (mut message, causes) = refusal(Action::Deny);
+            if let Some(help) = self.circumstances.policy.help_line() {
+                message = format!("{message}\n{help}");
+            }
             response.deny(self.name(), self.resource(), message, causes);
         } else if outcome == Outcome::Waiting {
             let (message, causes) = refusal(Action::Wait);
@@ -90,7 +93,8 @@ impl Case<'_> {
         let mut lines = verdict::warnings(told);
         if let (true, Some(label)) = (all, &self.unknown_mode) {
             lines.push(verdict::one_line(&format!(
-                "namespace label migration-warden.io/mode={label} is unknown, treated as enforce"
+                "namespace label migration-warden.io/mode: {label:?} is not a mode, so the policy is enforced; write \
+                 enforce, warn, audit or off"
             )));
         }
         lines

@@ -67,7 +67,10 @@ fn review(text: &str, many: usize, operation: &str) -> Value {
 fn answers(review: &Value) -> Vec<Answer> {
     let body = serde_json::to_vec(review).unwrap();
     let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
-    let policies = ["profile: strict\n", "profile: audit\n"];
+    let policies = [
+        "profile: strict\nhelp: https://wiki.example.com/migrations?token=hunter2hunter2\n",
+        "profile: audit\n",
+    ];
     let ask = |phase, policy: &str| {
         let policy = validate::read("p.yaml", &format!("{head}{policy}")).unwrap();
         let circumstances = Circumstances {
@@ -120,7 +123,9 @@ fn is_bounded(answer: &Answer) {
     let message = response["status"]["message"].as_str().unwrap_or_default();
     assert!(!message.contains(SECRET));
     for line in message.lines() {
-        let begins = line.starts_with("MW") || line.starts_with("and ");
+        let begins = ["MW", "and ", "Why, and "]
+            .iter()
+            .any(|start| line.starts_with(start));
         assert!(begins && is_one_line(line), "{line}");
     }
     if let Some(happening) = &answer.happening {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::core::job::annotation::Annotation;
-use crate::core::job::name::cut;
 use crate::core::policy::Action;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::fix::Fix;
@@ -14,14 +13,11 @@ use crate::core::policy::path::FieldPath;
 use crate::core::policy::rules;
 use crate::core::text;
 
-/// Longest warning. Kubernetes asks webhook authors for at most 120 characters and cuts at 256
+/// Longest warning, in characters: the length at which Kubernetes cuts one
 /// (`k8s.io/apiserver: pkg/endpoints/filters/warning.go`).
-const MAX_WARNING: usize = 120;
-/// Longest warning with advice for this particular Job: below the length at which Kubernetes cuts. A review has few of
-/// these.
-const MAX_ADVICE: usize = 250;
-/// Most warnings for one review: 30 of 120 characters stay below the 4096 at which the API server cuts.
-const MAX_WARNINGS: usize = 30;
+const MAX_WARNING: usize = 256;
+/// Most characters of all warnings of one review. Kubernetes drops those beyond 4096, which other webhooks share.
+const MAX_WARNINGS: usize = 3600;
 
 /// The outcome of a review, mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -128,64 +124,63 @@ pub fn message(findings: &[Finding], action: Action) -> String {
     lines.join("\n")
 }
 
-/// A warning about a finding that is not denied, in one line that the API server will not cut.
+/// A warning about a finding that is not denied: rule, path, what is wrong and what to write instead. A detail that is
+/// too long is cut, because the decision has all of it.
 #[must_use]
 pub fn warning(finding: &Finding) -> String {
-    let rule = finding.rule;
-    if let Some(exception) = &finding.exception {
-        let (until, name) = (exception.expires_at, &exception.name);
-        return one_line(&format!("{} excepted until {until} by {name}", rule.id));
-    }
-    let long = match finding.action {
-        Action::Patch => {
-            format!(
-                "{} {}: patched; in the chart, {}",
-                rule.id, rule.name, finding.remediation
-            )
+    let Finding {
+        rule,
+        path,
+        remediation,
+        ..
+    } = finding;
+    let (what, instead) = match (&finding.exception, finding.action) {
+        (Some(exception), _) => {
+            let (until, name) = (exception.expires_at, &exception.name);
+            let what = format!("excepted until {until} by {name}");
+            (Cow::Owned(what), String::new())
         }
-        _ => format!(
-            "{} {}: {}; {}",
-            rule.id, finding.path, finding.detail, finding.remediation
-        ),
+        (None, Action::Patch) => ("patched".into(), format!("; in the chart, {remediation}")),
+        (None, _) => (finding.detail.as_str().into(), format!("; {remediation}")),
     };
-    if long.chars().count() <= MAX_WARNING {
-        return long;
-    }
-    let instead = &finding.remediation;
-    // Advice for this particular Job is only understood together with the detail.
-    if matches!(instead, Cow::Owned(_)) && finding.action != Action::Patch {
-        let advice = format!("{} {}: {}; {instead}", rule.id, rule.name, finding.detail);
-        if advice.chars().count() <= MAX_ADVICE && !advice.contains(char::is_control) {
-            return advice;
-        }
-    }
-    // The remediation matters more than the detail, which the decision has.
-    one_line(&format!("{} {}: {instead}", rule.id, rule.name))
+    let start = format!("{} {path}: ", rule.id);
+    let room = MAX_WARNING.saturating_sub(start.chars().count() + instead.chars().count());
+    one_line(&format!("{start}{}{instead}", shortened(&what, room)))
 }
 
 /// Makes a text fit for a warning: the API server drops warnings with control characters.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let clean = text::one_line(text);
-    if clean.chars().count() <= MAX_WARNING {
-        return clean.into_owned();
-    }
-    let end = clean
-        .char_indices()
-        .nth(MAX_WARNING - 1)
-        .map_or(clean.len(), |(at, _)| at);
-    format!("{}…", cut(&clean, end))
+    shortened(&text::one_line(text), MAX_WARNING).into_owned()
 }
 
-/// The warnings of a review, cut to a number that the API server does not cut.
+/// The beginning of a text, of at most `max` characters. A cut text ends in `…`.
+fn shortened(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
+        None => text.into(),
+        Some(_) => text
+            .chars()
+            .take(max.saturating_sub(1))
+            .chain(['…'])
+            .collect::<String>()
+            .into(),
+    }
+}
+
+/// The warnings of a review, as many as the API server passes on.
 #[must_use]
 pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> {
     let mut lines: Vec<String> = findings.map(warning).collect();
-    // One rule may have many findings, for which an exception gives the same warning.
+    // An exception may cover several findings in one field.
     lines.dedup();
-    if lines.len() > MAX_WARNINGS {
-        let untold = lines.len() - (MAX_WARNINGS - 1);
-        lines.truncate(MAX_WARNINGS - 1);
+    let mut total = 0;
+    let fit = lines.iter().take_while(|line| {
+        total += line.chars().count();
+        total <= MAX_WARNINGS
+    });
+    let untold = lines.len() - fit.count();
+    if untold > 0 {
+        lines.truncate(lines.len() - untold);
         lines.push(format!(
             "{untold} more findings of migration-warden are in its decision log"
         ));

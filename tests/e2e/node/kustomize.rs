@@ -28,7 +28,7 @@ fn its_job_runs_to_its_end_and_stays() {
         space.kubectl_with(&args, &manifest).succeeds()
     };
     apply()
-        .warns("MW002 missing-hook: ")
+        .warns("MW002 metadata.annotations['helm.sh/hook']: ")
         .warns("Flux's kustomize-controller deploys this Job");
     let wait = [
         "wait",
