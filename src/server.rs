@@ -9,7 +9,6 @@ mod connections;
 pub mod judge;
 pub mod listen;
 pub mod listener;
-#[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod refusal;
 pub mod routes;
@@ -17,6 +16,7 @@ pub mod routes;
 use self::{
     listen::Limits,
     listener::Keeper,
+    otlp::Otlp,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
 use crate::core::exception::Use;
@@ -40,7 +40,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, OwnedSemaphorePermit},
     time::{self, Instant},
 };
@@ -78,8 +78,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// What came of it, in one of the five words of a decision.
     pub verdict: Option<&'static str>,
-    /// What to write down before the answer leaves.
-    pub record: Option<Record>,
+    /// What to write into the decision log before the answer leaves.
+    pub line: Option<LogLine>,
     /// What to tell others after that.
     pub news: Option<News>,
 }
@@ -101,12 +101,21 @@ pub struct News {
     pub exceptions: Vec<Use>,
     /// What is to be seen of it as a Kubernetes Event.
     pub happening: Option<Box<Happening>>,
+    /// Only if the program's log shows the level `debug`.
+    pub trace: Option<Box<Trace>>,
 }
 
-/// Who is told of reviews, besides those who asked.
-pub trait Observer: Send + Sync + 'static {
-    /// A review was answered. Must not block.
-    fn answered(&self, review: &Answered<'_>);
+/// What the program's log shows of a review at the level `debug`.
+#[derive(Debug)]
+pub struct Trace {
+    /// Kind, operation, namespace and name.
+    pub asked: String,
+    /// The time for parsing, evaluating and answering.
+    pub judging: Duration,
+    /// The time for questions to the API server.
+    pub cluster: Duration,
+    /// When the answer was complete, except for its line in the decision log.
+    pub answered: Instant,
 }
 
 /// A review that was answered.
@@ -126,11 +135,11 @@ pub struct Answered<'a> {
     pub line: Option<&'a [u8]>,
 }
 
-/// What to write down about a decision.
+/// A line of the decision log.
 #[derive(Debug)]
-pub struct Record {
+pub struct LogLine {
     /// One JSON object with at least one field, without a newline.
-    pub line: Vec<u8>,
+    pub json: Vec<u8>,
     /// The body to answer with instead when the line could not be written.
     pub deny_if_lost: Option<Vec<u8>>,
 }
@@ -158,8 +167,8 @@ pub struct Service {
     pub judge: Arc<dyn Judge>,
     /// Where decisions are written.
     pub sink: Arc<Sink>,
-    /// Who else is told of them.
-    pub observer: Option<Arc<dyn Observer>>,
+    /// Sends traces and copies of decisions to a collector.
+    pub otlp: Option<Otlp>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Checks of others; the service adds `shutdown`.
@@ -181,7 +190,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     let reviews = Reviews::new(
         service.judge,
         service.sink,
-        service.observer,
+        service.otlp,
         Arc::clone(&metrics),
         MAX_IN_FLIGHT,
     );
@@ -259,16 +268,29 @@ async fn until_ready(readiness: &Readiness) {
     }
 }
 
-/// Resolves with the first signal to stop: SIGTERM means gently, SIGINT (Ctrl-C) now.
-///
-/// Fails when signals cannot be received.
-pub fn stop_signal() -> io::Result<impl Future<Output = Stop>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// The signals to stop.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on these signals no longer end the process by themselves.
+    ///
+    /// Fails when signals cannot be received.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Resolves with the next signal: SIGTERM means gently, SIGINT (Ctrl-C) now.
+    pub async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = terminate.recv() => Stop::Gently,
-            _ = interrupt.recv() => Stop::Now,
+            _ = self.terminate.recv() => Stop::Gently,
+            _ = self.interrupt.recv() => Stop::Now,
         }
-    })
+    }
 }

@@ -775,6 +775,37 @@ fn what_needs_a_cluster_says_so_before_anything_is_made() {
             format!("error: {argument} needs a cluster; add --cluster in-cluster\n")
         );
     }
+    let (code, _, err) = run(&["serve", "--excluded-namespaces", "x"], b"");
+    assert!(
+        code == 2 && err.contains("--webhook-configuration"),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_typo_in_an_argument_of_serve_serves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("tsl");
+    let shown = dir.display();
+    let neither = format!(
+        "error: the folder {shown} of --tls-dir has neither tls.crt nor tls.key; for a development certificate, leave \
+         the flag out or run\n  migration-warden certs make --dir {shown}\n"
+    );
+    let refused = |args: &[&str]| {
+        let (code, out, err) = run(&[&["serve"], args].concat(), b"");
+        assert_eq!((code, &*out), (2, ""));
+        err
+    };
+    for _ in 0..2 {
+        assert_eq!(refused(&["--tls-dir", dir.to_str().unwrap()]), neither);
+        assert!(!dir.join("tls.crt").exists());
+        let _ = std::fs::create_dir(&dir);
+    }
+    let err = refused(&["--log-level", "debgu"]);
+    assert!(
+        err.contains("did you mean debug?") && err.contains("--log-level"),
+        "{err}"
+    );
 }
 
 /// An exception from both rules that the example breaks, changed by `change`, in a file of its own.

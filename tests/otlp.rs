@@ -3,7 +3,6 @@
 //! Ignored by a plain `cargo test`: `tests/otlp/build` builds the collector and prints where it is, which
 //! `MW_COLLECTOR` has to say. `tests/run` does both.
 
-#![cfg(feature = "otlp")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,6 +35,7 @@ impl Server {
         let at = |name: &str| folder.path().join(name);
         let (https, admin) = (free_port(), free_port());
         let (log, decisions, tls) = (at("log"), at("decisions"), at("tls"));
+        migration_warden::host::tls::issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
             .args(["serve", "--shutdown-delay", "0s"])
             .args(["--listen", &format!("127.0.0.1:{https}")])

@@ -91,6 +91,28 @@ async fn requests_that_are_no_reviews_are_refused() {
     assert_eq!(server.judge.judged.load(Ordering::SeqCst), 0);
 }
 
+/// Otherwise a client that still sends would see a reset connection, and no answer.
+#[tokio::test]
+async fn the_body_of_a_refused_request_is_read_before_the_answer() {
+    let server = Server::start().await;
+    let longest = post("/validate", &"x".repeat(8 << 20));
+    let mut stream = server.connect().await;
+    for (from, to, status) in [
+        ("/validate", "/other", 404),
+        ("POST", "PUT", 405),
+        ("application/json", "text/plain", 415),
+    ] {
+        let answer = ask(&mut stream, &longest.replacen(from, to, 1)).await;
+        assert_eq!((answer.status, answer.header("connection")), (status, None));
+        let announced = post("/validate", "").replacen(from, to, 1);
+        let announced = announced.replace("Length: 0", "Length: 8388609");
+        let answer = ask(&mut server.connect().await, &announced).await;
+        let expected = (status, Some("close"));
+        assert_eq!((answer.status, answer.header("connection")), expected);
+    }
+    assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
+}
+
 #[tokio::test]
 async fn the_content_type_may_have_parameters() {
     let server = Server::start().await;

@@ -128,6 +128,31 @@ fn sigterm_ends_it_with_success() {
     assert!(server.child.wait().unwrap().success());
 }
 
+#[test]
+fn a_second_signal_ends_the_wait() {
+    let mut server = Server::start(&["--shutdown-delay", "1h"]);
+    let pid = server.child.id().to_string();
+    for signal in ["-TERM", "-INT"] {
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+    assert_eq!(server.child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn at_the_level_debug_each_review_is_a_line() {
+    let server = Server::start(&["--log-level", "debug"]);
+    server.post("/validate", &good());
+    let line = server.logged(|line| line["verdict"] == "allowed");
+    assert_eq!(
+        line["message"],
+        "reviewed CREATE Job shop/shop-migrate-1766361600"
+    );
+    for part in ["judging", "api_server", "decision_log"] {
+        assert!(line[part].as_str().unwrap().ends_with('s'), "{line}");
+    }
+}
+
 /// The most memory that the process has had, in MiB.
 fn peak(server: &Server) -> u64 {
     let status = format!("/proc/{}/status", server.child.id());

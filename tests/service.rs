@@ -58,7 +58,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
         tls: live.config(),
         judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
         sink: Arc::new(Sink::new(null.into(), Arc::clone(&metrics)).unwrap()),
-        observer: None,
+        otlp: None,
         metrics,
         readiness: readiness.clone(),
         shutdown_delay,

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::server::StopSignals;
 use crate::server::listener::holder;
-use crate::server::stop_signal;
 
 /// Arguments of `hold-listener`.
 #[derive(Debug, clap::Args)]
@@ -23,12 +23,12 @@ impl Args {
             .build()?;
         runtime.block_on(async {
             // The first process of a container ignores SIGTERM unless it installs a handler.
-            let stop = stop_signal()?;
+            let mut stop = StopSignals::new()?;
             let clients = holder::listen(&self.socket)
                 .with_context(|| format!("failed to create the socket {}", self.socket.display()))?;
             tokio::select! {
                 // Stopping at once loses no connection: `serve` holds the same socket.
-                _ = stop => Ok(ExitCode::SUCCESS),
+                _ = stop.next() => Ok(ExitCode::SUCCESS),
                 failed = holder::hold(clients) => match failed.context("failed to accept a connection")? {},
             }
         })

@@ -1,7 +1,6 @@
 //! `migration-warden serve`: builds the service from its arguments and runs it.
 
 mod controller;
-mod otlp_args;
 mod tls;
 
 use std::io;
@@ -16,6 +15,7 @@ use clap::{ArgGroup, ValueEnum};
 use controller::{Beside, Election};
 use futures_util::future::{BoxFuture, select_all};
 use kube::Client;
+use tokio::sync::oneshot;
 
 use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
@@ -31,14 +31,14 @@ use crate::host::file_watch;
 use crate::host::health::Readiness;
 use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
-use crate::host::telemetry::{self, LogFormat};
-use crate::server::Observer;
+use crate::host::telemetry::{self, Another, LogFormat};
 use crate::server::Service;
 use crate::server::judge::Warden;
 use crate::server::listen;
 use crate::server::listener;
+use crate::server::otlp::Otlp;
 use crate::server::run;
-use crate::server::stop_signal;
+use crate::server::{Stop, StopSignals};
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -63,15 +63,10 @@ pub(super) struct Args {
     /// Private key (PEM). Reloaded when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Folder with tls.crt and tls.key. If both are missing, the server creates a CA and a certificate for localhost
-    /// in it.
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "certs/dev",
-        conflicts_with = "files"
-    )]
-    tls_dir: PathBuf,
+    /// Folder with tls.crt and tls.key, such as a mounted Secret. Without this flag and without other certificates, the
+    /// server creates a CA and a certificate for localhost in `certs/dev`.
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    tls_dir: Option<PathBuf>,
     /// Secret, in this pod's namespace, in which the server stores the CA and the certificate that it generates and
     /// renews.
     #[arg(
@@ -102,21 +97,30 @@ pub(super) struct Args {
     )]
     ca_bundle: Option<PathBuf>,
     /// Namespaces to exclude from tidy-up. Use the same list as the webhook configurations.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "webhook_configuration"
+    )]
     excluded_namespaces: Vec<String>,
     /// Cluster to connect to. Needed for namespace labels, claims, exceptions, runs, Events and tidy-up.
     #[arg(long, value_enum, default_value_t = Cluster::Off)]
     cluster: Cluster,
-    /// How long to keep serving after SIGTERM, so that endpoints can be updated.
+    /// How long to keep serving after SIGTERM, so that endpoints can be updated. A second signal ends the process at
+    /// once.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     shutdown_delay: Duration,
-    #[command(flatten)]
-    copies: otlp_args::Args,
+    /// Base URL of an OpenTelemetry collector, such as `http://otel-collector:4318`. The server sends it traces,
+    /// decisions and logs over HTTP. Decisions are still written to stdout.
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
     /// Log format (stderr).
     #[arg(long, value_enum, default_value_t = Format::Text)]
     log_format: Format,
-    /// Log level (`error`, `warn`, `info`, `debug`) or a filter such as `info,migration_warden=debug`.
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    /// Log level (`error`, `warn`, `info`, `debug`) or a filter such as `info,migration_warden=debug`. `debug` logs each
+    /// review and how long it took.
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = telemetry::filter)]
     log_level: String,
 }
 
@@ -125,6 +129,11 @@ enum Format {
     Text,
     Json,
 }
+
+/// The process ends without finishing what it has begun.
+#[derive(Debug, thiserror::Error)]
+#[error("ended by a second signal, without finishing the reviews in flight")]
+struct Interrupted;
 
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = time::duration(text).and_then(|duration| Duration::try_from(duration).ok());
@@ -143,18 +152,34 @@ impl Args {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let _runtime = runtime.enter();
-        let copies = self.copies.set_up()?;
-        telemetry::init(format, &self.log_level, copies.layer())?;
-        let served = runtime.block_on(self.serve(copies.observer()));
-        copies.shut_down();
+        let entered = runtime.enter();
+        // A chart template may set the variable to an empty string.
+        let endpoint = self.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
+        let otlp = endpoint.map(Otlp::new).transpose()?;
+        let layer = otlp.as_ref().map(|otlp| Box::new(otlp.layer()) as Another);
+        telemetry::init(format, &self.log_level, layer)?;
+        let served = runtime.block_on(self.serve(otlp.clone()));
+        if served
+            .as_ref()
+            .is_err_and(|error| error.is::<Interrupted>())
+        {
+            drop(entered);
+            runtime.shutdown_background();
+        } else if let Some(otlp) = otlp {
+            otlp.shut_down();
+        }
         served?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn serve(self, observer: Option<Arc<dyn Observer>>) -> anyhow::Result<()> {
+    async fn serve(self, otlp: Option<Otlp>) -> anyhow::Result<()> {
         // First, so that a signal during startup is not lost.
-        let stop = stop_signal()?;
+        let mut signals = StopSignals::new()?;
+        let (first, stop) = oneshot::channel();
+        let interrupted = async {
+            let _ = first.send(signals.next().await);
+            signals.next().await;
+        };
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
         let mut background = Background::default();
@@ -236,21 +261,28 @@ impl Args {
             tls: tls.config(),
             judge: Arc::new(warden),
             sink,
-            observer,
+            otlp,
             metrics: Arc::clone(&metrics),
             readiness,
             shutdown_delay: self.shutdown_delay,
         };
         // This takes milliseconds. The first review should not wait for it.
         tokio::task::spawn_blocking(tool::warm_up);
-        let served = tokio::select! {
-            served = run(service, stop) => served.map_err(Into::into),
-            ended = background.run() => Err(anyhow::anyhow!("a background task ended: {ended}")),
+        let stop = async { stop.await.unwrap_or(Stop::Now) };
+        let served = async {
+            let served = tokio::select! {
+                served = run(service, stop) => served.map_err(Into::into),
+                ended = background.run() => Err(anyhow::anyhow!("a background task ended: {ended}")),
+            };
+            if let Some(candidate) = candidate {
+                candidate.resign().await;
+            }
+            served
         };
-        if let Some(candidate) = candidate {
-            candidate.resign().await;
+        tokio::select! {
+            served = served => served,
+            () = interrupted => Err(Interrupted.into()),
         }
-        served
     }
 
     fn policy(

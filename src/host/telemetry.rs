@@ -2,6 +2,7 @@
 
 mod short;
 
+use crate::core::text;
 use crate::host::line_writer::{Attempt, LineWriter};
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -54,6 +55,29 @@ pub enum TelemetryError {
     /// Another log is already installed in this process.
     #[error("failed to set up the log: {0}")]
     Init(#[from] TryInitError),
+}
+
+/// Returns the filter, or what is wrong with it. The library takes a word that is not a level for the name of a part of
+/// the program, and then shows nothing else.
+pub fn filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    // What is in brackets selects spans.
+    let directives = text
+        .split(',')
+        .filter(|part| !part.contains(['[', ']', '{', '}']));
+    for directive in directives {
+        let level = directive.rsplit('=').next().unwrap_or_default().trim();
+        if level.is_empty() || LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
+            continue;
+        }
+        let meant = text::nearest(&level.to_lowercase(), LEVELS)
+            .map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
+        return Err(format!(
+            "{level:?} is not one of {}{meant}",
+            LEVELS.join(", ")
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// Starts the log of the process. `filter` is a list such as `info,migration_warden=debug`; what passes it goes to
@@ -134,5 +158,39 @@ impl io::Write for &Stderr {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused() {
+        for good in [
+            "",
+            "info",
+            "DEBUG",
+            "off",
+            "info,migration_warden=debug",
+            "warn,migration_warden::server=trace, kube=error",
+            "info,[review{name=shop}]=debug",
+        ] {
+            assert_eq!(filter(good), Ok(good.to_owned()));
+        }
+        let levels = "is not one of error, warn, info, debug, trace, off";
+        for (bad, word, meant) in [
+            ("debgu", "debgu", "; did you mean debug?"),
+            ("Inof", "Inof", "; did you mean info?"),
+            ("loud", "loud", ""),
+            (
+                "info,migration_warden=debgu",
+                "debgu",
+                "; did you mean debug?",
+            ),
+            ("info,migration_warden", "migration_warden", ""),
+        ] {
+            assert_eq!(filter(bad), Err(format!("{word:?} {levels}{meant}")));
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{connections::Place, refusal::Refusal};
 use crate::host::metrics::Metrics;
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{BodyDataStream, Bytes, HttpBody};
 use futures_util::StreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -50,10 +50,10 @@ impl Bodies {
     /// Reads a whole body. One above [`FREE`] takes shared memory.
     pub(super) async fn read(
         &self,
-        body: Body,
+        chunks: &mut BodyDataStream,
         place: &Arc<Place>,
     ) -> Result<(Buffer, Option<OwnedSemaphorePermit>), Refusal> {
-        let declared = body.size_hint().lower();
+        let declared = HttpBody::size_hint(chunks).lower();
         if declared > MAX_BODY as u64 {
             return Err(Refusal::too_large());
         }
@@ -62,7 +62,6 @@ impl Bodies {
             place,
             paid: None,
         };
-        let mut chunks = body.into_data_stream();
         let mut next = async || {
             let chunk = chunks.next().await.transpose();
             chunk.map_err(|_| Refusal::truncated())
@@ -117,6 +116,22 @@ impl Bodies {
     fn arriving(&self) -> MutexGuard<'_, Vec<Arriving>> {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads and drops a body, and returns whether it has ended within the longest length.
+pub(super) async fn drained(mut chunks: BodyDataStream) -> bool {
+    let declared = HttpBody::size_hint(&chunks).lower();
+    let mut left = MAX_BODY;
+    if declared > left as u64 {
+        return false;
+    }
+    while let Some(chunk) = chunks.next().await {
+        let Some(fewer) = chunk.ok().and_then(|chunk| left.checked_sub(chunk.len())) else {
+            return false;
+        };
+        left = fewer;
+    }
+    true
 }
 
 /// The shared memory that one body takes.

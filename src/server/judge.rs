@@ -28,7 +28,7 @@ use crate::host::metrics::Metrics;
 use crate::host::metrics::guards::{Lookup, Running};
 use crate::host::policy_watch::LivePolicy;
 use crate::server::refusal::status_json;
-use crate::server::{Answer, Judge, News, Record};
+use crate::server::{Answer, Judge, LogLine, News, Trace};
 
 /// The part of a review's time that is kept for logging the decision, if the API server was asked.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -84,6 +84,13 @@ impl Judge for Warden {
             .reviewed(news.phase, operation, outcome.as_str());
         for (rule, action) in news.findings {
             self.metrics.found(rule, action.as_str());
+        }
+        if let Some(trace) = news.trace {
+            let log = trace.answered.elapsed();
+            tracing::debug!(
+                phase = news.phase.as_str(), verdict = outcome.as_str(), judging = ?trace.judging,
+                api_server = ?trace.cluster, decision_log = ?log, "reviewed {}", trace.asked
+            );
         }
         if refused {
             return;
@@ -163,12 +170,20 @@ impl Warden {
         let evaluation = started.elapsed().saturating_sub(waited);
         self.metrics.evaluated(phase, evaluation);
         let deny_if_lost = answer.if_lost;
-        let record = answer.line.map(|line| Record { line, deny_if_lost });
+        let line = answer.line.map(|json| LogLine { json, deny_if_lost });
+        let trace = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            Box::new(Trace {
+                asked: review.summary(),
+                judging: evaluation,
+                cluster: waited,
+                answered: Instant::now(),
+            })
+        });
         Ok(Answer {
             status: StatusCode::OK,
             body: answer.body,
             verdict: Some(answer.outcome.as_str()),
-            record,
+            line,
             news: Some(News {
                 phase,
                 at: now,
@@ -177,6 +192,7 @@ impl Warden {
                 findings: answer.findings,
                 exceptions: answer.exceptions,
                 happening: answer.happening,
+                trace,
             }),
         })
     }
@@ -329,6 +345,7 @@ impl Warden {
 }
 
 fn refuse(error: &Unanswered) -> Answer {
+    tracing::debug!(%error, "a request was not reviewed");
     let status = match error {
         Unanswered::Malformed(_) => StatusCode::BAD_REQUEST,
         Unanswered::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -338,7 +355,7 @@ fn refuse(error: &Unanswered) -> Answer {
         status,
         body,
         verdict: None,
-        record: None,
+        line: None,
         news: None,
     }
 }

@@ -29,7 +29,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::core::review::Phase;
-use crate::server::{Answered, Observer};
+use crate::server::Answered;
 use client::Client;
 use short::Short;
 
@@ -123,26 +123,9 @@ impl Otlp {
             }
         }
     }
-}
 
-/// The resource attributes of this process; those from the environment take precedence.
-fn resource() -> Resource {
-    Resource::builder()
-        .with_attributes([
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new(
-                "service.instance.id",
-                rustix::system::uname()
-                    .nodename()
-                    .to_string_lossy()
-                    .into_owned(),
-            ),
-        ])
-        .build()
-}
-
-impl Observer for Otlp {
-    fn answered(&self, review: &Answered<'_>) {
+    /// Sends the trace of a review that was answered, and the line of its decision. Never blocks.
+    pub fn answered(&self, review: &Answered<'_>) {
         let parent = TraceContextPropagator::new()
             .extract_with_context(&Context::new(), &HeaderExtractor(review.headers));
         let (name, path) = match review.phase {
@@ -184,4 +167,20 @@ impl Observer for Otlp {
         }
         span.end();
     }
+}
+
+/// The resource attributes of this process; those from the environment take precedence.
+fn resource() -> Resource {
+    Resource::builder()
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new(
+                "service.instance.id",
+                rustix::system::uname()
+                    .nodename()
+                    .to_string_lossy()
+                    .into_owned(),
+            ),
+        ])
+        .build()
 }

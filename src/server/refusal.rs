@@ -2,11 +2,14 @@
 //!
 //! Not for denials: those are answers to reviews, with HTTP 200.
 
+use super::bodies::drained;
 use crate::host::metrics::Rejection;
 use axum::{
+    body::BodyDataStream,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use tokio::time::{Instant, timeout_at};
 
 /// An HTTP error for a request that is not reviewed.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(super) struct Refusal {
     header: Option<(HeaderName, HeaderValue)>,
     /// The reason under which it is counted, if it is.
     pub(super) why: Option<Rejection>,
+    /// Whether the connection is closed after it, because the rest of the body is not read.
+    closes: bool,
 }
 
 impl Refusal {
@@ -25,7 +30,17 @@ impl Refusal {
             message,
             header: None,
             why,
+            closes: false,
         }
+    }
+
+    /// Reads and drops the rest of the body: a client that still sends would get a reset connection instead of the
+    /// answer. Closes the connection if the body is too long, or does not arrive in time.
+    pub(super) async fn after(mut self, body: BodyDataStream, deadline: Instant) -> Self {
+        let is_over = matches!(self.why, Some(Rejection::TooLarge | Rejection::Timeout));
+        let ended = async { !is_over && timeout_at(deadline, drained(body)).await == Ok(true) };
+        self.closes = !ended.await;
+        self
     }
 
     pub(super) const fn not_found() -> Self {
@@ -105,6 +120,10 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, kind, body).into_response();
         if let Some((name, value)) = self.header {
             response.headers_mut().insert(name, value);
+        }
+        if self.closes {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
         response
     }

@@ -6,10 +6,11 @@
 pub use super::bodies::MAX_IN_FLIGHT;
 
 use super::{
-    Answer, Answered, Judge, Observer, Record,
+    Answer, Answered, Judge, LogLine,
     bodies::{Bodies, Buffer},
     budget::budget,
     connections::Place,
+    otlp::Otlp,
     refusal::Refusal,
 };
 use crate::core::policy::verdict::Outcome;
@@ -54,7 +55,7 @@ const HUGE: usize = 1 << 20;
 pub struct Reviews {
     judge: Arc<dyn Judge>,
     sink: Arc<Sink>,
-    observer: Option<Arc<dyn Observer>>,
+    otlp: Option<Otlp>,
     metrics: Arc<Metrics>,
     bodies: Bodies,
     large: Arc<Semaphore>,
@@ -67,14 +68,14 @@ impl Reviews {
     pub fn new(
         judge: Arc<dyn Judge>,
         sink: Arc<Sink>,
-        observer: Option<Arc<dyn Observer>>,
+        otlp: Option<Otlp>,
         metrics: Arc<Metrics>,
         in_flight: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
             judge,
             sink,
-            observer,
+            otlp,
             bodies: Bodies::new(in_flight, Arc::clone(&metrics)),
             metrics,
             large: Arc::new(Semaphore::new(TURNS as usize)),
@@ -97,16 +98,15 @@ impl Reviews {
         let _in_flight = self.metrics.in_flight();
         place.hears();
         let start = Instant::now();
-        let observed = self.observer.as_ref();
-        let observed =
-            observed.map(|observer| (observer, SystemTime::now(), request.headers().clone()));
+        let otlp = self.otlp.as_ref();
+        let traced = otlp.map(|otlp| (otlp, SystemTime::now(), request.headers().clone()));
         let (mut response, verdict, line) = match self.review(phase, &place, request, start).await {
             Ok(answer) => {
                 if answer.status == StatusCode::BAD_REQUEST {
                     self.metrics.rejected(Rejection::Malformed);
                 }
                 self.metrics.took(phase, start.elapsed());
-                let line = answer.record.map(|record| record.line);
+                let line = answer.line.map(|line| line.json);
                 (json(answer.status, answer.body), answer.verdict, line)
             }
             Err(refusal) => {
@@ -116,8 +116,8 @@ impl Reviews {
                 (refusal.into_response(), None, None)
             }
         };
-        if let Some((observer, began, headers)) = observed {
-            observer.answered(&Answered {
+        if let Some((otlp, began, headers)) = traced {
+            otlp.answered(&Answered {
                 phase,
                 headers: &headers,
                 began,
@@ -140,16 +140,27 @@ impl Reviews {
         request: Request,
         start: Instant,
     ) -> Result<Answer, Refusal> {
-        if request.method() != Method::POST {
-            return Err(Refusal::method());
-        }
-        if !is_json(request.headers()) {
-            return Err(Refusal::content_type());
-        }
         let deadline = start + budget(request.uri().query());
-        let (body, paid) = timeout_at(deadline, self.bodies.read(request.into_body(), place))
-            .await
-            .map_err(|_| Refusal::timeout())??;
+        let refusal = if request.method() != Method::POST {
+            Some(Refusal::method())
+        } else if !is_json(request.headers()) {
+            Some(Refusal::content_type())
+        } else {
+            None
+        };
+        let mut chunks = request.into_body().into_data_stream();
+        let read = match refusal {
+            Some(refusal) => Err(refusal),
+            None => timeout_at(deadline, self.bodies.read(&mut chunks, place))
+                .await
+                .unwrap_or_else(|_| Err(Refusal::timeout())),
+        };
+        let (body, paid) = match read {
+            Ok(read) => read,
+            // Other reviews should not carry the state for this.
+            Err(refusal) => return Err(Box::pin(refusal.after(chunks, deadline)).await),
+        };
+        drop(chunks);
         let _works = place.works();
         if body.len() <= SMALL {
             let judged =
@@ -159,7 +170,7 @@ impl Reviews {
             // Freed before the decision log, which may be slow: the body is no longer needed.
             drop(body);
             let answer = judged.map_err(|_| Refusal::panic())?;
-            return Ok(self.record(answer, deadline).await);
+            return Ok(self.log(answer, deadline).await);
         }
         // Continues after the caller has disconnected: the decision must be logged, and the memory must stay accounted
         // for.
@@ -167,7 +178,7 @@ impl Reviews {
         let decided = tokio::spawn(async move {
             let answer = reviews.judge_apart(phase, body, deadline).await?;
             drop(paid);
-            Ok(reviews.record(answer, deadline).await)
+            Ok(reviews.log(answer, deadline).await)
         });
         decided.await.unwrap_or_else(|_| Err(Refusal::panic()))
     }
@@ -191,16 +202,16 @@ impl Reviews {
         judged.map_err(|_| Refusal::panic())
     }
 
-    /// Logs the decision, or counts it as lost, and returns the answer to send. For an observer it keeps the record.
-    async fn record(&self, mut answer: Answer, deadline: Instant) -> Answer {
+    /// Logs the decision, or counts it as lost, and returns the answer to send. For a collector it keeps the line.
+    async fn log(&self, mut answer: Answer, deadline: Instant) -> Answer {
         let mut refused = false;
-        if let Some(record) = answer.record.take() {
-            answer.record = self.observer.as_ref().map(|_| Record {
-                line: record.line.clone(),
+        if let Some(LogLine { json, deny_if_lost }) = answer.line.take() {
+            answer.line = self.otlp.as_ref().map(|_| LogLine {
+                json: json.clone(),
                 deny_if_lost: None,
             });
-            let written = self.sink.write(record.line, deadline).await;
-            if let (Err(_), Some(denial)) = (written, record.deny_if_lost) {
+            let written = self.sink.write(json, deadline).await;
+            if let (Err(_), Some(denial)) = (written, deny_if_lost) {
                 answer.body = denial;
                 answer.verdict = Some(Outcome::Denied.as_str());
                 refused = true;
@@ -225,7 +236,11 @@ pub fn router(reviews: Arc<Reviews>) -> Router {
     Router::new()
         .route("/validate", any(validate))
         .route("/mutate", any(mutate))
-        .fallback(async || Refusal::not_found())
+        .fallback(async |request: Request| {
+            let deadline = Instant::now() + budget(request.uri().query());
+            let body = request.into_body().into_data_stream();
+            Refusal::not_found().after(body, deadline).await
+        })
         .with_state(reviews)
 }
 

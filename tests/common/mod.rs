@@ -17,7 +17,7 @@ use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::issue;
 use migration_warden::host::tls::issue::Issued;
 use migration_warden::server::{
-    Answer, Judge, News, Record,
+    Answer, Judge, LogLine, News,
     listen::{self, Limits},
     routes::{self, Reviews},
 };
@@ -118,7 +118,7 @@ impl TestJudge {
             )
             .into(),
             verdict: None,
-            record: None,
+            line: None,
             news: None,
         };
         let body = body.trim_ascii();
@@ -134,8 +134,8 @@ impl TestJudge {
             b"panic" => panic!("the judge's own"),
             b"malformed" => answer.status = StatusCode::BAD_REQUEST,
             b"record" | b"deny" | b"hang" => {
-                answer.record = Some(Record {
-                    line: b"{\"a\":1}".to_vec(),
+                answer.line = Some(LogLine {
+                    json: b"{\"a\":1}".to_vec(),
                     deny_if_lost: (body == b"deny").then(|| b"{\"denied\":true}".to_vec()),
                 });
                 answer.news = Some(News {
@@ -146,6 +146,7 @@ impl TestJudge {
                     findings: Vec::new(),
                     exceptions: Vec::new(),
                     happening: None,
+                    trace: None,
                 });
             }
             _ => {}

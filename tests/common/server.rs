@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use migration_warden::host::tls::issue;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
@@ -25,6 +26,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) child: Child,
     out: Receiver<String>,
+    log: Receiver<String>,
     pub(crate) https: String,
     pub(crate) admin: String,
     ca: std::path::PathBuf,
@@ -40,6 +42,7 @@ impl Server {
     pub(crate) fn writing_to(stdout: Stdio, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tls = folder.path().join("tls");
+        issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_migration-warden"))
             .args([
                 "serve",
@@ -48,14 +51,13 @@ impl Server {
                 "--admin-listen",
                 "127.0.0.1:0",
             ])
-            .args([
-                "--log-format",
-                "json",
-                "--shutdown-delay",
-                "0s",
-                "--tls-dir",
-            ])
+            .args(["--log-format", "json", "--tls-dir"])
             .arg(&tls)
+            .args(if args.contains(&"--shutdown-delay") {
+                &[][..]
+            } else {
+                &["--shutdown-delay", "0s"]
+            })
             .args(args)
             .stdout(stdout)
             .stderr(Stdio::piped())
@@ -69,6 +71,7 @@ impl Server {
         Self {
             child,
             out,
+            log,
             https,
             admin,
             ca: tls.join("ca.crt"),
@@ -115,6 +118,11 @@ impl Server {
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
+    }
+
+    /// The next line of the program's own log that is wanted.
+    pub(crate) fn logged(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait(&self.log, wanted)
     }
 
     pub(crate) fn decision(&self) -> Value {

@@ -18,7 +18,6 @@ mod agree;
 mod availability;
 mod chart;
 mod claims;
-#[cfg(feature = "otlp")]
 #[path = "../common/collector.rs"]
 mod collector;
 mod denials;
@@ -51,7 +50,6 @@ mod single_flight;
 mod stalled;
 mod stamps;
 mod tidy;
-#[cfg(feature = "otlp")]
 mod traces;
 mod untouched;
 mod vap;

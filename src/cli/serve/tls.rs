@@ -1,5 +1,6 @@
 //! Sets up TLS for `serve`: where the certificate comes from, and how the API server learns to trust it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +20,9 @@ use crate::host::policy_watch::LivePolicy;
 use crate::host::tls::issue;
 use crate::host::tls::live::LiveTls;
 use crate::host::tls::reload::{TlsFiles, keep_bundle};
+
+/// Where the server creates a certificate if no argument names one.
+const DEVELOPMENT: &str = "certs/dev";
 
 /// Loads the certificate that the arguments name, and adds the tasks that reload or renew it.
 pub(super) fn set_up(
@@ -142,7 +146,22 @@ fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<
             metrics,
         )?);
     }
-    let issued = issue::ensure(&args.tls_dir, Timestamp::now())?;
+    let dir = match &args.tls_dir {
+        Some(dir) => {
+            // A typo must not serve a certificate that no client trusts.
+            let lacks = |file: &str| matches!(dir.join(file).try_exists(), Ok(false));
+            if lacks("tls.crt") && lacks("tls.key") {
+                let dir = dir.display();
+                anyhow::bail!(
+                    "the folder {dir} of --tls-dir has neither tls.crt nor tls.key; for a development certificate, leave \
+                     the flag out or run\n  migration-warden certs make --dir {dir}"
+                );
+            }
+            dir.as_path()
+        }
+        None => Path::new(DEVELOPMENT),
+    };
+    let issued = issue::ensure(dir, Timestamp::now())?;
     if let Some(ca) = &issued.ca {
         tracing::info!(
             ca = %ca.display(),

@@ -13,6 +13,7 @@ use std::{
     thread,
 };
 
+use migration_warden::host::tls::issue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -176,6 +177,8 @@ impl Warden {
     fn begin(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
         let dir = TempDir::new().unwrap();
         let config = write_policy(dir.path(), policy);
+        let tls = dir.path().join("tls");
+        issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
         command
             .arg("serve")
@@ -184,7 +187,7 @@ impl Warden {
             .arg("--config")
             .arg(config)
             .arg("--tls-dir")
-            .arg(dir.path().join("tls"));
+            .arg(tls);
         // It outlives the process, as a container runtime's does.
         let (stdout, log) = io::pipe().unwrap();
         let process = change(&mut command)

@@ -61,13 +61,13 @@ spec:
   - name: serve
     image: {IMAGE}
     imagePullPolicy: Never
-    args: [serve, --tls-dir=/tls]
+    args: [serve]
     securityContext:
       readOnlyRootFilesystem: true
       allowPrivilegeEscalation: false
       capabilities: {{drop: [ALL]}}
     readinessProbe: {{httpGet: {{path: /readyz, port: 8080}}, periodSeconds: 1}}
-    volumeMounts: [{{name: tls, mountPath: /tls}}]
+    volumeMounts: [{{name: tls, mountPath: /certs/dev}}]
   volumes: [{{name: tls, emptyDir: {{}}}}]
 "
     );
