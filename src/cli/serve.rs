@@ -21,6 +21,7 @@ use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
+use crate::cluster::leader::Candidate;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
 use crate::cluster::{Cluster, patient};
@@ -159,10 +160,7 @@ impl Args {
         let layer = otlp.as_ref().map(|otlp| Box::new(otlp.layer()) as Another);
         telemetry::init(format, &self.log_level, layer)?;
         let served = runtime.block_on(self.serve(otlp.clone()));
-        if served
-            .as_ref()
-            .is_err_and(|error| error.is::<Interrupted>())
-        {
+        if served.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
             drop(entered);
             runtime.shutdown_background();
         } else if let Some(otlp) = otlp {
@@ -174,12 +172,7 @@ impl Args {
 
     async fn serve(self, otlp: Option<Otlp>) -> anyhow::Result<()> {
         // First, so that a signal during startup is not lost.
-        let mut signals = StopSignals::new()?;
-        let (first, stop) = oneshot::channel();
-        let interrupted = async {
-            let _ = first.send(signals.next().await);
-            signals.next().await;
-        };
+        let signals = StopSignals::new()?;
         let metrics = Arc::new(Metrics::new());
         let readiness = Readiness::default();
         let mut background = Background::default();
@@ -268,21 +261,7 @@ impl Args {
         };
         // This takes milliseconds. The first review should not wait for it.
         tokio::task::spawn_blocking(tool::warm_up);
-        let stop = async { stop.await.unwrap_or(Stop::Now) };
-        let served = async {
-            let served = tokio::select! {
-                served = run(service, stop) => served.map_err(Into::into),
-                ended = background.run() => Err(anyhow::anyhow!("a background task ended: {ended}")),
-            };
-            if let Some(candidate) = candidate {
-                candidate.resign().await;
-            }
-            served
-        };
-        tokio::select! {
-            served = served => served,
-            () = interrupted => Err(Interrupted.into()),
-        }
+        until_stopped(service, candidate, background, signals).await
     }
 
     fn policy(
@@ -299,6 +278,35 @@ impl Args {
             live.keep_fresh(file, file_watch::PERIOD, metrics).await;
         });
         Ok(policy)
+    }
+}
+
+/// Serves until a first signal, or until something fails. A second signal ends the wait for what is in flight.
+async fn until_stopped(
+    service: Service,
+    candidate: Option<Candidate>,
+    background: Background,
+    mut signals: StopSignals,
+) -> anyhow::Result<()> {
+    let (first, stop) = oneshot::channel();
+    let interrupted = async {
+        let _ = first.send(signals.next().await);
+        signals.next().await;
+    };
+    let stop = async { stop.await.unwrap_or(Stop::Now) };
+    let served = async {
+        let served = tokio::select! {
+            served = run(service, stop) => served.map_err(Into::into),
+            ended = background.run() => Err(anyhow::anyhow!("a background task ended: {ended}")),
+        };
+        if let Some(candidate) = candidate {
+            candidate.resign().await;
+        }
+        served
+    };
+    tokio::select! {
+        served = served => served,
+        () = interrupted => Err(Interrupted.into()),
     }
 }
 

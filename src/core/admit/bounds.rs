@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::{Answer, Circumstances, NamespaceView, read};
 use crate::core::decision::{JSON_SCHEMA, MAX_LINE};
-use crate::core::job::name::cut;
 use crate::core::policy_file::validate;
 use crate::core::review::Phase;
 use crate::core::text;
