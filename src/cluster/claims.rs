@@ -11,6 +11,7 @@ mod crowd;
 pub mod error;
 pub mod key;
 mod lease;
+mod logged;
 #[cfg(test)]
 mod model;
 pub mod protocol;

@@ -41,7 +41,6 @@ pub(super) fn read(
             user: String::new(),
             seen: true,
             transitions: 0,
-            waiters: Vec::new(),
         };
         listed.push(Listed { claim, suspended });
     }
@@ -123,7 +122,6 @@ mod tests {
             user: String::new(),
             seen: true,
             transitions: 0,
-            waiters: Vec::new(),
         };
         let suspended = true;
         assert_eq!(listed, [Listed { claim, suspended }]);

@@ -11,7 +11,7 @@ use crate::core::policy::rules::concurrent_migration::{Holder as Facts, State};
 pub struct Holder {
     /// The facts about it.
     pub facts: Facts,
-    /// Whether this holder is reported to this waiter for the first time, as far as is remembered.
+    /// Whether this replica has not logged yet, as far as it remembers, that the migration waits for this one.
     pub first: bool,
 }
 
@@ -23,6 +23,7 @@ impl Holder {
         standing: Standing,
         pods: Option<&[Pod]>,
         now: Timestamp,
+        first: bool,
     ) -> Self {
         let state = match (standing, pods) {
             (Standing::Deleted, _) => State::Deleted,
@@ -38,7 +39,7 @@ impl Holder {
             user: claim.user.clone(),
             state,
         };
-        Self { facts, first: true }
+        Self { facts, first }
     }
 }
 
@@ -149,10 +150,9 @@ mod tests {
             user: String::new(),
             seen: true,
             transitions: 0,
-            waiters: Vec::new(),
         };
         let now = Timestamp::from_second(130).unwrap();
-        let of = |standing| Holder::new(&claim, standing, None, now);
+        let of = |standing| Holder::new(&claim, standing, None, now, true);
         assert_eq!(of(Standing::Deleted).facts.state, State::Deleted);
         assert_eq!(of(Standing::NotYetThere).facts.state, State::NotYetThere);
         assert_eq!(

@@ -27,11 +27,8 @@ pub(super) const UNSEEN: &str = "migration-warden.io/unseen";
 const NAME: &str = "migration-warden.io/holder-name";
 const USER: &str = "migration-warden.io/holder-user";
 const SEEN: &str = "migration-warden.io/seen";
-const WAITERS: &str = "migration-warden.io/waiters";
 
-/// Most waiters that are remembered, because a Lease must stay small. A forgotten one is notified again.
-const MAX_WAITERS: usize = 100;
-/// Most bytes of a user's name, or of a waiter's, that are kept.
+/// Most bytes of a user's name that are kept.
 const MAX_NAME: usize = 256;
 
 /// The Lease of this claim. `version` binds a replace to the state it was decided on.
@@ -88,9 +85,6 @@ pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
         user: annotation(USER).unwrap_or_default().to_owned(),
         seen: annotation(SEEN) == Some("true"),
         transitions: lease.spec.as_ref()?.lease_transitions.unwrap_or_default(),
-        waiters: annotation(WAITERS)
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default(),
     };
     let version = Version {
         uid: lease.uid()?,
@@ -99,30 +93,14 @@ pub(super) fn from_lease(lease: &Lease) -> Option<Stored> {
     Some(Stored { claim, version })
 }
 
-/// The identity of a waiter: the parts that stay the same when a client retries.
-pub(super) fn waiter(namespace: &str, name: &str, user: &str) -> String {
-    text::bounded(&format!("{namespace}/{name} {user}"), MAX_NAME).into_owned()
-}
-
-/// The merge patch that marks the holder as seen and records the waiters. It fails if the Lease has changed.
-pub(super) fn patch(version: &Version, seen: bool, waiters: Option<&[String]>) -> Value {
-    let mut annotations = serde_json::Map::new();
-    if seen {
-        annotations.insert(SEEN.to_owned(), json!("true"));
-    }
-    if let Some(waiters) = waiters {
-        let kept = &waiters[waiters.len().saturating_sub(MAX_WAITERS)..];
-        annotations.insert(WAITERS.to_owned(), json!(json!(kept).to_string()));
-    }
-    let mut patch = json!({"metadata": {
+/// The merge patch that marks the holder as seen. It fails if the Lease has changed.
+pub(super) fn mark_seen(version: &Version) -> Value {
+    json!({"metadata": {
         "uid": version.uid,
         "resourceVersion": version.resource_version,
-        "annotations": annotations,
-    }});
-    if seen {
-        patch["metadata"]["labels"] = json!({UNSEEN: null});
-    }
-    patch
+        "annotations": {SEEN: "true"},
+        "labels": {UNSEEN: null},
+    }})
 }
 
 #[cfg(test)]
@@ -138,7 +116,6 @@ mod tests {
             user: "system:serviceaccount:ci:deployer".to_owned(),
             seen: false,
             transitions: 3,
-            waiters: Vec::new(),
         }
     }
 
@@ -187,7 +164,13 @@ mod tests {
             ..claim()
         };
         for claim in [claim(), seen] {
-            let lease = to_lease("claim-00", "shop/shop-migrate", &claim, Some(&version()));
+            let mut lease = to_lease("claim-00", "shop/shop-migrate", &claim, Some(&version()));
+            // Earlier versions of this program listed the waiting migrations in the Lease.
+            let waiters = (
+                "migration-warden.io/waiters".to_owned(),
+                "[\"a\"]".to_owned(),
+            );
+            lease.annotations_mut().extend([waiters]);
             let version = version();
             assert_eq!(from_lease(&lease), Some(Stored { claim, version }));
         }
@@ -201,16 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn waiters_are_few_and_short() {
-        let many: Vec<String> = (0..110).map(|n| format!("shop/web {n}")).collect();
-        let patch = patch(&version(), true, Some(&many));
-        let annotations = &patch["metadata"]["annotations"];
-        let kept: Vec<String> =
-            serde_json::from_str(annotations[WAITERS].as_str().unwrap()).unwrap();
-        assert_eq!(kept, many[10..]);
-        assert_eq!(annotations[SEEN], "true");
-        assert_eq!(patch["metadata"]["labels"], json!({UNSEEN: null}));
-        assert_eq!(patch["metadata"]["resourceVersion"], "7");
-        assert_eq!(waiter("shop", &"x".repeat(500), "user").len(), MAX_NAME);
+    fn the_mark_is_bound_to_the_version() {
+        let expected = json!({"metadata": {
+            "uid": "l1",
+            "resourceVersion": "7",
+            "annotations": {"migration-warden.io/seen": "true"},
+            "labels": {"migration-warden.io/unseen": null},
+        }});
+        assert_eq!(mark_seen(&version()), expected);
     }
 }

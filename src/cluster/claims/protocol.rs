@@ -55,8 +55,6 @@ pub struct Claim {
     pub seen: bool,
     /// How often the claim has been overwritten, so that every write changes it.
     pub transitions: i32,
-    /// The waiting migrations that have been asked to wait for it.
-    pub waiters: Vec<String>,
 }
 
 /// One state of a Lease, to which a write is bound.

@@ -114,7 +114,7 @@ impl Claims {
                     sweep.on_pods(pods.iter().any(Pod::is_live));
                 }
                 Step::MarkSeen(version) => {
-                    self.annotate(name, version, true, None).await?;
+                    self.mark_seen(name, version).await?;
                     return Ok(false);
                 }
                 Step::Release(version) => return self.release(name, version).await,
@@ -139,15 +139,9 @@ impl Claims {
         }
     }
 
-    /// Writes annotations on a claim if it is still of this version.
-    pub(super) async fn annotate(
-        &self,
-        name: &str,
-        version: &Version,
-        seen: bool,
-        waiters: Option<&[String]>,
-    ) -> Result<(), ClaimError> {
-        let patch = Patch::Merge(lease::patch(version, seen, waiters));
+    /// Marks the holder of a claim as seen, if the claim is still of this version.
+    pub(super) async fn mark_seen(&self, name: &str, version: &Version) -> Result<(), ClaimError> {
+        let patch = Patch::Merge(lease::mark_seen(version));
         match self
             .leases
             .patch(name, &PatchParams::default(), &patch)

@@ -22,6 +22,7 @@ use super::crowd::Begun;
 use super::error::{ClaimError, failed};
 use super::key::Key;
 use super::lease;
+use super::logged::Logged;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
 use crate::cluster::jobs::Jobs;
 use crate::cluster::list;
@@ -96,6 +97,7 @@ pub struct Claims {
     /// This replica's cache of Jobs.
     pub jobs: Jobs,
     begun: Begun,
+    logged: Arc<Logged>,
 }
 
 impl Claims {
@@ -109,6 +111,7 @@ impl Claims {
             client,
             lists: Arc::new(Seats::new(LISTS, LISTS_SHARE)),
             begun: Begun::default(),
+            logged: Arc::default(),
         }
     }
 
@@ -133,12 +136,17 @@ impl Claims {
         // The rest is only for the message, so it is left out if it takes too long.
         let now = wanted.claimant.created;
         let pods = async { self.pods(&holder).await.ok() };
-        let first = self.remember(wanted, &holder, version.as_ref(), standing);
-        let told = timeout_at(deadline, async { tokio::join!(pods, first) }).await;
-        let (pods, first) = told.unwrap_or((None, true));
+        let mark = self.mark_holder(wanted, &holder, version.as_ref(), standing);
+        let looked = timeout_at(deadline, async { tokio::join!(pods, mark) }).await;
+        let pods = looked.ok().and_then(|(pods, ())| pods);
         let pods = pods.as_ref().map(|pods| pods.as_slice());
-        let mut holder = Holder::new(&holder, standing, pods, now);
-        holder.first = first;
+        let first = self.logged.is_first(
+            &holder.uid,
+            &wanted.claimant,
+            wanted.dry_run,
+            std::time::Instant::now(),
+        );
+        let holder = Holder::new(&holder, standing, pods, now, first);
         Ok(Taken::Waiting(holder))
     }
 
@@ -152,7 +160,6 @@ impl Claims {
             user: claimant.user.to_owned(),
             seen: false,
             transitions: 0,
-            waiters: Vec::new(),
         };
         let first = Take::first(&me, wanted.dry_run);
         // The LIST is sent first. The API server answers it at once if nothing has been written since its last news of
@@ -272,30 +279,19 @@ impl Claims {
         pods.map_err(failed("list", "pods"))
     }
 
-    /// Records on the claim who waits for the holder, and whether the holder has been seen. Returns whether the waiter
-    /// is new; in doubt it is.
-    async fn remember(
+    /// Marks the holder as seen on its claim. Once marked, the claim can be taken over as soon as the Job is gone.
+    async fn mark_holder(
         &self,
         wanted: &Wanted<'_>,
         holder: &Claim,
         version: Option<&Version>,
         standing: Standing,
-    ) -> bool {
-        let claimant = &wanted.claimant;
-        let name = claimant.generate_name.unwrap_or(claimant.job);
-        let waiter = lease::waiter(claimant.namespace, name, claimant.user);
-        let first = !holder.waiters.contains(&waiter);
-        // Once marked as seen, the holder's claim can be taken over as soon as the Job is gone.
-        let seen = holder.seen || standing != Standing::NotYetThere;
-        if let Some(version) = version.filter(|_| !wanted.dry_run && (first || seen != holder.seen))
-        {
-            let mut waiters = holder.waiters.clone();
-            waiters.extend(first.then_some(waiter));
-            // Another replica may have been faster; then this waiter is notified again, which is harmless.
-            let name = wanted.key.lease_name();
-            let _ = self.annotate(&name, version, seen, Some(&waiters)).await;
+    ) {
+        let is_new = !holder.seen && standing != Standing::NotYetThere;
+        if let Some(version) = version.filter(|_| is_new && !wanted.dry_run) {
+            // If it fails, the next migration that waits, or the elected replica, does it.
+            let _ = self.mark_seen(&wanted.key.lease_name(), version).await;
         }
-        first
     }
 }
 

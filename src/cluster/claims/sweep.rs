@@ -91,7 +91,6 @@ mod tests {
                 user: String::new(),
                 seen: false,
                 transitions: 0,
-                waiters: Vec::new(),
             };
             let version = Version {
                 uid: "l1".to_owned(),

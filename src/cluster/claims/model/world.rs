@@ -176,7 +176,6 @@ impl World {
             user: String::new(),
             seen: false,
             transitions: 0,
-            waiters: Vec::new(),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Stored, Version};
 
-/// How many writes may be lost to others before the attempt is given up. After a loss to a new holder, the next look
-/// makes this Job wait, so that many losses only occur if all waiters record themselves at once.
-const MAX_LOSSES: u8 = 16;
+/// How many writes may be lost to others before the attempt is given up. A holder costs four at most: the create that
+/// finds its claim, the mark that its Job was seen, its release, and the next holder, for which this Job then waits.
+const MAX_LOSSES: u8 = 4;
 
 /// One attempt to take a claim, after its first step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -18,7 +18,6 @@ fn claim(uid: &str, second: i64) -> Claim {
         user: "ci".to_owned(),
         seen: false,
         transitions: 0,
-        waiters: Vec::new(),
     }
 }
 
