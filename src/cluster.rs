@@ -3,6 +3,7 @@
 //! Reviews wait for the apiserver only where a migration needs a claim; everything else they read from
 //! what has been brought before.
 
+pub mod api;
 pub mod certificate;
 pub mod claims;
 pub mod cleanup;
@@ -10,7 +11,6 @@ pub mod events;
 pub mod exceptions;
 pub mod jobs;
 pub mod leader;
-mod list;
 pub mod namespaces;
 pub mod pages;
 mod patient;
@@ -29,6 +29,7 @@ use kube::client::ClientBuilder;
 use kube::config::KubeConfigOptions;
 use tower::timeout::TimeoutLayer;
 
+use api::TIMEOUT;
 pub use patient::patient;
 
 /// Which cluster.
@@ -57,8 +58,6 @@ pub enum ConnectError {
     Client(#[from] kube::Error),
 }
 
-/// A write that takes longer than this is given up and sent again later.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// No answer begins later than this: the apiserver lets nobody queue for longer than half of it. What sets
 /// itself no limit, as the LIST of a watch and the election do, would wait for ever for an apiserver that is
 /// gone without a word.

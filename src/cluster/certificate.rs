@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, api::PostParams};
 use tokio::{sync::watch, time};
 
-use super::TIMEOUT;
+use super::api::{ApiError, CompareAndSwap, failed, in_time, unless_changed};
 use crate::core::pki::TlsError;
 use crate::core::pki::make::MakeError;
 use crate::core::pki::rotation::Material;
@@ -22,28 +22,13 @@ use crate::host::tls::live::LiveTls;
 const PERIOD: Duration = Duration::from_secs(10);
 /// First pause after a failure; doubled with each further one, up to [`PERIOD`].
 const RETRY: Duration = Duration::from_millis(250);
-/// Most lost races with other replicas before it counts as a failure.
-const RACES: usize = 5;
 
 /// Why there is no certificate to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
-    /// The API server refused or could not be reached.
-    #[error("failed to {action} the Secret {name}: {source}")]
-    Api {
-        /// `read` or `write`.
-        action: &'static str,
-        /// Name of the Secret.
-        name: String,
-        /// The underlying error.
-        source: kube::Error,
-    },
-    /// The API server did not answer.
-    #[error("failed to read or write the Secret {0}: the API server did not answer in time")]
-    Timeout(String),
-    /// Other replicas were faster each time.
-    #[error("failed to write the Secret {0}: other clients keep changing it")]
-    Races(String),
+    /// A request to the API server failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// A new certificate could not be generated.
     #[error(transparent)]
     Make(#[from] MakeError),
@@ -89,12 +74,13 @@ impl KeptCertificate {
 
     /// Renews what is due. `kept` gets the last known contents of the Secret.
     async fn renewed(&self, now: Timestamp, kept: &mut Material) -> Result<(), KeptError> {
-        for _ in 0..RACES {
-            let mut secret = self
-                .api
-                .get(&self.name)
-                .await
-                .map_err(self.failed("read"))?;
+        let write = format!("write the Secret {}", self.name);
+        let mut swap = CompareAndSwap::default();
+        loop {
+            swap.begin(&write)?;
+            let secret = self.api.get(&self.name).await;
+            let mut secret =
+                secret.map_err(failed(format_args!("read the Secret {}", self.name)))?;
             *kept = Material::from_data(secret.data.as_ref());
             let Some(renewed) = kept.renewed(&self.names, now)? else {
                 return Ok(());
@@ -102,17 +88,13 @@ impl KeptCertificate {
             let data = secret.data.get_or_insert_default();
             data.extend(renewed.to_data());
             let params = PostParams::default();
-            match self.api.replace(&self.name, &params, &secret).await {
-                Ok(_) => {
-                    tracing::info!(secret = %self.name, "renewed the certificate in the Secret");
-                    *kept = renewed;
-                    return Ok(());
-                }
-                Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                Err(error) => return Err(self.failed("write")(error)),
+            let written = self.api.replace(&self.name, &params, &secret).await;
+            if unless_changed(written.map_err(failed(&write)))?.is_some() {
+                tracing::info!(secret = %self.name, "renewed the certificate in the Secret");
+                *kept = renewed;
+                return Ok(());
             }
         }
-        Err(KeptError::Races(self.name.clone()))
     }
 
     /// Keeps `live` and `bundle` (the CAs to trust, PEM) in sync with the Secret, for as long as it is awaited.
@@ -134,7 +116,7 @@ impl KeptCertificate {
                 }
                 Err(error) => {
                     metrics.certificate_reloaded(false);
-                    tracing::warn!(%error, "failed to refresh the certificate, the current one stays in use; retrying");
+                    tracing::warn!(secret = %self.name, %error, "failed to refresh the certificate, the current one stays in use; retrying");
                     let wait = retry;
                     retry = (retry * 2).min(PERIOD);
                     wait
@@ -152,9 +134,7 @@ impl KeptCertificate {
         shown: &mut Material,
         bundle: &watch::Sender<String>,
     ) -> Result<bool, KeptError> {
-        let (material, error) = time::timeout(TIMEOUT, self.at(Timestamp::now()))
-            .await
-            .map_err(|_| KeptError::Timeout(self.name.clone()))??;
+        let (material, error) = in_time(self.at(Timestamp::now())).await?;
         let news = material != *shown;
         if news {
             live.show(material.cert.as_bytes(), material.key.as_bytes())?;
@@ -164,14 +144,5 @@ impl KeptCertificate {
             *shown = material;
         }
         error.map_or(Ok(news), Err)
-    }
-
-    fn failed(&self, action: &'static str) -> impl FnOnce(kube::Error) -> KeptError + use<> {
-        let name = self.name.clone();
-        move |source| KeptError::Api {
-            action,
-            name,
-            source,
-        }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::{self, Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::TIMEOUT;
+use super::api::{ApiError, ask};
 use super::jobs::{Jobs, News};
 use super::namespaces::Namespaces;
 use super::patient::is_passing;
@@ -74,12 +74,12 @@ enum Deletion {
 }
 
 impl Deletion {
-    fn failed(error: kube::Error) -> Self {
+    fn failed(error: ApiError) -> Self {
         match error {
             // After a code of 500 or more the write may still take effect.
-            kube::Error::Api(status) if status.code >= 500 => Self::Unknown,
-            kube::Error::Api(status) if is_passing(status.code) => Self::Busy,
-            kube::Error::Api(status) => Self::Refused(status.message),
+            ApiError::Refused { status, .. } if status.code >= 500 => Self::Unknown,
+            ApiError::Refused { status, .. } if is_passing(status.code) => Self::Busy,
+            ApiError::Refused { status, .. } => Self::Refused(status.message),
             _ => Self::Unknown,
         }
     }
@@ -234,15 +234,11 @@ impl Tidy {
             resource_version: Some(job.resource_version.clone()),
         });
         let api: Api<PartialObjectMeta<Job>> = Api::namespaced(self.client.clone(), &job.namespace);
-        let error = match time::timeout(TIMEOUT, api.delete(&job.name, &params)).await {
-            Ok(Ok(_)) => return Deletion::Done,
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Deletion::Gone,
-            Ok(Err(kube::Error::Api(status))) if status.code == 409 => return Deletion::Changed,
-            Ok(Err(error)) => error,
-            Err(_) => {
-                let late = "the API server did not answer in time";
-                kube::Error::Service(late.into())
-            }
+        let error = match ask("delete jobs", api.delete(&job.name, &params)).await {
+            Ok(_) => return Deletion::Done,
+            Err(error) if error.code() == 404 => return Deletion::Gone,
+            Err(error) if error.code() == 409 => return Deletion::Changed,
+            Err(error) => error,
         };
         let (namespace, name) = (&job.namespace, &job.name);
         tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, retrying");
@@ -293,10 +289,11 @@ async fn finished(news: &mut broadcast::Receiver<News>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::api::failed;
 
     fn answered(code: u16) -> Deletion {
         let status = kube::core::Status::failure("no", "reason").with_code(code);
-        Deletion::failed(kube::Error::Api(status.boxed()))
+        Deletion::failed(failed("delete jobs")(kube::Error::Api(status.boxed())))
     }
 
     #[test]

@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc::{self, Receiver};
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
-use super::TIMEOUT;
+use super::api::ask;
 use crate::core::notice::Happening;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::events::Sent;
@@ -96,10 +96,8 @@ impl Sender {
             secondary: happening.related,
         };
         let published = self.recorder.publish(&event, &happening.regarding);
-        let error = match time::timeout(TIMEOUT, published).await {
-            Ok(Ok(())) => return Sent::Sent,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the API server did not answer in time".to_owned(),
+        let Err(error) = ask("create events", published).await else {
+            return Sent::Sent;
         };
         let namespace = happening.regarding.namespace;
         tracing::warn!(%error, namespace, reason = event.reason, "failed to send an Event");

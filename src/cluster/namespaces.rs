@@ -7,14 +7,15 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryFutureExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::api::{by, failed};
 use crate::core::job::dns;
 use crate::core::namespace::NamespaceView;
 use crate::host::metrics::{self, Metrics};
@@ -112,10 +113,8 @@ async fn fetch(
     if !dns::is_label(name) {
         return Err("this is not the name of a namespace".to_owned());
     }
-    match timeout_at(deadline, api.get_metadata_opt(name)).await {
-        Ok(found) => found.map_err(|error| error.to_string()),
-        Err(_) => Err("the API server did not answer in time".to_owned()),
-    }
+    let found = api.get_metadata_opt(name).map_err(failed("get namespaces"));
+    by(deadline, found).await.map_err(|error| error.to_string())
 }
 
 fn view(namespace: &PartialObjectMeta<Namespace>) -> NamespaceView {

@@ -1,10 +1,12 @@
-//! LISTs for background work: bounded in bytes, and continued from the same page after an error.
+//! LISTs that are bounded in bytes, so that large objects of tenants cannot fill the memory of a replica, and that
+//! continue from the same page after an error.
 //!
 //! kube's watcher asks for pages by number of objects, however large they are, and starts a list over if one page
 //! fails. With many Jobs and an API server that sometimes fails, it never finishes. So this is a layer below its
-//! client. Not for reviews: they report at once that the API server is busy.
+//! client.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,35 +18,61 @@ use kube::{Client, Error};
 use tokio::sync::Semaphore;
 use tokio::time;
 
-/// Most bytes of a page. Parsed JSON takes several times as much, and a replica has 128 MiB.
-const PAGE: usize = 1 << 20;
 /// Most bytes of a page with a single object: etcd accepts 1.5 MiB for one, and JSON may take six bytes for one of
 /// these.
 const OBJECT: usize = 10 << 20;
-/// Most pages that are read at the same time. Watches, scans and the pods of eight runs may all be listed at once.
-const AT_ONCE: usize = 4;
 /// Time limit for one page.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Retries for one page. They take two to four minutes; after five minutes the API server forgets the token
-/// (`--etcd-compaction-interval`), and the list has to start over.
-const TRIES: usize = 8;
 /// Most paths whose limits are remembered.
 const PATHS: usize = 64;
 
-/// Wraps a client so that its LISTs are bounded and retried.
-#[must_use]
-pub fn patient(client: &Client) -> Client {
-    with(client, DefaultBackoff::default)
+/// The bounds of background work. Its retries for a page take two to four minutes; after five minutes the API server
+/// forgets the token (`--etcd-compaction-interval`), and the list has to start over. Watches, scans and the pods of
+/// eight runs may all be listed at once. Parsed JSON takes several times as much as a page, and a replica has 128 MiB.
+const PATIENT: Bounds = Bounds {
+    page: 1 << 20,
+    at_once: 4,
+    tries: 8,
+};
+/// The bounds of reviews, which have only seconds and whose LISTs take turns before they come here.
+const PROMPT: Bounds = Bounds {
+    page: 4 << 20,
+    at_once: Semaphore::MAX_PERMITS,
+    tries: 2,
+};
+
+/// The bounds of the LISTs of a client.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Most bytes of a page.
+    page: usize,
+    /// Most pages that are read at the same time.
+    at_once: usize,
+    /// Retries for one page.
+    tries: usize,
 }
 
-/// [`patient`] with these pauses between the retries for a page.
-fn with<P>(client: &Client, pauses: fn() -> P) -> Client
+/// Wraps a client so that its LISTs are bounded and retried, for background work.
+#[must_use]
+pub fn patient(client: &Client) -> Client {
+    with(client.clone(), PATIENT, DefaultBackoff::default)
+}
+
+/// [`patient`] for reviews: they soon report that the API server is busy.
+pub(super) fn prompt(client: Client) -> Client {
+    with(client, PROMPT, || iter::repeat(Duration::from_millis(100)))
+}
+
+/// A client with these bounds, and these pauses between the retries for a page.
+fn with<P>(client: Client, bounds: Bounds, pauses: fn() -> P) -> Client
 where
     P: Iterator<Item = Duration> + Send + 'static,
 {
+    let namespace = client.default_namespace().to_owned();
     let reader = Arc::new(Reader {
-        client: client.clone(),
-        seats: Semaphore::new(AT_ONCE),
+        client,
+        bounds,
+        seats: Semaphore::new(bounds.at_once),
         limits: Mutex::default(),
     });
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -57,7 +85,7 @@ where
             }
         }
     });
-    Client::new(service, client.default_namespace())
+    Client::new(service, namespace)
 }
 
 /// A request for one page of a list.
@@ -109,6 +137,7 @@ impl Listing {
 /// The state that all lists share.
 struct Reader {
     client: Client,
+    bounds: Bounds,
     seats: Semaphore,
     /// By path, how many objects fit on a page, if that is fewer than the caller asks for. The API server reads all
     /// requested objects before it sends the first byte.
@@ -125,7 +154,7 @@ impl Reader {
     ) -> Result<Response<Body>, Error> {
         let path = listing.parts.uri.path();
         let mut limit = self.limit(path).unwrap_or(listing.limit).min(listing.limit);
-        let mut pauses = pauses.take(TRIES);
+        let mut pauses = pauses.take(self.bounds.tries);
         loop {
             let passing = match self.in_turn(listing, limit).await {
                 Ok(Read::TooLarge) if limit > 1 => {
@@ -139,7 +168,10 @@ impl Reader {
                 }
                 Ok(Read::Page(page, bytes)) => {
                     if !(listing.continues && is_passing(page.status().as_u16())) {
-                        if page.status().is_success() && bytes < PAGE / 4 && limit < listing.limit {
+                        if page.status().is_success()
+                            && bytes < self.bounds.page / 4
+                            && limit < listing.limit
+                        {
                             self.learn(path, limit * 2);
                         }
                         return Ok(page);
@@ -170,7 +202,7 @@ impl Reader {
     }
 
     async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
-        let most = if limit == 1 { OBJECT } else { PAGE };
+        let most = if limit == 1 { OBJECT } else { self.bounds.page };
         let answer = self.client.send(listing.request(limit)?).await?;
         let (parts, body) = answer.into_parts();
         match Limited::new(body, most).collect().await {

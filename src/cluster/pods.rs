@@ -15,11 +15,11 @@ use kube::core::Request;
 use kube::{Client, Error, Resource};
 use serde::Deserialize;
 
+use super::api::List;
 use super::jobs::Jobs;
-use super::list;
+use super::patient::prompt;
 use super::seats::Seats;
 use crate::core::job::running::Pod;
-use crate::core::json::Page;
 
 /// Pods per page, if they are not too large.
 const PAGE: u32 = 100;
@@ -62,7 +62,7 @@ impl Pods {
     #[must_use]
     pub fn new(client: Client, share: usize) -> Self {
         Self(Arc::new(Inner {
-            client,
+            client: prompt(client),
             lists: Seats::new(LISTS, share),
             gets: Seats::new(GETS, GETS_SHARE),
             waiting: Mutex::default(),
@@ -130,24 +130,18 @@ impl Inner {
     }
 
     async fn list(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, Error> {
-        let path = v1::Pod::url_path(&(), Some(namespace));
         let selector = format!("batch.kubernetes.io/controller-uid={uid}");
-        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut list = List::of::<v1::Pod>(&self.client, Some(namespace), params);
         let mut pods = Vec::new();
-        loop {
-            let text = list::page(&self.client, &path, &mut params).await?;
-            let page: Page<'_, Pod> = serde_json::from_str(&text).map_err(Error::SerdeError)?;
-            let next = page.next();
-            pods.extend(page.items);
+        while let Some(page) = list.next().await? {
+            pods.extend(list.read::<Pod>(&page)?);
             if pods.len() > MOST {
                 let much = format!("the Job has more than {MOST} pods");
                 return Err(Error::Service(much.into()));
             }
-            match next {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(pods),
-            }
         }
+        Ok(pods)
     }
 }
 

@@ -26,7 +26,7 @@ use tokio::{
 
 pub use entries::{Entry, Kind};
 
-use super::TIMEOUT;
+use super::api::{ApiError, ask};
 use crate::core::pki::rotation;
 use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
@@ -167,18 +167,16 @@ impl Registration {
         true
     }
 
-    async fn write<K>(&self, patch: json_patch::Patch) -> Result<(), String>
+    async fn write<K>(&self, patch: json_patch::Patch) -> Result<(), ApiError>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let api: Api<K> = Api::all(self.client.clone());
         let patch = Patch::<()>::Json(patch);
         let params = PatchParams::default();
-        match time::timeout(TIMEOUT, api.patch(&self.name, &params, &patch)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the API server did not answer in time".to_owned()),
-        }
+        let doing = format!("patch {}", K::plural(&()));
+        let patched = ask(doing, api.patch(&self.name, &params, &patch)).await;
+        patched.map(drop)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{self, MissedTickBehavior};
 
-use super::TIMEOUT;
+use super::api::ask;
 use super::jobs::Jobs;
 use super::pods::Pods;
 use crate::core::job::running::{Progress, progress};
@@ -87,14 +87,13 @@ impl Starts {
     /// Whether the pods of a Job show that it has started; `None` if they cannot be listed.
     async fn has_started(&self, job: &StoredJob) -> Option<bool> {
         let (namespace, uid) = (&job.namespace, &job.uid);
-        match time::timeout(TIMEOUT, self.pods.of(namespace, uid)).await {
-            Ok(Ok(pods)) => Some(!matches!(progress(&pods), Progress::NotStarted(_))),
-            Ok(Err(error)) => {
+        match ask("list pods", self.pods.of(namespace, uid)).await {
+            Ok(pods) => Some(!matches!(progress(&pods), Progress::NotStarted(_))),
+            Err(error) => {
                 let job = &job.name;
                 tracing::debug!(%error, %namespace, %job, "failed to list the pods of a migration");
                 None
             }
-            Err(_) => None,
         }
     }
 }

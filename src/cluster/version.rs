@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::{self, MissedTickBehavior};
 
-use super::TIMEOUT;
+use super::api::ask;
 use crate::host::health::Status;
 
 /// The oldest Kubernetes version with the guarantee that claims and tidy-up need: a Job has finished only when its pods
@@ -30,13 +30,9 @@ impl Version {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                let asked = time::timeout(TIMEOUT, client.apiserver_version()).await;
-                match asked {
-                    Ok(Ok(found)) => known.set(status(&found.major, &found.minor)),
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, "failed to ask for the version of the API server");
-                    }
-                    Err(_) => tracing::debug!("the API server did not send its version in time"),
+                match ask("get the version", client.apiserver_version()).await {
+                    Ok(found) => known.set(status(&found.major, &found.minor)),
+                    Err(error) => tracing::debug!("{error}"),
                 }
             }
         };

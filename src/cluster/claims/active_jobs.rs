@@ -1,36 +1,27 @@
-//! Reads the active Jobs of a key from the text of a LIST. Pure.
+//! Selects the active Jobs of a key from a page of a LIST. Pure.
 //!
 //! It uses the same borrowed types as a review, so that a Job has the same key in both.
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};
+use super::store::Wanted;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
-use crate::core::json::Page;
 use crate::core::policy::Action;
-use crate::core::policy::claims::Claims;
-use crate::core::policy::select::{Selection, Selectors};
+use crate::core::policy::select::Selection;
 
-/// Adds the active Jobs of `key` on this page, each once, and returns the token of the next page.
-pub(super) fn read(
-    page: &str,
-    key: &Key,
-    claims: &Claims,
-    selectors: &Selectors,
-    listed: &mut Vec<Listed>,
-) -> Result<Option<String>, serde_json::Error> {
-    let page: Page<'_, Object<'_>> = serde_json::from_str(page)?;
-    let next = page.next();
-    for object in page.items {
+/// Adds those of these Jobs that are active and have the wanted key, each once.
+pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<Listed>) {
+    for object in page {
         let job = Job::new(&object, Kind::Job, "");
         if job.is_finished() {
             continue;
         }
         let suspended = object.spec.suspend == Some(true);
-        let migrates = selectors.select(&job, Action::Off) == Selection::Labelled;
+        let migrates = wanted.selectors.select(&job, Action::Off) == Selection::Labelled;
         let uid = &*object.metadata.uid;
         let known = listed.iter().any(|other| other.claim.uid == uid);
-        if !migrates || known || Key::of(&job, claims) != *key {
+        if !migrates || known || Key::of(&job, wanted.policy) != *wanted.key {
             continue;
         }
         let claim = Claim {
@@ -44,15 +35,18 @@ pub(super) fn read(
         };
         listed.push(Listed { claim, suspended });
     }
-    Ok(next)
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::claims::store::Claimant;
+    use crate::core::policy::claims::Claims;
+    use crate::core::policy::select::Selectors;
     use crate::core::policy::testing::job;
 
     fn stored(name: &str, uid: &str, more: impl FnOnce(&mut Value)) -> Value {
@@ -64,17 +58,30 @@ mod tests {
         })
     }
 
-    fn uids(items: &[Value]) -> Vec<String> {
-        let claims = Claims::default();
+    /// The active Jobs among these that have the key of a migration `shop-migrate`.
+    fn added(items: &[Value]) -> Vec<Listed> {
+        let policy = Claims::default();
         let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
         let mine = stored("shop-migrate-1766361600", "me", |_| {});
         let object = Object::deserialize(&mine).unwrap();
-        let key = Key::of(&Job::new(&object, Kind::Job, ""), &claims);
-        let page = json!({"metadata": {"continue": "more"}, "items": items}).to_string();
+        let wanted = Wanted {
+            key: &Key::of(&Job::new(&object, Kind::Job, ""), &policy),
+            policy: &policy,
+            selectors: &selectors,
+            claimant: Claimant {
+                namespace: "shop",
+                job: "shop-migrate-1766361600",
+                generate_name: None,
+                uid: "me",
+                created: Timestamp::UNIX_EPOCH,
+                user: "ci",
+            },
+            dry_run: false,
+        };
+        let page = items.iter().map(|item| Object::deserialize(item).unwrap());
         let mut listed = Vec::new();
-        let next = read(&page, &key, &claims, &selectors, &mut listed).unwrap();
-        assert_eq!(next.as_deref(), Some("more"));
-        listed.into_iter().map(|job| job.claim.uid).collect()
+        add(page.collect(), &wanted, &mut listed);
+        listed
     }
 
     #[test]
@@ -96,24 +103,15 @@ mod tests {
                 job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
             }),
         ];
-        assert_eq!(uids(&items), ["a", "failing", "not-failed"]);
+        let uids: Vec<_> = added(&items).into_iter().map(|job| job.claim.uid).collect();
+        assert_eq!(uids, ["a", "failing", "not-failed"]);
     }
 
     #[test]
     fn what_is_found_is_what_a_claim_says() {
-        let claims = Claims::default();
-        let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
         let item = stored("shop-migrate-1766361000", "a", |job| {
             job["spec"]["suspend"] = json!(true);
         });
-        let object = Object::deserialize(&item).unwrap();
-        let key = Key::of(&Job::new(&object, Kind::Job, ""), &claims);
-        let page = json!({"metadata": {}, "items": [item]}).to_string();
-        let mut listed = Vec::new();
-        assert_eq!(
-            read(&page, &key, &claims, &selectors, &mut listed).unwrap(),
-            None
-        );
         let claim = Claim {
             namespace: "shop".to_owned(),
             job: "shop-migrate-1766361000".to_owned(),
@@ -124,6 +122,6 @@ mod tests {
             transitions: 0,
         };
         let suspended = true;
-        assert_eq!(listed, [Listed { claim, suspended }]);
+        assert_eq!(added(&[item]), [Listed { claim, suspended }]);
     }
 }

@@ -10,14 +10,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
-use tokio::time::timeout;
 
-use super::error::{ClaimError, failed};
+use super::error::ClaimError;
 use super::lease::{self, CLAIM, HOLDER_UID};
 use super::protocol::{Stored, Version};
 use super::store::{Claims, read};
 use super::sweep::{Step, Sweep};
-use crate::cluster::TIMEOUT;
+use crate::cluster::api::{ApiError, List, ask, failed, in_time};
 use crate::core::job::running::Pod;
 
 /// Claims per page of a LIST.
@@ -56,15 +55,13 @@ impl Claims {
         seen: bool,
         mut tell: impl FnMut(Looked),
     ) -> Result<(), ClaimError> {
-        let mut params = ListParams::default().labels(labels).limit(PAGE);
-        loop {
-            let page = in_time(async {
-                let page = self.leases.list(&params).await;
-                page.map_err(failed("list", "leases"))
-            });
-            let page = page.await?;
+        let params = ListParams::default().labels(labels).limit(PAGE);
+        let own = self.client.default_namespace();
+        let mut list = List::of::<Lease>(&self.client, Some(own), params);
+        while let Some(page) = ask("list leases", list.next()).await? {
+            let leases = list.read::<Lease>(&page).map_err(failed("list leases"))?;
             let mut claims = Vec::new();
-            for lease in &page.items {
+            for lease in &leases {
                 let name = lease.name_any();
                 match read(&name, lease) {
                     Ok(mut stored) => {
@@ -79,7 +76,7 @@ impl Claims {
             let now = if claims.iter().all(|(_, stored)| stored.claim.seen) {
                 Timestamp::MIN
             } else {
-                in_time(self.clock()).await?
+                self.clock().await?
             };
             let looks = claims.into_iter().map(|(name, stored)| async move {
                 let holder = format!("{}/{}", stored.claim.namespace, stored.claim.job);
@@ -93,11 +90,8 @@ impl Claims {
             while let Some(looked) = looks.next().await {
                 tell(looked);
             }
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(()),
-            }
         }
+        Ok(())
     }
 
     /// Checks one claim, and returns whether it was given up.
@@ -135,7 +129,7 @@ impl Claims {
             Ok(_) => Ok(true),
             // Another replica has taken it over, or given it up.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-            Err(error) => Err(failed("delete", "leases")(error)),
+            Err(error) => Err(failed("delete leases")(error).into()),
         }
     }
 
@@ -149,12 +143,12 @@ impl Claims {
         {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(failed("patch", "leases")(error)),
+            Err(error) => Err(failed("patch leases")(error).into()),
         }
     }
 
     /// The API server's clock: the creation time of a Lease in a dry run.
-    async fn clock(&self) -> Result<Timestamp, ClaimError> {
+    async fn clock(&self) -> Result<Timestamp, ApiError> {
         let lease = Lease {
             metadata: ObjectMeta {
                 generate_name: Some("clock-".to_owned()),
@@ -166,17 +160,10 @@ impl Claims {
             dry_run: true,
             ..PostParams::default()
         };
-        let created = self.leases.create(&params, &lease).await;
-        let created = created.map_err(failed("create", "leases"))?;
+        let created = ask("create leases", self.leases.create(&params, &lease)).await?;
         Ok(created
             .metadata
             .creation_timestamp
             .map_or(Timestamp::MIN, |time| time.0))
     }
-}
-
-/// Sets the time limit, which these requests have nowhere else.
-async fn in_time<T>(asked: impl Future<Output = Result<T, ClaimError>>) -> Result<T, ClaimError> {
-    let answered = timeout(TIMEOUT, asked).await;
-    answered.unwrap_or(Err(ClaimError::Timeout))
 }

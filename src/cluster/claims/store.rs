@@ -13,19 +13,20 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::core::Selector;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use tokio::time::{Instant, timeout_at};
 
 use super::active_jobs;
 use super::blocker::Holder;
 use super::crowd::Begun;
-use super::error::{ClaimError, failed};
+use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
 use super::logged::Logged;
 use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
+use crate::cluster::api::{ApiError, List, by, failed};
 use crate::cluster::jobs::Jobs;
-use crate::cluster::list;
+use crate::cluster::patient::prompt;
 use crate::cluster::pods::Pods;
 use crate::cluster::seats::Seats;
 use crate::core::job::running::Pod;
@@ -89,7 +90,7 @@ pub enum Taken {
 /// The claims of this installation.
 #[derive(Clone)]
 pub struct Claims {
-    client: Client,
+    pub(super) client: Client,
     pub(super) leases: Api<Lease>,
     lists: Arc<Seats>,
     /// The pods of holders and of other Jobs.
@@ -104,6 +105,7 @@ impl Claims {
     /// Claims in the client's own namespace. A Job that is in `jobs` counts as seen.
     #[must_use]
     pub fn new(client: Client, jobs: Jobs) -> Self {
+        let client = prompt(client);
         Self {
             leases: Api::default_namespaced(client.clone()),
             pods: Pods::new(client.clone(), PODS_SHARE),
@@ -117,16 +119,16 @@ impl Claims {
 
     /// Takes the claim, or returns the migration to wait for, before the deadline.
     pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
-        let outcome = timeout_at(deadline, self.decide(wanted))
-            .await
-            .map_err(|_| ClaimError::Timeout)??;
+        let outcome = by(deadline, self.decide(wanted)).await?;
         let (holder, version, standing) = match outcome {
             Outcome::Held { taken_over } => {
                 let taken_over =
                     taken_over.map(|claim| format!("{}/{}", claim.namespace, claim.job));
                 return Ok(Taken::Held { taken_over });
             }
-            Outcome::Contended => return Err(ClaimError::Contended),
+            Outcome::Contended => {
+                return Err(ApiError::Contended("write the claim".to_owned()).into());
+            }
             Outcome::Waiting {
                 holder,
                 version,
@@ -197,7 +199,7 @@ impl Claims {
             // A finished attempt has no further step; reading the claim is always safe.
             Step::Look | Step::Done(_) => {
                 let lease = self.leases.get_opt(&name).await;
-                let lease = lease.map_err(failed("get", "leases"))?;
+                let lease = lease.map_err(failed("get leases"))?;
                 let read = lease.map(|lease| read(&name, &lease)).transpose()?;
                 Ok(Reply::Looked(read))
             }
@@ -234,35 +236,25 @@ impl Claims {
         namespace: &str,
         selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
     ) -> Result<Vec<Listed>, ClaimError> {
-        let failed = || failed("list", "jobs");
-        let path = Job::url_path(&(), Some(namespace));
         // The policy's selectors have been parsed before; the fallback would only list too much.
         let selector = Selector::try_from(selector.clone()).unwrap_or_default();
-        let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
+        let params = ListParams::default().labels_from(&selector).limit(PAGE);
+        let mut list = List::of::<Job>(&self.client, Some(namespace), params);
         let mut listed = Vec::new();
         let _seat = self.lists.take(namespace).await;
-        loop {
-            let page = list::page(&self.client, &path, &mut params).await;
-            let text = page.map_err(failed())?;
-            let Wanted {
-                key,
-                policy,
-                selectors,
-                ..
-            } = *wanted;
-            let next = active_jobs::read(&text, key, policy, selectors, &mut listed);
-            match next.map_err(kube::Error::SerdeError).map_err(failed())? {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(listed),
-            }
+        let failed = || failed("list jobs");
+        while let Some(page) = list.next().await.map_err(failed())? {
+            let jobs = list.read(&page).map_err(failed())?;
+            active_jobs::add(jobs, wanted, &mut listed);
         }
+        Ok(listed)
     }
 
     /// The state of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &claim.namespace);
         let found = api.get_opt(&claim.job).await;
-        let found = found.map_err(failed("get", "jobs"))?;
+        let found = found.map_err(failed("get jobs"))?;
         let Some(job) = found.filter(|job| job.metadata.uid == claim.uid) else {
             return Ok(Found::Gone);
         };
@@ -276,7 +268,7 @@ impl Claims {
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Arc<Vec<Pod>>, ClaimError> {
         let pods = self.pods.of(&claim.namespace, &claim.uid).await;
-        pods.map_err(failed("list", "pods"))
+        Ok(pods.map_err(failed("list pods"))?)
     }
 
     /// Marks the holder as seen on its claim. Once marked, the claim can be taken over as soon as the Job is gone.
@@ -308,7 +300,7 @@ fn written(
         {
             Ok(Reply::Lost)
         }
-        Err(error) => Err(failed(verb, "leases")(error)),
+        Err(error) => Err(failed(format_args!("{verb} leases"))(error).into()),
     }
 }
 

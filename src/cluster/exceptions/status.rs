@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use super::super::TIMEOUT;
+use super::super::api::{ApiError, CompareAndSwap, ask, unless_changed};
 use super::super::events::Events;
 use super::{Entry, Key, Shared, Used};
 use crate::core::exception::Standing;
@@ -35,10 +35,6 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// How long a replica accepts another one's condition after it has written its own. With different policies or clocks,
 /// as during a rollout, replicas would otherwise overwrite each other all the time.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Most tries per write: all replicas may write the same status, and each round one of them succeeds.
-const TRIES: usize = 8;
-/// The code of a write conflict.
-const CONFLICT: u16 = 409;
 
 pub(super) struct Writer {
     client: Client,
@@ -56,17 +52,6 @@ struct Pending {
     uid: String,
     uses: i64,
     last: Used,
-}
-
-/// Why a status was not written.
-#[derive(Debug, thiserror::Error)]
-enum Unwritten {
-    #[error(transparent)]
-    Refused(#[from] kube::Error),
-    #[error("the API server did not answer in time")]
-    TimedOut(#[from] time::error::Elapsed),
-    #[error("other clients changed it {TRIES} times meanwhile")]
-    Contended,
 }
 
 impl Writer {
@@ -144,10 +129,13 @@ impl Writer {
         (namespace, name): &Key,
         wanted: &Wanted,
         uses: Option<&Pending>,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), ApiError> {
         let api: Api<Guarded> = Api::namespaced(self.client.clone(), namespace);
-        for _ in 0..TRIES {
-            let Some(found) = time::timeout(TIMEOUT, api.get_opt(name)).await?? else {
+        let mut swap = CompareAndSwap::default();
+        loop {
+            swap.begin("patch migrationexceptions/status")?;
+            let found = ask("get migrationexceptions", api.get_opt(name)).await?;
+            let Some(found) = found else {
                 return Ok(());
             };
             // An exception of the same name that was created since has its own uses.
@@ -157,18 +145,14 @@ impl Writer {
             }
             let patch = Patch::Merge(wanted.patch(&found, uses, Timestamp::now()));
             let params = PatchParams::default();
-            match time::timeout(TIMEOUT, api.patch_status(name, &params, &patch)).await? {
-                Ok(_) => {
-                    if let Some(uses) = uses {
-                        self.tell(&found, uses);
-                    }
-                    return Ok(());
-                }
-                Err(kube::Error::Api(status)) if status.code == CONFLICT => {}
-                Err(error) => return Err(error.into()),
+            let written = api.patch_status(name, &params, &patch);
+            let written = ask("patch migrationexceptions/status", written).await;
+            let written = unless_changed(written)?;
+            if written.is_some() {
+                uses.inspect(|uses| self.tell(&found, uses));
+                return Ok(());
             }
         }
-        Err(Unwritten::Contended)
     }
 
     fn tell(&self, object: &Guarded, uses: &Pending) {

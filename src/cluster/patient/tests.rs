@@ -16,6 +16,7 @@ type Asked = Arc<Mutex<Vec<(u32, String)>>>;
 /// Serves pages of `total` Namespaces with this many bytes each. It calls `fails` before each answer, with the number
 /// of the request.
 fn server(
+    bounds: Bounds,
     total: usize,
     bytes: usize,
     fails: impl Fn(usize) -> Option<u16> + Send + Sync + 'static,
@@ -69,7 +70,8 @@ fn server(
         std::future::ready(Ok::<_, Error>(response))
     });
     let client = Client::new(service, "default");
-    (with(&client, || std::iter::repeat(Duration::ZERO)), asked)
+    let pauses = || iter::repeat(Duration::ZERO);
+    (with(client, bounds, pauses), asked)
 }
 
 /// The limits and tokens of all requests so far.
@@ -104,7 +106,9 @@ async fn list(client: &Client) -> Result<Vec<String>, u16> {
 #[tokio::test]
 async fn a_list_continues_from_the_page_that_failed() {
     for code in [429, 500, 503, 504] {
-        let (client, asked) = server(1000, 10, move |number| (number % 3 == 0).then_some(code));
+        let (client, asked) = server(PATIENT, 1000, 10, move |number| {
+            (number % 3 == 0).then_some(code)
+        });
         assert_eq!(list(&client).await.unwrap().len(), 1000);
         let asked = all(&asked);
         let from_the_start = asked.iter().filter(|(_, token)| token.is_empty()).count();
@@ -116,7 +120,9 @@ async fn a_list_continues_from_the_page_that_failed() {
 #[tokio::test]
 async fn the_first_page_and_what_does_not_pass_are_answered_at_once() {
     for (nth, code) in [(1, 503), (1, 403), (2, 403), (2, 410), (3, 404)] {
-        let (client, asked) = server(1000, 10, move |number| (number == nth).then_some(code));
+        let (client, asked) = server(PATIENT, 1000, 10, move |number| {
+            (number == nth).then_some(code)
+        });
         assert_eq!(list(&client).await, Err(code));
         assert_eq!(all(&asked).len(), nth);
     }
@@ -124,22 +130,24 @@ async fn the_first_page_and_what_does_not_pass_are_answered_at_once() {
 
 #[tokio::test]
 async fn a_page_is_given_up_before_its_token_is_forgotten() {
-    let (client, asked) = server(1000, 10, |number| (number > 1).then_some(503));
-    assert_eq!(list(&client).await, Err(503));
-    assert_eq!(all(&asked).len(), 1 + 1 + TRIES);
-    let took: Duration = DefaultBackoff::default().take(TRIES).sum();
+    for bounds in [PATIENT, PROMPT] {
+        let (client, asked) = server(bounds, 1000, 10, |number| (number > 1).then_some(503));
+        assert_eq!(list(&client).await, Err(503));
+        assert_eq!(all(&asked).len(), 1 + 1 + bounds.tries);
+    }
+    let took: Duration = DefaultBackoff::default().take(PATIENT.tries).sum();
     let bounds = Duration::from_secs(60)..Duration::from_secs(300);
     assert!(bounds.contains(&took), "{took:?}");
 }
 
 #[tokio::test]
 async fn a_page_has_as_many_objects_as_fit() {
-    let (client, asked) = server(60, 100 << 10, |_| None);
+    let (client, asked) = server(PATIENT, 60, 100 << 10, |_| None);
     assert_eq!(list(&client).await.unwrap().len(), 60);
     // 100 objects of 100 KiB are too many, and so are 25. The next pages begin with what fits.
     assert_eq!(limits(&asked), [&[100, 25][..], &[6; 10]].concat());
     // Each object alone is larger than a page may be.
-    let (client, _) = server(3, 2 << 20, |_| None);
+    let (client, _) = server(PATIENT, 3, 2 << 20, |_| None);
     assert_eq!(list(&client).await.unwrap().len(), 3);
 }
 
@@ -147,7 +155,7 @@ async fn a_page_has_as_many_objects_as_fit() {
 #[tokio::test]
 async fn pages_grow_again() {
     // 100 objects of 20 KiB are too many, 50 fit, and the last page has only 10.
-    let (client, asked) = server(110, 20 << 10, |_| None);
+    let (client, asked) = server(PATIENT, 110, 20 << 10, |_| None);
     for _ in 0..2 {
         assert_eq!(list(&client).await.unwrap().len(), 110);
     }
@@ -156,7 +164,7 @@ async fn pages_grow_again() {
 
 #[tokio::test]
 async fn an_object_beyond_all_bounds_is_an_error() {
-    let (client, _) = server(1, OBJECT, |_| None);
+    let (client, _) = server(PATIENT, 1, OBJECT, |_| None);
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     let error = api
         .list(&ListParams::default().limit(100))

@@ -2,6 +2,7 @@
 
 use kube::core::Status;
 
+use crate::cluster::api::{self, ApiError};
 use crate::core::runs::clean;
 
 /// Longest part of an API server's message that is kept: webhooks may write any text into it.
@@ -22,25 +23,20 @@ pub(super) enum Unwritten {
     /// A retry cannot succeed.
     #[error("{0}")]
     Hopeless(String),
-    /// The API server did not answer.
-    #[error("the API server did not answer in time")]
-    TimedOut,
-    /// Other replicas were faster each time.
-    #[error("other clients kept changing it")]
-    Contended,
     /// Any other error, which is retried.
-    #[error("failed to {0} {1}: {2}")]
-    Later(&'static str, &'static str, #[source] kube::Error),
+    #[error(transparent)]
+    Later(#[from] ApiError),
 }
 
 /// Classifies an error of a request about runs.
 pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
+    let later = |error| api::failed(format_args!("{verb} migrationruns"))(error).into();
     let status = match &error {
         kube::Error::Api(status) => status,
         kube::Error::SerdeError(why) => {
             return Unwritten::Hopeless(format!("failed to read it: {why}"));
         }
-        _ => return Unwritten::Later(verb, "migrationruns", error),
+        _ => return later(error),
     };
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
     match (status.code, verb) {
@@ -61,7 +57,7 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
             Unwritten::Denied(format!("failed to {verb} runs: {}", said(status)))
         }
         (400 | 413 | 422, _) => Unwritten::Hopeless(said(status)),
-        _ => Unwritten::Later(verb, "migrationruns", error),
+        _ => later(error),
     }
 }
 

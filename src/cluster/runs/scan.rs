@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use futures_util::TryFutureExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Preconditions};
-use kube::core::{ApiResource, Object, ObjectList};
+use kube::core::{Object, PartialObjectMeta};
 use serde::Deserialize;
 use tokio::time;
 
@@ -16,7 +17,7 @@ use super::Runs;
 use super::error::{Unwritten, failed};
 use super::queue::Key;
 use super::store::Store;
-use crate::cluster::TIMEOUT;
+use crate::cluster::api::{List, ask, in_time};
 use crate::core::job::running::Said;
 use crate::core::job::stored::StoredJob;
 use crate::core::runs::resource::{JobReference, MigrationRun, Outcome};
@@ -95,7 +96,7 @@ impl Store {
         };
         let (mut known, mut running) = (HashMap::new(), Vec::new());
         let (mut total, mut oldest) = (0, None);
-        self.page(&self.all(), params, |page| {
+        self.page(None, params, |page| {
             for run in page {
                 if run.outcome == Outcome::Running {
                     running.push(Key {
@@ -143,18 +144,16 @@ impl Store {
     /// When the Lease of this name was created, by the first replica of the installation.
     async fn created(&self, lease: &str) -> Result<Option<Timestamp>, Unwritten> {
         let api: Api<Lease> = Api::default_namespaced(self.client.clone());
-        let found = time::timeout(TIMEOUT, api.get_metadata_opt(lease)).await;
-        let found = found.map_err(|_| Unwritten::TimedOut)?;
-        let found = found.map_err(|error| Unwritten::Later("get", "leases", error))?;
+        let found = ask("get leases", api.get_metadata_opt(lease)).await?;
         let created = found.and_then(|lease| lease.metadata.creation_timestamp);
         Ok(created.map(|Time(at)| at))
     }
 
     /// Removes the runs that ended first, until `keep` are left.
     pub(super) async fn trim(&self, keep: usize) -> Result<(), Unwritten> {
-        let first = self
-            .list(&self.all(), &ListParams::default().limit(1))
-            .await?;
+        let all: Api<PartialObjectMeta<MigrationRun>> = Api::all(self.client.clone());
+        let one = ListParams::default().limit(1);
+        let first = in_time(all.list(&one).map_err(|error| failed("list", error))).await?;
         let more = first.metadata.remaining_item_count.unwrap_or_default();
         let total = first.items.len() + usize::try_from(more).unwrap_or_default();
         let excess = total.saturating_sub(keep).min(SWEEP);
@@ -162,7 +161,7 @@ impl Store {
             return Ok(());
         }
         let mut oldest = Oldest::new(excess);
-        self.page(&self.all(), ListParams::default(), |page| oldest.add(page))
+        self.page(None, ListParams::default(), |page| oldest.add(page))
             .await?;
         let runs = oldest.runs();
         tracing::info!(count = runs.len(), "removing the oldest runs");
@@ -182,7 +181,7 @@ impl Store {
         let selector = format!("{RELEASE_LABEL}={}", run.spec.release.label());
         let params = ListParams::default().labels(&selector);
         let mut runs = Vec::new();
-        self.page(&self.scanned(namespace), params, |page| runs.extend(page))
+        self.page(Some(namespace), params, |page| runs.extend(page))
             .await?;
         Ok(runs)
     }
@@ -193,56 +192,31 @@ impl Store {
             uid: Some(run.uid.clone()),
             resource_version: None,
         });
-        let api = self.scanned(&run.namespace);
-        match time::timeout(TIMEOUT, api.delete(&run.name, &params)).await {
-            Ok(Err(kube::Error::Api(status))) if [404, 409].contains(&status.code) => {}
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let (namespace, name) = (&run.namespace, &run.name);
-                tracing::warn!(%error, %namespace, run = %name, "failed to remove an old run");
-            }
-            Err(_) => tracing::warn!("failed to remove an old run in time"),
+        let api: Api<PartialObjectMeta<MigrationRun>> =
+            Api::namespaced(self.client.clone(), &run.namespace);
+        if let Err(error) = ask("delete migrationruns", api.delete(&run.name, &params)).await
+            && ![404, 409].contains(&error.code())
+        {
+            let (namespace, name) = (&run.namespace, &run.name);
+            tracing::warn!(%error, %namespace, run = %name, "failed to remove an old run");
         }
     }
 
+    /// Reads all runs, in one namespace or in all.
     async fn page(
         &self,
-        api: &Api<Scanned>,
+        namespace: Option<&str>,
         params: ListParams,
         mut look: impl FnMut(Vec<Brief>),
     ) -> Result<(), Unwritten> {
-        let mut params = params.limit(PAGE);
-        loop {
-            let page = self.list(api, &params).await?;
-            look(page.items.into_iter().map(brief).collect());
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(()),
-            }
+        let failed = |error| failed("list", error);
+        let mut list = List::of::<MigrationRun>(&self.client, namespace, params.limit(PAGE));
+        while let Some(page) = in_time(list.next().map_err(failed)).await? {
+            let runs = list.read::<Scanned>(&page).map_err(failed)?;
+            look(runs.into_iter().map(brief).collect());
         }
+        Ok(())
     }
-
-    async fn list(
-        &self,
-        api: &Api<Scanned>,
-        params: &ListParams,
-    ) -> Result<ObjectList<Scanned>, Unwritten> {
-        let listed = time::timeout(TIMEOUT, api.list(params)).await;
-        let listed = listed.map_err(|_| Unwritten::TimedOut)?;
-        listed.map_err(|error| failed("list", error))
-    }
-
-    fn all(&self) -> Api<Scanned> {
-        Api::all_with(self.client.clone(), &resource())
-    }
-
-    fn scanned(&self, namespace: &str) -> Api<Scanned> {
-        Api::namespaced_with(self.client.clone(), namespace, &resource())
-    }
-}
-
-fn resource() -> ApiResource {
-    ApiResource::erase::<MigrationRun>(&())
 }
 
 fn brief(run: Scanned) -> Brief {

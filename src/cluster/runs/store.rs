@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use super::error::{Unwritten, failed};
 use super::now;
 use super::queue::{Before, Key, Waiting};
+use crate::cluster::api::{self, CompareAndSwap};
 use crate::cluster::jobs::Seen;
 use crate::cluster::pods::Pods;
 use crate::core::job::running::Said;
@@ -19,8 +20,6 @@ use crate::core::runs::resource::{MigrationRun, Outcome};
 use crate::core::runs::retention::{Brief, attempt, surplus};
 use crate::core::runs::{self, Ending, Known, MANAGED_BY, MANAGED_BY_LABEL, RELEASE_LABEL};
 
-/// Most tries per write: all replicas may write the same run, and each round one of them succeeds.
-const TRIES: usize = 8;
 /// Jobs of one namespace whose pods are listed at once.
 const PODS_SHARE: usize = 2;
 /// Most old runs that are removed for a new one; the next one removes the rest.
@@ -140,7 +139,9 @@ impl Store {
         let key = waiting.key.clone();
         let api = self.of(&key.namespace);
         let params = PostParams::default();
-        for _ in 0..TRIES {
+        let mut swap = CompareAndSwap::default();
+        loop {
+            swap.begin("write migrationruns")?;
             let before = stored.as_ref().map(Known::of);
             let wanted = match &before {
                 Some(before) => before.join(&observed.clone().let_in_as(before)),
@@ -196,7 +197,6 @@ impl Store {
                 return Err(failed(verb, error));
             }
         }
-        Err(Unwritten::Contended)
     }
 
     /// The run to create, and the surplus runs of its release; `None` if the new run would itself be surplus.
@@ -235,7 +235,7 @@ impl Store {
     async fn job(&self, key: &Key) -> Result<Option<Seen>, Unwritten> {
         let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
         let found = api.get_opt(&key.job).await;
-        let found = found.map_err(|error| Unwritten::Later("get", "jobs", error))?;
+        let found = found.map_err(api::failed("get jobs"))?;
         let found = found.filter(|job| job.metadata.uid == key.uid);
         Ok(found.map(Seen::from))
     }

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
 use super::error::Unwritten;
 use super::last_words::Heard;
@@ -17,7 +17,7 @@ use super::queue::{Queue, WRITERS, Waiting};
 use super::scan::Found;
 use super::store::{Ensured, Store};
 use super::{Runs, Words, now};
-use crate::cluster::TIMEOUT;
+use crate::cluster::api::{TIMEOUT, by};
 use crate::cluster::jobs::{News, Seen};
 use crate::core::runs::Ending;
 use crate::host::metrics::runs::Wrote;
@@ -194,8 +194,8 @@ impl<'r> Worker<'r> {
             };
             let keep = usize::from(self.runs.policy.current().runs.keep_per_release);
             self.working.push(Box::pin(async move {
-                let ensured = time::timeout(limit, store.ensure(&mut waiting, leads, keep)).await;
-                let ensured = ensured.unwrap_or(Err(Unwritten::TimedOut));
+                let ensured = store.ensure(&mut waiting, leads, keep);
+                let ensured = by(Instant::now() + limit, ensured).await;
                 Done::Ensured(Box::new(waiting), ensured)
             }));
         }

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use migration_warden::cluster::api::ApiError;
 use migration_warden::cluster::claims::error::ClaimError;
 use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::store::Claims;
@@ -26,10 +27,11 @@ async fn whether_a_holder_is_gone_takes_two_rights() {
         let user = without(&rig.space, lacking.0, lacking.1);
         let client = Cluster::get().client(rig.space.name(), Some(&user)).await;
         let error = take(&Claims::new(client, Jobs::default()), &rig.asker(2), false).await;
-        let Err(ClaimError::Forbidden { resource, verb, .. }) = error else {
+        let Err(ClaimError::Api(ApiError::Refused { doing, status })) = error else {
             panic!("{error:?}");
         };
-        assert_eq!((resource, verb), lacking);
+        let (resource, verb) = lacking;
+        assert_eq!((status.code, doing), (403, format!("{verb} {resource}")));
     }
 }
 
@@ -79,5 +81,8 @@ async fn a_claim_that_others_keep_writing_is_given_up() {
         .await;
     }
     writers.iter().for_each(tokio::task::JoinHandle::abort);
-    assert!(matches!(found, Some(ClaimError::Contended)), "{found:?}");
+    assert!(
+        matches!(found, Some(ClaimError::Api(ApiError::Contended(_)))),
+        "{found:?}"
+    );
 }

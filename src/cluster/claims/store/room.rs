@@ -1,11 +1,14 @@
 //! Checks whether a namespace has room for one more claim, while that claim is written.
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
 
 use super::{Claimant, Claims, PAGE, Wanted};
+use crate::cluster::api::{List, failed};
 use crate::cluster::claims::crowd::{Turn, Unseen};
-use crate::cluster::claims::error::{ClaimError, failed};
+use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
 use crate::cluster::claims::protocol::{Reply, Step};
 
@@ -37,19 +40,18 @@ impl Claims {
     /// The namespace's claims that are not marked as seen.
     async fn unseen(&self, namespace: &str) -> Result<Vec<Unseen>, ClaimError> {
         let selector = format!("{CLAIM}=true,{UNSEEN}=true,{NAMESPACE}={namespace}");
-        let mut params = ListParams::default().labels(&selector).limit(PAGE);
+        let params = ListParams::default().labels(&selector).limit(PAGE);
+        let own = self.client.default_namespace();
+        let mut list = List::of::<Lease>(&self.client, Some(own), params);
         let mut unseen = Vec::new();
-        loop {
-            let page = self.leases.list_metadata(&params).await;
-            let page = page.map_err(failed("list", "leases"))?;
-            unseen.extend(page.items.into_iter().map(|lease| Unseen {
+        while let Some(page) = list.next().await.map_err(failed("list leases"))? {
+            let leases = list.read::<PartialObjectMeta<Lease>>(&page);
+            let leases = leases.map_err(failed("list leases"))?.into_iter();
+            unseen.extend(leases.map(|lease| Unseen {
                 uid: lease.labels().get(HOLDER_UID).cloned().unwrap_or_default(),
                 lease: lease.name_any(),
             }));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(unseen),
-            }
         }
+        Ok(unseen)
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Done, Worker};
-use crate::cluster::TIMEOUT;
+use crate::cluster::api::{ApiError, TIMEOUT};
 use crate::cluster::runs::error::Unwritten;
 use crate::cluster::runs::queue::Waiting;
 use crate::cluster::runs::scan::Found;
@@ -117,7 +117,7 @@ impl Worker<'_> {
                 self.queue.refuse(namespace, now, LONGEST_PAUSE);
             }
             // A slow webhook there may have the same time limit as this request.
-            Unwritten::TimedOut if self.queue.is_refused(namespace) => {
+            Unwritten::Later(ApiError::Timeout) if self.queue.is_refused(namespace) => {
                 self.runs.trouble.is_in(namespace, &error.to_string());
                 let is_elsewhere = self.answered.is_some_and(|at| at.elapsed() < TIMEOUT);
                 let longest = if is_elsewhere {
@@ -127,7 +127,7 @@ impl Worker<'_> {
                 };
                 self.queue.refuse(namespace, now, longest);
             }
-            _ => {
+            Unwritten::Later(_) => {
                 // Writes may be slow only in this namespace.
                 self.queue.refuse(namespace, now, SHORT_PAUSE);
                 tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, retrying");
