@@ -53,7 +53,9 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
     assert_eq!(action(&decision, "MW102"), Some("audit"), "{decision:#}");
     let detail = decision["findings"][0]["detail"].as_str().unwrap();
     assert!(
-        detail.ends_with("could not be found out: the API server did not answer in time"),
+        detail.ends_with(
+            "whether the namespace is being deleted: the API server did not answer in time"
+        ),
         "{detail}"
     );
     let lookups = "guard_lookups_total{result=\"failed\"}";
