@@ -1,3 +1,4 @@
+use super::stream::{DIRECTIVE, SEPARATOR};
 use super::*;
 use serde_json::json;
 
