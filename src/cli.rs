@@ -26,6 +26,7 @@ use clap::{Parser, Subcommand};
 
 use crate::core::policy::Policy;
 use crate::core::policy_file::validate;
+use crate::core::report::Report;
 
 /// Admission webhook and CLI for schema-migration Jobs that run as Helm hooks.
 #[derive(Debug, Parser)]
@@ -88,6 +89,17 @@ impl Args {
             let _ = writeln!(anstream::stderr(), "error: {}", told(&error));
             ExitCode::from(COULD_NOT)
         })
+    }
+}
+
+/// The exit code of `check` and `scan`.
+fn exit_code(report: &Report) -> ExitCode {
+    if !report.problems.is_empty() {
+        ExitCode::from(COULD_NOT)
+    } else if report.counts.deny > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }
 

@@ -19,6 +19,7 @@ pub mod notice;
 pub mod pki;
 pub mod policy;
 pub mod policy_file;
+pub mod report;
 pub mod review;
 pub mod runs;
 pub mod scan;

@@ -4,14 +4,15 @@
 
 use std::time::{Duration, Instant};
 
-use migration_warden::cli::render::{human, json};
-use migration_warden::core::check::{Located, Report};
+use migration_warden::cli::render::{Render, json::Json, text::Text};
+use migration_warden::core::check::Check;
 use migration_warden::core::job::credentials::{self, BUDGET};
 use migration_warden::core::job::object::Object;
 use migration_warden::core::job::{Job, Kind};
 use migration_warden::core::policy::Action;
 use migration_warden::core::policy::finding::Finding;
 use migration_warden::core::policy_file::validate;
+use migration_warden::core::report::{Located, Report};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -58,10 +59,10 @@ fn job(containers: &[Value]) -> Value {
 
 /// What `check` says of a manifest.
 fn checked(text: &str) -> (Report, Vec<Located>) {
-    let (mut report, mut found) = (Report::default(), Vec::new());
-    let sink = &mut |located| found.push(located);
-    report.check("job.yaml", text, &validate::builtin(), "", sink);
-    (report, found)
+    let (policy, mut found) = (validate::builtin(), Vec::new());
+    let mut check = Check::new(&policy, "", Vec::new());
+    check.file("job.yaml", text, &mut |located| found.push(located));
+    (check.report, found)
 }
 
 fn findings(job: &Value) -> Vec<String> {
@@ -337,13 +338,13 @@ fn what_is_not_read_is_not_printed() {
 fn printed(text: &str) -> String {
     let (report, found) = checked(text);
     let mut out = Vec::new();
-    let mut object = json::Writer::default();
+    let (mut text, mut object) = (Text::default(), Json::default());
     object.begin(&mut out).unwrap();
     for located in &found {
-        human::finding(located, &mut out).unwrap();
+        text.finding(located, &mut out).unwrap();
         object.finding(located, &mut out).unwrap();
     }
-    human::end(&report, &mut out).unwrap();
+    text.end(&report, &mut out).unwrap();
     object.end(&report, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -448,11 +449,9 @@ fn a_finding_points_at_the_line_within_a_block() {
         .iter()
         .filter(|located| located.finding.rule.id == "MW010")
         .map(|located| {
-            (
-                located.position.line,
-                located.position.column,
-                located.source.0.trim(),
-            )
+            let source = located.source.as_ref().unwrap();
+            let at = source.position;
+            (at.line, at.column, source.line.trim())
         })
         .collect();
     assert_eq!(

@@ -1,22 +1,20 @@
 //! `migration-warden check`: finds the manifests, checks them and prints the report.
 
-mod output;
-
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use jiff::Timestamp;
 
-use self::output::Output;
-use crate::core::check::{Ignored, Problem, Report};
+use super::render::{Format, Output};
+use crate::core::check::Check;
 use crate::core::exception::file::Written;
-use crate::core::exception::{self, Standing};
+use crate::core::exception::{self, Exception, Standing};
 use crate::core::manifest;
-use crate::core::policy::{Action, Policy};
+use crate::core::policy::Policy;
+use crate::core::report::{Ignored, Problem};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -44,30 +42,23 @@ pub(super) struct Args {
     format: Format,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Human,
-    Json,
-}
-
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let policy = super::policy(self.config.as_ref())?;
-        let mut run = Run {
-            report: Report::default(),
-            policy,
-            namespace: self.namespace,
-            out: Output::new(self.format),
-        };
+        let (mut honoured, mut ignored) = (Vec::new(), Vec::new());
         for path in &self.exceptions {
-            run.exceptions(path)?;
+            self.read_exceptions(path, &policy, &mut honoured, &mut ignored)?;
         }
         let stdin = self.paths.iter().any(|path| path.as_os_str() == "-");
         let mut stdin = stdin.then(read_stdin).transpose()?;
         for path in &self.paths {
             named(path)?;
         }
-        run.out.begin()?;
+        let mut run = Run {
+            check: Check::new(&policy, &self.namespace, honoured),
+            out: Output::begin(self.format),
+        };
+        run.check.report.ignored = ignored;
         for path in &self.paths {
             if path.as_os_str() == "-" {
                 run.bytes("<stdin>", stdin.take().unwrap_or_default());
@@ -75,18 +66,47 @@ impl Args {
                 run.path(path, path);
             }
         }
-        let report = run.report;
+        let report = run.check.report;
         run.out.end(&report)?;
         if self.require_migration && report.jobs == 0 {
             anyhow::bail!("no migration Job was found, but --require-migration requires one");
         }
-        Ok(if !report.problems.is_empty() {
-            ExitCode::from(super::COULD_NOT)
-        } else if report.count(Action::Deny) > 0 {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        Ok(super::exit_code(&report))
+    }
+
+    fn read_exceptions(
+        &self,
+        path: &Path,
+        policy: &Policy,
+        honoured: &mut Vec<Arc<Exception>>,
+        ignored: &mut Vec<Ignored>,
+    ) -> anyhow::Result<()> {
+        let file = path.display().to_string();
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("failed to read {file}"))?;
+        let now = Timestamp::now();
+        let read = exception::file::read(&file, &text, &self.namespace, now).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!(lines.join("\n"))
+        })?;
+        for Written {
+            exception,
+            position,
+        } in read
+        {
+            match exception.standing(now, policy.max_exception) {
+                Standing::Honoured => honoured.push(Arc::new(exception)),
+                other => ignored.push(Ignored {
+                    name: exception.reference.name.clone(),
+                    problem: Problem {
+                        file: Some(file.clone()),
+                        position: Some(position),
+                        message: other.message(),
+                    },
+                }),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -129,42 +149,13 @@ fn is_chart(folder: &Path) -> bool {
     folder.join("Chart.yaml").is_file()
 }
 
-/// The state of a check over all paths.
-struct Run {
-    report: Report,
-    policy: Policy,
-    namespace: String,
+/// A check of all paths.
+struct Run<'p> {
+    check: Check<'p>,
     out: Output,
 }
 
-impl Run {
-    fn exceptions(&mut self, path: &Path) -> anyhow::Result<()> {
-        let file = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("failed to read {file}"))?;
-        let now = Timestamp::now();
-        let read = exception::file::read(&file, &text, &self.namespace, now).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!(lines.join("\n"))
-        })?;
-        for Written {
-            exception,
-            position,
-        } in read
-        {
-            match exception.standing(now, self.policy.max_exception) {
-                Standing::Honoured => self.report.exceptions.push(Arc::new(exception)),
-                other => self.report.ignored.push(Ignored {
-                    file: file.clone(),
-                    position,
-                    name: exception.reference.name.clone(),
-                    message: other.message(),
-                }),
-            }
-        }
-        Ok(())
-    }
-
+impl Run<'_> {
     /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. An unreadable file
     /// is reported as a problem, and the check goes on with the others.
     fn path(&mut self, path: &Path, root: &Path) {
@@ -219,12 +210,11 @@ impl Run {
         match manifest::decode(bytes) {
             Ok(text) => {
                 let out = &mut self.out;
-                let found = &mut |located| out.finding(&located);
-                let (policy, namespace) = (&self.policy, &self.namespace);
-                self.report.check(file, &text, policy, namespace, found);
+                self.check
+                    .file(file, &text, &mut |located| out.finding(&located));
             }
-            Err(error) => self.report.problems.push(Problem {
-                file: file.to_owned(),
+            Err(error) => self.check.report.problems.push(Problem {
+                file: Some(file.to_owned()),
                 position: error.position,
                 message: error.message,
             }),
@@ -232,19 +222,21 @@ impl Run {
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
-        self.report.problems.push(Problem {
-            file: path.display().to_string(),
-            position: None,
-            message: format!("failed to read it: {error}"),
-        });
+        let problem = whole(path, format!("failed to read it: {error}"));
+        self.check.report.problems.push(problem);
     }
 
     fn warning(&mut self, path: &Path, message: String) {
-        self.report.warnings.push(Problem {
-            file: path.display().to_string(),
-            position: None,
-            message,
-        });
+        self.check.report.warnings.push(whole(path, message));
+    }
+}
+
+/// A problem of a whole file or folder.
+fn whole(path: &Path, message: String) -> Problem {
+    Problem {
+        file: Some(path.display().to_string()),
+        position: None,
+        message,
     }
 }
 

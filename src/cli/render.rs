@@ -1,6 +1,89 @@
 //! Writes what `check`, `scan` and `history` found, for people and for programs.
 
 pub mod history;
-pub mod human;
 pub mod json;
-pub mod scan;
+pub mod text;
+
+use std::io::{self, BufWriter, StdoutLock, Write};
+
+use anstream::AutoStream;
+use clap::ValueEnum;
+
+use crate::cli::progress::Progress;
+use crate::core::report::{Located, Report};
+
+/// The output format of `check` and `scan`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    Human,
+    Json,
+}
+
+/// Writes a report in one format, piece by piece.
+pub trait Render {
+    /// Writes what comes before the findings.
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes one finding.
+    fn finding(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes everything else.
+    fn end(&mut self, report: &Report, out: &mut dyn Write) -> io::Result<()>;
+}
+
+/// Prints a report. Each finding is printed as soon as it is found, because all of them might not fit in memory.
+pub(super) struct Output {
+    out: BufWriter<AutoStream<StdoutLock<'static>>>,
+    render: Box<dyn Render>,
+    progress: Progress,
+    /// The first write error. Nothing is written after it.
+    result: io::Result<()>,
+}
+
+impl Output {
+    pub(super) fn begin(format: Format) -> Self {
+        let mut output = Self {
+            out: BufWriter::new(anstream::stdout().lock()),
+            render: match format {
+                Format::Human => Box::new(text::Text::default()),
+                Format::Json => Box::new(json::Json::default()),
+            },
+            progress: Progress::new(),
+            result: Ok(()),
+        };
+        output.result = output.render.begin(&mut output.out);
+        output
+    }
+
+    pub(super) fn finding(&mut self, located: &Located) {
+        // stdout and stderr may be the same terminal.
+        self.progress.clear();
+        if self.result.is_ok() {
+            self.result = self.render.finding(located, &mut self.out);
+        }
+    }
+
+    /// Shows on stderr how far a scan is.
+    pub(super) fn progress(&mut self, report: &Report) -> io::Result<()> {
+        std::mem::replace(&mut self.result, Ok(()))?;
+        self.out.flush()?;
+        self.progress.show(&text::progress(report));
+        Ok(())
+    }
+
+    /// Prints a note to stderr.
+    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
+        self.progress.clear();
+        writeln!(anstream::stderr(), "note: {text}")
+    }
+
+    pub(super) fn end(mut self, report: &Report) -> io::Result<()> {
+        self.progress.clear();
+        self.result?;
+        self.render.end(report, &mut self.out)?;
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,22 @@
 //! `migration-warden scan`: lists the Jobs and CronJobs of a cluster, checks them and prints the findings.
 
-mod output;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, Resource};
 
-use self::output::Output;
 use super::kube_args::{Cluster, Namespaces, block_on};
+use super::render::{Format, Output};
 use crate::cluster::pages::{self, ListError, Pages};
 use crate::core::exception::resource::MigrationException;
 use crate::core::generate::vap::SYSTEM_NAMESPACES;
 use crate::core::job::Kind;
-use crate::core::policy::{Action, Policy};
+use crate::core::policy::Policy;
+use crate::core::report::{Problem, Report};
 use crate::core::scan::{Scan, World};
 
 /// Arguments of `scan`.
@@ -34,12 +32,6 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     cluster: Cluster,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Human,
-    Json,
 }
 
 impl Args {
@@ -58,21 +50,19 @@ impl Args {
         };
         let world = asked.world(policy).await?;
         let mut scan = Scan::new(policy, world);
-        let mut output = Output::begin(self.format)?;
+        let mut output = Output::begin(self.format);
         asked
             .objects::<Job>(Kind::Job, &mut scan, &mut output)
             .await?;
         asked
             .objects::<CronJob>(Kind::CronJob, &mut scan, &mut output)
             .await?;
-        output.end(&scan.tally, &asked.problems)?;
-        Ok(if !asked.problems.is_empty() {
-            ExitCode::from(super::COULD_NOT)
-        } else if scan.tally.count(Action::Deny) > 0 {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        let report = Report {
+            problems: asked.problems,
+            ..scan.report
+        };
+        output.end(&report)?;
+        Ok(super::exit_code(&report))
     }
 }
 
@@ -82,7 +72,7 @@ struct Asked<'a> {
     /// All namespaces if `None`.
     namespace: Option<&'a str>,
     /// One message for each kind or namespace that could not be read.
-    problems: Vec<String>,
+    problems: Vec<Problem>,
 }
 
 impl Asked<'_> {
@@ -130,10 +120,18 @@ impl Asked<'_> {
 
     fn unless_forbidden(&mut self, known: anyhow::Result<()>, so: &str) -> anyhow::Result<()> {
         match known {
-            Err(error) if is_forbidden(&error) => self.problems.push(format!("{error}; {so}")),
+            Err(error) if is_forbidden(&error) => self.problem(format!("{error}; {so}")),
             other => other?,
         }
         Ok(())
+    }
+
+    fn problem(&mut self, message: String) {
+        self.problems.push(Problem {
+            file: None,
+            position: None,
+            message,
+        });
     }
 
     /// Checks all objects of a kind. A failure is reported as a problem instead of returned, so that a report whose
@@ -153,17 +151,15 @@ impl Asked<'_> {
             let judged = match page {
                 Ok(None) => break,
                 Ok(Some(page)) => scan
-                    .page(kind, &page)
+                    .page(kind, &page, &mut |located| output.finding(&located))
                     .with_context(|| pages.failed_to_read()),
                 Err(error) => Err(error),
             };
-            match judged {
-                Ok(judged) => output.judged(&judged, &scan.tally)?,
-                Err(error) => {
-                    self.problems.push(super::told(&error));
-                    break;
-                }
+            if let Err(error) = judged {
+                self.problem(super::told(&error));
+                break;
             }
+            output.progress(&scan.report)?;
         }
         if let Some(caveat) = pages.caveat() {
             output.note(&caveat)?;

@@ -5,134 +5,77 @@
 mod annotation_types;
 mod place;
 mod refused;
+mod source;
 
-use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Number, Value};
 
 use crate::core::check::annotation_types::Annotated;
-use crate::core::check::place::Place;
+use crate::core::check::source::Masked;
 use crate::core::exception::{self, Exception};
-use crate::core::job::credentials::{self, Hit, Secrets};
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
 use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer};
-use crate::core::policy::finding::Finding;
-use crate::core::policy::path::FieldPath;
-use crate::core::policy::select::Selection;
-use crate::core::policy::{Action, Policy, verdict};
+use crate::core::policy::{Policy, verdict};
+use crate::core::report::{Located, Problem, Report, Sink};
 
-/// A finding and its place in a file.
+/// A check in progress.
 #[derive(Debug)]
-pub struct Located {
-    /// The file.
-    pub file: String,
-    /// Position of the value, or of its nearest existing parent.
-    pub position: Position,
-    /// The line shown with the finding, with credentials masked, and the range in it that is meant.
-    pub source: (String, Range<usize>),
-    /// Namespace of the manifest, or the one given for manifests without a namespace; may be empty.
-    pub namespace: String,
-    /// Name of the Job or CronJob.
-    pub job: String,
-    /// The finding itself.
-    pub finding: Finding,
+pub struct Check<'p> {
+    policy: &'p Policy,
+    /// The namespace of manifests without one.
+    namespace: &'p str,
+    exceptions: Vec<Arc<Exception>>,
+    /// The report so far.
+    pub report: Report,
 }
 
-/// Something that could not be checked, or that the author should know besides the findings.
-#[derive(Debug)]
-pub struct Problem {
-    /// The file or folder.
-    pub file: String,
-    /// Its position; `None` for the file as a whole.
-    pub position: Option<Position>,
-    /// The problem, and what to do.
-    pub message: String,
-}
-
-/// An exception that is not honoured.
-#[derive(Debug)]
-pub struct Ignored {
-    /// The file.
-    pub file: String,
-    /// Position of its name.
-    pub position: Position,
-    /// Its name.
-    pub name: String,
-    /// Why it is not honoured.
-    pub message: String,
-}
-
-/// The totals of all files. Findings go to a sink one by one, because there may be more than fit in memory.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// The exceptions that are honoured.
-    pub exceptions: Vec<Arc<Exception>>,
-    /// The exceptions that are not honoured.
-    pub ignored: Vec<Ignored>,
-    /// Documents that are not empty.
-    pub documents: usize,
-    /// Migration Jobs, labelled or detected, and CronJob templates.
-    pub jobs: usize,
-    /// Parts that could not be checked, or that Kubernetes refuses.
-    pub problems: Vec<Problem>,
-    /// Problems that do not change the verdict.
-    pub warnings: Vec<Problem>,
-    /// Findings by action.
-    counts: BTreeMap<Action, usize>,
-}
-
-/// Receives each finding.
-pub type Sink<'s> = &'s mut dyn FnMut(Located);
-
-impl Report {
-    /// The number of findings with this action.
+impl<'p> Check<'p> {
+    /// A check that has not read anything yet. `namespace` is that of manifests without one, and may be empty; all of
+    /// `exceptions` are honoured.
     #[must_use]
-    pub fn count(&self, action: Action) -> usize {
-        self.counts.get(&action).copied().unwrap_or_default()
+    pub fn new(policy: &'p Policy, namespace: &'p str, exceptions: Vec<Arc<Exception>>) -> Self {
+        Self {
+            policy,
+            namespace,
+            exceptions,
+            report: Report {
+                documents: Some(0),
+                ..Report::default()
+            },
+        }
     }
 
-    /// Checks every Job in `text`, the content of `file`, in the order of documents and rules. `namespace` is used for
-    /// manifests without one.
-    pub fn check(
-        &mut self,
-        file: &str,
-        text: &str,
-        policy: &Policy,
-        namespace: &str,
-        found: Sink<'_>,
-    ) {
+    /// Checks every Job in `text`, the content of `file`, in the order of documents and rules.
+    pub fn file(&mut self, file: &str, text: &str, found: Sink<'_>) {
         for document in manifest::documents(text) {
+            let documents = self.report.documents.get_or_insert_default();
             let document = match document {
                 Ok(document) => document,
                 Err(broken) => {
+                    *documents += usize::from(!broken.is_between);
                     self.broken(file, &broken);
                     continue;
                 }
             };
-            self.documents += 1;
+            *documents += 1;
             let mut here = Here {
-                report: self,
+                check: self,
                 found: &mut *found,
                 file,
                 text,
                 document: &document,
-                policy,
-                namespace,
             };
             here.warn();
-            let root = document.root();
-            here.object(root, Group::default());
+            here.object(document.root(), Group::default());
         }
     }
 
     fn broken(&mut self, file: &str, broken: &BrokenDocument) {
-        self.documents += usize::from(!broken.is_between);
         let hint = if broken.is_template { UNRENDERED } else { "" };
-        self.problems.push(Problem {
-            file: file.to_owned(),
+        self.report.problems.push(Problem {
+            file: Some(file.to_owned()),
             position: Some(broken.position),
             message: format!("{}{hint}", broken.message),
         });
@@ -144,14 +87,12 @@ const UNRENDERED: &str = "; this looks like a chart's template: render it first,
                           helm template RELEASE CHART | migration-warden check -";
 
 /// The document that is being checked.
-struct Here<'a> {
-    report: &'a mut Report,
+struct Here<'a, 'p> {
+    check: &'a mut Check<'p>,
     found: Sink<'a>,
     file: &'a str,
     text: &'a str,
     document: &'a Document<'a>,
-    policy: &'a Policy,
-    namespace: &'a str,
 }
 
 /// The version and kind of list items that do not have their own.
@@ -161,7 +102,7 @@ struct Group {
     kind: String,
 }
 
-impl Here<'_> {
+impl Here<'_, '_> {
     /// Warns about duplicate keys, and about a document that is a bare list.
     fn warn(&mut self) {
         for duplicate in self.document.duplicates() {
@@ -176,23 +117,28 @@ impl Here<'_> {
             let message = format!(
                 "one map has the key {key:?} {lines}; kubectl and Helm take the last value, Flux refuses the file"
             );
-            self.warning(Some(duplicate.later), message);
+            self.warning(duplicate.later, message);
         }
         let root = self.document.root();
         if self.document.is_list(root) {
             let position = self.document.locate(root, "").0;
             let message = "the document is a bare list, which kubectl refuses, and is not checked; \
                            write its entries as items of an object of kind: List";
-            self.warning(Some(position), message.to_owned());
+            self.warning(position, message.to_owned());
         }
     }
 
-    fn warning(&mut self, position: Option<Position>, message: String) {
-        self.report.warnings.push(Problem {
-            file: self.file.to_owned(),
-            position,
+    fn warning(&mut self, position: Position, message: String) {
+        let warning = self.note(position, message);
+        self.check.report.warnings.push(warning);
+    }
+
+    fn note(&self, position: Position, message: String) -> Problem {
+        Problem {
+            file: Some(self.file.to_owned()),
+            position: Some(position),
             message,
-        });
+        }
     }
 
     /// Checks the object at `node`, or the objects in it.
@@ -249,8 +195,11 @@ impl Here<'_> {
     }
 
     fn judge(&mut self, object: &Object<'_>, kind: Kind, value: &Value, node: Node) {
+        let Check {
+            policy, namespace, ..
+        } = *self.check;
         let own = &*object.metadata.namespace;
-        let namespace = if own.is_empty() { self.namespace } else { own };
+        let namespace = if own.is_empty() { namespace } else { own };
         let job = Job::new(object, kind, namespace);
         // Its CronJob is checked instead, as in the webhook and in `scan`.
         if job.is_made_by_cronjob() {
@@ -259,67 +208,29 @@ impl Here<'_> {
         for (at, message) in refused::by_kubernetes(value, kind) {
             self.problem(node, &at, message);
         }
-        let selection = self.policy.selectors.select(&job, self.policy.detection);
-        if !matches!(selection, Selection::Labelled | Selection::Detected(_)) {
+        let selection = policy.selectors.select(&job, policy.detection);
+        if !self.check.report.selects(&job, selection) {
             return;
         }
-        self.report.jobs += 1;
-        let cap = self.policy.mode(job.namespace).cap();
-        let mut findings = self.policy.evaluate(&job, selection, cap);
-        exception::apply(&mut findings, &self.report.exceptions, &job);
+        let cap = policy.mode(job.namespace).cap();
+        let mut findings = policy.evaluate(&job, selection, cap);
+        exception::apply(&mut findings, &self.check.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
-        let hits = credentials::find(&job);
-        let places = place::of(&hits, kind, (self.text, self.document, node));
-        let hidden = Hidden {
-            secrets: Secrets::of(&hits),
-            places: &places,
-        };
+        self.check.report.count(&findings);
+        if findings.is_empty() {
+            return;
+        }
+        let masked = Masked::new(&job, (self.text, self.document, node));
         for mut finding in findings {
-            let path = finding.path.pointer();
-            let (mut position, mut bytes) = self.document.locate(node, path.as_str());
-            let is_it = |hit: &Hit<'_>| {
-                finding.within.as_ref() == Some(&hit.range)
-                    && FieldPath::credential(hit).within(kind) == finding.path
-            };
-            if let Some(index) = hits.iter().position(is_it) {
-                (position, bytes) = (places[index].position, places[index].bytes.clone());
-            }
-            finding
-                .texts_mut()
-                .for_each(|text| hidden.secrets.hide_in(text));
-            *self.report.counts.entry(finding.action).or_default() += 1;
-            let source = self.line(bytes, &hidden);
+            masked.hide_in(&mut finding);
             (self.found)(Located {
-                file: self.file.to_owned(),
-                position,
-                source,
+                source: Some(masked.source(self.file, &finding)),
+                kind,
                 namespace: job.namespace.to_owned(),
                 job: job.name.shown().to_owned(),
                 finding,
             });
         }
-    }
-
-    /// The shown part of the line in which `bytes` begin, and their range in it.
-    fn line(&self, bytes: Range<usize>, hidden: &Hidden<'_>) -> (String, Range<usize>) {
-        let (start, end) = window(self.text, bytes.start);
-        // An anchor may be in another line than the place where its value is used.
-        let mut line = hidden
-            .secrets
-            .blot(&credentials::blot(&self.text[start..end]));
-        for place in hidden.places {
-            let span = overlap(&place.bytes, start, end);
-            let covered: String = line.get(span.clone()).map_or_else(String::new, |part| {
-                part.bytes()
-                    .map(|b| if b.is_ascii_whitespace() { ' ' } else { '*' })
-                    .collect()
-            });
-            if covered.len() == span.len() {
-                line.replace_range(span, &covered);
-            }
-        }
-        let part = bytes.start - start..bytes.end.clamp(bytes.start, end.max(bytes.start)) - start;
-        (line, part)
     }
 
     fn unrendered(&mut self, node: Node, pointer: &str) {
@@ -328,57 +239,10 @@ impl Here<'_> {
     }
 
     fn problem(&mut self, node: Node, pointer: &str, message: String) {
-        let position = Some(self.document.locate(node, pointer).0);
-        self.report.problems.push(Problem {
-            file: self.file.to_owned(),
-            position,
-            message,
-        });
+        let (position, _) = self.document.locate(node, pointer);
+        let problem = self.note(position, message);
+        self.check.report.problems.push(problem);
     }
-}
-
-/// The credentials of one Job, as texts and as places.
-struct Hidden<'p> {
-    secrets: Secrets,
-    places: &'p [Place],
-}
-
-/// The range of the line around `at`, cut if it is very long: a list of a thousand Jobs may be one line. It is cut
-/// between words, so that no part of a credential is left at the edge.
-fn window(text: &str, at: usize) -> (usize, usize) {
-    const MOST: usize = 500;
-    let on_boundary = |mut at: usize| {
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
-    };
-    let is_gap = |c: char| c == '"' || c.is_whitespace();
-    let (from, to) = (
-        on_boundary(at.saturating_sub(MOST)),
-        on_boundary((at + MOST).min(text.len())),
-    );
-    let (before, after) = (&text[from..at], &text[at..to]);
-    let start = match before.rfind('\n') {
-        Some(found) => from + found + 1,
-        None if from == 0 => 0,
-        None => before
-            .find(is_gap)
-            .map_or(at, |found| on_boundary(from + found + 1)),
-    };
-    let end = match after.find('\n') {
-        Some(found) => at + found,
-        None if to == text.len() => to,
-        None => after.rfind(is_gap).map_or(at, |found| at + found),
-    };
-    (start, end)
-}
-
-/// The part of `range` within the line from `start` to `end`, relative to `start`.
-fn overlap(range: &Range<usize>, start: usize, end: usize) -> Range<usize> {
-    let from = range.start.clamp(start, end);
-    let to = range.end.clamp(from, end);
-    from - start..to - start
 }
 
 /// What the API server expects. The parser's own message would quote the value.

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use json_patch::jsonptr::Pointer;
-
+use serde::Serialize;
 use serde_json::Value;
 
 pub use self::encoding::{Undecodable, decode};
@@ -28,7 +28,7 @@ pub use self::tree::Node;
 use self::tree::Tree;
 
 /// A position in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Position {
     /// Line, counted from 1.
     pub line: usize,

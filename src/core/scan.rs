@@ -5,96 +5,24 @@
 
 mod namespaces;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use crate::core::exception;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind, credentials};
 use crate::core::json::{Page, Unreadable};
 use crate::core::namespace;
 use crate::core::policy::finding::Finding;
-use crate::core::policy::rule::Rule;
-use crate::core::policy::select::Selection;
-use crate::core::policy::{Action, Policy, verdict};
+use crate::core::policy::{Policy, verdict};
+use crate::core::report::{Located, Objects, Report, Sink, UnknownMode};
 
 pub use namespaces::World;
-
-/// A migration and its findings.
-#[derive(Debug)]
-pub struct Judged {
-    /// Whether it is a Job or a CronJob.
-    pub kind: Kind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Its findings, in the order of the rules.
-    pub findings: Vec<Finding>,
-}
-
-/// The counts of a scan.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// Number of Jobs that were read.
-    pub jobs: usize,
-    /// Number of CronJobs that were read.
-    pub cronjobs: usize,
-    /// Number of Jobs created by a CronJob, which are checked with their CronJob.
-    pub made_by_cronjobs: usize,
-    /// Number of Jobs and CronJobs that are migrations, labelled or detected.
-    pub migrations: usize,
-    /// The findings, by rule.
-    pub rules: BTreeMap<&'static str, OfRule>,
-    /// Namespaces whose label is not a mode, with that value.
-    pub unknown_modes: BTreeSet<(String, String)>,
-}
-
-/// The counts for one rule.
-#[derive(Debug)]
-pub struct OfRule {
-    /// The rule that is counted.
-    pub rule: &'static Rule,
-    actions: BTreeMap<Action, usize>,
-}
-
-impl OfRule {
-    /// The number of findings with this action.
-    #[must_use]
-    pub fn count(&self, action: Action) -> usize {
-        self.actions.get(&action).copied().unwrap_or_default()
-    }
-}
-
-impl Tally {
-    /// The number of findings with this action.
-    #[must_use]
-    pub fn count(&self, action: Action) -> usize {
-        self.rules.values().map(|rule| rule.count(action)).sum()
-    }
-
-    /// The number of all findings.
-    #[must_use]
-    pub fn findings(&self) -> usize {
-        let counts = self.rules.values().flat_map(|rule| rule.actions.values());
-        counts.sum()
-    }
-
-    fn add(&mut self, finding: &Finding) {
-        let entry = self.rules.entry(finding.rule.id).or_insert_with(|| OfRule {
-            rule: finding.rule,
-            actions: BTreeMap::new(),
-        });
-        *entry.actions.entry(finding.action).or_default() += 1;
-    }
-}
 
 /// A scan in progress.
 #[derive(Debug)]
 pub struct Scan<'a> {
     policy: &'a Policy,
     world: World,
-    /// The counts so far.
-    pub tally: Tally,
+    /// The report so far.
+    pub report: Report,
 }
 
 impl<'a> Scan<'a> {
@@ -104,54 +32,62 @@ impl<'a> Scan<'a> {
         Self {
             policy,
             world,
-            tally: Tally::default(),
+            report: Report {
+                objects: Some(Objects::default()),
+                ..Report::default()
+            },
         }
     }
 
-    /// Checks one page of Jobs or CronJobs, and returns the migrations with findings.
-    pub fn page(&mut self, kind: Kind, text: &str) -> Result<Vec<Judged>, Unreadable> {
+    /// Checks one page of Jobs or CronJobs.
+    pub fn page(&mut self, kind: Kind, text: &str, found: Sink<'_>) -> Result<(), Unreadable> {
         let page: Page<'_, Object<'_>> = serde_json::from_str(text)?;
-        let objects = page.items.iter();
-        Ok(objects.filter_map(|o| self.judge(kind, o)).collect())
+        for object in &page.items {
+            self.judge(&Job::new(object, kind, ""), &mut *found);
+        }
+        Ok(())
     }
 
-    fn judge(&mut self, kind: Kind, object: &Object<'_>) -> Option<Judged> {
-        let (policy, tally) = (self.policy, &mut self.tally);
-        match kind {
-            Kind::Job => tally.jobs += 1,
-            Kind::CronJob => tally.cronjobs += 1,
-        }
-        let mut job = Job::new(object, kind, "");
+    fn judge(&mut self, job: &Job<'_>, found: Sink<'_>) {
+        let (policy, report) = (self.policy, &mut self.report);
+        let objects = report.objects.get_or_insert_default();
+        objects.all += 1;
+        objects.cronjobs += usize::from(job.kind == Kind::CronJob);
         // The webhook recognises them by the requesting user. A stored Job does not have that, so its owner is used.
         if job.is_made_by_cronjob() {
-            tally.made_by_cronjobs += 1;
-            return None;
+            objects.made_by_cronjobs += 1;
+            return;
         }
-        let selection = policy.selectors.select(&job, policy.detection);
-        if !matches!(selection, Selection::Labelled | Selection::Detected(_)) {
-            return None;
+        let selection = policy.selectors.select(job, policy.detection);
+        if !report.selects(job, selection) {
+            return;
         }
-        tally.migrations += 1;
         let view = self.world.view(job.namespace);
-        job.mesh = view.mesh;
+        let job = Job {
+            mesh: view.mesh,
+            ..*job
+        };
         let (mode, unknown_mode) = namespace::mode(view.mode.clone(), policy, job.namespace);
-        if let Some(label) = unknown_mode {
-            let unknown = (job.namespace.to_owned(), label);
-            tally.unknown_modes.insert(unknown);
+        if let (Some(mode), Some(objects)) = (unknown_mode, &mut report.objects) {
+            objects.unknown_modes.insert(UnknownMode {
+                namespace: job.namespace.to_owned(),
+                mode,
+            });
         }
         let mut findings = policy.evaluate(&job, selection, mode.cap());
         credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
         exception::apply(&mut findings, &view.exceptions, &job);
         verdict::settle(&mut findings, job.is_patchable());
-        for finding in &findings {
-            tally.add(finding);
+        report.count(&findings);
+        for finding in findings {
+            found(Located {
+                source: None,
+                kind: job.kind,
+                namespace: job.namespace.to_owned(),
+                job: job.name.shown().to_owned(),
+                finding,
+            });
         }
-        (!findings.is_empty()).then(|| Judged {
-            kind,
-            namespace: job.namespace.to_owned(),
-            name: job.name.shown().to_owned(),
-            findings,
-        })
     }
 }
 

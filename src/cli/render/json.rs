@@ -1,4 +1,4 @@
-//! `check --format json`: a stable shape, version 1. Fields are added, never changed.
+//! `--format json` of `check` and `scan`: a stable shape, version 1. Fields are added, never changed.
 //!
 //! The findings come first and one to a line, so that they can be written before all are known.
 
@@ -6,34 +6,20 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::core::check::{Located, Report};
-use crate::core::policy::Action;
+use super::Render;
+use crate::core::job::Kind;
+use crate::core::report::{Located, Report};
 
 /// Version of the shape.
 const VERSION: u32 = 1;
-
-/// What is known in the end only.
-#[derive(Serialize)]
-struct Tail<'a> {
-    documents: usize,
-    jobs: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<Problem<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<Problem<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    ignored_exceptions: Vec<Ignored<'a>>,
-    summary: Summary,
-}
 
 #[derive(Serialize)]
 struct Finding<'a> {
     rule: &'a str,
     name: &'a str,
     action: &'a str,
-    file: &'a str,
-    line: usize,
-    column: usize,
+    #[serde(flatten)]
+    place: Place<'a>,
     namespace: &'a str,
     job: &'a str,
     path: String,
@@ -45,46 +31,30 @@ struct Finding<'a> {
 }
 
 #[derive(Serialize)]
-struct Ignored<'a> {
-    name: &'a str,
-    file: &'a str,
-    line: usize,
-    column: usize,
-    message: &'a str,
+#[serde(untagged)]
+enum Place<'a> {
+    File {
+        file: &'a str,
+        line: usize,
+        column: usize,
+    },
+    Cluster {
+        kind: &'a str,
+    },
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
-    file: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<usize>,
-    message: &'a str,
-}
-
-#[derive(Serialize)]
-struct Summary {
-    deny: usize,
-    patch: usize,
-    warn: usize,
-    audit: usize,
-}
-
-/// Writes one JSON object, piece by piece.
+/// Writes one JSON object.
 #[derive(Debug, Default)]
-pub struct Writer {
+pub struct Json {
     has_findings: bool,
 }
 
-impl Writer {
-    /// Begins the object.
-    pub fn begin(&self, out: &mut impl Write) -> io::Result<()> {
+impl Render for Json {
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{{\n  \"version\": {VERSION},\n  \"findings\": [")
     }
 
-    /// Writes one finding.
-    pub fn finding(&mut self, located: &Located, out: &mut impl Write) -> io::Result<()> {
+    fn finding(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()> {
         let comma = if self.has_findings { "," } else { "" };
         self.has_findings = true;
         write!(out, "{comma}\n    ")?;
@@ -92,49 +62,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the object.
-    pub fn end(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+    fn end(&mut self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let close = if self.has_findings { "\n  ]" } else { "]" };
-        write!(out, "{close}")?;
-        let tail = serde_json::to_string(&tail(report))?;
+        let tail = serde_json::to_string(report)?;
         // The object has been opened before.
         let tail = tail.strip_prefix('{').unwrap_or(&tail);
-        writeln!(out, ",\n  {tail}")
-    }
-}
-
-fn tail(report: &Report) -> Tail<'_> {
-    Tail {
-        documents: report.documents,
-        jobs: report.jobs,
-        problems: report.problems.iter().map(problem).collect(),
-        warnings: report.warnings.iter().map(problem).collect(),
-        ignored_exceptions: report
-            .ignored
-            .iter()
-            .map(|ignored| Ignored {
-                name: &ignored.name,
-                file: &ignored.file,
-                line: ignored.position.line,
-                column: ignored.position.column,
-                message: &ignored.message,
-            })
-            .collect(),
-        summary: Summary {
-            deny: report.count(Action::Deny),
-            patch: report.count(Action::Patch),
-            warn: report.count(Action::Warn),
-            audit: report.count(Action::Audit),
-        },
-    }
-}
-
-fn problem(problem: &crate::core::check::Problem) -> Problem<'_> {
-    Problem {
-        file: &problem.file,
-        line: problem.position.map(|at| at.line),
-        column: problem.position.map(|at| at.column),
-        message: &problem.message,
+        writeln!(out, "{close},\n  {tail}")
     }
 }
 
@@ -144,9 +77,19 @@ fn finding(located: &Located) -> Finding<'_> {
         rule: found.rule.id,
         name: found.rule.name,
         action: found.action.as_str(),
-        file: &located.file,
-        line: located.position.line,
-        column: located.position.column,
+        place: match &located.source {
+            Some(source) => Place::File {
+                file: &source.file,
+                line: source.position.line,
+                column: source.position.column,
+            },
+            None => Place::Cluster {
+                kind: match located.kind {
+                    Kind::Job => "Job",
+                    Kind::CronJob => "CronJob",
+                },
+            },
+        },
         namespace: &located.namespace,
         job: &located.job,
         path: found.path.to_string(),

@@ -84,19 +84,19 @@ fn job(name: &str, hook: &str, delete_policy: &str, restart_policy: &str) -> Val
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::check::Report;
+    use crate::core::check::Check;
     use crate::core::policy_file::validate;
+    use crate::core::report::Located;
 
     fn findings(job: &Value, profile: &str) -> Vec<String> {
         let policy = format!(
             "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nprofile: {profile}\n"
         );
         let policy = validate::read("policy.yaml", &policy).unwrap();
-        let mut report = Report::default();
-        let mut findings = Vec::new();
-        let sink = &mut |located| findings.push(located);
-        report.check("job.yaml", &job.to_string(), &policy, "shop", sink);
-        assert_eq!(report.problems.len(), 0);
+        let (mut check, mut findings) = (Check::new(&policy, "shop", Vec::new()), Vec::new());
+        let sink = &mut |located: Located| findings.push(located);
+        check.file("job.yaml", &job.to_string(), sink);
+        assert_eq!(check.report.problems.len(), 0);
         let found = findings.iter();
         found
             .map(|located| located.finding.rule.id.to_owned())

@@ -10,13 +10,14 @@ use super::*;
 use crate::core::admit::{self, Circumstances, Judged};
 use crate::core::namespace::NamespaceView;
 use crate::core::policy_file::validate;
+use crate::core::report::Source;
 use crate::core::review::Phase;
 
 fn check(text: &str, policy: &Policy) -> (Report, Vec<Located>) {
-    let (mut report, mut findings) = (Report::default(), Vec::new());
-    let found = &mut |located| findings.push(located);
-    report.check("file.yaml", text, policy, "", found);
-    (report, findings)
+    let mut findings = Vec::new();
+    let mut check = Check::new(policy, "", Vec::new());
+    check.file("file.yaml", text, &mut |located| findings.push(located));
+    (check.report, findings)
 }
 
 /// Pieces of generated manifests, right and wrong.
@@ -70,13 +71,13 @@ proptest! {
         let text = parts.concat();
         let (report, findings) = check(&text, &validate::builtin());
         let lines = text.split('\n').count();
-        let places = findings.iter().map(|located| located.position);
+        let sources: Vec<_> = findings.iter().map(|located| located.source.as_ref().unwrap()).collect();
+        let places = sources.iter().map(|source| source.position);
         let notes = report.problems.iter().chain(&report.warnings);
         for place in places.chain(notes.filter_map(|note| note.position)) {
             prop_assert!((1..=lines).contains(&place.line) && place.column >= 1, "{text:?}: {place:?}");
         }
-        for located in &findings {
-            let (line, part) = &located.source;
+        for Source { line, part, .. } in sources {
             prop_assert!(part.start <= part.end && part.end <= line.len(), "{text:?}");
         }
     }

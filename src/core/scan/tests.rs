@@ -1,11 +1,12 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Judged, Scan, Tally, World};
+use super::{Scan, World};
 use crate::core::job::Kind;
 use crate::core::policy::testing::job;
 use crate::core::policy::{Action, Policy};
 use crate::core::policy_file::validate;
+use crate::core::report::{Located, Report};
 
 const MAX: SignedDuration = SignedDuration::from_hours(720);
 
@@ -38,34 +39,42 @@ fn page(items: &[Value]) -> String {
 }
 
 /// Id, action and exception of all findings.
-fn told(judged: &[Judged]) -> Vec<(&'static str, Action, Option<String>)> {
-    let findings = judged.iter().flat_map(|judged| &judged.findings);
-    findings
-        .map(|finding| {
+fn told(found: &[Located]) -> Vec<(&'static str, Action, Option<String>)> {
+    found
+        .iter()
+        .map(|Located { finding, .. }| {
             let exception = finding.exception.as_ref().map(|e| e.name.clone());
             (finding.rule.id, finding.action, exception)
         })
         .collect()
 }
 
-fn scan(policy: &Policy, world: World, kind: Kind, items: &[Value]) -> (Vec<Judged>, Tally) {
-    let mut scan = Scan::new(policy, world);
-    let judged = scan.page(kind, &page(items)).unwrap();
-    (judged, scan.tally)
+fn scan(policy: &Policy, world: World, kind: Kind, items: &[Value]) -> (Vec<Located>, Report) {
+    let (mut scan, mut found) = (Scan::new(policy, world), Vec::new());
+    scan.page(kind, &page(items), &mut |located| found.push(located))
+        .unwrap();
+    (found, scan.report)
+}
+
+/// Objects, CronJobs, Jobs made by CronJobs, and migrations.
+fn counts(report: &Report) -> [usize; 4] {
+    let objects = report.objects.as_ref().unwrap();
+    let read = [objects.all, objects.cronjobs, objects.made_by_cronjobs];
+    [read[0], read[1], read[2], report.jobs]
 }
 
 #[test]
 fn a_finished_job_is_judged_as_when_it_came() {
     let policy = validate::builtin();
     let items = [stored(|_| {}), stored(restarting)];
-    let (judged, tally) = scan(&policy, World::default(), Kind::Job, &items);
+    let (judged, report) = scan(&policy, World::default(), Kind::Job, &items);
     assert_eq!(told(&judged), [("MW004", Action::Deny, None)]);
     assert_eq!(
-        (&*judged[0].namespace, &*judged[0].name),
+        (&*judged[0].namespace, &*judged[0].job),
         ("shop", "shop-migrate-1766361600")
     );
-    assert_eq!((tally.jobs, tally.migrations), (2, 2));
-    assert_eq!((tally.findings(), tally.count(Action::Deny)), (1, 1));
+    assert_eq!(counts(&report), [2, 0, 0, 2]);
+    assert_eq!((report.counts.problems(), report.counts.deny), (1, 1));
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn the_time_in_the_name_is_compared_with_that_of_the_creation() {
     let late = stored(|job| job["metadata"]["creationTimestamp"] = json!("2025-12-24T00:00:00Z"));
     let (judged, _) = scan(&policy, World::default(), Kind::Job, &[late]);
     assert_eq!(
-        judged[0].findings[0].detail,
+        judged[0].finding.detail,
         "\"shop-migrate-1766361600\" is 48h00m before its creation"
     );
 }
@@ -87,19 +96,18 @@ fn a_cronjob_is_judged_and_the_jobs_it_made_are_not() {
         job["metadata"]["ownerReferences"] =
             json!([{"kind": "CronJob", "controller": true, "name": "nightly"}]);
     });
-    let (judged, tally) = scan(&policy, World::default(), Kind::Job, &[made]);
+    let (judged, report) = scan(&policy, World::default(), Kind::Job, &[made]);
     assert_eq!(told(&judged), []);
-    let counts = |tally: &Tally| (tally.jobs, tally.made_by_cronjobs, tally.migrations);
-    assert_eq!(counts(&tally), (1, 1, 0));
+    assert_eq!(counts(&report), [1, 0, 1, 0]);
 
     let template = job(restarting);
     let cronjob = json!({
         "metadata": {"name": "nightly", "namespace": "shop", "labels": template["metadata"]["labels"]},
         "spec": {"jobTemplate": {"spec": template["spec"]}},
     });
-    let (judged, tally) = scan(&policy, World::default(), Kind::CronJob, &[cronjob]);
+    let (judged, report) = scan(&policy, World::default(), Kind::CronJob, &[cronjob]);
     assert_eq!(told(&judged)[0], ("MW004", Action::Warn, None));
-    assert_eq!((tally.cronjobs, tally.migrations), (1, 1));
+    assert_eq!(counts(&report), [1, 1, 0, 1]);
 }
 
 #[test]
@@ -109,10 +117,12 @@ fn what_is_no_migration_is_only_counted() {
         restarting(job);
         job["metadata"]["labels"]["migration-warden.io/migration"] = json!("false");
     });
-    let (judged, tally) = scan(&policy, World::default(), Kind::Job, &[other]);
+    let (judged, report) = scan(&policy, World::default(), Kind::Job, &[other]);
+    assert_eq!((told(&judged), counts(&report)), (vec![], [1, 0, 0, 0]));
+    let opted_out = &report.opted_out;
     assert_eq!(
-        (told(&judged).len(), tally.jobs, tally.migrations),
-        (0, 1, 0)
+        (opted_out.count, &opted_out.jobs[..]),
+        (1, &["shop/shop-migrate-1766361600".to_owned()][..])
     );
 }
 
@@ -123,11 +133,10 @@ fn what_would_be_patched_is_not_denied() {
         restarting(job);
         job["metadata"]["annotations"] = json!({});
     });
-    let items = [stored(restarting), plain];
-    let (judged, _) = scan(&policy, World::default(), Kind::Job, &items);
-    assert_eq!(told(&judged[..1]), [("MW004", Action::Patch, None)]);
+    let found = |job| told(&scan(&policy, World::default(), Kind::Job, &[job]).0);
+    assert_eq!(found(stored(restarting)), [("MW004", Action::Patch, None)]);
     // It is not a hook, so it could not be patched.
-    assert!(told(&judged[1..]).contains(&("MW004", Action::Deny, None)));
+    assert!(found(plain).contains(&("MW004", Action::Deny, None)));
 }
 
 #[test]
@@ -138,9 +147,11 @@ fn a_namespace_says_how_strict_it_is_and_which_mesh_it_has() {
         let mut world = World::default();
         let namespace = json!({"metadata": {"name": "shop", "labels": labels}});
         world.namespaces(&page(&[namespace])).unwrap();
-        let (judged, tally) = scan(&policy, world, Kind::Job, &[stored(restarting)]);
+        let (judged, report) = scan(&policy, world, Kind::Job, &[stored(restarting)]);
         let told: Vec<_> = told(&judged).iter().map(|f| (f.0, f.1)).collect();
-        (told, tally.unknown_modes.into_iter().collect::<Vec<_>>())
+        let unknown = report.objects.unwrap().unknown_modes;
+        let unknown = unknown.into_iter().map(|u| (u.namespace, u.mode));
+        (told, unknown.collect::<Vec<_>>())
     };
     let mode = |mode: &str| json!({"migration-warden.io/mode": mode});
     assert_eq!(found(json!(null)).0, [("MW004", Action::Audit)]);

@@ -1,0 +1,212 @@
+//! The report of `check` and `scan`: findings with their places, counts, and what could not be checked.
+//!
+//! Findings go to a [`Sink`] one by one, because there may be more than fit in memory. [`crate::core::check`] and
+//! [`crate::core::scan`] fill the report, and [`crate::cli::render`] prints it.
+
+#![allow(
+    missing_docs,
+    reason = "a field is described if its name does not say what it is"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::core::job::{Job, Kind};
+use crate::core::manifest::Position;
+use crate::core::policy::Action;
+use crate::core::policy::finding::Finding;
+use crate::core::policy::rule::Rule;
+use crate::core::policy::select::Selection;
+
+/// Most opted-out Jobs whose names are kept.
+const MAX_NAMES: usize = 1000;
+
+/// Receives each finding.
+pub type Sink<'s> = &'s mut dyn FnMut(Located);
+
+/// A finding, and the Job or CronJob in which it is.
+#[derive(Debug)]
+pub struct Located {
+    /// The place in a file; `None` for an object of a cluster.
+    pub source: Option<Source>,
+    pub kind: Kind,
+    /// For a manifest without a namespace, the one that was given; may be empty.
+    pub namespace: String,
+    pub job: String,
+    pub finding: Finding,
+}
+
+/// A value in a file.
+#[derive(Debug)]
+pub struct Source {
+    pub file: String,
+    /// Position of the value, or of its nearest existing parent.
+    pub position: Position,
+    /// The shown part of its line, with credentials masked.
+    pub line: String,
+    /// The range of the value in `line`.
+    pub part: Range<usize>,
+}
+
+/// Something that could not be checked, or that the author should know besides the findings.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    /// The file or folder, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// `None` for the file as a whole.
+    #[serde(flatten)]
+    pub position: Option<Position>,
+    /// The problem, and what to do.
+    pub message: String,
+}
+
+/// An exception that is not honoured.
+#[derive(Debug, Serialize)]
+pub struct Ignored {
+    pub name: String,
+    /// Where it stands, and why it is not honoured.
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+/// The counts, and everything but the findings. It is serialized as the end of the JSON report.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// The documents that `check` read, without empty ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<usize>,
+    /// The objects that `scan` read.
+    #[serde(flatten)]
+    pub objects: Option<Objects>,
+    /// Migration Jobs, adopted Jobs and the CronJobs that create them.
+    pub jobs: usize,
+    /// Those with a finding that no exception covers.
+    #[serde(skip)]
+    pub jobs_with_problems: usize,
+    #[serde(skip_serializing_if = "OptedOut::is_empty")]
+    pub opted_out: OptedOut,
+    /// Parts that could not be checked, or that Kubernetes refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Problems that do not change the verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+    #[serde(rename = "ignored_exceptions", skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Ignored>,
+    #[serde(rename = "summary")]
+    pub counts: Counts,
+    /// The counts of each broken rule, by id.
+    #[serde(skip)]
+    pub rules: BTreeMap<&'static str, (&'static Rule, Counts)>,
+}
+
+/// The objects of a cluster.
+#[derive(Debug, Default, Serialize)]
+pub struct Objects {
+    /// All of them.
+    #[serde(rename = "objects")]
+    pub all: usize,
+    /// The CronJobs among them.
+    #[serde(skip)]
+    pub cronjobs: usize,
+    /// Jobs created by a CronJob, which are checked with their CronJob.
+    pub made_by_cronjobs: usize,
+    /// Namespaces whose label is not a mode.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown_modes: BTreeSet<UnknownMode>,
+}
+
+/// A namespace with the value of its label `migration-warden.io/mode`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct UnknownMode {
+    pub namespace: String,
+    pub mode: String,
+}
+
+/// The Jobs with the label `migration-warden.io/migration: "false"`.
+#[derive(Debug, Default, Serialize)]
+pub struct OptedOut {
+    pub count: usize,
+    /// `namespace/name` of the first ones.
+    pub jobs: Vec<String>,
+}
+
+impl OptedOut {
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Findings by action.
+#[derive(Debug, Default, Serialize)]
+pub struct Counts {
+    pub deny: usize,
+    pub patch: usize,
+    pub warn: usize,
+    /// With those that an exception covers.
+    pub audit: usize,
+    /// Those that an exception covers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub excepted: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Counts {
+    fn add(&mut self, finding: &Finding) {
+        match finding.action {
+            Action::Deny | Action::Wait => self.deny += 1,
+            Action::Patch => self.patch += 1,
+            Action::Warn => self.warn += 1,
+            Action::Audit | Action::Off => self.audit += 1,
+        }
+        self.excepted += usize::from(finding.exception.is_some());
+    }
+
+    /// The findings that no exception covers.
+    #[must_use]
+    pub fn problems(&self) -> usize {
+        self.deny + self.patch + self.warn + self.audit - self.excepted
+    }
+}
+
+impl Report {
+    /// Whether this Job is to be judged. A Job that is opted out is counted and named.
+    pub(super) fn selects(&mut self, job: &Job<'_>, selection: Selection) -> bool {
+        match selection {
+            Selection::Labelled | Selection::Detected(_) => return true,
+            Selection::None => {}
+            Selection::OptedOut => {
+                let OptedOut { count, jobs } = &mut self.opted_out;
+                *count += 1;
+                if jobs.len() < MAX_NAMES {
+                    let slash = if job.namespace.is_empty() { "" } else { "/" };
+                    jobs.push(format!("{}{slash}{}", job.namespace, job.name.shown()));
+                }
+            }
+        }
+        false
+    }
+
+    /// Counts a Job that was judged.
+    pub(super) fn count(&mut self, findings: &[Finding]) {
+        self.jobs += 1;
+        let is_problem = |finding: &Finding| finding.exception.is_none();
+        self.jobs_with_problems += usize::from(findings.iter().any(is_problem));
+        for finding in findings {
+            let rule = finding.rule;
+            let (_, counts) = self
+                .rules
+                .entry(rule.id)
+                .or_insert((rule, Counts::default()));
+            counts.add(finding);
+            self.counts.add(finding);
+        }
+    }
+}
