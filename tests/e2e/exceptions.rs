@@ -101,9 +101,7 @@ fn what_one_covers_gets_in_and_the_decision_names_it() {
     tried.succeeds();
     let created = space.kubectl_with(&["create", "-f", "-"], &Chart::broken().render("ok-one"));
     let created = created.succeeds();
-    created
-        .warns("MW001 metadata.name: excepted until 20")
-        .warns("by old-chart");
+    created.warns("MW001 metadata.name: exempted by old-chart until 20");
     let decision = space.decision("ok-one");
     assert_eq!(decision["verdict"], "allowed");
     assert_eq!(
@@ -240,9 +238,7 @@ fn one_from_waiting_lets_a_second_migration_run_beside_the_first() {
     condition(&space, "beside", "True");
     let created = space.kubectl_with(&["create", "-o", "json", "-f", "-"], &second);
     let created = created.succeeds();
-    created
-        .warns("MW101 metadata.name: excepted until 20")
-        .warns("by beside");
+    created.warns("MW101 metadata.name: exempted by beside until 20");
     let job = created.json()["metadata"]["name"].take();
     let decision = space.decision(job.as_str().unwrap());
     let last = space.warden.decisions().pop().unwrap();

@@ -26,8 +26,8 @@ fn what_an_exception_covers_is_let_through_told_and_recorded() {
     assert_eq!(
         response["warnings"],
         json!([
-            "MW001 metadata.name: excepted until 2025-12-23T00:00:00Z by hotfix",
-            "MW004 spec.template.spec.restartPolicy: excepted until 2025-12-23T00:00:00Z by hotfix",
+            "MW001 metadata.name: exempted by hotfix until 2025-12-23T00:00:00Z",
+            "MW004 spec.template.spec.restartPolicy: exempted by hotfix until 2025-12-23T00:00:00Z",
         ])
     );
     let uses: Vec<_> = answer

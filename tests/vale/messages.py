@@ -4,9 +4,10 @@ outside tests that have two words; from JSON, titles and descriptions. Reads Rus
 import re
 import sys
 
-# A comment, the reason of a lint's exception, a character, a raw string or a string; the rest is skipped.
+# A comment, the reason of a lint's exception, a text that is searched for, a character, a raw string or a string; the
+# rest is skipped.
 TOKEN = re.compile(
-    r"""//[^\n]*|reason = "[^"]*"|'(?:\\.[^']*|[^'\\])'|r(#+)"(?P<raw>.*?)"\1|"(?P<text>(?:\\.|[^"\\])*)\"""",
+    r"""//[^\n]*|reason = "[^"]*"|(?:_with|contains|_once|_prefix)\("(?:\\.|[^"\\])*"|'(?:\\.[^']*|[^'\\])'|r(#+)"(?P<raw>.*?)"\1|"(?P<text>(?:\\.|[^"\\])*)\"""",
     re.S,
 )
 DESCRIPTION = re.compile(r'"(?:title|description)": "(?P<text>(?:\\.|[^"\\])*)"')
@@ -20,7 +21,7 @@ def messages(path):
     source = source.partition("\n#[cfg(test)]\nmod tests {")[0]
     for match in (DESCRIPTION if path.endswith(".json") else TOKEN).finditer(source):
         text = match["text"] or match.groupdict().get("raw") or ""
-        text = re.sub(r"\\\n\s*", "", text).replace("\\n", "\n").replace('\\"', '"')
+        text = re.sub(r"\\\n\s*", "", text).replace("\\n", "\n\n").replace('\\"', '"')
         # After a semicolon another sentence begins; CEL has none.
         text = text.replace("; ", ".\n")
         if PROSE.search(text) and "&&" not in text and "||" not in text:

@@ -95,7 +95,7 @@ fn what_it_covers_is_audited_and_names_it() {
     );
     assert_eq!(
         verdict::warning(&found[0]),
-        "MW004 spec.template.spec.restartPolicy: excepted until 2026-11-26T12:00:00Z by restart"
+        "MW004 spec.template.spec.restartPolicy: exempted by restart until 2026-11-26T12:00:00Z"
     );
 }
 

@@ -137,7 +137,7 @@ pub fn warning(finding: &Finding) -> String {
     let (what, instead) = match (&finding.exception, finding.action) {
         (Some(exception), _) => {
             let (until, name) = (exception.expires_at, &exception.name);
-            let what = format!("excepted until {until} by {name}");
+            let what = format!("exempted by {name} until {until}");
             (Cow::Owned(what), String::new())
         }
         (None, Action::Patch) => ("patched".into(), format!("; in the chart, {remediation}")),
