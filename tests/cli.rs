@@ -462,7 +462,7 @@ fn nothing_judged_is_said_and_can_be_refused() {
     let (code, out, _) = run(&["check", "-"], other);
     assert_eq!(code, 0);
     assert!(
-        out.starts_with("no migration Job among 2 documents: nothing was judged. Helm leaves a Job with an unknown"),
+        out.starts_with("no migration Job among 2 documents: nothing was checked. Helm does not render a Job with an unknown"),
         "{out}"
     );
     let (code, out, err) = run(&["check", "--require-migration", "-"], other);
@@ -839,7 +839,7 @@ fn exceptions_are_honoured_as_in_the_server() {
         );
     }
     let (_, out, _) = check(&good, "human");
-    assert!(out.contains("excepted[MW004]: restarting-pod: "), "{out}");
+    assert!(out.contains("exempted[MW004]: restarting-pod: "), "{out}");
     assert!(out.contains("Z by shop-1-4\n"), "{out}");
 
     let (code, _, _) = check(

@@ -66,7 +66,7 @@ job/shop-migrate-1766361600 in shop
   denied    MW004 spec.template.spec.restartPolicy: found \"OnFailure\"
   warning   MW010 spec.template.spec.containers[0].args[1]: holds a URL with a password
 
-RULE                          DENIED  PATCHED  WARNED  AUDITED  EXCEPTED  INSTEAD
+RULE                          DENIED  PATCHED  WARNED  AUDITED  EXEMPTED  INSTEAD
 MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template and no other in a container
 MW010 inline-credentials           0        0       1        0         0  take it from a Secret, by an env variable with valueFrom.secretKeyRef
 
@@ -169,12 +169,12 @@ fn jobs_and_findings_are_counted_apart() {
         (
             &[broken(), restarted.clone()],
             &excepted,
-            "2 documents: 1 problem in 1 of 2 migration Jobs (1 warned), 2 findings excepted",
+            "2 documents: 1 problem in 1 of 2 migration Jobs (1 warned), 2 findings exempted",
         ),
         (
             &[restarted],
             &excepted,
-            "1 document: no problems in 1 migration Job, 1 finding excepted",
+            "1 document: no problems in 1 migration Job, 1 finding exempted",
         ),
     ] {
         assert_eq!(summary(manifests, exceptions), wanted);

@@ -84,7 +84,7 @@ impl Text {
 /// The word for what happens to a finding, and how to show it.
 fn verdict(finding: &Finding) -> (&'static str, AnsiColor, Level<'static>) {
     match (&finding.exception, finding.action) {
-        (Some(_), _) => ("excepted", AnsiColor::Green, Level::NOTE),
+        (Some(_), _) => ("exempted", AnsiColor::Green, Level::NOTE),
         (None, Action::Deny | Action::Wait) => ("denied", AnsiColor::Red, Level::ERROR),
         (None, Action::Patch) => ("patched", AnsiColor::Yellow, Level::WARNING),
         (None, Action::Warn) => ("warning", AnsiColor::Yellow, Level::WARNING),
@@ -123,7 +123,7 @@ fn snippet(located: &Located, source: &Source) -> String {
 
 /// The broken rules, with what to write instead.
 fn table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    const HEADS: [&str; 5] = ["DENIED", "PATCHED", "WARNED", "AUDITED", "EXCEPTED"];
+    const HEADS: [&str; 5] = ["DENIED", "PATCHED", "WARNED", "AUDITED", "EXEMPTED"];
     writeln!(out, "{:<28}  {}  INSTEAD", "RULE", HEADS.join("  "))?;
     for (rule, counts) in report.rules.values() {
         write!(out, "{:<28}", format!("{} {}", rule.id, rule.name))?;
@@ -135,7 +135,7 @@ fn table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
-/// Each finding once: denied, patched, warned, audited or excepted.
+/// Each finding once: denied, patched, warned, audited or exempted.
 fn columns(counts: &Counts) -> [usize; 5] {
     let audited = counts.audit - counts.excepted;
     [
@@ -183,8 +183,8 @@ fn remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if report.jobs == 0 && report.documents.is_some() {
         writeln!(
             out,
-            "no migration Job among {}: nothing was judged. Helm leaves a Job with an unknown hook event out of what \
-             it renders: look for `skipping unknown hook` on its stderr\n",
+            "no migration Job among {}: nothing was checked. Helm does not render a Job with an unknown hook \
+             event: look for `skipping unknown hook` on its stderr\n",
             looked_at(report)
         )?;
     }
@@ -215,7 +215,7 @@ fn looked_at(report: &Report) -> String {
     }
 }
 
-/// `2 problems in 1 of 3 migration Jobs (1 denied, 1 warned), 1 finding excepted`.
+/// `2 problems in 1 of 3 migration Jobs (1 denied, 1 warned), 1 finding exempted`.
 fn summary(report: &Report) -> String {
     if report.jobs == 0 {
         return "no migration Jobs".to_owned();
@@ -238,7 +238,7 @@ fn summary(report: &Report) -> String {
     };
     if report.counts.excepted > 0 {
         let excepted = counted(report.counts.excepted, "finding");
-        let _ = write!(text, ", {excepted} excepted");
+        let _ = write!(text, ", {excepted} exempted");
     }
     text
 }
