@@ -6,18 +6,14 @@
 
 use serde_json::Value;
 
-use crate::core::job::Kind;
+use crate::core::job::{Kind, dns};
 
 /// A JSON Pointer to a value, and its fault.
 type Fault = (String, String);
 
 const MAX_I32: i64 = i32::MAX as i64;
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
-                     and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
-                     validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-                         and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
-                         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+/// Most characters of a name that are shown: as many as a name can have.
+const SHOWN: usize = 253;
 
 /// All faults of a Job or CronJob that the API server refuses and that no rule covers.
 pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Fault> {
@@ -94,23 +90,23 @@ fn names(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
     };
     let (name, prefix) = (text("/metadata/name"), text("/metadata/generateName"));
     if let Some(name) = name
-        && !is_subdomain(name)
+        && let Some(fault) = dns::subdomain_fault(name)
     {
-        faults.push(misnamed("/metadata/name", name, SUBDOMAIN));
+        faults.push(misnamed("/metadata/name", name, &fault));
     }
     if let Some(prefix) = prefix
-        && !is_subdomain(&format!("{prefix}a"))
+        && let Some(fault) = dns::subdomain_fault(&format!("{prefix}a"))
     {
-        faults.push(misnamed("/metadata/generateName", prefix, SUBDOMAIN));
+        faults.push(misnamed("/metadata/generateName", prefix, &fault));
     }
     if name.is_none() && prefix.is_none() {
         let message = "metadata.name: Required value: name or generateName is required";
         faults.push(("/metadata/name".to_owned(), message.to_owned()));
     }
     if let Some(namespace) = text("/metadata/namespace")
-        && !is_label(namespace)
+        && let Some(fault) = dns::label_fault(namespace)
     {
-        faults.push(misnamed("/metadata/namespace", namespace, LABEL));
+        faults.push(misnamed("/metadata/namespace", namespace, &fault));
     }
     for list in ["initContainers", "containers"] {
         let at = format!("{spec}/template/spec/{list}");
@@ -118,42 +114,18 @@ fn names(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
         for index in 0..containers.map_or(0, Vec::len) {
             let at = format!("{at}/{index}/name");
             if let Some(name) = text(&at)
-                && !is_label(name)
+                && let Some(fault) = dns::label_fault(name)
             {
-                faults.push(misnamed(&at, name, LABEL));
+                faults.push(misnamed(&at, name, &fault));
             }
         }
     }
 }
 
-fn is_label(name: &str) -> bool {
-    name.len() <= 63 && is_part(name)
-}
-
-fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_part)
-}
-
-/// Whether a name has only lower case letters, digits and inner `-`.
-fn is_part(name: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !name.is_empty() && name.bytes().all(is_inner) && !name.starts_with('-') && !name.ends_with('-')
-}
-
-/// The fault for a name that is not a DNS name as described by `wanted`.
-fn misnamed(at: &str, name: &str, wanted: &str) -> Fault {
-    let (max, is_long) = if wanted == LABEL {
-        (63, name.len() > 63)
-    } else {
-        (253, name.len() > 253)
-    };
-    let shown: String = name.chars().take(max).collect();
-    let what = if is_long {
-        format!("must be no more than {max} characters")
-    } else {
-        wanted.to_owned()
-    };
-    invalid(at.to_owned(), &format!("{shown:?}"), &what)
+fn misnamed(at: &str, name: &str, what: &str) -> Fault {
+    // The name is untrusted, and a manifest may hold one of any length.
+    let shown: String = name.chars().take(SHOWN).collect();
+    invalid(at.to_owned(), &format!("{shown:?}"), what)
 }
 
 fn invalid(at: String, value: &str, what: &str) -> Fault {
@@ -262,7 +234,8 @@ mod tests {
             assert_eq!(
                 named(bad),
                 [format!(
-                    "metadata.name: Invalid value: {bad:?}: {SUBDOMAIN}"
+                    "metadata.name: Invalid value: {bad:?}: {}",
+                    dns::subdomain_fault(bad).unwrap()
                 )]
             );
         }
@@ -282,7 +255,8 @@ mod tests {
         assert_eq!(
             namespace,
             [format!(
-                "metadata.namespace: Invalid value: \"a.b\": {LABEL}"
+                "metadata.namespace: Invalid value: \"a.b\": {}",
+                dns::label_fault("a.b").unwrap()
             )]
         );
         let container = messages(Kind::Job, |job| {
@@ -291,7 +265,8 @@ mod tests {
         assert_eq!(
             container,
             [format!(
-                "spec.template.spec.containers[0].name: Invalid value: \"Run_it\": {LABEL}"
+                "spec.template.spec.containers[0].name: Invalid value: \"Run_it\": {}",
+                dns::label_fault("Run_it").unwrap()
             )]
         );
     }

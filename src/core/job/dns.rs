@@ -1,4 +1,6 @@
 //! Whether names are valid in Kubernetes, and so safe in a URL's path or in a line. Pure.
+//!
+//! The faults are in Kubernetes' own words (`k8s.io/apimachinery: pkg/util/validation`), because users search for them.
 
 /// Longest name of an object (`k8s.io/apimachinery: pkg/util/validation`, `DNS1123SubdomainMaxLength`).
 const MAX_SUBDOMAIN: usize = 253;
@@ -15,6 +17,32 @@ pub fn is_label(text: &str) -> bool {
 #[must_use]
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
+}
+
+/// Why a namespace or a container cannot have this name, if it cannot.
+#[must_use]
+pub fn label_fault(name: &str) -> Option<String> {
+    let wanted = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+                  and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+                  '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+    (!is_label(name)).then(|| fault(name, MAX_LABEL, wanted))
+}
+
+/// Why an object cannot have this name, if it cannot.
+#[must_use]
+pub fn subdomain_fault(name: &str) -> Option<String> {
+    let wanted = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
+                  must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+                  '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+    (!is_subdomain(name)).then(|| fault(name, MAX_SUBDOMAIN, wanted))
+}
+
+fn fault(name: &str, max: usize, wanted: &str) -> String {
+    if name.len() > max {
+        format!("must be no more than {max} characters")
+    } else {
+        wanted.to_owned()
+    }
 }
 
 fn is_part(part: &str) -> bool {
