@@ -5,11 +5,14 @@
 mod certs;
 mod check;
 mod check_config;
+mod client;
 mod explain;
+mod files;
 mod generate;
 mod history;
 mod hold_listener;
 mod kube_args;
+mod output_args;
 mod progress;
 pub mod render;
 mod scan;
@@ -21,7 +24,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::core::policy::Policy;
@@ -59,6 +61,7 @@ enum Verb {
     /// Create certificates for development.
     Certs(certs::Args),
     /// Hold the listening socket open while `serve` restarts (internal).
+    #[command(hide = true)]
     HoldListener(hold_listener::Args),
 }
 
@@ -86,6 +89,7 @@ impl Args {
             if is_broken_pipe(&error) {
                 return ExitCode::SUCCESS;
             }
+            progress::clear();
             let _ = writeln!(anstream::stderr(), "error: {}", told(&error));
             ExitCode::from(COULD_NOT)
         })
@@ -104,9 +108,10 @@ fn exit_code(report: &Report) -> ExitCode {
 }
 
 /// Formats an error with its causes. A cause that the error already ends with is left out: the errors of this crate
-/// include their causes, because the log prints only the error itself.
+/// include their causes, because the log prints only the error itself. The system's number of an error is left out,
+/// too, because its words are there.
 fn told(error: &anyhow::Error) -> String {
-    error
+    let mut told = error
         .chain()
         .map(ToString::to_string)
         .reduce(|told, cause| {
@@ -116,7 +121,13 @@ fn told(error: &anyhow::Error) -> String {
                 format!("{told}: {cause}")
             }
         })
-        .unwrap_or_default()
+        .unwrap_or_default();
+    while let Some(start) = told.find(" (os error ")
+        && let Some(length) = told[start..].find(')')
+    {
+        told.replace_range(start..=start + length, "");
+    }
+    told
 }
 
 /// Whether the reader of stdout has closed it, as `| head` does.
@@ -131,14 +142,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// Reads the policy from `config`, or returns the built-in policy.
 fn policy(config: Option<&PathBuf>) -> anyhow::Result<Policy> {
-    let Some(path) = config else {
-        return Ok(validate::builtin());
-    };
-    read_policy(path)
+    match config {
+        Some(path) => read_policy(path),
+        None => Ok(validate::builtin()),
+    }
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(validate::read(&path.display().to_string(), &text)?)
+    Ok(validate::read(&files::name(path), &files::text(path)?)?)
 }

@@ -61,7 +61,7 @@ fn exit_codes_tell_fine_denied_and_could_not() {
     assert_eq!((code, out.as_str()), (2, ""));
     assert_eq!(
         err,
-        "error: failed to read no/such/file.yaml: No such file or directory (os error 2)\n"
+        "error: failed to read no/such/file.yaml: No such file or directory\n"
     );
     assert_eq!(run(&["check", "-"], b"a: [1").0, 2);
     assert_eq!(run(&["check"], b"").0, 2);
@@ -687,6 +687,34 @@ fn check_config_tells_every_fault() {
 }
 
 #[test]
+fn check_config_prints_the_actions_in_force() {
+    let text = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nrules: {MW004: warn}\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, human, err) = run(&["check-config", path], b"");
+    assert_eq!((code, &*err), (0, ""));
+    let lines: Vec<_> = human.lines().collect();
+    assert!(lines[0].starts_with(&format!("{path}: policy ")), "{human}");
+    assert_eq!(lines.len(), 2 + 28);
+    assert_eq!(lines[2], "MW001  untimestamped-name     deny");
+    assert_eq!(lines[5], "MW004  restarting-pod         warn");
+    let (code, by_flag, _) = run(&["check-config", "-f", "-"], text.as_bytes());
+    assert_eq!((code, by_flag), (0, human.replace(path, "<stdin>")));
+    let (_, out, _) = run(&["check-config", "-", "-o", "json"], text.as_bytes());
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        out["rules"][3],
+        json!({"id": "MW004", "name": "restarting-pod", "action": "warn"})
+    );
+    let quiet = run(&["check-config", "-q", path], b"");
+    assert_eq!(quiet, (0, String::new(), String::new()));
+    let (code, _, err) = run(&["check-config", "-"], b"kind: \xff");
+    let fault = "error: <stdin>:1:7: byte 0xFF is not UTF-8; save the file as UTF-8\n";
+    assert_eq!((code, &*err), (2, fault));
+}
+
+#[test]
 fn explain_takes_ids_and_names_and_lists_all() {
     let (code, by_id, _) = run(&["explain", "MW001"], b"");
     assert_eq!(code, 0);
@@ -709,6 +737,50 @@ fn explain_takes_ids_and_names_and_lists_all() {
             "error: there is no rule MW999; `migration-warden explain` lists them all\n"
         )
     );
+    let (_, _, err) = run(&["explain", "restarting-pods"], b"");
+    assert_eq!(
+        err,
+        "error: there is no rule restarting-pods; did you mean restarting-pod?\n"
+    );
+    let (_, out, _) = run(&["explain", "MW002", "-o", "json"], b"");
+    let rule: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&rule["name"], &rule["actions"]["guide"], &rule["options"]),
+        (&json!("missing-hook"), &json!("deny"), &json!(["argocd"]))
+    );
+    let (_, out, _) = run(&["explain", "-o", "json"], b"");
+    let all: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&all[1], all.as_array().unwrap().len()), (&rule, 28));
+}
+
+#[test]
+fn typos_get_the_nearest_name() {
+    for (args, tip) in [
+        (&["verfy"][..], "a similar subcommand exists: 'verify'"),
+        (&["explain", "-o", "jsn"], "a similar value exists: 'json'"),
+        (
+            &["scan", "--request-timout", "1s"],
+            "a similar argument exists: '--request-timeout'",
+        ),
+        (
+            &["generate", "vap", "--action", "Denny"],
+            "a similar value exists: 'Deny'",
+        ),
+    ] {
+        let (code, _, err) = run(args, b"");
+        assert_eq!(code, 2);
+        assert!(err.contains(&format!("tip: {tip}\n")), "{err}");
+    }
+}
+
+#[test]
+fn the_holder_is_not_in_the_help() {
+    let (_, help, _) = run(&["--help"], b"");
+    assert!(
+        help.contains("  serve ") && !help.contains("hold-listener"),
+        "{help}"
+    );
+    assert_eq!(run(&["hold-listener", "--help"], b"").0, 0);
 }
 
 #[test]
@@ -736,6 +808,46 @@ fn generate_vap_prints_what_kubectl_can_apply() {
 }
 
 #[test]
+fn generate_takes_names_that_kubernetes_takes() {
+    let long = "a".repeat(248);
+    for (flag, name, fault) in [
+        (
+            "--name",
+            "Net",
+            "a lowercase RFC 1123 subdomain must consist of ",
+        ),
+        (
+            "--name",
+            &long,
+            "must be no more than 247 characters, because `-audit` is appended",
+        ),
+        (
+            "--excluded-namespaces",
+            "shop,a.b",
+            "a lowercase RFC 1123 label must consist of ",
+        ),
+    ] {
+        let (code, out, err) = run(&["generate", "vap", flag, name], b"");
+        assert_eq!((code, &*out), (2, ""));
+        assert!(err.contains(flag) && err.contains(fault), "{err}");
+    }
+    let policy = b"apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+    let args = ["generate", "vap", "-f", "-", "-o", "json"];
+    let (code, out, _) = run(&args, policy);
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &list["kind"]), (0, &json!("List")));
+    assert_eq!(list["items"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn serve_needs_to_be_told_to_use_a_kubeconfig() {
+    let (code, out, err) = run(&["serve", "--context", "x"], b"");
+    assert_eq!((code, &*out), (2, ""));
+    let why = "error: --context has no meaning without --cluster kubeconfig\n";
+    assert!(err.ends_with(why), "{err}");
+}
+
+#[test]
 fn serve_refuses_what_it_cannot_start_with() {
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("policy.yaml");
@@ -755,7 +867,7 @@ fn serve_refuses_what_it_cannot_start_with() {
     assert_eq!(code, 2);
     assert!(
         err.ends_with(&format!(
-            "error: failed to read {missing}: No such file or directory (os error 2)\n"
+            "error: failed to read {missing}: No such file or directory\n"
         )),
         "{err}"
     );

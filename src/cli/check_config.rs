@@ -1,26 +1,50 @@
-//! `migration-warden check-config`: validates a policy file.
+//! `migration-warden check-config`: validates a policy file, and prints the actions in force.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
+use super::output_args::{Format, Output};
+use crate::core::policy::rules::RULES;
+
 /// Arguments of `check-config`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Policy file to validate.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// Policy file to validate. `-` reads standard input.
+    #[arg(value_name = "FILE", required_unless_present = "filename")]
+    file: Option<PathBuf>,
+    /// The same, as in `kubectl`.
+    #[arg(long, short = 'f', value_name = "FILE", conflicts_with = "file")]
+    filename: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let policy = super::read_policy(&self.file)?;
-        writeln!(
-            anstream::stdout(),
-            "{}: policy {} is valid",
-            self.file.display(),
-            policy.hash
-        )?;
+        let file = self.file.or(self.filename).unwrap_or_default();
+        let policy = super::read_policy(&file)?;
+        let rules = || RULES.iter().zip(&policy.actions);
+        let mut out = anstream::stdout().lock();
+        match self.output.begin() {
+            Format::Human if self.output.quiet => {}
+            Format::Human => {
+                let file = super::files::name(&file);
+                writeln!(out, "{file}: policy {} is valid\n", policy.hash)?;
+                for (rule, action) in rules() {
+                    writeln!(out, "{}  {:<22} {}", rule.id, rule.name, action.as_str())?;
+                }
+            }
+            Format::Json => {
+                let rules: Value = rules()
+                    .map(|(rule, action)| json!({"id": rule.id, "name": rule.name, "action": action}))
+                    .collect();
+                let report = json!({"version": 1, "policy": policy.hash, "rules": rules});
+                writeln!(out, "{report:#}")?;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::core::policy::rule::{Cel, Patch};
+use serde_json::{Value, json};
+
+use super::output_args::Format;
+use crate::core::policy::rule::{Cel, Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 
 /// Arguments of `explain`.
@@ -12,39 +15,72 @@ pub(super) struct Args {
     /// Id or name of a rule, such as MW001 or untimestamped-name (default: list all rules).
     #[arg(value_name = "RULE")]
     rule: Option<String>,
+    /// Output format.
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    output: Format,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let wanted = self.rule.as_deref();
+        let rule = wanted.map(|wanted| {
+            rules::find(wanted).ok_or_else(|| anyhow::anyhow!(rules::unknown(wanted)))
+        });
+        let rule = rule.transpose()?;
         let mut out = anstream::stdout().lock();
-        let Some(wanted) = self.rule else {
-            for rule in RULES {
-                writeln!(out, "{}  {:<22} {}", rule.id, rule.name, rule.reason)?;
+        match (self.output, rule) {
+            (Format::Human, Some(rule)) => print(rule, &mut out)?,
+            (Format::Human, None) => {
+                for rule in RULES {
+                    writeln!(out, "{}  {:<22} {}", rule.id, rule.name, rule.reason)?;
+                }
             }
-            return Ok(ExitCode::SUCCESS);
-        };
-        let Some(rule) = rules::find(&wanted) else {
-            anyhow::bail!("there is no rule {wanted}; `migration-warden explain` lists them all");
-        };
-        writeln!(out, "{} {}\n\n{}\n", rule.id, rule.name, rule.markdown())?;
-        writeln!(out, "Field:    {}", rule.path)?;
-        writeln!(
-            out,
-            "Action:   {} (guide), {} (strict)",
-            rule.guide.as_str(),
-            rule.strict.as_str()
-        )?;
-        match rule.patch {
-            Patch::Possible => writeln!(out, "Patch:    possible")?,
-            Patch::Refused(reason) => writeln!(out, "Patch:    refused: {reason}")?,
-        }
-        match rule.cel {
-            Cel::Expression(_) => writeln!(out, "CEL:      in `generate vap`")?,
-            Cel::Refused(reason) => writeln!(out, "CEL:      not in `generate vap`: {reason}")?,
-        }
-        if !rule.options.is_empty() {
-            writeln!(out, "Options:  {}", rule.options.join(", "))?;
+            (Format::Json, Some(rule)) => writeln!(out, "{:#}", object(rule))?,
+            (Format::Json, None) => {
+                let all: Value = RULES.iter().copied().map(object).collect();
+                writeln!(out, "{all:#}")?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn print(rule: &Rule, out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "{} {}\n\n{}\n", rule.id, rule.name, rule.markdown())?;
+    writeln!(out, "Field:    {}", rule.path)?;
+    writeln!(
+        out,
+        "Action:   {} (guide), {} (strict)",
+        rule.guide.as_str(),
+        rule.strict.as_str()
+    )?;
+    match rule.patch {
+        Patch::Possible => writeln!(out, "Patch:    possible")?,
+        Patch::Refused(reason) => writeln!(out, "Patch:    refused: {reason}")?,
+    }
+    match rule.cel {
+        Cel::Expression(_) => writeln!(out, "CEL:      in `generate vap`")?,
+        Cel::Refused(reason) => writeln!(out, "CEL:      not in `generate vap`: {reason}")?,
+    }
+    if !rule.options.is_empty() {
+        writeln!(out, "Options:  {}", rule.options.join(", "))?;
+    }
+    Ok(())
+}
+
+fn object(rule: &Rule) -> Value {
+    let patch_refused = match rule.patch {
+        Patch::Possible => None,
+        Patch::Refused(reason) => Some(reason),
+    };
+    let cel_refused = match rule.cel {
+        Cel::Expression(_) => None,
+        Cel::Refused(reason) => Some(reason),
+    };
+    json!({
+        "id": rule.id, "name": rule.name, "reason": rule.reason, "field": rule.path,
+        "actions": {"guide": rule.guide, "strict": rule.strict},
+        "patch_refused": patch_refused, "cel_refused": cel_refused,
+        "options": rule.options, "documentation": rule.markdown(),
+    })
 }

@@ -4,8 +4,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::kube_args::namespace;
 use crate::core::generate;
 use crate::core::generate::vap::{FailurePolicy, Settings, ValidationAction};
+use crate::core::job::dns;
 
 /// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
@@ -22,12 +26,12 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct VapArgs {
-    /// Policy file (default: the built-in profile `guide`).
-    #[arg(long, value_name = "FILE")]
+    /// Policy file (default: the built-in profile `guide`). `-` reads standard input.
+    #[arg(long, short = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the policy and its binding. Rules that only warn or audit get a policy of their own, with `-warn` or
     /// `-audit` appended to the name.
-    #[arg(long, default_value = "migration-warden")]
+    #[arg(long, default_value = "migration-warden", value_parser = policy_name)]
     name: String,
     /// What the API server does with a Job that breaks a rule whose action is `deny`.
     #[arg(
@@ -45,9 +49,28 @@ struct VapArgs {
         long,
         value_name = "NAMESPACE",
         value_delimiter = ',',
-        default_value = "migration-warden"
+        default_value = "migration-warden",
+        value_parser = namespace
     )]
     excluded_namespaces: Vec<String>,
+    /// Output format.
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+/// Parses the name of a policy, which must be valid with every suffix.
+fn policy_name(text: &str) -> Result<String, String> {
+    match dns::subdomain_fault(text) {
+        Some(fault) => Err(fault),
+        None if dns::is_subdomain(&format!("{text}-audit")) => Ok(text.to_owned()),
+        None => Err("must be no more than 247 characters, because `-audit` is appended".to_owned()),
+    }
 }
 
 impl Args {
@@ -67,7 +90,14 @@ impl Args {
             excluded_namespaces: args.excluded_namespaces,
         };
         let manifests = generate::vap::manifests(&policy, &settings);
-        anstream::stdout().write_all(generate::yaml(&manifests)?.as_bytes())?;
+        let mut out = anstream::stdout().lock();
+        match args.output {
+            Format::Yaml => out.write_all(generate::yaml(&manifests)?.as_bytes())?,
+            Format::Json => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
+                writeln!(out, "{list:#}")?;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,7 +10,7 @@ use kube::Client;
 use terminal_size::{Width, terminal_size_of};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
-use super::progress::Progress;
+use super::progress;
 use crate::cli::render::history::{Layout, csv, table};
 use crate::cluster::pages::Pages;
 use crate::core::history::{Entry, History};
@@ -25,8 +25,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     release: Option<String>,
     /// Output format.
-    #[arg(long, short, value_enum, default_value_t = Format::Table)]
+    #[arg(long, short, alias = "format", value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
     output: Format,
+    /// Print only the runs and errors: no notes, no progress.
+    #[arg(long, short)]
+    quiet: bool,
     #[command(flatten)]
     cluster: Cluster,
 }
@@ -41,6 +44,7 @@ enum Format {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        progress::set_quiet(self.quiet);
         let output = self.output;
         let entries = block_on(self.read())?;
         let mut out = BufWriter::new(anstream::stdout().lock());
@@ -87,14 +91,13 @@ impl Args {
             notes.push(format!("no runs{release} found{place}"));
         }
         for note in notes {
-            writeln!(anstream::stderr(), "note: {note}")?;
+            progress::note(&note);
         }
         Ok(entries)
     }
 }
 
 async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> anyhow::Result<()> {
-    let mut progress = Progress::new();
     let mut seen = 0;
     loop {
         match pages.next(client).await {
@@ -102,9 +105,12 @@ async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> any
                 seen += history
                     .page(&page)
                     .with_context(|| pages.failed_to_read())?;
-                progress.show(&format!("{seen} runs"));
+                progress::show(&format!("{seen} runs"));
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                progress::clear();
+                return Ok(());
+            }
             Err(error) if error.is_missing() => anyhow::bail!(
                 "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
                  install the CRDs of the chart (crds.enabled)"

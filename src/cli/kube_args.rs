@@ -1,17 +1,21 @@
-//! Arguments that select a cluster and a namespace, with the names and defaults of `kubectl`.
+//! Arguments that select a cluster and a namespace, with the names and meanings of `kubectl`.
 
+use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use anyhow::{Context, anyhow};
+use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 
-use crate::cluster::patient;
+use super::client;
+use crate::core::job::dns;
+use crate::core::text::nearest;
+use crate::core::time;
 
 /// Arguments that select a cluster.
 #[derive(Debug, clap::Args)]
-pub(super) struct Cluster {
+pub(super) struct Kubeconfig {
     /// Kubeconfig file (default: $KUBECONFIG or ~/.kube/config).
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -20,58 +24,139 @@ pub(super) struct Cluster {
     context: Option<String>,
 }
 
+/// Arguments of a verb that asks a cluster.
+#[derive(Debug, clap::Args)]
+pub(super) struct Cluster {
+    #[command(flatten)]
+    kubeconfig: Kubeconfig,
+    /// How long to wait for the answer to one request; 0 waits without a limit.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = request_timeout)]
+    request_timeout: Duration,
+}
+
+/// Arguments that select a namespace.
+#[derive(Debug, clap::Args)]
+pub(super) struct Namespace {
+    /// Namespace (default: that of the kubeconfig context, or of the pod).
+    #[arg(long, short, value_name = "NAME", value_parser = namespace)]
+    namespace: Option<String>,
+}
+
 /// Arguments that select a namespace, or all namespaces.
 #[derive(Debug, clap::Args)]
 pub(super) struct Namespaces {
-    /// Namespace (default: that of the kubeconfig context, or of the pod).
-    #[arg(long, short, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    namespace: Option<String>,
+    #[command(flatten)]
+    one: Namespace,
     /// All namespaces.
     #[arg(long, short = 'A', conflicts_with = "namespace")]
     all_namespaces: bool,
 }
 
-impl Cluster {
-    /// Creates a client for the cluster, without sending a request.
-    pub(super) async fn client(&self) -> anyhow::Result<Client> {
-        let config = self.config().await?;
-        // The Kubernetes client uses the default provider of the process. The rest of this crate names its provider.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(config).context("failed to make a client")?;
-        Ok(patient(&client))
+impl Kubeconfig {
+    /// The first of these arguments that is given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let file = self.kubeconfig.as_ref().map(|_| "--kubeconfig");
+        file.or(self.context.as_ref().map(|_| "--context"))
     }
 
-    async fn config(&self) -> anyhow::Result<Config> {
-        if self.kubeconfig.is_none() && self.context.is_none() {
-            return Config::infer()
-                .await
-                .context("failed to find a cluster in a kubeconfig or a pod's service account");
-        }
+    /// Reads the settings of the selected cluster.
+    pub(super) async fn read(&self) -> anyhow::Result<Config> {
+        let read = match &self.kubeconfig {
+            Some(path) => kube::config::Kubeconfig::read_from(path),
+            None => kube::config::Kubeconfig::read(),
+        };
+        let kubeconfig = read.map_err(|error| self.unusable(error, &[]))?;
+        let contexts = kubeconfig.contexts.iter();
+        let contexts: Vec<_> = contexts.map(|context| context.name.clone()).collect();
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
-        let read = async {
-            match &self.kubeconfig {
-                Some(path) => {
-                    let kubeconfig = Kubeconfig::read_from(path)?;
-                    Config::from_custom_kubeconfig(kubeconfig, &options).await
-                }
-                None => Config::from_kubeconfig(&options).await,
-            }
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+        config.map_err(|error| self.unusable(error, &contexts))
+    }
+
+    /// Like [`Self::read`]. In a pod without a kubeconfig, the cluster is that of the pod.
+    async fn read_or_pod(&self) -> anyhow::Result<Config> {
+        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+        let home = env::home_dir().map(|home| home.join(".kube/config"));
+        let has_file = is_set("KUBECONFIG") || home.is_some_and(|file| file.exists());
+        if is_set("KUBERNETES_SERVICE_HOST") && !has_file && self.given().is_none() {
+            return Config::incluster().context("failed to find the cluster of this pod");
+        }
+        self.read().await
+    }
+
+    /// The message for a kubeconfig that cannot be used. It never quotes the file, which holds credentials.
+    fn unusable(&self, error: KubeconfigError, contexts: &[String]) -> anyhow::Error {
+        use KubeconfigError as E;
+        let file = match &self.kubeconfig {
+            Some(path) => path.display().to_string(),
+            None => env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned()),
         };
-        read.await.context("failed to read the kubeconfig")
+        match error {
+            E::ReadConfig(error, path) => {
+                let path = path.display();
+                anyhow!("failed to read {path}: {error}; name another kubeconfig with --kubeconfig")
+            }
+            E::Parse(error) => {
+                let at = error.location();
+                let at =
+                    at.map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
+                anyhow!("{file}{at}: this is not part of a kubeconfig")
+            }
+            E::FindPath => anyhow!("there is no kubeconfig; name one with --kubeconfig"),
+            E::CurrentContextNotSet => {
+                anyhow!("{file} has no current context; name one with --context")
+            }
+            E::LoadContext(name) => match nearest(&name, contexts.iter().map(String::as_str)) {
+                Some(other) => anyhow!("{file} has no context {name}; did you mean {other}?"),
+                None => anyhow!(
+                    "{file} has no context {name}; `kubectl config get-contexts` lists them all"
+                ),
+            },
+            error => anyhow!("{file} is not a usable kubeconfig: {error}"),
+        }
+    }
+}
+
+impl Cluster {
+    /// Creates a client for the cluster, without sending a request.
+    pub(super) async fn client(&self) -> anyhow::Result<Client> {
+        let config = self.kubeconfig.read_or_pod().await?;
+        client::new(config, self.request_timeout)
+    }
+}
+
+impl Namespace {
+    /// The selected namespace.
+    pub(super) fn of(&self, client: &Client) -> String {
+        let named = self.namespace.as_deref();
+        named.unwrap_or(client.default_namespace()).to_owned()
     }
 }
 
 impl Namespaces {
     /// The selected namespace; `None` for all namespaces.
     pub(super) fn of(&self, client: &Client) -> Option<String> {
-        if self.all_namespaces {
-            return None;
-        }
-        let named = self.namespace.clone();
-        Some(named.unwrap_or_else(|| client.default_namespace().to_owned()))
+        (!self.all_namespaces).then(|| self.one.of(client))
+    }
+}
+
+/// Parses the name of a namespace.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    dns::label_fault(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
+fn request_timeout(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::MAX);
+    }
+    let parsed = time::duration(text).and_then(|duration| Duration::try_from(duration).ok());
+    match parsed {
+        Some(Duration::ZERO) => Ok(Duration::MAX),
+        Some(limit) => Ok(limit),
+        None => Err("not a duration; write one such as 30s, or 0 for no limit".to_owned()),
     }
 }
 

@@ -1,42 +1,40 @@
-//! A progress line that overwrites itself. It is shown only if stderr is a terminal.
+//! What a verb says on stderr besides errors: notes, and a progress line that overwrites itself on a terminal.
+//!
+//! The state belongs to the process, as stderr does.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-/// The progress line on stderr.
-pub(super) struct Progress {
-    is_watched: bool,
-    /// Number of characters on the screen.
-    shown: usize,
+static QUIET: AtomicBool = AtomicBool::new(false);
+/// Number of characters of the progress line on the screen.
+static SHOWN: AtomicUsize = AtomicUsize::new(0);
+
+/// Says nothing from now on if `quiet`.
+pub(super) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Relaxed);
 }
 
-impl Progress {
-    pub(super) fn new() -> Self {
-        Self {
-            is_watched: io::stderr().is_terminal(),
-            shown: 0,
-        }
-    }
-
-    /// Replaces the line with `text`.
-    pub(super) fn show(&mut self, text: &str) {
-        if self.is_watched {
-            let _ = write!(io::stderr(), "{}", over(self.shown, text));
-            self.shown = text.chars().count();
-        }
-    }
-
-    /// Removes the line, so that other output can be printed.
-    pub(super) fn clear(&mut self) {
-        if self.shown > 0 {
-            let _ = write!(io::stderr(), "{}\r", over(self.shown, ""));
-            self.shown = 0;
-        }
+/// Replaces the progress line with `text`.
+pub(super) fn show(text: &str) {
+    if io::stderr().is_terminal() && !QUIET.load(Relaxed) {
+        let _ = write!(io::stderr(), "{}", over(SHOWN.load(Relaxed), text));
+        SHOWN.store(text.chars().count(), Relaxed);
     }
 }
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.clear();
+/// Removes the progress line, so that other output can be printed.
+pub(super) fn clear() {
+    let shown = SHOWN.swap(0, Relaxed);
+    if shown > 0 {
+        let _ = write!(io::stderr(), "{}\r", over(shown, ""));
+    }
+}
+
+/// Prints a note.
+pub(super) fn note(text: &str) {
+    clear();
+    if !QUIET.load(Relaxed) {
+        let _ = writeln!(anstream::stderr(), "note: {text}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use anstream::AutoStream;
 use clap::ValueEnum;
 
-use crate::cli::progress::Progress;
+use crate::cli::progress;
 use crate::core::report::{Located, Report};
 
 /// The output format of `check` and `scan`.
@@ -35,7 +35,6 @@ pub trait Render {
 pub(super) struct Output {
     out: BufWriter<AutoStream<StdoutLock<'static>>>,
     render: Box<dyn Render>,
-    progress: Progress,
     /// The first write error. Nothing is written after it.
     result: io::Result<()>,
 }
@@ -48,7 +47,6 @@ impl Output {
                 Format::Human => Box::new(text::Text::default()),
                 Format::Json => Box::new(json::Json::default()),
             },
-            progress: Progress::new(),
             result: Ok(()),
         };
         output.result = output.render.begin(&mut output.out);
@@ -57,7 +55,7 @@ impl Output {
 
     pub(super) fn finding(&mut self, located: &Located) {
         // stdout and stderr may be the same terminal.
-        self.progress.clear();
+        progress::clear();
         if self.result.is_ok() {
             self.result = self.render.finding(located, &mut self.out);
         }
@@ -67,18 +65,12 @@ impl Output {
     pub(super) fn progress(&mut self, report: &Report) -> io::Result<()> {
         std::mem::replace(&mut self.result, Ok(()))?;
         self.out.flush()?;
-        self.progress.show(&text::progress(report));
+        progress::show(&text::progress(report));
         Ok(())
     }
 
-    /// Prints a note to stderr.
-    pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
-        self.progress.clear();
-        writeln!(anstream::stderr(), "note: {text}")
-    }
-
     pub(super) fn end(mut self, report: &Report) -> io::Result<()> {
-        self.progress.clear();
+        progress::clear();
         self.result?;
         self.render.end(report, &mut self.out)?;
         self.out.flush()

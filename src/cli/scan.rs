@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, Resource};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
+use super::progress;
 use super::render::{Format, Output};
 use crate::cluster::pages::{self, ListError, Pages};
 use crate::core::exception::resource::MigrationException;
@@ -162,7 +163,7 @@ impl Asked<'_> {
             output.progress(&scan.report)?;
         }
         if let Some(caveat) = pages.caveat() {
-            output.note(&caveat)?;
+            progress::note(&caveat);
         }
         Ok(())
     }

@@ -11,12 +11,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{ArgGroup, ValueEnum};
 use controller::{Beside, Election};
 use futures_util::future::{BoxFuture, select_all};
 use kube::Client;
 use tokio::sync::oneshot;
 
+use super::kube_args::Kubeconfig;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
@@ -24,7 +26,7 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
-use crate::cluster::{Cluster, patient};
+use crate::cluster::{connect, patient};
 use crate::core::job::tool;
 use crate::core::time;
 use crate::host::decision_log::Sink;
@@ -108,6 +110,8 @@ pub(super) struct Args {
     /// Cluster to connect to. Needed for namespace labels, claims, exceptions, runs, Events and tidy-up.
     #[arg(long, value_enum, default_value_t = Cluster::Off)]
     cluster: Cluster,
+    #[command(flatten)]
+    kubeconfig: Kubeconfig,
     /// How long to keep serving after SIGTERM, so that endpoints can be updated. A second signal ends the process at
     /// once.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
@@ -123,6 +127,18 @@ pub(super) struct Args {
     /// review and how long it took.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = telemetry::filter)]
     log_level: String,
+}
+
+/// Which cluster `serve` connects to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Cluster {
+    /// None.
+    Off,
+    /// The one this pod runs in.
+    #[value(name = "in-cluster")]
+    Pod,
+    /// The one that --kubeconfig and --context select.
+    Kubeconfig,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -179,7 +195,7 @@ impl Args {
         let policy_in_use = readiness.register("policy", "no policy is loaded yet", false);
         let policy = self.policy(&metrics, &mut background)?;
         policy_in_use.set(true);
-        let client = self.cluster.connect().await?;
+        let client = self.client().await?;
         // `claims` gets the client that does not retry, because reviews must know at once that the API server is busy.
         // All other parts wait and retry.
         let jobs = Jobs::default();
@@ -262,6 +278,22 @@ impl Args {
         // This takes milliseconds. The first review should not wait for it.
         tokio::task::spawn_blocking(tool::warm_up);
         until_stopped(service, candidate, background, signals).await
+    }
+
+    /// Creates a client for the selected cluster, without sending a request.
+    async fn client(&self) -> anyhow::Result<Option<Client>> {
+        let given = self.kubeconfig.given();
+        if let Some(argument) = given.filter(|_| self.cluster != Cluster::Kubeconfig) {
+            anyhow::bail!("{argument} has no meaning without --cluster kubeconfig");
+        }
+        let config = match self.cluster {
+            Cluster::Off => return Ok(None),
+            Cluster::Pod => {
+                kube::Config::incluster().context("failed to find the cluster of this pod")?
+            }
+            Cluster::Kubeconfig => self.kubeconfig.read().await?,
+        };
+        Ok(Some(connect(config).context("failed to make a client")?))
     }
 
     fn policy(

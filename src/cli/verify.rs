@@ -7,36 +7,43 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 
-use super::kube_args::{Cluster, block_on};
+use super::kube_args::{Cluster, Namespace, block_on};
+use super::output_args::{Format, Output};
 use crate::cluster::verify::answer::{Outcome, classify};
 use crate::cluster::verify::{State, Verification, ask, jobs};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Namespace to test (default: that of the kubeconfig context, or of the pod).
-    #[arg(long, short, value_name = "NAME")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    namespace: Namespace,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     cluster: Cluster,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let output = self.output.begin();
         let verification = block_on(self.verify())?;
-        write!(anstream::stdout(), "{verification}")?;
-        Ok(match verification.state() {
+        let state = verification.state();
+        let mut out = anstream::stdout().lock();
+        match output {
+            Format::Json => writeln!(out, "{:#}", verification.json())?,
+            Format::Human if self.output.quiet && state == State::InForce => {}
+            Format::Human => write!(out, "{verification}")?,
+        }
+        Ok(match state {
             State::InForce => ExitCode::SUCCESS,
             State::NotInForce => ExitCode::FAILURE,
             State::Unknown => ExitCode::from(super::COULD_NOT),
         })
     }
 
-    async fn verify(self) -> anyhow::Result<Verification> {
+    async fn verify(&self) -> anyhow::Result<Verification> {
         let client = self.cluster.client().await?;
-        let namespace = self
-            .namespace
-            .unwrap_or_else(|| client.default_namespace().to_owned());
+        let namespace = self.namespace.of(&client);
         let good = outcome(&client, &namespace, &jobs::good(Timestamp::now())).await?;
         let broken = outcome(&client, &namespace, &jobs::broken()).await?;
         Ok(Verification {

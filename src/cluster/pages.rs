@@ -1,8 +1,6 @@
 //! LISTs page by page, as text: the caller reads what it needs from a page, and drops it.
 //!
-//! For commands that read a cluster once; the server uses watches.
-
-use std::time::Duration;
+//! For commands that read a cluster once; the server uses watches. The client limits the time for a page.
 
 use kube::api::{GetParams, ListParams};
 use kube::core::{Request, Status};
@@ -13,8 +11,6 @@ use crate::core::json::{Page, Unreadable};
 
 /// Objects per page, the same as in `kubectl`.
 const PAGE: u32 = 500;
-/// Time limit for a page: large objects over a slow connection take long.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A LIST in progress.
 #[derive(Debug)]
@@ -38,12 +34,10 @@ pub struct ListError {
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
-    #[error("the API server did not answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
     #[error("{}", .0.message)]
     Refused(Box<Status>),
     #[error("{0}")]
-    Client(#[source] kube::Error),
+    Unanswered(String),
     #[error("{0}")]
     Answer(#[source] Unreadable),
 }
@@ -177,15 +171,22 @@ async fn text(client: &Client, path: &str, ask: Ask<'_>) -> Result<String, Why> 
         Ask::Get(name) => request.get(name, &GetParams::default()),
     };
     let request = request.map_err(kube::Error::BuildRequest)?;
-    let answer = tokio::time::timeout(TIMEOUT, client.request_text(request)).await;
-    Ok(answer.map_err(|_| Why::Timeout)??)
+    Ok(client.request_text(request).await?)
 }
 
 impl From<kube::Error> for Why {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused(status),
-            other => Self::Client(other),
+            other => Self::Unanswered(words(other)),
         }
+    }
+}
+
+/// The words of an error. A client with layers of its own makes whole sentences, which the library only passes on.
+pub(super) fn words(error: kube::Error) -> String {
+    match error {
+        kube::Error::Service(error) => error.to_string(),
+        other => other.to_string(),
     }
 }

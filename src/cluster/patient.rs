@@ -21,8 +21,6 @@ use tokio::time;
 /// Most bytes of a page with a single object: etcd accepts 1.5 MiB for one, and JSON may take six bytes for one of
 /// these.
 const OBJECT: usize = 10 << 20;
-/// Time limit for one page.
-const LIMIT: Duration = Duration::from_secs(60);
 /// Most paths whose limits are remembered.
 const PATHS: usize = 64;
 
@@ -33,12 +31,14 @@ const PATIENT: Bounds = Bounds {
     page: 1 << 20,
     at_once: 4,
     tries: 8,
+    time: Duration::from_secs(60),
 };
 /// The bounds of reviews, which have only seconds and whose LISTs take turns before they come here.
 const PROMPT: Bounds = Bounds {
     page: 4 << 20,
     at_once: Semaphore::MAX_PERMITS,
     tries: 2,
+    time: Duration::from_secs(60),
 };
 
 /// The bounds of the LISTs of a client.
@@ -50,12 +50,24 @@ struct Bounds {
     at_once: usize,
     /// Retries for one page.
     tries: usize,
+    /// Time limit for one page.
+    time: Duration,
 }
 
 /// Wraps a client so that its LISTs are bounded and retried, for background work.
 #[must_use]
 pub fn patient(client: &Client) -> Client {
     with(client.clone(), PATIENT, DefaultBackoff::default)
+}
+
+/// [`patient`] for a caller that limits the time for each page itself.
+#[must_use]
+pub fn patient_untimed(client: Client) -> Client {
+    let bounds = Bounds {
+        time: Duration::MAX,
+        ..PATIENT
+    };
+    with(client, bounds, DefaultBackoff::default)
 }
 
 /// [`patient`] for reviews: they soon report that the API server is busy.
@@ -197,7 +209,7 @@ impl Reader {
     async fn in_turn(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
         // The semaphore is never closed.
         let _seat = self.seats.acquire().await;
-        let read = time::timeout(LIMIT, self.read(listing, limit)).await;
+        let read = time::timeout(self.bounds.time, self.read(listing, limit)).await;
         read.unwrap_or_else(|late| Err(Error::Service(late.into())))
     }
 

@@ -11,6 +11,7 @@ pub mod jobs;
 use std::fmt::{self, Display, Formatter};
 
 use answer::Outcome;
+use serde_json::{Value, json};
 
 use crate::core::text::one_line;
 
@@ -23,6 +24,16 @@ pub enum State {
     NotInForce,
     /// The answers do not show it.
     Unknown,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::InForce => "ok",
+            Self::NotInForce => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The answers to the two Jobs. Displayed, it is the report for the user.
@@ -59,6 +70,19 @@ impl Verification {
     pub fn state(&self) -> State {
         let [good, broken] = self.checks();
         good.state.max(broken.state)
+    }
+
+    /// The report for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let [good, broken] = self.checks().map(|check| {
+            json!({
+                "result": check.state.word(), "answer": check.told, "message": check.words, "advice": check.advice,
+            })
+        });
+        json!({
+            "version": 1, "namespace": self.namespace, "result": self.state().word(), "good": good, "broken": broken,
+        })
     }
 
     fn checks(&self) -> [Check; 2] {
@@ -143,11 +167,7 @@ impl Display for Verification {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let [good, broken] = self.checks();
         for (name, check) in [("good", &good), ("broken", &broken)] {
-            let word = match check.state {
-                State::InForce => "ok",
-                State::NotInForce => "failed",
-                State::Unknown => "unknown",
-            };
+            let word = check.state.word();
             writeln!(f, "{word:<7}  {name} migration Job: {}", check.told)?;
             for line in check.words.lines() {
                 writeln!(f, "         {}", one_line(line))?;

@@ -257,5 +257,5 @@ fn what_does_not_exist_cannot_be_told() {
     let dir = TempDir::new().unwrap();
     let outcome = verify_as(&dir.path().join("none"), "default");
     assert_eq!(outcome.code, Some(2), "{outcome}");
-    outcome.says("error: failed to find a cluster in a kubeconfig or a pod's service account");
+    outcome.says("/none: No such file or directory; name another kubeconfig with --kubeconfig");
 }

@@ -27,6 +27,7 @@ type Handler = (Answer, Arc<Mutex<Vec<Asked>>>);
 
 pub(crate) struct Apiserver {
     pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) address: SocketAddr,
     dir: TempDir,
 }
 
@@ -52,7 +53,15 @@ impl Apiserver {
             });
         });
         let dir = kubeconfig(address);
-        Self { asked, dir }
+        Self {
+            asked,
+            address,
+            dir,
+        }
+    }
+
+    pub(crate) fn kubeconfig(&self) -> String {
+        self.dir.path().join("kubeconfig").display().to_string()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> (i32, String, String) {

@@ -1,0 +1,40 @@
+//! Reads the files that the command line names. `-` is standard input.
+
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::core::manifest;
+
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The name of the file in messages.
+pub(super) fn name(path: &Path) -> String {
+    if is_stdin(path) {
+        "<stdin>".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = if is_stdin(path) {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.with_context(|| format!("failed to read {}", name(path)))
+}
+
+pub(super) fn text(path: &Path) -> anyhow::Result<String> {
+    manifest::decode(bytes(path)?).map_err(|error| {
+        let place = error
+            .position
+            .map_or_else(String::new, |at| format!(":{}:{}", at.line, at.column));
+        anyhow::anyhow!("{}{place}: {}", name(path), error.message)
+    })
+}
