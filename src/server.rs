@@ -52,7 +52,6 @@ const READY_PERIOD: Duration = Duration::from_millis(5);
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Answers reviews.
 pub trait Judge: Send + Sync + 'static {
     /// Answers the review in `body`, whatever is in there, before the deadline. Of a large one the `turn` is
     /// given back when what it costs is done, before anybody else is waited for.
@@ -74,7 +73,6 @@ pub trait Judge: Send + Sync + 'static {
 pub struct Answer {
     /// 200 for every review, 400 for a body that is none.
     pub status: StatusCode,
-    /// The response's JSON.
     pub body: Vec<u8>,
     /// What came of it, in one of the five words of a decision.
     pub verdict: Option<&'static str>,
@@ -163,13 +161,11 @@ pub struct Service {
     pub admin: TcpListener,
     /// What connections are accepted with.
     pub tls: RustlsConfig,
-    /// What answers reviews.
     pub judge: Arc<dyn Judge>,
     /// Where decisions are written.
     pub sink: Arc<Sink>,
     /// Sends traces and copies of decisions to a collector.
     pub otlp: Option<Otlp>,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Checks of others; the service adds `shutdown`.
     pub readiness: Readiness,
@@ -268,7 +264,6 @@ async fn until_ready(readiness: &Readiness) {
     }
 }
 
-/// The signals to stop.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,

@@ -39,7 +39,6 @@ pub enum ApiError {
     Client {
         /// The verb and the resource.
         doing: String,
-        /// The underlying error.
         source: Error,
     },
     /// Other replicas were faster each time.

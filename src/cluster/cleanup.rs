@@ -120,7 +120,6 @@ pub struct Tidy {
     pub policy: LivePolicy,
     /// The decision log, for each deletion.
     pub sink: Arc<Sink>,
-    /// Counts removals.
     pub metrics: Arc<Metrics>,
     /// Name of this replica.
     pub replica: String,

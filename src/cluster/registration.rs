@@ -51,15 +51,12 @@ impl Disagreement {
 pub struct Registration {
     /// The client to watch and write with.
     pub client: Client,
-    /// Their name.
     pub name: String,
     /// The policy they should fit.
     pub policy: LivePolicy,
     /// The CAs to trust, PEM, if the replicas manage `caBundle`. Empty until one is known.
     pub bundle: Option<watch::Receiver<String>>,
-    /// Counts disagreement.
     pub metrics: Arc<Metrics>,
-    /// Reports disagreement.
     pub disagreement: Disagreement,
 }
 

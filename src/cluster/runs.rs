@@ -67,7 +67,6 @@ pub struct Runs {
     pub jobs: Jobs,
     /// The policy in use: whether runs are recorded, and how many are kept.
     pub policy: LivePolicy,
-    /// Counts runs.
     pub metrics: Arc<Metrics>,
     /// The Events for failures and bypasses.
     pub events: Events,
@@ -76,7 +75,6 @@ pub struct Runs {
     /// Name of the Lease, in the client's namespace, that is as old as the installation. Runs that ended before that
     /// are recorded without Events and counts.
     pub installation: Option<String>,
-    /// The timing.
     pub pace: Pace,
 }
 

@@ -27,7 +27,6 @@ const ASKED: usize = 32;
 pub struct Starts {
     /// The cache of migration Jobs.
     pub jobs: Jobs,
-    /// Lists their pods.
     pub pods: Pods,
     /// The metrics that show the count.
     pub metrics: Arc<Metrics>,

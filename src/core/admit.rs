@@ -56,7 +56,6 @@ pub struct Circumstances<'a> {
 pub struct Answer {
     /// The AdmissionReview to send, as JSON.
     pub body: Vec<u8>,
-    /// The requested operation.
     pub operation: Operation,
     /// The outcome of the review.
     pub outcome: Outcome,

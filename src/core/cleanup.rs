@@ -25,7 +25,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All reasons.
     pub const ALL: [Self; 2] = [Self::EarlierAttempt, Self::HookSucceeded];
 
     /// The word for it in the record and in metrics.

@@ -50,7 +50,6 @@ pub struct Decision<'a> {
     pub release: Release<'a>,
     /// The deployer that keeps it as desired state.
     pub deployer: Deployer,
-    /// The requesting user.
     pub user: &'a str,
     /// Groups of that user.
     pub groups: Vec<&'a str>,
@@ -58,9 +57,7 @@ pub struct Decision<'a> {
     pub selection: &'static str,
     /// `enforce`, `warn`, `audit` or `off`.
     pub mode: crate::core::policy::Mode,
-    /// The outcome.
     pub verdict: Outcome,
-    /// Every finding.
     pub findings: &'a [Finding],
     /// The patch that was sent.
     pub patch: Option<&'a json_patch::Patch>,

@@ -43,7 +43,6 @@ pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 /// Whether an object is a Job or a CronJob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A Job itself.
     Job,
     /// A CronJob; the facts are those of its `spec.jobTemplate`.
     CronJob,
@@ -60,7 +59,6 @@ pub struct Job<'a> {
     pub name: Name<'a>,
     /// Labels; those of the pod template if the Job has none.
     pub labels: &'a Map<'a>,
-    /// Annotations.
     pub annotations: &'a Annotations<'a>,
     /// Metadata of the object that was sent.
     pub metadata: &'a Metadata<'a>,

@@ -18,7 +18,6 @@ pub struct NamespaceView {
     pub mesh: Option<Mesh>,
     /// Whether it is being deleted, with all its objects.
     pub terminating: bool,
-    /// Its exceptions.
     pub exceptions: Vec<Arc<Exception>>,
 }
 

@@ -35,7 +35,6 @@ impl Happening {
     }
 }
 
-/// A reference to a Job.
 #[must_use]
 pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {

@@ -33,13 +33,10 @@ impl Phase {
 pub enum Operation {
     /// A new object, or the first apply of one.
     Create,
-    /// A change.
     Update,
-    /// A deletion.
     Delete,
     /// A connection to a subresource.
     Connect,
-    /// Anything else.
     Other,
 }
 
@@ -56,7 +53,6 @@ impl From<&str> for Operation {
 }
 
 impl Operation {
-    /// All operations.
     pub const ALL: [Self; 5] = [
         Self::Create,
         Self::Update,

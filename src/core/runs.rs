@@ -58,9 +58,7 @@ pub struct Known {
 /// How a run ended, if nothing else is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// The outcome.
     pub outcome: Outcome,
-    /// When it ended.
     pub at: Timestamp,
     /// Why, in one word.
     pub reason: Option<String>,

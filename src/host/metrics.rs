@@ -77,7 +77,6 @@ pub struct Metrics {
     pub guards: guards::GuardMetrics,
     /// Election and tidy-up.
     pub controller: controller::Controller,
-    /// Outcomes of migrations.
     pub runs: runs::Runs,
 }
 

@@ -199,7 +199,6 @@ impl Drop for Share<'_> {
     }
 }
 
-/// A whole body.
 pub(super) enum Buffer {
     Whole(Bytes),
     Joined(Vec<u8>),

@@ -48,7 +48,6 @@ pub struct Warden {
     pub claims: Option<Claims>,
     /// The cache of exceptions.
     pub exceptions: Exceptions,
-    /// Sends Kubernetes Events.
     pub events: Events,
     /// Receives from reviews of deletions how a migration ended.
     pub last_words: LastWords,

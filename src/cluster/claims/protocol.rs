@@ -43,9 +43,7 @@ const _: () = assert!(EXPIRY.as_secs() >= COMMIT.as_secs() + SKEW.as_secs());
 pub struct Claim {
     /// Namespace of the Job.
     pub namespace: String,
-    /// Its name.
     pub job: String,
-    /// Its uid.
     pub uid: String,
     /// Its `creationTimestamp`: the API server's clock when the create began.
     pub since: Timestamp,
@@ -62,14 +60,12 @@ pub struct Claim {
 pub struct Version {
     /// uid of the Lease.
     pub uid: String,
-    /// Its resourceVersion.
     pub resource_version: String,
 }
 
 /// A claim as it was read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
-    /// Its content.
     pub claim: Claim,
     /// The state of the Lease it was read from.
     pub version: Version,
@@ -92,7 +88,6 @@ pub enum Found {
         /// Whether it is suspended, so that its pods are not started.
         suspended: bool,
     },
-    /// It has finished.
     Finished,
     /// It does not exist, or has another uid.
     Gone,
@@ -112,12 +107,9 @@ pub enum Standing {
     NotYetThere,
 }
 
-/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Create the claim.
     Create(Claim),
-    /// Read the claim.
     Look,
     /// Read the Job named by this claim.
     FindJob(Claim),

@@ -46,13 +46,10 @@ const PODS_SHARE: usize = 1;
 /// The migration Job that requests a claim, from the validating review.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
-    /// Its namespace.
     pub namespace: &'a str,
-    /// Its name.
     pub job: &'a str,
     /// The `generateName` that its name was made from, if any.
     pub generate_name: Option<&'a str>,
-    /// Its uid.
     pub uid: &'a str,
     /// Its `creationTimestamp`, from the API server's clock.
     pub created: Timestamp,
@@ -63,7 +60,6 @@ pub struct Claimant<'a> {
 /// A request for a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    /// Its key.
     pub key: &'a Key,
     /// The policy, which determines the keys of other Jobs.
     pub policy: &'a Policy,

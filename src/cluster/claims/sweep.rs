@@ -9,15 +9,12 @@ use super::protocol::{Claim, Found, Standing, Stored, Version};
 /// The next step for a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
-    /// Read its Job.
     FindJob(Claim),
     /// List the pods of its Job.
     FindPods(Claim),
     /// Mark its Job as seen.
     MarkSeen(Version),
-    /// Delete the claim.
     Release(Version),
-    /// Do nothing.
     Leave,
 }
 

@@ -79,7 +79,6 @@ fn all(asked: &Asked) -> Vec<(u32, String)> {
     asked.lock().unwrap().clone()
 }
 
-/// Only the limits.
 fn limits(asked: &Asked) -> Vec<u32> {
     all(asked).into_iter().map(|(limit, _)| limit).collect()
 }

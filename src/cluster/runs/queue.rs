@@ -139,7 +139,6 @@ struct Refusal {
     pause: Duration,
 }
 
-/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,

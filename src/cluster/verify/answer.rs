@@ -8,7 +8,6 @@ const DOMAIN: &str = "migration-warden.io";
 /// The API server's answer to the creation of a Job.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
     /// The texts of its `Warning` headers.
     pub warnings: Vec<String>,
@@ -19,7 +18,6 @@ pub struct Answer {
 /// The outcome for a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was admitted.
     Allowed {
         /// Whether its name, restart policy or delete policy was changed.
         corrected: bool,
@@ -27,12 +25,7 @@ pub enum Outcome {
         warnings: Vec<String>,
     },
     /// One of our webhooks denied it.
-    Denied {
-        /// The webhook's name.
-        webhook: String,
-        /// Its message.
-        message: String,
-    },
+    Denied { webhook: String, message: String },
     /// One of our webhooks was called and did not answer.
     Unanswered {
         /// The API server's message.

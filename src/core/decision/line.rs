@@ -95,7 +95,6 @@ struct Line<'a> {
     truncated: bool,
 }
 
-/// A release in a line.
 #[derive(Serialize)]
 pub(super) struct ReleaseLine<'a> {
     namespace: Cow<'a, str>,

@@ -11,7 +11,6 @@ use super::line::{Cutter, ReleaseLine};
 use crate::core::job::release::Release;
 use crate::core::text;
 
-/// One removal.
 #[derive(Debug)]
 pub struct TidyUp<'a> {
     /// When the line was written.
@@ -20,11 +19,8 @@ pub struct TidyUp<'a> {
     pub id: Uuid,
     /// Namespace of the Job.
     pub namespace: &'a str,
-    /// Its name.
     pub job: &'a str,
-    /// Its uid.
     pub job_uid: &'a str,
-    /// Its release.
     pub release: Release<'a>,
     /// `earlier-attempt` or `hook-succeeded`.
     pub reason: &'static str,

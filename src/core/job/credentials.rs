@@ -116,7 +116,6 @@ impl std::fmt::Debug for Hit<'_> {
 }
 
 impl Hit<'_> {
-    /// The credential itself.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.text[self.range.clone()]

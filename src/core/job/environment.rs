@@ -44,10 +44,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Environment<'a> {
     }
 }
 
-/// One environment variable.
 #[derive(Debug, Default)]
 pub struct EnvVar<'a> {
-    /// Its name.
     pub name: Text<'a>,
     /// Literal value. Empty if it comes from elsewhere, or if neither it nor the name suggests a credential and it
     /// would have to be copied.

@@ -11,7 +11,6 @@ use std::borrow::Cow;
 pub enum Event {
     /// Before the first install.
     PreInstall,
-    /// Before an upgrade.
     PreUpgrade,
     /// Any other event Helm knows.
     Other,

@@ -13,10 +13,8 @@ use crate::core::json::{Map, Text, few, integer, integers, nullable};
 /// A `batch/v1` Job or CronJob.
 #[derive(Debug, Default, Deserialize)]
 pub struct Object<'a> {
-    /// Name, labels, annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub metadata: Metadata<'a>,
-    /// The desired state.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub spec: Spec<'a>,
     /// The progress that Kubernetes has recorded.
@@ -52,7 +50,6 @@ pub struct Condition<'a> {
     pub status: Text<'a>,
 }
 
-/// Object metadata.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata<'a> {
@@ -74,10 +71,8 @@ pub struct Metadata<'a> {
     /// When it was deleted, if it only waits for its finalizers (RFC 3339).
     #[serde(borrow, default)]
     pub deletion_timestamp: Option<Text<'a>>,
-    /// Labels.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub labels: Map<'a>,
-    /// Annotations.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub annotations: Annotations<'a>,
     /// The objects that own it.
@@ -94,7 +89,6 @@ pub struct OwnerReference<'a> {
     /// Kind of the owner.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub kind: Text<'a>,
-    /// Its name.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
     /// Whether it is the controller of the object.
@@ -122,7 +116,6 @@ pub struct ManagedField<'a> {
 /// The fields of a manager that are read here.
 #[derive(Debug, Default, Deserialize)]
 pub struct Fields {
-    /// Its fields of the metadata.
     #[serde(rename = "f:metadata", default)]
     pub metadata: Option<MetadataFields>,
     /// Whether it set any field of the spec.
@@ -133,7 +126,6 @@ pub struct Fields {
 /// The fields of the metadata that are read here.
 #[derive(Debug, Default, Deserialize)]
 pub struct MetadataFields {
-    /// Annotations.
     #[serde(rename = "f:annotations", default, deserialize_with = "nullable")]
     pub annotations: AnnotationFields,
 }
@@ -206,7 +198,6 @@ pub struct Spec<'a> {
     /// What Kubernetes does with a failed pod instead of counting it.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub pod_failure_policy: PodFailurePolicy<'a>,
-    /// The pod.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub template: PodTemplate<'a>,
     /// The Job that a CronJob creates; absent in a Job.
@@ -220,12 +211,10 @@ pub struct PodTemplate<'a> {
     /// Labels and annotations of the pods.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub metadata: Metadata<'a>,
-    /// The pod.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub spec: PodSpec<'a>,
 }
 
-/// A pod.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec<'a> {
@@ -241,28 +230,22 @@ pub struct PodSpec<'a> {
     /// Containers that run before the others.
     #[serde(borrow, default, deserialize_with = "few")]
     pub init_containers: Vec<Container<'a>>,
-    /// Containers.
     #[serde(borrow, default, deserialize_with = "few")]
     pub containers: Vec<Container<'a>>,
 }
 
-/// A container.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container<'a> {
     /// Name, unique within the pod.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
-    /// Image reference.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub image: Text<'a>,
-    /// Entry point.
     #[serde(borrow, default, deserialize_with = "few")]
     pub command: Vec<Text<'a>>,
-    /// Arguments.
     #[serde(borrow, default, deserialize_with = "few")]
     pub args: Vec<Text<'a>>,
-    /// Environment variables.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub env: Environment<'a>,
     /// Overrides the pod's, from Kubernetes 1.35 on; `Always` on an init container makes it a native sidecar.
@@ -280,7 +263,6 @@ pub struct RestartRule<'a> {
     /// `Restart` or `RestartAllContainers`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub action: Text<'a>,
-    /// When it applies.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub exit_codes: ExitCodes<'a>,
 }
@@ -295,7 +277,6 @@ pub struct ExitCodes<'a> {
     /// `In` or `NotIn`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operator: Text<'a>,
-    /// The codes.
     #[serde(default, deserialize_with = "integers")]
     pub values: Vec<i64>,
 }
@@ -323,7 +304,6 @@ pub struct FailureRule<'a> {
     pub on_pod_conditions: Vec<PodCondition<'a>>,
 }
 
-/// A condition of a pod.
 #[derive(Debug, Default, Deserialize)]
 pub struct PodCondition<'a> {
     /// Such as `DisruptionTarget`.

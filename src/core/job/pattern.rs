@@ -9,7 +9,6 @@ use regex::bytes::{Regex, RegexBuilder};
 
 pub(super) type Pattern = LazyLock<Option<Regex>>;
 
-/// Compiles a pattern.
 pub(super) fn compiled(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern).unicode(false).build().ok()
 }

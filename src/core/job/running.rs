@@ -95,7 +95,6 @@ pub struct Pod {
     metadata: Metadata,
     #[serde(default, deserialize_with = "nullable")]
     spec: Spec,
-    /// Its status.
     #[serde(default, deserialize_with = "nullable")]
     pub status: PodStatus,
 }

@@ -110,9 +110,7 @@ pub const MAX_SEARCHED: usize = 65_536;
 /// A sidecar that a script may stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Istio's sidecar.
     Istio,
-    /// Linkerd's sidecar.
     Linkerd,
     /// A proxy among the containers.
     Proxy,

@@ -11,7 +11,6 @@ use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
 
-/// All stamps.
 pub const STAMPS: [Annotation; 4] = [
     Annotation::Decision,
     Annotation::RequestedBy,

@@ -22,7 +22,6 @@ pub use watched::WatchedJob;
 /// How a Job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// When it ended.
     pub at: Timestamp,
     /// Whether it is complete; otherwise it failed.
     pub succeeded: bool,
@@ -35,11 +34,8 @@ pub struct End {
     reason = "each is a fact of its own, and none excludes another"
 )]
 pub struct StoredJob {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its uid.
     pub uid: String,
     /// The `resourceVersion` of the Job that was read.
     pub resource_version: String,

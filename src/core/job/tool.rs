@@ -25,7 +25,6 @@ pub enum Detection {
     Image(&'static str),
     /// It runs something called `migrate`.
     Generic,
-    /// The Job's name.
     Name,
 }
 

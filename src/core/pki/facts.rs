@@ -11,7 +11,6 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 /// The facts of one certificate.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Who signed it.
     pub issuer: String,
     /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
@@ -19,7 +18,6 @@ pub struct Facts {
     pub not_before: Timestamp,
     /// End of its validity.
     pub not_after: Timestamp,
-    /// The certificate itself.
     pub der: CertificateDer<'static>,
 }
 

@@ -108,7 +108,6 @@ impl fmt::Debug for Ca {
 
 /// A server's certificate and its key.
 pub struct Leaf {
-    /// The certificate.
     pub cert_pem: String,
     /// The private key, PKCS#8.
     pub key_pem: String,
@@ -120,7 +119,6 @@ impl fmt::Debug for Leaf {
     }
 }
 
-/// A certificate as PEM.
 pub(super) fn to_pem(der: &CertificateDer<'_>) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     pem::encode_config(&pem::Pem::new("CERTIFICATE", der.to_vec()), config)

@@ -24,11 +24,9 @@ pub struct Fix {
 /// The new value of a corrected field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
-    /// A text.
     Text(Cow<'static, str>),
     /// This prefix and the time of the review, in seconds since 1970.
     Stamped(String),
-    /// A number.
     Number(u32),
     /// Nothing: the field is removed.
     Nothing,

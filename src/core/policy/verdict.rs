@@ -25,13 +25,10 @@ const MAX_WARNINGS: usize = 3600;
 pub enum Outcome {
     /// Admitted without findings to report.
     Allowed,
-    /// Admitted with warnings.
     Warned,
-    /// Admitted after corrections.
     Patched,
     /// Refused for now: the client is asked to retry.
     Waiting,
-    /// Refused.
     Denied,
 }
 

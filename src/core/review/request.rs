@@ -86,7 +86,6 @@ pub struct Options<'a> {
     pub field_manager: Text<'a>,
 }
 
-/// One admission request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
 pub struct Request<'a, O = Object<'a>> {
@@ -108,7 +107,6 @@ pub struct Request<'a, O = Object<'a>> {
     /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operation: Text<'a>,
-    /// The requesting user.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub user_info: UserInfo<'a>,
     /// Whether this is a dry run, which stores nothing.
@@ -142,7 +140,6 @@ pub enum Parsed<'a> {
     Other(Box<Request<'a, IgnoredAny>>),
 }
 
-/// Parses one review.
 pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
     // The whole text is validated first: the parser does not validate strings that it skips, and is faster on `str`.
     let text =

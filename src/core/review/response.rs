@@ -19,7 +19,6 @@ const RETRY_AFTER_SECONDS: u32 = 15;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response<'a> {
-    /// The request's uid.
     pub uid: &'a str,
     /// Whether the object may be stored.
     pub allowed: bool,

@@ -24,9 +24,7 @@ pub(super) const MAX_MESSAGE: usize = 1024;
 /// The facts about a Job that its run records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Chart and version.
     pub chart: Option<String>,
-    /// The migration tool.
     pub tool: Option<&'static str>,
     /// Images of its containers.
     pub images: Vec<String>,
@@ -36,11 +34,9 @@ pub struct Facts {
     pub requested_by: Option<String>,
     /// Id of the decision that admitted it.
     pub decision: Option<String>,
-    /// Exceptions used.
     pub exceptions: Vec<String>,
     /// The reason of the condition it ended with.
     pub reason: Option<String>,
-    /// Its message.
     pub message: Option<String>,
     /// The passwords that are written into it, which must not appear elsewhere.
     pub secrets: Secrets,

@@ -12,7 +12,6 @@ const PLAIN: [&str; 2] = ["Completed", "Error"];
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// Longest digest of an image, with the name it was pulled by.
 const MAX_IMAGE: usize = 512;
-/// Longest reason.
 const MAX_REASON: usize = 128;
 
 /// The facts from the pods of one Job.

@@ -7,15 +7,11 @@ use super::resource::Outcome;
 /// The parts of a stored run that are read here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Brief {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its own uid.
     pub uid: String,
     /// Name of its Job.
     pub job: String,
-    /// uid of its Job.
     pub job_uid: String,
     /// Name of its release.
     pub release: String,
@@ -81,7 +77,6 @@ pub struct Oldest {
 }
 
 impl Oldest {
-    /// An empty collection.
     #[must_use]
     pub fn new(count: usize) -> Self {
         let runs = Vec::new();

@@ -30,7 +30,6 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-/// The metrics of claims.
 #[derive(Debug)]
 pub struct ClaimMetrics {
     claims: Family<OutcomeLabels, Counter>,

@@ -51,7 +51,6 @@ impl Running {
     }
 }
 
-/// The metrics of the guards.
 #[derive(Debug)]
 pub struct GuardMetrics {
     lookups: Family<ResultLabels, Counter>,

@@ -90,9 +90,7 @@ impl From<bool> for ResultLabels {
 pub enum Watch {
     /// `MigrationException` objects.
     Exceptions,
-    /// Migration Jobs.
     Jobs,
-    /// Namespaces.
     Namespaces,
 }
 

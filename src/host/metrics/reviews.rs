@@ -59,7 +59,6 @@ impl Durations {
     }
 }
 
-/// The metrics of reviews.
 #[derive(Debug)]
 pub(super) struct ReviewMetrics {
     reviews: Family<ReviewLabels, Counter>,

@@ -62,12 +62,7 @@ pub enum IssueError {
          add that file, or choose another folder",
         found.display(), missing.display()
     )]
-    Foreign {
-        /// The existing file.
-        found: PathBuf,
-        /// The missing file.
-        missing: PathBuf,
-    },
+    Foreign { found: PathBuf, missing: PathBuf },
     /// A file of the user would be overwritten.
     #[error(
         "failed to replace {}: migration-warden did not create it, so it is not overwritten; \

@@ -65,7 +65,6 @@ impl Take {
         take
     }
 
-    /// The next step.
     #[must_use]
     pub fn step(&self) -> Step {
         match &self.stage {

@@ -36,7 +36,6 @@ pub(super) const CLIENTS: &[&str] = &[
     "sqlplus",
     "clickhouse-client",
 ];
-/// Programs that copy.
 pub(super) const COPIES: &[&str] = &[
     "restic",
     "velero",
@@ -170,7 +169,6 @@ pub(super) static OPTION_RE: Pattern = LazyLock::new(|| compiled(OPTION));
 pub(super) static VALUED_RE: Pattern = LazyLock::new(|| compiled(VALUED));
 pub(super) static TASK_RE: Pattern = LazyLock::new(|| compiled(TASK));
 
-/// Compiles the patterns.
 pub(super) fn warm_up() -> bool {
     let patterns = [
         &WORD_RE,
