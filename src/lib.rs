@@ -30,3 +30,7 @@ pub mod cluster;
 pub mod core;
 pub mod host;
 pub mod server;
+
+#[cfg(test)]
+#[path = "../tests/common/testing.rs"]
+mod testing;

@@ -11,6 +11,8 @@
 
 #[path = "common/collector.rs"]
 mod collector;
+#[path = "common/testing.rs"]
+mod testing;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use std::process::{Command, Output, Stdio};
 
 use collector::{Collector, Running, blocks, eventually, free_port};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// `serve` with a collector at this port.
@@ -65,20 +67,7 @@ impl Server {
 
     /// Sends a review as the apiserver would within this trace.
     fn review(&self, trace: &str) -> Output {
-        let job: Value = serde_saphyr::from_str(include_str!("fixtures/valid_job.yaml")).unwrap();
-        let body = json!({
-            "apiVersion": "admission.k8s.io/v1",
-            "kind": "AdmissionReview",
-            "request": {
-                "uid": "u",
-                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
-                "namespace": "shop",
-                "operation": "CREATE",
-                "userInfo": {"username": "ci"},
-                "object": job,
-            },
-        });
+        let body = testing::review(&testing::job(|_| {}));
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail", "--retry", "20"])
             .args(["--retry-connrefused", "--retry-delay", "1"])

@@ -6,16 +6,27 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+#[path = "common/testing.rs"]
+mod testing;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use jiff::Timestamp;
 use migration_warden::cli::render::{Render, json::Json, text::Text};
+use migration_warden::core::admit::{self, Circumstances, Judged};
 use migration_warden::core::check::Check;
+use migration_warden::core::namespace::NamespaceView;
+use migration_warden::core::policy::finding::Finding;
 use migration_warden::core::policy::rule::{Rule, Scope};
 use migration_warden::core::policy::rules::RULES;
 use migration_warden::core::policy::{Action, Policy};
 use migration_warden::core::policy_file::validate;
 use migration_warden::core::report::{Located, Report, Source};
+use migration_warden::core::review::Phase;
+use serde_json::{Value, json};
+use testing::{Case, POLICY, VALID_JOB, cases, fixtures};
+use uuid::Uuid;
 
 /// The rules that judge what a file says.
 fn in_files() -> impl Iterator<Item = &'static Rule> {
@@ -23,19 +34,12 @@ fn in_files() -> impl Iterator<Item = &'static Rule> {
     rules.filter(|rule| rule.scope != Scope::Cluster)
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
-}
-
 fn read(path: &str) -> String {
     std::fs::read_to_string(fixtures().join(path)).expect(path)
 }
 
 fn profile(name: &str) -> Policy {
-    let text = format!(
-        "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nprofile: {name}\n"
-    );
-    validate::read("policy.yaml", &text).unwrap()
+    validate::read("policy.yaml", &format!("{POLICY}profile: {name}\n")).unwrap()
 }
 
 /// A report with its findings.
@@ -60,19 +64,16 @@ fn check(text: &str, policy: &Policy) -> Checked {
     Checked { report, findings }
 }
 
-/// The documents of a fixture with the rules its `# also:` comment names.
-fn documents(text: &str) -> impl Iterator<Item = (&str, BTreeSet<&str>)> {
-    text.split("\n---\n").map(|document| {
-        let also = document
-            .lines()
-            .filter_map(|line| line.strip_prefix("# also: "));
-        (
-            document,
-            also.flat_map(|ids| ids.split([',', ' ']))
-                .filter(|id| !id.is_empty())
-                .collect(),
-        )
-    })
+/// The manifest of a case, after its name and what is expected of it.
+fn manifest(case: &Case) -> String {
+    let mut text = format!("# {}\n", case.name);
+    if !case.says.is_empty() {
+        writeln!(text, "# says: {}", case.says).unwrap();
+    }
+    if !case.also.is_empty() {
+        writeln!(text, "# also: {}", case.also.join(", ")).unwrap();
+    }
+    text + &serde_saphyr::to_string(&case.job).unwrap()
 }
 
 fn found(report: &Checked) -> BTreeSet<&'static str> {
@@ -86,7 +87,7 @@ fn found(report: &Checked) -> BTreeSet<&'static str> {
 #[test]
 fn the_valid_job_breaks_no_rule_of_any_profile() {
     for name in ["guide", "strict", "audit"] {
-        let report = check(&read("valid_job.yaml"), &profile(name));
+        let report = check(VALID_JOB, &profile(name));
         assert_eq!(
             (report.jobs, found(&report)),
             (1, BTreeSet::new()),
@@ -96,16 +97,25 @@ fn the_valid_job_breaks_no_rule_of_any_profile() {
 }
 
 #[test]
-fn every_fail_document_breaks_its_rule_and_no_other() {
+fn every_fail_case_breaks_its_rule_and_no_other() {
     let strict = profile("strict");
+    let mut silent = Vec::new();
     for rule in in_files() {
-        let text = read(&format!("fail/{}.yaml", rule.name));
-        for (document, also) in documents(&text) {
-            let report = check(document, &strict);
-            let mut expected = also;
+        for case in cases(rule.name).fail {
+            let text = manifest(&case);
+            let report = check(&text, &strict);
+            let mut expected: BTreeSet<&str> = case.also.iter().map(String::as_str).collect();
             expected.insert(rule.id);
             // A detected Job is not labelled; its findings are capped, not hidden.
-            assert_eq!(found(&report), expected, "{}\n{document}", rule.name);
+            assert_eq!(found(&report), expected, "{}\n{text}", rule.name);
+            let of_rule = report.findings.iter().map(|located| &located.finding);
+            let said: Vec<_> = of_rule
+                .filter(|finding| finding.rule.id == rule.id)
+                .map(Finding::message)
+                .collect();
+            if !said.iter().any(|message| message.contains(&case.says)) {
+                silent.push(format!("{}: {}: {said:?}", rule.name, case.name));
+            }
             for located in report.findings {
                 let Source {
                     position,
@@ -118,32 +128,110 @@ fn every_fail_document_breaks_its_rule_and_no_other() {
             }
         }
     }
+    assert!(silent.is_empty(), "{}", silent.join("\n"));
 }
 
 #[test]
-fn no_pass_document_breaks_any_rule() {
+fn no_pass_case_breaks_any_rule() {
     let strict = profile("strict");
     for rule in in_files() {
-        let text = read(&format!("pass/{}.yaml", rule.name));
-        let report = check(&text, &strict);
-        assert_eq!(found(&report), BTreeSet::new(), "{}", rule.name);
-        let documents = documents(&text).count();
-        assert_eq!(report.documents, Some(documents), "{}", rule.name);
+        for case in cases(rule.name).pass {
+            let text = manifest(&case);
+            let report = check(&text, &strict);
+            assert_eq!(found(&report), BTreeSet::new(), "{}\n{text}", rule.name);
+            assert_eq!(report.documents, Some(1), "{text}");
+        }
     }
 }
 
 #[test]
-fn every_rule_has_both_fixtures_and_every_fixture_a_rule() {
+fn every_rule_has_cases_and_every_file_of_cases_a_rule() {
     let names: BTreeSet<_> = in_files()
         .map(|rule| format!("{}.yaml", rule.name))
         .collect();
-    for folder in ["pass", "fail"] {
-        let files: BTreeSet<_> = std::fs::read_dir(fixtures().join(folder))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        assert_eq!(files, names, "{folder}");
+    let files = std::fs::read_dir(fixtures().join("rules")).unwrap();
+    let files: BTreeSet<_> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(files, names);
+    for rule in in_files() {
+        let cases = cases(rule.name);
+        assert!(
+            !cases.fail.is_empty() && !cases.pass.is_empty(),
+            "{}",
+            rule.name
+        );
     }
+}
+
+/// `MANIFESTS=folder` has them written there, as `fail/<rule>.yaml` and `pass/<rule>.yaml`.
+#[test]
+fn the_cases_are_whole_manifests() {
+    let folder = std::env::var_os("MANIFESTS").map(std::path::PathBuf::from);
+    for rule in in_files() {
+        let cases = cases(rule.name);
+        for (kind, cases) in [("fail", cases.fail), ("pass", cases.pass)] {
+            let manifests: Vec<_> = cases.iter().map(manifest).collect();
+            let stream = manifests.join("---\n");
+            let jobs: Vec<Value> = serde_saphyr::from_multiple(&stream).unwrap();
+            assert!(
+                jobs.iter().eq(cases.iter().map(|case| &case.job)),
+                "{stream}"
+            );
+            if let Some(folder) = &folder {
+                let folder = folder.join(kind);
+                std::fs::create_dir_all(&folder).unwrap();
+                std::fs::write(folder.join(format!("{}.yaml", rule.name)), stream).unwrap();
+            }
+        }
+    }
+}
+
+/// The rules that this object breaks, according to the webhook.
+fn reviewed(object: &Value, policy: &Policy) -> BTreeSet<&'static str> {
+    let circumstances = Circumstances {
+        policy,
+        now: Timestamp::now(),
+        id: Uuid::now_v7(),
+        replica: "warden-0",
+    };
+    let body = testing::review(object).to_string();
+    let review = admit::read(Phase::Validate, body.as_bytes()).unwrap();
+    let judged = review.judge(&circumstances, |_| NamespaceView::default());
+    let answer = judged.and_then(Judged::finish).unwrap();
+    answer.findings.into_iter().map(|(rule, _)| rule).collect()
+}
+
+#[test]
+fn check_finds_what_the_webhook_finds() {
+    let strict = profile("strict");
+    let mut judged = 0;
+    for case in in_files().flat_map(|rule| cases(rule.name).fail) {
+        // Helm never sends a hook without a name: only a file can have one.
+        let metadata = &case.job["metadata"];
+        if metadata["name"].is_null() && !metadata["annotations"]["helm.sh/hook"].is_null() {
+            continue;
+        }
+        let report = check(&case.job.to_string(), &strict);
+        assert_eq!(
+            found(&report),
+            reviewed(&case.job, &strict),
+            "{}",
+            case.name
+        );
+        judged += 1;
+    }
+    assert!(judged > 200, "{judged}");
+    // A number without a fraction counts as an integer in both.
+    let mut object = json!({"apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "a-1766361600", "labels": {"app.kubernetes.io/component": "migration"}},
+        "spec": {"backoffLimit": 6, "ttlSecondsAfterFinished": 60,
+            "template": {"spec": {"restartPolicy": "Never", "containers": []}}}});
+    let before = reviewed(&object, &strict);
+    object["spec"]["backoffLimit"] = json!(6.0);
+    object["spec"]["ttlSecondsAfterFinished"] = json!(6e1);
+    assert_eq!(reviewed(&object, &strict), before);
+    assert_eq!(found(&check(&object.to_string(), &strict)), before);
 }
 
 #[test]
@@ -216,7 +304,12 @@ fn labelled(text: &str) -> String {
 
 #[test]
 fn no_planted_secret_is_printed() {
-    let text = read("fail/inline-credentials.yaml");
+    let manifests: Vec<_> = cases("inline-credentials")
+        .fail
+        .iter()
+        .map(manifest)
+        .collect();
+    let text = manifests.join("---\n");
     assert!(text.contains("s3cr3t-"));
     for name in ["guide", "strict", "audit"] {
         let report = check(&text, &profile(name));

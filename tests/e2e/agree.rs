@@ -1,10 +1,13 @@
 //! `check` on a file and the server on the review that the file becomes say the same.
 
-use std::{collections::BTreeSet, env, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
+use migration_warden::core::policy::rule::{Rule, Scope};
+use migration_warden::core::policy::rules::RULES;
 use serde_json::{Value, json};
 
 use crate::harness::{Recorded, Recorder, Space, Warden, Webhooks, check, none_differ};
+use crate::testing;
 
 /// The policy that finds most. Where the namespace's mesh is concerned, it and the server know the same: nothing.
 const POLICY: &str = "profile: strict\n";
@@ -136,38 +139,55 @@ fn findings(list: &Value, action: &str) -> BTreeSet<Finding> {
         .collect()
 }
 
-/// Every Job of a folder of fixtures; those of the charts also with the label that marks them.
-pub(crate) fn cases(folder: &str) -> Vec<Case> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = fs::read_dir(root.join("tests/fixtures").join(folder)).unwrap();
+/// Every Job of the fixtures of this kind; those of the charts also with the label that marks them.
+pub(crate) fn cases(kind: &str) -> Vec<Case> {
+    let mut jobs = match kind {
+        "charts" => charts(),
+        _ => RULES.iter().flat_map(|rule| of_rule(kind, rule)).collect(),
+    };
+    for (_, job) in &mut jobs {
+        // The test's own namespace, and a time of its own: the server's.
+        let metadata = job["metadata"].as_object_mut().unwrap();
+        metadata.remove("namespace");
+        metadata.remove("creationTimestamp");
+    }
+    let case = |(origin, job): (String, Value)| Case {
+        origin,
+        manifest: job.to_string(),
+    };
+    jobs.into_iter().map(case).collect()
+}
+
+fn of_rule(kind: &str, rule: &Rule) -> Vec<(String, Value)> {
+    if rule.scope == Scope::Cluster {
+        return Vec::new();
+    }
+    let cases = testing::cases(rule.name);
+    let cases = if kind == "pass" {
+        cases.pass
+    } else {
+        cases.fail
+    };
+    let origin = |name: &str| format!("{kind} of {}, {name}", rule.name);
+    let cases = cases.into_iter();
+    cases.map(|case| (origin(&case.name), case.job)).collect()
+}
+
+fn charts() -> Vec<(String, Value)> {
+    let files = fs::read_dir(testing::fixtures().join("charts")).unwrap();
     let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files.retain(|file| !file.ends_with("expected.yaml"));
-
-    let mut cases = Vec::new();
+    let mut jobs = Vec::new();
     for file in files {
-        let name = file.strip_prefix(root).unwrap().display();
-        let text = fs::read_to_string(&file).unwrap();
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
-        for (i, mut document) in documents.into_iter().enumerate() {
-            // The test's own namespace, and a time of its own: the server's.
-            let metadata = document["metadata"].as_object_mut().unwrap();
-            metadata.remove("namespace");
-            metadata.remove("creationTimestamp");
-            let origin = format!("{name}, document {i}");
-            cases.push(Case {
-                origin,
-                manifest: document.to_string(),
-            });
-            if folder == "charts" {
-                document["metadata"]["labels"]["migration-warden.io/migration"] = json!("true");
-                let origin = format!("{name}, document {i}, labelled");
-                cases.push(Case {
-                    origin,
-                    manifest: document.to_string(),
-                });
-            }
+        let documents: Vec<Value> =
+            serde_saphyr::from_multiple(&fs::read_to_string(&file).unwrap()).unwrap();
+        for (i, mut job) in documents.into_iter().enumerate() {
+            let origin = format!("{}, document {i}", file.display());
+            jobs.push((origin.clone(), job.clone()));
+            job["metadata"]["labels"]["migration-warden.io/migration"] = json!("true");
+            jobs.push((format!("{origin}, labelled"), job));
         }
     }
-    cases
+    jobs
 }

@@ -49,6 +49,8 @@ mod secrets;
 mod single_flight;
 mod stalled;
 mod stamps;
+#[path = "../common/testing.rs"]
+mod testing;
 mod tidy;
 mod traces;
 mod untouched;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::agree::{Case, as_sent, cases};
 use crate::harness::{Net, Outcome, Space, check, none_differ};
+use crate::testing;
 
 /// Every rule denies but the one whose findings change with the clock.
 const EVERYTHING: &str = "profile: strict
@@ -124,10 +125,10 @@ fn it_agrees_with_the_engine_on_real_charts() {
 
 /// The valid Job with one thing changed.
 fn job(origin: impl Into<String>, tweak: impl FnOnce(&mut Value)) -> Case {
-    let mut job: Value =
-        serde_saphyr::from_str(include_str!("../fixtures/valid_job.yaml")).unwrap();
-    job["metadata"].as_object_mut().unwrap().remove("namespace");
-    tweak(&mut job);
+    let job = testing::job(|job| {
+        job["metadata"].as_object_mut().unwrap().remove("namespace");
+        tweak(job);
+    });
     Case {
         origin: origin.into(),
         manifest: job.to_string(),

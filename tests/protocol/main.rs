@@ -16,6 +16,8 @@ mod patches;
 mod published;
 mod selection;
 mod stamps;
+#[path = "../common/testing.rs"]
+mod testing;
 
 use base64::Engine;
 use jiff::Timestamp;
@@ -28,61 +30,17 @@ use migration_warden::core::policy::{Action, Policy};
 use migration_warden::core::policy_file::validate;
 use migration_warden::core::review::Phase::{self, Mutate, Validate};
 use serde_json::{Value, json};
+use testing::{POLICY, review};
 use uuid::Uuid;
 
 const UID: &str = "705ab4f5-6393-11e8-b7cc-42010a800002";
 /// Of the decision, and of the moment at which these tests are.
 const ID: &str = "019b435b-2388-7000-8000-000000000007";
 
-/// One valid Job as an apiserver sends it on a client-side create.
+/// The valid Job as an API server sends it when Helm creates it.
 fn job() -> Value {
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": "shop-migrate-1766361600",
-            "namespace": "shop",
-            "labels": {"app.kubernetes.io/component": "migration", "app.kubernetes.io/instance": "shop"},
-            "annotations": {
-                "helm.sh/hook": "pre-install,pre-upgrade",
-                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
-                "helm.sh/hook-output-log-policy": "hook-failed",
-            },
-            "managedFields": [{"manager": "helm", "operation": "Update"}],
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": 600,
-            "template": {"spec": {
-                "restartPolicy": "Never",
-                "containers": [{"name": "m", "image": "shop:1", "args": ["migrate", "apply"]}],
-            }},
-        },
-    })
-}
-
-fn review(object: &Value) -> Value {
-    let resource = if object["kind"] == "CronJob" {
-        "cronjobs"
-    } else {
-        "jobs"
-    };
-    json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": UID,
-            "kind": {"group": "batch", "version": "v1", "kind": object["kind"]},
-            "resource": {"group": "batch", "version": "v1", "resource": resource},
-            "name": object["metadata"]["name"],
-            "namespace": "shop",
-            "operation": "CREATE",
-            "userInfo": {"username": "ci", "groups": ["system:authenticated"]},
-            "object": object,
-            "oldObject": null,
-            "dryRun": false,
-            "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
-        },
+    testing::job(|job| {
+        job["metadata"]["managedFields"] = json!([{"manager": "helm", "operation": "Update"}]);
     })
 }
 
@@ -93,8 +51,7 @@ fn changed(tweak: impl FnOnce(&mut Value)) -> Value {
 }
 
 fn policy(rules: &str) -> Policy {
-    let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
-    validate::read("policy.yaml", &format!("{head}{rules}")).unwrap()
+    validate::read("policy.yaml", &format!("{POLICY}{rules}")).unwrap()
 }
 
 fn ask_bytes(

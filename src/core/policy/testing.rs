@@ -1,6 +1,6 @@
 //! Helpers for the tests of rules: one valid Job, in which each test changes one thing.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
@@ -10,45 +10,7 @@ use crate::core::policy::rule::{Options, Rule};
 use crate::core::policy::rules;
 use crate::core::policy::select::Selectors;
 
-/// A Job that breaks no rule, changed by `tweak`.
-pub(crate) fn job(tweak: impl FnOnce(&mut Value)) -> Value {
-    let mut job = json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": "shop-migrate-1766361600",
-            "namespace": "shop",
-            "labels": {
-                "app.kubernetes.io/component": "migration",
-                "app.kubernetes.io/instance": "shop",
-            },
-            "annotations": {
-                "helm.sh/hook": "pre-install,pre-upgrade",
-                "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
-                "helm.sh/hook-output-log-policy": "hook-failed",
-            },
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": 600,
-            "template": {
-                "metadata": {
-                    "annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
-                },
-                "spec": {
-                    "restartPolicy": "Never",
-                    "containers": [{
-                        "name": "migrate",
-                        "image": "registry.example.com/shop:1.4.2",
-                        "args": ["migrate", "apply", "--url", "$(DATABASE_URL)"],
-                    }],
-                },
-            },
-        },
-    });
-    tweak(&mut job);
-    job
-}
+pub(crate) use crate::testing::job;
 
 /// The message of the one finding that a rule about the cluster adds.
 pub(crate) fn told(rule: &'static Rule, find: impl FnOnce(&mut Report)) -> String {
