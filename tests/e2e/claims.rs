@@ -9,6 +9,7 @@ use kube::{Api, api::PostParams, core::Status};
 use serde_json::{Value, json};
 
 use crate::harness::{Chart, Cluster, Guarded, Space, Warden, action, epoch};
+use crate::testing;
 
 /// Asks once: kubectl would try again for minutes.
 pub(crate) fn create(
@@ -46,29 +47,18 @@ pub(crate) fn waits(space: &Space, manifest: &str) -> String {
 }
 
 pub(crate) fn guarded(policy: &str) -> Guarded {
-    let warden = Warden::serve_with_cluster(policy);
+    let warden = Warden::with(policy).cluster().serve();
     Guarded::by(warden, Space::new(), |webhooks| webhooks)
 }
 
 /// A review of this operation on the Job, as a client writes it that is no API server.
 fn review(namespace: &str, operation: &str, job: &Value) -> String {
-    let object = if operation == "DELETE" {
-        "oldObject"
-    } else {
-        "object"
+    let mut review = match operation {
+        "DELETE" => testing::deletion(job),
+        _ => testing::review(job),
     };
-    let review = json!({
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "1",
-            "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-            "namespace": namespace,
-            "operation": operation,
-            "userInfo": {"username": "ci"},
-            object: job,
-        },
-    });
+    review["request"]["namespace"] = json!(namespace);
+    review["request"]["operation"] = json!(operation);
     review.to_string()
 }
 
@@ -210,7 +200,7 @@ fn namespaces_share_a_database_only_where_the_policy_says_so() {
     let (near, far) = (Space::new(), Space::new());
     let names = format!("[{}, {}]", near.name(), far.name());
     let policy = format!("claims: {{databases: [{{name: orders, namespaces: {names}}}]}}\n");
-    let near = Guarded::by(Warden::serve_with_cluster(&policy), near, |w| w);
+    let near = Guarded::by(Warden::with(&policy).cluster().serve(), near, |w| w);
     is_created(&far, &migrates("orders", &endless("one")));
     is_created(&far, &migrates("stock", &endless("two")));
     let told = waits(&near, &migrates("orders", &endless("three")));
@@ -222,7 +212,7 @@ fn namespaces_share_a_database_only_where_the_policy_says_so() {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn a_review_that_no_apiserver_sends_takes_no_claim() {
-    let (warden, space) = (Warden::serve_with_cluster(""), Space::new());
+    let (warden, space) = (Warden::with("").cluster().serve(), Space::new());
     let ask = |tweak: fn(&mut Value)| {
         let mut job: Value = serde_saphyr::from_str(&Chart::good().render("forged")).unwrap();
         job["metadata"]["uid"] = json!("705ab4f5-6393-11e8-b7cc-42010a800002");
@@ -250,7 +240,7 @@ fn a_review_that_no_apiserver_sends_takes_no_claim() {
 fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     let space = Space::new();
     let user = knows_only_namespaces(&space);
-    let warden = Warden::serve_as(&user, space.name(), "");
+    let warden = Warden::with("").user(&user).claims_in(space.name()).serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = waits(&space, &endless("app"));
     assert!(
@@ -259,7 +249,10 @@ fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     );
 
     let other = Space::new();
-    let warden = Warden::serve_as(&user, other.name(), "claims: {onFailure: allow}\n");
+    let warden = Warden::with("claims: {onFailure: allow}\n")
+        .user(&user)
+        .claims_in(other.name())
+        .serve();
     let other = Guarded::by(warden, other, |webhooks| webhooks);
     is_created(&other, &endless("app"));
     let decision = other.decision("app");

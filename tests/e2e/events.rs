@@ -10,7 +10,7 @@ use crate::harness::{Chart, Guarded, Helm, RESTARTING_POD, Space, Warden, eventu
 
 fn guarded(policy: &str) -> Guarded {
     Guarded::by(
-        Warden::serve_with_cluster(policy),
+        Warden::with(policy).cluster().serve(),
         Space::new(),
         |webhooks| webhooks,
     )

@@ -52,7 +52,7 @@ fn event(space: &Space) -> Option<Value> {
 }
 
 fn guarded(policy: &str) -> Guarded {
-    Guarded::by(Warden::serve_with_cluster(policy), Space::new(), |w| w)
+    Guarded::by(Warden::with(policy).cluster().serve(), Space::new(), |w| w)
 }
 
 /// The same, and the name that its replica writes under: those of other tests, with other policies, write the status
@@ -60,7 +60,7 @@ fn guarded(policy: &str) -> Guarded {
 fn kept_by(policy: &str) -> (Guarded, String) {
     let space = Space::new();
     let user = format!("keeper-{}", space.name());
-    let warden = Warden::serve_under(&user, policy);
+    let warden = Warden::with(policy).admin(&user).serve();
     (Guarded::by(warden, space, |webhooks| webhooks), user)
 }
 
@@ -282,7 +282,7 @@ fn one_from_waiting_lets_a_second_migration_run_beside_the_first() {
 fn replicas_lose_no_use() {
     const JOBS: i64 = 12;
     let _crd = crd::installed();
-    let second = Warden::serve_with_cluster("");
+    let second = Warden::with("").cluster().serve();
     let space = guarded("");
     let _second = Webhooks::of(&second).last().register(&space);
     create(&space, &exception("both", SignedDuration::from_hours(1))).succeeds();

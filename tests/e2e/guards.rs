@@ -21,7 +21,7 @@ pub(super) fn by_hand() -> Chart {
 
 /// A namespace with the guards, whose webhook may ask the cluster.
 pub(super) fn guarded(policy: &str) -> Guarded {
-    let warden = Warden::serve_with_cluster(policy);
+    let warden = Warden::with(policy).cluster().serve();
     Guarded::by(warden, Space::new(), Webhooks::guarding)
 }
 

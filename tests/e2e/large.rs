@@ -33,7 +33,9 @@ fn jobs_of_a_megabyte_do_not_use_up_the_memory() {
     let space = Space::new();
     fill(&space);
     // On a busy machine it takes longer than a review may take to read all of them, which is not the question here.
-    let warden = Warden::serve_with_cluster("claims: {onFailure: allow}\n");
+    let warden = Warden::with("claims: {onFailure: allow}\n")
+        .cluster()
+        .serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let before = space.warden.peak_mib();
     for release in ["app", "shop", "web"] {

@@ -4,7 +4,7 @@ use crate::harness::{Chart, Guarded, Proxy, Space, Warden, action, eventually};
 
 fn guarded(policy: &str) -> Guarded {
     let space = Space::new();
-    Guarded::by(Warden::serve_with_cluster(policy), space, |webhooks| {
+    Guarded::by(Warden::with(policy).cluster().serve(), space, |webhooks| {
         webhooks
     })
 }
@@ -32,7 +32,7 @@ fn its_label_chooses_the_mode_and_wins_over_the_policy() {
         "namespaces:\n  - {{names: [{}], mode: audit}}\n",
         space.name()
     );
-    let warden = Warden::serve_with_cluster(&policy);
+    let warden = Warden::with(&policy).cluster().serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     space.accepts(&Chart::broken().render("policy"));
     assert_eq!(space.decision("policy")["mode"], "audit");
@@ -73,7 +73,7 @@ fn a_mode_that_does_not_exist_is_told_and_enforced() {
 #[ignore = "needs a cluster: run tests/run"]
 fn one_that_the_watch_has_not_brought_is_asked_for() {
     let proxy = Proxy::start();
-    let warden = Warden::begin_through(&proxy, "default", "", &[]);
+    let warden = Warden::with("").through(&proxy).begin();
     warden.is_ready();
     proxy.stall();
     let space = Space::new();

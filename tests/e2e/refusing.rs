@@ -79,7 +79,7 @@ fn guarded(policy: &str) -> (Guarded, String) {
                  "resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"],
                      "namespaces": ["*"], "clusterScope": true}]}]}},
     ]});
-    let warden = Warden::serve_as(&user, name, policy);
+    let warden = Warden::with(policy).user(&user).claims_in(name).serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     space
         .kubectl_with(&["create", "-f", "-"], &list.to_string())

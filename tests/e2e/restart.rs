@@ -29,9 +29,15 @@ fn a_migration_that_outlives_the_api_server_is_not_lost() {
     let _crd = crd::installed();
     let space = Space::alone_on(NodeKind::Kwok);
     let args = ["--webhook-configuration", space.name()];
-    let leader = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
+    let leader = Warden::with("tidyUp: {mode: 'off'}\n")
+        .cluster()
+        .args(&args)
+        .serve();
     eventually("a leader", || (leader.metric("leader") > 0).then_some(()));
-    let warden = Warden::serve_with("tidyUp: {mode: 'off'}\n", &args);
+    let warden = Warden::with("tidyUp: {mode: 'off'}\n")
+        .cluster()
+        .args(&args)
+        .serve();
     let space = Guarded::by(warden, space, Webhooks::guarding);
     let mut migrated = Vec::new();
     for round in 0..restarts(3) {

@@ -52,7 +52,7 @@ pub(crate) fn without(space: &Space, resource: &str, verb: &str) -> String {
 fn guarded(resource: &str, verb: &str) -> Guarded {
     let space = Space::new();
     let user = without(&space, resource, verb);
-    let warden = Warden::serve_as(&user, space.name(), "");
+    let warden = Warden::with("").user(&user).claims_in(space.name()).serve();
     Guarded::by(warden, space, Webhooks::guarding)
 }
 
@@ -157,7 +157,7 @@ fn a_deletion_passes_where_pods_cannot_be_looked_at() {
 fn a_replica_that_may_not_list_namespaces_is_never_ready() {
     let space = Space::new();
     let user = without(&space, "namespaces", "list");
-    let warden = Warden::begin_as(&user, space.name(), "");
+    let warden = Warden::with("").user(&user).claims_in(space.name()).begin();
     eventually("the exceptions to be known, or not to be there", || {
         let told = warden.admin("/readyz");
         (!told.contains("[-]exceptions")).then_some(())

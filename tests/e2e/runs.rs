@@ -132,7 +132,7 @@ fn event(space: &Space, reason: &str) -> Value {
 fn a_run_outlives_its_job() {
     let _crd = crd::installed();
     for helm in Helm::BOTH {
-        let warden = Warden::serve_with_cluster("");
+        let warden = Warden::with("").cluster().serve();
         let space = Guarded::by(warden, Space::new(), |webhooks| webhooks);
         space.install(helm, "app", &Chart::good()).succeeds();
         assert!(space.jobs().is_empty());
@@ -320,7 +320,7 @@ pub(crate) fn the_charts_rights_are_enough(user: &str) {
 #[ignore = "needs a cluster: run tests/run"]
 fn what_is_refused_changes_no_run() {
     let _crd = crd::installed();
-    let warden = Warden::serve_with_cluster("");
+    let warden = Warden::with("").cluster().serve();
     let space = Guarded::by(warden, Space::new(), Webhooks::guarding);
     let job = guards::running(&space, "app");
     one(&space, "Running");

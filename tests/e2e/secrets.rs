@@ -46,7 +46,9 @@ fn program(verb: &str, space: &Space, args: &[&str]) -> String {
 fn no_planted_password_is_told_anywhere() {
     let _crd = crd::installed();
     let space = Guarded::by(
-        Warden::serve_with_cluster("rules: {inline-credentials: warn}"),
+        Warden::with("rules: {inline-credentials: warn}")
+            .cluster()
+            .serve(),
         Space::new(),
         |webhooks| webhooks,
     );

@@ -16,7 +16,10 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 
 fn guarded(proxy: &Proxy, policy: &str) -> Guarded {
     let space = Space::new();
-    let warden = Warden::begin_through(proxy, space.name(), policy, &[]);
+    let warden = Warden::with(policy)
+        .through(proxy)
+        .claims_in(space.name())
+        .begin();
     warden.is_ready();
     Guarded::by(warden, space, Webhooks::guarding)
 }
@@ -94,7 +97,10 @@ fn a_replica_that_knows_nothing_yet_answers_nobody() {
     let proxy = Proxy::start();
     proxy.stall();
     let space = Space::new();
-    let warden = Warden::begin_through(&proxy, space.name(), "", &[]);
+    let warden = Warden::with("")
+        .through(&proxy)
+        .claims_in(space.name())
+        .begin();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = space.warden.admin("/readyz");
     for line in [
@@ -120,7 +126,11 @@ fn a_replica_that_knows_nothing_yet_answers_nobody() {
 fn a_lease_of_the_election_that_was_deleted_is_made_again() {
     let (proxy, space) = (Proxy::start(), Space::new());
     let args = ["--webhook-configuration", space.name()];
-    let warden = Warden::begin_through(&proxy, space.name(), "tidyUp: {mode: 'off'}\n", &args);
+    let warden = Warden::with("tidyUp: {mode: 'off'}\n")
+        .through(&proxy)
+        .claims_in(space.name())
+        .args(&args)
+        .begin();
     warden.is_ready();
     let leads = || {
         let args = ["get", "lease", space.name(), "-o", "json"];
@@ -139,7 +149,11 @@ fn a_lease_of_the_election_that_was_deleted_is_made_again() {
 fn an_election_outlives_a_request_that_is_never_answered() {
     let (proxy, space) = (Proxy::start(), Space::new());
     let args = ["--webhook-configuration", space.name()];
-    let warden = Warden::begin_through(&proxy, space.name(), "tidyUp: {mode: 'off'}\n", &args);
+    let warden = Warden::with("tidyUp: {mode: 'off'}\n")
+        .through(&proxy)
+        .claims_in(space.name())
+        .args(&args)
+        .begin();
     warden.is_ready();
     eventually("a leader", || (warden.metric("leader") > 0).then_some(()));
     let renewed = || {

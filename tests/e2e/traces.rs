@@ -28,7 +28,10 @@ fn a_review_joins_the_apiservers_trace() {
     let folder = tempfile::tempdir().unwrap();
     let collector = Collector::start(&folder, port.trim().parse().unwrap());
     let endpoint = format!("http://127.0.0.1:{}", collector.port);
-    let warden = Warden::serve_with("", &["--otlp-endpoint", &endpoint]);
+    let warden = Warden::with("")
+        .cluster()
+        .args(&["--otlp-endpoint", &endpoint])
+        .serve();
     let space = Guarded::by(warden, Space::new(), |webhooks| webhooks);
 
     let job: Value = serde_saphyr::from_str(&Chart::good().render("traced")).unwrap();

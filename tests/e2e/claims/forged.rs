@@ -36,7 +36,7 @@ fn told(answer: &Value) -> &str {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn a_namespace_that_does_not_exist_gets_no_claim() {
-    let warden = Warden::serve_with_cluster("");
+    let warden = Warden::with("").cluster().serve();
     let space = Space::new();
     let nowhere = format!("{}-not", space.name());
     let answer = forged(&warden, &nowhere, "app");

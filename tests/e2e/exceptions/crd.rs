@@ -160,7 +160,10 @@ fn it_comes_with_the_chart_and_stays() {
 /// What the chart grants a replica is all that it takes.
 fn the_charts_rights_are_enough(release: &Space) {
     let user = format!("system:serviceaccount:{0}:{0}", release.name());
-    let warden = Warden::serve_as(&user, release.name(), "");
+    let warden = Warden::with("")
+        .user(&user)
+        .claims_in(release.name())
+        .serve();
     let space = Guarded::by(warden, Space::new(), |w| w);
     create(&space, &exception("granted", SignedDuration::from_hours(1))).succeeds();
     condition(&space, "granted", "True");

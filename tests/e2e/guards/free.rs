@@ -184,7 +184,7 @@ fn updates_of_every_other_kind() {
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn everything_while_the_webhook_is_down() {
-    let warden = Warden::serve_with_cluster("");
+    let warden = Warden::with("").cluster().serve();
     let mut space = Guarded::by(warden, Space::new(), Webhooks::guarding);
     let job = running(&space, "app");
     space.warden.kill();

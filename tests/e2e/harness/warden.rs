@@ -20,10 +20,6 @@ use tempfile::TempDir;
 use super::{Cluster, Outcome, Proxy, eventually};
 use crate::published::is_as_published;
 
-/// Where replicas keep their claims unless a test says otherwise. All of them give up any claim there whose Job
-/// has ended, so which replica did that is known only in a namespace of a test's own.
-const SHARED: &str = "default";
-
 /// A running `migration-warden serve`; dropping it ends it.
 pub(crate) struct Warden {
     process: Child,
@@ -46,102 +42,19 @@ struct Read {
 }
 
 impl Warden {
-    /// Serves this policy, given without its `apiVersion` and `kind`, and waits until it is ready.
+    /// Serves this policy, given without its `apiVersion` and `kind`, without a cluster.
     pub(crate) fn serve(policy: &str) -> Self {
-        Self::start(policy, |command| command)
+        Self::with(policy).serve()
     }
 
-    /// The same, asking the cluster under test for the labels of its namespaces.
-    pub(crate) fn serve_with_cluster(policy: &str) -> Self {
-        let kubeconfig = Cluster::get().kubeconfig();
-        Self::start(policy, |command| {
-            command
-                .args(["--cluster", "kubeconfig"])
-                .env("KUBECONFIG", kubeconfig)
-        })
-    }
-
-    /// The same, with no more rights than this user has, and with its claims in this namespace.
-    pub(crate) fn serve_as(user: &str, namespace: &str, policy: &str) -> Self {
-        let warden = Self::begin_as(user, namespace, policy);
-        warden.is_ready();
-        warden
-    }
-
-    /// The same, with more arguments.
-    pub(crate) fn serve_with(policy: &str, more: &[&str]) -> Self {
-        let warden = Self::begin_with(SHARED, policy, more, |_| {});
-        warden.is_ready();
-        warden
-    }
-
-    /// The same, with all rights, under a name of its own.
-    pub(crate) fn serve_under(user: &str, policy: &str) -> Self {
-        let warden = Self::begin_with(SHARED, policy, &[], |config| {
-            let auth = &mut config["users"][0]["user"];
-            auth["as"] = user.into();
-            auth["as-groups"] = json!(["system:masters"]);
-        });
-        warden.is_ready();
-        warden
-    }
-
-    /// The same as [`Self::serve_as`], without waiting until it is ready.
-    pub(crate) fn begin_as(user: &str, namespace: &str, policy: &str) -> Self {
-        Self::begin_with(namespace, policy, &[], |config| {
-            config["users"][0]["user"]["as"] = user.into();
-        })
-    }
-
-    /// The same, with all its rights, through this proxy, with more arguments, and without waiting.
-    pub(crate) fn begin_through(
-        proxy: &Proxy,
-        namespace: &str,
-        policy: &str,
-        more: &[&str],
-    ) -> Self {
-        Self::begin_with(namespace, policy, more, |config| {
-            config["clusters"][0]["cluster"]["server"] = proxy.url().into();
-        })
-    }
-
-    /// With another kubeconfig than the cluster's own, and its claims in this namespace.
-    fn begin_with(
-        namespace: &str,
-        policy: &str,
-        more: &[&str],
-        change: impl FnOnce(&mut Value),
-    ) -> Self {
-        let (_dir, path) = kubeconfig(namespace, change);
-        // It has been read by the time that the webhook listens.
-        Self::begin(policy, |command| {
-            command
-                .args(["--cluster", "kubeconfig"])
-                .args(more)
-                .env("KUBECONFIG", path)
-        })
-    }
-
-    /// The same, as a replica of the installation in this namespace, whose webhook configurations have its
-    /// name.
-    pub(crate) fn serve_for(namespace: &str, policy: &str) -> Self {
-        let (_dir, path) = kubeconfig(namespace, |_| {});
-        Self::start(policy, |command| {
-            // The last argument so far is the folder in which it makes its CA.
-            let tls = PathBuf::from(command.get_args().last().unwrap());
-            command
-                .args(["--cluster", "kubeconfig"])
-                .args(["--webhook-configuration", namespace])
-                .arg("--ca-bundle")
-                .arg(tls.join("ca.crt"))
-                .env("KUBECONFIG", path)
-        })
-    }
-
-    fn start(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
-        let warden = Self::begin(policy, change);
-        warden.is_ready();
-        warden
+    /// How to serve this policy, given without its `apiVersion` and `kind`.
+    pub(crate) fn with(policy: &str) -> Setup<'_> {
+        Setup {
+            policy,
+            args: Vec::new(),
+            kubeconfig: None,
+            registered_as: None,
+        }
     }
 
     /// Waits until it is ready.
@@ -174,23 +87,12 @@ impl Warden {
     }
 
     /// Starts it, and waits until it listens.
-    fn begin(policy: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+    fn begin(setup: &Setup<'_>) -> Self {
         let dir = TempDir::new().unwrap();
-        let config = write_policy(dir.path(), policy);
-        let tls = dir.path().join("tls");
-        issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
-        command
-            .arg("serve")
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json"])
-            .arg("--config")
-            .arg(config)
-            .arg("--tls-dir")
-            .arg(tls);
+        let mut command = setup.command(dir.path());
         // It outlives the process, as a container runtime's does.
         let (stdout, log) = io::pipe().unwrap();
-        let process = change(&mut command)
+        let process = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(File::create(dir.path().join("stderr")).unwrap())
@@ -344,6 +246,106 @@ impl Warden {
     }
 }
 
+/// How a [`Warden`] is to be started. It knows no cluster unless one of these methods is called.
+#[must_use]
+pub(crate) struct Setup<'a> {
+    policy: &'a str,
+    args: Vec<String>,
+    kubeconfig: Option<Value>,
+    registered_as: Option<&'a str>,
+}
+
+impl<'a> Setup<'a> {
+    /// With all rights in the cluster under test. Its claims are in the namespace `default`, where every replica gives
+    /// up claims of Jobs that have ended: which one did that is known only in a namespace of the test's own.
+    pub(crate) fn cluster(self) -> Self {
+        self.kubeconfig(|_| {})
+    }
+
+    /// With its claims in this namespace.
+    pub(crate) fn claims_in(self, namespace: &str) -> Self {
+        self.kubeconfig(|config| config["contexts"][0]["context"]["namespace"] = namespace.into())
+    }
+
+    /// With no more rights than this user has.
+    pub(crate) fn user(self, user: &str) -> Self {
+        self.kubeconfig(|config| config["users"][0]["user"]["as"] = user.into())
+    }
+
+    /// With all rights, under this name.
+    pub(crate) fn admin(self, user: &str) -> Self {
+        self.user(user).kubeconfig(|config| {
+            config["users"][0]["user"]["as-groups"] = json!(["system:masters"]);
+        })
+    }
+
+    pub(crate) fn through(self, proxy: &Proxy) -> Self {
+        self.kubeconfig(|config| config["clusters"][0]["cluster"]["server"] = proxy.url().into())
+    }
+
+    /// As a replica of the installation whose webhook configurations have this name.
+    pub(crate) fn registered_as(mut self, name: &'a str) -> Self {
+        self.registered_as = Some(name);
+        self
+    }
+
+    pub(crate) fn args(mut self, more: &[&str]) -> Self {
+        self.args.extend(more.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    fn kubeconfig(mut self, change: impl FnOnce(&mut Value)) -> Self {
+        let config = self.kubeconfig.get_or_insert_with(|| {
+            let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
+            let mut config: Value = serde_saphyr::from_str(&text).unwrap();
+            config["contexts"][0]["context"]["namespace"] = "default".into();
+            config
+        });
+        change(config);
+        self
+    }
+
+    /// Starts it, and waits until it is ready.
+    pub(crate) fn serve(self) -> Warden {
+        let warden = self.begin();
+        warden.is_ready();
+        warden
+    }
+
+    /// Starts it, and waits only until it listens.
+    pub(crate) fn begin(self) -> Warden {
+        Warden::begin(&self)
+    }
+
+    /// `serve` with its files in this folder.
+    fn command(&self, dir: &Path) -> Command {
+        let tls = dir.join("tls");
+        issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
+        command
+            .arg("serve")
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json", "--config"])
+            .arg(write_policy(dir, self.policy))
+            .arg("--tls-dir")
+            .arg(&tls);
+        if let Some(config) = &self.kubeconfig {
+            let path = dir.join("kubeconfig");
+            fs::write(&path, config.to_string()).unwrap();
+            command
+                .args(["--cluster", "kubeconfig"])
+                .env("KUBECONFIG", path);
+        }
+        if let Some(name) = self.registered_as {
+            command
+                .args(["--webhook-configuration", name, "--ca-bundle"])
+                .arg(tls.join("ca.crt"));
+        }
+        command.args(&self.args);
+        command
+    }
+}
+
 impl Drop for Warden {
     fn drop(&mut self) {
         let _ = self.process.kill();
@@ -385,19 +387,6 @@ pub(crate) fn peak_mib(process: u32) -> u64 {
     let line = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
     kib / 1024
-}
-
-/// The cluster's own kubeconfig with this namespace and a change, in a folder that is there as long as the
-/// first of both.
-fn kubeconfig(namespace: &str, change: impl FnOnce(&mut Value)) -> (TempDir, PathBuf) {
-    let text = fs::read_to_string(Cluster::get().kubeconfig()).unwrap();
-    let mut config: Value = serde_saphyr::from_str(&text).unwrap();
-    config["contexts"][0]["context"]["namespace"] = namespace.into();
-    change(&mut config);
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("kubeconfig");
-    fs::write(&path, config.to_string()).unwrap();
-    (dir, path)
 }
 
 fn write_policy(dir: &Path, policy: &str) -> PathBuf {

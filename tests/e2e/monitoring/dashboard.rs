@@ -52,7 +52,10 @@ fn the_chart_has_it_for_grafanas_sidecar() {
 fn every_query_is_answered() {
     let _crd = crd::installed();
     let space = Space::alone_on(NodeKind::Kwok);
-    let warden = Warden::serve_for(space.name(), work::POLICY);
+    let warden = Warden::with(work::POLICY)
+        .claims_in(space.name())
+        .registered_as(space.name())
+        .serve();
     let prometheus = Prometheus::of(&warden.admin_address());
     let space = Guarded::by(warden, space, Webhooks::guarding);
     work::all(&space);

@@ -141,7 +141,7 @@ fn name(job: &Value) -> &str {
 /// Syncs two commits of this hook, the second by an agent that starts while the first one's migration runs.
 fn hooks_run_one_at_a_time(hook: impl Fn(Chart) -> Chart) {
     let space = Space::on(NodeKind::Real);
-    let space = Guarded::by(Warden::serve_with_cluster(POLICY), space, |webhooks| {
+    let space = Guarded::by(Warden::with(POLICY).cluster().serve(), space, |webhooks| {
         webhooks
     });
     let repository = Repository::of(&space);

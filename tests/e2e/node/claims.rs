@@ -61,7 +61,7 @@ fn without_a_claim_two_run_at_once() {
 #[ignore = "needs a cluster: run tests/long"]
 fn a_retry_waits_for_the_migration_that_still_runs() {
     let space = Space::on(NodeKind::Real);
-    let warden = Warden::serve_with_cluster("");
+    let warden = Warden::with("").cluster().serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     for helm in Helm::BOTH {
         let release = helm.release("app");
@@ -95,7 +95,7 @@ fn a_retry_waits_for_the_migration_that_still_runs() {
 fn two_hooks_of_one_upgrade_do_not_wait_for_each_other() {
     let policy = "claims: {key: release}\n";
     let space = Space::on(NodeKind::Real);
-    let warden = Warden::serve_with_cluster(policy);
+    let warden = Warden::with(policy).cluster().serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     for helm in Helm::BOTH {
         let release = helm.release("app");
@@ -113,7 +113,7 @@ fn two_hooks_of_one_upgrade_do_not_wait_for_each_other() {
 #[test]
 #[ignore = "needs a cluster: run tests/long"]
 fn others_run_beside_it() {
-    let warden = Warden::serve_with_cluster("");
+    let warden = Warden::with("").cluster().serve();
     let space = Guarded::by(warden, Space::on(NodeKind::Real), |webhooks| webhooks);
     let slow = |release: &str| running("sleep 20").render(release);
     let jobs = [space.accepts(&slow("one")), space.accepts(&slow("two"))];

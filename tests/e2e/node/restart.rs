@@ -28,9 +28,9 @@ fn a_migration_of_helms_is_not_lost() {
     let space = Space::alone_on(NodeKind::Real);
     let args = ["--webhook-configuration", space.name()];
     let policy = "tidyUp: {mode: 'off'}\n";
-    let leader = Warden::serve_with(policy, &args);
+    let leader = Warden::with(policy).cluster().args(&args).serve();
     eventually("a leader", || (leader.metric("leader") > 0).then_some(()));
-    let warden = Warden::serve_with(policy, &args);
+    let warden = Warden::with(policy).cluster().args(&args).serve();
     let space = Guarded::by(warden, space, Webhooks::guarding);
     let chart = running("sleep 8").write();
     let mut migrated = Vec::new();

@@ -58,7 +58,11 @@ fn beside_a_native_sidecar() -> Chart {
 
 pub(super) fn guarded() -> Guarded {
     let space = Space::on(NodeKind::Real);
-    Guarded::by(Warden::serve_with_cluster(""), space, Webhooks::guarding)
+    Guarded::by(
+        Warden::with("").cluster().serve(),
+        space,
+        Webhooks::guarding,
+    )
 }
 
 /// Waits until a container with this name is in this state.
