@@ -122,82 +122,24 @@ pub fn may_embed_helm(manager: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TRACKED: &str = "argocd.argoproj.io/tracking-id";
-    const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-    const ARGOCD_HOOK: &str = "argocd.argoproj.io/hook";
-
-    fn deployer(label: &str, annotations: &[&str], managers: &[&str]) -> Deployer {
-        Deployer::of(
-            |key| key == label,
-            |key| annotations.contains(&key.key()),
-            managers.iter().copied(),
-        )
-    }
+    use crate::testing::table;
 
     #[test]
-    fn only_a_positive_sign_takes_a_job_from_helm() {
-        for manager in [
-            "",
-            "helm",
-            "helm3",
-            "terraform-provider-helm_v3.0.2",
-            "pulumi-kubernetes",
-            "fleetagent",
-            "werf",
-            "rancher",
-            "Mozilla",
-            "kube-controller-manager",
-            "kubectl-annotate",
-            "kubectl-label",
-        ] {
-            let found = deployer("", &["helm.sh/hook"], &[manager]);
-            assert_eq!(found, Deployer::Helm, "{manager:?}");
+    fn only_a_positive_sign_takes_a_job_from_helm_and_each_is_enough() {
+        type Signs = (String, String, Vec<String>, Vec<String>);
+        for (expected, label, annotations, managers) in table::<Vec<Signs>>("job/deployers") {
+            let found = Deployer::of(
+                |key| key == label,
+                |key| {
+                    annotations
+                        .iter()
+                        .any(|annotation| *annotation == key.key())
+                },
+                managers.iter().map(String::as_str),
+            );
+            let signs = format!("{label:?} {annotations:?} {managers:?}");
+            assert_eq!(format!("{found:?}"), expected, "{signs}");
         }
-        assert_eq!(deployer("", &["helm.sh/hook"], &[]), Deployer::Helm);
-        assert_eq!(
-            deployer("app.kubernetes.io/managed-by", &["helm.sh/hook"], &[]),
-            Deployer::Helm
-        );
-    }
-
-    #[test]
-    fn each_sign_is_enough() {
-        use Deployer::{ArgoCd, HelmController, Kubectl, KustomizeController};
-        for (expected, label, annotations, managers) in [
-            (KustomizeController, KUSTOMIZE_NAME, &[][..], &[][..]),
-            (KustomizeController, KUSTOMIZE_NAME, &[TRACKED], &["helm"]),
-            (
-                KustomizeController,
-                "",
-                &[],
-                &["helm", "kustomize-controller"],
-            ),
-            (Kubectl, "", &[], &["kubectl-create"]),
-            (Kubectl, "", &[], &["kubectl-client-side-apply"]),
-            (Kubectl, "", &[], &["kubectl"]),
-            (Kubectl, "", &[TRACKED], &["kubectl-create"]),
-            (Kubectl, "", &[APPLIED], &[]),
-            (Kubectl, "", &[APPLIED, ARGOCD_HOOK], &[]),
-            (Kubectl, "", &[APPLIED], &["ci"]),
-            (
-                Kubectl,
-                "",
-                &["cronjob.kubernetes.io/instantiate"],
-                &["node-fetch"],
-            ),
-            (ArgoCd, "", &[APPLIED, TRACKED], &[]),
-            (ArgoCd, "", &[APPLIED], &["argocd-application-controller"]),
-            (ArgoCd, "", &["helm.sh/hook"], &["argocd-controller"]),
-            (ArgoCd, "", &[APPLIED, ARGOCD_HOOK], &["gitops-agent"]),
-            (ArgoCd, "", &[ARGOCD_HOOK], &[]),
-            (HelmController, "", &["helm.sh/hook"], &["helm-controller"]),
-            (HelmController, FLUX_NAME, &["helm.sh/hook"], &[]),
-        ] {
-            let found = deployer(label, annotations, managers);
-            assert_eq!(found, expected, "{label:?} {annotations:?} {managers:?}");
-        }
-        assert_eq!(deployer("", &[ARGOCD_HOOK], &["helm"]), Deployer::Helm);
     }
 
     #[test]

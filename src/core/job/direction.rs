@@ -103,12 +103,19 @@ mod tests {
 
     use crate::core::job::object::Object;
     use crate::core::job::{Job, Kind};
-    use crate::core::policy::testing::job;
+    use crate::testing::{job, table};
 
-    fn is_downward(name: &str, args: &[&str]) -> bool {
+    #[derive(Deserialize)]
+    struct Directions {
+        down: Vec<Vec<String>>,
+        up: Vec<Vec<String>>,
+    }
+
+    fn is_downward(name: &str, args: &[String]) -> bool {
         let job = job(|job| {
             job["metadata"]["name"] = json!(name);
-            job["spec"]["template"]["spec"]["containers"][0]["args"] = json!(args);
+            job["spec"]["template"]["spec"]["containers"] =
+                json!([{"image": "shop:1", "args": args}]);
         });
         let object = Object::deserialize(&job).unwrap();
         Job::new(&object, Kind::Job, "shop").is_downward()
@@ -121,71 +128,17 @@ mod tests {
 
     #[test]
     fn tools_say_which_way_they_go() {
-        for args in [
-            &["alembic", "downgrade", "-1"][..],
-            &["migrate", "-path", "/m", "down", "1"],
-            &["sh", "-c", "rails db:rollback STEP=1"],
-            &["npx sequelize db:migrate:undo"],
-            &["flyway", "undo"],
-            &["typeorm", "migration:revert"],
-            &["liquibase", "rollback-count", "1"],
-            &["liquibase", "--url=x", "rollback-to-date", "2025-01-01"],
-            &["rollback-one-changeset"],
-            &["mvn", "liquibase:rollback", "-Dliquibase.rollbackCount=1"],
-            &["goose", "redo"],
-            &["goose", "-dir", "/m", "postgres", "$(DSN)", "reset"],
-            &["diesel", "migration", "redo"],
-            &["php", "artisan", "migrate:reset", "--force"],
-            &["php", "artisan", "migrate:fresh"],
-            &["python", "manage.py", "migrate", "shop", "zero"],
-            &["bin/console", "doctrine:migrations:migrate", "-n", "first"],
-            &["bin/console", "doctrine:migrations:migrate", "prev"],
-            &["bin/console", "doctrine:migrations:execute", "V1", "--down"],
-            &["tern", "migrate", "--destination", "-1"],
-            &["piccolo", "migrations", "backwards", "all"],
-            &["dotnet", "ef", "database", "update", "0"],
-            &["hasura", "migrate", "apply", "--down", "1"],
-            &[
-                "sh",
-                "-c",
-                "migrate -path /m -database $U down -all && echo up to date",
-            ],
-            &["sh", "-c", "alembic downgrade -1 && alembic upgrade head"],
-            &["flyway", "-url=x", "clean", "migrate"],
-            &["./gradlew", "flywayClean", "flywayMigrate"],
-            &["liquibase", "drop-all"],
-            &["migrate", "-path", "/m", "-database", "$(U)", "drop", "-f"],
-            &["npx", "prisma", "migrate", "reset", "--force"],
-            &["npx", "prisma", "db", "push", "--force-reset"],
-            &["sh", "-c", "rails db:drop && rails db:create db:migrate"],
-            &["mix", "ecto.reset"],
-            &["npm", "run", "db:reset"],
-        ] {
-            assert!(is_downward("shop-job-1766361600", args), "{args:?}");
+        let Directions { down, up } = table("job/directions");
+        for args in down {
+            assert!(is_downward("shop-job-1766361600", &args), "{args:?}");
         }
-        for args in [
-            &["alembic", "upgrade", "head"][..],
-            &["sh", "-c", "alembic upgrade head || alembic downgrade -1"],
-            &["migrate", "apply"],
-            &["./bin/migrate", "--download", "countdown"],
-            &["./migrate", "--on-failure=rollback", "up"],
-            &["manage.py", "migrate", "--settings=rollback.settings"],
-            &["sh", "-c", "cd /srv/down && alembic upgrade head"],
-            &["sh", "-c", "echo rollback is manual; rails db:migrate"],
-            &["sh", "-c", "liquibase update || liquibase rollback-count 1"],
-            &["liquibase", "update-testing-rollback"],
-            &["liquibase", "update", "--rollback-on-error=true"],
-            &["mvn", "clean", "flyway:migrate"],
-            &["sh", "-c", "npm run clean && npm run migrate"],
-            &["bin/rails", "db:migrate", "cache:reset"],
-            &["tern", "migrate", "--destination", "12"],
-            &["python", "manage.py", "migrate", "shop", "0042"],
-            &["bin/console", "doctrine:migrations:migrate", "latest"],
-            &["kubectl", "exec", "deploy/down", "--", "./migrate", "up"],
-        ] {
-            assert!(!is_downward("shop-migrate-1766361600", args), "{args:?}");
+        for args in up {
+            assert!(!is_downward("shop-migrate-1766361600", &args), "{args:?}");
         }
-        assert!(is_downward("shop-downgrade-1766361600", &["./run"]));
+        assert!(is_downward(
+            "shop-downgrade-1766361600",
+            &["./run".to_owned()]
+        ));
         // The arguments of an image belong to its program.
         let job = job(|job| {
             let container = &mut job["spec"]["template"]["spec"]["containers"][0];

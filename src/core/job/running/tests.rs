@@ -1,17 +1,61 @@
-//! Tests with one pod of a migration in which one thing is changed, and with a Job's own status.
+//! What pods and the status of a Job show: `tests/fixtures/job/pods.yaml` has the cases.
 
-#![allow(
-    clippy::needless_pass_by_value,
-    reason = "states are written where they are passed"
-)]
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::testing::{merge, table};
 
-/// A running pod whose migration is in an init container, as in Temporal's chart.
-fn pod(change: impl FnOnce(&mut Value)) -> Pod {
+#[derive(Deserialize)]
+struct Cases {
+    pods: BTreeMap<String, Case>,
+    statuses: Vec<Shown>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    pods: Vec<Changes>,
+    #[serde(default)]
+    sidecars: Vec<String>,
+    shows: String,
+    live: Option<bool>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Changes {
+    migrate: Option<String>,
+    done: Option<String>,
+    change: Value,
+    whole: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    status: Value,
+    kubernetes: Option<String>,
+    another: Option<String>,
+}
+
+fn container(name: &str, state: &str) -> Value {
+    let state = match state.split_once(' ') {
+        Some(("ended", code)) => json!({"terminated": {"exitCode": code.parse::<i32>().unwrap()}}),
+        Some((_, reason)) => json!({"waiting": {"reason": reason}}),
+        None if state == "running" => json!({"running": {"startedAt": "2026-11-24T23:00:00Z"}}),
+        None => json!({}),
+    };
+    json!({"name": name, "image": "app:1", "imageID": "", "ready": false, "restartCount": 0, "state": state})
+}
+
+/// A running pod whose migration is in an init container, as in Temporal's chart, with these changes.
+fn pod(changes: &Changes, sidecar: Option<&str>) -> Pod {
+    if let Some(whole) = &changes.whole {
+        return serde_json::from_value(whole.clone()).unwrap();
+    }
+    let state = |changed: &Option<String>, usual| changed.as_deref().unwrap_or(usual).to_owned();
     let mut pod = json!({
         "metadata": {},
         "spec": {
@@ -21,287 +65,116 @@ fn pod(change: impl FnOnce(&mut Value)) -> Pod {
         },
         "status": {
             "phase": "Pending",
-            "initContainerStatuses": [container("migrate", running())],
-            "containerStatuses": [container("done", waiting("PodInitializing"))],
+            "initContainerStatuses": [container("migrate", &state(&changes.migrate, "running"))],
+            "containerStatuses": [container("done", &state(&changes.done, "waiting PodInitializing"))],
         },
     });
-    change(&mut pod);
+    if changes.change.is_object() {
+        merge(&mut pod, Some(&changes.change));
+    }
+    let mut add = |spec: &str, statuses: &str, written: Value| {
+        let status = container(written["name"].as_str().unwrap(), "running");
+        pod["spec"][spec].as_array_mut().unwrap().push(written);
+        pod["status"][statuses].as_array_mut().unwrap().push(status);
+    };
+    match sidecar {
+        None => {}
+        Some("native") => {
+            let written = json!({"name": "agent", "image": "x:1", "restartPolicy": "Always"});
+            add("initContainers", "initContainerStatuses", written);
+        }
+        Some(name) => {
+            let written = json!({"name": name, "image": "x:1"});
+            add("containers", "containerStatuses", written);
+        }
+    }
     serde_json::from_value(pod).unwrap()
 }
 
-fn container(name: &str, state: Value) -> Value {
-    json!({
-        "name": name, "image": "app:1", "imageID": "", "ready": false, "restartCount": 0, "state": state,
-    })
+fn shown(pods: &[Pod]) -> String {
+    match progress(pods) {
+        Progress::NotStarted(wait) => format!("NotStarted {}{}", wait.reason, wait.message),
+        Progress::Stopped(wait) => format!("Stopped {}{}", wait.reason, wait.message),
+        other => format!("{other:?}"),
+    }
 }
 
-fn running() -> Value {
-    json!({"running": {"startedAt": "2026-11-24T23:00:00Z"}})
-}
-
-fn waiting(reason: &str) -> Value {
-    json!({"waiting": {"reason": reason}})
-}
-
-fn ended(exit_code: i32) -> Value {
-    json!({"terminated": {"exitCode": exit_code}})
-}
-
-/// The pod with these states of its init container and its other one.
-fn states(init: Value, main: Value) -> Pod {
-    pod(|pod| {
-        pod["status"]["initContainerStatuses"] = json!([container("migrate", init)]);
-        pod["status"]["containerStatuses"] = json!([container("done", main)]);
-    })
-}
-
-/// [`states`] with a running sidecar beside them: a native one, or a container of this name.
-fn beside(sidecar: Option<&str>, init: Value, main: Value) -> Pod {
-    pod(|pod| {
-        let name = sidecar.unwrap_or("agent");
-        let (spec, statuses) = match sidecar {
-            None => ("initContainers", "initContainerStatuses"),
-            Some(_) => ("containers", "containerStatuses"),
+#[test]
+fn pods_show_how_far_the_migration_is() {
+    for (name, case) in table::<Cases>("job/pods").pods {
+        let sidecars: Vec<_> = case.sidecars.iter().map(|name| Some(&**name)).collect();
+        let sidecars = if sidecars.is_empty() {
+            vec![None]
+        } else {
+            sidecars
         };
-        let mut written = json!({"name": name, "image": "x:1"});
-        if sidecar.is_none() {
-            written["restartPolicy"] = json!("Always");
+        for sidecar in sidecars {
+            let pods: Vec<_> = case
+                .pods
+                .iter()
+                .map(|pod| self::pod(pod, sidecar))
+                .collect();
+            assert_eq!(shown(&pods).trim_end(), case.shows, "{name}, {sidecar:?}");
+            if let Some(live) = case.live {
+                assert_eq!(pods[0].is_live(), live, "{name}, {sidecar:?}");
+            }
         }
-        pod["spec"][spec].as_array_mut().unwrap().push(written);
-        pod["status"]["initContainerStatuses"] = json!([container("migrate", init)]);
-        pod["status"]["containerStatuses"] = json!([container("done", main)]);
-        let statuses = pod["status"][statuses].as_array_mut().unwrap();
-        statuses.push(container(name, running()));
-    })
-}
-
-fn wait(reason: &str) -> Wait {
-    Wait {
-        reason: reason.to_owned(),
-        message: String::new(),
     }
-}
-
-fn not_started(reason: &str) -> Progress {
-    Progress::NotStarted(wait(reason))
-}
-
-fn stopped(reason: &str) -> Progress {
-    Progress::Stopped(wait(reason))
-}
-
-#[test]
-fn it_runs_while_one_of_its_containers_does() {
-    for (init, main) in [
-        (running(), waiting("PodInitializing")),
-        (ended(0), running()),
-        // The next container is about to start.
-        (ended(0), waiting("PodInitializing")),
-        (ended(0), json!({})),
-    ] {
-        let pods = [states(init.clone(), main.clone())];
-        assert_eq!(progress(&pods), Progress::Running, "{init} {main}");
-        assert!(pods[0].is_live());
-    }
-}
-
-#[test]
-fn the_second_of_two_containers_counts_like_the_first() {
-    for exit_code in [0, 1] {
-        let pod = pod(|pod| {
-            pod["status"] = json!({"phase": "Running", "containerStatuses": [
-                container("first", ended(exit_code)), container("done", running()),
-            ]});
-        });
-        assert_eq!(progress(&[pod]), Progress::Running);
-    }
-}
-
-#[test]
-fn a_node_that_is_lost_says_nothing_new() {
-    let pod = pod(|pod| {
-        pod["status"]["phase"] = json!("Unknown");
-        pod["status"]["initContainerStatuses"] = json!(null);
-        pod["status"]["containerStatuses"] = json!([container("done", running())]);
-    });
-    assert_eq!(progress(&[pod]), Progress::Running);
-    for (phase, expected) in [
-        ("Unknown", Progress::Running),
-        ("Running", Progress::Running),
-        ("Pending", not_started("Pending")),
-    ] {
-        let pod: Pod = serde_json::from_value(json!({"status": {"phase": phase}})).unwrap();
-        assert_eq!(progress(&[pod]), expected, "{phase}");
-    }
-}
-
-#[test]
-fn a_sidecar_is_no_migration() {
-    for sidecar in [None, Some("istio-proxy"), Some("cloud-sql-proxy")] {
-        let with = |init: Value, main: Value| beside(sidecar, init, main);
-        let ran = with(ended(0), ended(0));
-        assert!(!ran.is_live(), "{sidecar:?}");
-        assert_eq!(progress(&[ran]), Progress::Ended, "{sidecar:?}");
-        assert_eq!(progress(&[with(ended(0), ended(1))]), Progress::Ended);
-        let runs = with(running(), waiting("PodInitializing"));
-        assert_eq!(progress(&[runs]), Progress::Running, "{sidecar:?}");
-        let pulls = with(waiting("ImagePullBackOff"), waiting("PodInitializing"));
-        assert_eq!(progress(&[pulls]), not_started("ImagePullBackOff"));
-    }
-    // Any other container that keeps running is one of the migration's.
-    let other = beside(Some("worker"), ended(0), ended(0));
-    assert_eq!(progress(&[other]), Progress::Running);
-}
-
-/// A migration whose only container has the image of a proxy still counts as a migration.
-#[test]
-fn only_sidecars_are_no_sidecars() {
-    let alone = |state: Value| {
-        pod(|pod| {
-            pod["status"] = json!({"phase": "Running", "containerStatuses": [
-                container("cloud-sql-proxy", state),
-            ]});
-        })
-    };
-    assert_eq!(progress(&[alone(running())]), Progress::Running);
-    assert_eq!(progress(&[alone(ended(0))]), Progress::Ended);
-}
-
-#[test]
-fn what_waits_in_vain_does_not_run() {
-    let never = states(waiting("ImagePullBackOff"), waiting("PodInitializing"));
-    assert_eq!(progress(&[never]), not_started("ImagePullBackOff"));
-    let halfway = states(ended(0), waiting("CreateContainerConfigError"));
-    assert!(halfway.is_live());
-    assert_eq!(progress(&[halfway]), stopped("CreateContainerConfigError"));
-    let creating = states(waiting("ContainerCreating"), waiting("PodInitializing"));
-    assert_eq!(progress(&[creating]), not_started("ContainerCreating"));
-    assert_eq!(progress(&[]), not_started("NoPod"));
-}
-
-#[test]
-fn another_try_may_come() {
-    let crashed = pod(|pod| {
-        pod["spec"]["restartPolicy"] = json!("OnFailure");
-        let mut crashed = container("migrate", waiting("CrashLoopBackOff"));
-        crashed["restartCount"] = json!(2);
-        pod["status"]["initContainerStatuses"] = json!([crashed]);
-    });
-    assert!(crashed.is_live());
-    assert_eq!(progress(&[crashed]), stopped("CrashLoopBackOff"));
-    // Its pod has failed, and the next one does not exist yet, or has not started.
-    let failed = || pod(|pod| pod["status"]["phase"] = json!("Failed"));
-    assert!(!failed().is_live());
-    assert_eq!(progress(&[failed()]), stopped(""));
-    let next = states(waiting("ErrImagePull"), waiting("PodInitializing"));
-    assert_eq!(progress(&[failed(), next]), stopped("ErrImagePull"));
 }
 
 /// Kubernetes starts these again at once, so the migration is not over.
 #[test]
 fn a_container_that_comes_back_has_not_ended() {
-    type Change = fn(&mut Value);
-    let runs_again: [Change; 3] = [
-        |pod| pod["spec"]["restartPolicy"] = json!("OnFailure"),
-        |pod| pod["spec"]["containers"][0]["restartPolicy"] = json!("OnFailure"),
-        |pod| pod["spec"]["containers"][0]["restartPolicyRules"] = json!([{"action": "Restart"}]),
-    ];
-    for change in runs_again {
-        let with = |exit_code: i32, is_deleted: bool| {
-            pod(|pod| {
-                change(pod);
-                pod["status"]["initContainerStatuses"] = json!([container("migrate", ended(0))]);
-                pod["status"]["containerStatuses"] = json!([container("done", ended(exit_code))]);
-                if is_deleted {
-                    pod["metadata"]["deletionTimestamp"] = json!("2026-11-24T23:00:00Z");
-                }
-            })
-        };
-        assert_eq!(progress(&[with(1, false)]), Progress::Running);
-        assert_eq!(progress(&[with(0, false)]), Progress::Ended);
-        assert_eq!(progress(&[with(1, true)]), Progress::Ended);
-    }
-    let plain = states(ended(0), ended(1));
-    assert_eq!(progress(&[plain]), Progress::Ended);
-}
-
-#[test]
-fn a_pod_that_is_deleted_goes_on_with_nothing_new() {
-    let deleted = |init: Value| {
-        pod(|pod| {
-            pod["metadata"]["deletionTimestamp"] = json!("2026-11-24T23:00:00Z");
-            pod["status"]["initContainerStatuses"] = json!([container("migrate", init)]);
-        })
-    };
-    assert_eq!(progress(&[deleted(running())]), Progress::Running);
-    assert_eq!(progress(&[deleted(ended(0))]), stopped("PodInitializing"));
-}
-
-#[test]
-fn one_pod_that_runs_is_enough() {
-    let runs = || pod(|_| {});
-    let failed = || pod(|pod| pod["status"]["phase"] = json!("Failed"));
-    let pending = || pod(|pod| pod["status"] = json!({"phase": "Pending"}));
-    for pods in [
-        vec![failed(), runs()],
-        vec![pending(), runs(), failed()],
-        vec![beside(None, ended(0), ended(0)), runs()],
+    for change in [
+        json!({"spec": {"restartPolicy": "OnFailure"}}),
+        json!({"spec": {"containers": [{"name": "done", "restartPolicy": "OnFailure"}]}}),
+        json!({"spec": {"containers": [{"name": "done", "restartPolicyRules": [{"action": "Restart"}]}]}}),
     ] {
-        assert_eq!(progress(&pods), Progress::Running);
+        let shows = |done: &str, is_deleted: bool| {
+            let mut change = change.clone();
+            if is_deleted {
+                change["metadata"]["deletionTimestamp"] = json!("2026-11-24T23:00:00Z");
+            }
+            let (migrate, done) = (Some("ended 0".to_owned()), Some(done.to_owned()));
+            let changes = Changes {
+                migrate,
+                done,
+                change,
+                whole: None,
+            };
+            shown(&[pod(&changes, None)])
+        };
+        assert_eq!(shows("ended 1", false), "Running", "{change}");
+        assert_eq!(shows("ended 0", false), "Ended", "{change}");
+        assert_eq!(shows("ended 1", true), "Ended", "{change}");
     }
-}
-
-/// Go writes `null` for an empty list.
-#[test]
-fn a_pod_of_nulls_is_read() {
-    let nulls = json!({"metadata": null, "spec": {"initContainers": null, "containers": null}, "status": null});
-    let pod: Pod = serde_json::from_value(nulls).unwrap();
-    assert_eq!(progress(&[pod]), not_started("Pending"));
-}
-
-fn says(status: &Value, managed_by: Option<&str>) -> Said {
-    let of = |field: &str| status[field].as_i64();
-    let counts = Counts {
-        active: of("active").unwrap_or_default(),
-        ready: of("ready"),
-        terminating: of("terminating").unwrap_or_default(),
-    };
-    counts.say(managed_by)
 }
 
 #[test]
 fn the_jobs_own_status_says_it_where_it_can() {
-    for (expected, status) in [
-        (Said::Running, json!({"active": 1, "ready": 1})),
-        (Said::Running, json!({"active": 2, "ready": 1})),
-        (Said::Unclear, json!({"active": 1, "ready": 0})),
-        (Said::Unclear, json!({"active": 1})),
-        (
-            Said::Unclear,
-            json!({"active": 0, "ready": 0, "terminating": 1}),
-        ),
-        (Said::Idle, json!({"active": 0, "ready": 0})),
-        (Said::Idle, json!({"ready": 0, "terminating": 0})),
-        (Said::Idle, json!({})),
-    ] {
-        for controller in [None, Some(""), Some("kubernetes.io/job-controller")] {
-            assert_eq!(says(&status, controller), expected, "{status}");
+    for Shown {
+        status,
+        kubernetes,
+        another,
+    } in table::<Cases>("job/pods").statuses
+    {
+        let of = |field: &str| status[field].as_i64();
+        let counts = Counts {
+            active: of("active").unwrap_or_default(),
+            ready: of("ready"),
+            terminating: of("terminating").unwrap_or_default(),
+        };
+        let ours = [None, Some(""), Some("kubernetes.io/job-controller")];
+        for (expected, controllers) in [
+            (kubernetes, &ours[..]),
+            (another, &[Some("kueue.x-k8s.io/multikueue")]),
+        ] {
+            let Some(expected) = expected else { continue };
+            for controller in controllers {
+                let said = format!("{:?}", counts.say(*controller));
+                assert_eq!(said, expected, "{status} {controller:?}");
+            }
         }
-    }
-}
-
-#[test]
-fn another_controllers_job_says_it_itself() {
-    for (expected, status) in [
-        (Said::Running, json!({"active": 1, "ready": 1})),
-        (Said::Idle, json!({"active": 1, "ready": 0})),
-        // This controller does not count ready pods.
-        (Said::Running, json!({"active": 1})),
-        (Said::Idle, json!({"terminating": 1})),
-        (Said::Idle, json!({})),
-    ] {
-        let controller = Some("kueue.x-k8s.io/multikueue");
-        assert_eq!(says(&status, controller), expected, "{status}");
     }
 }
 
@@ -311,10 +184,10 @@ proptest! {
     #[test]
     fn what_runs_is_live(states in prop::collection::vec(0..4_usize, 1..5), native in any::<bool>()) {
         let state = |kind: usize| match kind {
-            0 => running(),
-            1 => ended(0),
-            2 => waiting("PodInitializing"),
-            _ => waiting("ImagePullBackOff"),
+            0 => "running",
+            1 => "ended 0",
+            2 => "waiting PodInitializing",
+            _ => "waiting ImagePullBackOff",
         };
         let statuses: Vec<_> = states
             .iter()

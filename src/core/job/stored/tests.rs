@@ -1,10 +1,14 @@
-//! Tests of what is kept of a Job that the API server sends.
+//! What is kept of a Job that the API server sends: `tests/fixtures/job/stored.yaml` has the cases.
+
+use std::collections::BTreeMap;
 
 use super::*;
+use crate::testing::{merge, table};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A failed Job of the guide, with one thing changed.
-fn stored(change: impl FnOnce(&mut Value)) -> StoredJob {
+/// A failed Job of the guide, with this merge patch.
+fn stored(change: &Value) -> StoredJob {
     let mut job = json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {
@@ -26,14 +30,14 @@ fn stored(change: impl FnOnce(&mut Value)) -> StoredJob {
             {"type": "Failed", "status": "True", "lastTransitionTime": "2025-12-22T00:02:00Z"},
         ]},
     });
-    change(&mut job);
+    merge(&mut job, Some(change));
     serde_json::from_value::<WatchedJob>(job).unwrap().into()
 }
 
 #[test]
 fn keeps_what_is_asked_for() {
     assert_eq!(
-        stored(|_| {}),
+        stored(&json!({})),
         StoredJob {
             namespace: "team".to_owned(),
             name: "shop-migrate-1766361600".to_owned(),
@@ -60,150 +64,35 @@ fn keeps_what_is_asked_for() {
     );
 }
 
-/// Until then its pods may still be running.
-#[test]
-fn has_ended_with_its_last_condition() {
-    let with = |conditions: Value| stored(|j| j["status"]["conditions"] = conditions).end;
-    let time = "2025-12-22T00:01:00Z";
-    let condition = |kind: &str, status: &str| json!([{"type": kind, "status": status, "lastTransitionTime": time}]);
-    for unfinished in [
-        condition("FailureTarget", "True"),
-        condition("SuccessCriteriaMet", "True"),
-        condition("Suspended", "True"),
-        condition("Failed", "False"),
-        json!([{"type": "Failed", "status": "True"}]),
-        json!([]),
-    ] {
-        assert_eq!(with(unfinished.clone()), None, "{unfinished}");
-    }
-    let end = with(condition("Complete", "True")).unwrap();
-    assert_eq!((end.at.to_string().as_str(), end.succeeded), (time, true));
-    assert_eq!(stored(|j| j["status"] = json!({})).end, None);
-}
-
-#[test]
-fn tells_who_else_is_at_it() {
-    let held = json!(["argocd.argoproj.io/hook-finalizer"]);
-    assert!(stored(|j| j["metadata"]["finalizers"] = held).is_held);
-    let other = json!(["batch.kubernetes.io/job-tracking"]);
-    assert!(!stored(|j| j["metadata"]["finalizers"] = other).is_held);
-    let time = json!("2025-12-22T00:03:00Z");
-    assert!(stored(|j| j["metadata"]["deletionTimestamp"] = time).is_deleting);
-    let out = json!("false");
-    assert!(
-        stored(|j| j["metadata"]["labels"]["migration-warden.io/migration"] = out).is_opted_out
-    );
-}
-
-/// Otherwise its deployer would create it again.
-#[test]
-fn what_its_deployer_keeps_as_desired_state_is_not_tidied_up() {
-    let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
-    for (kept, managers) in [
-        (false, managed("helm")),
-        (false, managed("werf")),
-        (false, managed("kubectl-annotate")),
-        (true, managed("kubectl-create")),
-        (true, managed("kustomize-controller")),
-        (
-            false,
-            json!([{"manager": "kubectl-replace", "operation": "Update", "subresource": "status"}]),
-        ),
-    ] {
-        let job = stored(|j| {
-            j["metadata"]["annotations"]["helm.sh/hook"] = json!("pre-install,pre-upgrade");
-            j["metadata"]["annotations"]["migration-warden.io/patched"] = json!("MW003");
-            j["metadata"]["annotations"]["helm.sh/hook-delete-policy"] =
-                json!("before-hook-creation,hook-succeeded");
-            j["metadata"]["managedFields"] = managers.clone();
-        });
-        assert_eq!(
-            (job.deletes_before_creation, job.deletes_succeeded),
-            (!kept, !kept),
-            "{managers}"
-        );
-    }
-}
-
-#[test]
-fn two_commits_of_a_hook_of_argo_cd_are_one_migration() {
-    for commit in ["abcdef0", "0123456"] {
-        let job = stored(|j| {
-            j["metadata"]["name"] = json!(format!("db-apply-{commit}-presync-1766361600"));
-            j["metadata"]["annotations"]["argocd.argoproj.io/hook"] = json!("PreSync");
-        });
-        assert_eq!(job.base, "db-apply");
-        for deployed in [
-            json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop:x", "helm.sh/hook": "pre-upgrade"}}),
-            json!({
-                "annotations": {"helm.sh/hook": "pre-upgrade"},
-                "managedFields": [{"manager": "argocd-controller", "operation": "Apply"}],
-            }),
-        ] {
-            let helms = stored(|j| {
-                let metadata = j["metadata"].as_object_mut().unwrap();
-                metadata.extend(deployed.as_object().unwrap().clone());
-                metadata["name"] = json!(format!("db-apply-{commit}-presync-1766361600"));
-            });
-            assert_eq!(helms.base, "db-apply", "{deployed}");
-        }
-    }
-}
-
-#[test]
-fn only_hooks_are_deleted_before_creation() {
-    let with = |annotations: Value| {
-        stored(|j| j["metadata"]["annotations"] = annotations).deletes_before_creation
-    };
-    for (expected, annotations) in [
-        (false, json!({})),
-        (true, json!({"helm.sh/hook": "pre-upgrade"})),
-        (
-            false,
-            json!({"helm.sh/hook": "pre-upgrade", "helm.sh/hook-delete-policy": "hook-succeeded"}),
-        ),
-        (
-            false,
-            json!({"helm.sh/hook-delete-policy": "before-hook-creation"}),
-        ),
-        (
-            false,
-            json!({"helm.sh/hook": "pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-create"}),
-        ),
-        (true, json!({"argocd.argoproj.io/hook": "PreSync"})),
-        (
-            false,
-            json!({"argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookFailed"}),
-        ),
-        (
-            true,
-            json!({"argocd.argoproj.io/hook": "PreSync", "argocd.argoproj.io/hook-delete-policy": "HookFailed,BeforeHookCreation"}),
-        ),
-    ] {
-        assert_eq!(with(annotations.clone()), expected, "{annotations}");
-    }
-}
-
-#[test]
-fn the_jobs_of_a_cron_job_are_attempts_of_one_migration() {
-    let owned = stored(|j| {
-        j["metadata"]["name"] = json!("nightly-29384756");
-        j["metadata"]["ownerReferences"] = json!([
-            {"apiVersion": "batch/v1", "kind": "CronJob", "name": "nightly", "uid": "c", "controller": true},
-        ]);
+/// What can differ in what is kept.
+fn kept(job: &StoredJob) -> Value {
+    let end = job.end.map(|end| {
+        let outcome = if end.succeeded { "succeeded" } else { "failed" };
+        format!("{}, {outcome}", end.at)
     });
-    assert_eq!(owned.base, "nightly");
+    json!({
+        "base": job.base, "end": end, "is_deleting": job.is_deleting, "is_held": job.is_held,
+        "is_opted_out": job.is_opted_out, "deletes_before_creation": job.deletes_before_creation,
+        "deletes_succeeded": job.deletes_succeeded,
+    })
 }
 
 #[test]
-fn hook_succeeded_is_ours_where_the_policy_or_the_name_was_patched() {
-    let with = |ids: &str| {
-        let ids = json!(ids);
-        stored(|j| j["metadata"]["annotations"]["migration-warden.io/patched"] = ids)
-            .deletes_succeeded
-    };
-    assert!(with("MW003") && with("MW001") && with("MW001,MW004"));
-    assert!(!with("MW004") && !with(""));
+fn keeps_what_a_change_says() {
+    #[derive(Deserialize)]
+    struct Case {
+        change: Value,
+        #[serde(default)]
+        keeps: BTreeMap<String, Value>,
+    }
+
+    for (name, case) in table::<BTreeMap<String, Case>>("job/stored") {
+        let mut expected = kept(&stored(&json!({})));
+        for (fact, value) in case.keeps {
+            expected[fact] = value;
+        }
+        assert_eq!(kept(&stored(&case.change)), expected, "{name}");
+    }
 }
 
 /// Tenants write these lists, and a replica has little memory.
