@@ -593,6 +593,7 @@ fn a_credential_behind_an_anchor_is_not_shown() {
 
 /// A list of all Jobs of a cluster, in one line as `jq --compact-output` writes it.
 #[test]
+#[ignore = "measures time: run tests/long"]
 fn one_long_line_is_no_burden() {
     let job: Value = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},

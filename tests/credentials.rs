@@ -211,9 +211,9 @@ fn judged(json: &str) -> Duration {
     start.elapsed()
 }
 
-/// What they are hidden with was made in minutes, and took a gigabyte.
+/// A search for each of them took minutes and a gigabyte.
 #[test]
-fn passwords_as_long_as_the_budget_are_hidden_in_seconds() {
+fn passwords_as_long_as_the_budget_are_hidden() {
     for count in [1, 50] {
         let value = |index: usize| format!("{index}s3cr3t").repeat(BUDGET / count / 8);
         let env: Vec<_> = (0..count)
@@ -221,13 +221,7 @@ fn passwords_as_long_as_the_budget_are_hidden_in_seconds() {
             .collect();
         let mut job = job(&[json!({"env": env})]);
         job["metadata"]["annotations"] = json!({"helm.sh/hook": value(0)});
-        let start = Instant::now();
         assert!(!printed(&job.to_string()).contains("s3cr3t"));
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "{:?}",
-            start.elapsed()
-        );
     }
 }
 
@@ -246,6 +240,7 @@ fn assert_linear(what: &str, time: impl Fn(usize) -> Duration) {
 }
 
 #[test]
+#[ignore = "measures time: run tests/long"]
 fn the_time_is_linear_in_the_text_of_every_field() {
     warm_up();
     for unit in UNITS {
@@ -275,6 +270,7 @@ fn warm_up() {
 }
 
 #[test]
+#[ignore = "measures time: run tests/long"]
 fn many_words_take_no_longer_than_a_long_one() {
     warm_up();
     for unit in ["--password", "-p", "pwd=$(X)", "$a", "mysql"] {

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{ask, connect, issued, post, receive};
+use common::{ask, connect, issued, post, receive, secure, until};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader},
@@ -18,7 +18,7 @@ use std::{
     sync::mpsc::{Receiver, channel},
     time::Duration,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,8 +85,14 @@ impl Process {
     }
 
     fn address(&self) -> SocketAddr {
+        self.addresses().0
+    }
+
+    /// Where it answers to the API server, and to its operators.
+    fn addresses(&self) -> (SocketAddr, SocketAddr) {
         let line = self.says("serving");
-        line["address"].as_str().unwrap().parse().unwrap()
+        let address = |name: &str| line[name].as_str().unwrap().parse().unwrap();
+        (address("address"), address("admin"))
     }
 
     fn signal(&self, signal: &str) {
@@ -115,24 +121,25 @@ fn path(folder: &Path) -> String {
 
 /// Of a review on a new connection.
 async fn status(address: SocketAddr) -> u16 {
+    status_over(TcpStream::connect(address).await.unwrap()).await
+}
+
+async fn status_over(stream: TcpStream) -> u16 {
     let review = include_str!("../docs/examples/review.json");
-    ask(&mut connect(address).await, &post("/validate", review))
-        .await
-        .status
+    let answer = ask(&mut secure(stream).await, &post("/validate", review)).await;
+    answer.status
 }
 
 /// The replica is killed, somebody connects, and the next one answers.
 async fn survives_a_crash(folder: &Path, replica: Process, address: SocketAddr) -> Process {
     assert_eq!(status(address).await, 200);
     replica.kill();
-    let waiting = tokio::spawn(status(address));
-    sleep(Duration::from_millis(100)).await;
-    assert!(!waiting.is_finished(), "refused");
+    let waiting = TcpStream::connect(address).await.expect("not refused");
     // Port 0 is any port, and this one is known already.
     let next = Process::serve(folder, "127.0.0.1:0");
     next.says(TAKEN);
     assert_eq!(next.address(), address);
-    assert_eq!(waiting.await.unwrap(), 200);
+    assert_eq!(status_over(waiting).await, 200);
     next.says(HELD);
     next
 }
@@ -191,21 +198,30 @@ async fn nobody_waits_for_a_replica_that_ends() {
     let folder = folder.path();
     let mut holder = Process::holder(folder);
     let mut replica = Process::serve(folder, "127.0.0.1:0");
-    let address = replica.address();
+    let (address, admin) = replica.addresses();
     replica.says(HELD);
     let mut busy = connect(address).await;
     let request = post("/validate", "{}");
     let (begun, rest) = request.split_at(request.len() - 1);
     busy.write_all(begun.as_bytes()).await.unwrap();
-    sleep(Duration::from_millis(100)).await;
+    until("the request to be in flight", async || {
+        let mut stream = TcpStream::connect(admin).await.unwrap();
+        let metrics = ask(&mut stream, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        metrics
+            .body
+            .contains("\nmigration_warden_requests_in_flight 1\n")
+    })
+    .await;
 
     holder.signal("-TERM");
     assert!(holder.child.wait().unwrap().success());
     assert_eq!(status(address).await, 200);
     replica.signal("-TERM");
     replica.says("stopping: finishing the requests in flight");
-    sleep(Duration::from_millis(100)).await;
-    assert!(TcpStream::connect(address).await.is_err(), "still open");
+    until("no new connections to be taken", async || {
+        TcpStream::connect(address).await.is_err()
+    })
+    .await;
     busy.write_all(rest.as_bytes()).await.unwrap();
     assert_eq!(receive(&mut busy).await.unwrap().status, 400);
     assert!(replica.child.wait().unwrap().success());

@@ -8,13 +8,12 @@
 
 mod common;
 
-use common::{Server, Setup, ask, post, receive};
+use common::{PATIENCE, Server, Setup, ask, post, receive, until};
 use std::{
     io::{self, Read},
     sync::atomic::Ordering,
-    time::{Duration, Instant},
 };
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 #[tokio::test]
 async fn reviews_are_judged_in_the_phase_of_their_path() {
@@ -196,14 +195,10 @@ async fn a_large_review_is_written_down_though_its_caller_has_left() {
     leaving.write_all(large("hang").as_bytes()).await.unwrap();
     server.judge.has_begun(1).await;
     drop(leaving);
-    let start = Instant::now();
-    while server.metric("requests_in_flight") != Some(0.0) {
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "it is still there"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("its request to be gone", async || {
+        server.metric("requests_in_flight") == Some(0.0)
+    })
+    .await;
     // Its body is in memory, and paid for.
     let mut stream = server.connect().await;
     assert_eq!(ask(&mut stream, &large("{}")).await.status, 503);
@@ -232,10 +227,11 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         hanging.push(stream);
     }
     server.judge.has_begun(2).await;
-    let start = Instant::now();
     for path in ["/validate", "/mutate"] {
-        let large = large("{}").replace("/validate", path);
-        let answer = ask(&mut server.connect().await, &large).await;
+        // Without waiting for its turn.
+        let large = large("{}").replace("/validate", &format!("{path}?timeout=30s"));
+        let mut stream = server.connect().await;
+        let answer = timeout(PATIENCE, ask(&mut stream, &large)).await.unwrap();
         assert_eq!(answer.status, 503);
         assert_eq!(answer.header("retry-after"), Some("1"));
         let (message, reason, _) = answer.status_object();
@@ -245,7 +241,6 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         let answer = ask(&mut server.connect().await, &post(path, "{}")).await;
         assert_eq!(answer.status, 200);
     }
-    assert!(start.elapsed() < Duration::from_secs(1));
     for (length, status) in [(16 << 10, 200), ((16 << 10) + 1, 503)] {
         let request = post("/validate", &"x".repeat(length));
         let answer = ask(&mut server.connect().await, &request).await;
@@ -298,14 +293,10 @@ async fn requests_whose_body_has_not_begun_take_nothing_from_others() {
         stream.write_all(head.as_bytes()).await.unwrap();
         idle.push(stream);
     }
-    let start = Instant::now();
-    while server.metric("requests_in_flight") != Some(3.0) {
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "they were refused"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the requests to be in flight", async || {
+        server.metric("requests_in_flight") == Some(3.0)
+    })
+    .await;
     let answer = ask(&mut server.connect().await, &post("/validate", "{}")).await;
     assert_eq!(answer.status, 200);
 }
@@ -341,13 +332,13 @@ async fn a_body_that_does_not_arrive_gives_way_to_others() {
     let head = post("/validate", "").replace("Length: 0", "Length: 200000");
     let part = head + &" ".repeat(66_000);
     stalled.write_all(part.as_bytes()).await.unwrap();
-    let start = Instant::now();
     // Until then its beginning is still on the way.
-    while server.metric("connections_evicted_total") != Some(1.0) {
-        assert!(start.elapsed() < Duration::from_secs(5), "it is kept");
+    until("it to be evicted", async || {
         let answer = ask(&mut server.connect().await, &large("{}")).await;
         assert_eq!(answer.status, 200);
-    }
+        server.metric("connections_evicted_total") == Some(1.0)
+    })
+    .await;
     assert!(receive(&mut stalled).await.is_none());
     let answer = ask(&mut server.connect().await, &large("{}")).await;
     assert_eq!(answer.status, 200);
@@ -358,13 +349,7 @@ async fn a_body_that_does_not_arrive_in_time_is_given_up() {
     let server = Server::start().await;
     let mut stream = server.connect().await;
     let request = post("/validate?timeout=200ms", "").replace("Length: 0", "Length: 100");
-    let start = Instant::now();
     let answer = ask(&mut stream, &(request + "{")).await;
-    let took = start.elapsed();
-    assert!(
-        took > Duration::from_millis(150) && took < Duration::from_secs(2),
-        "{took:?}"
-    );
     assert_eq!(answer.status, 408);
     let expected = "the review did not arrive in time".to_owned();
     assert_eq!(

@@ -8,20 +8,14 @@
 
 mod common;
 
-use common::{Response, TestJudge, ask, connect, issued, post, receive};
+use common::{PATIENCE, Response, TestJudge, ask, connect, issued, post, receive, until};
 use migration_warden::host::decision_log::Sink;
 use migration_warden::host::health::{Check, Readiness};
 use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::live::LiveTls;
 use migration_warden::server::{self, Service, Stop, listen};
 use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    io::AsyncWriteExt,
-    net::TcpStream,
-    sync::oneshot,
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
 
 struct Running {
     reviews: SocketAddr,
@@ -90,7 +84,7 @@ impl Running {
     }
 
     async fn ended(self) {
-        let ended = timeout(Duration::from_secs(5), self.task).await;
+        let ended = timeout(PATIENCE, self.task).await;
         ended.expect("the service has ended").unwrap().unwrap();
     }
 }
@@ -121,8 +115,10 @@ async fn connections_wait_until_it_is_ready_for_the_first_time() {
         let mut stream = connect(running.reviews).await;
         ask(&mut stream, &post("/validate", "{}")).await.status
     });
-    sleep(Duration::from_millis(100)).await;
-    assert!(!waiting.is_finished());
+    for _ in 0..50 {
+        assert_eq!(running.get("/readyz").await.status, 503);
+        assert!(!waiting.is_finished());
+    }
     running.namespaces.set(true);
     assert_eq!(waiting.await.unwrap(), 200);
     // Whoever comes later is answered, whatever has become of it.
@@ -134,7 +130,7 @@ async fn connections_wait_until_it_is_ready_for_the_first_time() {
 #[tokio::test]
 async fn a_replica_that_never_was_ready_can_be_stopped() {
     let mut running = start_with(Duration::ZERO, false);
-    sleep(Duration::from_millis(20)).await;
+    assert_eq!(running.get("/readyz").await.status, 503);
     running.stop(Stop::Gently);
     running.ended().await;
 }
@@ -164,12 +160,15 @@ async fn operators_get_what_they_ask_for() {
 
 #[tokio::test]
 async fn a_gentle_stop_fails_readiness_first_and_goes_on_serving() {
-    let mut running = start(Duration::from_secs(1));
+    let mut running = start(Duration::from_secs(60));
     assert_eq!(running.get("/readyz").await.status, 200);
     let mut pooled = connect(running.reviews).await;
     assert_eq!(ask(&mut pooled, &post("/validate", "{}")).await.status, 200);
     running.stop(Stop::Gently);
-    sleep(Duration::from_millis(100)).await;
+    until("it not to be ready", async || {
+        running.get("/readyz").await.status == 503
+    })
+    .await;
 
     let report = running.get("/readyz").await;
     assert_eq!(report.status, 503);
@@ -189,6 +188,12 @@ async fn a_gentle_stop_fails_readiness_first_and_goes_on_serving() {
     );
     let mut fresh = connect(running.reviews).await;
     assert_eq!(ask(&mut fresh, &post("/mutate", "{}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_gentle_stop_ends_it_after_the_delay() {
+    let mut running = start(Duration::from_millis(50));
+    running.stop(Stop::Gently);
     running.ended().await;
 }
 
@@ -202,9 +207,11 @@ async fn a_stop_without_delay_finishes_what_is_in_flight() {
         .unwrap();
     running.judge.has_begun(1).await;
     running.stop(Stop::Now);
-    sleep(Duration::from_millis(50)).await;
     // Until the end the admin port tells what is going on.
-    assert_eq!(running.get("/readyz").await.status, 503);
+    until("it not to be ready", async || {
+        running.get("/readyz").await.status == 503
+    })
+    .await;
     running.judge.release();
     assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     running.ended().await;

@@ -6,6 +6,7 @@
     reason = "what helps a test may fail as a test does"
 )]
 
+use futures_util::FutureExt;
 use migration_warden::host::decision_log::{LIMIT, Lost, Sink};
 use migration_warden::host::metrics::Metrics;
 use std::{
@@ -13,7 +14,7 @@ use std::{
     io::{self, BufRead, BufReader, PipeReader, Read},
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 fn line(number: usize, len: usize) -> Vec<u8> {
@@ -52,6 +53,13 @@ async fn fill(sink: &Sink, len: usize) -> usize {
         written += 1;
     }
     written
+}
+
+/// Whether this line counts as lost without any wait.
+fn is_lost_at_once(sink: &Sink, line: Vec<u8>) -> bool {
+    let mut write = Box::pin(sink.write(line, later()));
+    let now = write.as_mut().now_or_never();
+    now == Some(Err(Lost::Blocked))
 }
 
 #[tokio::test]
@@ -96,19 +104,17 @@ async fn a_line_is_written_even_if_its_task_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn lines_stay_whole_with_many_writers_and_a_slow_reader() {
+async fn lines_stay_whole_with_many_writers_and_a_pipe_that_is_often_full() {
     const WRITERS: usize = 16;
     const LINES: usize = 250;
     let (reader, sink, metrics) = piped();
+    rustix::pipe::fcntl_setpipe_size(&reader, 16 << 10).unwrap();
     let reading = thread::spawn(move || {
         let (mut seen, mut told) = (vec![0_usize; WRITERS * LINES], 0);
-        for (index, line) in BufReader::with_capacity(8192, reader).lines().enumerate() {
+        for line in BufReader::with_capacity(8192, reader).lines() {
             let value = parse(&line.unwrap());
             seen[usize::try_from(value["n"].as_u64().unwrap()).unwrap()] += 1;
             told += value["lost"].as_u64().unwrap_or(0);
-            if index % 200 == 0 {
-                thread::sleep(Duration::from_millis(2));
-            }
         }
         (seen, told)
     });
@@ -148,18 +154,11 @@ async fn a_stuck_reader_costs_one_wait_and_the_loss_is_told_exactly() {
     let written = fill(&sink, 1000).await;
     assert!(written > 0);
     // The one that found the pipe full has waited; nobody else does.
-    let start = Instant::now();
     for number in 0..20 {
-        assert_eq!(
-            sink.write(line(number, 1000), later()).await,
-            Err(Lost::Blocked)
-        );
-        assert_eq!(
-            sink.write(line(number, 9000), later()).await,
-            Err(Lost::Blocked)
-        );
+        for len in [1000, 9000] {
+            assert!(is_lost_at_once(&sink, line(number, len)));
+        }
     }
-    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     assert_eq!(lost(&metrics, "blocked"), 41);
 
     let mut lines = BufReader::new(reader).lines();
@@ -192,17 +191,11 @@ async fn a_wait_ends_in_time_and_leaves_nothing_behind() {
     let waits: Vec<_> = (0..10)
         .map(|number| {
             let sink = Arc::clone(&sink);
-            tokio::spawn(async move {
-                let start = Instant::now();
-                let result = sink.write(line(1000 + number, 1000), later()).await;
-                (result, start.elapsed())
-            })
+            tokio::spawn(async move { sink.write(line(1000 + number, 1000), later()).await })
         })
         .collect();
     for wait in waits {
-        let (result, took) = wait.await.unwrap();
-        assert_eq!(result, Err(Lost::Blocked));
-        assert!(took < LIMIT * 2, "{took:?}");
+        assert_eq!(wait.await.unwrap(), Err(Lost::Blocked));
     }
     assert_eq!(lost(&metrics, "blocked"), 11);
 
@@ -219,12 +212,19 @@ async fn a_wait_ends_in_time_and_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_wakes_up_in_time_loses_nothing() {
     let (reader, sink, metrics) = piped();
+    let (wake, woken) = std::sync::mpsc::channel();
     let reading = thread::spawn(move || {
-        thread::sleep(LIMIT / 2);
+        woken.recv().unwrap();
         BufReader::new(reader).lines().map(Result::unwrap).count()
     });
     for number in 0..200 {
-        sink.write(line(number, 1000), later()).await.unwrap();
+        let mut write = Box::pin(sink.write(line(number, 1000), later()));
+        if let Ok(written) = tokio::time::timeout(LIMIT / 10, &mut write).await {
+            written.unwrap();
+        } else {
+            wake.send(()).unwrap();
+            write.await.unwrap();
+        }
     }
     drop(sink);
     assert_eq!(reading.join().unwrap(), 200);
@@ -234,15 +234,11 @@ async fn a_reader_that_wakes_up_in_time_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_line_that_was_begun_is_finished_and_not_told_as_lost() {
     let (reader, sink, metrics) = piped();
-    let start = Instant::now();
     assert_eq!(
         sink.write(line(0, 100_000), later()).await,
         Err(Lost::Blocked)
     );
-    assert!(start.elapsed() < LIMIT * 2);
-    let start = Instant::now();
-    assert_eq!(sink.write(line(1, 100), later()).await, Err(Lost::Blocked));
-    assert!(start.elapsed() < LIMIT);
+    assert!(is_lost_at_once(&sink, line(1, 100)));
     assert_eq!(lost(&metrics, "blocked"), 1);
 
     let mut lines = BufReader::new(reader).lines();
@@ -257,14 +253,11 @@ async fn a_full_disk_is_told_at_once() {
     let metrics = Arc::new(Metrics::new());
     let full = File::options().write(true).open("/dev/full").unwrap();
     let sink = Sink::new(full.into(), Arc::clone(&metrics)).unwrap();
-    let start = Instant::now();
     for number in 0..10 {
-        assert_eq!(
-            sink.write(line(number, 100), later()).await,
-            Err(Lost::Failed)
-        );
+        // There is no time to wait.
+        let result = sink.write(line(number, 100), tokio::time::Instant::now());
+        assert_eq!(result.await, Err(Lost::Failed));
     }
-    assert!(start.elapsed() < LIMIT);
     assert_eq!(lost(&metrics, "failed"), 10);
 }
 
@@ -273,14 +266,12 @@ async fn a_reader_that_is_gone_is_told_at_once() {
     let (reader, sink, metrics) = piped();
     sink.write(line(0, 100), later()).await.unwrap();
     drop(reader);
-    let start = Instant::now();
     for (number, len) in [(1, 100), (2, 9000), (3, 100_000)] {
         assert_eq!(
             sink.write(line(number, len), later()).await,
             Err(Lost::Failed)
         );
     }
-    assert!(start.elapsed() < LIMIT);
     assert_eq!(lost(&metrics, "failed"), 3);
 }
 

@@ -10,7 +10,7 @@
 mod server;
 
 use std::fs::File;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -24,13 +24,20 @@ const FAULTS: [(&str, &str); 3] = [
     ("reader asleep", "blocked"),
 ];
 
+/// A pipe that a few lines fill.
+fn small_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, writer) = io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    (reader, writer)
+}
+
 /// A standard output with this fault. It lasts as long as the reader, where there is one.
 fn unwritable(fault: &str) -> (Stdio, Option<PipeReader>) {
     if fault == "full disk" {
         let full = File::options().write(true).open("/dev/full").unwrap();
         return (full.into(), None);
     }
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = small_pipe();
     let reader = (fault == "reader asleep").then_some(reader);
     (writer.into(), reader)
 }
@@ -86,7 +93,7 @@ fn a_log_that_cannot_be_written_does_what_the_policy_says() {
 /// The reader comes back: what is written then tells how much was lost.
 #[test]
 fn a_log_that_can_be_written_again_tells_what_was_lost() {
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = small_pipe();
     let server = Server::writing_to(writer.into(), &[]);
     let good = good();
     let lost = || lost(&server, "blocked");

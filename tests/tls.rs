@@ -9,7 +9,7 @@
 mod common;
 
 use axum_server::tls_rustls::RustlsConfig;
-use common::{client_config, connect_with};
+use common::{client_config, connect_with, until};
 use jiff::{SignedDuration, Timestamp};
 use migration_warden::core::pki::server_config;
 use migration_warden::host::metrics::Metrics;
@@ -27,10 +27,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::{sleep, timeout},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::{
     ClientConfig, ProtocolVersion, RootCertStore,
     crypto::ring,
@@ -388,8 +385,17 @@ fn half_a_pair_that_another_process_is_writing_is_waited_for() {
     copy("tls.key");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| issue::ensure(dir.path(), Timestamp::now()));
-        std::thread::sleep(std::time::Duration::from_millis(100));
-        assert!(!waiting.is_finished(), "{:?}", waiting.join());
+        // The kernel lists who waits for a lock with an arrow.
+        let process = format!(" {} ", std::process::id());
+        let waits = |line: &str| line.contains("->") && line.contains(&process);
+        while !fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .any(waits)
+        {
+            assert!(!waiting.is_finished(), "it does not wait");
+            std::thread::yield_now();
+        }
         copy("ca.crt");
         copy("tls.crt");
         other.unlock().unwrap();
@@ -420,16 +426,6 @@ impl Volume {
     }
 }
 
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    timeout(Duration::from_secs(5), async {
-        while !holds().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("not in time: {what}"));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
     let (first, second, third) = (pair(), pair(), pair());
@@ -450,23 +446,22 @@ async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
     assert!(trusts(address, &first.ca).await);
 
     volume.swap("..2", &second.cert, &second.key);
-    eventually("the second", async || trusts(address, &second.ca).await).await;
+    until("the second", async || trusts(address, &second.ca).await).await;
     assert!(!trusts(address, &first.ca).await);
     assert_eq!((reloads("success"), reloads("failure")), (1, 0));
 
     // Half of a swap: counted once, however often it is seen, and completed later.
     volume.swap("..3", &third.cert, &second.key);
-    eventually("the failure", async || reloads("failure") == 1).await;
-    sleep(Duration::from_millis(100)).await;
+    until("the failure", async || reloads("failure") == 1).await;
     assert_eq!((reloads("success"), reloads("failure")), (1, 1));
     assert!(trusts(address, &second.ca).await);
 
     fs::remove_file(path("..data")).unwrap();
-    eventually("the absence", async || reloads("failure") == 2).await;
+    until("the absence", async || reloads("failure") == 2).await;
     assert!(trusts(address, &second.ca).await);
 
     volume.swap("..4", &third.cert, &third.key);
-    eventually("the third", async || trusts(address, &third.ca).await).await;
+    until("the third", async || trusts(address, &third.ca).await).await;
     assert_eq!((reloads("success"), reloads("failure")), (2, 2));
 }
 

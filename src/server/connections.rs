@@ -255,3 +255,17 @@ impl AsyncWrite for Connection {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_does_not_wait_for_an_acknowledgement() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connections = Connections::new(Limits::default(), Arc::default());
+        assert!(connections.admit(stream).unwrap().stream.nodelay().unwrap());
+    }
+}

@@ -35,9 +35,9 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
+    sync::{Notify, OwnedSemaphorePermit},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{
     TlsConnector,
@@ -67,6 +67,7 @@ pub fn issued() -> &'static Issued {
 #[derive(Default)]
 pub struct TestJudge {
     pub judged: AtomicUsize,
+    begun: Notify,
     /// Of each decision, whether its lost record has turned it into a denial.
     pub told: Mutex<Vec<bool>>,
     released: Mutex<bool>,
@@ -76,8 +77,12 @@ pub struct TestJudge {
 impl TestJudge {
     /// Returns when so many reviews have come to the judge.
     pub async fn has_begun(&self, reviews: usize) {
-        while self.judged.load(Ordering::SeqCst) < reviews {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        loop {
+            let next = self.begun.notified();
+            if self.judged.load(Ordering::SeqCst) >= reviews {
+                return;
+            }
+            next.await;
         }
     }
 
@@ -109,6 +114,7 @@ impl Judge for TestJudge {
 impl TestJudge {
     fn answer(&self, phase: Phase, body: &[u8]) -> Answer {
         self.judged.fetch_add(1, Ordering::SeqCst);
+        self.begun.notify_waiters();
         let mut answer = Answer {
             status: StatusCode::OK,
             body: format!(
@@ -247,6 +253,20 @@ async fn serve(
     listen::https(listener, tls, app, limits, handle, metrics).await
 }
 
+/// How long a test waits for anything. Less than every limit of the server that a test does not set itself.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Waits until this holds.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let held = timeout(PATIENCE, waiting).await;
+    held.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
 /// A client that trusts the CA in `ca_pem` and nothing else.
 pub fn client_config(
     ca_pem: &[u8],
@@ -270,7 +290,13 @@ pub async fn connect_with(
     address: SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await?;
+    connect_over(TcpStream::connect(address).await?, config).await
+}
+
+async fn connect_over(
+    stream: TcpStream,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     // As Go's clients do.
     stream.set_nodelay(true)?;
     let name = ServerName::try_from("localhost").unwrap();
@@ -280,9 +306,14 @@ pub async fn connect_with(
 }
 
 pub async fn connect(address: SocketAddr) -> TlsStream<TcpStream> {
+    secure(TcpStream::connect(address).await.unwrap()).await
+}
+
+/// Makes the TLS handshake on a connection.
+pub async fn secure(stream: TcpStream) -> TlsStream<TcpStream> {
     let ca = fs::read(issued().ca.as_ref().unwrap()).unwrap();
     let config = client_config(&ca, &[&TLS13, &TLS12], "http/1.1");
-    connect_with(address, config).await.unwrap()
+    connect_over(stream, config).await.unwrap()
 }
 
 #[derive(Debug)]
