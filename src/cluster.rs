@@ -1,7 +1,7 @@
-//! What is asked of the cluster, and what is written there. Each part has a file of its own.
+//! Everything that is read from the API server or written to it. Each part has a file of its own.
 //!
-//! Reviews wait for the apiserver only where a migration needs a claim; everything else they read from
-//! what has been brought before.
+//! Most of what reviews need is in the watches' memory. They wait for the API server only for claims, and for what no
+//! watch has brought yet.
 
 pub mod api;
 pub mod certificate;
@@ -31,20 +31,18 @@ use tower::timeout::TimeoutLayer;
 use api::TIMEOUT;
 pub use patient::{patient, patient_untimed};
 
-/// No answer begins later than this: the apiserver lets nobody queue for longer than half of it. What sets
-/// itself no limit, as the LIST of a watch and the election do, would wait for ever for an apiserver that is
-/// gone without a word.
+/// Longest wait for the beginning of an answer. The API server queues a request for at most half of it. Without a
+/// limit, the LIST of a watch and the election would wait forever if the API server is unreachable.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Creates the client of `serve`, without sending a request.
 pub fn connect(mut config: kube::Config) -> Result<Client, kube::Error> {
     config.connect_timeout = Some(TIMEOUT);
-    // Whoever asks tries again by himself where that makes sense; a review had better hear at once that
-    // the apiserver is busy.
+    // Callers retry if that makes sense. A review must know at once that the API server is busy.
     config.default_retry = false;
-    // The client takes the process's default; everything of ours names its provider.
+    // The client uses the default of the process; our own code names its provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Of a watch, only the beginning is an answer.
+    // For a watch, the limit applies only until the answer begins.
     let limit = TimeoutLayer::new(ANSWER);
     Ok(ClientBuilder::try_from(config)?.with_layer(&limit).build())
 }

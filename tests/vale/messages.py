@@ -13,7 +13,7 @@ TOKEN = re.compile(
 DESCRIPTION = re.compile(r'"(?:title|description)": "(?P<text>(?:\\.|[^"\\])*)"')
 PROSE = re.compile(r"[a-z]{2,}[^a-z]? [a-z]+")
 # Tests, and the words of Kubernetes itself.
-SKIPPED = re.compile(r"(^|/)(tests?|testing|model|check/refused)(/|\.rs$)")
+SKIPPED = re.compile(r"(^|/)(tests?|testing|model|check/refused|job/dns)(/|\.rs$)")
 
 
 def messages(path):
@@ -23,7 +23,7 @@ def messages(path):
         text = match["text"] or match.groupdict().get("raw") or ""
         text = re.sub(r"\\\n\s*", "", text).replace("\\n", "\n\n").replace('\\"', '"')
         # After a semicolon another sentence begins; CEL has none.
-        text = text.replace("; ", ".\n")
+        text = re.sub(r"{[^}]*}", "{}", text).replace("; ", ".\n")
         if PROSE.search(text) and "&&" not in text and "||" not in text:
             yield source.count("\n", 0, match.start()) + 1, text
 
