@@ -890,6 +890,20 @@ fn what_needs_a_cluster_says_so_before_anything_is_made() {
 }
 
 #[test]
+fn the_policys_help_is_printed_once_and_last() {
+    let policy = "docs/examples/policy.yaml";
+    let args = ["check", "--config", policy, "docs/examples/job.yaml"];
+    let (code, out, _) = run(&args, b"");
+    let help = "Why, and how to ask for an exception: https://wiki.example.com/migrations\n";
+    assert_eq!((code, out.matches(help).count()), (1, 1), "{out}");
+    assert!(out.ends_with(help), "{out}");
+    let args = [&args[..3], &["-"]].concat();
+    let good = std::fs::read("tests/fixtures/valid_job.yaml").unwrap();
+    let (code, out, _) = run(&args, &good);
+    assert!(code == 0 && !out.contains("Why, "), "{out}");
+}
+
+#[test]
 fn a_typo_in_an_argument_of_serve_serves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join("tsl");

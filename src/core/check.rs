@@ -42,6 +42,7 @@ impl<'p> Check<'p> {
             exceptions,
             report: Report {
                 documents: Some(0),
+                help: policy.help_line(),
                 ..Report::default()
             },
         }

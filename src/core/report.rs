@@ -96,6 +96,9 @@ pub struct Report {
     pub warnings: Vec<Problem>,
     #[serde(rename = "ignored_exceptions", skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<Ignored>,
+    /// The last line if something is denied.
+    #[serde(skip)]
+    pub help: Option<String>,
     #[serde(rename = "summary")]
     pub counts: Counts,
     /// The counts of each broken rule, by id.

@@ -45,7 +45,11 @@ impl Render for Text {
             table(report, out)?;
         }
         remarks(report, out)?;
-        writeln!(out, "{}: {}", looked_at(report), summary(report))
+        writeln!(out, "{}: {}", looked_at(report), summary(report))?;
+        match &report.help {
+            Some(help) if report.counts.deny > 0 => writeln!(out, "{help}"),
+            _ => Ok(()),
+        }
     }
 }
 
