@@ -121,8 +121,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
     /// Log format (stderr).
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    log_format: Format,
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     /// Log level (`error`, `warn`, `info`, `debug`) or a filter such as `info,migration_warden=debug`. `debug` logs each
     /// review and how long it took.
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info", value_parser = telemetry::filter)]
@@ -141,12 +141,6 @@ enum Cluster {
     Kubeconfig,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// The process ends without finishing what it has begun.
 #[derive(Debug, thiserror::Error)]
 #[error("ended by a second signal, without finishing the reviews in flight")]
@@ -159,10 +153,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let format = match self.log_format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
-        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             // One thread answers tens of thousands of reviews a second. Several threads would pass requests to each
             // other, which costs more than evaluating them.
@@ -174,7 +164,7 @@ impl Args {
         let endpoint = self.otlp_endpoint.as_deref().filter(|url| !url.is_empty());
         let otlp = endpoint.map(Otlp::new).transpose()?;
         let layer = otlp.as_ref().map(|otlp| Box::new(otlp.layer()) as Another);
-        telemetry::init(format, &self.log_level, layer)?;
+        telemetry::init(self.log_format, &self.log_level, layer)?;
         let served = runtime.block_on(self.serve(otlp.clone()));
         if served.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
             drop(entered);

@@ -32,7 +32,7 @@ pub type Another = Box<dyn Layer<Layered<EnvFilter, Registry>> + Send + Sync>;
 pub(crate) const BACKTRACE: &str = "backtrace";
 
 /// Format of log lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Human-readable. Coloured if stderr is a terminal and `NO_COLOR` is not set.
     #[default]
