@@ -14,7 +14,8 @@ use crate::core::job::deployer;
 use crate::core::job::running::Said;
 use crate::core::job::stamp::{self, STAMPS};
 use crate::core::job::{Job, Kind};
-use crate::core::policy::finding::{Finding, Report};
+use crate::core::policy::breach::Breaches;
+use crate::core::policy::finding::Finding;
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
 use crate::core::policy::rules::forged_stamp::{self, FORGED_STAMP};
@@ -80,14 +81,17 @@ fn ask(
 pub fn stopped(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (job.namespace, job.name.shown());
     if job.annotations.get(Annotation::AllowDelete) == Some("true") {
-        let cap = cap.min(Action::Audit);
-        return found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
-            deleted_while_running::allowed(namespace, name, report);
-        });
+        let allowed = deleted_while_running::allowed(namespace, name);
+        return found(
+            &DELETED_WHILE_RUNNING,
+            job,
+            policy,
+            cap.min(Action::Audit),
+            allowed,
+        );
     }
-    found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
-        deleted_while_running::running(namespace, name, report);
-    })
+    let running = deleted_while_running::running(namespace, name);
+    found(&DELETED_WHILE_RUNNING, job, policy, cap, running)
 }
 
 /// The finding that `job` is lost without knowing whether it is running, because its pods could not be read. It is only
@@ -95,10 +99,14 @@ pub fn stopped(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
 #[must_use]
 pub fn unseen(job: &Job<'_>, why: &str, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (job.namespace, job.name.shown());
-    let cap = cap.min(Action::Audit);
-    found(&DELETED_WHILE_RUNNING, job, policy, cap, |report| {
-        deleted_while_running::unknown(namespace, name, why, report);
-    })
+    let unknown = deleted_while_running::unknown(namespace, name, why);
+    found(
+        &DELETED_WHILE_RUNNING,
+        job,
+        policy,
+        cap.min(Action::Audit),
+        unknown,
+    )
 }
 
 /// The findings about an update from `old` to `new` by this field manager.
@@ -114,20 +122,25 @@ pub fn updated(
     let is_hook = old.is_pre_hook() && new.is_pre_hook();
     let is_going = old.is_terminating() || new.is_terminating();
     if is_applied(new, manager) && is_hook && old.is_finished() && !is_going {
-        findings = found(&REAPPLIED_JOB, old, policy, cap, |report| {
-            reapplied_job::finished(old.namespace, old.name.shown(), report);
-        });
+        let finished = reapplied_job::finished(old.namespace, old.name.shown());
+        findings = found(&REAPPLIED_JOB, old, policy, cap, finished);
     }
-    let changed =
-        |stamp: &&Annotation| old.annotations.get(**stamp) != new.annotations.get(**stamp);
-    if STAMPS.iter().any(|stamp| changed(&stamp)) {
-        findings.extend(found(&FORGED_STAMP, old, policy, cap, |report| {
-            for stamp in STAMPS.iter().filter(changed) {
-                let (old, new) = (old.annotations.get(*stamp), new.annotations.get(*stamp));
-                forged_stamp::changed(*stamp, old, new, report);
-            }
-        }));
-    }
+    let stamps = STAMPS.map(|stamp| {
+        (
+            stamp,
+            old.annotations.get(stamp),
+            new.annotations.get(stamp),
+        )
+    });
+    let changed = stamps.into_iter().filter(|(_, old, new)| old != new);
+    let changed = changed.map(|(stamp, old, new)| forged_stamp::changed(stamp, old, new));
+    findings.extend(found(
+        &FORGED_STAMP,
+        old,
+        policy,
+        cap,
+        changed.collect::<Breaches>(),
+    ));
     findings
 }
 
@@ -153,17 +166,16 @@ fn is_applied(new: &Job<'_>, manager: &str) -> bool {
 /// The findings about a Job that an update makes a migration: any stamp on it is forged.
 #[must_use]
 pub fn became(job: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
-    let stamps = STAMPS.map(|stamp| (stamp, job.annotations.get(stamp)));
-    if stamps.iter().all(|(_, said)| said.is_none()) {
-        return Vec::new();
-    }
-    found(&FORGED_STAMP, job, policy, cap, |report| {
-        for (stamp, said) in stamps {
-            if let Some(said) = said {
-                forged_stamp::carried(stamp, said, report);
-            }
-        }
-    })
+    let stamps = STAMPS.into_iter();
+    let carried =
+        stamps.filter_map(|stamp| Some(forged_stamp::carried(stamp, job.annotations.get(stamp)?)));
+    found(
+        &FORGED_STAMP,
+        job,
+        policy,
+        cap,
+        carried.collect::<Breaches>(),
+    )
 }
 
 /// The findings about the stamps on a new `job`: they must come from [`crate::core::admit`] and name this user.
@@ -187,9 +199,8 @@ pub fn created(
         return Vec::new();
     }
     let action = policy.action(&FORGED_STAMP, job, selection, cap);
-    Report::of(job.kind, &FORGED_STAMP, action, |report| {
-        forged_stamp::brought(named, user, report);
-    })
+    let brought = forged_stamp::brought(named, user);
+    Finding::list(&FORGED_STAMP, action, job.kind, brought.into())
 }
 
 fn found(
@@ -197,10 +208,10 @@ fn found(
     job: &Job<'_>,
     policy: &Policy,
     cap: Action,
-    find: impl FnOnce(&mut Report),
+    breaches: impl Into<Breaches>,
 ) -> Vec<Finding> {
     let action = policy.action(rule, job, Selection::Labelled, cap);
-    Report::of(Kind::Job, rule, action, find)
+    Finding::list(rule, action, Kind::Job, breaches.into())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! in a replay. [`crate::core::policy_file`] reads the policy file.
 
 pub mod advice;
+pub mod breach;
 pub mod cel;
 pub mod claims;
 pub mod finding;
@@ -25,8 +26,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, Kind};
-use crate::core::policy::finding::{Finding, Report};
-use crate::core::policy::rule::{Options, Rule, Scope};
+use crate::core::policy::finding::Finding;
+use crate::core::policy::rule::{Check, Context, Options, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::runs::Runs;
 use crate::core::policy::select::{Selection, Selectors};
@@ -222,8 +223,10 @@ impl Policy {
     #[must_use]
     pub fn evaluate(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Vec<Finding> {
         let cap = self.cap(job, selection, cap);
-        let mut report = Report::new(job.kind);
-        for (rule, &action) in RULES.iter().zip(&self.actions) {
+        let options = &self.options;
+        let context = Context { selection, options };
+        let mut findings = Vec::new();
+        for (rule, &action) in RULES.iter().copied().zip(&self.actions) {
             let action = action.min(cap);
             let in_scope = match rule.scope {
                 Scope::Template => true,
@@ -231,12 +234,20 @@ impl Policy {
                 Scope::Hook => job.kind == Kind::Job && job.deployer.runs_hooks(),
                 Scope::Cluster => false,
             };
-            if action > Action::Off && in_scope {
-                report.judge(rule, action, |report| {
-                    (rule.check)(job, selection, &self.options, report);
-                });
+            if action == Action::Off || !in_scope {
+                continue;
+            }
+            match rule.check {
+                Check::One(check) => findings.extend(
+                    check(job, &context).map(|breach| Finding::new(rule, action, job.kind, breach)),
+                ),
+                Check::All(check) => {
+                    let breaches = check(job, &context);
+                    Finding::extend(&mut findings, rule, action, job.kind, breaches);
+                }
+                Check::None => {}
             }
         }
-        report.into_findings()
+        findings
     }
 }

@@ -10,7 +10,8 @@ use super::Circumstances;
 use crate::core::exception::{self, Exception};
 use crate::core::guard;
 use crate::core::job::{Job, Kind};
-use crate::core::policy::finding::{Finding, Report};
+use crate::core::policy::breach::Breach;
+use crate::core::policy::finding::Finding;
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Holder};
 use crate::core::policy::select::Selection;
@@ -82,9 +83,11 @@ impl<'a> Case<'a> {
     pub fn waits_for(&mut self, holder: &Holder, is_told: bool) {
         self.is_told = is_told;
         let action = self.action(&CONCURRENT_MIGRATION);
-        self.add(&CONCURRENT_MIGRATION, action, |report| {
-            concurrent_migration::held(holder, report);
-        });
+        self.add(
+            &CONCURRENT_MIGRATION,
+            action,
+            concurrent_migration::held(holder),
+        );
     }
 
     /// Records that nothing could determine whether another migration is running.
@@ -94,9 +97,11 @@ impl<'a> Case<'a> {
             claims::OnFailure::Allow => Action::Warn,
         };
         let action = self.action(&CONCURRENT_MIGRATION).min(limit);
-        self.add(&CONCURRENT_MIGRATION, action, |report| {
-            concurrent_migration::unknown(why, report);
-        });
+        self.add(
+            &CONCURRENT_MIGRATION,
+            action,
+            concurrent_migration::unknown(why),
+        );
     }
 
     /// Namespace, name and uid of the Job, if the answer depends on whether it is running and only its pods can show
@@ -129,9 +134,11 @@ impl<'a> Case<'a> {
     /// claims; otherwise a flood of Jobs would switch claims off.
     pub fn waits_for_room(&mut self, why: &str) {
         let action = self.action(&CONCURRENT_MIGRATION);
-        self.add(&CONCURRENT_MIGRATION, action, |report| {
-            concurrent_migration::crowded(why, report);
-        });
+        self.add(
+            &CONCURRENT_MIGRATION,
+            action,
+            concurrent_migration::crowded(why),
+        );
     }
 
     fn action(&self, rule: &Rule) -> Action {
@@ -139,8 +146,8 @@ impl<'a> Case<'a> {
         policy.action(rule, &self.job, self.selection, self.mode.cap())
     }
 
-    fn add(&mut self, rule: &'static Rule, action: Action, find: impl FnOnce(&mut Report)) {
-        self.add_all(Report::of(self.job.kind, rule, action, find));
+    fn add(&mut self, rule: &'static Rule, action: Action, breach: Breach) {
+        self.add_all(Finding::list(rule, action, self.job.kind, breach.into()));
     }
 
     fn add_all(&mut self, mut findings: Vec<Finding>) {

@@ -26,9 +26,8 @@ pub fn unlabelled(
     let (namespace, name) = (old.namespace, old.name.shown());
     let (mut findings, is_unclear) = ask(old, terminating, policy, cap, unlabelled_while_running);
     if stamp::is_stamped(old) {
-        findings.extend(found(&FORGED_STAMP, old, policy, cap, |report| {
-            forged_stamp::unlabelled(namespace, name, report);
-        }));
+        let unlabelled = forged_stamp::unlabelled(namespace, name);
+        findings.extend(found(&FORGED_STAMP, old, policy, cap, unlabelled));
     }
     (findings, is_unclear)
 }
@@ -37,9 +36,8 @@ pub fn unlabelled(
 #[must_use]
 pub fn unlabelled_while_running(old: &Job<'_>, policy: &Policy, cap: Action) -> Vec<Finding> {
     let (namespace, name) = (old.namespace, old.name.shown());
-    found(&DELETED_WHILE_RUNNING, old, policy, cap, |report| {
-        deleted_while_running::unlabelled(namespace, name, report);
-    })
+    let unlabelled = deleted_while_running::unlabelled(namespace, name);
+    found(&DELETED_WHILE_RUNNING, old, policy, cap, unlabelled)
 }
 
 #[cfg(test)]

@@ -91,6 +91,18 @@ impl FieldPath {
     }
 }
 
+impl From<&'static str> for FieldPath {
+    fn from(dotted: &'static str) -> Self {
+        Self::of(dotted)
+    }
+}
+
+impl From<Annotation> for FieldPath {
+    fn from(annotation: Annotation) -> Self {
+        Self::annotation(annotation)
+    }
+}
+
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, step) in self.0.iter().enumerate() {

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use crate::core::job::Job;
 use crate::core::policy::Action;
-use crate::core::policy::finding::Report;
+use crate::core::policy::breach::{Breach, Breaches};
 use crate::core::policy::select::Selection;
 
 /// What a rule looks at.
@@ -19,8 +19,8 @@ pub enum Scope {
     Hook,
     /// What the Job runs; also evaluated for a CronJob's template.
     Template,
-    /// The Job's surroundings in the cluster, or what happens to it there. Its findings need facts from the cluster, so
-    /// its `check` is [`unseen`], and it is evaluated when a review is answered.
+    /// The Job's surroundings in the cluster, or what happens to it there. Its file has functions of its own, which take
+    /// facts from the cluster and are called when a review is answered.
     Cluster,
 }
 
@@ -75,11 +75,25 @@ impl Default for Options {
     }
 }
 
-/// The function of a rule, which adds its findings to the report. Pure.
-pub type Check = fn(&Job<'_>, Selection, &Options, &mut Report);
+/// What a check may know besides the Job.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Why the Job is evaluated.
+    pub selection: Selection,
+    /// What the policy sets.
+    pub options: &'a Options,
+}
 
-/// The `check` of a rule of [`Scope::Cluster`]: the Job itself gives it no findings.
-pub fn unseen(_: &Job<'_>, _: Selection, _: &Options, _: &mut Report) {}
+/// The function of a rule. Pure.
+#[derive(Clone, Copy, Debug)]
+pub enum Check {
+    /// A Job breaks the rule at most once.
+    One(fn(&Job<'_>, &Context<'_>) -> Option<Breach>),
+    /// A Job may break it in several places.
+    All(fn(&Job<'_>, &Context<'_>) -> Breaches),
+    /// The Job itself gives no findings: the rule is of [`Scope::Cluster`].
+    None,
+}
 
 /// Why no rule of [`Scope::Cluster`] may patch.
 pub const CLUSTER_STATE_NOT_PATCHABLE: Patch =
@@ -121,7 +135,7 @@ pub struct Rule {
     pub cel: Cel,
     /// Markdown: what it flags, why, and what to write instead.
     pub docs: &'static str,
-    /// Adds its findings to the report.
+    /// Finds the breaches.
     pub check: Check,
 }
 
@@ -170,8 +184,8 @@ pub(crate) use rule;
 /// The imports that every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
-        CLUSTER_STATE_NOT_PATCHABLE, Cel, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION,
-        Options, Patch, Scope, rule, unseen,
+        CLUSTER_STATE_NOT_PATCHABLE, Cel, Check, Context, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER,
+        NOT_A_CREATION, Options, Patch, Scope, rule,
     };
     pub(crate) use crate::core::job::Job;
     pub(crate) use crate::core::job::annotation::Annotation;
@@ -179,7 +193,6 @@ pub(crate) mod prelude {
     pub(crate) use crate::core::job::deployer::Deployer;
     pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
     pub(crate) use crate::core::policy::advice::{Purpose, Stray};
-    pub(crate) use crate::core::policy::finding::{Report, shown};
+    pub(crate) use crate::core::policy::breach::{Breach, Breaches, shown};
     pub(crate) use crate::core::policy::path::FieldPath;
-    pub(crate) use crate::core::policy::select::Selection;
 }

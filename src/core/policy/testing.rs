@@ -5,19 +5,17 @@ use serde_json::Value;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
 use crate::core::policy::Action;
-use crate::core::policy::finding::{Finding, Report};
-use crate::core::policy::rule::{Options, Rule};
+use crate::core::policy::breach::Breach;
+use crate::core::policy::finding::Finding;
+use crate::core::policy::rule::{Check, Context, Options, Rule};
 use crate::core::policy::rules;
 use crate::core::policy::select::Selectors;
 
 pub(crate) use crate::testing::job;
 
-/// The message of the one finding that a rule about the cluster adds.
-pub(crate) fn told(rule: &'static Rule, find: impl FnOnce(&mut Report)) -> String {
-    let [finding] = &Report::of(Kind::Job, rule, rule.guide, find)[..] else {
-        panic!("not one finding");
-    };
-    finding.message()
+/// The message of a breach of a rule about the cluster.
+pub(crate) fn told(rule: &'static Rule, breach: Breach) -> String {
+    Finding::new(rule, rule.guide, Kind::Job, breach).message()
 }
 
 /// The findings of the rule with this id in `job`, as `path: detail`.
@@ -51,7 +49,11 @@ fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
     let rule = rules::find(id).unwrap();
     let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
     let selection = selectors.select(&facts, Action::Audit);
-    Report::of(facts.kind, rule, Action::Warn, |report| {
-        (rule.check)(&facts, selection, options, report);
-    })
+    let context = Context { selection, options };
+    let breaches = match rule.check {
+        Check::One(check) => check(&facts, &context).into_iter().collect(),
+        Check::All(check) => check(&facts, &context),
+        Check::None => panic!("{id} needs a cluster"),
+    };
+    Finding::list(rule, Action::Warn, facts.kind, breaches)
 }

@@ -30,20 +30,14 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(Annotation::HookWeight) else {
-        return;
-    };
-    if !hooks::is_weight(value) {
-        report.add(
-            FieldPath::annotation(Annotation::HookWeight),
-            format!("found {}, which Helm reads as 0", shown(value)),
-        );
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let value = job.annotations.get(Annotation::HookWeight)?;
+    let detail = || format!("found {}, which Helm reads as 0", shown(value));
+    (!hooks::is_weight(value)).then(|| Breach::new(Annotation::HookWeight, detail()))
 }
 
 fn expression(_: &Options) -> String {

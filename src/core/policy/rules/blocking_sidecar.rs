@@ -55,47 +55,47 @@ rule! {
         patch: Patch::Refused("a migration may need the mesh to reach its database"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if let Some(mesh) = mesh::injected(job) {
-        report.add(
-            FieldPath::of("spec.template.metadata.annotations"),
-            format!("{mesh} puts a sidecar into the pod, which does not end with the migration"),
-        );
-    }
-    let is_blocking = |list: &str, container: &Container<'_>| {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
+    let injected = mesh::injected(job).map(|mesh| {
+        let detail =
+            format!("{mesh} puts a sidecar into the pod, which does not end with the migration");
+        Breach::new("spec.template.metadata.annotations", detail)
+    });
+    injected.into_iter().chain(blocking_proxies(job)).collect()
+}
+
+/// The proxies that are written in the Job and do not end.
+fn blocking_proxies<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Breach> + use<'a> {
+    let is_blocking = |(list, _, container): &(&str, usize, &Container<'_>)| {
         !Job::is_native_sidecar(list, container) && sidecar::never_ends(container)
     };
-    let proxies = || {
-        let all = job.containers();
-        all.filter(|(list, _, container)| is_blocking(list, container))
-    };
-    if proxies().next().is_none()
-        || job
-            .containers()
+    let mut proxies = job.containers().filter(is_blocking).peekable();
+    let are_all = || {
+        job.containers()
             .all(|(_, _, container)| sidecar::is_proxy(container))
-    {
-        return;
-    }
-    let is_stopped = sidecar::is_stopped(job, Stop::Proxy);
-    for (list, index, container) in proxies() {
-        let name = shown(&container.name);
-        let (detail, advice) = if list == INIT_CONTAINERS {
-            let detail = format!("the proxy {name} does not end, so the migration never starts");
-            (detail, MAKE_IT_NATIVE)
-        } else if is_stopped {
-            continue;
-        } else {
-            let detail = format!("the proxy {name} does not end with the migration");
-            (detail, MOVE_IT)
-        };
-        report
-            .add(FieldPath::of(list).index(index), detail)
-            .advise(advice);
-    }
+    };
+    let is_fine = proxies.peek().is_none() || are_all();
+    let is_stopped = !is_fine && sidecar::is_stopped(job, Stop::Proxy);
+    proxies
+        .filter(move |_| !is_fine)
+        .filter_map(move |(list, index, container)| {
+            let name = shown(&container.name);
+            let (detail, advice) = if list == INIT_CONTAINERS {
+                let detail =
+                    format!("the proxy {name} does not end, so the migration never starts");
+                (detail, MAKE_IT_NATIVE)
+            } else if is_stopped {
+                return None;
+            } else {
+                let detail = format!("the proxy {name} does not end with the migration");
+                (detail, MOVE_IT)
+            };
+            Some(Breach::new(FieldPath::of(list).index(index), detail).advise(advice))
+        })
 }
 
 const MAKE_IT_NATIVE: &str = "write restartPolicy: Always in it, which makes it a native sidecar";

@@ -42,7 +42,7 @@ rule! {
         patch: CLUSTER_STATE_NOT_PATCHABLE,
         options: &[],
         cel: NEEDS_THE_CLUSTER,
-        check: unseen,
+        check: Check::None,
     };
 }
 
@@ -92,8 +92,8 @@ pub enum State {
     Unfinished,
 }
 
-/// Adds the finding that `holder` is in the way.
-pub fn held(holder: &Holder, report: &mut Report) {
+/// The breach that `holder` is in the way.
+pub fn held(holder: &Holder) -> Breach {
     let Holder { namespace, job, .. } = holder;
     let by = match &*holder.user {
         "" => String::new(),
@@ -127,22 +127,22 @@ pub fn held(holder: &Holder, report: &mut Report) {
         holder.state,
         age(holder.age)
     );
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
-/// Adds the finding that nobody could tell whether another one runs.
-pub fn unknown(why: &str, report: &mut Report) {
+/// The breach that nobody could tell whether another one runs.
+pub fn unknown(why: &str) -> Breach {
     let detail = format!(
         "whether another migration runs could not be found out: {why} (if that lasts, tell whoever \
          runs migration-warden; claims.onFailure: allow in its policy lets such Jobs in)"
     );
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
-/// Adds the finding that its namespace has no room for one more claim.
-pub fn crowded(why: &str, report: &mut Report) {
+/// The breach that its namespace has no room for one more claim.
+pub fn crowded(why: &str) -> Breach {
     let detail = format!("{why}; a claim whose Job does not come expires within a minute");
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
 impl fmt::Display for State {
@@ -200,12 +200,12 @@ mod tests {
         }
     }
 
-    fn told(find: impl FnOnce(&mut Report)) -> String {
-        testing::told(&CONCURRENT_MIGRATION, find)
+    fn told(breach: Breach) -> String {
+        testing::told(&CONCURRENT_MIGRATION, breach)
     }
 
     fn says(state: State) -> String {
-        told(|report| held(&holder(state), report))
+        told(held(&holder(state)))
     }
 
     #[test]
@@ -277,14 +277,14 @@ mod tests {
             user: String::new(),
             ..holder(State::Running)
         };
-        let told = told(|report| held(&nobody, report));
+        let told = told(held(&nobody));
         assert!(told.contains("75s old (look"), "{told}");
     }
 
     #[test]
     fn what_could_not_be_found_out_is_said() {
         assert_eq!(
-            told(|report| unknown("the API server did not answer in time", report)),
+            told(unknown("the API server did not answer in time")),
             "MW101 concurrent-migration: metadata.name: whether another migration runs could not be found \
              out: the API server did not answer in time (if that lasts, tell whoever runs migration-warden; \
              claims.onFailure: allow in its policy lets such Jobs in); try again when the way is free"

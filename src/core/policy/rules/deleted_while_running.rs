@@ -37,41 +37,41 @@ rule! {
         patch: CLUSTER_STATE_NOT_PATCHABLE,
         options: &[],
         cel: NOT_A_CREATION,
-        check: unseen,
+        check: Check::None,
     };
 }
 
-/// Adds the finding that `job` runs and is to be deleted.
-pub fn running(namespace: &str, job: &str, report: &mut Report) {
+/// The breach that `job` runs and is to be deleted.
+pub fn running(namespace: &str, job: &str) -> Breach {
     let key = Annotation::AllowDelete.key();
     let detail = format!(
         "{namespace}/{job} is running, and deleting it stops the migration halfway \
          (allow it: kubectl annotate job {job} -n {namespace} {key}=true)"
     );
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
-/// Adds the finding that `job` runs and is deleted on purpose.
-pub fn allowed(namespace: &str, job: &str, report: &mut Report) {
+/// The breach that `job` runs and is deleted on purpose.
+pub fn allowed(namespace: &str, job: &str) -> Breach {
     let key = Annotation::AllowDelete.key();
     let detail = format!("{namespace}/{job} is running, and may be deleted: {key} is \"true\"");
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
-/// Adds the finding that `job` runs and is to be a migration no more.
-pub fn unlabelled(namespace: &str, job: &str, report: &mut Report) {
+/// The breach that `job` runs and is to be a migration no more.
+pub fn unlabelled(namespace: &str, job: &str) -> Breach {
     let detail = format!(
         "{namespace}/{job} is running, and without its label nothing would keep it from being deleted halfway"
     );
-    report.add(FieldPath::of("metadata.labels"), detail);
+    Breach::new("metadata.labels", detail)
 }
 
-/// Adds the finding that nobody could tell whether `job` runs.
-pub fn unknown(namespace: &str, job: &str, why: &str, report: &mut Report) {
+/// The breach that nobody could tell whether `job` runs.
+pub fn unknown(namespace: &str, job: &str, why: &str) -> Breach {
     let detail = format!(
         "could not determine whether {namespace}/{job} is running, so the request is allowed: {why}"
     );
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
 #[cfg(test)]
@@ -79,14 +79,14 @@ mod tests {
     use super::*;
     use crate::core::policy::testing;
 
-    fn told(find: impl FnOnce(&mut Report)) -> String {
-        testing::told(&DELETED_WHILE_RUNNING, find)
+    fn told(breach: Breach) -> String {
+        testing::told(&DELETED_WHILE_RUNNING, breach)
     }
 
     #[test]
     fn the_way_out_is_told() {
         assert_eq!(
-            told(|report| running("shop", "web-migrate-1766361600", report)),
+            told(running("shop", "web-migrate-1766361600")),
             "MW102 deleted-while-running: metadata.name: shop/web-migrate-1766361600 is running, and deleting \
              it stops the migration halfway (allow it: kubectl annotate job web-migrate-1766361600 -n shop \
              migration-warden.io/allow-delete=true); wait for its end, or annotate it and delete it again"
@@ -97,7 +97,7 @@ mod tests {
     fn what_could_not_be_asked_is_told() {
         let late = "the API server did not answer in time";
         assert_eq!(
-            told(|report| unknown("shop", "web-migrate-1766361600", late, report)),
+            told(unknown("shop", "web-migrate-1766361600", late)),
             "MW102 deleted-while-running: metadata.name: could not determine whether shop/web-migrate-1766361600 \
              is running, so the request is allowed: the API server did not answer in time; wait for its end, or annotate \
              it and delete it again"
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_permission_is_told_as_one() {
         assert_eq!(
-            told(|report| allowed("shop", "web-migrate-1766361600", report)),
+            told(allowed("shop", "web-migrate-1766361600")),
             "MW102 deleted-while-running: metadata.name: shop/web-migrate-1766361600 is running, and may be \
              deleted: migration-warden.io/allow-delete is \"true\"; wait for its end, or annotate it and \
              delete it again"

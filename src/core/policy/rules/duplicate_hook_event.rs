@@ -29,14 +29,12 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(Annotation::Hook) else {
-        return;
-    };
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let value = job.annotations.get(Annotation::Hook)?;
     let known = hooks::elements(value).filter(|element| hooks::event(element).is_some());
     // Helm 2's name of the same event.
     let mut elements: Vec<_> = known
@@ -51,12 +49,8 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
     let count = elements.len();
     elements.sort_unstable();
     elements.dedup();
-    if elements.len() < count {
-        report.add(
-            FieldPath::annotation(Annotation::Hook),
-            format!("found {}", shown(value)),
-        );
-    }
+    let is_repeated = elements.len() < count;
+    is_repeated.then(|| Breach::new(Annotation::Hook, format!("found {}", shown(value))))
 }
 
 fn expression(_: &Options) -> String {

@@ -32,23 +32,26 @@ rule! {
         patch: Patch::Refused("a Job that was written to do nothing may have been meant so"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if job.spec.completions == Some(0) {
-        report.add(
-            FieldPath::of("spec.completions"),
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
+    let fields = [
+        (
+            job.spec.completions,
+            "spec.completions",
             "found 0: Kubernetes reports the Job as complete without starting a pod",
-        );
-    }
-    if job.spec.parallelism == Some(0) {
-        report.add(
-            FieldPath::of("spec.parallelism"),
+        ),
+        (
+            job.spec.parallelism,
+            "spec.parallelism",
             "found 0: Kubernetes starts no pod",
-        );
-    }
+        ),
+    ];
+    let zero = fields.into_iter().filter(|(value, ..)| *value == Some(0));
+    zero.map(|(_, path, detail)| Breach::new(path, detail))
+        .collect()
 }
 
 fn expression(_: &Options) -> String {

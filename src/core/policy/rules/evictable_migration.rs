@@ -33,20 +33,16 @@ rule! {
         patch: Patch::Refused("which autoscaler there is, the webhook does not know"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let annotations = &job.spec.template.metadata.annotations;
     let kept = annotations.get(Annotation::SafeToEvict) == Some("false")
         || annotations.get(Annotation::DoNotDisrupt) == Some("true");
-    if !kept {
-        report.add(
-            FieldPath::of("spec.template.metadata.annotations"),
-            "nothing keeps the autoscaler from evicting it",
-        );
-    }
+    let detail = "nothing keeps the autoscaler from evicting it";
+    (!kept).then(|| Breach::new("spec.template.metadata.annotations", detail))
 }
 
 fn expression(_: &Options) -> String {

@@ -34,29 +34,26 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
 /// Most of the events' names that is repeated; each of the eight once has less.
 const MAX: usize = 120;
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(Annotation::Hook) else {
-        return;
-    };
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let value = job.annotations.get(Annotation::Hook)?;
     let extra: Vec<_> = hooks::elements(value)
         .filter(|e| hooks::event(e) == Some(Event::Other))
         .collect();
-    if !extra.is_empty() {
-        let extra = extra.join(", ");
-        let detail = format!("it runs at {extra}");
-        let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
-        match Purpose::of(job, value).advice() {
-            Some(advice) => added.advise(advice),
-            None => added.advise(format!("take {} out of helm.sh/hook", cut(&extra, MAX))),
-        }
+    if extra.is_empty() {
+        return None;
     }
+    let extra = extra.join(", ");
+    let breach = Breach::new(Annotation::Hook, format!("it runs at {extra}"));
+    let take_out = || format!("take {} out of helm.sh/hook", cut(&extra, MAX)).into();
+    let advice = Purpose::of(job, value).advice();
+    Some(breach.advise(advice.unwrap_or_else(take_out)))
 }
 
 fn expression(_: &Options) -> String {

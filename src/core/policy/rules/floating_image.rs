@@ -28,18 +28,20 @@ rule! {
         patch: Patch::Refused("the webhook asks no registry"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    for (list, index, container) in job.containers() {
-        let image = &*container.image;
-        if !image.is_empty() && is_floating(image) {
-            let path = FieldPath::of(list).index(index).field("image");
-            report.add(path, format!("found {}", shown(image)));
-        }
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
+    let images = job
+        .containers()
+        .map(|(list, index, container)| (list, index, &*container.image));
+    let floating = images.filter(|(.., image)| !image.is_empty() && is_floating(image));
+    let breach = |(list, index, image): (_, _, &str)| {
+        let path = FieldPath::of(list).index(index).field("image");
+        Breach::new(path, format!("found {}", shown(image)))
+    };
+    floating.map(breach).collect()
 }
 
 fn is_floating(image: &str) -> bool {

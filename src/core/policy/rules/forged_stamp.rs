@@ -38,41 +38,41 @@ rule! {
         patch: Patch::Refused("a stamp is set when a Job is created, whatever the action of this rule"),
         options: &[],
         cel: Cel::Refused("who asks is not what the Job says, and the policy is asked about creations alone"),
-        check: unseen,
+        check: Check::None,
     };
 }
 
-/// Adds the finding that a new Job has stamps, and this name for who asked, but `user` does.
-pub fn brought(named: Option<&str>, user: &str, report: &mut Report) {
+/// The breach that a new Job has stamps, and this name for who asked, but `user` does.
+pub fn brought(named: Option<&str>, user: &str) -> Breach {
     let user = shown(user);
     let detail = match named {
         Some(named) => format!("it says {}, and {user} creates it", shown(named)),
         None => format!("it is missing beside other stamps, and {user} creates it"),
     };
-    report.add(FieldPath::annotation(Annotation::RequestedBy), detail);
+    Breach::new(Annotation::RequestedBy, detail)
 }
 
-/// Adds the finding that a Job has this `stamp` while it is made a migration.
-pub fn carried(stamp: Annotation, said: &str, report: &mut Report) {
+/// The breach that a Job has this `stamp` while it is made a migration.
+pub fn carried(stamp: Annotation, said: &str) -> Breach {
     let said = shown(said);
     let detail = format!(
         "the Job was no migration when it was created, so nobody stamped it, and it cannot say {said} (remove the \
          annotation, and it can become one)"
     );
-    report.add(FieldPath::annotation(stamp), detail);
+    Breach::new(stamp, detail)
 }
 
-/// Adds the finding that `job` has stamps and is to be a migration no more.
-pub fn unlabelled(namespace: &str, job: &str, report: &mut Report) {
+/// The breach that `job` has stamps and is to be a migration no more.
+pub fn unlabelled(namespace: &str, job: &str) -> Breach {
     let detail = format!(
         "{namespace}/{job} was admitted as a migration Job, and would be none after this update (to be rid of it: \
          kubectl delete job {job} -n {namespace})"
     );
-    report.add(FieldPath::of("metadata.labels"), detail);
+    Breach::new("metadata.labels", detail)
 }
 
-/// Adds the finding that a Job's `stamp` was one thing and is to be another.
-pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>, report: &mut Report) {
+/// The breach that a Job's `stamp` was one thing and is to be another.
+pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>) -> Breach {
     let detail = match (old, new) {
         (Some(old), Some(new)) => format!("it says {}, and not {}", shown(old), shown(new)),
         (Some(old), None) => format!("it says {}, and may not be removed", shown(old)),
@@ -81,7 +81,7 @@ pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>, report: 
             shown(new.unwrap_or_default())
         ),
     };
-    report.add(FieldPath::annotation(stamp), detail);
+    Breach::new(stamp, detail)
 }
 
 #[cfg(test)]
@@ -89,8 +89,8 @@ mod tests {
     use super::*;
     use crate::core::policy::testing;
 
-    fn told(find: impl FnOnce(&mut Report)) -> String {
-        testing::told(&FORGED_STAMP, find)
+    fn told(breach: Breach) -> String {
+        testing::told(&FORGED_STAMP, breach)
     }
 
     const END: &str =
@@ -100,11 +100,11 @@ mod tests {
     fn who_really_asks_is_told() {
         let path = "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: ";
         assert_eq!(
-            told(|report| brought(Some("alice"), "ci", report)),
+            told(brought(Some("alice"), "ci")),
             format!("{path}it says \"alice\", and \"ci\" creates it{END}")
         );
         assert_eq!(
-            told(|report| brought(None, "ci", report)),
+            told(brought(None, "ci")),
             format!("{path}it is missing beside other stamps, and \"ci\" creates it{END}")
         );
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn what_was_there_is_told() {
         let path = "MW104 forged-stamp: metadata.annotations['migration-warden.io/exceptions']: ";
-        let changed = |old, new| told(|report| changed(Annotation::Exceptions, old, new, report));
+        let changed = |old, new| told(changed(Annotation::Exceptions, old, new));
         assert_eq!(
             changed(Some("a"), Some("b")),
             format!("{path}it says \"a\", and not \"b\"{END}")

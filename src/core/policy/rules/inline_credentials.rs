@@ -51,20 +51,23 @@ rule! {
         patch: Patch::Refused("the webhook has no Secret to put in its place"),
         options: &[],
         cel: Cel::Refused("CEL cannot tell a password from other text without false alarms"),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    for hit in credentials::told(credentials::find(job)) {
-        let path = FieldPath::credential(&hit);
-        let added = report.add_within(path, hit.range.clone(), hit.form.to_string());
-        if hit.field != "env" {
-            added.advise(
-                "put it into an env variable with valueFrom.secretKeyRef, and write $(NAME) here",
-            );
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
+    let hits = credentials::told(credentials::find(job)).into_iter();
+    hits.map(|hit| {
+        let breach = Breach::new(FieldPath::credential(&hit), hit.form.to_string());
+        let breach = breach.in_part(hit.range.clone());
+        if hit.field == "env" {
+            return breach;
         }
-    }
+        breach.advise(
+            "put it into an env variable with valueFrom.secretKeyRef, and write $(NAME) here",
+        )
+    })
+    .collect()
 }
 
 #[cfg(test)]

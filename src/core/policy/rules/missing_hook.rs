@@ -53,7 +53,7 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &["argocd"],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
@@ -62,13 +62,14 @@ const WRITE: &str = "write helm.sh/hook: pre-install,pre-upgrade";
 /// What lets Argo CD's own hook pass.
 const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of missing-hook";
 
-fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     if !job.deployer.runs_hooks() {
-        return without_hooks(job, report);
+        return Some(without_hooks(job));
     }
+    let options = context.options;
     let argocd = job.annotations.get(Annotation::ArgoCdHook);
     if options.argocd_hook && hooks::argocd_has(argocd, "PreSync") {
-        return;
+        return None;
     }
     let value = job.annotations.get(Annotation::Hook);
     let mut keys = [Annotation::Hook, Annotation::ArgoCdHook].into_iter();
@@ -76,10 +77,10 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         && argocd.is_none()
         && let Some(stray) = keys.find_map(|annotation| Stray::of(job, annotation))
     {
-        return misplaced(job, &stray, options, report);
+        return Some(misplaced(job, &stray, options));
     }
     if value.is_none() && job.is_in_argocds_words() {
-        return argocds(job, argocd, options, report);
+        return Some(argocds(job, argocd, options));
     }
     let (mut install, mut upgrade) = (false, false);
     for element in value.into_iter().flat_map(hooks::elements) {
@@ -90,7 +91,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         }
     }
     let missing = match (install, upgrade) {
-        (true, true) => return,
+        (true, true) => return None,
         (true, false) => "pre-upgrade is missing",
         (false, true) => "pre-install is missing",
         (false, false) => "pre-install and pre-upgrade are missing",
@@ -99,19 +100,19 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         None => "it is not set, so Helm does not run this Job as a hook".to_owned(),
         Some(value) => format!("found {}, {missing}", shown(value)),
     };
-    let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
     let purpose = Purpose::of(job, value.unwrap_or_default());
-    added.advise(match purpose.advice() {
+    let breach = Breach::new(Annotation::Hook, detail);
+    Some(breach.advise(match purpose.advice() {
         Some(advice) => advice,
         None if hooks::argocd_has(argocd, "PreSync") => {
             format!("{WRITE}; or {ACCEPT_ARGOCD}").into()
         }
         None => WRITE.into(),
-    });
+    }))
 }
 
 /// The one finding about a Job whose deployer runs no hooks: a warning, because there is nothing to put right.
-fn without_hooks(job: &Job<'_>, report: &mut Report) {
+fn without_hooks(job: &Job<'_>) -> Breach {
     let deployer = job.deployer.name();
     let name = shown(job.name.shown());
     let name = name.trim_matches('"');
@@ -136,18 +137,18 @@ fn without_hooks(job: &Job<'_>, report: &mut Report) {
             format!("before the new version starts, run {wait}"),
         )
     };
-    let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
-    added.at_most(Warn).advise(instead);
+    Breach::new(Annotation::Hook, detail)
+        .as_hint()
+        .advise(instead)
 }
 
 /// A hook that no deployer reads.
-fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options, report: &mut Report) {
+fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options) -> Breach {
     let detail = format!(
         "found {} as {}, and only annotations of the Job make it a hook",
         shown(stray.value),
         stray.place
     );
-    let added = report.add(stray.path.clone(), detail);
     let move_it = "move it to the Job's metadata.annotations";
     let is_argocds = stray.annotation == Annotation::ArgoCdHook;
     let purpose = if is_argocds {
@@ -155,7 +156,7 @@ fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options, report: &mut R
     } else {
         Purpose::of(job, stray.value)
     };
-    added.advise(match purpose {
+    Breach::new(stray.path.clone(), detail).advise(match purpose {
         Purpose::Upgrade if is_argocds && options.argocd_hook => {
             format!("{move_it}, as argocd.argoproj.io/hook: PreSync")
         }
@@ -164,11 +165,11 @@ fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options, report: &mut R
         }
         Purpose::Upgrade => format!("{move_it}, as helm.sh/hook: pre-install,pre-upgrade"),
         _ => move_it.to_owned(),
-    });
+    })
 }
 
 /// The finding in Argo CD's words.
-fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut Report) {
+fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let detail = match value {
         None => {
             "it is not set, so Argo CD applies this Job together with the new version".to_owned()
@@ -178,15 +179,14 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut R
         }
         Some(value) => format!("found {}, PreSync is missing", shown(value)),
     };
-    let added = report.add(FieldPath::annotation(Annotation::ArgoCdHook), detail);
     let write = "write argocd.argoproj.io/hook: PreSync";
     let purpose = Purpose::of_argocds(job, value.unwrap_or_default());
-    added.advise(match purpose.advice() {
+    Breach::new(Annotation::ArgoCdHook, detail).advise(match purpose.advice() {
         Some(advice) => advice,
         None if options.argocd_hook => write.into(),
         None if hooks::argocd_has(value, "PreSync") => ACCEPT_ARGOCD.into(),
         None => format!("{write}, and {ACCEPT_ARGOCD}").into(),
-    });
+    })
 }
 
 fn expression(options: &Options) -> String {

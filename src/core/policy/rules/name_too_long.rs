@@ -35,7 +35,7 @@ rule! {
         patch: Patch::Refused("a name that was cut may be another Job's"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
@@ -44,55 +44,49 @@ const MAX: usize = 63;
 /// A dash and ten digits.
 const SECONDS: usize = 11;
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let name = job.name.full();
     if name.is_empty() {
-        return made_by_argocd(job, report);
+        return made_by_argocd(job);
     }
     let length = name.chars().count();
     if length <= MAX {
-        return;
+        return None;
     }
     let over = length - MAX;
     let detail = format!("{} has {length} characters, {over} too many", shown(name));
-    let added = report.add(FieldPath::of("metadata.name"), detail);
+    let breach = Breach::new("metadata.name", detail);
     let base = job.name.base();
-    let Some(stamp) = job.name.stamp() else {
-        return;
-    };
     let end = name.len().saturating_sub(base.len());
-    if end > SECONDS {
-        let room = MAX.saturating_sub(end);
-        let what = if base.len() < stamp.base.len() {
-            "the part before the commit"
-        } else {
-            "the part before the timestamp"
-        };
-        added.advise(format!("cut {what} to {room} characters"));
-    }
+    let Some(stamp) = job.name.stamp().filter(|_| end > SECONDS) else {
+        return Some(breach);
+    };
+    let room = MAX.saturating_sub(end);
+    let what = if base.len() < stamp.base.len() {
+        "the part before the commit"
+    } else {
+        "the part before the timestamp"
+    };
+    Some(breach.advise(format!("cut {what} to {room} characters")))
 }
 
 /// The name that Argo CD will make of a manifest's `generateName`. The API server cuts what it makes a name of.
-fn made_by_argocd(job: &Job<'_>, report: &mut Report) {
+fn made_by_argocd(job: &Job<'_>) -> Option<Breach> {
     let get = |annotation| job.annotations.get(annotation);
     let hook_type = hooks::argocd_type(get(Annotation::ArgoCdHook), get(Annotation::Hook));
-    let (Some(generate), Some(hook_type)) = (job.name.generate(), hook_type) else {
-        return;
-    };
+    let (generate, hook_type) = (job.name.generate()?, hook_type?);
     if job.is_sent || !job.deployer.runs_hooks() || !job.is_argocd_hook() {
-        return;
+        return None;
     }
     let appended = appended_by_argocd(hook_type);
     let length = generate.chars().count() + appended;
-    if length > MAX {
-        let detail = format!(
-            "Argo CD appends {appended} characters to {}, and that makes {length}, {} too many",
-            shown(generate),
-            length - MAX
-        );
-        let added = report.add(FieldPath::of("metadata.generateName"), detail);
-        added.advise(format!("cut generateName to {} characters", MAX - appended));
-    }
+    let over = length.checked_sub(MAX).filter(|over| *over > 0)?;
+    let detail = format!(
+        "Argo CD appends {appended} characters to {}, and that makes {length}, {over} too many",
+        shown(generate)
+    );
+    let breach = Breach::new("metadata.generateName", detail);
+    Some(breach.advise(format!("cut generateName to {} characters", MAX - appended)))
 }
 
 fn expression(_: &Options) -> String {

@@ -31,21 +31,17 @@ rule! {
         patch: Patch::Refused("only its author knows how long a migration may take"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let pod = &job.spec.template.spec;
-    if job
-        .spec
-        .active_deadline_seconds
-        .or(pod.active_deadline_seconds)
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let pods = job.spec.template.spec.active_deadline_seconds;
+    let deadline = job.spec.active_deadline_seconds.or(pods);
+    let detail = "there is none, and no deployer's timeout stops the Job";
+    deadline
         .is_none()
-    {
-        let detail = "there is none, and no deployer's timeout stops the Job";
-        report.add(FieldPath::of("spec.activeDeadlineSeconds"), detail);
-    }
+        .then(|| Breach::new("spec.activeDeadlineSeconds", detail))
 }
 
 fn expression(_: &Options) -> String {

@@ -33,18 +33,20 @@ rule! {
         patch: Patch::Refused("the webhook cannot know the release, either"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if release::find(job).1 == Source::BaseName {
-        let path = FieldPath::of("metadata.labels");
-        let added = report.add(path, "nothing but the name tells the release");
-        if job.deployer.runs_hooks() && !job.is_in_argocds_words() {
-            added.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}");
-        }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    if release::find(job).1 != Source::BaseName {
+        return None;
     }
+    let breach = Breach::new("metadata.labels", "nothing but the name tells the release");
+    Some(if job.deployer.runs_hooks() && !job.is_in_argocds_words() {
+        breach.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}")
+    } else {
+        breach
+    })
 }
 
 fn expression(_: &Options) -> String {

@@ -29,14 +29,13 @@ rule! {
         patch: Patch::Refused("a Job written for several pods may not be right with one"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if let Some(pods) = job.spec.parallelism.filter(|&pods| pods > 1) {
-        report.add(FieldPath::of("spec.parallelism"), format!("found {pods}"));
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let pods = job.spec.parallelism.filter(|&pods| pods > 1)?;
+    Some(Breach::new("spec.parallelism", format!("found {pods}")))
 }
 
 fn expression(_: &Options) -> String {

@@ -32,17 +32,17 @@ rule! {
         patch: CLUSTER_STATE_NOT_PATCHABLE,
         options: &[],
         cel: NOT_A_CREATION,
-        check: unseen,
+        check: Check::None,
     };
 }
 
-/// Adds the finding that `job` has ended and is applied again.
-pub fn finished(namespace: &str, job: &str, report: &mut Report) {
+/// The breach that `job` has ended and is applied again.
+pub fn finished(namespace: &str, job: &str) -> Breach {
     let detail = format!(
         "{namespace}/{job} has already finished, and applying it again runs nothing \
          (for now: kubectl delete job {job} -n {namespace}, and try again)"
     );
-    report.add(FieldPath::of("metadata.name"), detail);
+    Breach::new("metadata.name", detail)
 }
 
 #[cfg(test)]
@@ -53,11 +53,7 @@ mod tests {
     #[test]
     fn what_to_do_now_and_for_good_is_told() {
         assert_eq!(
-            told(&REAPPLIED_JOB, |report| finished(
-                "shop",
-                "web-migrate",
-                report
-            )),
+            told(&REAPPLIED_JOB, finished("shop", "web-migrate")),
             "MW103 reapplied-job: metadata.name: shop/web-migrate has already finished, and applying it again \
              runs nothing (for now: kubectl delete job web-migrate -n shop, and try again); \
              add a timestamp to the name, or before-hook-creation to the delete policy"

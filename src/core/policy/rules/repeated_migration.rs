@@ -29,16 +29,16 @@ rule! {
         patch: Patch::Refused("a Job written for several completions may not be right with one"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     if let Some(count) = job.spec.completions.filter(|&count| count > 1) {
-        report.add(FieldPath::of("spec.completions"), format!("found {count}"));
-    } else if job.spec.completion_mode.as_deref() == Some("Indexed") {
-        report.add(FieldPath::of("spec.completionMode"), "found \"Indexed\"");
+        return Some(Breach::new("spec.completions", format!("found {count}")));
     }
+    let is_indexed = job.spec.completion_mode.as_deref() == Some("Indexed");
+    is_indexed.then(|| Breach::new("spec.completionMode", "found \"Indexed\""))
 }
 
 fn expression(_: &Options) -> String {

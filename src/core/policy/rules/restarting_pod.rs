@@ -43,41 +43,42 @@ rule! {
         patch: Patch::Possible,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let path = FieldPath::of("spec.template.spec.restartPolicy");
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
+    let path = || FieldPath::of("spec.template.spec.restartPolicy");
     // The API server writes it if nothing is written.
-    never(path, job.restart_policy(), Some("Always"), report);
-    for (list, index, container) in job.containers() {
-        let path = FieldPath::of(list).index(index);
+    let pods = never(path, job.restart_policy(), Some("Always"));
+    let containers = job.containers().flat_map(|(list, index, container)| {
+        let path = |field| FieldPath::of(list).index(index).field(field);
         let sidecar = Job::is_native_sidecar(list, container);
-        if let Some(found) = own_policy(container).filter(|_| !sidecar) {
-            never(path.clone().field("restartPolicy"), found, None, report);
-        }
+        let own = own_policy(container).filter(|_| !sidecar);
+        let own = own.and_then(|found| never(|| path("restartPolicy"), found, None));
         let mut rules = container.restart_policy_rules.iter();
-        if let Some(rule) = rules.find(|rule| restarts(rule, sidecar)) {
-            let path = path.field("restartPolicyRules");
+        let rule = rules.find(|rule| restarts(rule, sidecar)).map(|rule| {
+            let path = path("restartPolicyRules");
             let detail = format!("found a rule with the action {}", shown(&rule.action));
-            report.add_fixable(path.clone(), detail, Some(Fix::remove(path)));
-        }
-    }
+            Breach::new(path.clone(), detail).fixed_by(Fix::remove(path))
+        });
+        own.into_iter().chain(rule)
+    });
+    pods.into_iter().chain(containers).collect()
 }
 
-/// Reports a policy that is not `Never`.
-fn never(path: FieldPath, found: &str, default: Option<&str>, report: &mut Report) {
-    if found != "Never" {
-        let fix = Fix::set(path.clone(), "Never");
-        let by_default = if default == Some(found) {
-            ", Kubernetes' default"
-        } else {
-            ""
-        };
-        let detail = format!("found {}{by_default}", shown(found));
-        report.add_fixable(path, detail, Some(fix));
+/// The breach of a policy that is not `Never`.
+fn never(path: impl Fn() -> FieldPath, found: &str, default: Option<&str>) -> Option<Breach> {
+    if found == "Never" {
+        return None;
     }
+    let by_default = if default == Some(found) {
+        ", Kubernetes' default"
+    } else {
+        ""
+    };
+    let detail = format!("found {}{by_default}", shown(found));
+    Some(Breach::new(path(), detail).fixed_by(Fix::set(path(), "Never")))
 }
 
 fn own_policy<'c>(container: &'c Container<'_>) -> Option<&'c str> {

@@ -45,11 +45,11 @@ rule! {
         patch: Patch::Refused("whether a migration may be retried is for its author to say"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::All(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
     let limit = job.backoff_limit();
     let retried = limit > 0 && job.spec.backoff_limit_per_index != Some(0);
     let rules = &job.spec.pod_failure_policy.rules;
@@ -64,7 +64,7 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
             Fate::Counted | Fate::Fails => {}
         }
     }
-    if counted {
+    let limited = counted.then(|| {
         // The API server has written it by the time that the webhook is asked, so both say the same.
         let is_default = limit == job.default_backoff_limit();
         let default = if is_default {
@@ -78,22 +78,19 @@ fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
         } else {
             format!("{found}, and podFailurePolicy does not fail the Job on every exit code")
         };
-        report.add(FieldPath::of("spec.backoffLimit"), detail);
-    }
-    for (index, rule) in rules
+        Breach::new("spec.backoffLimit", detail)
+    });
+    let restarting = rules
         .iter()
         .enumerate()
-        .filter(|(index, _)| restarting[*index])
-    {
-        let path = FieldPath::of("spec.podFailurePolicy.rules")
-            .index(index)
-            .field("action");
-        let detail = format!(
-            "found {}, which starts a failed migration again",
-            shown(&rule.action)
-        );
-        report.add(path, detail);
-    }
+        .filter(|(index, _)| restarting[*index]);
+    let restarting = restarting.map(|(index, rule)| {
+        let path = FieldPath::of("spec.podFailurePolicy.rules");
+        let action = shown(&rule.action);
+        let detail = format!("found {action}, which starts a failed migration again");
+        Breach::new(path.index(index).field("action"), detail)
+    });
+    limited.into_iter().chain(restarting).collect()
 }
 
 fn expression(_: &Options) -> String {

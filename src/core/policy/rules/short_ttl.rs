@@ -33,28 +33,21 @@ rule! {
         patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if let Some(ttl) = job
-        .spec
-        .ttl_seconds_after_finished
-        .filter(|&ttl| ttl < i64::from(MIN_TTL_SECONDS))
-    {
-        let path = FieldPath::of("spec.ttlSecondsAfterFinished");
-        let added = report.add(path, format!("found {ttl}"));
-        let leave = "leave ttlSecondsAfterFinished out";
-        added.advise(if job.is_recreated() {
-            let deployer = job.deployer.name();
-            format!(
-                "{leave}: {deployer} creates the Job again once it is gone, and it migrates again"
-            )
-        } else {
-            format!("{leave}, or write 86400")
-        });
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let ttl = job.spec.ttl_seconds_after_finished;
+    let ttl = ttl.filter(|&ttl| ttl < i64::from(MIN_TTL_SECONDS))?;
+    let breach = Breach::new("spec.ttlSecondsAfterFinished", format!("found {ttl}"));
+    let leave = "leave ttlSecondsAfterFinished out";
+    Some(breach.advise(if job.is_recreated() {
+        let deployer = job.deployer.name();
+        format!("{leave}: {deployer} creates the Job again once it is gone, and it migrates again")
+    } else {
+        format!("{leave}, or write 86400")
+    }))
 }
 
 fn expression(_: &Options) -> String {

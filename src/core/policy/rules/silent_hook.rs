@@ -35,28 +35,25 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let has = |annotation| job.annotations.get(annotation).is_some();
     // Argo CD runs Helm's hooks, too, and prints no log of any.
     if !has(Annotation::Hook) || has(Annotation::ArgoCdTrackingId) {
-        return;
+        return None;
     }
     let policy = job.annotations.get(Annotation::HookOutputLogPolicy);
     if policy.is_some_and(|policy| hooks::elements(policy).any(|element| element == HOOK_FAILED)) {
-        return;
+        return None;
     }
     let detail = match policy {
         Some(policy) => format!("found {}", shown(policy)),
         None => "there is no such annotation, so Helm prints no log when the hook fails".to_owned(),
     };
-    report.add(
-        FieldPath::annotation(Annotation::HookOutputLogPolicy),
-        detail,
-    );
+    Some(Breach::new(Annotation::HookOutputLogPolicy, detail))
 }
 
 const HOOK_FAILED: &str = "hook-failed";

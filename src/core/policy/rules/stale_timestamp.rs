@@ -31,17 +31,16 @@ rule! {
         patch: Patch::Refused("a new name would hide that the manifest is old"),
         options: &["maxAge", "maxSkew"],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
 /// Zones reach from UTC-12 to UTC+14.
 const ZONES: SignedDuration = SignedDuration::from_hours(14);
 
-fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
-    let (Some(stamp), Some(created)) = (job.name.stamp(), job.created) else {
-        return;
-    };
+fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
+    let (stamp, created) = (job.name.stamp()?, job.created?);
+    let options = context.options;
     let slack = if stamp.form == Form::Local {
         ZONES
     } else {
@@ -53,18 +52,16 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
     } else if -age > options.max_skew.saturating_add(slack) {
         (-age, "after")
     } else {
-        return;
+        return None;
     };
     let minutes = distance.as_mins();
-    report.add(
-        FieldPath::of("metadata.name"),
-        format!(
-            "{} is {}h{:02}m {side} its creation",
-            shown(job.name.full()),
-            minutes / 60,
-            minutes % 60
-        ),
+    let detail = format!(
+        "{} is {}h{:02}m {side} its creation",
+        shown(job.name.full()),
+        minutes / 60,
+        minutes % 60
     );
+    Some(Breach::new("metadata.name", detail))
 }
 
 fn expression(options: &Options) -> String {

@@ -29,17 +29,14 @@ rule! {
         patch: Patch::Refused("a Job is suspended on purpose"),
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    if job.spec.suspend == Some(true) {
-        report.add(
-            FieldPath::of("spec.suspend"),
-            "found true, so Helm waits until its timeout",
-        );
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let is_suspended = job.spec.suspend == Some(true);
+    let detail = "found true, so Helm waits until its timeout";
+    is_suspended.then(|| Breach::new("spec.suspend", detail))
 }
 
 fn expression(_: &Options) -> String {

@@ -37,28 +37,26 @@ rule! {
         patch: HOOKS_NOT_PATCHABLE,
         options: &[],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
 /// Longer than any event.
 const MAX: usize = 32;
 
-fn check(job: &Job<'_>, _: Selection, _: &Options, report: &mut Report) {
-    let Some(value) = job.annotations.get(Annotation::Hook) else {
-        return;
-    };
-    if let Some(unknown) = hooks::elements(value).find(|element| hooks::event(element).is_none()) {
-        let detail = format!(
-            "found {}, in which Helm does not know {}",
-            shown(value),
-            shown(&unknown)
-        );
-        let added = report.add(FieldPath::annotation(Annotation::Hook), detail);
-        if let Some(remediation) = remediation(&unknown, value) {
-            added.advise(remediation);
-        }
-    }
+fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
+    let value = job.annotations.get(Annotation::Hook)?;
+    let unknown = hooks::elements(value).find(|element| hooks::event(element).is_none())?;
+    let detail = format!(
+        "found {}, in which Helm does not know {}",
+        shown(value),
+        shown(&unknown)
+    );
+    let breach = Breach::new(Annotation::Hook, detail);
+    Some(match remediation(&unknown, value) {
+        Some(remediation) => breach.advise(remediation),
+        None => breach,
+    })
 }
 
 /// What to write instead of an event that Helm does not know, where that is plain.

@@ -1,6 +1,7 @@
 //! MW022: it looks like a migration and is not labelled as one.
 
 use crate::core::policy::rule::prelude::*;
+use crate::core::policy::select::Selection;
 
 rule! {
     /// A Job that looks like a migration and carries no label that says so.
@@ -32,17 +33,16 @@ rule! {
         patch: Patch::Refused("a label would make rules binding for it that were not meant for it"),
         options: &[],
         cel: Cel::Refused("only labelled Jobs are looked at"),
-        check: check,
+        check: Check::One(check),
     };
 }
 
-fn check(_: &Job<'_>, selection: Selection, _: &Options, report: &mut Report) {
-    if let Selection::Detected(detection) = selection {
-        report.add(
-            FieldPath::of("metadata.labels"),
-            format!("looks like a migration: {detection}"),
-        );
-    }
+fn check(_: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
+    let Selection::Detected(detection) = context.selection else {
+        return None;
+    };
+    let detail = format!("looks like a migration: {detection}");
+    Some(Breach::new("metadata.labels", detail))
 }
 
 #[cfg(test)]

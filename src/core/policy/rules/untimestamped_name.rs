@@ -59,7 +59,7 @@ rule! {
         patch: Patch::Possible,
         options: &["rename"],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
@@ -70,7 +70,7 @@ const MAKE_A_HOOK: &str = "make the Job a hook of Argo CD";
 /// A dash and ten digits, which last until 2286.
 const STAMP: usize = 11;
 
-fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     let has = |annotation| job.annotations.get(annotation).is_some();
     let is_argocds = job.is_argocd_hook();
     if let (true, Some(prefix)) = (job.name.full().is_empty(), job.name.generate())
@@ -82,12 +82,10 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
             "Helm creates no hook without a name (\"resource name may not be empty\"), and only generateName {} is set",
             shown(prefix)
         );
-        let added = report.add(FieldPath::of("metadata.generateName"), detail);
-        added.advise(IN_A_CHART);
-        return;
+        return Some(Breach::new("metadata.generateName", detail).advise(IN_A_CHART));
     }
     if job.name.stamp().is_some() || is_argocds && job.name.generate().is_some() {
-        return;
+        return None;
     }
     let mut detail = match job.name.generate() {
         Some(prefix) => format!(
@@ -96,7 +94,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         ),
         None => format!("{} does not end in a timestamp", shown(job.name.full())),
     };
-    let fix = stampable(job, options).and_then(|text| {
+    let fix = stampable(job, context.options).and_then(|text| {
         let fix = fix(text);
         if fix.is_none() {
             detail.push_str(
@@ -106,10 +104,11 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         }
         fix
     });
-    let added = report.add_fixable(FieldPath::of("metadata.name"), detail, fix);
-    if let Some(remediation) = remediation(job) {
-        added.advise(remediation);
-    }
+    let breach = Breach::new("metadata.name", detail).fixed_by(fix);
+    Some(match remediation(job) {
+        Some(remediation) => breach.advise(remediation),
+        None => breach,
+    })
 }
 
 /// What to write instead, in the words of who deploys it. Never what the Job has already.

@@ -41,7 +41,7 @@ rule! {
         patch: Patch::Possible,
         options: &["argocd"],
         cel: Cel::Expression(expression),
-        check: check,
+        check: Check::One(check),
     };
 }
 
@@ -53,10 +53,11 @@ const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of w
 const WRITE_AND_ACCEPT_ARGOCD: &str = "write argocd.argoproj.io/hook-delete-policy: \
     BeforeHookCreation,HookSucceeded, and in the policy set argocd: true in the options of wrong-delete-policy";
 
-fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
+fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
+    let options = context.options;
     let argocd = job.annotations.get(Annotation::ArgoCdDeletePolicy);
     if options.argocd_delete_policy && wrong_in_argocd(argocd).is_none() {
-        return;
+        return None;
     }
     let value = job.annotations.get(Annotation::DeletePolicy);
     let (mut before, mut succeeded, mut failed, mut unknown) = (false, false, false, None);
@@ -69,10 +70,10 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
         }
     }
     if before && succeeded && !failed && unknown.is_none() {
-        return;
+        return None;
     }
     if argocd.is_some() || value.is_none() && is_argocds(job) {
-        return argocds(job, argocd, options, report);
+        return Some(argocds(job, argocd, options));
     }
     if let (None, Some(stray)) = (value, Stray::of(job, Annotation::DeletePolicy)) {
         let detail = format!(
@@ -80,12 +81,11 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
             shown(stray.value),
             stray.place
         );
-        let added = report.add_fixable(stray.path, detail, Some(fix()));
-        added.advise(
+        let breach = Breach::new(stray.path, detail).fixed_by(fix());
+        return Some(breach.advise(
             "move it to the Job's metadata.annotations, as helm.sh/hook-delete-policy: \
              before-hook-creation,hook-succeeded",
-        );
-        return;
+        ));
     }
     let detail = match (value, unknown) {
         (None, _) => {
@@ -101,8 +101,7 @@ fn check(job: &Job<'_>, _: Selection, options: &Options, report: &mut Report) {
             )
         }
     };
-    let path = FieldPath::annotation(Annotation::DeletePolicy);
-    report.add_fixable(path, detail, Some(fix()));
+    Some(Breach::new(Annotation::DeletePolicy, detail).fixed_by(fix()))
 }
 
 fn fix() -> Fix {
@@ -135,7 +134,7 @@ fn wrong_in_argocd(policy: Option<&str>) -> Option<&'static str> {
 }
 
 /// The same finding in Argo CD's words.
-fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut Report) {
+fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let path = FieldPath::annotation(Annotation::ArgoCdDeletePolicy);
     let wrong = wrong_in_argocd(value);
     let stray = Stray::of(job, Annotation::ArgoCdDeletePolicy);
@@ -159,8 +158,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options, report: &mut R
         (false, None) => (fix(), ACCEPT_ARGOCD),
         (false, Some(_)) => (fix(), WRITE_AND_ACCEPT_ARGOCD),
     };
-    let added = report.add_fixable(path, detail, Some(fix));
-    added.advise(remediation);
+    Breach::new(path, detail).fixed_by(fix).advise(remediation)
 }
 
 fn expression(options: &Options) -> String {

@@ -1,0 +1,114 @@
+//! What the check of a rule returns: the breaches of that rule. A breach knows neither the rule nor the policy's
+//! action: [`crate::core::policy::finding`] adds both.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::core::job::credentials;
+use crate::core::job::name::cut;
+use crate::core::policy::fix::Fix;
+use crate::core::policy::path::FieldPath;
+
+/// Most breaches of one rule in one Job that are listed. A Job of a megabyte may hold ten thousand, and the answer has
+/// to stay readable.
+const MAX_LISTED: usize = 16;
+
+/// One breach of one rule.
+#[derive(Debug)]
+pub struct Breach {
+    pub(super) path: FieldPath,
+    pub(super) within: Option<Range<usize>>,
+    pub(super) detail: String,
+    pub(super) remediation: Option<Cow<'static, str>>,
+    pub(super) fix: Option<Fix>,
+    pub(super) is_hint: bool,
+}
+
+impl Breach {
+    /// `path` is the field at fault, and `detail` what is wrong with it. Values of the Job in `detail` are [`shown`].
+    pub fn new(path: impl Into<FieldPath>, detail: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            within: None,
+            detail: detail.into(),
+            remediation: None,
+            fix: None,
+            is_hint: false,
+        }
+    }
+
+    /// Only this byte range of the field's text is at fault.
+    #[must_use]
+    pub fn in_part(self, part: Range<usize>) -> Self {
+        let within = Some(part);
+        Self { within, ..self }
+    }
+
+    /// Adds the correction.
+    #[must_use]
+    pub fn fixed_by(self, fix: impl Into<Option<Fix>>) -> Self {
+        let fix = fix.into();
+        Self { fix, ..self }
+    }
+
+    /// Replaces the rule's remediation by one that fits this Job better.
+    #[must_use]
+    pub fn advise(self, remediation: impl Into<Cow<'static, str>>) -> Self {
+        let remediation = Some(remediation.into());
+        Self {
+            remediation,
+            ..self
+        }
+    }
+
+    /// Limits the action to `warn`, whatever the policy says.
+    #[must_use]
+    pub fn as_hint(self) -> Self {
+        let is_hint = true;
+        Self { is_hint, ..self }
+    }
+}
+
+/// The breaches of one rule in one Job: the first [`MAX_LISTED`], and how many more there are.
+#[derive(Debug, Default)]
+pub struct Breaches {
+    pub(super) listed: Vec<Breach>,
+    pub(super) more: usize,
+}
+
+impl Extend<Breach> for Breaches {
+    fn extend<I: IntoIterator<Item = Breach>>(&mut self, breaches: I) {
+        for breach in breaches {
+            if self.listed.len() < MAX_LISTED {
+                self.listed.push(breach);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+}
+
+impl FromIterator<Breach> for Breaches {
+    fn from_iter<I: IntoIterator<Item = Breach>>(breaches: I) -> Self {
+        let mut all = Self::default();
+        all.extend(breaches);
+        all
+    }
+}
+
+impl From<Breach> for Breaches {
+    fn from(breach: Breach) -> Self {
+        Self::from_iter([breach])
+    }
+}
+
+/// A value as a finding shows it: quoted, without control characters, and cut.
+#[must_use]
+pub fn shown(value: &str) -> String {
+    const MAX: usize = 80;
+    // Masked before it is cut: half a password would no longer look like one.
+    let masked = credentials::mask(value);
+    let cut = cut(&masked, MAX);
+    let more = if cut.len() < masked.len() { "…" } else { "" };
+    format!("{cut:?}{more}")
+}
