@@ -63,7 +63,7 @@ fn print(rule: &Rule, out: &mut impl Write) -> std::io::Result<()> {
         Cel::Refused(reason) => writeln!(out, "CEL:      not in `generate vap`: {reason}")?,
     }
     if !rule.options.is_empty() {
-        writeln!(out, "Options:  {}", rule.options.join(", "))?;
+        writeln!(out, "Options:  {}", rule.option_keys().join(", "))?;
     }
     Ok(())
 }
@@ -81,6 +81,6 @@ fn object(rule: &Rule) -> Value {
         "id": rule.id, "name": rule.name, "reason": rule.reason, "field": rule.path,
         "actions": {"guide": rule.guide, "strict": rule.strict},
         "patch_refused": patch_refused, "cel_refused": cel_refused,
-        "options": rule.options, "documentation": rule.markdown(),
+        "options": rule.option_keys(), "documentation": rule.markdown(),
     })
 }

@@ -11,6 +11,7 @@ pub mod finding;
 pub mod fix;
 pub mod label_selector;
 pub mod name_patterns;
+pub mod options;
 pub mod path;
 pub mod rule;
 pub mod rules;
@@ -27,7 +28,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::job::{Job, Kind};
 use crate::core::policy::finding::Finding;
-use crate::core::policy::rule::{Check, Context, Options, Rule, Scope};
+use crate::core::policy::options::Options;
+use crate::core::policy::rule::{Check, Context, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::runs::Runs;
 use crate::core::policy::select::{Selection, Selectors};

@@ -7,18 +7,19 @@ mod parse;
 pub mod tidy_up;
 pub mod validate;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::JsonSchema;
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::MIGRATION_LABEL;
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, LabelSelectorRequirement, Operator};
+use crate::core::policy::options::{AnyOption, Written};
 use crate::core::policy::runs::Runs;
 use crate::core::policy::word::{word, word_if_any};
 use crate::core::policy::{Action, Mode, OnFailure};
@@ -163,26 +164,39 @@ impl Default for Detection {
 pub struct RuleSetting {
     /// What to do with the rule's findings [default: the profile's action].
     pub action: Option<Action>,
-    /// Options that were written, whatever the rule takes.
-    pub options: RuleOptions,
+    /// Options that are written, even if the rule does not take them.
+    pub options: Vec<(AnyOption, Written)>,
 }
 
-/// The options of all rules; which rule takes which is checked afterwards.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RuleOptions {
-    /// What to do with the rule's findings [default: the profile's action].
-    #[serde(default, deserialize_with = "word_if_any")]
-    pub action: Option<Action>,
-    /// For `untimestamped-name` with `patch`: also rename Jobs that have a fixed name.
-    pub rename: Option<bool>,
-    /// For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.
-    pub argocd: Option<bool>,
-    /// For `stale-timestamp`: the highest age of the timestamp in the name, such as `24h`.
-    pub max_age: Option<String>,
-    /// For `stale-timestamp`: how far in the future the timestamp may be, such as `15m`.
-    pub max_skew: Option<String>,
+/// A key of a setting that is a map.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+enum SettingKey {
+    Action,
+    Option(AnyOption),
 }
+
+impl TryFrom<String> for SettingKey {
+    type Error = String;
+
+    fn try_from(key: String) -> Result<Self, String> {
+        if key == "action" {
+            return Ok(Self::Action);
+        }
+        let option = AnyOption::with_key(&key).map(Self::Option);
+        // In serde's words, which `manifest::typed` translates.
+        option.ok_or_else(|| {
+            let keys: BTreeSet<_> = AnyOption::all().map(AnyOption::key).collect();
+            let keys: Vec<_> = keys.into_iter().map(|key| format!("`{key}`")).collect();
+            let keys = keys.join(", ");
+            format!("unknown field `{key}`, expected one of `action`, {keys}")
+        })
+    }
+}
+
+/// The value of `action` in a setting that is a map.
+#[derive(Deserialize)]
+struct SettingAction(#[serde(deserialize_with = "word_if_any")] Option<Action>);
 
 impl<'de> Deserialize<'de> for RuleSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -212,12 +226,23 @@ impl<'de> Visitor<'de> for RuleSettingVisitor {
         self.visit_str(if on { "on" } else { "off" })
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RuleSetting, A::Error> {
-        let options = RuleOptions::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(RuleSetting {
-            action: options.action,
-            options,
-        })
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RuleSetting, A::Error> {
+        let mut setting = RuleSetting::default();
+        while let Some(key) = map.next_key()? {
+            let option = match key {
+                SettingKey::Action => {
+                    setting.action = map.next_value::<SettingAction>()?.0;
+                    continue;
+                }
+                SettingKey::Option(option) => option,
+            };
+            let written = match option {
+                AnyOption::Switch(_) => map.next_value::<Option<_>>()?.map(Written::Switch),
+                AnyOption::Duration(_) => map.next_value::<Option<_>>()?.map(Written::Text),
+            };
+            setting.options.extend(written.map(|value| (option, value)));
+        }
+        Ok(setting)
     }
 }
 
@@ -288,12 +313,11 @@ fn max_action_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 /// The schema of `rules`, with a property for each rule, so that an editor can suggest names, actions and options.
-fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+fn rules_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     use crate::core::policy::rule::Patch;
     use crate::core::policy::rules::RULES;
     use serde_json::{Value, json};
 
-    let mut all = RuleOptions::json_schema(generator).to_value()["properties"].take();
     let mut properties = serde_json::Map::new();
     for rule in RULES {
         // `false` is `off`, as YAML 1.1 reads it.
@@ -313,7 +337,7 @@ fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
         let action = json!({"enum": actions});
         let mut options = serde_json::Map::from_iter([("action".to_owned(), action.clone())]);
         for option in rule.options {
-            options.insert((*option).to_owned(), all[*option].clone());
+            options.insert(option.key().to_owned(), option.schema());
         }
         let setting = json!({
             "description": rule.summary(),
@@ -326,7 +350,6 @@ fn rules_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
             properties.insert(key.to_owned(), setting.clone());
         }
     }
-    all.take();
     let schema = json!({
         "type": "object",
         "properties": Value::Object(properties),

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::core::job;
 use crate::core::policy::cel::{self, string};
-use crate::core::policy::rule::{Cel, Options, Rule, Scope};
+use crate::core::policy::options::Options;
+use crate::core::policy::rule::{Cel, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::{Action, Mode, Policy};
 

@@ -3,11 +3,10 @@
 //! A rule is a value: an id that never changes meaning, a kebab-case name of the bad pattern, its
 //! documentation and a pure function. The list of all rules is [`crate::core::policy::rules`].
 
-use jiff::SignedDuration;
-
 use crate::core::job::Job;
 use crate::core::policy::Action;
 use crate::core::policy::breach::{Breach, Breaches};
+use crate::core::policy::options::{AnyOption, Options};
 use crate::core::policy::select::Selection;
 
 /// What a rule looks at.
@@ -33,6 +32,21 @@ pub enum Patch {
     Refused(&'static str),
 }
 
+impl Patch {
+    /// The reason that holds for all rules of a scope.
+    ///
+    /// # Panics
+    /// While the program is built, for a scope without such a reason.
+    #[must_use]
+    pub const fn refused_by(scope: Scope) -> Self {
+        match scope {
+            Scope::Hook => HOOKS_NOT_PATCHABLE,
+            Scope::Cluster => CLUSTER_STATE_NOT_PATCHABLE,
+            Scope::Job | Scope::Template => panic!("the rule has to say whether it can patch"),
+        }
+    }
+}
+
 /// Why no rule about hook annotations may patch them.
 pub const HOOKS_NOT_PATCHABLE: Patch = Patch::Refused(
     "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
@@ -46,33 +60,6 @@ pub enum Cel {
     Expression(fn(&Options) -> String),
     /// It cannot, and why.
     Refused(&'static str),
-}
-
-/// Options of the rules that have any.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// MW001: also rename a Job that has a fixed name.
-    pub rename: bool,
-    /// MW002: Argo CD's own hook annotation is enough.
-    pub argocd_hook: bool,
-    /// MW003: Argo CD's own delete policy is enough.
-    pub argocd_delete_policy: bool,
-    /// MW005: how old a timestamp may be.
-    pub max_age: SignedDuration,
-    /// MW005: how far ahead of the API server's clock it may be.
-    pub max_skew: SignedDuration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            rename: false,
-            argocd_hook: false,
-            argocd_delete_policy: false,
-            max_age: SignedDuration::from_hours(24),
-            max_skew: SignedDuration::from_mins(15),
-        }
-    }
 }
 
 /// What a check may know besides the Job.
@@ -96,7 +83,7 @@ pub enum Check {
 }
 
 /// Why no rule of [`Scope::Cluster`] may patch.
-pub const CLUSTER_STATE_NOT_PATCHABLE: Patch =
+const CLUSTER_STATE_NOT_PATCHABLE: Patch =
     Patch::Refused("what it finds is in the cluster, not in the Job");
 
 /// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
@@ -129,8 +116,8 @@ pub struct Rule {
     pub scope: Scope,
     /// Whether it may patch.
     pub patch: Patch,
-    /// Names of its options in the policy file.
-    pub options: &'static [&'static str],
+    /// Its options in the policy file.
+    pub options: &'static [AnyOption],
     /// Its CEL expression, or why it has none.
     pub cel: Cel,
     /// Markdown: what it flags, why, and what to write instead.
@@ -140,6 +127,12 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// The keys of its options in the policy file.
+    #[must_use]
+    pub fn option_keys(&self) -> Vec<&'static str> {
+        self.options.iter().map(|option| option.key()).collect()
+    }
+
     /// The first paragraph of the documentation in one line: what the rule flags.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -164,35 +157,64 @@ impl Rule {
     }
 }
 
-/// Declares a rule: the doc comment above it is its documentation.
+/// Declares a rule: the doc comment above it is its documentation. `options` may be left out, and so may `patch` if the
+/// scope tells why nothing can be patched.
 macro_rules! rule {
     (
         $(#[doc = $doc:literal])+
         $vis:vis static $ident:ident = {
-            $($field:ident: $value:expr,)+
+            id: $id:literal,
+            name: $name:literal,
+            reason: $reason:literal,
+            remediation: $remediation:literal,
+            path: $path:literal,
+            guide: $guide:expr,
+            strict: $strict:expr,
+            scope: $scope:expr,
+            $(patch: $patch:expr,)?
+            $(options: $options:expr,)?
+            cel: $cel:expr,
+            check: $check:expr,
         };
     ) => {
         $(#[doc = $doc])+
         $vis static $ident: $crate::core::policy::rule::Rule = $crate::core::policy::rule::Rule {
+            id: $id,
+            name: $name,
+            reason: $reason,
+            remediation: $remediation,
+            path: $path,
+            guide: $guide,
+            strict: $strict,
+            scope: $scope,
+            patch: rule!(@patch $scope $(, $patch)?),
+            options: rule!(@options $($options)?),
+            cel: $cel,
+            check: $check,
             docs: concat!($($doc, "\n"),+),
-            $($field: $value,)+
         };
     };
+    (@patch $scope:expr) => { $crate::core::policy::rule::Patch::refused_by($scope) };
+    (@patch $scope:expr, $patch:expr) => { $patch };
+    (@options) => { &[] };
+    (@options $options:expr) => { $options };
 }
 pub(crate) use rule;
 
 /// The imports that every rule file needs.
 pub(crate) mod prelude {
     pub(crate) use super::{
-        CLUSTER_STATE_NOT_PATCHABLE, Cel, Check, Context, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER,
-        NOT_A_CREATION, Options, Patch, Scope, rule,
+        Cel, Check, Context, HOOKS_NOT_PATCHABLE, NEEDS_THE_CLUSTER, NOT_A_CREATION, Patch, Scope,
+        rule,
     };
     pub(crate) use crate::core::job::Job;
     pub(crate) use crate::core::job::annotation::Annotation;
     pub(crate) use crate::core::job::cel;
     pub(crate) use crate::core::job::deployer::Deployer;
+    pub(crate) use crate::core::job::hooks;
     pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
     pub(crate) use crate::core::policy::advice::{Purpose, Stray};
     pub(crate) use crate::core::policy::breach::{Breach, Breaches, shown};
+    pub(crate) use crate::core::policy::options::{AnyOption, Options, RuleOption};
     pub(crate) use crate::core::policy::path::FieldPath;
 }

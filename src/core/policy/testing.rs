@@ -7,7 +7,8 @@ use crate::core::job::{Job, Kind};
 use crate::core::policy::Action;
 use crate::core::policy::breach::Breach;
 use crate::core::policy::finding::Finding;
-use crate::core::policy::rule::{Check, Context, Options, Rule};
+use crate::core::policy::options::Options;
+use crate::core::policy::rule::{Check, Context, Rule};
 use crate::core::policy::rules;
 use crate::core::policy::select::Selectors;
 

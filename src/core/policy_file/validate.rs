@@ -13,13 +13,14 @@ use jiff::SignedDuration;
 use crate::core::manifest::FileFault;
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, misused};
-use crate::core::policy::rule::{Options, Patch, Rule};
+use crate::core::policy::options::{Options, duration};
+use crate::core::policy::rule::{Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::select::Selectors;
 use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
 use crate::core::policy_file::parse::parse;
 use crate::core::policy_file::{Profile, RuleSetting};
-use crate::core::{text, time};
+use crate::core::text;
 
 /// Hex digits of the digest that names a policy: enough to distinguish all policies of a cluster.
 const HASH_DIGITS: usize = 12;
@@ -197,46 +198,22 @@ fn apply(
         faults.push(("action", message));
     }
     *action = setting.action.unwrap_or(*action);
-    let written = &setting.options;
-    let mut take = |option: &'static str, given: bool| {
-        let known = rule.options.contains(&option);
-        if given && !known {
-            let takes = match rule.options {
-                [] => "no options".to_owned(),
-                some => some.join(", "),
-            };
-            faults.push((
-                option,
-                format!("{} has no option {option}; it takes {takes}", rule.name),
-            ));
-        }
-        given && known
-    };
-    if take("rename", written.rename.is_some()) {
-        options.rename = written.rename.unwrap_or_default();
-    }
-    if take("argocd", written.argocd.is_some()) {
-        let argocd = match rule.name {
-            "missing-hook" => &mut options.argocd_hook,
-            _ => &mut options.argocd_delete_policy,
+    for (option, written) in &setting.options {
+        let key = option.key();
+        let own = rule.options.iter().find(|own| own.key() == key);
+        let result = match own {
+            Some(own) => options.set(*own, written),
+            None if rule.options.is_empty() => Err(format!(
+                "{} has no option {key}; it takes no options",
+                rule.name
+            )),
+            None => Err(format!(
+                "{} has no option {key}; it takes {}",
+                rule.name,
+                rule.option_keys().join(", ")
+            )),
         };
-        *argocd = written.argocd.unwrap_or_default();
-    }
-    let ages = [
-        ("maxAge", &written.max_age, &mut options.max_age),
-        ("maxSkew", &written.max_skew, &mut options.max_skew),
-    ];
-    let mut durations = Vec::new();
-    for (name, text, target) in ages {
-        if take(name, text.is_some()) {
-            durations.push((name, text.as_deref().unwrap_or_default(), target));
-        }
-    }
-    for (name, text, target) in durations {
-        match duration(text) {
-            Ok(duration) => *target = duration,
-            Err(message) => faults.push((name, message)),
-        }
+        faults.extend(result.err().map(|message| (key, message)));
     }
     faults
 }
@@ -250,11 +227,6 @@ fn help(text: &str) -> Result<String, String> {
         )),
         text => Ok(text::bounded(text, text.len().max(text::DETAIL)).into_owned()),
     }
-}
-
-fn duration(text: &str) -> Result<SignedDuration, String> {
-    time::duration(text)
-        .ok_or_else(|| format!("{text:?} is not a duration; write one such as 24h or 15m"))
 }
 
 /// The faults of the selectors, each with the JSON Pointer of its value.

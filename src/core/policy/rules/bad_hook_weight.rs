@@ -1,6 +1,5 @@
 //! MW016: Helm reads another weight than is written.
 
-use crate::core::job::hooks;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -27,8 +26,6 @@ rule! {
         guide: Warn,
         strict: Deny,
         scope: Scope::Hook,
-        patch: HOOKS_NOT_PATCHABLE,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

@@ -53,7 +53,6 @@ rule! {
         strict: Warn,
         scope: Scope::Template,
         patch: Patch::Refused("a migration may need the mesh to reach its database"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

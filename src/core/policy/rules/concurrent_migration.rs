@@ -39,8 +39,6 @@ rule! {
         guide: Wait,
         strict: Wait,
         scope: Scope::Cluster,
-        patch: CLUSTER_STATE_NOT_PATCHABLE,
-        options: &[],
         cel: NEEDS_THE_CLUSTER,
         check: Check::None,
     };

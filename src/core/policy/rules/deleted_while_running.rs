@@ -34,8 +34,6 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Cluster,
-        patch: CLUSTER_STATE_NOT_PATCHABLE,
-        options: &[],
         cel: NOT_A_CREATION,
         check: Check::None,
     };

@@ -1,6 +1,5 @@
 //! MW014: Helm runs the Job twice.
 
-use crate::core::job::hooks;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -26,8 +25,6 @@ rule! {
         guide: Warn,
         strict: Deny,
         scope: Scope::Hook,
-        patch: HOOKS_NOT_PATCHABLE,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

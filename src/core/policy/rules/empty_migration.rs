@@ -30,7 +30,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("a Job that was written to do nothing may have been meant so"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

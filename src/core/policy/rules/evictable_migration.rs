@@ -31,7 +31,6 @@ rule! {
         strict: Warn,
         scope: Scope::Template,
         patch: Patch::Refused("which autoscaler there is, the webhook does not know"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

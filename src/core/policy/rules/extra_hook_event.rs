@@ -1,6 +1,6 @@
 //! MW017: the migration runs at another moment, too.
 
-use crate::core::job::hooks::{self, Event};
+use crate::core::job::hooks::Event;
 use crate::core::job::name::cut;
 use crate::core::policy::rule::prelude::*;
 
@@ -31,8 +31,6 @@ rule! {
         guide: Warn,
         strict: Deny,
         scope: Scope::Hook,
-        patch: HOOKS_NOT_PATCHABLE,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

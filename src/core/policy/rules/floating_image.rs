@@ -26,7 +26,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("the webhook asks no registry"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

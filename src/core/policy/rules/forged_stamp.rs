@@ -36,7 +36,6 @@ rule! {
         strict: Deny,
         scope: Scope::Cluster,
         patch: Patch::Refused("a stamp is set when a Job is created, whatever the action of this rule"),
-        options: &[],
         cel: Cel::Refused("who asks is not what the Job says, and the policy is asked about creations alone"),
         check: Check::None,
     };

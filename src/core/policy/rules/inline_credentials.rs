@@ -49,7 +49,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("the webhook has no Secret to put in its place"),
-        options: &[],
         cel: Cel::Refused("CEL cannot tell a password from other text without false alarms"),
         check: Check::All(check),
     };

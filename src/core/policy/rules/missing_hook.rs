@@ -1,6 +1,6 @@
 //! MW002: Helm does not run the Job before the new version starts.
 
-use crate::core::job::hooks::{self, Event};
+use crate::core::job::hooks::Event;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -51,11 +51,17 @@ rule! {
         strict: Deny,
         scope: Scope::Job,
         patch: HOOKS_NOT_PATCHABLE,
-        options: &["argocd"],
+        options: &[AnyOption::Switch(&ARGOCD)],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
 }
+
+static ARGOCD: RuleOption<bool> = RuleOption {
+    key: "argocd",
+    about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
+    default: false,
+};
 
 /// What a migration before upgrades needs.
 const WRITE: &str = "write helm.sh/hook: pre-install,pre-upgrade";
@@ -68,7 +74,7 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     }
     let options = context.options;
     let argocd = job.annotations.get(Annotation::ArgoCdHook);
-    if options.argocd_hook && hooks::argocd_has(argocd, "PreSync") {
+    if options.is_on(&ARGOCD) && hooks::argocd_has(argocd, "PreSync") {
         return None;
     }
     let value = job.annotations.get(Annotation::Hook);
@@ -157,7 +163,7 @@ fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options) -> Breach {
         Purpose::of(job, stray.value)
     };
     Breach::new(stray.path.clone(), detail).advise(match purpose {
-        Purpose::Upgrade if is_argocds && options.argocd_hook => {
+        Purpose::Upgrade if is_argocds && options.is_on(&ARGOCD) => {
             format!("{move_it}, as argocd.argoproj.io/hook: PreSync")
         }
         Purpose::Upgrade if is_argocds => {
@@ -183,7 +189,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let purpose = Purpose::of_argocds(job, value.unwrap_or_default());
     Breach::new(Annotation::ArgoCdHook, detail).advise(match purpose.advice() {
         Some(advice) => advice,
-        None if options.argocd_hook => write.into(),
+        None if options.is_on(&ARGOCD) => write.into(),
         None if hooks::argocd_has(value, "PreSync") => ACCEPT_ARGOCD.into(),
         None => format!("{write}, and {ACCEPT_ARGOCD}").into(),
     })
@@ -191,7 +197,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
 
 fn expression(options: &Options) -> String {
     let helm = "!variables.runsHooks || 'pre-install' in variables.hook && 'pre-upgrade' in variables.hook";
-    if !options.argocd_hook {
+    if !options.is_on(&ARGOCD) {
         return helm.to_owned();
     }
     let argocd = cel::annotation(Annotation::ArgoCdHook);
@@ -205,11 +211,11 @@ mod tests {
     use serde::Deserialize;
     use serde_json::{Value, json};
 
-    use super::WRITE;
+    use super::{ARGOCD, WRITE};
     use crate::core::job::object::Object;
     use crate::core::job::{Job, Kind};
     use crate::core::policy::Action;
-    use crate::core::policy::rule::Options;
+    use crate::core::policy::options::Options;
     use crate::core::policy::select::Selection;
     use crate::core::policy::testing::{findings, job, told_of, told_of_with};
     use crate::core::policy_file::validate;
@@ -248,6 +254,13 @@ mod tests {
                 "{path}: it is not set, so Helm does not run this Job as a hook"
             )]
         );
+    }
+
+    fn accepting(argocd: bool) -> Options {
+        Options {
+            switches: vec![(&ARGOCD, argocd)],
+            ..Options::default()
+        }
     }
 
     fn annotated(annotations: Value, tweak: impl FnOnce(&mut Value)) -> Value {
@@ -330,10 +343,7 @@ mod tests {
             told_of("MW002", &argocds),
             [format!("{found}, and {accept}")]
         );
-        let argocd = Options {
-            argocd_hook: true,
-            ..Options::default()
-        };
+        let argocd = accepting(true);
         assert_eq!(told_of_with("MW002", &argocds, &argocd), [found]);
     }
 
@@ -427,10 +437,7 @@ mod tests {
     #[test]
     fn argo_cds_hooks_are_judged_in_argo_cds_words() {
         let told = |hook: &str, argocd: bool| {
-            let options = Options {
-                argocd_hook: argocd,
-                ..Options::default()
-            };
+            let options = accepting(argocd);
             let job = annotated(json!({"argocd.argoproj.io/hook": hook}), |_| {});
             told_of_with("MW002", &job, &options).concat()
         };
@@ -477,10 +484,7 @@ mod tests {
             j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "Skip, PreSync"});
         });
         assert_eq!(findings("MW002", &argo).len(), 1);
-        let options = Options {
-            argocd_hook: true,
-            ..Default::default()
-        };
+        let options = accepting(true);
         assert!(crate::core::policy::testing::findings_with("MW002", &argo, &options).is_empty());
     }
 }

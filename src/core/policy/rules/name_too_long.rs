@@ -1,6 +1,5 @@
 //! MW013: the Job's pods cannot be created.
 
-use crate::core::job::hooks;
 use crate::core::job::name::appended_by_argocd;
 use crate::core::policy::rule::prelude::*;
 
@@ -33,7 +32,6 @@ rule! {
         strict: Deny,
         scope: Scope::Job,
         patch: Patch::Refused("a name that was cut may be another Job's"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

@@ -29,7 +29,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("only its author knows how long a migration may take"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

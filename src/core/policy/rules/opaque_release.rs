@@ -31,7 +31,6 @@ rule! {
         strict: Warn,
         scope: Scope::Template,
         patch: Patch::Refused("the webhook cannot know the release, either"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

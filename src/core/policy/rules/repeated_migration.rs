@@ -27,7 +27,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("a Job written for several completions may not be right with one"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

@@ -41,7 +41,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Possible,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

@@ -43,7 +43,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("whether a migration may be retried is for its author to say"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

@@ -31,7 +31,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

@@ -1,6 +1,5 @@
 //! MW023: Helm does not show why the migration failed.
 
-use crate::core::job::hooks;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -32,8 +31,6 @@ rule! {
         guide: Audit,
         strict: Warn,
         scope: Scope::Hook,
-        patch: HOOKS_NOT_PATCHABLE,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

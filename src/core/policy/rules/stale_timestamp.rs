@@ -29,11 +29,23 @@ rule! {
         strict: Warn,
         scope: Scope::Job,
         patch: Patch::Refused("a new name would hide that the manifest is old"),
-        options: &["maxAge", "maxSkew"],
+        options: &[AnyOption::Duration(&MAX_AGE), AnyOption::Duration(&MAX_SKEW)],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
 }
+
+static MAX_AGE: RuleOption<SignedDuration> = RuleOption {
+    key: "maxAge",
+    about: "For `stale-timestamp`: the highest age of the timestamp in the name, such as `24h`.",
+    default: SignedDuration::from_hours(24),
+};
+
+static MAX_SKEW: RuleOption<SignedDuration> = RuleOption {
+    key: "maxSkew",
+    about: "For `stale-timestamp`: how far in the future the timestamp may be, such as `15m`.",
+    default: SignedDuration::from_mins(15),
+};
 
 /// Zones reach from UTC-12 to UTC+14.
 const ZONES: SignedDuration = SignedDuration::from_hours(14);
@@ -47,9 +59,9 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
         SignedDuration::ZERO
     };
     let age = created.duration_since(stamp.time);
-    let (distance, side) = if age > options.max_age.saturating_add(slack) {
+    let (distance, side) = if age > options.duration(&MAX_AGE).saturating_add(slack) {
         (age, "before")
-    } else if -age > options.max_skew.saturating_add(slack) {
+    } else if -age > options.duration(&MAX_SKEW).saturating_add(slack) {
         (-age, "after")
     } else {
         return None;
@@ -71,8 +83,8 @@ fn expression(options: &Options) -> String {
     let within = |slack: SignedDuration| {
         format!(
             "age <= duration('{}s') && age >= duration('-{}s')",
-            seconds(options.max_age.saturating_add(slack)),
-            seconds(options.max_skew.saturating_add(slack))
+            seconds(options.duration(&MAX_AGE).saturating_add(slack)),
+            seconds(options.duration(&MAX_SKEW).saturating_add(slack))
         )
     };
     format!(
@@ -87,21 +99,24 @@ fn expression(options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::policy::testing::{findings, job};
+    use super::*;
+    use crate::core::policy::testing::{findings, findings_with, job};
     use serde_json::json;
 
     #[test]
     fn the_longest_age_is_no_overflow() {
-        let options = crate::core::policy::rule::Options {
-            max_age: jiff::SignedDuration::MAX,
-            max_skew: jiff::SignedDuration::MAX,
-            ..Default::default()
+        let options = Options {
+            durations: vec![
+                (&MAX_AGE, SignedDuration::MAX),
+                (&MAX_SKEW, SignedDuration::MAX),
+            ],
+            ..Options::default()
         };
         let dated = job(|j| {
             j["metadata"]["name"] = json!("shop-20251222000000");
             j["metadata"]["creationTimestamp"] = json!("2026-12-22T00:00:00Z");
         });
-        assert!(crate::core::policy::testing::findings_with("MW005", &dated, &options).is_empty());
+        assert!(findings_with("MW005", &dated, &options).is_empty());
     }
 
     #[test]

@@ -27,7 +27,6 @@ rule! {
         strict: Deny,
         scope: Scope::Template,
         patch: Patch::Refused("a Job is suspended on purpose"),
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::core::job::hooks;
 use crate::core::job::name::cut;
 use crate::core::policy::rule::prelude::*;
 
@@ -34,8 +33,6 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Hook,
-        patch: HOOKS_NOT_PATCHABLE,
-        options: &[],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

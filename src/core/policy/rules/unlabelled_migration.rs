@@ -31,7 +31,6 @@ rule! {
         strict: Warn,
         scope: Scope::Template,
         patch: Patch::Refused("a label would make rules binding for it that were not meant for it"),
-        options: &[],
         cel: Cel::Refused("only labelled Jobs are looked at"),
         check: Check::One(check),
     };

@@ -57,11 +57,17 @@ rule! {
         strict: Deny,
         scope: Scope::Hook,
         patch: Patch::Possible,
-        options: &["rename"],
+        options: &[AnyOption::Switch(&RENAME)],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
 }
+
+static RENAME: RuleOption<bool> = RuleOption {
+    key: "rename",
+    about: "For `untimestamped-name` with `patch`: also rename Jobs that have a fixed name.",
+    default: false,
+};
 
 /// What the author of a chart writes.
 const IN_A_CHART: &str = r#"write name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}""#;
@@ -142,7 +148,7 @@ fn remediation(job: &Job<'_>) -> Option<Cow<'static, str>> {
 fn stampable<'a>(job: &Job<'a>, options: &Options) -> Option<&'a str> {
     match (job.name.full(), job.name.generate()) {
         ("", prefix) => prefix,
-        (full, _) => (options.rename && job.is_renameable()).then_some(full),
+        (full, _) => (options.is_on(&RENAME) && job.is_renameable()).then_some(full),
     }
 }
 

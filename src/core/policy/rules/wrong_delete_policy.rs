@@ -1,6 +1,5 @@
 //! MW003: Helm keeps or deletes the wrong Jobs.
 
-use crate::core::job::hooks;
 use crate::core::policy::fix::Fix;
 use crate::core::policy::rule::prelude::*;
 
@@ -39,11 +38,17 @@ rule! {
         strict: Deny,
         scope: Scope::Hook,
         patch: Patch::Possible,
-        options: &["argocd"],
+        options: &[AnyOption::Switch(&ARGOCD)],
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
 }
+
+static ARGOCD: RuleOption<bool> = RuleOption {
+    key: "argocd",
+    about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
+    default: false,
+};
 
 /// What Argo CD's own delete policy should say.
 const IN_ARGOCD: &str = "BeforeHookCreation,HookSucceeded";
@@ -56,7 +61,7 @@ const WRITE_AND_ACCEPT_ARGOCD: &str = "write argocd.argoproj.io/hook-delete-poli
 fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     let options = context.options;
     let argocd = job.annotations.get(Annotation::ArgoCdDeletePolicy);
-    if options.argocd_delete_policy && wrong_in_argocd(argocd).is_none() {
+    if options.is_on(&ARGOCD) && wrong_in_argocd(argocd).is_none() {
         return None;
     }
     let value = job.annotations.get(Annotation::DeletePolicy);
@@ -153,7 +158,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
             format!("found {}, which the policy does not accept", shown(value))
         }
     };
-    let (fix, remediation) = match (options.argocd_delete_policy, wrong) {
+    let (fix, remediation) = match (options.is_on(&ARGOCD), wrong) {
         (true, _) => (Fix::set(path.clone(), IN_ARGOCD), WRITE_IN_ARGOCD),
         (false, None) => (fix(), ACCEPT_ARGOCD),
         (false, Some(_)) => (fix(), WRITE_AND_ACCEPT_ARGOCD),
@@ -165,7 +170,7 @@ fn expression(options: &Options) -> String {
     let helm = "'before-hook-creation' in variables.deletePolicy && \
                 'hook-succeeded' in variables.deletePolicy && \
                 variables.deletePolicy.all(e, e in ['before-hook-creation', 'hook-succeeded'])";
-    if !options.argocd_delete_policy {
+    if !options.is_on(&ARGOCD) {
         return helm.to_owned();
     }
     let argocd = cel::annotation(Annotation::ArgoCdDeletePolicy);
@@ -178,7 +183,7 @@ fn expression(options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::policy::rule::Options;
+    use super::*;
     use crate::core::policy::testing::{findings, job, told_of_with};
     use serde_json::json;
 
@@ -277,7 +282,7 @@ mod tests {
                 }
             });
             let options = Options {
-                argocd_delete_policy: argocd,
+                switches: vec![(&ARGOCD, argocd)],
                 ..Options::default()
             };
             told_of_with("MW003", &job, &options)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::policy::Mode;
+use crate::core::policy::options::AnyOption;
 
 const HEAD: &str = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
 
@@ -15,6 +16,11 @@ fn faults(rest: &str) -> Vec<String> {
 fn action(policy: &Policy, id: &str) -> Action {
     let index = RULES.iter().position(|rule| rule.id == id).unwrap();
     policy.actions[index]
+}
+
+fn option(id: &str, key: &str) -> AnyOption {
+    let options = rules::find(id).unwrap().options;
+    *options.iter().find(|option| option.key() == key).unwrap()
 }
 
 #[test]
@@ -49,8 +55,12 @@ namespaces:
     assert_eq!(action(&policy, "MW006"), Action::Off);
     assert_eq!(action(&policy, "MW007"), Action::Off);
     assert_eq!(action(&policy, "MW008"), Action::Deny);
-    assert_eq!(policy.options.max_age, SignedDuration::from_hours(12));
-    assert_eq!(policy.options.max_skew, SignedDuration::from_mins(5));
+    let duration = |key| match option("MW005", key) {
+        AnyOption::Duration(option) => policy.options.duration(option),
+        AnyOption::Switch(_) => panic!("{key}"),
+    };
+    assert_eq!(duration("maxAge"), SignedDuration::from_hours(12));
+    assert_eq!(duration("maxSkew"), SignedDuration::from_mins(5));
     assert_eq!(policy.mode("sandbox-1"), Mode::Audit);
     assert_eq!(policy.mode("my-sandbox-1"), Mode::Enforce);
     assert_eq!(policy.mode("legacy"), Mode::Off);
@@ -222,7 +232,11 @@ fn options_belong_to_one_rule_each() {
     let text =
         format!("{HEAD}rules: {{missing-hook: {{argocd: true}}, MW003: {{argocd: false}}}}\n");
     let options = read("policy.yaml", &text).unwrap().options;
-    assert!(options.argocd_hook && !options.argocd_delete_policy);
+    let is_on = |id| match option(id, "argocd") {
+        AnyOption::Switch(switch) => options.is_on(switch),
+        AnyOption::Duration(_) => panic!("{id}"),
+    };
+    assert!(is_on("MW002") && !is_on("MW003"));
 }
 
 #[test]
