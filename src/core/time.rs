@@ -10,9 +10,38 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
     (!duration.is_negative()).then_some(duration)
 }
 
+/// A duration in words, in the largest unit of which there are at least two: `75 seconds`, `67 days`.
+#[must_use]
+pub fn in_words(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (count, unit) = match seconds {
+        1 => return "1 second".to_owned(),
+        0..120 => (seconds, "seconds"),
+        120..7_200 => (seconds / 60, "minutes"),
+        7_200..172_800 => (seconds / 3_600, "hours"),
+        _ => (seconds / 86_400, "days"),
+    };
+    format!("{count} {unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_have_one_unit() {
+        for (seconds, text) in [
+            (-3, "0 seconds"),
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (7_200, "2 hours"),
+            (172_799, "47 hours"),
+            (200_000, "2 days"),
+        ] {
+            assert_eq!(in_words(SignedDuration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn days_and_weeks_are_durations() {

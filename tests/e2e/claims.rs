@@ -244,7 +244,7 @@ fn what_cannot_be_known_is_refused_unless_the_policy_says_otherwise() {
     let space = Guarded::by(warden, space, |webhooks| webhooks);
     let told = waits(&space, &endless("app"));
     assert!(
-        told.contains("whether another migration runs could not be found out: failed to "),
+        told.contains("could not determine whether another migration is running: failed to "),
         "{told}"
     );
 

@@ -65,7 +65,9 @@ fn a_deployer_without_hooks_is_warned_of_and_its_job_left_alone() {
             "{warning}"
         );
         assert!(
-            warning.contains(&format!("{deployer} deploys this Job and runs no hooks; ")),
+            warning.contains(&format!(
+                "{deployer} deploys this Job and does not run hooks; "
+            )),
             "{warning}"
         );
         let annotations = &job["metadata"]["annotations"];

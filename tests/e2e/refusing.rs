@@ -95,7 +95,7 @@ fn a_claim_that_is_refused_is_put_off_and_says_why() {
     let app = endless("app");
     let told = waits(&space, &app);
     assert!(
-        told.contains("whether another migration runs could not be found out: failed to "),
+        told.contains("could not determine whether another migration is running: failed to "),
         "{told}"
     );
     assert!(told.contains("oo many requests"), "{told}");

@@ -38,7 +38,7 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
     proxy.stall();
 
     let (told, time) = took(|| waits(&space, &endless("app")));
-    let why = "whether another migration runs could not be found out: the API server did not answer in time";
+    let why = "could not determine whether another migration is running: the API server did not answer in time";
     assert!(told.contains(why), "{told}");
     assert!(time < TIMEOUT, "{time:?}");
     assert_eq!(space.warden.metric("claims_total{outcome=\"timeout\"}"), 1);

@@ -203,7 +203,7 @@ fn nobody_changes_a_stamp() {
         refused
             .says("admission webhook \"guard.migration-warden.io\" denied the request: MW104 forged-stamp: ")
             .says(&format!("metadata.annotations['{stamp}']: "))
-            .says("leave stamps out of charts and manifests, and leave a stamped Job its label");
+            .says("leave stamps out of charts and manifests, and keep the label of a stamped Job");
     }
     // A chart that brings its own takes back what it was stamped with, the next time it is applied.
     let own = format!("annotations:\n    {REQUESTED_BY}: root\n");
@@ -213,7 +213,7 @@ fn nobody_changes_a_stamp() {
     let refused = space.kubectl_with(&apply, &own).fails();
     refused
         .says("MW104 forged-stamp: ")
-        .says("it says \"admin\", and not \"root\"");
+        .says("it is \"admin\", and may not become \"root\"");
     let line = space
         .warden
         .decision("an update", |line| line["operation"] == "UPDATE");
@@ -239,7 +239,7 @@ fn there_is_no_way_around_it() {
     let refused = space.patch(name, &forged, &of_status).fails();
     refused
         .says("MW104 forged-stamp: ")
-        .says("it says \"admin\", and not \"alice\"");
+        .says("it is \"admin\", and may not become \"alice\"");
     let status = json!({"metadata": {"annotations": {"other": "1"}}});
     space.patch(name, &status, &of_status).succeeds();
 
@@ -254,7 +254,7 @@ fn there_is_no_way_around_it() {
             let refused = space.patch(name, &unlabelled, more).fails();
             refused
                 .says("MW104 forged-stamp: metadata.labels: ")
-                .says("was admitted as a migration Job, and would be none after this update");
+                .says("was admitted as a migration Job, and is not one after this update");
         }
     }
     let stored = space.get("job", name);
@@ -275,7 +275,7 @@ fn there_is_no_way_around_it() {
     let refused = space.patch(name, &labelled, &[]).fails();
     refused
         .says("MW104 forged-stamp: ")
-        .says("it cannot say \"alice\" (remove the annotation, and it can become one)");
+        .says("migration-warden did not write \"alice\"");
     let clean = json!({"metadata": {"annotations": {REQUESTED_BY: null}}});
     space.patch(name, &clean, &[]).succeeds();
     space.patch(name, &labelled, &[]).succeeds();
@@ -374,7 +374,7 @@ fn nobody_creates_a_migration_in_anothers_name() {
     let forged = Chart::good().with("annotations:\n", &forged);
     space
         .rejects(&forged.render("forged"), &["MW104 forged-stamp: "])
-        .says("it says \"alice\", and \"admin\" creates it");
+        .says("it is \"alice\", but \"admin\" creates the Job");
     let job = space.accepts(&Chart::good().render("good"));
     assert_eq!(stamp(&job, REQUESTED_BY), None);
     // Its own name it may say, and an id of long ago is not taken for that of this decision.

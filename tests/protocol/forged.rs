@@ -24,7 +24,7 @@ fn what_was_patched_is_a_stamp_like_the_others() {
     assert_eq!(
         response["status"]["message"],
         "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: it is missing beside other \
-         stamps, and \"ci\" creates it; leave stamps out of charts and manifests, and leave a stamped Job its label"
+         stamps, and \"ci\" creates the Job; leave stamps out of charts and manifests, and keep the label of a stamped Job"
     );
     // A detected Job is corrected, and has no other stamp.
     let detected = changed(|job| {
@@ -104,19 +104,19 @@ fn nobody_creates_a_job_in_anothers_name() {
         })
     };
     let field = "metadata.annotations['migration-warden.io/requested-by']";
-    let end = "leave stamps out of charts and manifests, and leave a stamped Job its label";
+    let end = "leave stamps out of charts and manifests, and keep the label of a stamped Job";
     for (stamps, said) in [
         (
             json!({"requested-by": "root"}),
-            "it says \"root\", and \"ci\" creates it",
+            "it is \"root\", but \"ci\" creates the Job",
         ),
         (
             json!({"decision": ID}),
-            "it is missing beside other stamps, and \"ci\" creates it",
+            "it is missing beside other stamps, and \"ci\" creates the Job",
         ),
         (
             json!({"exceptions": "all"}),
-            "it is missing beside other stamps, and \"ci\" creates it",
+            "it is missing beside other stamps, and \"ci\" creates the Job",
         ),
     ] {
         let (answer, response) = ask(Validate, &forged(stamps.clone()), &policy(""));
@@ -165,26 +165,29 @@ fn a_stamp_is_not_changed_later() {
             .retain(|_, value| !value.is_null());
         review
     };
-    let end = "leave stamps out of charts and manifests, and leave a stamped Job its label";
+    let end = "leave stamps out of charts and manifests, and keep the label of a stamped Job";
     let at = |stamp: &str| {
         format!("MW104 forged-stamp: metadata.annotations['migration-warden.io/{stamp}']: ")
     };
     for (stamps, said) in [
         (
             json!({"decision": "2"}),
-            format!("{}it says \"1\", and not \"2\"; {end}", at("decision")),
+            format!(
+                "{}it is \"1\", and may not become \"2\"; {end}",
+                at("decision")
+            ),
         ),
         (
             json!({"requested-by": null}),
             format!(
-                "{}it says \"ci\", and may not be removed; {end}",
+                "{}it is \"ci\", and may not be removed; {end}",
                 at("requested-by")
             ),
         ),
         (
             json!({"exceptions": "x", "decision": ""}),
             format!(
-                "{}it says \"1\", and not \"\"; {end}\n{}the Job was created without it, so it cannot say \"x\"; {end}",
+                "{}it is \"1\", and may not become \"\"; {end}\n{}the Job was created without it, so \"x\" may not be added; {end}",
                 at("decision"),
                 at("exceptions"),
             ),
@@ -239,9 +242,9 @@ fn a_job_with_stamps_does_not_become_a_migration() {
     );
     assert_eq!(
         response["status"]["message"],
-        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: the Job was no migration when \
-         it was created, so nobody stamped it, and it cannot say \"alice\" (remove the annotation, and it can become \
-         one); leave stamps out of charts and manifests, and leave a stamped Job its label"
+        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: \
+         migration-warden did not write \"alice\", because the Job was not a migration Job when it was created (remove \
+         the annotation to make it one); leave stamps out of charts and manifests, and keep the label of a stamped Job"
     );
     assert_eq!(line(&answer)["operation"], "UPDATE");
     let (answer, _) = ask(

@@ -16,8 +16,9 @@ fn a_running_migration_is_not_deleted() {
     assert_eq!(
         status["message"],
         "MW102 deleted-while-running: metadata.name: shop/shop-migrate-1766361600 is running, and deleting it \
-         stops the migration halfway (allow it: kubectl annotate job shop-migrate-1766361600 -n shop \
-         migration-warden.io/allow-delete=true); wait for its end, or annotate it and delete it again"
+         stops the migration halfway; wait for its end, or allow the deletion with an annotation\n\
+         To allow the deletion:\n  \
+         kubectl annotate job shop-migrate-1766361600 -n shop migration-warden.io/allow-delete=true"
     );
     let line = line(&answer);
     assert_eq!(
@@ -108,8 +109,8 @@ fn a_finished_hook_is_not_applied_again() {
     assert_eq!(
         response["status"]["message"],
         "MW103 reapplied-job: metadata.name: shop/shop-migrate-1766361600 has already finished, and applying it \
-         again runs nothing (for now: kubectl delete job shop-migrate-1766361600 -n shop, and try again); \
-         add a timestamp to the name, or before-hook-creation to the delete policy"
+         again runs nothing; add a timestamp to the name, or before-hook-creation to the delete policy\n\
+         For this upgrade, before you retry:\n  kubectl delete job shop-migrate-1766361600 -n shop"
     );
     assert_eq!(line(&answer)["operation"], "UPDATE");
     let mut other = later("UPDATE", finished);

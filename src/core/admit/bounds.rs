@@ -123,9 +123,16 @@ fn is_bounded(answer: &Answer) {
     let message = response["status"]["message"].as_str().unwrap_or_default();
     assert!(!message.contains(SECRET));
     for line in message.lines() {
-        let begins = ["MW", "and ", "Why, and "]
-            .iter()
-            .any(|start| line.starts_with(start));
+        let starts = [
+            "MW",
+            "and ",
+            "Why, and ",
+            "To ",
+            "If its ",
+            "For this ",
+            "  kubectl ",
+        ];
+        let begins = starts.iter().any(|start| line.starts_with(start));
         assert!(begins && is_one_line(line), "{line}");
     }
     if let Some(happening) = &answer.happening {

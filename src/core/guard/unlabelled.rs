@@ -99,8 +99,8 @@ mod tests {
                 told(&job, tweak),
                 [
                     "MW104 forged-stamp: metadata.labels: shop/web-migrate was admitted as a migration Job, and \
-                     would be none after this update (to be rid of it: kubectl delete job web-migrate -n shop); \
-                     leave stamps out of charts and manifests, and leave a stamped Job its label"
+                     is not one after this update; leave stamps out of charts and manifests, and keep the label of \
+                     a stamped Job\nTo remove the Job:\n  kubectl delete job web-migrate -n shop"
                 ]
             );
         }
@@ -115,8 +115,8 @@ mod tests {
             assert_eq!(
                 told[0],
                 "MW102 deleted-while-running: metadata.labels: shop/web-migrate is running, and without its label \
-                 nothing would keep it from being deleted halfway; wait for its end, or annotate it and delete it \
-                 again"
+                 nothing protects it from being deleted halfway; wait for its end, or allow the deletion with an \
+                 annotation"
             );
         }
         // It runs in an init container, which only its pods show.

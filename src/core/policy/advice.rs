@@ -12,7 +12,7 @@ use crate::core::policy::path::FieldPath;
 
 /// Advice for a Job that is not a migration before an upgrade.
 const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migration-warden.io/migration: \"false\" \
-                          if it is no migration";
+                          if it is not a migration";
 
 /// What a hook Job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Purpose {
         let text = match self {
             Self::Upgrade => return None,
             Self::Downgrade => {
-                "do not run a Job that undoes a migration before upgrades: let a MigrationException admit it"
+                "a Job that undoes a migration must not run before upgrades: let a MigrationException admit it"
                     .into()
             }
             Self::After => format!("if it needs a database of this same release, {NO_UPGRADE}").into(),

@@ -2,6 +2,7 @@
 //! action: [`crate::core::policy::finding`] adds both.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::ops::Range;
 
 use crate::core::job::credentials;
@@ -14,6 +15,7 @@ use crate::core::policy::path::FieldPath;
 const MAX_LISTED: usize = 16;
 
 /// One breach of one rule.
+#[must_use]
 #[derive(Debug)]
 pub struct Breach {
     pub(super) path: FieldPath,
@@ -22,6 +24,7 @@ pub struct Breach {
     pub(super) remediation: Option<Cow<'static, str>>,
     pub(super) fix: Option<Fix>,
     pub(super) is_hint: bool,
+    pub(super) commands: Vec<Command>,
 }
 
 impl Breach {
@@ -34,25 +37,23 @@ impl Breach {
             remediation: None,
             fix: None,
             is_hint: false,
+            commands: Vec::new(),
         }
     }
 
     /// Only this byte range of the field's text is at fault.
-    #[must_use]
     pub fn in_part(self, part: Range<usize>) -> Self {
         let within = Some(part);
         Self { within, ..self }
     }
 
     /// Adds the correction.
-    #[must_use]
     pub fn fixed_by(self, fix: impl Into<Option<Fix>>) -> Self {
         let fix = fix.into();
         Self { fix, ..self }
     }
 
     /// Replaces the rule's remediation by one that fits this Job better.
-    #[must_use]
     pub fn advise(self, remediation: impl Into<Cow<'static, str>>) -> Self {
         let remediation = Some(remediation.into());
         Self {
@@ -61,12 +62,27 @@ impl Breach {
         }
     }
 
+    /// Adds a command that helps. Consecutive commands with one purpose belong together.
+    pub fn command(mut self, purpose: &'static str, line: impl Into<String>) -> Self {
+        let line = line.into();
+        self.commands.push(Command { purpose, line });
+        self
+    }
+
     /// Limits the action to `warn`, whatever the policy says.
-    #[must_use]
     pub fn as_hint(self) -> Self {
         let is_hint = true;
         Self { is_hint, ..self }
     }
+}
+
+/// A command that helps, which a denial shows on a line of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Such as "To look".
+    pub purpose: &'static str,
+    /// The command line.
+    pub line: String,
 }
 
 /// The breaches of one rule in one Job: the first [`MAX_LISTED`], and how many more there are.
@@ -99,6 +115,17 @@ impl FromIterator<Breach> for Breaches {
 impl From<Breach> for Breaches {
     fn from(breach: Breach) -> Self {
         Self::from_iter([breach])
+    }
+}
+
+/// The words for a value that Kubernetes may have defaulted. The API server writes a default before it asks the webhook,
+/// so nothing shows whether the author wrote a value that equals it.
+#[must_use]
+pub fn defaulted(value: impl Display, is_set: bool, is_default: bool) -> String {
+    match (is_set, is_default) {
+        (false, _) => format!("it is not set, and Kubernetes defaults it to {value}"),
+        (true, true) => format!("it is {value}, Kubernetes' default if it is not set"),
+        (true, false) => format!("found {value}"),
     }
 }
 

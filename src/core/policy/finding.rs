@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::core::job::Kind;
 use crate::core::policy::Action;
-use crate::core::policy::breach::{Breach, Breaches};
+use crate::core::policy::breach::{Breach, Breaches, Command};
 use crate::core::policy::fix::Fix;
 use crate::core::policy::path::FieldPath;
 use crate::core::policy::rule::Rule;
@@ -45,6 +45,8 @@ pub struct Finding {
     pub is_cut: bool,
     /// What to write instead: the rule's own text, unless it does not fit this Job.
     pub remediation: Cow<'static, str>,
+    /// Commands that help.
+    pub commands: Vec<Command>,
     /// The correction, if this Job can be corrected.
     pub fix: Option<Fix>,
     /// The exception that limits the action to `audit`.
@@ -69,6 +71,7 @@ impl Finding {
                 // It may quote names from the Job.
                 Some(Cow::Owned(text)) => fit(text).0.into(),
             },
+            commands: breach.commands.into_iter().map(fit_command).collect(),
             fix: breach.fix,
             exception: None,
         }
@@ -111,18 +114,34 @@ impl Finding {
             Cow::Owned(text) => Some(text),
             Cow::Borrowed(_) => None,
         };
-        iter::once(&mut self.detail).chain(remediation)
+        let commands = self.commands.iter_mut().map(|command| &mut command.line);
+        iter::once(&mut self.detail)
+            .chain(remediation)
+            .chain(commands)
     }
 
-    /// The line a denial shows for this finding.
+    /// What a denial shows for this finding: a line, and the commands that help on lines of their own.
     #[must_use]
     pub fn message(&self) -> String {
         let Rule { id, name, .. } = self.rule;
-        format!(
-            "{id} {name}: {}: {}; {}",
-            self.path, self.detail, self.remediation
-        )
+        let (path, detail, remediation) = (&self.path, &self.detail, &self.remediation);
+        let mut message = format!("{id} {name}: {path}: {detail}; {remediation}");
+        let mut last = "";
+        for Command { purpose, line } in &self.commands {
+            if *purpose != last {
+                message.extend(["\n", *purpose, ":"]);
+            }
+            message.extend(["\n  ", line.as_str()]);
+            last = purpose;
+        }
+        message
     }
+}
+
+/// A command may quote any name that a request has.
+fn fit_command(Command { purpose, line }: Command) -> Command {
+    let line = fit(line).0;
+    Command { purpose, line }
 }
 
 /// A text that is safe to show, and whether it was cut.

@@ -87,12 +87,13 @@ const CLUSTER_STATE_NOT_PATCHABLE: Patch =
     Patch::Refused("what it finds is in the cluster, not in the Job");
 
 /// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
-pub const NEEDS_THE_CLUSTER: Cel =
-    Cel::Refused("a policy sees the request alone, and this is about what else is in the cluster");
+pub const NEEDS_THE_CLUSTER: Cel = Cel::Refused(
+    "the policy sees only the request, and the rule depends on what else is in the cluster",
+);
 
 /// Why no rule about an existing Job can be a `ValidatingAdmissionPolicy`.
 pub const NOT_A_CREATION: Cel = Cel::Refused(
-    "the policy is asked about creations alone, and this is about what happens to a Job later",
+    "the policy is evaluated only for creations, and the rule judges updates and deletions",
 );
 
 /// A rule, with its documentation and defaults.
@@ -214,7 +215,7 @@ pub(crate) mod prelude {
     pub(crate) use crate::core::job::hooks;
     pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
     pub(crate) use crate::core::policy::advice::{Purpose, Stray};
-    pub(crate) use crate::core::policy::breach::{Breach, Breaches, shown};
+    pub(crate) use crate::core::policy::breach::{Breach, Breaches, defaulted, shown};
     pub(crate) use crate::core::policy::options::{AnyOption, Options, RuleOption};
     pub(crate) use crate::core::policy::path::FieldPath;
 }

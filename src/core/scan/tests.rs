@@ -84,7 +84,7 @@ fn the_time_in_the_name_is_compared_with_that_of_the_creation() {
     let (judged, _) = scan(&policy, World::default(), Kind::Job, &[late]);
     assert_eq!(
         judged[0].finding.detail,
-        "\"shop-migrate-1766361600\" is 48h00m before its creation"
+        "the timestamp in \"shop-migrate-1766361600\" is 2 days older than the Job"
     );
 }
 

@@ -51,10 +51,11 @@ fn gives_up(deploy: impl Fn(&Guarded) -> Outcome) {
         .says(&format!(
             "MW101 concurrent-migration: metadata.name: {name}/{holder} is suspended, "
         ))
-        .says(" old, created by \"")
+        .says(", created ")
+        .says(" ago by \"")
         .says(&format!("kubectl describe job {holder} -n {name}"))
         .says(&format!(
-            "give it up: kubectl delete job {holder} -n {name}"
+            "To give it up:\n  kubectl delete job {holder} -n {name}"
         ));
     assert!(took >= PATIENCE, "{took:?}");
     let mut tries = space.audit("create");
@@ -88,7 +89,7 @@ fn a_holder_that_never_started_is_named_with_its_reason() {
         "{told}"
     );
     let give_up = format!(
-        "give it up: kubectl delete job {holder} -n {}",
+        "To give it up:\n  kubectl delete job {holder} -n {}",
         space.name()
     );
     assert!(told.contains(&give_up), "{told}");

@@ -110,7 +110,7 @@ fn it_is_guarded_and_holds_its_claim() {
             .says(&format!("{job} is running"));
         assert_eq!(deletion(&space, job)["verdict"], "denied");
         let told = waits(&space, &chart.render(&release));
-        assert!(told.contains(&format!("{job} still runs")), "{told}");
+        assert!(told.contains(&format!("{job} is still running")), "{told}");
     }
     let asked = space
         .warden

@@ -3,11 +3,11 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job with a hook weight that is no whole number.
+    /// A migration Job with a hook weight that is not an integer.
     ///
     /// ## Why is this bad?
-    /// Helm reads 0 and says nothing, so the migration may run before the Secret or the database that a
-    /// lower weight was to bring up first. Spaces, `0x5` and `1e1` are no numbers to Helm.
+    /// Helm reads such a weight as 0 and prints no warning. So the migration may run before the Secret or the database
+    /// that a lower weight should create first. Helm does not accept spaces, `0x5` or `1e1` as integers.
     ///
     /// ## Instead
     /// ```yaml
@@ -21,7 +21,7 @@ rule! {
         id: "MW016",
         name: "bad-hook-weight",
         reason: "Helm reads the weight as 0",
-        remediation: "write a whole number such as helm.sh/hook-weight: \"5\"",
+        remediation: "write an integer such as helm.sh/hook-weight: \"5\"",
         path: "metadata.annotations['helm.sh/hook-weight']",
         guide: Warn,
         strict: Deny,

@@ -6,17 +6,17 @@ use crate::core::job::{INIT_CONTAINERS, cel::list, mesh};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration whose pod has a sidecar that does not end: one that Istio or Linkerd injects, or a well-known
-    /// proxy among its containers. As an init container that is not native, such a proxy keeps the migration from
-    /// starting.
+    /// A migration whose pod has a sidecar that does not end: one that Istio or Linkerd injects, or a well-known proxy
+    /// among its containers. If such a proxy is an init container and not a native sidecar, the migration does not
+    /// start.
     ///
-    /// Injection is judged by what the pod template asks for, and by the namespace's own labels if a cluster can
-    /// be asked. These are fine: native sidecars, a proxy that ends by itself, and a script that stops the
-    /// sidecar (`/quitquitquit`, `linkerd-await --shutdown`, `pkill` with `shareProcessNamespace`).
+    /// The rule predicts injection from the pod template, and from the namespace's own labels if it can ask a cluster.
+    /// These are fine: native sidecars, a proxy that ends by itself, and a script that stops the sidecar
+    /// (`/quitquitquit`, `linkerd-await --shutdown`, `pkill` with `shareProcessNamespace`).
     ///
     /// ## Why is this bad?
-    /// The migration ends, its sidecar does not, and the Job never completes: the deploy fails at its
-    /// timeout although the migration succeeded.
+    /// The migration ends, its sidecar does not, and the Job never completes. The deploy fails at its timeout although
+    /// the migration succeeded.
     ///
     /// ## Instead
     /// Switch injection off:
@@ -35,14 +35,14 @@ rule! {
     ///         sidecar.istio.io/nativeSidecar: "true"
     ///         config.linkerd.io/proxy-enable-native-sidecar: "true"
     /// ```
-    /// Istio 1.27 and later inject native sidecars by default. This default is part of Istio's configuration and
-    /// not visible here, so write the annotation, or switch this rule off.
+    /// Istio 1.27 and later inject native sidecars by default. This default is part of Istio's configuration, which
+    /// migration-warden does not read, so write the annotation or switch this rule off.
     ///
     /// Write a proxy of your own as a native sidecar, which is an init container with `restartPolicy: Always`.
     ///
-    /// Source: the Kubernetes documentation, "Sidecar Containers"; the Istio documentation, "Installing the
-    /// Sidecar" and "Resource Annotations"; the Linkerd documentation, "Automatic Proxy Injection";
-    /// linkerd/linkerd2#8194; istio/istio#6324.
+    /// Source: the Kubernetes documentation, "Sidecar Containers"; the Istio documentation, "Installing the Sidecar"
+    /// and "Resource Annotations"; the Linkerd documentation, "Automatic Proxy Injection"; linkerd/linkerd2#8194;
+    /// istio/istio#6324.
     pub(super) static BLOCKING_SIDECAR = {
         id: "MW019",
         name: "blocking-sidecar",
@@ -60,8 +60,7 @@ rule! {
 
 fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
     let injected = mesh::injected(job).map(|mesh| {
-        let detail =
-            format!("{mesh} puts a sidecar into the pod, which does not end with the migration");
+        let detail = format!("{mesh} injects a sidecar that does not end with the migration");
         Breach::new("spec.template.metadata.annotations", detail)
     });
     injected.into_iter().chain(blocking_proxies(job)).collect()
@@ -210,7 +209,7 @@ mod tests {
 
     fn injects(mesh: &str) -> Vec<String> {
         vec![format!(
-            "{PATH}: {mesh} puts a sidecar into the pod, which does not end with the migration"
+            "{PATH}: {mesh} injects a sidecar that does not end with the migration"
         )]
     }
 

@@ -5,36 +5,42 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use crate::core::policy::rule::prelude::*;
+use crate::core::time;
 
 rule! {
-    /// A migration Job that comes while another one with the same key may still run.
+    /// A migration Job that arrives while another one with the same key may still be running.
     ///
-    /// The key is the namespace and the Job's name without its timestamp, so that different migrations of
-    /// one release may run side by side. With `claims: {key: release}` it is the release. The annotation
-    /// `migration-warden.io/database: NAME` on the Job makes it a database that several releases of a
-    /// namespace share; the policy's `claims.databases` lists those that several namespaces share. Needs
-    /// a cluster: `check` and files know nothing of it.
+    /// The key is the namespace and the Job's name without its timestamp, so different migrations of one release may
+    /// run side by side. With `claims: {key: release}` the key is the release. The annotation
+    /// `migration-warden.io/database: NAME` on the Job makes the key a database that several releases of a namespace
+    /// share. The policy's `claims.databases` lists the databases that several namespaces share. The rule needs a
+    /// cluster, so `check` does not apply it.
     ///
     /// ## Why is this bad?
-    /// A deploy that is interrupted leaves its Job running. Rolled back and tried again, Helm starts a
-    /// second migration while the first one still changes the schema. Helm's own lock on a release does
-    /// not help: the rollback takes it.
+    /// A deploy that is interrupted leaves its Job running. After a rollback and a second attempt, Helm starts another
+    /// migration while the first one still changes the schema. Helm's own lock on a release does not help, because the
+    /// rollback takes it.
     ///
     /// ## Instead
-    /// Wait. With the action `wait`, the default, the client is told to try again in 15 seconds
-    /// (429 `TooManyRequests`); Helm and kubectl do so by themselves ten times, some 150 seconds. A Job
-    /// that never started still holds its key and may be deleted; one that runs may be when it is
-    /// annotated `migration-warden.io/allow-delete: "true"` (MW102). Of a deleted Job the pod is waited
-    /// for: on a node that is lost it never ends, and whoever knows that nothing runs there any more
-    /// deletes it with `--force`. With `deny` nobody is asked to try again. Where the API server does
-    /// not say who else migrates, the Job is put off as well, or let in with `claims: {onFailure: allow}`.
+    /// Wait. With the action `wait`, the default, migration-warden asks the client to retry in 15 seconds (429
+    /// `TooManyRequests`). Helm and kubectl retry by themselves ten times, for some 150 seconds. With `deny` clients do
+    /// not retry.
+    ///
+    /// You may delete a Job that has not started, which still holds its key. To delete one that is running, first
+    /// annotate it `migration-warden.io/allow-delete: "true"` (MW102).
+    ///
+    /// After a deletion, migrations wait for the Job's pod. On a lost node the pod never ends. If you know that nothing
+    /// runs there any more, delete the pod with `--force`.
+    ///
+    /// If migration-warden cannot determine whether another migration is running, the Job waits too. `claims:
+    /// {onFailure: allow}` admits it.
     ///
     /// Source: `k8s.io/client-go: rest/with_retry.go`, what clients do with `Retry-After`.
     pub static CONCURRENT_MIGRATION = {
         id: "MW101",
         name: "concurrent-migration",
         reason: "another migration holds the key",
-        remediation: "try again when the way is free",
+        remediation: "retry when that migration has finished",
         path: "metadata.name",
         guide: Wait,
         strict: Wait,
@@ -44,7 +50,7 @@ rule! {
     };
 }
 
-/// The Job that is in the way.
+/// The Job that has the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Its namespace.
@@ -53,7 +59,7 @@ pub struct Holder {
     pub job: String,
     /// How long ago it was created.
     pub age: SignedDuration,
-    /// Who created it; empty where that is not known.
+    /// Who created it; empty if that is not known.
     pub user: String,
     /// How far it is.
     pub state: State,
@@ -62,27 +68,27 @@ pub struct Holder {
 /// How far a Job is that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs.
+    /// It is running.
     Running,
     /// No container of it has started.
     NotStarted {
-        /// In Kubernetes' word, such as `ImagePullBackOff`.
+        /// Kubernetes' reason, such as `ImagePullBackOff`.
         reason: String,
-        /// What Kubernetes says of it; may be empty.
+        /// Kubernetes' message; may be empty.
         message: String,
     },
-    /// It has run, and no container of it runs now: another try may come.
+    /// It has run, and none of its containers is running: another attempt may follow.
     Stopped {
-        /// In Kubernetes' word, such as `CrashLoopBackOff`; empty between two pods.
+        /// Kubernetes' reason, such as `CrashLoopBackOff`; empty between two pods.
         reason: String,
-        /// What Kubernetes says of it; may be empty.
+        /// Kubernetes' message; may be empty.
         message: String,
     },
     /// Its containers have ended, except sidecars, which keep its pod running.
     Ended,
-    /// It was let in a moment ago, and is not there yet.
+    /// It was admitted a moment ago, and does not exist yet.
     NotYetThere,
-    /// It was deleted, and its pod still runs.
+    /// It was deleted, and its pod is still running.
     Deleted,
     /// It is suspended.
     Suspended,
@@ -90,74 +96,81 @@ pub enum State {
     Unfinished,
 }
 
-/// The breach that `holder` is in the way.
+/// The breach of a Job that arrives while `holder` has the key.
 pub fn held(holder: &Holder) -> Breach {
     let Holder { namespace, job, .. } = holder;
     let by = match &*holder.user {
         "" => String::new(),
-        user => format!(", created by {}", shown(user)),
+        user => format!(" by {}", shown(user)),
     };
-    let look = format!("look: kubectl describe job {job} -n {namespace}");
+    let (state, age) = (&holder.state, time::in_words(holder.age));
+    let detail = format!("{namespace}/{job} {state}, created {age} ago{by}");
+    let breach = Breach::new("metadata.name", detail);
     let pods = format!("-n {namespace} -l batch.kubernetes.io/job-name={job}");
-    let give_up = format!("kubectl delete job {job} -n {namespace}");
-    let hint = match holder.state {
-        // What does not run may be deleted as it is.
-        State::NotStarted { .. } | State::Stopped { .. } | State::Suspended => {
-            format!("{look}; give it up: {give_up}")
-        }
-        State::Ended => format!("{look}; remove it: {give_up}"),
-        State::Deleted => format!(
-            "look: kubectl get pods {pods}; if its node is lost and cannot run it any more: \
-             kubectl delete pods {pods} --force"
-        ),
-        State::NotYetThere => "its claim expires within a minute if it does not come".to_owned(),
-        // What runs is guarded by MW102.
-        State::Running | State::Unfinished => {
-            let key = Annotation::AllowDelete.key();
-            format!(
-                "{look}; stop it halfway: kubectl annotate job {job} -n {namespace} {key}=true, \
-                 and {give_up}"
-            )
-        }
-    };
-    let detail = format!(
-        "{namespace}/{job} {}, {} old{by} ({hint})",
-        holder.state,
-        age(holder.age)
+    let (describe, delete) = (
+        format!("kubectl describe job {job} -n {namespace}"),
+        format!("kubectl delete job {job} -n {namespace}"),
     );
-    Breach::new("metadata.name", detail)
+    match state {
+        // These may be deleted as they are.
+        State::NotStarted { .. } | State::Stopped { .. } | State::Suspended => breach
+            .command(LOOK, describe)
+            .command("To give it up", delete),
+        State::Ended => breach
+            .command(LOOK, describe)
+            .command("To remove it", delete),
+        State::Deleted => breach
+            .command(LOOK, format!("kubectl get pods {pods}"))
+            .command(
+                "If its node is lost and cannot run it any more",
+                format!("kubectl delete pods {pods} --force"),
+            ),
+        State::NotYetThere => breach,
+        // MW102 guards these.
+        State::Running | State::Unfinished => {
+            const STOP: &str = "To stop it halfway";
+            let key = Annotation::AllowDelete.key();
+            let allow = format!("kubectl annotate job {job} -n {namespace} {key}=true");
+            let breach = breach.command(LOOK, describe);
+            breach.command(STOP, allow).command(STOP, delete)
+        }
+    }
 }
 
-/// The breach that nobody could tell whether another one runs.
+const LOOK: &str = "To look";
+
+/// The breach of a Job beside which another migration may be running.
 pub fn unknown(why: &str) -> Breach {
     let detail = format!(
-        "whether another migration runs could not be found out: {why} (if that lasts, tell whoever \
-         runs migration-warden; claims.onFailure: allow in its policy lets such Jobs in)"
+        "could not determine whether another migration is running: {why} (if this persists, contact the operators of \
+         migration-warden; claims.onFailure: allow in its policy admits such Jobs)"
     );
     Breach::new("metadata.name", detail)
 }
 
-/// The breach that its namespace has no room for one more claim.
+/// The breach of a Job in a namespace that has no room for another claim.
 pub fn crowded(why: &str) -> Breach {
-    let detail = format!("{why}; a claim whose Job does not come expires within a minute");
+    let detail = format!("{why}; a claim whose Job does not arrive expires within a minute");
     Breach::new("metadata.name", detail)
 }
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Running => f.write_str("still runs"),
+            Self::Running => f.write_str("is still running"),
             Self::NotStarted { reason, message } => {
                 f.write_str("has not started")?;
                 wait(f, reason, message)
             }
             Self::Stopped { reason, message } => {
-                f.write_str("has started, and none of its containers runs now")?;
+                f.write_str("has started, but none of its containers is running")?;
                 wait(f, reason, message)
             }
-            Self::Ended => f.write_str("has ended, and a sidecar keeps its pod running"),
-            Self::NotYetThere => f.write_str("is about to be created"),
-            Self::Deleted => f.write_str("is deleted, and its pod still runs"),
+            Self::Ended => f.write_str("has ended, but a sidecar keeps its pod running"),
+            Self::NotYetThere => {
+                f.write_str("is about to be created, or its claim expires within a minute")
+            }
+            Self::Deleted => f.write_str("is deleted, but its pod is still running"),
             Self::Suspended => f.write_str("is suspended"),
             Self::Unfinished => f.write_str("has not ended"),
         }
@@ -172,28 +185,17 @@ fn wait(f: &mut fmt::Formatter<'_>, reason: &str, message: &str) -> fmt::Result 
     }
 }
 
-/// In the largest unit that says something, as `kubectl get` shows it.
-fn age(age: SignedDuration) -> String {
-    let seconds = age.as_secs().max(0);
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::policy::testing;
 
-    fn holder(state: State) -> Holder {
+    fn holder(state: State, user: &str) -> Holder {
         Holder {
             namespace: "shop".to_owned(),
-            job: "web-migrate-1766361600".to_owned(),
+            job: "migrate-1".to_owned(),
             age: SignedDuration::from_secs(75),
-            user: "ci".to_owned(),
+            user: user.to_owned(),
             state,
         }
     }
@@ -202,103 +204,79 @@ mod tests {
         testing::told(&CONCURRENT_MIGRATION, breach)
     }
 
-    fn says(state: State) -> String {
-        told(held(&holder(state)))
-    }
-
     #[test]
     fn the_holder_is_named_with_what_can_be_done() {
-        assert_eq!(
-            says(State::Running),
-            "MW101 concurrent-migration: metadata.name: shop/web-migrate-1766361600 still runs, 75s old, \
-             created by \"ci\" (look: kubectl describe job web-migrate-1766361600 -n shop; stop it halfway: \
-             kubectl annotate job web-migrate-1766361600 -n shop migration-warden.io/allow-delete=true, \
-             and kubectl delete job web-migrate-1766361600 -n shop); try again when the way is free"
-        );
         let pulling = State::NotStarted {
             reason: "ImagePullBackOff".to_owned(),
             message: "Back-off pulling image".to_owned(),
         };
-        assert_eq!(
-            says(pulling),
-            "MW101 concurrent-migration: metadata.name: shop/web-migrate-1766361600 has not started \
-             (ImagePullBackOff: \"Back-off pulling image\"), 75s old, created by \"ci\" \
-             (look: kubectl describe job web-migrate-1766361600 -n shop; \
-             give it up: kubectl delete job web-migrate-1766361600 -n shop); \
-             try again when the way is free"
+        let stopped = |reason: &str| State::Stopped {
+            reason: reason.to_owned(),
+            message: String::new(),
+        };
+        let look = "To look:\n  kubectl describe job migrate-1 -n shop";
+        let give_up = format!("{look}\nTo give it up:\n  kubectl delete job migrate-1 -n shop");
+        let stop = format!(
+            "{look}\nTo stop it halfway:\n  \
+             kubectl annotate job migrate-1 -n shop migration-warden.io/allow-delete=true\n  \
+             kubectl delete job migrate-1 -n shop"
         );
-        assert_eq!(
-            says(State::Deleted),
-            "MW101 concurrent-migration: metadata.name: shop/web-migrate-1766361600 is deleted, and its pod \
-             still runs, 75s old, created by \"ci\" (look: kubectl get pods -n shop \
-             -l batch.kubernetes.io/job-name=web-migrate-1766361600; if its node is lost and cannot run it \
-             any more: kubectl delete pods -n shop -l batch.kubernetes.io/job-name=web-migrate-1766361600 \
-             --force); try again when the way is free"
-        );
-    }
-
-    #[test]
-    fn each_state_has_its_words() {
-        for (state, words) in [
+        let remove = format!("{look}\nTo remove it:\n  kubectl delete job migrate-1 -n shop");
+        let force = "To look:\n  kubectl get pods -n shop -l batch.kubernetes.io/job-name=migrate-1\n\
+                     If its node is lost and cannot run it any more:\n  \
+                     kubectl delete pods -n shop -l batch.kubernetes.io/job-name=migrate-1 --force";
+        for (state, words, commands) in [
+            (State::Running, "is still running", stop.as_str()),
+            (State::Unfinished, "has not ended", stop.as_str()),
             (
-                State::Stopped {
-                    reason: "CrashLoopBackOff".to_owned(),
-                    message: String::new(),
-                },
-                "has started, and none of its containers runs now (CrashLoopBackOff), 75s old",
+                pulling,
+                "has not started (ImagePullBackOff: \"Back-off pulling image\")",
+                give_up.as_str(),
             ),
             (
-                State::Stopped {
-                    reason: String::new(),
-                    message: String::new(),
-                },
-                "has started, and none of its containers runs now, 75s old",
+                stopped("CrashLoopBackOff"),
+                "has started, but none of its containers is running (CrashLoopBackOff)",
+                give_up.as_str(),
             ),
+            (
+                stopped(""),
+                "has started, but none of its containers is running",
+                give_up.as_str(),
+            ),
+            (State::Suspended, "is suspended", give_up.as_str()),
             (
                 State::Ended,
-                "has ended, and a sidecar keeps its pod running, 75s old",
+                "has ended, but a sidecar keeps its pod running",
+                remove.as_str(),
             ),
-            (State::Ended, "remove it: kubectl delete job"),
-            (State::NotYetThere, "is about to be created"),
-            (State::Deleted, "is deleted, and its pod still runs"),
-            (State::Suspended, "is suspended"),
-            (State::Unfinished, "has not ended"),
+            (
+                State::Deleted,
+                "is deleted, but its pod is still running",
+                force,
+            ),
+            (
+                State::NotYetThere,
+                "is about to be created, or its claim expires within a minute",
+                "",
+            ),
         ] {
-            let told = says(state);
-            assert!(told.contains(words), "{told}");
+            let line = format!(
+                "MW101 concurrent-migration: metadata.name: shop/migrate-1 {words}, created 75 seconds ago by \"ci\"; \
+                 retry when that migration has finished\n{commands}"
+            );
+            assert_eq!(told(held(&holder(state, "ci"))), line.trim_end());
         }
+        let nobody = told(held(&holder(State::Running, "")));
+        assert!(nobody.contains("75 seconds ago; retry"), "{nobody}");
     }
 
     #[test]
-    fn an_owner_that_is_not_known_is_left_out() {
-        let nobody = Holder {
-            user: String::new(),
-            ..holder(State::Running)
-        };
-        let told = told(held(&nobody));
-        assert!(told.contains("75s old (look"), "{told}");
-    }
-
-    #[test]
-    fn what_could_not_be_found_out_is_said() {
+    fn what_could_not_be_determined_is_said() {
         assert_eq!(
             told(unknown("the API server did not answer in time")),
-            "MW101 concurrent-migration: metadata.name: whether another migration runs could not be found \
-             out: the API server did not answer in time (if that lasts, tell whoever runs migration-warden; \
-             claims.onFailure: allow in its policy lets such Jobs in); try again when the way is free"
+            "MW101 concurrent-migration: metadata.name: could not determine whether another migration is running: \
+             the API server did not answer in time (if this persists, contact the operators of migration-warden; \
+             claims.onFailure: allow in its policy admits such Jobs); retry when that migration has finished"
         );
-    }
-
-    #[test]
-    fn ages_are_short() {
-        for (seconds, text) in [
-            (-3, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (7_200, "2h"),
-            (200_000, "2d"),
-        ] {
-            assert_eq!(age(SignedDuration::from_secs(seconds)), text);
-        }
     }
 }

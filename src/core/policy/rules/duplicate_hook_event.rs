@@ -6,7 +6,7 @@ rule! {
     /// A migration Job that names a hook event twice.
     ///
     /// ## Why is this bad?
-    /// Helm keeps both, runs the hook twice for the event, and meets the first Job under the same name.
+    /// Helm keeps both and runs the hook twice for the event. The second run meets the first Job under the same name.
     ///
     /// ## Instead
     /// ```yaml
@@ -19,7 +19,7 @@ rule! {
     pub(super) static DUPLICATE_HOOK_EVENT = {
         id: "MW014",
         name: "duplicate-hook-event",
-        reason: "an event is named twice",
+        reason: "it names an event twice",
         remediation: "write each event of helm.sh/hook once",
         path: "metadata.annotations['helm.sh/hook']",
         guide: Warn,

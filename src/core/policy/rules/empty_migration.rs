@@ -6,12 +6,12 @@ rule! {
     /// A migration Job with `completions: 0` or `parallelism: 0`, for which Kubernetes starts no pod.
     ///
     /// ## Why is this bad?
-    /// The migration never runs. With `completions: 0` Kubernetes reports the Job as complete at once, and Helm
-    /// reports the release as deployed: the new version starts on the old schema. With `parallelism: 0` the Job
-    /// does nothing, and Helm waits for it until its timeout.
+    /// The migration never runs. With `completions: 0` Kubernetes reports the Job as complete at once, and Helm reports
+    /// the release as deployed: the new version starts on the old schema. With `parallelism: 0` the Job does nothing,
+    /// and Helm waits for it until its timeout.
     ///
     /// ## Instead
-    /// Leave both fields out, or:
+    /// Leave both fields out, or write:
     /// ```yaml
     /// spec:
     ///   completions: 1
@@ -29,7 +29,7 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Template,
-        patch: Patch::Refused("a Job that was written to do nothing may have been meant so"),
+        patch: Patch::Refused("a Job that does nothing may be intended"),
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

@@ -6,7 +6,7 @@ rule! {
     /// A migration that the cluster's autoscaler may evict.
     ///
     /// ## Why is this bad?
-    /// The autoscaler removes a node it finds underused, and the migration on it is stopped half-way.
+    /// The autoscaler removes a node that it finds underused, and so stops the migration on it halfway.
     ///
     /// ## Instead
     /// For the Cluster Autoscaler, for Karpenter, or for both:
@@ -18,19 +18,19 @@ rule! {
     ///         cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
     ///         karpenter.sh/do-not-disrupt: "true"
     /// ```
-    /// Against `kubectl drain` only a PodDisruptionBudget helps.
+    /// Only a PodDisruptionBudget protects the pod from `kubectl drain`.
     ///
     /// Source: the Cluster Autoscaler FAQ; the Karpenter documentation, "Disruption".
     pub(super) static EVICTABLE_MIGRATION = {
         id: "MW020",
         name: "evictable-migration",
-        reason: "it may be stopped in the middle",
+        reason: "the autoscaler may stop it halfway",
         remediation: "annotate the pod: cluster-autoscaler.kubernetes.io/safe-to-evict: \"false\"",
         path: "spec.template.metadata.annotations",
         guide: Off,
         strict: Warn,
         scope: Scope::Template,
-        patch: Patch::Refused("which autoscaler there is, the webhook does not know"),
+        patch: Patch::Refused("the webhook does not know which autoscaler the cluster has"),
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
@@ -40,7 +40,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let annotations = &job.spec.template.metadata.annotations;
     let kept = annotations.get(Annotation::SafeToEvict) == Some("false")
         || annotations.get(Annotation::DoNotDisrupt) == Some("true");
-    let detail = "nothing keeps the autoscaler from evicting it";
+    let detail = "no annotation keeps the autoscaler from evicting it";
     (!kept).then(|| Breach::new("spec.template.metadata.annotations", detail))
 }
 
@@ -67,7 +67,9 @@ mod tests {
         };
         assert_eq!(
             with(json!({})),
-            ["spec.template.metadata.annotations: nothing keeps the autoscaler from evicting it"]
+            [
+                "spec.template.metadata.annotations: no annotation keeps the autoscaler from evicting it"
+            ]
         );
         assert!(with(json!({"karpenter.sh/do-not-disrupt": "true"})).is_empty());
         assert!(

@@ -5,12 +5,11 @@ use crate::core::job::name::cut;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job that is also a hook for another event than `pre-install` and `pre-upgrade`.
+    /// A migration Job that is also a hook for an event other than `pre-install` and `pre-upgrade`.
     ///
     /// ## Why is this bad?
-    /// The migration runs again after the install, at a rollback, at the uninstall or as a test, when no
-    /// one expects the schema to move. A rollback in particular runs the old release's Job under its old
-    /// name.
+    /// The migration runs again after the install, at a rollback, at the uninstall or as a test, when no one expects
+    /// the schema to change. A rollback runs the old release's Job under its old name.
     ///
     /// ## Instead
     /// ```yaml
@@ -19,7 +18,7 @@ rule! {
     ///     helm.sh/hook: pre-install,pre-upgrade
     /// ```
     ///
-    /// A Job that undoes a migration at a rollback is another Job, which must not run before upgrades.
+    /// Undo a migration at a rollback with a separate Job, which must not run before upgrades.
     ///
     /// Source: the Helm documentation, "Chart Hooks: The Available Hooks".
     pub(super) static EXTRA_HOOK_EVENT = {
@@ -49,7 +48,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     }
     let extra = extra.join(", ");
     let breach = Breach::new(Annotation::Hook, format!("it runs at {extra}"));
-    let take_out = || format!("take {} out of helm.sh/hook", cut(&extra, MAX)).into();
+    let take_out = || format!("remove {} from helm.sh/hook", cut(&extra, MAX)).into();
     let advice = Purpose::of(job, value).advice();
     Some(breach.advise(advice.unwrap_or_else(take_out)))
 }
@@ -92,7 +91,7 @@ mod tests {
         };
         assert!(
             told("pre-install,pre-upgrade,post-rollback,Test")
-                .ends_with("; take post-rollback, test out of helm.sh/hook")
+                .ends_with("; remove post-rollback, test from helm.sh/hook")
         );
         let bundled = told("post-install,pre-upgrade");
         assert!(

@@ -6,14 +6,15 @@ rule! {
     /// A migration whose image has no digest, and the tag `latest` or none.
     ///
     /// ## Why is this bad?
-    /// The tag may point to another image tomorrow. A rollback or a retry then runs other migrations than
-    /// the release it belongs to, and nobody can say afterwards which ran.
+    /// The tag may point to another image tomorrow. A rollback or a retry then runs other migrations than those of its
+    /// release, and nothing shows which ones ran.
     ///
     /// ## Instead
+    /// Write a version:
     /// ```yaml
     /// image: registry.example.com/shop:1.4.2
     /// ```
-    /// or, which cannot be moved, a digest: `registry.example.com/shop@sha256:…`.
+    /// A digest always names the same image: `registry.example.com/shop@sha256:…`.
     ///
     /// Source: the Kubernetes documentation, "Images: Image names".
     pub(super) static FLOATING_IMAGE = {
@@ -25,7 +26,7 @@ rule! {
         guide: Audit,
         strict: Deny,
         scope: Scope::Template,
-        patch: Patch::Refused("the webhook asks no registry"),
+        patch: Patch::Refused("the webhook does not ask registries"),
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };

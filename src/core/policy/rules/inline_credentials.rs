@@ -4,32 +4,32 @@ use crate::core::job::credentials;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A password written into a container's command, arguments or environment.
+    /// A password in a container's command, arguments or environment.
     ///
     /// The rule finds:
     ///
-    /// - variables, options and parameters whose name ends in `password`, `passwd`, `passphrase`, `pwd`, `pass`
-    ///   or `pw` (`DB_PW`, `DBPASS`, `dbPassword`), also in JSON, YAML, JDBC, ODBC and SASL texts;
+    /// - variables, options and parameters whose name ends in `password`, `passwd`, `passphrase`, `pwd`, `pass` or `pw`
+    ///   (`DB_PW`, `DBPASS`, `dbPassword`), also in JSON, YAML, JDBC, ODBC and SASL texts;
     /// - URLs and data source names with a password, URLs with a token, and `Authorization` headers;
-    /// - options of known programs, such as `mysql -pX`, `sqlcmd -P X`, `redis-cli -a X`, `cqlsh -p X`,
-    ///   `curl -u user:X` and `sqlplus user/X@db`, also in the lines that a script feeds to `sqlplus` or `redis-cli`;
+    /// - options of known programs, such as `mysql -pX`, `sqlcmd -P X`, `redis-cli -a X`, `cqlsh -p X`, `curl -u
+    ///   user:X` and `sqlplus user/X@db`, also in the lines that a script feeds to `sqlplus` or `redis-cli`;
     /// - values below or beside their name: YAML blocks, `name: DB_PASSWORD` with `value: X`, operands of `printf`;
     /// - SQL statements that set a password, lines of `.pgpass` and `.netrc`, and the literal default in
     ///   `${DB_PASSWORD:-X}`.
     ///
-    /// These are no passwords: references such as `$(DB_PASSWORD)`, `vault:…`, `op://…`, `arn:…`, `ref+…` and
-    /// `file:…`, paths, blanks such as `<password>`, expressions such as `ENV.fetch("PW")` and `var.password`, switches
-    /// such as `MYSQL_ALLOW_EMPTY_PASSWORD`, and comments and tests in scripts.
+    /// These are not passwords: references such as `$(DB_PASSWORD)`, `vault:…`, `op://…`, `arn:…`, `ref+…` and
+    /// `file:…`, paths, placeholders such as `<password>`, expressions such as `ENV.fetch("PW")` and `var.password`,
+    /// switches such as `MYSQL_ALLOW_EMPTY_PASSWORD`, and comments and tests in scripts.
     ///
-    /// The search reads 256 KiB of one Job. If a Job has more text, a finding says how many bytes were not read.
-    /// Neither a password nor unread text is shown, here or anywhere.
+    /// The rule reads 256 KiB of one Job. If a Job has more text, a finding says how many bytes it did not read. No
+    /// output of migration-warden shows a password or text that it did not read.
     ///
     /// ## Why is this bad?
-    /// Everyone who may read Jobs can read the password. It is also in the API server's audit log, in backups
-    /// of etcd, and in the release that Helm stores.
+    /// Everyone who may read Jobs can read the password. It is also in the API server's audit log, in backups of etcd,
+    /// and in the release that Helm stores.
     ///
     /// ## Instead
-    /// Take it from a Secret, and let Kubernetes put it in:
+    /// Store the password in a Secret, and let Kubernetes read it from there:
     /// ```yaml
     /// containers:
     ///   - args: [migrate, apply, --url, $(DATABASE_URL)]
@@ -42,7 +42,7 @@ rule! {
     pub(super) static INLINE_CREDENTIALS = {
         id: "MW010",
         name: "inline-credentials",
-        reason: "a password is written into it",
+        reason: "it contains a password",
         remediation: "take it from a Secret, by an env variable with valueFrom.secretKeyRef",
         path: "spec.template.spec.containers[0].args[3]",
         guide: Warn,

@@ -6,18 +6,18 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A migration Job that is not both a `pre-install` and a `pre-upgrade` hook.
     ///
-    /// Order, case, spaces and further events do not matter here. With `argocd: true` in the rule's options
-    /// `argocd.argoproj.io/hook: PreSync` will do instead.
+    /// Order, case, spaces and other events do not matter. With `argocd: true` in the rule's options,
+    /// `argocd.argoproj.io/hook: PreSync` is enough.
     ///
-    /// Some deployers run no hooks: Flux's kustomize-controller and kubectl. A Job of theirs is admitted with one
-    /// warning of this rule, even if its action is `deny`. The warning names the deployer and what it has instead.
-    /// The rules about hooks and names do not judge such a Job. migration-warden sets no TTL on it, does not patch
-    /// it and does not tidy it up, because the deployer would create the Job again.
+    /// Some deployers do not run hooks: Flux's kustomize-controller and kubectl. Their Jobs are admitted with one
+    /// warning of this rule, even if its action is `deny`. The warning names the deployer and what it offers instead of
+    /// hooks. The rules about hooks and names do not apply to such a Job. migration-warden sets no TTL on it, does not
+    /// patch it and does not tidy it up, because the deployer would create the Job again.
     ///
     /// ## Why is this bad?
-    /// Without a hook Helm creates the Job together with the new version and waits for nothing. With
-    /// `pre-install` alone no upgrade migrates. With `pre-upgrade` alone the first install does not migrate;
-    /// a first install that failed is retried as an upgrade, so both are needed.
+    /// Helm creates a Job without a hook together with the new version, and does not wait for it. With `pre-install`
+    /// alone, no upgrade migrates. With `pre-upgrade` alone, the first install does not migrate. Helm retries a failed
+    /// first install as an upgrade, so the Job needs both.
     ///
     /// ## Instead
     /// ```yaml
@@ -27,17 +27,17 @@ rule! {
     /// ```
     ///
     /// ## What a hook may use
-    /// A `pre-install` hook runs before the release's other objects exist. It may use only what exists before:
+    /// A `pre-install` hook runs before the release's other objects exist. It may use only these:
     ///
     /// - an external database, which does not belong to the release
-    /// - a Secret, a ConfigMap and a `ServiceAccount` of its own: hooks themselves, with a lower
-    ///   `helm.sh/hook-weight`, so that Helm creates them first
-    /// - what was in the namespace before the install
+    /// - a Secret, a ConfigMap and a `ServiceAccount` that are hooks themselves, with a lower `helm.sh/hook-weight`, so
+    ///   that Helm creates them first
+    /// - objects that were in the namespace before the install
     ///
-    /// A chart with a bundled database cannot migrate before the install, because the database does not exist yet.
-    /// Its Job may be a `post-install,pre-upgrade` hook, and a `MigrationException` for MW002 and MW017 admits it.
+    /// A chart with a bundled database cannot migrate before the install, because the database does not exist yet. Make
+    /// its Job a `post-install,pre-upgrade` hook, and let a `MigrationException` for MW002 and MW017 admit it.
     ///
-    /// Do not follow this rule for a Job that undoes a migration (`pre-rollback`, `alembic downgrade`): as a
+    /// Do not follow this rule for a Job that undoes a migration (`pre-rollback`, `alembic downgrade`). As a
     /// `pre-upgrade` hook it would run before each upgrade.
     ///
     /// Source: `helm/helm: pkg/releaseutil/manifest_sorter.go`; the Helm documentation, "Chart Hooks".
@@ -132,14 +132,14 @@ fn without_hooks(job: &Job<'_>) -> Breach {
         )
     } else if job.deployer == Deployer::KustomizeController {
         (
-            format!("{deployer} deploys this Job and runs no hooks"),
-            "put it into a Kustomization of its own with force: true and wait: true, and name that in the \
+            format!("{deployer} deploys this Job and does not run hooks"),
+            "put the Job into its own Kustomization with force: true and wait: true, and list that in the \
              application's dependsOn"
                 .to_owned(),
         )
     } else {
         (
-            format!("{deployer} deploys this Job and runs no hooks"),
+            format!("{deployer} deploys this Job and does not run hooks"),
             format!("before the new version starts, run {wait}"),
         )
     };
@@ -151,7 +151,7 @@ fn without_hooks(job: &Job<'_>) -> Breach {
 /// A hook that no deployer reads.
 fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options) -> Breach {
     let detail = format!(
-        "found {} as {}, and only annotations of the Job make it a hook",
+        "found {} as {}, but only annotations of the Job make it a hook",
         shown(stray.value),
         stray.place
     );
@@ -283,7 +283,7 @@ mod tests {
         };
         let up = &["alembic", "upgrade", "head"][..];
         assert!(told("pre-upgrade", up).ends_with(WRITE));
-        let down = "do not run a Job that undoes a migration before upgrades: let a MigrationException admit it";
+        let down = "a Job that undoes a migration must not run before upgrades: let a MigrationException admit it";
         assert_eq!(
             told("pre-rollback", up),
             format!(
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(
             told_of("MW002", &label),
             [
-                "MW002 missing-hook: metadata.labels['helm.sh/hook']: found \"pre-install\" as a label, and only \
+                "MW002 missing-hook: metadata.labels['helm.sh/hook']: found \"pre-install\" as a label, but only \
                  annotations of the Job make it a hook; move it to the Job's metadata.annotations, as helm.sh/hook: \
                  pre-install,pre-upgrade"
             ]
@@ -328,14 +328,14 @@ mod tests {
             told_of("MW002", &pods),
             [
                 "MW002 missing-hook: spec.template.metadata.annotations['helm.sh/hook']: found \"pre-rollback\" as an \
-                 annotation of the pod template, and only annotations of the Job make it a hook; move it to the Job's \
+                 annotation of the pod template, but only annotations of the Job make it a hook; move it to the Job's \
                  metadata.annotations"
             ]
         );
         let argocds = annotated(json!({}), |j| {
             j["metadata"]["labels"]["argocd.argoproj.io/hook"] = json!("PreSync");
         });
-        let found = "MW002 missing-hook: metadata.labels['argocd.argoproj.io/hook']: found \"PreSync\" as a label, and only \
+        let found = "MW002 missing-hook: metadata.labels['argocd.argoproj.io/hook']: found \"PreSync\" as a label, but only \
                      annotations of the Job make it a hook; move it to the Job's metadata.annotations, as \
                      argocd.argoproj.io/hook: PreSync";
         let accept = "in the policy, set argocd: true in the options of missing-hook";
@@ -381,11 +381,11 @@ mod tests {
             broken(|j| j["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] = json!("shop"));
         let path = "MW002 missing-hook: metadata.annotations['helm.sh/hook']";
         let flux = format!(
-            "{path}: Flux's kustomize-controller deploys this Job and runs no hooks; put it into a Kustomization of \
-             its own with force: true and wait: true, and name that in the application's dependsOn"
+            "{path}: Flux's kustomize-controller deploys this Job and does not run hooks; put the Job into its \
+             own Kustomization with force: true and wait: true, and list that in the application's dependsOn"
         );
         let kubectl = format!(
-            "{path}: kubectl deploys this Job and runs no hooks; before the new version starts, run kubectl wait \
+            "{path}: kubectl deploys this Job and does not run hooks; before the new version starts, run kubectl wait \
              --for=condition=complete job/shop-migrate"
         );
         for (job, said) in [

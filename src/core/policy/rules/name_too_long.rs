@@ -7,18 +7,18 @@ rule! {
     /// A migration Job whose name is longer than 63 characters.
     ///
     /// ## Why is this bad?
-    /// The name becomes the value of a label on the Job's pods, which may have 63 characters. The apiserver
-    /// refuses the Job with a message about that label. Release names may have 53, and `-migrate-` with ten
-    /// digits takes 19, so a release name of 45 characters is too long already.
+    /// The name becomes the value of a label on the Job's pods, which may have 63 characters. The API server refuses
+    /// the Job with a message about that label. A release name may have 53 characters, and `-migrate-` with ten digits
+    /// takes 19. So a release name of 45 characters is already too long.
     ///
     /// ## Instead
-    /// Cut what stands before the timestamp, never the timestamp. With ten digits it may have 52 characters:
+    /// Cut the part before the timestamp, never the timestamp. With ten digits that part may have 52 characters:
     /// ```yaml
     /// metadata:
     ///   name: "{{ printf "%s-migrate" .Release.Name | trunc 52 | trimSuffix "-" }}-{{ now | unixEpoch }}"
     /// ```
     ///
-    /// Argo CD appends 26 characters to the `generateName` of a `PreSync` hook, so that may have 37.
+    /// Argo CD appends 26 characters to the `generateName` of a `PreSync` hook, so that `generateName` may have 37.
     ///
     /// Source: the Kubernetes documentation, "Jobs: Job name"; `maxReleaseNameLen` in Helm's
     /// `pkg/chart/v2/util/validate_name.go`.
@@ -31,7 +31,7 @@ rule! {
         guide: Deny,
         strict: Deny,
         scope: Scope::Job,
-        patch: Patch::Refused("a name that was cut may be another Job's"),
+        patch: Patch::Refused("a shortened name may be another Job's"),
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };

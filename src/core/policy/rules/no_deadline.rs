@@ -3,14 +3,14 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job without `activeDeadlineSeconds`, neither its own nor its pod's.
+    /// A migration Job without `activeDeadlineSeconds`, both its own and its pod's.
     ///
     /// ## Why is this bad?
-    /// `helm --timeout` stops Helm, not the Job. A migration that waits for a lock goes on after the deploy
+    /// `helm --timeout` stops Helm, not the Job. A migration that waits for a lock keeps running after the deploy has
     /// failed, and the next deploy meets it.
     ///
     /// ## Instead
-    /// A deadline below `helm --timeout`, which is 300 seconds unless set. The Job then ends first, and Helm
+    /// Write a deadline below `helm --timeout`, which is 300 seconds by default. The Job then ends first, and Helm
     /// reports why it failed:
     /// ```yaml
     /// spec:
@@ -22,8 +22,8 @@ rule! {
     pub(super) static NO_DEADLINE = {
         id: "MW007",
         name: "no-deadline",
-        reason: "nothing stops it",
-        remediation: "write an activeDeadlineSeconds, with Helm one below its --timeout (300 s unless set)",
+        reason: "it has no deadline",
+        remediation: "write activeDeadlineSeconds; with Helm, below its --timeout (300 s by default)",
         path: "spec.activeDeadlineSeconds",
         guide: Warn,
         strict: Deny,
@@ -37,7 +37,7 @@ rule! {
 fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let pods = job.spec.template.spec.active_deadline_seconds;
     let deadline = job.spec.active_deadline_seconds.or(pods);
-    let detail = "there is none, and no deployer's timeout stops the Job";
+    let detail = "it is not set, and no deployer's timeout stops the Job";
     deadline
         .is_none()
         .then(|| Breach::new("spec.activeDeadlineSeconds", detail))
@@ -63,7 +63,7 @@ mod tests {
         };
         assert_eq!(
             with(json!(null)),
-            ["spec.activeDeadlineSeconds: there is none, and no deployer's timeout stops the Job"]
+            ["spec.activeDeadlineSeconds: it is not set, and no deployer's timeout stops the Job"]
         );
         assert!(with(json!(60)).is_empty());
     }

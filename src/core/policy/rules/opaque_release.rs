@@ -4,14 +4,14 @@ use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job whose release can be told from nothing but its name.
+    /// A migration Job whose release only its name indicates.
     ///
-    /// Looked for are the label `app.kubernetes.io/instance` on the Job or its pod template, Flux's
+    /// The rule looks for the label `app.kubernetes.io/instance` on the Job or its pod template, Flux's
     /// `helm.toolkit.fluxcd.io/name` and Argo CD's `argocd.argoproj.io/tracking-id`.
     ///
     /// ## Why is this bad?
-    /// Helm writes no release on hooks. Without one, the record of a migration cannot be found by release,
-    /// and two migrations of one release are not known to belong together.
+    /// Helm does not write the release on hooks. Without a release, you cannot find the record of a migration by
+    /// release, and migration-warden does not know that two migrations belong to one release.
     ///
     /// ## Instead
     /// ```yaml
@@ -24,13 +24,13 @@ rule! {
     pub(super) static OPAQUE_RELEASE = {
         id: "MW021",
         name: "opaque-release",
-        reason: "its release cannot be told",
-        remediation: "write label app.kubernetes.io/instance with the release's name",
+        reason: "only its name indicates the release",
+        remediation: "write the label app.kubernetes.io/instance with the release's name",
         path: "metadata.labels",
         guide: Audit,
         strict: Warn,
         scope: Scope::Template,
-        patch: Patch::Refused("the webhook cannot know the release, either"),
+        patch: Patch::Refused("the webhook does not know the release either"),
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
@@ -40,9 +40,9 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     if release::find(job).1 != Source::BaseName {
         return None;
     }
-    let breach = Breach::new("metadata.labels", "nothing but the name tells the release");
+    let breach = Breach::new("metadata.labels", "only the name indicates the release");
     Some(if job.deployer.runs_hooks() && !job.is_in_argocds_words() {
-        breach.advise("write label app.kubernetes.io/instance: {{ .Release.Name }}")
+        breach.advise("write the label app.kubernetes.io/instance: {{ .Release.Name }}")
     } else {
         breach
     })
@@ -71,7 +71,7 @@ mod tests {
         });
         assert_eq!(
             findings("MW021", &bare),
-            ["metadata.labels: nothing but the name tells the release"]
+            ["metadata.labels: only the name indicates the release"]
         );
         let mut pod = bare.clone();
         pod["spec"]["template"]["metadata"]["labels"] =

@@ -6,11 +6,11 @@ rule! {
     /// A migration Job with a `parallelism` above 1.
     ///
     /// ## Why is this bad?
-    /// Several pods run the same migration at the same time. Tools that take no lock corrupt the schema,
-    /// the others wait for each other until the deadline.
+    /// Several pods run the same migration at the same time. Tools that take no lock corrupt the schema. The others
+    /// wait for each other until the deadline.
     ///
     /// ## Instead
-    /// Leave `parallelism` out, or:
+    /// Leave `parallelism` out, or write:
     /// ```yaml
     /// spec:
     ///   parallelism: 1

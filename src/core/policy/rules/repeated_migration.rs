@@ -3,14 +3,14 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job with `completions` above 1, or of the mode `Indexed`.
+    /// A migration Job with `completions` above 1, or with the completion mode `Indexed`.
     ///
     /// ## Why is this bad?
-    /// The migration is run again after it succeeded, once for each completion. A second run is at best for
-    /// nothing, and at worst repeats what must happen once.
+    /// Kubernetes runs the migration again after it succeeded, once for each completion. At best a second run does
+    /// nothing. At worst it repeats what must happen only once.
     ///
     /// ## Instead
-    /// Leave `completions` and `completionMode` out, or:
+    /// Leave `completions` and `completionMode` out, or write:
     /// ```yaml
     /// spec:
     ///   completions: 1

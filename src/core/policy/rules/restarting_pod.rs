@@ -1,19 +1,19 @@
 //! MW004: the kubelet or the Job controller reuses the pod.
 
-use crate::core::job::object::{Container, RestartRule};
+use crate::core::job::object::RestartRule;
 use crate::core::policy::fix::Fix;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration whose pod, or a container of it, has a `restartPolicy` other than `Never`.
+    /// A migration whose pod, or one of its containers, has a `restartPolicy` other than `Never`.
     ///
-    /// A container's own `restartPolicy` and its `restartPolicyRules` override the pod's, from Kubernetes 1.35
-    /// on. Init containers are judged like the others. A native sidecar, which is an init container with
-    /// `restartPolicy: Always`, is fine unless a rule of it restarts all containers.
+    /// Since Kubernetes 1.35 a container's own `restartPolicy` and its `restartPolicyRules` override the pod's. Init
+    /// containers are no exception. A native sidecar, which is an init container with `restartPolicy: Always`, is fine
+    /// unless one of its rules restarts all containers.
     ///
     /// ## Why is this bad?
-    /// With `OnFailure` the kubelet starts a half-applied migration again in place. When the Job gives up, its
-    /// pod is removed, and the logs with it. If `restartPolicy` is not set, Kubernetes defaults it to `Always`,
+    /// With `OnFailure` the kubelet restarts a half-applied migration in the same pod. When the Job gives up,
+    /// Kubernetes removes the pod and its logs. If `restartPolicy` is not set, Kubernetes defaults it to `Always`,
     /// which the API server refuses for Jobs.
     ///
     /// ## Instead
@@ -23,14 +23,13 @@ rule! {
     ///     spec:
     ///       restartPolicy: Never
     /// ```
-    /// and neither `restartPolicy` nor `restartPolicyRules` in a container.
+    /// Write neither `restartPolicy` nor `restartPolicyRules` in a container.
     ///
     /// ## Patching
-    /// The pod's field is set to `Never`, and so is a container's own. `restartPolicyRules` are removed.
+    /// migration-warden sets the pod's field and a container's own to `Never`, and removes `restartPolicyRules`.
     ///
-    /// Source: the Kubernetes documentation, "Jobs: Handling Pod and container failures" and "Pod Lifecycle:
-    /// Individual container restart policy and rules"; `ContainerShouldRestart` in Kubernetes'
-    /// `pkg/api/v1/pod/util.go` (1.37).
+    /// Source: the Kubernetes documentation, "Jobs: Handling Pod and container failures" and "Pod Lifecycle: Individual
+    /// container restart policy and rules"; `ContainerShouldRestart` in Kubernetes' `pkg/api/v1/pod/util.go` (1.37).
     pub(super) static RESTARTING_POD = {
         id: "MW004",
         name: "restarting-pod",
@@ -47,14 +46,19 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
-    let path = || FieldPath::of("spec.template.spec.restartPolicy");
-    // The API server writes it if nothing is written.
-    let pods = never(path, job.restart_policy(), Some("Always"));
+    let found = job.restart_policy();
+    let pods = (found != "Never").then(|| {
+        let is_set = own_policy(job.spec.template.spec.restart_policy.as_deref()).is_some();
+        let detail = defaulted(shown(found), is_set, found == "Always");
+        never("spec.template.spec.restartPolicy".into(), detail)
+    });
     let containers = job.containers().flat_map(|(list, index, container)| {
         let path = |field| FieldPath::of(list).index(index).field(field);
         let sidecar = Job::is_native_sidecar(list, container);
-        let own = own_policy(container).filter(|_| !sidecar);
-        let own = own.and_then(|found| never(|| path("restartPolicy"), found, None));
+        let own = own_policy(container.restart_policy.as_deref());
+        let own = own.filter(|policy| !sidecar && *policy != "Never");
+        let own =
+            own.map(|policy| never(path("restartPolicy"), format!("found {}", shown(policy))));
         let mut rules = container.restart_policy_rules.iter();
         let rule = rules.find(|rule| restarts(rule, sidecar)).map(|rule| {
             let path = path("restartPolicyRules");
@@ -67,24 +71,14 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
 }
 
 /// The breach of a policy that is not `Never`.
-fn never(path: impl Fn() -> FieldPath, found: &str, default: Option<&str>) -> Option<Breach> {
-    if found == "Never" {
-        return None;
-    }
-    let by_default = if default == Some(found) {
-        ", Kubernetes' default"
-    } else {
-        ""
-    };
-    let detail = format!("found {}{by_default}", shown(found));
-    Some(Breach::new(path(), detail).fixed_by(Fix::set(path(), "Never")))
+fn never(path: FieldPath, detail: String) -> Breach {
+    let fix = Fix::set(path.clone(), "Never");
+    Breach::new(path, detail).fixed_by(fix)
 }
 
-fn own_policy<'c>(container: &'c Container<'_>) -> Option<&'c str> {
-    container
-        .restart_policy
-        .as_deref()
-        .filter(|policy| !policy.is_empty())
+/// A policy that is set: an empty one is not.
+fn own_policy(policy: Option<&str>) -> Option<&str> {
+    policy.filter(|policy| !policy.is_empty())
 }
 
 /// Whether a rule can restart the container, or for a sidecar, which is restarted anyway, the others.
@@ -130,9 +124,17 @@ mod tests {
             with(json!("OnFailure")),
             [format!(r#"{path}: found "OnFailure""#)]
         );
-        let absent = [format!(r#"{path}: found "Always", Kubernetes' default"#)];
+        let absent = [format!(
+            r#"{path}: it is not set, and Kubernetes defaults it to "Always""#
+        )];
         assert_eq!(with(json!(null)), absent);
         assert_eq!(with(json!("")), absent);
+        assert_eq!(
+            with(json!("Always")),
+            [format!(
+                r#"{path}: it is "Always", Kubernetes' default if it is not set"#
+            )]
+        );
         assert!(with(json!("Never")).is_empty());
     }
 

@@ -4,24 +4,23 @@ use crate::core::job::failure_policy::{Fate, MAX_RULES};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job that Kubernetes starts again when it failed: `backoffLimit` above 0, which Kubernetes
-    /// defaults to 6, or a `podFailurePolicy` that ignores failures.
+    /// A migration Job that Kubernetes starts again after a failure: with `backoffLimit` above 0, which Kubernetes
+    /// defaults to 6, or with a `podFailurePolicy` that ignores failures.
     ///
-    /// The rules of a `podFailurePolicy` are read in order. `Ignore` starts the migration again even with
-    /// `backoffLimit: 0`, and so does `Count` above 0. A rule that fails the Job on every exit code, before any
-    /// such rule, is fine with any `backoffLimit`.
+    /// Kubernetes reads the rules of a `podFailurePolicy` in order. `Ignore` starts the migration again even with
+    /// `backoffLimit: 0`, and so does `Count` above 0. If a rule before them fails the Job on every exit code, any
+    /// `backoffLimit` is fine.
     ///
     /// ## Why is this bad?
-    /// A migration that failed half-way is run again, up to seven times, on a schema that is neither old
-    /// nor new. Many tools then stop at their own "dirty" mark, and the first error, the one that matters,
-    /// is hidden behind it.
+    /// Kubernetes runs a migration that failed halfway up to seven times, on a schema that is neither old nor new. Many
+    /// tools then stop at their own "dirty" mark. That mark hides the first error, which is the one that matters.
     ///
     /// ## Instead
     /// ```yaml
     /// spec:
     ///   backoffLimit: 0
     /// ```
-    /// or, if other rules of a `podFailurePolicy` need a higher limit, this rule before them:
+    /// If other rules of a `podFailurePolicy` need a higher limit, write this rule before them:
     /// ```yaml
     /// spec:
     ///   podFailurePolicy:
@@ -42,7 +41,7 @@ rule! {
         guide: Warn,
         strict: Deny,
         scope: Scope::Template,
-        patch: Patch::Refused("whether a migration may be retried is for its author to say"),
+        patch: Patch::Refused("only its author knows whether a migration may be retried"),
         cel: Cel::Expression(expression),
         check: Check::All(check),
     };
@@ -64,14 +63,8 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
         }
     }
     let limited = counted.then(|| {
-        // The API server has written it by the time that the webhook is asked, so both say the same.
         let is_default = limit == job.default_backoff_limit();
-        let default = if is_default {
-            ", Kubernetes' default"
-        } else {
-            ""
-        };
-        let found = format!("found {limit}{default}");
+        let found = defaulted(limit, job.spec.backoff_limit.is_some(), is_default);
         let detail = if rules.is_empty() {
             found
         } else {
@@ -154,7 +147,11 @@ mod tests {
         let with = |value| findings("MW006", &job(|j| j["spec"]["backoffLimit"] = value));
         assert_eq!(
             with(json!(null)),
-            ["spec.backoffLimit: found 6, Kubernetes' default"]
+            ["spec.backoffLimit: it is not set, and Kubernetes defaults it to 6"]
+        );
+        assert_eq!(
+            with(json!(6)),
+            ["spec.backoffLimit: it is 6, Kubernetes' default if it is not set"]
         );
         assert_eq!(with(json!(3)), ["spec.backoffLimit: found 3"]);
         assert!(with(json!(0)).is_empty());
@@ -332,7 +329,7 @@ mod tests {
         assert!(per_index(0).is_empty());
         assert_eq!(
             per_index(1),
-            ["spec.backoffLimit: found 2147483647, Kubernetes' default"]
+            ["spec.backoffLimit: it is not set, and Kubernetes defaults it to 2147483647"]
         );
     }
 }

@@ -7,30 +7,30 @@ rule! {
     /// A migration Job with a `ttlSecondsAfterFinished` below one hour.
     ///
     /// ## Why is this bad?
-    /// Helm 4 hangs until its timeout when the Job is gone before Helm has read its status, and so do older
-    /// versions of Argo CD. A failed Job is gone before anyone has read its logs.
+    /// Kubernetes may delete the Job before Helm has read its status. Helm 4 and older versions of Argo CD then hang
+    /// until their timeout. Kubernetes also deletes a failed Job before anyone has read its logs.
     ///
     /// ## Instead
-    /// Leave it out, or a day or more:
+    /// Leave it out, or write a day or more:
     /// ```yaml
     /// spec:
     ///   ttlSecondsAfterFinished: 86400
     /// ```
     ///
-    /// Leave it out of a Job that a `GitOps` tool keeps as desired state: Flux's kustomize-controller creates the Job again
-    /// once the TTL has removed it, and the migration runs again. So does Argo CD if the Job is no hook.
+    /// Leave it out of a Job that a `GitOps` tool keeps as desired state. Flux's kustomize-controller creates the Job
+    /// again once the TTL has removed it, and the migration runs again. So does Argo CD if the Job is not a hook.
     ///
     /// Source: helm/helm#32586; argoproj/argo-cd#18884.
     pub(super) static SHORT_TTL = {
         id: "MW012",
         name: "short-ttl",
-        reason: "it may vanish too early",
-        remediation: "leave ttlSecondsAfterFinished out; if the Job is a hook, 86400 will do too",
+        reason: "Kubernetes may delete it too early",
+        remediation: "leave ttlSecondsAfterFinished out; if the Job is a hook, 86400 is fine too",
         path: "spec.ttlSecondsAfterFinished",
         guide: Warn,
         strict: Deny,
         scope: Scope::Template,
-        patch: Patch::Refused("how long a finished Job is needed is for its author to say"),
+        patch: Patch::Refused("only its author knows how long a finished Job is needed"),
         cel: Cel::Expression(expression),
         check: Check::One(check),
     };
@@ -43,7 +43,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let leave = "leave ttlSecondsAfterFinished out";
     Some(breach.advise(if job.is_recreated() {
         let deployer = job.deployer.name();
-        format!("{leave}: {deployer} creates the Job again once it is gone, and it migrates again")
+        format!("{leave}: {deployer} creates a deleted Job again, and the migration runs again")
     } else {
         format!("{leave}, or write 86400")
     }))
@@ -74,14 +74,15 @@ mod tests {
         };
         let kustomize = ttl("x", "kustomize.toolkit.fluxcd.io/name");
         assert!(kustomize.ends_with(
-            "leave ttlSecondsAfterFinished out: Flux's kustomize-controller creates the Job again once it is gone, \
-             and it migrates again"
+            "leave ttlSecondsAfterFinished out: Flux's kustomize-controller creates a deleted Job again, and the \
+             migration runs again"
         ));
         assert!(
-            ttl("argocd.argoproj.io/tracking-id", "x").contains("Argo CD creates the Job again")
+            ttl("argocd.argoproj.io/tracking-id", "x")
+                .contains("Argo CD creates a deleted Job again")
         );
         let by_kubectl = ttl("kubectl.kubernetes.io/last-applied-configuration", "x");
-        assert!(by_kubectl.contains("kubectl creates the Job again"));
+        assert!(by_kubectl.contains("kubectl creates a deleted Job again"));
         for hook in ["argocd.argoproj.io/hook", "helm.sh/hook"] {
             assert!(ttl(hook, "x").ends_with("leave ttlSecondsAfterFinished out, or write 86400"));
         }

@@ -6,12 +6,11 @@ rule! {
     /// A Helm hook Job whose log Helm does not print when the hook fails.
     ///
     /// ## Why is this bad?
-    /// When a hook fails, Helm says that it failed, and no more: "job shop-migrate failed".
-    /// The error of the migration itself stays in the pod's log, which the author of the deploy may not be able
-    /// to read. With this annotation Helm (measured with 3.22 and 4.3) prints
-    /// the log into the output of the deploy.
+    /// When a hook fails, Helm reports only that it failed: "job shop-migrate failed". The error of the migration
+    /// itself stays in the pod's log, which the author of the deploy may not be able to read. With this annotation Helm
+    /// prints the log into the output of the deploy (measured with 3.22 and 4.3).
     ///
-    /// Only Jobs with the annotation `helm.sh/hook` are judged.
+    /// The rule applies only to Jobs with the annotation `helm.sh/hook`.
     ///
     /// ## Instead
     /// ```yaml
@@ -19,7 +18,7 @@ rule! {
     ///   annotations:
     ///     helm.sh/hook-output-log-policy: hook-failed
     /// ```
-    /// The log is printed as it is. Leave the annotation out if the migration tool logs secrets.
+    /// Helm prints the log as it is. Leave the annotation out if the migration tool logs secrets.
     ///
     /// Source: Helm's source, `outputLogsByPolicy` in `pkg/action/hooks.go` (3.22.0 and 4.3.1).
     pub(super) static SILENT_HOOK = {
@@ -48,7 +47,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     }
     let detail = match policy {
         Some(policy) => format!("found {}", shown(policy)),
-        None => "there is no such annotation, so Helm prints no log when the hook fails".to_owned(),
+        None => "it is not set, so Helm prints no log when the hook fails".to_owned(),
     };
     Some(Breach::new(Annotation::HookOutputLogPolicy, detail))
 }
@@ -87,7 +86,7 @@ mod tests {
         assert_eq!(
             findings("MW023", &without),
             [format!(
-                "{path}: there is no such annotation, so Helm prints no log when the hook fails"
+                "{path}: it is not set, so Helm prints no log when the hook fails"
             )]
         );
         for wrong in ["hook-succeeded", "", "hook_failed", "failed"] {

@@ -2,28 +2,29 @@
 
 use crate::core::job::name::Form;
 use crate::core::policy::rule::prelude::*;
+use crate::core::time;
 use jiff::SignedDuration;
 
 rule! {
-    /// A migration Job whose name carries a time far from the apiserver's clock.
+    /// A migration Job whose name has a timestamp far from the API server's clock.
     ///
-    /// Compared with `creationTimestamp`, so the webhook's own clock does not matter; a Job that has none
-    /// is not judged. Options: `maxAge` (24h) and `maxSkew` (15m, for times in the future). A date without
-    /// zone may be 14 hours off in either direction on top.
+    /// The rule compares the timestamp with `creationTimestamp`, so the webhook's own clock does not matter. It does
+    /// not apply to a Job without `creationTimestamp`. Options: `maxAge` (24h), and `maxSkew` (15m) for times in the
+    /// future. A date without a time zone may be another 14 hours off in either direction.
     ///
     /// ## Why is this bad?
-    /// An old name often is an old migration replayed. It may also be meant: a rollback sends the hooks as
-    /// they were stored, and Argo CD keeps rendered manifests for a day, so this is never more than a hint.
+    /// An old timestamp often means that an old migration is replayed. It may also be intended: a rollback sends the
+    /// hooks as Helm stored them, and Argo CD keeps rendered manifests for a day. So both profiles only warn.
     ///
     /// ## Instead
-    /// Render the chart for each release: `{{ now | unixEpoch }}` in the name, no stored output.
+    /// Render the chart for each release, with `{{ now | unixEpoch }}` in the name, and do not store the output.
     ///
     /// Source: `rest.FillObjectMetaSystemFields` in `k8s.io/apiserver: pkg/registry/rest/create.go`.
     pub(super) static STALE_TIMESTAMP = {
         id: "MW005",
         name: "stale-timestamp",
-        reason: "the time in the name is not now",
-        remediation: "render the chart anew for each release",
+        reason: "the timestamp in the name is not recent",
+        remediation: "render the chart for each release",
         path: "metadata.name",
         guide: Warn,
         strict: Warn,
@@ -60,19 +61,14 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     };
     let age = created.duration_since(stamp.time);
     let (distance, side) = if age > options.duration(&MAX_AGE).saturating_add(slack) {
-        (age, "before")
+        (age, "older")
     } else if -age > options.duration(&MAX_SKEW).saturating_add(slack) {
-        (-age, "after")
+        (-age, "newer")
     } else {
         return None;
     };
-    let minutes = distance.as_mins();
-    let detail = format!(
-        "{} is {}h{:02}m {side} its creation",
-        shown(job.name.full()),
-        minutes / 60,
-        minutes % 60
-    );
+    let (name, distance) = (shown(job.name.full()), time::in_words(distance));
+    let detail = format!("the timestamp in {name} is {distance} {side} than the Job");
     Some(Breach::new("metadata.name", detail))
 }
 
@@ -133,12 +129,14 @@ mod tests {
         assert!(at("shop-1766361600", "2025-12-22T23:59:59Z").is_empty());
         assert_eq!(
             at("shop-1766361600", "2025-12-23T00:01:00Z"),
-            [r#"metadata.name: "shop-1766361600" is 24h01m before its creation"#]
+            [r#"metadata.name: the timestamp in "shop-1766361600" is 24 hours older than the Job"#]
         );
         assert!(at("shop-1766361600", "2025-12-21T23:50:00Z").is_empty());
         assert_eq!(
             at("shop-1766361600", "2025-12-21T23:44:00Z"),
-            [r#"metadata.name: "shop-1766361600" is 0h16m after its creation"#]
+            [
+                r#"metadata.name: the timestamp in "shop-1766361600" is 16 minutes newer than the Job"#
+            ]
         );
         // 14 hours ahead on a clock in Kiribati.
         assert!(at("shop-20251222-140000", "2025-12-22T00:00:00Z").is_empty());

@@ -6,11 +6,11 @@ rule! {
     /// A migration Job that is created suspended.
     ///
     /// ## Why is this bad?
-    /// Helm waits for the end of a Job that nobody starts, until its timeout. Where a queue such as Kueue
-    /// starts Jobs, the deploy waits for the queue.
+    /// Helm waits until its timeout for a Job that nothing starts. If a queue such as Kueue starts Jobs, the deploy
+    /// waits for the queue.
     ///
     /// ## Instead
-    /// Leave `suspend` out, or:
+    /// Leave `suspend` out, or write:
     /// ```yaml
     /// spec:
     ///   suspend: false

@@ -6,15 +6,15 @@ use crate::core::job::name::cut;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job that names a hook event Helm does not know, an empty one included.
+    /// A migration Job that names a hook event that Helm does not know, or an empty one.
     ///
     /// A trailing comma makes an empty event. Spaces do not separate events.
     ///
     /// ## Why is this bad?
-    /// Helm leaves out the whole manifest: the Job is neither a hook nor a resource, the release is deployed
-    /// without its migration, and all that is said is the line `skipping unknown hook` on Helm's stderr.
-    /// `helm template` leaves the Job out, too, so this rule sees it only in a manifest that Helm has not
-    /// rendered. In a pipeline `check --require-migration` fails if no migration Job is left.
+    /// Helm leaves out the whole manifest: the Job is neither a hook nor a resource. Helm deploys the release without
+    /// its migration, and prints only the line `skipping unknown hook` to stderr. `helm template` leaves the Job out
+    /// too, so this rule sees it only in a manifest that Helm has not rendered. In a pipeline, `check
+    /// --require-migration` fails if no migration Job is left.
     ///
     /// ## Instead
     /// ```yaml
@@ -28,7 +28,7 @@ rule! {
         id: "MW015",
         name: "unknown-hook-event",
         reason: "Helm does not know an event and drops the manifest",
-        remediation: "write only events that Helm knows, with commas between",
+        remediation: "write only events that Helm knows, separated by commas",
         path: "metadata.annotations['helm.sh/hook']",
         guide: Deny,
         strict: Deny,
@@ -59,7 +59,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 /// What to write instead of an event that Helm does not know, where that is plain.
 fn remediation(unknown: &str, value: &str) -> Option<Cow<'static, str>> {
     if unknown.is_empty() {
-        return Some("take out the comma that makes an empty event".into());
+        return Some("remove the comma that makes an empty event".into());
     }
     let nearest = cel::events()
         .into_iter()
@@ -68,7 +68,7 @@ fn remediation(unknown: &str, value: &str) -> Option<Cow<'static, str>> {
     let is_there = |event: &str| hooks::elements(value).any(|element| element == event);
     match nearest {
         // An event of Helm 2 which looks like one of today.
-        _ if unknown == "crd-install" => Some("take crd-install out of helm.sh/hook".into()),
+        _ if unknown == "crd-install" => Some("remove crd-install from helm.sh/hook".into()),
         Some((likeness, event)) if likeness > 0.9 && !is_there(event) => {
             Some(format!("write {event} instead").into())
         }
@@ -116,25 +116,22 @@ mod tests {
             ("pre-rollbak", "write pre-rollback instead"),
             ("pre-install,pre-upgrad", "write pre-upgrade instead"),
             ("pre_install,pre-upgrade", "write pre-install instead"),
-            (
-                "pre-install,",
-                "take out the comma that makes an empty event",
-            ),
+            ("pre-install,", "remove the comma that makes an empty event"),
             (
                 "crd-install,pre-upgrade",
-                "take crd-install out of helm.sh/hook",
+                "remove crd-install from helm.sh/hook",
             ),
             (
                 "pre-install pre-upgrade",
-                "write only events that Helm knows, with commas between",
+                "write only events that Helm knows, separated by commas",
             ),
             (
                 "pre-install,pre-instal",
-                "write only events that Helm knows, with commas between",
+                "write only events that Helm knows, separated by commas",
             ),
             (
                 "PreSync",
-                "write only events that Helm knows, with commas between",
+                "write only events that Helm knows, separated by commas",
             ),
         ] {
             let job = job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value));

@@ -4,13 +4,13 @@ use crate::core::policy::rule::prelude::*;
 use crate::core::policy::select::Selection;
 
 rule! {
-    /// A Job that looks like a migration and carries no label that says so.
+    /// A Job that looks like a migration and has no label that says so.
     ///
-    /// Recognised by the tool it runs, its image or its name.
+    /// The rule recognises it by the tool it runs, its image or its name.
     ///
     /// ## Why is this bad?
-    /// Nothing is enforced for it: what is found in a Job that is only recognised is capped at
-    /// `detection.maxAction`, which is `audit` unless the policy says otherwise.
+    /// The policy enforces nothing for it: `detection.maxAction` limits every action for such a Job, and its default is
+    /// `audit`.
     ///
     /// ## Instead
     /// ```yaml
@@ -18,20 +18,20 @@ rule! {
     ///   labels:
     ///     app.kubernetes.io/component: migration
     /// ```
-    /// or, for a Job that is no migration, the label `migration-warden.io/migration: "false"`.
+    /// If the Job is not a migration, write the label `migration-warden.io/migration: "false"`.
     ///
     /// Source: the default selectors of the policy file.
     pub(super) static UNLABELLED_MIGRATION = {
         id: "MW022",
         name: "unlabelled-migration",
         reason: "no label says that it is a migration",
-        remediation: "write label app.kubernetes.io/component: migration",
+        remediation: "write the label app.kubernetes.io/component: migration",
         path: "metadata.labels",
         guide: Audit,
         strict: Warn,
         scope: Scope::Template,
-        patch: Patch::Refused("a label would make rules binding for it that were not meant for it"),
-        cel: Cel::Refused("only labelled Jobs are looked at"),
+        patch: Patch::Refused("the label would enforce rules that its author did not choose"),
+        cel: Cel::Refused("the policy is evaluated only for labelled Jobs"),
         check: Check::One(check),
     };
 }

@@ -11,19 +11,19 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A migration Job whose name does not end in a timestamp.
     ///
-    /// Taken are, after a dash: seconds or milliseconds since 1970 (10 or 13 digits), `YYYYMMDDHHMMSS`,
-    /// `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` and `YYYYMMDDtHHMMSSz`; a real date between 2015 and 2099.
-    /// With `generateName` the timestamp may stand before the generated characters.
+    /// The timestamp follows a dash, is a real date between 2015 and 2099, and has one of these forms: seconds or
+    /// milliseconds since 1970 (10 or 13 digits), `YYYYMMDDHHMMSS`, `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` or
+    /// `YYYYMMDDtHHMMSSz`. With `generateName` the timestamp may stand before the generated characters.
     ///
-    /// Argo CD makes the name of a hook from its `generateName`, the commit, the phase and the time. So a hook of
-    /// Argo CD with `generateName` is admitted: a Job with `argocd.argoproj.io/hook`, and a Job with `helm.sh/hook`
-    /// that Argo CD deploys. Helm creates no hook without a name ("resource name may not be empty"): in a manifest,
-    /// another Helm hook that has only a `generateName` is denied.
+    /// Argo CD builds the name of a hook from its `generateName`, the commit, the phase and the time. So the rule
+    /// admits an Argo CD hook with `generateName`: a Job with `argocd.argoproj.io/hook`, or a Job with `helm.sh/hook`
+    /// that Argo CD deploys. Helm does not create a hook without a name ("resource name may not be empty"). In a
+    /// manifest, the rule denies any other Helm hook that has only a `generateName`.
     ///
     /// ## Why is this bad?
-    /// A Job of the same name may still be there. Helm 3 then fails with "already exists"; Helm 4 applies
-    /// over the finished Job, reports "deployed", and the migration never ran. With `before-hook-creation`
-    /// Helm deletes the earlier Job instead, running or not, and its logs with it.
+    /// A Job of the same name may still exist. Helm 3 then fails with "already exists". Helm 4 applies the manifest to
+    /// the finished Job and reports "deployed", but no migration runs. With `before-hook-creation` Helm deletes the
+    /// earlier Job and its logs, even while that Job is running.
     ///
     /// ## Instead
     /// ```yaml
@@ -31,7 +31,8 @@ rule! {
     ///   name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}"
     /// ```
     ///
-    /// This name is right for Helm, and for Argo CD if it deploys the chart. In a hook with Argo CD's own annotation:
+    /// This name is right for Helm, and for Argo CD if it deploys the chart. In a hook with Argo CD's own annotation,
+    /// write:
     /// ```yaml
     /// metadata:
     ///   generateName: shop-migrate-
@@ -40,11 +41,13 @@ rule! {
     /// ```
     ///
     /// ## Patching
-    /// A Job with `generateName` and no name is named `generateName` plus the seconds since 1970, where that makes
-    /// a valid name of at most 63 characters: a longer beginning is cut, and `-` and `.` at its end go. With the
-    /// option `rename: true` a named Job gets them appended, too, but only on a client-side create: on a
-    /// server-side apply the apiserver stores the object under the name in the URL, and Argo CD and
-    /// `kubectl apply` look for the name they wrote. Helm never deletes a renamed Job by itself.
+    /// migration-warden names a Job that has a `generateName` and no name: `generateName` and the seconds since 1970,
+    /// if they make a valid name. It shortens the part before the timestamp until the name has 63 characters, and
+    /// removes `-` and `.` from the end of that part.
+    ///
+    /// With the option `rename: true` it also appends the seconds to an existing name, but only on a client-side
+    /// create. On a server-side apply the API server stores the object under the name in the URL. Argo CD and `kubectl
+    /// apply` look for the name that they wrote. Helm never deletes a renamed Job by itself.
     ///
     /// Source: `deleteHookByPolicy` in `helm/helm: pkg/action/hooks.go`.
     pub(super) static UNTIMESTAMPED_NAME = {
@@ -72,7 +75,7 @@ static RENAME: RuleOption<bool> = RuleOption {
 /// What the author of a chart writes.
 const IN_A_CHART: &str = r#"write name: "{{ .Release.Name }}-migrate-{{ now | unixEpoch }}""#;
 /// To the author of a Job that Argo CD applies together with the new version.
-const MAKE_A_HOOK: &str = "make the Job a hook of Argo CD";
+const MAKE_A_HOOK: &str = "make the Job an Argo CD hook";
 /// A dash and ten digits, which last until 2286.
 const STAMP: usize = 11;
 
@@ -85,7 +88,7 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
         && !job.is_sent
     {
         let detail = format!(
-            "Helm creates no hook without a name (\"resource name may not be empty\"), and only generateName {} is set",
+            "Helm does not create a hook without a name (\"resource name may not be empty\"), and only generateName {} is set",
             shown(prefix)
         );
         return Some(Breach::new("metadata.generateName", detail).advise(IN_A_CHART));
@@ -104,8 +107,8 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
         let fix = fix(text);
         if fix.is_none() {
             detail.push_str(
-                ", and no valid name can be made of it: write lower-case letters, digits, '-' and '.', and begin \
-                 with a letter or digit",
+                ", and appending one does not make a valid name: write lower-case letters, digits, '-' and '.', \
+                 and begin with a letter or digit",
             );
         }
         fix
@@ -126,7 +129,7 @@ fn remediation(job: &Job<'_>) -> Option<Cow<'static, str>> {
         ""
     } else if job.name.generate().is_some() {
         return Some(
-            format!("{MAKE_A_HOOK}: Argo CD makes a name of generateName only for hooks").into(),
+            format!("{MAKE_A_HOOK}: Argo CD builds a name from generateName only for hooks").into(),
         );
     } else {
         MAKE_A_HOOK
@@ -198,7 +201,7 @@ mod tests {
         assert_eq!(
             told_of("MW001", &job(generated)),
             [
-                "MW001 untimestamped-name: metadata.generateName: Helm creates no hook without a name \
+                "MW001 untimestamped-name: metadata.generateName: Helm does not create a hook without a name \
                  (\"resource name may not be empty\"), and only generateName \"shop-migrate-1766361600-\" is set; \
                  write name: \"{{ .Release.Name }}-migrate-{{ now | unixEpoch }}\""
             ]
@@ -311,7 +314,7 @@ mod tests {
         let appends = "Argo CD appends commit, phase and time";
         let (example, hook) = (
             format!("write generateName, as in shop-migrate-: {appends}"),
-            "make the Job a hook of Argo CD",
+            "make the Job an Argo CD hook",
         );
         for (job, expected) in [
             (argocds(unnamed), example.clone()),
@@ -321,7 +324,7 @@ mod tests {
             ),
             (
                 tracked(json!({}), generated),
-                format!("{hook}: Argo CD makes a name of generateName only for hooks"),
+                format!("{hook}: Argo CD builds a name from generateName only for hooks"),
             ),
             (
                 tracked(json!({}), |j| j["metadata"]["name"] = json!("shop-migrate")),
@@ -412,8 +415,8 @@ mod tests {
             assert_eq!(
                 stamped(generate_name),
                 Err(format!(
-                    "generateName {generate_name:?} has no timestamp before the generated characters, and no valid \
-                     name can be made of it: write lower-case letters, digits, '-' and '.', and begin with a letter \
+                    "generateName {generate_name:?} has no timestamp before the generated characters, and \
+                     appending one does not make a valid name: write lower-case letters, digits, '-' and '.', and begin with a letter \
                      or digit"
                 ))
             );

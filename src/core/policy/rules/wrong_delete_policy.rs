@@ -6,15 +6,15 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A migration Job whose delete policy is not exactly `before-hook-creation` and `hook-succeeded`.
     ///
-    /// Read as Helm reads it: order, case, spaces and repetition do not matter; an absent annotation is
-    /// `before-hook-creation` alone. With `argocd: true` in the rule's options Argo CD's own
-    /// `BeforeHookCreation,HookSucceeded` will do instead, and findings in a hook of Argo CD are in its words.
+    /// The rule reads the policy as Helm does: order, case, spaces and repetition do not matter, and a missing
+    /// annotation means `before-hook-creation` alone. With `argocd: true` in the rule's options, Argo CD's own
+    /// `BeforeHookCreation,HookSucceeded` is enough. Findings in an Argo CD hook use Argo CD's words.
     ///
     /// ## Why is this bad?
-    /// Without `hook-succeeded` finished Jobs stay. With `hook-failed` the Job and the logs that say why it
-    /// failed are gone. Without `before-hook-creation` a second attempt under the same name fails with
-    /// "already exists" in Helm 3, and in Helm 4 it is skipped while the release is reported as deployed. A
-    /// value that Helm does not know matches nothing and is not reported by Helm.
+    /// Without `hook-succeeded`, finished Jobs stay. With `hook-failed`, Helm deletes the failed Job and the logs that
+    /// say why it failed. Without `before-hook-creation`, a second attempt under the same name fails with "already
+    /// exists" in Helm 3. Helm 4 does not run it and reports the release as deployed. Helm does not report a value that
+    /// it does not know, and then deletes nothing.
     ///
     /// ## Instead
     /// ```yaml
@@ -24,8 +24,8 @@ rule! {
     /// ```
     ///
     /// ## Patching
-    /// The annotation is set on the Job. Helm does not see that, because it has read the chart already; what
-    /// the patched policy promises is carried out by whoever reads the annotation in the cluster.
+    /// migration-warden sets the annotation on the Job. Helm does not see it, because Helm has already read the chart.
+    /// Programs that read the annotation in the cluster follow the patched policy.
     ///
     /// Source: `operateAnnotationValues` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
     pub(super) static WRONG_DELETE_POLICY = {
@@ -82,7 +82,7 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     }
     if let (None, Some(stray)) = (value, Stray::of(job, Annotation::DeletePolicy)) {
         let detail = format!(
-            "found {} as {}, and Helm reads only annotations of the Job",
+            "found {} as {}, but Helm reads only annotations of the Job",
             shown(stray.value),
             stray.place
         );
@@ -145,7 +145,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let stray = Stray::of(job, Annotation::ArgoCdDeletePolicy);
     let detail = match (value.map(|value| (value, wrong)), stray) {
         (None, Some(stray)) => format!(
-            "found {} as {}, and Argo CD reads only annotations of the Job",
+            "found {} as {}, but Argo CD reads only annotations of the Job",
             shown(stray.value),
             stray.place
         ),
@@ -222,7 +222,7 @@ mod tests {
         let told = findings("MW003", &stray).concat();
         assert!(
             told.ends_with(
-                "found \"HookSucceeded\" as a label, and Argo CD reads only annotations of the Job"
+                "found \"HookSucceeded\" as a label, but Argo CD reads only annotations of the Job"
             ),
             "{told}"
         );
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(
             findings("MW003", &stray),
             [
-                "metadata.labels['helm.sh/hook-delete-policy']: found \"hook-succeeded\" as a label, and Helm reads \
+                "metadata.labels['helm.sh/hook-delete-policy']: found \"hook-succeeded\" as a label, but Helm reads \
                  only annotations of the Job"
             ]
         );
