@@ -477,6 +477,49 @@ fn nothing_judged_is_said_and_can_be_refused() {
 }
 
 #[test]
+fn files_are_named_as_for_kubectl() {
+    let file = "tests/fixtures/valid_job.yaml";
+    let by_place = run(&["check", file], b"");
+    assert_eq!(run(&["check", "-f", file], b""), by_place);
+    let (code, out, _) = run(
+        &["check", file, "-f", "-", "-o", "json"],
+        valid().as_bytes(),
+    );
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &out["jobs"]), (0, &json!(2)));
+    let policy =
+        b"apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nprofile: audit\n";
+    let bad = "docs/examples/job.yaml";
+    assert_eq!(run(&["check", bad, "--config", "-"], policy).0, 0);
+    let (code, out, err) = run(&["check", "-f", "-", "--config", "-"], policy);
+    let once = "error: standard input can be read only once; write - for one file\n";
+    assert_eq!((code, &*out, &*err), (2, "", once));
+    let (code, _, err) = run(&["check"], b"");
+    assert_eq!(code, 2);
+    assert!(err.contains("  <PATH>...\n"), "{err}");
+}
+
+#[test]
+fn quiet_leaves_problems() {
+    let fine = run(&["check", "-q", "tests/fixtures/valid_job.yaml"], b"");
+    assert_eq!(fine, (0, String::new(), String::new()));
+    let bad = "docs/examples/job.yaml";
+    let (code, out, err) = run(&["check", "-q", bad], b"");
+    let (_, all, _) = run(&["check", bad], b"");
+    assert_eq!((code, &*err), (1, ""));
+    let summary = all.strip_prefix(&out).unwrap();
+    assert!(
+        out.contains("denied[MW004]") && summary.lines().count() == 1,
+        "{all}"
+    );
+    let (code, out, _) = run(&["check", "-q", "-"], b"a: [1");
+    assert!(
+        code == 2 && out.starts_with("could not check <stdin>:1:"),
+        "{out}"
+    );
+}
+
+#[test]
 fn a_folder_is_gone_through_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let write = |path: &str, bytes: &[u8]| {

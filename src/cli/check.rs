@@ -1,6 +1,5 @@
 //! `migration-warden check`: finds the manifests, checks them and prints the report.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +7,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::render::{Format, Output};
+use super::files::{self, is_stdin};
+use super::output_args::Output;
+use super::render::Printer;
 use crate::core::check::Check;
 use crate::core::exception::file::Written;
 use crate::core::exception::{self, Exception, Standing};
@@ -23,9 +24,12 @@ use crate::core::report::{Ignored, Problem};
 )]
 pub(super) struct Args {
     /// Files and folders with rendered manifests (.yaml, .yml and .json). `-` reads standard input.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "filename", value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Policy file (default: the built-in profile `guide`).
+    /// The same, as in `kubectl`. Can be given several times.
+    #[arg(long, short = 'f', value_name = "PATH")]
+    filename: Vec<PathBuf>,
+    /// Policy file (default: the built-in profile `guide`). `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Namespace for manifests that do not set one, as in `helm template --namespace`.
@@ -37,31 +41,39 @@ pub(super) struct Args {
     /// Exit with code 2 if no migration Job is found, for pipelines that expect one.
     #[arg(long)]
     require_migration: bool,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let paths = || self.paths.iter().chain(&self.filename);
+        let all = paths().chain(&self.config).chain(&self.exceptions);
+        anyhow::ensure!(
+            all.filter(|path| is_stdin(path)).count() < 2,
+            "standard input can be read only once; write - for one file"
+        );
         let policy = super::policy(self.config.as_ref())?;
         let (mut honoured, mut ignored) = (Vec::new(), Vec::new());
         for path in &self.exceptions {
             self.read_exceptions(path, &policy, &mut honoured, &mut ignored)?;
         }
-        let stdin = self.paths.iter().any(|path| path.as_os_str() == "-");
-        let mut stdin = stdin.then(read_stdin).transpose()?;
-        for path in &self.paths {
-            named(path)?;
+        let mut stdin = None;
+        for path in paths() {
+            if is_stdin(path) {
+                stdin = Some(read_stdin(path)?);
+            } else {
+                named(path)?;
+            }
         }
         let mut run = Run {
             check: Check::new(&policy, &self.namespace, honoured),
-            out: Output::begin(self.format),
+            out: Printer::begin(self.output),
         };
         run.check.report.ignored = ignored;
-        for path in &self.paths {
-            if path.as_os_str() == "-" {
-                run.bytes("<stdin>", stdin.take().unwrap_or_default());
+        for path in paths() {
+            if is_stdin(path) {
+                run.bytes(&files::name(path), stdin.take().unwrap_or_default());
             } else {
                 run.path(path, path);
             }
@@ -81,9 +93,7 @@ impl Args {
         honoured: &mut Vec<Arc<Exception>>,
         ignored: &mut Vec<Ignored>,
     ) -> anyhow::Result<()> {
-        let file = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).with_context(|| format!("failed to read {file}"))?;
+        let (file, text) = (files::name(path), files::text(path)?);
         let now = Timestamp::now();
         let read = exception::file::read(&file, &text, &self.namespace, now).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -110,10 +120,8 @@ impl Args {
     }
 }
 
-fn read_stdin() -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let reading = std::io::stdin().read_to_end(&mut bytes);
-    reading.context("failed to read stdin")?;
+fn read_stdin(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = files::bytes(path)?;
     let text = manifest::decode(bytes.clone());
     let is_empty = text.is_ok_and(|text| manifest::documents(&text).next().is_none());
     anyhow::ensure!(
@@ -126,9 +134,6 @@ fn read_stdin() -> anyhow::Result<Vec<u8>> {
 
 /// Fails if a path from the command line cannot be checked, before anything is printed.
 fn named(path: &Path) -> anyhow::Result<()> {
-    if path.as_os_str() == "-" {
-        return Ok(());
-    }
     let reading = || format!("failed to read {}", path.display());
     let metadata = std::fs::metadata(path).with_context(reading)?;
     if metadata.is_dir() {
@@ -152,7 +157,7 @@ fn is_chart(folder: &Path) -> bool {
 /// A check of all paths.
 struct Run<'p> {
     check: Check<'p>,
-    out: Output,
+    out: Printer,
 }
 
 impl Run<'_> {
@@ -222,6 +227,7 @@ impl Run<'_> {
     }
 
     fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        let error = super::told(&anyhow::Error::msg(error.to_string()));
         let problem = whole(path, format!("failed to read it: {error}"));
         self.check.report.problems.push(problem);
     }

@@ -28,7 +28,7 @@ impl Args {
         let policy = super::read_policy(&file)?;
         let rules = || RULES.iter().zip(&policy.actions);
         let mut out = anstream::stdout().lock();
-        match self.output.begin() {
+        match self.output.output {
             Format::Human if self.output.quiet => {}
             Format::Human => {
                 let file = super::files::name(&file);

@@ -14,16 +14,15 @@ pub(super) enum Format {
 pub(super) struct Output {
     /// Output format.
     #[arg(long, short, alias = "format", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
-    output: Format,
+    pub(super) output: Format,
     /// Print only problems: no summary, notes or progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
 }
 
 impl Output {
-    /// Applies `--quiet` to stderr, and returns the format of stdout.
-    pub(super) fn begin(self) -> Format {
+    /// Applies `--quiet` to stderr.
+    pub(super) fn begin(self) {
         progress::set_quiet(self.quiet);
-        self.output
     }
 }

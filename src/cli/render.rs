@@ -7,17 +7,10 @@ pub mod text;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use anstream::AutoStream;
-use clap::ValueEnum;
 
+use crate::cli::output_args::{Format, Output};
 use crate::cli::progress;
 use crate::core::report::{Located, Report};
-
-/// The output format of `check` and `scan`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Human,
-    Json,
-}
 
 /// Writes a report in one format, piece by piece.
 pub trait Render {
@@ -32,19 +25,19 @@ pub trait Render {
 }
 
 /// Prints a report. Each finding is printed as soon as it is found, because all of them might not fit in memory.
-pub(super) struct Output {
+pub(super) struct Printer {
     out: BufWriter<AutoStream<StdoutLock<'static>>>,
     render: Box<dyn Render>,
     /// The first write error. Nothing is written after it.
     result: io::Result<()>,
 }
 
-impl Output {
-    pub(super) fn begin(format: Format) -> Self {
+impl Printer {
+    pub(super) fn begin(args: Output) -> Self {
         let mut output = Self {
             out: BufWriter::new(anstream::stdout().lock()),
-            render: match format {
-                Format::Human => Box::new(text::Text::default()),
+            render: match args.output {
+                Format::Human => Box::new(text::Text::new(args.quiet)),
                 Format::Json => Box::new(json::Json::default()),
             },
             result: Ok(()),

@@ -10,8 +10,9 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, Resource};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
+use super::output_args::Output;
 use super::progress;
-use super::render::{Format, Output};
+use super::render::Printer;
 use crate::cluster::pages::{self, ListError, Pages};
 use crate::core::exception::resource::MigrationException;
 use crate::core::generate::vap::SYSTEM_NAMESPACES;
@@ -25,12 +26,11 @@ use crate::core::scan::{Scan, World};
 pub(super) struct Args {
     #[command(flatten)]
     namespaces: Namespaces,
-    /// Policy file (default: the built-in profile `guide`).
-    #[arg(long, value_name = "FILE")]
+    /// Policy file (default: the built-in profile `guide`). `-` reads standard input.
+    #[arg(long, short = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Output format.
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[command(flatten)]
+    output: Output,
     #[command(flatten)]
     cluster: Cluster,
 }
@@ -38,6 +38,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let policy = super::policy(self.config.as_ref())?;
+        self.output.begin();
         block_on(self.scan(&policy))
     }
 
@@ -51,7 +52,7 @@ impl Args {
         };
         let world = asked.world(policy).await?;
         let mut scan = Scan::new(policy, world);
-        let mut output = Output::begin(self.format);
+        let mut output = Printer::begin(self.output);
         asked
             .objects::<Job>(Kind::Job, &mut scan, &mut output)
             .await?;
@@ -141,7 +142,7 @@ impl Asked<'_> {
         &mut self,
         kind: Kind,
         scan: &mut Scan<'_>,
-        output: &mut Output,
+        output: &mut Printer,
     ) -> anyhow::Result<()> {
         let mut pages = Pages::of::<K>(self.namespace);
         if self.namespace.is_none() {

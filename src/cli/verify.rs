@@ -25,11 +25,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let output = self.output.begin();
+        self.output.begin();
         let verification = block_on(self.verify())?;
         let state = verification.state();
         let mut out = anstream::stdout().lock();
-        match output {
+        match self.output.output {
             Format::Json => writeln!(out, "{:#}", verification.json())?,
             Format::Human if self.output.quiet && state == State::InForce => {}
             Format::Human => write!(out, "{verification}")?,

@@ -212,6 +212,11 @@ fn all_namespaces_are_those_that_the_webhook_is_called_for() {
     let (code, out, err) = apiserver.run(&["scan", "-A"]);
     assert_eq!((code, &*err), (0, ""));
     assert_eq!(out, "0 Jobs, 0 CronJobs: no migration Jobs\n");
+    let quiet = Apiserver::start(|_, _| (200, json!({"metadata": {}, "items": []})));
+    assert_eq!(
+        quiet.run(&["scan", "-A", "-q"]),
+        (0, String::new(), String::new())
+    );
     let asked = apiserver.asked.lock().unwrap();
     let (paths, queries): (Vec<_>, Vec<_>) = asked.iter().cloned().unzip();
     assert_eq!(

@@ -21,6 +21,8 @@ const MAX_NAMES: usize = 20;
 /// Writes for people; the caller strips colour where there is no terminal.
 #[derive(Debug, Default)]
 pub struct Text {
+    /// Whether only findings and problems are written.
+    quiet: bool,
     /// The object in a cluster whose findings are being written.
     object: Option<(Kind, String, String)>,
 }
@@ -41,10 +43,14 @@ impl Render for Text {
         if self.object.is_some() {
             writeln!(out)?;
         }
+        if self.quiet {
+            return problems(report, out);
+        }
         if report.objects.is_some() && !report.rules.is_empty() {
             table(report, out)?;
         }
-        remarks(report, out)?;
+        problems(report, out)?;
+        notes(report, out)?;
         writeln!(out, "{}: {}", looked_at(report), summary(report))?;
         match &report.help {
             Some(help) if report.counts.deny > 0 => writeln!(out, "{help}"),
@@ -54,6 +60,15 @@ impl Render for Text {
 }
 
 impl Text {
+    /// Writes only findings and problems if `quiet`.
+    #[must_use]
+    pub fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            object: None,
+        }
+    }
+
     /// A finding in a cluster, below the name of its Job.
     fn line(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()> {
         let (kind, namespace, job) = (located.kind, &located.namespace, &located.job);
@@ -151,8 +166,8 @@ fn columns(counts: &Counts) -> [usize; 5] {
     ]
 }
 
-/// What a reader should know besides the findings.
-fn remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+/// What could not be checked, or not as it was meant.
+fn problems(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for unknown in report.objects.iter().flat_map(|all| &all.unknown_modes) {
         let (namespace, mode) = (&unknown.namespace, one_line(&unknown.mode));
         writeln!(
@@ -170,6 +185,11 @@ fn remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let lead = format!("exception {} is not honoured: ", one_line(&ignored.name));
         writeln!(out, "{}\n", told(&ignored.problem, &lead))?;
     }
+    Ok(())
+}
+
+/// What a reader should know besides the findings and problems.
+fn notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let OptedOut { count, jobs } = &report.opted_out;
     if *count > 0 {
         let names: Vec<_> = jobs.iter().take(MAX_NAMES).map(|n| one_line(n)).collect();
