@@ -258,7 +258,7 @@ impl Tidy {
             job: &job.name,
             job_uid: &job.uid,
             release: job.release(),
-            reason: removal.reason.as_str(),
+            reason: removal.reason.into(),
             dry_run,
             stays,
             replica: &self.replica,

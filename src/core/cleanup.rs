@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::core::job::stored::StoredJob;
 
@@ -15,26 +16,14 @@ use crate::core::job::stored::StoredJob;
 /// timeout is five minutes by default; this is twice that.
 pub const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Why a Job is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a Job is removed. The words are those of the record and of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// It failed, and there are later attempts.
     EarlierAttempt,
     /// It succeeded, and Helm does not know its patched delete policy `hook-succeeded`.
     HookSucceeded,
-}
-
-impl Reason {
-    pub const ALL: [Self; 2] = [Self::EarlierAttempt, Self::HookSucceeded];
-
-    /// The word for it in the record and in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EarlierAttempt => "earlier-attempt",
-            Self::HookSucceeded => "hook-succeeded",
-        }
-    }
 }
 
 /// A Job to remove.

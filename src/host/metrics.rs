@@ -16,7 +16,7 @@ pub use labels::{Rejection, Watch};
 use crate::core::review::{Operation, Phase};
 use arc_swap::ArcSwapOption;
 use claims::ClaimMetrics;
-use labels::{ConfigurationLabels, ReasonLabels, ResultLabels, WatchLabels};
+use labels::{Counters, Label};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
     metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -24,6 +24,7 @@ use prometheus_client::{
 };
 use reviews::ReviewMetrics;
 use std::{sync::Arc, time::Duration};
+use strum::VariantNames;
 
 /// Content type of the text that [`Metrics::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -54,25 +55,25 @@ pub struct Metrics {
     registry: Registry,
     reviews: ReviewMetrics,
     uses_dropped: Counter,
-    rejected: Family<ReasonLabels, Counter>,
+    rejected: Counters,
     in_flight: Gauge,
     refused: Counter,
     evicted: Counter,
-    lost: Family<ReasonLabels, Counter>,
-    policy_reloads: Family<ResultLabels, Counter>,
+    lost: Counters,
+    policy_reloads: Counters,
     policy_reloaded: Gauge,
     policy: PolicyInfo,
-    namespace_lookups: Family<ResultLabels, Counter>,
-    watch_failures: Family<WatchLabels, Counter>,
-    certificate_reloads: Family<ResultLabels, Counter>,
+    namespace_lookups: Counters,
+    watch_failures: Counters,
+    certificate_reloads: Counters,
     certificate_expiration: Gauge,
     ca_expiration: Gauge,
-    ca_published: Family<ConfigurationLabels, Gauge>,
-    agreement: Family<ConfigurationLabels, Gauge>,
+    ca_published: Family<Label, Gauge>,
+    agreement: Family<Label, Gauge>,
     ready: Gauge,
     /// Claims that reviews asked for, and claims that were released.
     pub claims: ClaimMetrics,
-    events: events::EventMetrics,
+    events: Counters,
     /// Requests of the guards.
     pub guards: guards::GuardMetrics,
     /// Election and tidy-up.
@@ -95,24 +96,24 @@ impl Metrics {
             registry: Registry::with_prefix("migration_warden"),
             reviews: ReviewMetrics::default(),
             uses_dropped: Counter::default(),
-            rejected: Family::default(),
+            rejected: Counters::new("reason", Rejection::VARIANTS),
             in_flight: Gauge::default(),
             refused: Counter::default(),
             evicted: Counter::default(),
-            lost: Family::default(),
-            policy_reloads: Family::default(),
+            lost: Counters::new("reason", &LOST),
+            policy_reloads: Counters::of_results(),
             policy_reloaded: Gauge::default(),
             policy: PolicyInfo::default(),
-            namespace_lookups: Family::default(),
-            watch_failures: Family::default(),
-            certificate_reloads: Family::default(),
+            namespace_lookups: Counters::of_results(),
+            watch_failures: Counters::new("watch", Watch::VARIANTS),
+            certificate_reloads: Counters::of_results(),
             certificate_expiration: Gauge::default(),
             ca_expiration: Gauge::default(),
             ca_published: Family::default(),
             agreement: Family::default(),
             ready: Gauge::default(),
             claims: ClaimMetrics::default(),
-            events: events::EventMetrics::default(),
+            events: Counters::new("result", events::Sent::VARIANTS),
             guards: guards::GuardMetrics::default(),
             controller: controller::Controller::default(),
             runs: runs::Runs::default(),
@@ -120,20 +121,6 @@ impl Metrics {
         metrics.register();
         // The first policy was already loaded: without a valid one the program does not start.
         metrics.policy_reloaded.set(1);
-        for reason in Rejection::ALL.map(Rejection::as_str) {
-            drop(metrics.rejected.get_or_create(&ReasonLabels { reason }));
-        }
-        for reason in LOST {
-            drop(metrics.lost.get_or_create(&ReasonLabels { reason }));
-        }
-        for watch in Watch::ALL.map(Watch::as_str) {
-            drop(metrics.watch_failures.get_or_create(&WatchLabels { watch }));
-        }
-        for success in [true, false] {
-            drop(metrics.policy_reloads.get_or_create(&success.into()));
-            drop(metrics.namespace_lookups.get_or_create(&success.into()));
-            drop(metrics.certificate_reloads.get_or_create(&success.into()));
-        }
         metrics
     }
 
@@ -146,10 +133,10 @@ impl Metrics {
             "Uses of exceptions that are missing from their status, because too many came at once",
             self.uses_dropped.clone(),
         );
-        registry.register(
+        self.rejected.register(
             "requests_rejected",
             "Requests answered with an HTTP error instead of a review",
-            self.rejected.clone(),
+            registry,
         );
         registry.register(
             "requests_in_flight",
@@ -167,15 +154,15 @@ impl Metrics {
              too many were open or request bodies took too much memory",
             self.evicted.clone(),
         );
-        registry.register(
+        self.lost.register(
             "decision_records_lost",
             "Decision lines that were not written before the response was sent, by reason",
-            self.lost.clone(),
+            registry,
         );
-        registry.register(
+        self.policy_reloads.register(
             "policy_reloads",
             "Reloads of the policy file, by result",
-            self.policy_reloads.clone(),
+            registry,
         );
         registry.register(
             "policy_last_reload_successful",
@@ -183,21 +170,21 @@ impl Metrics {
             self.policy_reloaded.clone(),
         );
         registry.register("policy", "The policy in use", self.policy.clone());
-        registry.register(
+        self.namespace_lookups.register(
             "namespace_lookups",
             "Requests for a namespace that the watch had not delivered yet, by result; \
              after a failure the labels of the namespace are ignored",
-            self.namespace_lookups.clone(),
+            registry,
         );
-        registry.register(
+        self.watch_failures.register(
             "watch_failures",
             "Failed requests of a watch; the known state stays in use, and the watch is retried",
-            self.watch_failures.clone(),
+            registry,
         );
-        registry.register(
+        self.certificate_reloads.register(
             "certificate_reloads",
             "Reloads of the certificate or of the client CA, by result",
-            self.certificate_reloads.clone(),
+            registry,
         );
         registry.register(
             "certificate_expiration_timestamp_seconds",
@@ -222,7 +209,11 @@ impl Metrics {
             self.agreement.clone(),
         );
         self.claims.register(registry);
-        self.events.register(registry);
+        self.events.register(
+            "events",
+            "Kubernetes Events about migrations, by whether they were sent",
+            registry,
+        );
         self.guards.register(registry);
         registry.register(
             "ready",
@@ -245,15 +236,12 @@ impl Metrics {
 
     /// Counts a failed request of a watch.
     pub fn watch_failed(&self, watch: Watch) {
-        let watch = watch.as_str();
-        let failures = self.watch_failures.get_or_create(&WatchLabels { watch });
-        failures.inc();
+        self.watch_failures.inc(watch);
     }
 
     /// Counts a request to the API server for a namespace that a review needed.
     pub fn namespace_looked_up(&self, success: bool) {
-        let lookups = self.namespace_lookups.get_or_create(&success.into());
-        lookups.inc();
+        self.namespace_lookups.inc_result(success);
     }
 
     /// Counts a finding. `rule` is the id of its rule, `action` what the policy did with it.
@@ -283,11 +271,7 @@ impl Metrics {
 
     /// Counts a request that was answered with an HTTP error.
     pub fn rejected(&self, why: Rejection) {
-        self.rejected
-            .get_or_create(&ReasonLabels {
-                reason: why.as_str(),
-            })
-            .inc();
+        self.rejected.inc(why);
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -309,12 +293,12 @@ impl Metrics {
 
     /// Counts a decision line that was not written.
     pub fn record_lost(&self, reason: &'static str) {
-        self.lost.get_or_create(&ReasonLabels { reason }).inc();
+        self.lost.inc(reason);
     }
 
     /// Counts a reload of the policy file.
     pub fn policy_reloaded(&self, success: bool) {
-        self.policy_reloads.get_or_create(&success.into()).inc();
+        self.policy_reloads.inc_result(success);
         self.policy_reloaded.set(success.into());
     }
 
@@ -325,9 +309,7 @@ impl Metrics {
 
     /// Counts a reload of the certificate or of the client CA.
     pub fn certificate_reloaded(&self, success: bool) {
-        self.certificate_reloads
-            .get_or_create(&success.into())
-            .inc();
+        self.certificate_reloads.inc_result(success);
     }
 
     /// Sets when the certificate in use expires.
@@ -342,21 +324,19 @@ impl Metrics {
 
     /// Sets whether every entry of the webhook configuration of this kind trusts the CA of the certificate in use.
     pub fn ca_published(&self, kind: &'static str, published: bool) {
-        let labels = ConfigurationLabels { kind };
-        self.ca_published
-            .get_or_create(&labels)
-            .set(published.into());
+        let published_in = self.ca_published.get_or_create(&[("kind", kind)]);
+        published_in.set(published.into());
     }
 
     /// Sets whether the webhook configuration of this kind sends all Jobs that the policy matches.
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
-        let labels = ConfigurationLabels { kind };
-        self.agreement.get_or_create(&labels).set(agrees.into());
+        let agreement = self.agreement.get_or_create(&[("kind", kind)]);
+        agreement.set(agrees.into());
     }
 
     /// Counts a Kubernetes Event by its result.
     pub fn event(&self, result: events::Sent) {
-        self.events.count(result);
+        self.events.inc(result);
     }
 
     /// Sets whether this replica is ready for reviews.

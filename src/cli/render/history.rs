@@ -80,7 +80,7 @@ fn cells(entry: &Entry, layout: Layout, now: Timestamp) -> Vec<String> {
     let text = |text: &Option<String>| text.as_deref().map_or_else(none, shown);
     let mut cells = vec![
         when,
-        entry.outcome.as_str().to_owned(),
+        <&str>::from(entry.outcome).to_owned(),
         took.map_or_else(none, duration),
         entry.attempt.to_string(),
         shown(&entry.job),

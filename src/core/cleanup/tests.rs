@@ -53,7 +53,7 @@ fn gone(jobs: &[Arc<StoredJob>], keep: usize, minute: i64) -> Vec<(i64, &'static
         .into_iter()
         .map(|removal| {
             let minutes = (removal.job.created.as_second() - at(0).as_second()) / 60;
-            (minutes, removal.reason.as_str())
+            (minutes, removal.reason.into())
         })
         .collect()
 }

@@ -166,6 +166,8 @@ pub struct MigrationRunStatus {
     Serialize,
     Deserialize,
     JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 pub enum Outcome {
     /// No end is known yet.
@@ -179,29 +181,6 @@ pub enum Outcome {
     Failed,
     /// The Job succeeded.
     Succeeded,
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 5] = [
-        Self::Running,
-        Self::Lost,
-        Self::Deleted,
-        Self::Failed,
-        Self::Succeeded,
-    ];
-
-    /// The word, as in the object.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "Running",
-            Self::Lost => "Lost",
-            Self::Deleted => "Deleted",
-            Self::Failed => "Failed",
-            Self::Succeeded => "Succeeded",
-        }
-    }
 }
 
 /// The CRD.

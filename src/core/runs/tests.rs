@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use serde_json::json;
+use strum::VariantArray;
 
 use super::observe::observe;
 use super::pods::PodFacts;
@@ -27,7 +28,7 @@ fn status() -> impl Strategy<Value = MigrationRunStatus> {
         Just("Evicted")
     ];
     (
-        (0_usize..5).prop_map(|index| Outcome::ALL[index]),
+        (0_usize..5).prop_map(|index| Outcome::VARIANTS[index]),
         [moment(), moment(), moment()],
         option::of(reasons.prop_map(str::to_owned)),
         option::of("[ab]"),

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use prometheus_client::registry::Registry;
+
+use super::labels::Counters;
 
 /// Upper bounds in seconds. A free claim takes one round trip to the API server.
 const SECONDS: [f64; 11] = [
@@ -25,28 +26,18 @@ pub(crate) const OUTCOMES: [&str; 10] = [
     "other",
 ];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
 #[derive(Debug)]
 pub struct ClaimMetrics {
-    claims: Family<OutcomeLabels, Counter>,
+    claims: Counters,
     duration: Histogram,
     released: Counter,
     sweep_failures: Counter,
 }
 
 impl Default for ClaimMetrics {
-    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
-        let claims = Family::<OutcomeLabels, Counter>::default();
-        for outcome in OUTCOMES {
-            drop(claims.get_or_create(&OutcomeLabels { outcome }));
-        }
         Self {
-            claims,
+            claims: Counters::new("outcome", &OUTCOMES),
             duration: Histogram::new(SECONDS),
             released: Counter::default(),
             sweep_failures: Counter::default(),
@@ -56,10 +47,10 @@ impl Default for ClaimMetrics {
 
 impl ClaimMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
+        self.claims.register(
             "claims",
             "Claims that reviews asked for, by outcome: held, taken_over, waiting, or the reason why it is unknown",
-            self.claims.clone(),
+            registry,
         );
         registry.register(
             "claim_duration_seconds",
@@ -81,7 +72,7 @@ impl ClaimMetrics {
     /// Counts a claim that a review asked for. `outcome` is `held`, `taken_over`, `waiting`, or the reason why it is
     /// unknown.
     pub fn asked(&self, outcome: &'static str, took: Duration) {
-        self.claims.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.claims.inc(outcome);
         self.duration.observe(took.as_secs_f64());
     }
 

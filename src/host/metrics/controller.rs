@@ -4,10 +4,13 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
 use prometheus_client::registry::Registry;
 
+use strum::{IntoStaticStr, VariantNames};
+
 use crate::core::cleanup::Reason;
 
 /// Result of removing a finished Job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Tidied {
     /// The Job was deleted.
     Deleted,
@@ -17,19 +20,6 @@ pub enum Tidied {
     Failed,
     /// The Job was kept, because tidy-up is a dry run there.
     DryRun,
-}
-
-impl Tidied {
-    const ALL: [Self; 4] = [Self::Deleted, Self::Changed, Self::Failed, Self::DryRun];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Changed => "changed",
-            Self::Failed => "failed",
-            Self::DryRun => "dry-run",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,9 +42,10 @@ impl Default for Controller {
             leader: Gauge::default(),
             tidy_ups: Family::default(),
         };
-        for reason in Reason::ALL {
-            for result in Tidied::ALL {
-                drop(controller.series(reason, result));
+        for &reason in Reason::VARIANTS {
+            for &result in Tidied::VARIANTS {
+                let labels = TidyLabels { reason, result };
+                drop(controller.tidy_ups.get_or_create(&labels));
             }
         }
         controller
@@ -82,13 +73,10 @@ impl Controller {
 
     /// Counts a Job to remove, by the reason to remove it and the result.
     pub fn tidied(&self, reason: Reason, result: Tidied) {
-        self.series(reason, result).inc();
-    }
-
-    fn series(&self, reason: Reason, result: Tidied) -> impl std::ops::Deref<Target = Counter> {
-        self.tidy_ups.get_or_create(&TidyLabels {
-            reason: reason.as_str(),
-            result: result.as_str(),
-        })
+        let labels = TidyLabels {
+            reason: reason.into(),
+            result: result.into(),
+        };
+        self.tidy_ups.get_or_create(&labels).inc();
     }
 }

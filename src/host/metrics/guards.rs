@@ -1,12 +1,13 @@
 //! Metrics of the guards: the state of the pods and of the namespace of a Job, before its deletion is blocked.
 
-use prometheus_client::metrics::{counter::Counter, family::Family};
 use prometheus_client::registry::Registry;
+use strum::{IntoStaticStr, VariantNames};
 
-use super::labels::ResultLabels;
+use super::labels::Counters;
 
 /// State of a namespace according to the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Lookup {
     /// The namespace is not being deleted, so the deletion of the Job is blocked.
     Active,
@@ -16,91 +17,59 @@ pub enum Lookup {
     Failed,
 }
 
-impl Lookup {
-    const ALL: [Self; 3] = [Self::Active, Self::Terminating, Self::Failed];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Terminating => "terminating",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// State of a Job according to its pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Running {
     /// The Job is running.
+    #[strum(serialize = "running")]
     Yes,
     /// The Job is not running, so it may be deleted.
+    #[strum(serialize = "idle")]
     No,
     /// The API server did not return the pods, so the Job may be deleted.
     Failed,
 }
 
-impl Running {
-    const ALL: [Self; 3] = [Self::Yes, Self::No, Self::Failed];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "running",
-            Self::No => "idle",
-            Self::Failed => "failed",
-        }
-    }
-}
-
+/// The metrics of the guards.
 #[derive(Debug)]
 pub struct GuardMetrics {
-    lookups: Family<ResultLabels, Counter>,
-    pod_lookups: Family<ResultLabels, Counter>,
+    lookups: Counters,
+    pod_lookups: Counters,
 }
 
 impl Default for GuardMetrics {
-    /// All series start at zero, so that `increase` counts their first event.
     fn default() -> Self {
-        let lookups = Family::<ResultLabels, Counter>::default();
-        for result in Lookup::ALL.map(Lookup::as_str) {
-            drop(lookups.get_or_create(&ResultLabels { result }));
-        }
-        let pod_lookups = Family::<ResultLabels, Counter>::default();
-        for result in Running::ALL.map(Running::as_str) {
-            drop(pod_lookups.get_or_create(&ResultLabels { result }));
-        }
         Self {
-            lookups,
-            pod_lookups,
+            lookups: Counters::new("result", Lookup::VARIANTS),
+            pod_lookups: Counters::new("result", Running::VARIANTS),
         }
     }
 }
 
 impl GuardMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
+        self.lookups.register(
             "guard_lookups",
             "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; \
              the deletion is blocked only if the namespace is active",
-            self.lookups.clone(),
+            registry,
         );
-        registry.register(
+        self.pod_lookups.register(
             "guard_pod_lookups",
             "Requests for the pods of a Job whose status does not show whether it is running: running, idle, \
              or failed; a deletion is blocked only if the Job is running",
-            self.pod_lookups.clone(),
+            registry,
         );
     }
 
     /// Counts a request for the pods of a Job.
     pub fn pods_looked_at(&self, found: Running) {
-        let result = found.as_str();
-        let counter = self.pod_lookups.get_or_create(&ResultLabels { result });
-        counter.inc();
+        self.pod_lookups.inc(found);
     }
 
     /// Counts a request for a namespace.
     pub fn looked_up(&self, found: Lookup) {
-        let result = found.as_str();
-        self.lookups.get_or_create(&ResultLabels { result }).inc();
+        self.lookups.inc(found);
     }
 }

@@ -1,9 +1,52 @@
 //! The labels of metrics. All values are constants of this program, never values that callers choose.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::{counter::Counter, family::Family};
+use prometheus_client::registry::Registry;
+use strum::{IntoStaticStr, VariantNames};
+
+/// One label and its value.
+pub(super) type Label = [(&'static str, &'static str); 1];
+
+/// Counters that differ in one label.
+#[derive(Debug)]
+pub(super) struct Counters {
+    label: &'static str,
+    family: Family<Label, Counter>,
+}
+
+impl Counters {
+    /// Counters for these values of the label. They exist from the start, because `increase` ignores the first value
+    /// of a counter that did not exist before.
+    pub(super) fn new(label: &'static str, values: &[&'static str]) -> Self {
+        let family = Family::<Label, Counter>::default();
+        for &value in values {
+            drop(family.get_or_create(&[(label, value)]));
+        }
+        Self { label, family }
+    }
+
+    /// Counters of successes and failures.
+    pub(super) fn of_results() -> Self {
+        Self::new("result", &["success", "failure"])
+    }
+
+    pub(super) fn inc(&self, value: impl Into<&'static str>) {
+        let labels = [(self.label, value.into())];
+        self.family.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn inc_result(&self, success: bool) {
+        self.inc(if success { "success" } else { "failure" });
+    }
+
+    pub(super) fn register(&self, name: &str, help: &str, registry: &mut Registry) {
+        registry.register(name, help, self.family.clone());
+    }
+}
 
 /// Why a request was answered with an HTTP error instead of a review.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     /// 400: not an `AdmissionReview`
     Malformed,
@@ -21,97 +64,12 @@ pub enum Rejection {
     Overloaded,
 }
 
-impl Rejection {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Malformed,
-        Self::Method,
-        Self::Timeout,
-        Self::TooLarge,
-        Self::ContentType,
-        Self::Panic,
-        Self::Overloaded,
-    ];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Method => "method",
-            Self::Timeout => "timeout",
-            Self::TooLarge => "too_large",
-            Self::ContentType => "content_type",
-            Self::Panic => "panic",
-            Self::Overloaded => "overloaded",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ReviewLabels {
-    pub(super) phase: &'static str,
-    pub(super) operation: &'static str,
-    pub(super) verdict: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct PhaseLabels {
-    pub(super) phase: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct FindingLabels {
-    pub(super) rule: &'static str,
-    pub(super) action: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct RuleLabels {
-    pub(super) rule: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ReasonLabels {
-    pub(super) reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ResultLabels {
-    pub(super) result: &'static str,
-}
-
-impl From<bool> for ResultLabels {
-    fn from(success: bool) -> Self {
-        let result = if success { "success" } else { "failure" };
-        Self { result }
-    }
-}
-
 /// Objects that a watch keeps in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Watch {
     /// `MigrationException` objects.
     Exceptions,
     Jobs,
     Namespaces,
-}
-
-impl Watch {
-    pub(super) const ALL: [Self; 3] = [Self::Exceptions, Self::Jobs, Self::Namespaces];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exceptions => "exceptions",
-            Self::Jobs => "jobs",
-            Self::Namespaces => "namespaces",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct WatchLabels {
-    pub(super) watch: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ConfigurationLabels {
-    pub(super) kind: &'static str,
 }

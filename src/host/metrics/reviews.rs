@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
-use super::labels::{FindingLabels, PhaseLabels, ReviewLabels, RuleLabels};
+use super::labels::{Counters, Label};
 use crate::core::policy::Action;
 use crate::core::policy::rule::{Patch, Rule};
 use crate::core::policy::rules::RULES;
@@ -27,10 +28,23 @@ const EVALUATION_SECONDS: [f64; 13] = [
     0.005, 0.01, 0.05,
 ];
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    phase: &'static str,
+    operation: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FindingLabels {
+    rule: &'static str,
+    action: &'static str,
+}
+
 /// One histogram for each phase.
 #[derive(Debug)]
 struct Durations {
-    family: Family<PhaseLabels, Histogram, fn() -> Histogram>,
+    family: Family<Label, Histogram, fn() -> Histogram>,
     mutate: Histogram,
     validate: Histogram,
 }
@@ -38,10 +52,7 @@ struct Durations {
 impl Durations {
     fn new(histogram: fn() -> Histogram) -> Self {
         let family = Family::new_with_constructor(histogram);
-        let of = |phase: Phase| {
-            let phase = phase.as_str();
-            family.get_or_create_owned(&PhaseLabels { phase })
-        };
+        let of = |phase: Phase| family.get_or_create_owned(&[("phase", phase.as_str())]);
         let (mutate, validate) = (of(Phase::Mutate), of(Phase::Validate));
         Self {
             family,
@@ -63,7 +74,7 @@ impl Durations {
 pub(super) struct ReviewMetrics {
     reviews: Family<ReviewLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
-    exceptions: Family<RuleLabels, Counter>,
+    exceptions: Counters,
     durations: Durations,
     evaluations: Durations,
 }
@@ -73,7 +84,10 @@ impl Default for ReviewMetrics {
         let metrics = Self {
             reviews: Family::default(),
             findings: Family::default(),
-            exceptions: Family::default(),
+            exceptions: Counters::new(
+                "rule",
+                &RULES.iter().map(|rule| rule.id).collect::<Vec<_>>(),
+            ),
             durations: Durations::new(|| Histogram::new(REVIEW_SECONDS)),
             evaluations: Durations::new(|| Histogram::new(EVALUATION_SECONDS)),
         };
@@ -85,11 +99,6 @@ impl Default for ReviewMetrics {
             }
         }
         for rule in RULES {
-            drop(
-                metrics
-                    .exceptions
-                    .get_or_create(&RuleLabels { rule: rule.id }),
-            );
             for action in actions(rule) {
                 drop(metrics.finding(rule.id, action.as_str()));
             }
@@ -110,10 +119,10 @@ impl ReviewMetrics {
             "Findings in reviews, by rule and by action",
             self.findings.clone(),
         );
-        registry.register(
+        self.exceptions.register(
             "exceptions_used",
             "Reviews that an exception allowed, by the rule it exempts from",
-            self.exceptions.clone(),
+            registry,
         );
         registry.register(
             "review_duration_seconds",
@@ -136,7 +145,7 @@ impl ReviewMetrics {
     }
 
     pub(super) fn excepted(&self, rule: &'static str) {
-        self.exceptions.get_or_create(&RuleLabels { rule }).inc();
+        self.exceptions.inc(rule);
     }
 
     pub(super) fn took(&self, phase: Phase, duration: Duration) {

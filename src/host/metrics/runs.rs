@@ -1,13 +1,13 @@
 //! Metrics of runs. Counters are increased by the replica that wrote the change; gauges show the view of each replica.
 
 use jiff::{SignedDuration, Timestamp};
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
 use prometheus_client::registry::Registry;
+use strum::{IntoStaticStr, VariantNames};
 
-use super::labels::ResultLabels;
+use super::labels::{Counters, Label};
 use crate::core::runs::active::Active;
 use crate::core::runs::resource::Outcome;
 
@@ -24,13 +24,9 @@ const ENDS: [Outcome; 4] = [
     Outcome::Lost,
 ];
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    outcome: &'static str,
-}
-
 /// Result of writing a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Wrote {
     /// The run is stored.
     Written,
@@ -40,29 +36,17 @@ pub enum Wrote {
     Dropped,
 }
 
-impl Wrote {
-    const ALL: [Self; 3] = [Self::Written, Self::Failed, Self::Dropped];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Written => "written",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
 /// The metrics of runs.
 #[derive(Debug)]
 pub struct Runs {
-    ended: Family<OutcomeLabels, Counter>,
-    duration: Family<OutcomeLabels, Histogram, fn() -> Histogram>,
+    ended: Family<Label, Counter>,
+    duration: Family<Label, Histogram, fn() -> Histogram>,
     active: Gauge,
     overdue: Gauge,
     oldest: Gauge,
     not_started: Gauge,
     unreviewed: Counter,
-    writes: Family<ResultLabels, Counter>,
+    writes: Counters,
 }
 
 impl Default for Runs {
@@ -76,14 +60,11 @@ impl Default for Runs {
             oldest: Gauge::default(),
             not_started: Gauge::default(),
             unreviewed: Counter::default(),
-            writes: Family::default(),
+            writes: Counters::new("result", Wrote::VARIANTS),
         };
         for end in ENDS {
             drop(runs.ended.get_or_create(&labels(end)));
             drop(runs.duration.get_or_create(&labels(end)));
-        }
-        for result in Wrote::ALL.map(Wrote::as_str) {
-            drop(runs.writes.get_or_create(&ResultLabels { result }));
         }
         runs
     }
@@ -127,10 +108,10 @@ impl Runs {
             "Migration Jobs that were found without a decision",
             self.unreviewed.clone(),
         );
-        registry.register(
+        self.writes.register(
             "run_writes",
             "Writes of runs, by result: written, failed (and retried), or dropped",
-            self.writes.clone(),
+            registry,
         );
     }
 
@@ -151,8 +132,7 @@ impl Runs {
 
     /// Counts a write by its result.
     pub fn wrote(&self, result: Wrote) {
-        let result = result.as_str();
-        self.writes.get_or_create(&ResultLabels { result }).inc();
+        self.writes.inc(result);
     }
 
     /// Sets how many migration Jobs have not started in time.
@@ -169,7 +149,7 @@ impl Runs {
     }
 }
 
-fn labels(outcome: Outcome) -> OutcomeLabels {
+fn labels(outcome: Outcome) -> Label {
     let outcome = match outcome {
         Outcome::Running => "running",
         Outcome::Lost => "lost",
@@ -177,5 +157,5 @@ fn labels(outcome: Outcome) -> OutcomeLabels {
         Outcome::Failed => "failed",
         Outcome::Succeeded => "succeeded",
     };
-    OutcomeLabels { outcome }
+    [("outcome", outcome)]
 }

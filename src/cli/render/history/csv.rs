@@ -61,7 +61,7 @@ fn record(entry: &Entry) -> [String; FIELDS.len()] {
         no_formula(&entry.job),
         no_formula(&entry.job_uid),
         entry.attempt.to_string(),
-        entry.outcome.as_str().to_owned(),
+        <&str>::from(entry.outcome).to_owned(),
         time(entry.admitted_at),
         time(entry.started_at),
         time(entry.finished_at),
