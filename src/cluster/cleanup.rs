@@ -25,12 +25,12 @@ use super::jobs::{Jobs, News};
 use super::namespaces::Namespaces;
 use super::patient::is_passing;
 use crate::core::cleanup::{Removal, plan};
-use crate::core::decision::tidy_up::TidyUp;
+use crate::core::decision::removal::RemovalLine;
 use crate::core::policy::tidy_up::TidyMode;
 use crate::core::policy::{OnFailure, Policy};
 use crate::host::decision_log::{LIMIT, Sink};
 use crate::host::metrics::Metrics;
-use crate::host::metrics::controller::Tidied;
+use crate::host::metrics::controller::CleanupResult;
 use crate::host::policy_watch::LivePolicy;
 
 /// How often the plan is made without news, because Jobs also become due without news.
@@ -86,28 +86,32 @@ impl Deletion {
 
     /// The result to count, the state for the next try, and the reason to log if the Job stays although its line
     /// announced the removal.
-    fn after(self, before: Option<Tried>, now: Instant) -> (Tidied, Tried, Option<String>) {
+    fn after(self, before: Option<Tried>, now: Instant) -> (CleanupResult, Tried, Option<String>) {
         match self {
-            Self::Done => (Tidied::Deleted, Tried::Done, None),
+            Self::Done => (CleanupResult::Deleted, Tried::Done, None),
             // The try whose answer was lost has deleted it.
-            Self::Gone if before == Some(Tried::Unknown) => (Tidied::Deleted, Tried::Done, None),
+            Self::Gone if before == Some(Tried::Unknown) => {
+                (CleanupResult::Deleted, Tried::Done, None)
+            }
             Self::Gone => {
                 let why = "it was already deleted".to_owned();
-                (Tidied::Changed, Tried::Done, Some(why))
+                (CleanupResult::Changed, Tried::Done, Some(why))
             }
             Self::Changed => {
                 let why = "it has changed, and is checked again".to_owned();
-                (Tidied::Changed, Tried::Told, Some(why))
+                (CleanupResult::Changed, Tried::Told, Some(why))
             }
-            Self::Refused(why) => (Tidied::Failed, Tried::Refused(now), Some(why)),
-            Self::Busy if before != Some(Tried::Unknown) => (Tidied::Failed, Tried::Busy, None),
-            Self::Busy | Self::Unknown => (Tidied::Failed, Tried::Unknown, None),
+            Self::Refused(why) => (CleanupResult::Failed, Tried::Refused(now), Some(why)),
+            Self::Busy if before != Some(Tried::Unknown) => {
+                (CleanupResult::Failed, Tried::Busy, None)
+            }
+            Self::Busy | Self::Unknown => (CleanupResult::Failed, Tried::Unknown, None),
         }
     }
 }
 
 /// The parts that tidy-up needs.
-pub struct Tidy {
+pub struct Cleanup {
     /// The client that deletes.
     pub client: Client,
     /// The cache of migration Jobs.
@@ -127,7 +131,7 @@ pub struct Tidy {
     pub grace: SignedDuration,
 }
 
-impl Tidy {
+impl Cleanup {
     /// Tidies up while `leads` is true, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let mut news = self.jobs.subscribe();
@@ -171,7 +175,7 @@ impl Tidy {
                 TidyMode::Off => {}
                 TidyMode::DryRun => {
                     if told.insert(removal.job.uid.clone(), Tried::Told) != Some(Tried::Told) {
-                        self.tidied(&removal, Tidied::DryRun);
+                        self.removed(&removal, CleanupResult::DryRun);
                         // The sink counts and reports a lost line.
                         let _ = self.write(&removal, true, None).await;
                     }
@@ -211,14 +215,14 @@ impl Tidy {
             _ => {
                 let written = self.write(removal, false, None).await;
                 if !written && on_failure == OnFailure::Deny {
-                    self.tidied(removal, Tidied::Failed);
+                    self.removed(removal, CleanupResult::Failed);
                     return;
                 }
             }
         }
         let deletion = self.delete(removal).await;
         let (result, tried, why) = deletion.after(before, Instant::now());
-        self.tidied(removal, result);
+        self.removed(removal, result);
         told.insert(uid.clone(), tried);
         if let Some(why) = why {
             let _ = self.write(removal, false, Some(&why)).await;
@@ -244,14 +248,14 @@ impl Tidy {
         Deletion::failed(error)
     }
 
-    fn tidied(&self, removal: &Removal, result: Tidied) {
-        self.metrics.controller.tidied(removal.reason, result);
+    fn removed(&self, removal: &Removal, result: CleanupResult) {
+        self.metrics.controller.removed(removal.reason, result);
     }
 
     /// Logs a removal, and returns whether that succeeded.
     async fn write(&self, removal: &Removal, dry_run: bool, stays: Option<&str>) -> bool {
         let (job, now) = (&removal.job, Timestamp::now());
-        let line = TidyUp {
+        let line = RemovalLine {
             ts: now,
             id: Uuid::now_v7(),
             namespace: &job.namespace,
@@ -300,7 +304,7 @@ mod tests {
         let now = Instant::now();
         let after = |code, before| {
             let (result, tried, why) = answered(code).after(before, now);
-            assert_eq!(result, Tidied::Failed);
+            assert_eq!(result, CleanupResult::Failed);
             // The line with the reason is written only once the answer is certain.
             assert_eq!(why.is_some(), tried == Tried::Refused(now), "{code}");
             tried
@@ -320,10 +324,10 @@ mod tests {
     #[test]
     fn who_has_deleted_it_is_known_as_far_as_it_can_be() {
         let gone = |before| Deletion::Gone.after(before, Instant::now());
-        assert_eq!(gone(Some(Tried::Unknown)).0, Tidied::Deleted);
+        assert_eq!(gone(Some(Tried::Unknown)).0, CleanupResult::Deleted);
         for before in [None, Some(Tried::Told), Some(Tried::Busy)] {
             let (result, _, why) = gone(before);
-            assert_eq!((result, why.is_some()), (Tidied::Changed, true));
+            assert_eq!((result, why.is_some()), (CleanupResult::Changed, true));
         }
     }
 }

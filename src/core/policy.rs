@@ -33,7 +33,7 @@ use crate::core::policy::rule::{Check, Context, Rule, Scope};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::runs::Runs;
 use crate::core::policy::select::{Selection, Selectors};
-use crate::core::policy::tidy_up::TidyUp;
+use crate::core::policy::tidy_up::Cleanup;
 
 /// What the policy does with a rule's findings, mildest first.
 #[derive(
@@ -168,7 +168,7 @@ pub struct Policy {
     /// Whether runs are recorded, and how many are kept.
     pub runs: Runs,
     /// What happens to finished Jobs.
-    pub tidy_up: TidyUp,
+    pub tidy_up: Cleanup,
     /// Why the policy is as it is, and how to ask for an exception: a URL or a sentence, shown in each denial.
     pub help: Option<String>,
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Background;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
-use crate::cluster::cleanup::Tidy;
+use crate::cluster::cleanup::Cleanup;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
@@ -149,7 +149,7 @@ fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candi
     let metrics = &warden.metrics;
     let Election { lease, excluded } = election;
     let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
-    let tidy = Tidy {
+    let tidy = Cleanup {
         client,
         jobs: beside.jobs.clone(),
         namespaces: warden.namespaces.clone(),

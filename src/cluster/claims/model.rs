@@ -16,7 +16,7 @@ mod world;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use super::protocol::{Outcome, Reply, Step, Take};
+use super::protocol::{Conclusion, Reply, Step, Take};
 use super::sweep::{self, Sweep};
 use world::{Action, Sabotage, World};
 
@@ -118,7 +118,7 @@ fn takes(mut world: World) -> bool {
     let mut take = Take::opened(me, false, world.list(), reply);
     loop {
         match take.step() {
-            Step::Done(outcome) => return matches!(outcome, Outcome::Held { .. }),
+            Step::Done(outcome) => return matches!(outcome, Conclusion::Held { .. }),
             step => take.on(world.serve(step)),
         }
     }

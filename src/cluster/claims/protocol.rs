@@ -118,7 +118,7 @@ pub enum Step {
     /// Overwrite the claim that has this version.
     Replace(Version, Claim),
     /// Do nothing more: this is the outcome.
-    Done(Outcome),
+    Done(Conclusion),
 }
 
 /// The reply to a step.
@@ -138,7 +138,7 @@ pub enum Reply {
 
 /// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum Conclusion {
     /// This Job has the claim.
     Held {
         /// The previous holder, if it could not run any more.

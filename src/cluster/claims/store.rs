@@ -23,7 +23,7 @@ use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
 use super::logged::Logged;
-use super::protocol::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Take, Version};
+use super::protocol::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Take, Version};
 use crate::cluster::api::{ApiError, List, by, failed};
 use crate::cluster::jobs::Jobs;
 use crate::cluster::patient::prompt;
@@ -117,15 +117,15 @@ impl Claims {
     pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
         let outcome = by(deadline, self.decide(wanted)).await?;
         let (holder, version, standing) = match outcome {
-            Outcome::Held { taken_over } => {
+            Conclusion::Held { taken_over } => {
                 let taken_over =
                     taken_over.map(|claim| format!("{}/{}", claim.namespace, claim.job));
                 return Ok(Taken::Held { taken_over });
             }
-            Outcome::Contended => {
+            Conclusion::Contended => {
                 return Err(ApiError::Contended("write the claim".to_owned()).into());
             }
-            Outcome::Waiting {
+            Conclusion::Waiting {
                 holder,
                 version,
                 standing,
@@ -148,7 +148,7 @@ impl Claims {
         Ok(Taken::Waiting(holder))
     }
 
-    async fn decide(&self, wanted: &Wanted<'_>) -> Result<Outcome, ClaimError> {
+    async fn decide(&self, wanted: &Wanted<'_>) -> Result<Conclusion, ClaimError> {
         let claimant = &wanted.claimant;
         let me = Claim {
             namespace: claimant.namespace.to_owned(),
@@ -169,7 +169,7 @@ impl Claims {
             match take.step() {
                 Step::Done(outcome) => {
                     if let Some(turn) = turn {
-                        turn.over(!matches!(outcome, Outcome::Waiting { .. }));
+                        turn.over(!matches!(outcome, Conclusion::Waiting { .. }));
                     }
                     return Ok(outcome);
                 }

@@ -42,7 +42,7 @@ impl TidyMode {
 
 /// The policy for finished Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TidyUp {
+pub struct Cleanup {
     /// Whether anything is removed.
     pub mode: TidyMode,
     /// How many of the newest failed Jobs of a migration stay.
@@ -51,7 +51,7 @@ pub struct TidyUp {
     pub ttl_seconds: Option<u32>,
 }
 
-impl Default for TidyUp {
+impl Default for Cleanup {
     fn default() -> Self {
         Self {
             mode: TidyMode::On,
@@ -61,7 +61,7 @@ impl Default for TidyUp {
     }
 }
 
-impl TidyUp {
+impl Cleanup {
     /// The correction that sets `ttlSecondsAfterFinished`.
     #[must_use]
     pub fn ttl(&self) -> Option<Fix> {

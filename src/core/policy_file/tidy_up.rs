@@ -23,11 +23,11 @@ pub struct TidyUp {
 
 impl Default for TidyUp {
     fn default() -> Self {
-        let tidy_up::TidyUp {
+        let tidy_up::Cleanup {
             mode,
             keep_failed,
             ttl_seconds,
-        } = tidy_up::TidyUp::default();
+        } = tidy_up::Cleanup::default();
         Self {
             mode,
             keep_failed: u16::try_from(keep_failed).unwrap_or(u16::MAX),
@@ -53,7 +53,7 @@ impl TidyUp {
     }
 }
 
-impl From<TidyUp> for tidy_up::TidyUp {
+impl From<TidyUp> for tidy_up::Cleanup {
     fn from(written: TidyUp) -> Self {
         let seconds = written.ttl_seconds_after_finished;
         Self {

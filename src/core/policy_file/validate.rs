@@ -58,7 +58,7 @@ pub fn builtin() -> Policy {
         max_exception: MAX_EXCEPTION,
         on_record_failure: crate::core::policy::OnFailure::Allow,
         runs: crate::core::policy::runs::Runs::default(),
-        tidy_up: crate::core::policy::tidy_up::TidyUp::default(),
+        tidy_up: crate::core::policy::tidy_up::Cleanup::default(),
         help: None,
     }
 }

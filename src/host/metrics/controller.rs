@@ -11,7 +11,7 @@ use crate::core::cleanup::Reason;
 /// Result of removing a finished Job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Tidied {
+pub enum CleanupResult {
     /// The Job was deleted.
     Deleted,
     /// The Job did not exist any more, or had changed.
@@ -43,7 +43,7 @@ impl Default for Controller {
             tidy_ups: Family::default(),
         };
         for &reason in Reason::VARIANTS {
-            for &result in Tidied::VARIANTS {
+            for &result in CleanupResult::VARIANTS {
                 let labels = TidyLabels { reason, result };
                 drop(controller.tidy_ups.get_or_create(&labels));
             }
@@ -72,7 +72,7 @@ impl Controller {
     }
 
     /// Counts a Job to remove, by the reason to remove it and the result.
-    pub fn tidied(&self, reason: Reason, result: Tidied) {
+    pub fn removed(&self, reason: Reason, result: CleanupResult) {
         let labels = TidyLabels {
             reason: reason.into(),
             result: result.into(),

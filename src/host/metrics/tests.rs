@@ -1,6 +1,6 @@
 //! The published names and the behaviour of the families.
 
-use super::controller::Tidied;
+use super::controller::CleanupResult;
 use super::guards::Lookup;
 use super::runs::Wrote;
 use super::*;
@@ -31,7 +31,7 @@ fn families_have_their_published_names() {
     metrics.controller.leads(true);
     metrics
         .controller
-        .tidied(Reason::EarlierAttempt, Tidied::Deleted);
+        .removed(Reason::EarlierAttempt, CleanupResult::Deleted);
     metrics
         .runs
         .ended(Outcome::Failed, Some(jiff::SignedDuration::from_secs(3)));

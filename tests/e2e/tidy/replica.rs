@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use migration_warden::cluster::cleanup::Tidy;
+use migration_warden::cluster::cleanup::Cleanup;
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::leader::Candidate;
 use migration_warden::cluster::namespaces::Namespaces;
@@ -87,7 +87,7 @@ impl Replica {
             );
             let lease = "migration-warden".to_owned();
             let candidate = Candidate::stand(all, lease, name, Arc::clone(&metrics));
-            let tidy = Tidy {
+            let tidy = Cleanup {
                 client,
                 jobs,
                 namespaces,

@@ -1,6 +1,6 @@
 //! One attempt to take a claim: a state machine that gets the reply to each step and returns the next one.
 
-use super::{Claim, Found, Listed, Outcome, Reply, Standing, Step, Stored, Version};
+use super::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Stored, Version};
 
 /// How many writes may be lost to others before the attempt is given up. A holder costs four at most: the create that
 /// finds its claim, the mark that its Job was seen, its release, and the next holder, for which this Job then waits.
@@ -35,7 +35,7 @@ enum Stage {
         standing: Option<Standing>,
         over: Option<Claim>,
     },
-    Done(Outcome),
+    Done(Conclusion),
 }
 
 impl Take {
@@ -108,12 +108,12 @@ impl Take {
             }
             (Stage::Write { standing, over, .. }, Reply::Written(stored)) => {
                 Stage::Done(match standing {
-                    Some(standing) => Outcome::Waiting {
+                    Some(standing) => Conclusion::Waiting {
                         holder: stored.claim,
                         version: Some(stored.version),
                         standing,
                     },
-                    None => Outcome::Held { taken_over: over },
+                    None => Conclusion::Held { taken_over: over },
                 })
             }
             // For any other reply, reading the claim again is always safe.
@@ -187,7 +187,7 @@ impl Take {
                 standing: None,
                 over: Some(stored.claim).filter(|claim| claim.uid != self.me.uid),
             },
-            _ => Stage::Done(Outcome::Held { taken_over: None }),
+            _ => Stage::Done(Conclusion::Held { taken_over: None }),
         }
     }
 
@@ -195,15 +195,15 @@ impl Take {
         self.losses += 1;
         self.written = false;
         if self.losses > MAX_LOSSES {
-            Stage::Done(Outcome::Contended)
+            Stage::Done(Conclusion::Contended)
         } else {
             Stage::Look
         }
     }
 }
 
-fn waiting(lease: Option<&Stored>, job: &Claim, standing: Standing) -> Outcome {
-    Outcome::Waiting {
+fn waiting(lease: Option<&Stored>, job: &Claim, standing: Standing) -> Conclusion {
+    Conclusion::Waiting {
         holder: job.clone(),
         version: lease
             .filter(|lease| lease.claim.uid == job.uid)

@@ -1,7 +1,7 @@
 //! All possible next steps of a world.
 
 use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, time};
-use crate::cluster::claims::protocol::{COMMIT, EXPIRY, Outcome, Step, Take};
+use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Step, Take};
 use crate::cluster::claims::sweep::Sweep;
 
 /// Collects the possible successors of a world.
@@ -162,7 +162,7 @@ impl World {
                 && let Step::Done(outcome) = take.step()
             {
                 *request = match outcome {
-                    Outcome::Held { .. } => Request::Allowed,
+                    Conclusion::Held { .. } => Request::Allowed,
                     _ => Request::Over,
                 };
             }

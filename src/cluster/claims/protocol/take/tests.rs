@@ -62,12 +62,12 @@ fn me() -> Claim {
 }
 
 fn held(taken_over: Option<Claim>) -> Step {
-    Step::Done(Outcome::Held { taken_over })
+    Step::Done(Conclusion::Held { taken_over })
 }
 
 fn waiting(holder: Claim, version: Option<&str>, standing: Standing) -> Step {
     let version = version.map(|version| stored(holder.clone(), version).version);
-    Step::Done(Outcome::Waiting {
+    Step::Done(Conclusion::Waiting {
         holder,
         version,
         standing,
@@ -202,7 +202,7 @@ fn who_always_loses_gives_up() {
         assert_eq!(take.step(), Step::Create(me()));
         take.on(Reply::Lost);
     }
-    assert_eq!(take.step(), Step::Done(Outcome::Contended));
+    assert_eq!(take.step(), Step::Done(Conclusion::Contended));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::core::job::release::Release;
 use crate::core::text;
 
 #[derive(Debug)]
-pub struct TidyUp<'a> {
+pub struct RemovalLine<'a> {
     /// When the line was written.
     pub ts: Timestamp,
     /// Id of the line, sortable by time.
@@ -51,7 +51,7 @@ struct Line<'a> {
     truncated: bool,
 }
 
-impl TidyUp<'_> {
+impl RemovalLine<'_> {
     /// The line, without a line feed. It has so few texts that it is always short enough.
     pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let cutter = Cutter::default();
