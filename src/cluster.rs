@@ -4,7 +4,7 @@
 //! watch has brought yet.
 
 pub mod api;
-pub mod certificate;
+pub(crate) mod certificate;
 pub mod claims;
 pub mod cleanup;
 pub mod events;
@@ -15,12 +15,12 @@ pub mod namespaces;
 pub mod pages;
 mod patient;
 pub mod pods;
-pub mod registration;
+pub(crate) mod registration;
 pub mod runs;
 mod seats;
-pub mod starts;
+pub(crate) mod starts;
 pub mod verify;
-pub mod version;
+pub(crate) mod version;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// Why there is no certificate to serve.
 #[derive(Debug, thiserror::Error)]
-pub enum KeptError {
+pub(crate) enum KeptError {
     /// A request to the API server failed.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -39,7 +39,7 @@ pub enum KeptError {
 
 /// The Secret of an installation, created by its chart.
 #[derive(Clone, Debug)]
-pub struct KeptCertificate {
+pub(crate) struct KeptCertificate {
     api: Api<Secret>,
     name: String,
     names: Vec<String>,
@@ -48,7 +48,7 @@ pub struct KeptCertificate {
 impl KeptCertificate {
     /// The Secret in the client's own namespace. The certificate is for `service` there.
     #[must_use]
-    pub fn new(client: Client, secret: String, service: &str) -> Self {
+    pub(crate) fn new(client: Client, secret: String, service: &str) -> Self {
         let host = format!("{service}.{}.svc", client.default_namespace());
         Self {
             api: Api::default_namespaced(client),
@@ -59,7 +59,10 @@ impl KeptCertificate {
 
     /// The certificate to serve at `now`, renewed and written back if that is due. If the renewal fails but the stored
     /// one is still valid, that one is returned with the error.
-    pub async fn at(&self, now: Timestamp) -> Result<(Material, Option<KeptError>), KeptError> {
+    pub(crate) async fn at(
+        &self,
+        now: Timestamp,
+    ) -> Result<(Material, Option<KeptError>), KeptError> {
         let mut kept = Material::default();
         let error = match self.renewed(now, &mut kept).await {
             Ok(()) => return Ok((kept, None)),
@@ -98,7 +101,7 @@ impl KeptCertificate {
     }
 
     /// Keeps `live` and `bundle` (the CAs to trust, PEM) in sync with the Secret, for as long as it is awaited.
-    pub async fn keep_fresh(
+    pub(crate) async fn keep_fresh(
         self,
         live: LiveTls,
         bundle: watch::Sender<String>,

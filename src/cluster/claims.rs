@@ -18,4 +18,4 @@ pub mod protocol;
 pub mod release;
 pub mod store;
 mod sweep;
-pub mod sweeper;
+pub(crate) mod sweeper;

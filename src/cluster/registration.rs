@@ -24,7 +24,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-pub use entries::{Entry, Kind};
+pub(crate) use entries::{Entry, Kind};
 
 use super::api::{ApiError, ask};
 use crate::core::pki::rotation;
@@ -37,33 +37,31 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// The fault of the registration, for readiness. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Disagreement(Arc<ArcSwapOption<String>>);
+pub(crate) struct Disagreement(Arc<ArcSwapOption<String>>);
 
 impl Disagreement {
     /// The fault; `None` if there is none, or nothing is known yet.
     #[must_use]
-    pub fn current(&self) -> Option<String> {
+    pub(crate) fn current(&self) -> Option<String> {
         self.0.load().as_deref().cloned()
     }
 }
 
 /// The two configurations of an installation, which have the same name.
-pub struct Registration {
-    /// The client to watch and write with.
-    pub client: Client,
-    pub name: String,
-    /// The policy they should fit.
-    pub policy: LivePolicy,
+pub(crate) struct Registration {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    pub(crate) policy: LivePolicy,
     /// The CAs to trust, PEM, if the replicas manage `caBundle`. Empty until one is known.
-    pub bundle: Option<watch::Receiver<String>>,
-    pub metrics: Arc<Metrics>,
-    pub disagreement: Disagreement,
+    pub(crate) bundle: Option<watch::Receiver<String>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) disagreement: Disagreement,
 }
 
 impl Registration {
     /// Watches and writes, for as long as it is awaited. It calls `trusted` each time with whether every entry trusts
     /// the CAs of the bundle.
-    pub async fn keep(mut self, trusted: impl Fn(bool)) {
+    pub(crate) async fn keep(mut self, trusted: impl Fn(bool)) {
         let mut changes = std::pin::pin!(stream::select(
             watched::<ValidatingWebhookConfiguration>(&self.client, &self.name),
             watched::<MutatingWebhookConfiguration>(&self.client, &self.name),

@@ -23,18 +23,15 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// Most Jobs whose pods are listed in one round; the others wait for the next one.
 const ASKED: usize = 32;
 
-/// The parts that the count needs.
-pub struct Starts {
-    /// The cache of migration Jobs.
-    pub jobs: Jobs,
-    pub pods: Pods,
-    /// The metrics that show the count.
-    pub metrics: Arc<Metrics>,
+pub(crate) struct Starts {
+    pub(crate) jobs: Jobs,
+    pub(crate) pods: Pods,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Starts {
     /// Counts the migrations that have not started, for as long as it is awaited.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The uids of migrations that have started.

@@ -18,11 +18,11 @@ const PERIOD: Duration = Duration::from_secs(3600);
 
 /// The cluster's version, as far as it is known. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Version(Arc<Mutex<Status>>);
+pub(crate) struct Version(Arc<Mutex<Status>>);
 
 impl Version {
     /// The shared state, and a future that updates it for as long as it is awaited.
-    pub fn watch(client: Client) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn watch(client: Client) -> (Self, impl Future<Output = ()>) {
         let version = Self(Arc::new(Mutex::new(Status::Ok(String::new()))));
         let known = version.clone();
         let watching = async move {
@@ -41,7 +41,7 @@ impl Version {
 
     /// The status of this check for `/readyz`.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -27,62 +27,60 @@ mod take;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use take::Take;
+pub(crate) use take::Take;
 
 /// How long after its `creationTimestamp` a create may still commit: the API server's limit for a request (34 s),
 /// etcd's limit for a write it has received (7 s), and the second by which a `creationTimestamp` is rounded down.
-pub const COMMIT: SignedDuration = SignedDuration::from_secs(34 + 7 + 1);
+pub(crate) const COMMIT: SignedDuration = SignedDuration::from_secs(34 + 7 + 1);
 /// How far apart the clocks of two API servers may be.
-pub const SKEW: SignedDuration = SignedDuration::from_secs(3);
+pub(crate) const SKEW: SignedDuration = SignedDuration::from_secs(3);
 /// How long a claim holds if its Job has not been seen.
 pub const EXPIRY: SignedDuration = SignedDuration::from_secs(45);
 const _: () = assert!(EXPIRY.as_secs() >= COMMIT.as_secs() + SKEW.as_secs());
 
 /// The content of a claim: the Job that may run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Claim {
-    /// Namespace of the Job.
-    pub namespace: String,
-    pub job: String,
-    pub uid: String,
+pub(crate) struct Claim {
+    pub(crate) namespace: String,
+    pub(crate) job: String,
+    pub(crate) uid: String,
     /// Its `creationTimestamp`: the API server's clock when the create began.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// The user who created it; empty if unknown.
-    pub user: String,
+    pub(crate) user: String,
     /// Whether it has been seen to exist.
-    pub seen: bool,
+    pub(crate) seen: bool,
     /// How often the claim has been overwritten, so that every write changes it.
-    pub transitions: i32,
+    pub(crate) transitions: i32,
 }
 
 /// One state of a Lease, to which a write is bound.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Version {
-    /// uid of the Lease.
-    pub uid: String,
-    pub resource_version: String,
+pub(crate) struct Version {
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
 }
 
 /// A claim as it was read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Stored {
-    pub claim: Claim,
+pub(crate) struct Stored {
+    pub(crate) claim: Claim,
     /// The state of the Lease it was read from.
-    pub version: Version,
+    pub(crate) version: Version,
 }
 
 /// An active Job of the key, from the LIST.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// The claim that would name it.
-    pub claim: Claim,
+    pub(crate) claim: Claim,
     /// Whether it is suspended, so that its pods are not started.
-    pub suspended: bool,
+    pub(crate) suspended: bool,
 }
 
 /// The result of a consistent GET of the Job with a certain uid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Found {
+pub(crate) enum Found {
     /// It exists and has not finished.
     Unfinished {
         /// Whether it is suspended, so that its pods are not started.
@@ -95,7 +93,7 @@ pub enum Found {
 
 /// Why the holder of a claim blocks other migrations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// It exists and has not finished.
     Active {
         /// Whether it is suspended, so that its pods are not started.
@@ -108,12 +106,10 @@ pub enum Standing {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub(crate) enum Step {
     Create(Claim),
     Look,
-    /// Read the Job named by this claim.
     FindJob(Claim),
-    /// List the pods of the Job named by this claim.
     FindPods(Claim),
     /// Overwrite the claim that has this version.
     Replace(Version, Claim),
@@ -123,7 +119,7 @@ pub enum Step {
 
 /// The reply to a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The claim was created or replaced.
     Written(Stored),
     /// The claim exists already, or has another version: another replica was faster.
@@ -138,7 +134,7 @@ pub enum Reply {
 
 /// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Conclusion {
+pub(crate) enum Conclusion {
     /// This Job has the claim.
     Held {
         /// The previous holder, if it could not run any more.

@@ -10,7 +10,6 @@ use super::protocol::{Claim, Found, Standing, Stored, Version};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Step {
     FindJob(Claim),
-    /// List the pods of its Job.
     FindPods(Claim),
     /// Mark its Job as seen.
     MarkSeen(Version),

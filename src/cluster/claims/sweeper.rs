@@ -18,7 +18,7 @@ use crate::host::metrics::Metrics;
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// Gives claims up while `leads` says so, for as long as it is awaited.
-pub async fn run(
+pub(crate) async fn run(
     claims: Claims,
     leads: watch::Receiver<bool>,
     mut news: broadcast::Receiver<News>,

@@ -14,17 +14,15 @@ use crate::core::policy::{Action, Policy, cel};
 
 /// One of the two configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// For `/validate`.
+pub(crate) enum Kind {
     Validating,
-    /// For `/mutate`.
     Mutating,
 }
 
 impl Kind {
     /// Its name in Kubernetes.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Validating => "ValidatingWebhookConfiguration",
             Self::Mutating => "MutatingWebhookConfiguration",
@@ -34,7 +32,7 @@ impl Kind {
 
 /// The parts of one entry that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     name: String,
     ca_bundle: Vec<u8>,
     /// Name and expression of each match condition.

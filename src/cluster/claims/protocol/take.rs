@@ -8,7 +8,7 @@ const MAX_LOSSES: u8 = 4;
 
 /// One attempt to take a claim, after its first step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Take {
+pub(crate) struct Take {
     me: Claim,
     dry_run: bool,
     /// The active Jobs of the key, from the LIST.
@@ -41,7 +41,7 @@ enum Stage {
 impl Take {
     /// The first step, which is sent together with the LIST. A dry run does not take the claim.
     #[must_use]
-    pub fn first(me: &Claim, dry_run: bool) -> Step {
+    pub(crate) fn first(me: &Claim, dry_run: bool) -> Step {
         if dry_run {
             Step::Look
         } else {
@@ -51,7 +51,7 @@ impl Take {
 
     /// Continues with the reply to the first step and the active Jobs of the key, from the LIST.
     #[must_use]
-    pub fn opened(me: Claim, dry_run: bool, mut listed: Vec<Listed>, reply: Reply) -> Self {
+    pub(crate) fn opened(me: Claim, dry_run: bool, mut listed: Vec<Listed>, reply: Reply) -> Self {
         listed.retain(|job| job.claim.uid != me.uid);
         let mut take = Self {
             me,
@@ -66,7 +66,7 @@ impl Take {
     }
 
     #[must_use]
-    pub fn step(&self) -> Step {
+    pub(crate) fn step(&self) -> Step {
         match &self.stage {
             Stage::Create => Step::Create(self.me.clone()),
             Stage::Look => Step::Look,
@@ -86,7 +86,7 @@ impl Take {
     }
 
     /// Continues with the reply to the step.
-    pub fn on(&mut self, reply: Reply) {
+    pub(crate) fn on(&mut self, reply: Reply) {
         let stage = std::mem::replace(&mut self.stage, Stage::Look);
         self.stage = match (stage, reply) {
             (Stage::Create, Reply::Written(stored)) => {
