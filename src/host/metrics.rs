@@ -3,6 +3,7 @@
 //! No label holds the name of a Job, a namespace or a user, or another value that callers choose. So the number of
 //! series has a fixed bound.
 
+mod certificates;
 pub(crate) mod claims;
 pub mod controller;
 pub mod events;
@@ -10,19 +11,23 @@ pub mod guards;
 mod labels;
 mod reviews;
 pub mod runs;
+mod server;
 
-pub use labels::{Rejection, Watch};
+pub use labels::Watch;
+pub use server::Rejection;
 
 use crate::core::review::{Operation, Phase};
 use arc_swap::ArcSwapOption;
+use certificates::CertificateMetrics;
 use claims::ClaimMetrics;
-use labels::{Counters, Label};
+use labels::{Counters, registered};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder, text},
-    metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge, info::Info},
+    metrics::{MetricType, counter::Counter, gauge::Gauge, info::Info},
     registry::Registry,
 };
 use reviews::ReviewMetrics;
+use server::ServerMetrics;
 use std::{sync::Arc, time::Duration};
 use strum::VariantNames;
 
@@ -55,21 +60,14 @@ pub struct Metrics {
     registry: Registry,
     reviews: ReviewMetrics,
     uses_dropped: Counter,
-    rejected: Counters,
-    in_flight: Gauge,
-    refused: Counter,
-    evicted: Counter,
+    server: ServerMetrics,
     lost: Counters,
     policy_reloads: Counters,
     policy_reloaded: Gauge,
     policy: PolicyInfo,
     namespace_lookups: Counters,
     watch_failures: Counters,
-    certificate_reloads: Counters,
-    certificate_expiration: Gauge,
-    ca_expiration: Gauge,
-    ca_published: Family<Label, Gauge>,
-    agreement: Family<Label, Gauge>,
+    certificates: CertificateMetrics,
     ready: Gauge,
     /// Claims that reviews asked for, and claims that were released.
     pub claims: ClaimMetrics,
@@ -92,141 +90,73 @@ impl Metrics {
     /// value of a counter that did not exist before.
     #[must_use]
     pub fn new() -> Self {
+        let mut owned = Registry::with_prefix("migration_warden");
+        let registry = &mut owned;
         let mut metrics = Self {
-            registry: Registry::with_prefix("migration_warden"),
-            reviews: ReviewMetrics::default(),
-            uses_dropped: Counter::default(),
-            rejected: Counters::new("reason", Rejection::VARIANTS),
-            in_flight: Gauge::default(),
-            refused: Counter::default(),
-            evicted: Counter::default(),
-            lost: Counters::new("reason", &LOST),
-            policy_reloads: Counters::of_results(),
-            policy_reloaded: Gauge::default(),
-            policy: PolicyInfo::default(),
-            namespace_lookups: Counters::of_results(),
-            watch_failures: Counters::new("watch", Watch::VARIANTS),
-            certificate_reloads: Counters::of_results(),
-            certificate_expiration: Gauge::default(),
-            ca_expiration: Gauge::default(),
-            ca_published: Family::default(),
-            agreement: Family::default(),
-            ready: Gauge::default(),
-            claims: ClaimMetrics::default(),
-            events: Counters::new("result", events::Sent::VARIANTS),
-            guards: guards::GuardMetrics::default(),
-            controller: controller::Controller::default(),
-            runs: runs::Runs::default(),
+            reviews: ReviewMetrics::new(registry),
+            uses_dropped: registered(
+                registry,
+                "exception_uses_dropped",
+                "Uses of exceptions that are missing from their status, because too many came at once",
+            ),
+            server: ServerMetrics::new(registry),
+            lost: Counters::new(
+                registry,
+                "decision_records_lost",
+                "Decision lines that were not written before the response was sent, by reason",
+                "reason",
+                &LOST,
+            ),
+            policy_reloads: Counters::of_results(
+                registry,
+                "policy_reloads",
+                "Reloads of the policy file, by result",
+            ),
+            policy_reloaded: registered(
+                registry,
+                "policy_last_reload_successful",
+                "1 if the last reload of the policy file succeeded, 0 if it failed",
+            ),
+            policy: registered(registry, "policy", "The policy in use"),
+            namespace_lookups: Counters::of_results(
+                registry,
+                "namespace_lookups",
+                "Requests for a namespace that the watch had not delivered yet, by result; \
+             after a failure the labels of the namespace are ignored",
+            ),
+            watch_failures: Counters::new(
+                registry,
+                "watch_failures",
+                "Failed requests of a watch; the known state stays in use, and the watch is retried",
+                "watch",
+                Watch::VARIANTS,
+            ),
+            certificates: CertificateMetrics::new(registry),
+            claims: ClaimMetrics::new(registry),
+            events: Counters::new(
+                registry,
+                "events",
+                "Kubernetes Events about migrations, by whether they were sent",
+                "result",
+                events::Sent::VARIANTS,
+            ),
+            guards: guards::GuardMetrics::new(registry),
+            ready: registered(
+                registry,
+                "ready",
+                "1 if this replica is ready for reviews, 0 if not",
+            ),
+            controller: controller::Controller::new(registry),
+            runs: runs::Runs::new(registry),
+            registry: owned,
         };
-        metrics.register();
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        metrics
+            .registry
+            .register("build", "The running version", version);
         // The first policy was already loaded: without a valid one the program does not start.
         metrics.policy_reloaded.set(1);
         metrics
-    }
-
-    // The encoder appends `_total` to counters, `_info` to infos, and a full stop to help texts.
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        self.reviews.register(registry);
-        registry.register(
-            "exception_uses_dropped",
-            "Uses of exceptions that are missing from their status, because too many came at once",
-            self.uses_dropped.clone(),
-        );
-        self.rejected.register(
-            "requests_rejected",
-            "Requests answered with an HTTP error instead of a review",
-            registry,
-        );
-        registry.register(
-            "requests_in_flight",
-            "Requests being answered now",
-            self.in_flight.clone(),
-        );
-        registry.register(
-            "connections_refused",
-            "New connections that were closed at once, because too many were open and none of those could be closed",
-            self.refused.clone(),
-        );
-        registry.register(
-            "connections_evicted",
-            "Connections that waited for their client and were closed, because \
-             too many were open or request bodies took too much memory",
-            self.evicted.clone(),
-        );
-        self.lost.register(
-            "decision_records_lost",
-            "Decision lines that were not written before the response was sent, by reason",
-            registry,
-        );
-        self.policy_reloads.register(
-            "policy_reloads",
-            "Reloads of the policy file, by result",
-            registry,
-        );
-        registry.register(
-            "policy_last_reload_successful",
-            "1 if the last reload of the policy file succeeded, 0 if it failed",
-            self.policy_reloaded.clone(),
-        );
-        registry.register("policy", "The policy in use", self.policy.clone());
-        self.namespace_lookups.register(
-            "namespace_lookups",
-            "Requests for a namespace that the watch had not delivered yet, by result; \
-             after a failure the labels of the namespace are ignored",
-            registry,
-        );
-        self.watch_failures.register(
-            "watch_failures",
-            "Failed requests of a watch; the known state stays in use, and the watch is retried",
-            registry,
-        );
-        self.certificate_reloads.register(
-            "certificate_reloads",
-            "Reloads of the certificate or of the client CA, by result",
-            registry,
-        );
-        registry.register(
-            "certificate_expiration_timestamp_seconds",
-            "When the certificate in use expires, in seconds since the Unix epoch",
-            self.certificate_expiration.clone(),
-        );
-        registry.register(
-            "ca_expiration_timestamp_seconds",
-            "When the last CA in the published bundle expires, in seconds since the Unix epoch; \
-             0 if the CA is managed elsewhere",
-            self.ca_expiration.clone(),
-        );
-        registry.register(
-            "ca_published",
-            "1 if every entry of the webhook configuration trusts the CA of the certificate in use, \
-             0 if not; absent if the CA is managed elsewhere",
-            self.ca_published.clone(),
-        );
-        registry.register(
-            "webhook_configuration_in_agreement",
-            "1 if the webhook configuration sends all Jobs that the policy matches, 0 if not",
-            self.agreement.clone(),
-        );
-        self.claims.register(registry);
-        self.events.register(
-            "events",
-            "Kubernetes Events about migrations, by whether they were sent",
-            registry,
-        );
-        self.guards.register(registry);
-        registry.register(
-            "ready",
-            "1 if this replica is ready for reviews, 0 if not",
-            self.ready.clone(),
-        );
-        self.controller.register(registry);
-        self.runs.register(registry);
-        registry.register(
-            "build",
-            "The running version",
-            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-        );
     }
 
     /// Counts a review with a response. `verdict` is one of the five outcomes of a decision.
@@ -271,24 +201,24 @@ impl Metrics {
 
     /// Counts a request that was answered with an HTTP error.
     pub fn rejected(&self, why: Rejection) {
-        self.rejected.inc(why);
+        self.server.rejected.inc(why);
     }
 
     /// Counts a request as in flight until the guard is dropped.
     #[must_use = "the request counts as in flight for as long as the guard lives"]
     pub fn in_flight(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight(&self.in_flight)
+        self.server.in_flight.inc();
+        InFlight(&self.server.in_flight)
     }
 
     /// Counts a connection that was closed at once because too many were open.
     pub fn connection_refused(&self) {
-        self.refused.inc();
+        self.server.refused.inc();
     }
 
     /// Counts an open connection that was closed to make room.
     pub fn connection_evicted(&self) {
-        self.evicted.inc();
+        self.server.evicted.inc();
     }
 
     /// Counts a decision line that was not written.
@@ -309,28 +239,31 @@ impl Metrics {
 
     /// Counts a reload of the certificate or of the client CA.
     pub fn certificate_reloaded(&self, success: bool) {
-        self.certificate_reloads.inc_result(success);
+        self.certificates.reloads.inc_result(success);
     }
 
     /// Sets when the certificate in use expires.
     pub fn certificate_expires(&self, at: jiff::Timestamp) {
-        self.certificate_expiration.set(at.as_second());
+        self.certificates.expiration.set(at.as_second());
     }
 
     /// Sets when the last CA in the published bundle expires.
     pub fn ca_expires(&self, at: jiff::Timestamp) {
-        self.ca_expiration.set(at.as_second());
+        self.certificates.ca_expiration.set(at.as_second());
     }
 
     /// Sets whether every entry of the webhook configuration of this kind trusts the CA of the certificate in use.
     pub fn ca_published(&self, kind: &'static str, published: bool) {
-        let published_in = self.ca_published.get_or_create(&[("kind", kind)]);
+        let published_in = self
+            .certificates
+            .ca_published
+            .get_or_create(&[("kind", kind)]);
         published_in.set(published.into());
     }
 
     /// Sets whether the webhook configuration of this kind sends all Jobs that the policy matches.
     pub fn in_agreement(&self, kind: &'static str, agrees: bool) {
-        let agreement = self.agreement.get_or_create(&[("kind", kind)]);
+        let agreement = self.certificates.agreement.get_or_create(&[("kind", kind)]);
         agreement.set(agrees.into());
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
-use super::labels::Counters;
+use super::labels::{self, Counters, registered};
 
 /// Upper bounds in seconds. A free claim takes one round trip to the API server.
 const SECONDS: [f64; 11] = [
@@ -34,39 +34,34 @@ pub struct ClaimMetrics {
     sweep_failures: Counter,
 }
 
-impl Default for ClaimMetrics {
-    fn default() -> Self {
-        Self {
-            claims: Counters::new("outcome", &OUTCOMES),
-            duration: Histogram::new(SECONDS),
-            released: Counter::default(),
-            sweep_failures: Counter::default(),
-        }
-    }
-}
-
 impl ClaimMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        self.claims.register(
-            "claims",
-            "Claims that reviews asked for, by outcome: held, taken_over, waiting, or the reason why it is unknown",
-            registry,
-        );
-        registry.register(
-            "claim_duration_seconds",
-            "Time until the outcome of a claim was known, in seconds",
-            self.duration.clone(),
-        );
-        registry.register(
-            "claims_released",
-            "Claims that were released because their Job cannot run any more",
-            self.released.clone(),
-        );
-        registry.register(
-            "claim_sweep_failures",
-            "Failures to list, read or release claims",
-            self.sweep_failures.clone(),
-        );
+    /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            claims: Counters::new(
+                registry,
+                "claims",
+                "Claims that reviews asked for, by outcome: held, taken_over, waiting, or the reason why it is unknown",
+                "outcome",
+                &OUTCOMES,
+            ),
+            duration: labels::with(
+                registry,
+                "claim_duration_seconds",
+                "Time until the outcome of a claim was known, in seconds",
+                Histogram::new(SECONDS),
+            ),
+            released: registered(
+                registry,
+                "claims_released",
+                "Claims that were released because their Job cannot run any more",
+            ),
+            sweep_failures: registered(
+                registry,
+                "claim_sweep_failures",
+                "Failures to list, read or release claims",
+            ),
+        }
     }
 
     /// Counts a claim that a review asked for. `outcome` is `held`, `taken_over`, `waiting`, or the reason why it is

@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 
 use strum::{IntoStaticStr, VariantNames};
 
+use super::labels::registered;
 use crate::core::cleanup::Reason;
 
 /// Result of removing a finished Job.
@@ -35,35 +36,28 @@ pub struct Controller {
     tidy_ups: Family<TidyLabels, Counter>,
 }
 
-impl Default for Controller {
-    /// All series start at zero, so that `increase` counts their first event.
-    fn default() -> Self {
-        let controller = Self {
-            leader: Gauge::default(),
-            tidy_ups: Family::default(),
+impl Controller {
+    /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            leader: registered(
+                registry,
+                "leader",
+                "1 if this replica is the elected one, 0 if not",
+            ),
+            tidy_ups: registered(
+                registry,
+                "tidy_ups",
+                "Finished Jobs to remove, by reason and result",
+            ),
         };
         for &reason in Reason::VARIANTS {
             for &result in CleanupResult::VARIANTS {
                 let labels = TidyLabels { reason, result };
-                drop(controller.tidy_ups.get_or_create(&labels));
+                drop(metrics.tidy_ups.get_or_create(&labels));
             }
         }
-        controller
-    }
-}
-
-impl Controller {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "leader",
-            "1 if this replica is the elected one, 0 if not",
-            self.leader.clone(),
-        );
-        registry.register(
-            "tidy_ups",
-            "Finished Jobs to remove, by reason and result",
-            self.tidy_ups.clone(),
-        );
+        metrics
     }
 
     /// Sets whether this replica is the elected one.

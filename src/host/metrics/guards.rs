@@ -38,29 +38,27 @@ pub struct GuardMetrics {
     pod_lookups: Counters,
 }
 
-impl Default for GuardMetrics {
-    fn default() -> Self {
-        Self {
-            lookups: Counters::new("result", Lookup::VARIANTS),
-            pod_lookups: Counters::new("result", Running::VARIANTS),
-        }
-    }
-}
-
 impl GuardMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        self.lookups.register(
-            "guard_lookups",
-            "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; \
+    /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            lookups: Counters::new(
+                registry,
+                "guard_lookups",
+                "Requests for the namespace of a Job before its deletion is blocked: active, terminating, or failed; \
              the deletion is blocked only if the namespace is active",
-            registry,
-        );
-        self.pod_lookups.register(
-            "guard_pod_lookups",
-            "Requests for the pods of a Job whose status does not show whether it is running: running, idle, \
+                "result",
+                Lookup::VARIANTS,
+            ),
+            pod_lookups: Counters::new(
+                registry,
+                "guard_pod_lookups",
+                "Requests for the pods of a Job whose status does not show whether it is running: running, idle, \
              or failed; a deletion is blocked only if the Job is running",
-            registry,
-        );
+                "result",
+                Running::VARIANTS,
+            ),
+        }
     }
 
     /// Counts a request for the pods of a Job.

@@ -1,7 +1,7 @@
 //! The labels of metrics. All values are constants of this program, never values that callers choose.
 
 use prometheus_client::metrics::{counter::Counter, family::Family};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 use strum::{IntoStaticStr, VariantNames};
 
 /// One label and its value.
@@ -17,8 +17,14 @@ pub(super) struct Counters {
 impl Counters {
     /// Counters for these values of the label. They exist from the start, because `increase` ignores the first value
     /// of a counter that did not exist before.
-    pub(super) fn new(label: &'static str, values: &[&'static str]) -> Self {
-        let family = Family::<Label, Counter>::default();
+    pub(super) fn new(
+        registry: &mut Registry,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: &[&'static str],
+    ) -> Self {
+        let family: Family<Label, Counter> = registered(registry, name, help);
         for &value in values {
             drop(family.get_or_create(&[(label, value)]));
         }
@@ -26,8 +32,8 @@ impl Counters {
     }
 
     /// Counters of successes and failures.
-    pub(super) fn of_results() -> Self {
-        Self::new("result", &["success", "failure"])
+    pub(super) fn of_results(registry: &mut Registry, name: &str, help: &str) -> Self {
+        Self::new(registry, name, help, "result", &["success", "failure"])
     }
 
     pub(super) fn inc(&self, value: impl Into<&'static str>) {
@@ -38,30 +44,26 @@ impl Counters {
     pub(super) fn inc_result(&self, success: bool) {
         self.inc(if success { "success" } else { "failure" });
     }
-
-    pub(super) fn register(&self, name: &str, help: &str, registry: &mut Registry) {
-        registry.register(name, help, self.family.clone());
-    }
 }
 
-/// Why a request was answered with an HTTP error instead of a review.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
-#[strum(serialize_all = "snake_case")]
-pub enum Rejection {
-    /// 400: not an `AdmissionReview`
-    Malformed,
-    /// 405: not POST
-    Method,
-    /// 408: the body did not arrive in time
-    Timeout,
-    /// 413: the body is larger than the limit
-    TooLarge,
-    /// 415: not `application/json`
-    ContentType,
-    /// 500: evaluating the review panicked
-    Panic,
-    /// 503: too many requests in flight
-    Overloaded,
+/// A new metric in the registry.
+pub(super) fn registered<M: Metric + Clone + Default>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+) -> M {
+    with(registry, name, help, M::default())
+}
+
+/// Registers this metric. The encoder appends `_total` to counters, `_info` to infos, and a full stop to help texts.
+pub(super) fn with<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 /// Objects that a watch keeps in memory.

@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
 use prometheus_client::registry::Registry;
 
-use super::labels::{Counters, Label};
+use super::labels::{self, Counters, Label, registered};
 use crate::core::policy::Action;
 use crate::core::policy::rule::{Patch, Rule};
 use crate::core::policy::rules::RULES;
@@ -44,21 +44,17 @@ struct FindingLabels {
 /// One histogram for each phase.
 #[derive(Debug)]
 struct Durations {
-    family: Family<Label, Histogram, fn() -> Histogram>,
     mutate: Histogram,
     validate: Histogram,
 }
 
 impl Durations {
-    fn new(histogram: fn() -> Histogram) -> Self {
-        let family = Family::new_with_constructor(histogram);
+    fn new(registry: &mut Registry, name: &str, help: &str, histogram: fn() -> Histogram) -> Self {
+        let family = Family::<Label, Histogram, _>::new_with_constructor(histogram);
+        let family = labels::with(registry, name, help, family);
         let of = |phase: Phase| family.get_or_create_owned(&[("phase", phase.as_str())]);
         let (mutate, validate) = (of(Phase::Mutate), of(Phase::Validate));
-        Self {
-            family,
-            mutate,
-            validate,
-        }
+        Self { mutate, validate }
     }
 
     fn observe(&self, phase: Phase, duration: Duration) {
@@ -79,17 +75,39 @@ pub(super) struct ReviewMetrics {
     evaluations: Durations,
 }
 
-impl Default for ReviewMetrics {
-    fn default() -> Self {
+impl ReviewMetrics {
+    /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
+    pub(super) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            reviews: Family::default(),
-            findings: Family::default(),
+            reviews: registered(
+                registry,
+                "reviews",
+                "Reviews answered, by phase, operation and verdict",
+            ),
+            findings: registered(
+                registry,
+                "findings",
+                "Findings in reviews, by rule and by action",
+            ),
             exceptions: Counters::new(
+                registry,
+                "exceptions_used",
+                "Reviews that an exception allowed, by the rule it exempts from",
                 "rule",
                 &RULES.iter().map(|rule| rule.id).collect::<Vec<_>>(),
             ),
-            durations: Durations::new(|| Histogram::new(REVIEW_SECONDS)),
-            evaluations: Durations::new(|| Histogram::new(EVALUATION_SECONDS)),
+            durations: Durations::new(
+                registry,
+                "review_duration_seconds",
+                "Time from the headers of a review to its response, in seconds; includes the time to receive the body",
+                || Histogram::new(REVIEW_SECONDS),
+            ),
+            evaluations: Durations::new(
+                registry,
+                "evaluation_duration_seconds",
+                "Time to evaluate a review, in seconds; excludes requests to the API server and writing the decision",
+                || Histogram::new(EVALUATION_SECONDS),
+            ),
         };
         for phase in [Phase::Mutate, Phase::Validate] {
             for operation in Operation::ALL {
@@ -104,36 +122,6 @@ impl Default for ReviewMetrics {
             }
         }
         metrics
-    }
-}
-
-impl ReviewMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "reviews",
-            "Reviews answered, by phase, operation and verdict",
-            self.reviews.clone(),
-        );
-        registry.register(
-            "findings",
-            "Findings in reviews, by rule and by action",
-            self.findings.clone(),
-        );
-        self.exceptions.register(
-            "exceptions_used",
-            "Reviews that an exception allowed, by the rule it exempts from",
-            registry,
-        );
-        registry.register(
-            "review_duration_seconds",
-            "Time from the headers of a review to its response, in seconds; includes the time to receive the body",
-            self.durations.family.clone(),
-        );
-        registry.register(
-            "evaluation_duration_seconds",
-            "Time to evaluate a review, in seconds; excludes requests to the API server and writing the decision",
-            self.evaluations.family.clone(),
-        );
     }
 
     pub(super) fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {

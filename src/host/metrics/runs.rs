@@ -7,7 +7,7 @@ use prometheus_client::metrics::{
 use prometheus_client::registry::Registry;
 use strum::{IntoStaticStr, VariantNames};
 
-use super::labels::{Counters, Label};
+use super::labels::{self, Counters, Label, registered};
 use crate::core::runs::active::Active;
 use crate::core::runs::resource::Outcome;
 
@@ -36,11 +36,13 @@ pub enum Wrote {
     Dropped,
 }
 
+type Durations = Family<Label, Histogram, fn() -> Histogram>;
+
 /// The metrics of runs.
 #[derive(Debug)]
 pub struct Runs {
     ended: Family<Label, Counter>,
-    duration: Family<Label, Histogram, fn() -> Histogram>,
+    duration: Durations,
     active: Gauge,
     overdue: Gauge,
     oldest: Gauge,
@@ -49,75 +51,65 @@ pub struct Runs {
     writes: Counters,
 }
 
-impl Default for Runs {
-    /// All series start at zero, so that `increase` counts their first event.
-    fn default() -> Self {
-        let runs = Self {
-            ended: Family::default(),
-            duration: Family::new_with_constructor(|| Histogram::new(SECONDS)),
-            active: Gauge::default(),
-            overdue: Gauge::default(),
-            oldest: Gauge::default(),
-            not_started: Gauge::default(),
-            unreviewed: Counter::default(),
-            writes: Counters::new("result", Wrote::VARIANTS),
-        };
-        for end in ENDS {
-            drop(runs.ended.get_or_create(&labels(end)));
-            drop(runs.duration.get_or_create(&labels(end)));
-        }
-        runs
-    }
-}
-
 impl Runs {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "runs",
-            "Migrations that ended, by outcome; counted by the replica that recorded the end",
-            self.ended.clone(),
-        );
-        registry.register(
-            "run_duration_seconds",
-            "Time from the start of a migration to its end, in seconds, by outcome; excludes lost migrations",
-            self.duration.clone(),
-        );
-        registry.register(
-            "runs_active",
-            "Migration Jobs that have not ended, as seen by this replica",
-            self.active.clone(),
-        );
-        registry.register(
-            "runs_overdue",
-            "Migration Jobs that have not ended after their activeDeadlineSeconds, or after an hour if it is not set",
-            self.overdue.clone(),
-        );
-        registry.register(
-            "oldest_active_run_timestamp_seconds",
-            "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; \
+    /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            ended: registered(
+                registry,
+                "runs",
+                "Migrations that ended, by outcome; counted by the replica that recorded the end",
+            ),
+            duration: labels::with(
+                registry,
+                "run_duration_seconds",
+                "Time from the start of a migration to its end, in seconds, by outcome; excludes lost migrations",
+                Durations::new_with_constructor(|| Histogram::new(SECONDS)),
+            ),
+            active: registered(
+                registry,
+                "runs_active",
+                "Migration Jobs that have not ended, as seen by this replica",
+            ),
+            overdue: registered(
+                registry,
+                "runs_overdue",
+                "Migration Jobs that have not ended after their activeDeadlineSeconds, or after an hour if it is not set",
+            ),
+            oldest: registered(
+                registry,
+                "oldest_active_run_timestamp_seconds",
+                "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; \
              0 if there is no such Job",
-            self.oldest.clone(),
-        );
-        registry.register(
-            "runs_not_started",
-            "Migration Jobs that have not started ten minutes after their creation, as seen by this replica",
-            self.not_started.clone(),
-        );
-        registry.register(
-            "unreviewed_migrations",
-            "Migration Jobs that were found without a decision",
-            self.unreviewed.clone(),
-        );
-        self.writes.register(
-            "run_writes",
-            "Writes of runs, by result: written, failed (and retried), or dropped",
-            registry,
-        );
+            ),
+            not_started: registered(
+                registry,
+                "runs_not_started",
+                "Migration Jobs that have not started ten minutes after their creation, as seen by this replica",
+            ),
+            unreviewed: registered(
+                registry,
+                "unreviewed_migrations",
+                "Migration Jobs that were found without a decision",
+            ),
+            writes: Counters::new(
+                registry,
+                "run_writes",
+                "Writes of runs, by result: written, failed (and retried), or dropped",
+                "result",
+                Wrote::VARIANTS,
+            ),
+        };
+        for end in ENDS.map(label) {
+            drop(metrics.ended.get_or_create(&end));
+            drop(metrics.duration.get_or_create(&end));
+        }
+        metrics
     }
 
     /// Counts a run that ended.
     pub fn ended(&self, outcome: Outcome, took: Option<SignedDuration>) {
-        let labels = labels(outcome);
+        let labels = label(outcome);
         self.ended.get_or_create(&labels).inc();
         if let Some(took) = took {
             let duration = self.duration.get_or_create(&labels);
@@ -149,7 +141,7 @@ impl Runs {
     }
 }
 
-fn labels(outcome: Outcome) -> Label {
+fn label(outcome: Outcome) -> Label {
     let outcome = match outcome {
         Outcome::Running => "running",
         Outcome::Lost => "lost",
