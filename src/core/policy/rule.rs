@@ -93,7 +93,7 @@ pub const NEEDS_THE_CLUSTER: Cel = Cel::Refused(
 
 /// Why no rule about an existing Job can be a `ValidatingAdmissionPolicy`.
 pub const NOT_A_CREATION: Cel = Cel::Refused(
-    "the policy is evaluated only for creations, and the rule judges updates and deletions",
+    "the policy is evaluated only for creations, and the rule evaluates updates and deletions",
 );
 
 /// A rule, with its documentation and defaults.

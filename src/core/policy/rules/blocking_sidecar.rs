@@ -40,8 +40,8 @@ rule! {
     ///
     /// Write a proxy of your own as a native sidecar, which is an init container with `restartPolicy: Always`.
     ///
-    /// Source: the Kubernetes documentation, "Sidecar Containers"; the Istio documentation, "Installing the Sidecar"
-    /// and "Resource Annotations"; the Linkerd documentation, "Automatic Proxy Injection"; linkerd/linkerd2#8194;
+    /// Source: the Kubernetes documentation, "Sidecar Containers". The Istio documentation, "Installing the Sidecar"
+    /// and "Resource Annotations". The Linkerd documentation, "Automatic Proxy Injection". linkerd/linkerd2#8194 and
     /// istio/istio#6324.
     pub(super) static BLOCKING_SIDECAR = {
         id: "MW019",

@@ -3,8 +3,8 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A DELETE of a migration Job while one of its containers is running, or an update that removes the label by which
-    /// it is a migration Job.
+    /// A DELETE of a migration Job while one of its containers is running, or an update that removes its migration
+    /// label.
     ///
     /// Deleting the Job kills the migration and leaves the schema half migrated. Init containers count, and so does
     /// each of several containers. Sidecars do not count: native ones, and well-known proxies (MW019). The Job's status
@@ -14,8 +14,8 @@ rule! {
     /// control plane: garbage collection, `ttlSecondsAfterFinished`, and a namespace that is being deleted.
     ///
     /// ## Why is this bad?
-    /// Helm 3 treats a hook Job that was deleted as one that succeeded: exit code 0, STATUS deployed, and the new
-    /// version starts on the old schema. Helm 4 waits for it until its timeout. With `before-hook-creation` and a name
+    /// Helm 3 treats a hook Job that was deleted as one that succeeded, with exit code 0 and STATUS deployed. The new
+    /// version then starts on the old schema. Helm 4 waits for it until its timeout. With `before-hook-creation` and a name
     /// without a timestamp, Helm itself deletes the Job when you retry an upgrade that was interrupted.
     ///
     /// ## Instead

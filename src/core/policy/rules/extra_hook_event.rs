@@ -8,8 +8,8 @@ rule! {
     /// A migration Job that is also a hook for an event other than `pre-install` and `pre-upgrade`.
     ///
     /// ## Why is this bad?
-    /// The migration runs again after the install, at a rollback, at the uninstall or as a test, when no one expects
-    /// the schema to change. A rollback runs the old release's Job under its old name.
+    /// The migration runs again after the install, at a rollback, at the uninstall or as a test. Users do not
+    /// expect the schema to change then. A rollback runs the old release's Job under its old name.
     ///
     /// ## Instead
     /// ```yaml

@@ -19,7 +19,7 @@ rule! {
     ///
     /// ## Why is this bad?
     /// The stamps say who asked for a migration and which decision admitted it, after Helm, the pod and the pipeline's
-    /// log are gone. A stamp that anybody may change is not evidence. migration-warden neither guards nor records a Job
+    /// log are gone. A stamp that every user may change is not evidence. migration-warden neither guards nor records a Job
     /// without its label, so removing the label is the first step to deleting the evidence.
     ///
     /// ## Instead

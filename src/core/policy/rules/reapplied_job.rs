@@ -5,9 +5,9 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A finished hook Job that Helm applies again, so that nothing runs.
     ///
-    /// The rule applies only if Helm would take the update for a run: the Job has ended, it is a pre-install or
-    /// pre-upgrade hook before and after the update, and Helm 4 or a program that embeds Helm applies it. It allows all
-    /// other updates.
+    /// The rule applies only if Helm would take the update for a run. The Job has ended, and it is a pre-install or
+    /// pre-upgrade hook before and after the update. Helm 4 or a program that embeds Helm applies it. The rule allows
+    /// all other updates.
     ///
     /// ## Why is this bad?
     /// Helm 4 applies hooks on the server side. If a Job of the same name is left from the upgrade before, the apply

@@ -7,8 +7,8 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A migration whose pod, or one of its containers, has a `restartPolicy` other than `Never`.
     ///
-    /// Since Kubernetes 1.35 a container's own `restartPolicy` and its `restartPolicyRules` override the pod's. Init
-    /// containers are no exception. A native sidecar, which is an init container with `restartPolicy: Always`, is fine
+    /// Since Kubernetes 1.35 a container's own `restartPolicy` and its `restartPolicyRules` override the pod's. This
+    /// also applies to init containers. A native sidecar, which is an init container with `restartPolicy: Always`, is fine
     /// unless one of its rules restarts all containers.
     ///
     /// ## Why is this bad?

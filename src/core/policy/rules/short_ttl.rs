@@ -8,7 +8,7 @@ rule! {
     ///
     /// ## Why is this bad?
     /// Kubernetes may delete the Job before Helm has read its status. Helm 4 and older versions of Argo CD then hang
-    /// until their timeout. Kubernetes also deletes a failed Job before anyone has read its logs.
+    /// until their timeout. Kubernetes also deletes a failed Job before its logs are read.
     ///
     /// ## Instead
     /// Leave it out, or write a day or more:

@@ -11,9 +11,8 @@ use crate::core::policy::rule::prelude::*;
 rule! {
     /// A migration Job whose name does not end in a timestamp.
     ///
-    /// The timestamp follows a dash, is a real date between 2015 and 2099, and has one of these forms: seconds or
-    /// milliseconds since 1970 (10 or 13 digits), `YYYYMMDDHHMMSS`, `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` or
-    /// `YYYYMMDDtHHMMSSz`. With `generateName` the timestamp may stand before the generated characters.
+    /// The timestamp follows a dash and is a real date between 2015 and 2099. It is seconds or milliseconds since 1970
+    /// (10 or 13 digits), `YYYYMMDDHHMMSS`, `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` or `YYYYMMDDtHHMMSSz`. With `generateName` the timestamp may stand before the generated characters.
     ///
     /// Argo CD builds the name of a hook from its `generateName`, the commit, the phase and the time. So the rule
     /// admits an Argo CD hook with `generateName`: a Job with `argocd.argoproj.io/hook`, or a Job with `helm.sh/hook`
