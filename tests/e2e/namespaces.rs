@@ -63,7 +63,7 @@ fn a_mode_that_does_not_exist_is_told_and_enforced() {
     });
     let refused = eventually("the label to be seen", || {
         let refused = space.rejects(&Chart::broken().render("typo"), &["MW004"]);
-        refused.stderr.contains("mode=of").then_some(refused)
+        refused.stderr.contains("is not a mode").then_some(refused)
     });
     refused.warns(r#"namespace label migration-warden.io/mode: "of" is not a mode"#);
 }
