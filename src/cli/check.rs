@@ -162,7 +162,7 @@ struct Run<'p> {
 
 impl Run<'_> {
     /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. An unreadable file
-    /// is reported as a problem, and the check goes on with the others.
+    /// is reported as a problem, and the check continues with the others.
     fn path(&mut self, path: &Path, root: &Path) {
         if !path.is_dir() {
             match std::fs::read(path) {

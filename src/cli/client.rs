@@ -42,7 +42,7 @@ pub(super) fn new(config: Config, limit: Duration) -> anyhow::Result<Client> {
             let answer = if let Ok(answer) = timeout(SILENCE, &mut asking).await {
                 answer
             } else {
-                // Once is enough: the next request goes to the same API server.
+                // Once is enough: the next request is for the same API server.
                 if !was_silent.swap(true, Ordering::Relaxed) {
                     progress::note(&format!("waiting for the API server at {address}"));
                 }

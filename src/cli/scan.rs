@@ -78,7 +78,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Reads namespaces and exceptions. A user without the right to read them gets a message, and the scan goes on.
+    /// Reads namespaces and exceptions. A user without the right to read them gets a message, and the scan continues.
     async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
         let mut world = World::default();
         let modes = self.namespaces(&mut world).await;

@@ -180,7 +180,7 @@ impl Counts {
 }
 
 impl Report {
-    /// Whether this Job is to be judged. A Job that is opted out is counted and named.
+    /// Whether to evaluate this Job. A Job that is opted out is counted and named.
     pub(super) fn selects(&mut self, job: &Job<'_>, selection: Selection) -> bool {
         match selection {
             Selection::Labelled | Selection::Detected(_) => return true,
@@ -197,7 +197,7 @@ impl Report {
         false
     }
 
-    /// Counts a Job that was judged.
+    /// Counts a Job that was evaluated.
     pub(super) fn count(&mut self, findings: &[Finding]) {
         self.jobs += 1;
         let is_problem = |finding: &Finding| finding.exception.is_none();

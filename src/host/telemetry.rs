@@ -80,8 +80,8 @@ pub fn filter(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Starts the log of the process. `filter` is a list such as `info,migration_warden=debug`; what passes it goes to
-/// stderr, and to `another`.
+/// Starts the log of the process. `filter` is a list such as `info,migration_warden=debug`; what passes it is written to
+/// stderr and to `another`.
 ///
 /// Panics are logged too, with their location. Their message is logged only if it is a literal, because any other may
 /// quote a request or a Secret.

@@ -19,14 +19,14 @@ use crate::core::text;
 pub struct Layout {
     /// Also what deployed it, which chart, and the decision.
     pub wide: bool,
-    /// Columns of the terminal, where there is one.
+    /// Columns of the terminal, if there is one.
     pub width: Option<usize>,
 }
 
 /// Where the reason of a failure begins: below the outcome.
 const INDENT: usize = 23;
 
-/// Writes the entries, which are in order; `out` strips colour where there is no terminal.
+/// Writes the entries, which are in order; `out` strips colour if there is no terminal.
 pub fn table(
     entries: &[Entry],
     layout: Layout,
@@ -162,7 +162,7 @@ fn duration(seconds: i64) -> String {
     printer.duration_to_string(&SignedDuration::from_secs(seconds))
 }
 
-/// A text of somebody else's in one line, without what a terminal would obey.
+/// A foreign text in one line, without what a terminal would obey.
 fn shown(text: &str) -> String {
     text::one_line(text.trim_end()).into_owned()
 }

@@ -18,7 +18,7 @@ use crate::core::text::one_line;
 /// Most opted-out Jobs that are named.
 const MAX_NAMES: usize = 20;
 
-/// Writes for people; the caller strips colour where there is no terminal.
+/// Writes for people; the caller strips colour if there is no terminal.
 #[derive(Debug, Default)]
 pub struct Text {
     /// Whether only findings and problems are written.

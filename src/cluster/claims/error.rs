@@ -1,9 +1,9 @@
-//! Why a claim could not be taken. Errors are distinguished only if the caller or the user reacts differently.
+//! Why a claim could not be acquired. Errors are distinguished only if the caller or the user reacts differently.
 
 use super::crowd::MOST;
 use crate::cluster::api::ApiError;
 
-/// Why a claim could not be taken or given up.
+/// Why a claim could not be acquired or released.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// A request to the API server failed.

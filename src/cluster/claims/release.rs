@@ -127,7 +127,7 @@ impl Claims {
         };
         match self.leases.delete(name, &params).await {
             Ok(_) => Ok(true),
-            // Another replica has taken it over, or given it up.
+            // Another replica has taken it over or released it.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
             Err(error) => Err(failed("delete leases")(error).into()),
         }

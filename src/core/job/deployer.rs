@@ -1,4 +1,4 @@
-//! Which deployer keeps a Job as desired state, judged by the object itself.
+//! Which deployer keeps a Job as desired state, by what the object shows.
 //!
 //! Any tool may write a hook annotation, but only a deployer that reads it runs the Job as a hook. The rules decide
 //! what hooks must look like.

@@ -1,4 +1,4 @@
-//! Whether a Job undoes a migration, judged by its commands and its name.
+//! Whether a Job undoes a migration, by its commands and its name.
 //!
 //! This only selects the advice, never the verdict, so a guess is enough. In doubt a Job undoes something: advice to
 //! run such a Job before each upgrade would destroy data.

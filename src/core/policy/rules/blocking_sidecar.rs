@@ -194,7 +194,7 @@ fn stops(stop: Stop) -> String {
         max = sidecar::MAX_SEARCHED,
         kill = has("kill"),
     );
-    // The apiserver takes the two lists for lists of different types, which cannot be joined.
+    // The API server takes the two lists for lists of different types, which cannot be joined.
     format!(
         "({POD}.containers.exists(c, {stops}) || {POD}.?initContainers.orValue([]).exists(c, {stops}))"
     )

@@ -1,4 +1,4 @@
-//! MW104: a stamp that nobody here has given.
+//! MW104: a stamp that migration-warden did not set.
 
 use crate::core::policy::rule::prelude::*;
 

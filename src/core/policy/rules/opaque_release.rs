@@ -1,4 +1,4 @@
-//! MW021: no one can tell which release it belongs to.
+//! MW021: a migration Job whose release is unknown.
 
 use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
 use crate::core::policy::rule::prelude::*;

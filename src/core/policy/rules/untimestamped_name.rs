@@ -163,7 +163,7 @@ fn fix(stampable: &str) -> Option<Fix> {
     let is_stamped = Name::new(&name, "")
         .stamp()
         .is_some_and(|stamp| stamp.base == base);
-    // No name Kubernetes takes holds a credential, but the patch is written down before it looks.
+    // No name Kubernetes takes holds a credential, but the patch is logged before Kubernetes checks it.
     let is_plain = *credentials::mask(&prefix) == prefix;
     (is_subdomain(&name) && is_stamped && is_plain).then(|| Fix {
         path: FieldPath::of("metadata.name"),
@@ -211,7 +211,7 @@ mod tests {
             j["metadata"]["annotations"]["argocd.argoproj.io/hook"] = json!("PreSync");
         });
         assert!(findings("MW001", &both).is_empty());
-        // Whoever sent this is not Helm, and the timestamp is there.
+        // The client is not Helm, and the timestamp exists.
         let sent = job(|j| {
             generated(j);
             j["metadata"]["managedFields"] = json!([{"manager": "ci", "operation": "Update"}]);
@@ -375,7 +375,7 @@ mod tests {
         }
     }
 
-    /// The name that the patch gives, but for its timestamp; and what is said where it gives none.
+    /// The name that the patch gives, without its timestamp, and the message if it gives none.
     fn stamped(generate_name: &str) -> Result<String, String> {
         let job = job(|j| {
             j["metadata"]["name"] = json!(null);
