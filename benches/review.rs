@@ -17,7 +17,7 @@ mod floor;
 mod ratios;
 
 use jiff::Timestamp;
-use migration_warden::core::admit::{self, Answer, Circumstances, Judged};
+use migration_warden::core::admit::{self, Answer, Circumstances};
 use migration_warden::core::namespace::NamespaceView;
 use migration_warden::core::policy::Policy;
 use migration_warden::core::policy::verdict::Outcome;
@@ -106,12 +106,12 @@ fn time(call: &dyn Fn()) -> f64 {
 
 fn judge(phase: Phase, body: &[u8], policy: &Policy) -> Answer {
     let circumstances = Circumstances {
-        policy,
         now: Timestamp::now(),
         id: Uuid::now_v7(),
         replica: "warden-0",
     };
-    let review = admit::read(phase, body).expect("a review");
-    let judged = review.judge(&circumstances, |_| NamespaceView::default());
-    judged.and_then(Judged::finish).expect("an answer")
+    let review = admit::parse(phase, body).expect("a review");
+    let case = review.select(policy).expect("a migration");
+    let judged = case.judge(&circumstances, NamespaceView::default());
+    judged.finish().expect("an answer")
 }

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod history;
 pub mod job;
 pub mod json;
+mod judge;
 pub mod manifest;
 pub mod namespace;
 pub mod notice;

@@ -20,10 +20,9 @@
 //! ```
 //!
 //! [`core::review`] reads and writes the protocol, [`core::job`] reads the facts of one Job, [`core::policy`] holds
-//! the rules and what the policy does with their findings, [`core::guard`] judges updates and deletions,
-//! [`core::exception`] says which findings are allowed for a while, and [`core::admit`] puts them together.
-//! [`core::check`] and [`core::scan`] give the same verdict for manifests and for a running cluster, and
-//! [`core::generate`] writes the rules in the API server's own language.
+//! the rules and what the policy does with their findings, [`core::exception`] says which findings are allowed for a
+//! while, and [`core::admit`] puts them together. [`core::check`] and [`core::scan`] give the same verdict for manifests
+//! and for a running cluster, and [`core::generate`] writes the rules in the API server's own language.
 
 pub mod cli;
 pub mod cluster;

@@ -19,17 +19,14 @@ use self::{
     otlp::Otlp,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
-use crate::core::exception::Use;
-use crate::core::notice::Happening;
-use crate::core::policy::{Action, verdict::Outcome};
-use crate::core::review::{Operation, Phase};
+use crate::core::admit::{Answer, Unanswered};
+use crate::core::review::Phase;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
 use crate::host::metrics::Metrics;
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
 use std::{
     convert::Infallible,
@@ -41,7 +38,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Notify, OwnedSemaphorePermit},
+    sync::Notify,
     time::{self, Instant},
 };
 
@@ -53,52 +50,25 @@ const READY_PERIOD: Duration = Duration::from_millis(5);
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub trait Judge: Send + Sync + 'static {
-    /// Answers the review in `body`, whatever is in there, before the deadline. Of a large one the `turn` is
-    /// given back when what it costs is done, before anybody else is waited for.
+    /// Answers the review in `body`, whatever is in there, before the deadline. Everything that takes time in
+    /// proportion to the body is done before the first wait for anybody.
     fn judge<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> BoxFuture<'a, Answer>;
+    ) -> BoxFuture<'a, Result<Judged, Unanswered>>;
 
-    /// Tells of a decision once it is known whether its record was kept. `refused` is whether the lost
-    /// record has turned the answer into a denial.
-    fn tell(&self, news: News, refused: bool);
+    /// Reports a decision once it is known whether its line was written. Takes the exceptions and the Event from the
+    /// answer.
+    fn report(&self, judged: &mut Judged);
 }
 
-/// What a judge says.
+/// A review that was judged.
 #[derive(Debug)]
-pub struct Answer {
-    /// 200 for every review, 400 for a body that is none.
-    pub status: StatusCode,
-    pub body: Vec<u8>,
-    /// What came of it, in one of the five words of a decision.
-    pub verdict: Option<&'static str>,
-    /// What to write into the decision log before the answer leaves.
-    pub line: Option<LogLine>,
-    /// What to tell others after that.
-    pub news: Option<News>,
-}
-
-/// What others are told of a decision. Nobody should hear of a Job that was refused after all.
-#[derive(Debug)]
-pub struct News {
-    /// Which of the two.
-    pub phase: Phase,
-    /// When the review came in.
-    pub at: Timestamp,
-    /// What was to be done with the object.
-    pub operation: Operation,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// Rule and action of each finding.
-    pub findings: Vec<(&'static str, Action)>,
-    /// The exceptions because of which it is let through.
-    pub exceptions: Vec<Use>,
-    /// What is to be seen of it as a Kubernetes Event.
-    pub happening: Option<Box<Happening>>,
+pub struct Judged {
+    /// The answer.
+    pub answer: Answer,
     /// Only if the program's log shows the level `debug`.
     pub trace: Option<Box<Trace>>,
 }
@@ -131,15 +101,6 @@ pub struct Answered<'a> {
     pub verdict: Option<&'static str>,
     /// The decision's line, where there was one to write down.
     pub line: Option<&'a [u8]>,
-}
-
-/// A line of the decision log.
-#[derive(Debug)]
-pub struct LogLine {
-    /// One JSON object with at least one field, without a newline.
-    pub json: Vec<u8>,
-    /// The body to answer with instead when the line could not be written.
-    pub deny_if_lost: Option<Vec<u8>>,
 }
 
 /// How soon to stop.

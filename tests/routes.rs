@@ -280,6 +280,23 @@ async fn two_large_reviews_are_judged_at_once_and_others_wait_for_their_turn() {
 }
 
 #[tokio::test]
+async fn a_large_review_that_waits_for_others_gives_its_turn_back() {
+    let server = Server::start().await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let mut stream = server.connect().await;
+        stream.write_all(large("wait").as_bytes()).await.unwrap();
+        waiting.push(stream);
+    }
+    // There are two turns.
+    server.judge.has_begun(3).await;
+    server.judge.release();
+    for mut stream in waiting {
+        assert_eq!(receive(&mut stream).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test]
 async fn requests_whose_body_has_not_begun_take_nothing_from_others() {
     let server = Server::with(Setup {
         in_flight: 1,

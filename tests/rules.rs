@@ -14,7 +14,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use migration_warden::cli::render::{Render, json::Json, text::Text};
-use migration_warden::core::admit::{self, Circumstances, Judged};
+use migration_warden::core::admit::{self, Circumstances};
 use migration_warden::core::check::Check;
 use migration_warden::core::namespace::NamespaceView;
 use migration_warden::core::policy::finding::Finding;
@@ -190,15 +190,17 @@ fn the_cases_are_whole_manifests() {
 /// The rules that this object breaks, according to the webhook.
 fn reviewed(object: &Value, policy: &Policy) -> BTreeSet<&'static str> {
     let circumstances = Circumstances {
-        policy,
         now: Timestamp::now(),
         id: Uuid::now_v7(),
         replica: "warden-0",
     };
     let body = testing::review(object).to_string();
-    let review = admit::read(Phase::Validate, body.as_bytes()).unwrap();
-    let judged = review.judge(&circumstances, |_| NamespaceView::default());
-    let answer = judged.and_then(Judged::finish).unwrap();
+    let review = admit::parse(Phase::Validate, body.as_bytes()).unwrap();
+    let Some(case) = review.select(policy) else {
+        return BTreeSet::new();
+    };
+    let judged = case.judge(&circumstances, NamespaceView::default());
+    let answer = judged.finish().unwrap();
     answer.findings.into_iter().map(|(rule, _)| rule).collect()
 }
 

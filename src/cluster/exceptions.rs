@@ -46,7 +46,7 @@ struct Shared {
     watch: RwLock<Watch>,
     /// Notifies of changes in `known`.
     changed: Notify,
-    queue: mpsc::Sender<Used>,
+    queue: mpsc::Sender<Use>,
     metrics: Arc<Metrics>,
 }
 
@@ -62,12 +62,6 @@ struct KnownExceptions {
 struct Entry {
     read: Result<Arc<Exception>, String>,
     condition: Option<Condition>,
-}
-
-#[derive(Debug)]
-struct Used {
-    what: Use,
-    at: Timestamp,
 }
 
 /// The state of the watch.
@@ -119,13 +113,13 @@ impl Exceptions {
     }
 
     /// Queues these uses, to be recorded soon.
-    pub fn used(&self, uses: Vec<Use>, at: Timestamp) {
+    pub fn used(&self, uses: impl IntoIterator<Item = Use>) {
         let Some(shared) = &self.0 else { return };
-        for what in uses {
-            for rule in &what.rules {
+        for one in uses {
+            for rule in &one.rules {
                 shared.metrics.excepted(rule);
             }
-            if shared.queue.try_send(Used { what, at }).is_err() {
+            if shared.queue.try_send(one).is_err() {
                 shared.metrics.use_dropped();
             }
         }

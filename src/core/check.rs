@@ -13,11 +13,13 @@ use serde_json::{Number, Value};
 
 use crate::core::check::annotation_types::Annotated;
 use crate::core::check::source::Masked;
-use crate::core::exception::{self, Exception};
+use crate::core::exception::Exception;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
+use crate::core::judge::Migration;
 use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer};
-use crate::core::policy::{Policy, verdict};
+use crate::core::namespace::NamespaceView;
+use crate::core::policy::Policy;
 use crate::core::report::{Located, Problem, Report, Sink};
 
 /// A check in progress.
@@ -213,17 +215,18 @@ impl Here<'_, '_> {
         if !self.check.report.selects(&job, selection) {
             return;
         }
-        let cap = policy.mode(job.namespace).cap();
-        let mut findings = policy.evaluate(&job, selection, cap);
-        exception::apply(&mut findings, &self.check.exceptions, &job);
-        verdict::settle(&mut findings, job.is_patchable());
+        let known = NamespaceView {
+            exceptions: self.check.exceptions.clone(),
+            ..NamespaceView::default()
+        };
+        let migration = Migration::new(job, selection, policy, known);
+        let (findings, job) = (migration.judge(), &migration.job);
         self.check.report.count(&findings);
         if findings.is_empty() {
             return;
         }
-        let masked = Masked::new(&job, (self.text, self.document, node));
-        for mut finding in findings {
-            masked.hide_in(&mut finding);
+        let masked = Masked::new(job, (self.text, self.document, node));
+        for finding in findings {
             (self.found)(Located {
                 source: Some(masked.source(self.file, &finding)),
                 kind,

@@ -201,11 +201,13 @@ pub struct Use {
     pub rules: Vec<&'static str>,
     /// Name of the Job.
     pub job: String,
+    /// When it was admitted.
+    pub at: Timestamp,
 }
 
 /// The uses recorded in findings, one for each exception.
 #[must_use]
-pub fn uses(findings: &[Finding], job: &str) -> Vec<Use> {
+pub fn uses(findings: &[Finding], job: &str, at: Timestamp) -> Vec<Use> {
     let mut found: BTreeMap<&str, Use> = BTreeMap::new();
     for finding in findings {
         let Some(exception) = &finding.exception else {
@@ -215,6 +217,7 @@ pub fn uses(findings: &[Finding], job: &str) -> Vec<Use> {
             exception: Arc::clone(exception),
             rules: Vec::new(),
             job: job.to_owned(),
+            at,
         });
         if !entry.rules.contains(&finding.rule.id) {
             entry.rules.push(finding.rule.id);

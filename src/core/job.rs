@@ -23,9 +23,12 @@ pub mod stamp;
 pub mod stored;
 pub mod tool;
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 
 use crate::core::job::annotation::{Annotation, Annotations};
+use crate::core::job::credentials::Hit;
 use crate::core::job::deployer::Deployer;
 use crate::core::job::hooks::Event;
 use crate::core::job::mesh::Mesh;
@@ -49,7 +52,7 @@ pub enum Kind {
 }
 
 /// The facts of a Job or of a CronJob's template.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Job<'a> {
     /// Whether it is a Job or a CronJob.
     pub kind: Kind,
@@ -74,6 +77,7 @@ pub struct Job<'a> {
     pub is_sent: bool,
     /// The service mesh that its namespace injects, if a cluster was asked.
     pub mesh: Option<Mesh>,
+    hits: OnceLock<Vec<Hit<'a>>>,
 }
 
 fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: &str) -> Deployer {
@@ -154,6 +158,7 @@ impl<'a> Job<'a> {
             deployer,
             is_sent: !metadata.managed_fields.is_empty(),
             mesh: None,
+            hits: OnceLock::new(),
         }
     }
 
@@ -203,6 +208,13 @@ impl<'a> Job<'a> {
         let main = pod.containers.iter().enumerate();
         init.map(|(i, c)| (INIT_CONTAINERS, i, c))
             .chain(main.map(|(i, c)| ("spec.template.spec.containers", i, c)))
+    }
+
+    /// The credentials written into its containers, which are searched once. If not everything was searched, the last
+    /// hit is where the rest begins.
+    pub fn credentials(&self) -> &[Hit<'a>] {
+        let find = || credentials::find_in(self.containers());
+        self.hits.get_or_init(find)
     }
 
     /// Whether this container of `list` is a native sidecar: an init container that Kubernetes restarts, and

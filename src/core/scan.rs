@@ -5,13 +5,11 @@
 
 mod namespaces;
 
-use crate::core::exception;
 use crate::core::job::object::Object;
-use crate::core::job::{Job, Kind, credentials};
+use crate::core::job::{Job, Kind};
 use crate::core::json::{Page, Unreadable};
-use crate::core::namespace;
-use crate::core::policy::finding::Finding;
-use crate::core::policy::{Policy, verdict};
+use crate::core::judge::Migration;
+use crate::core::policy::Policy;
 use crate::core::report::{Located, Objects, Report, Sink, UnknownMode};
 
 pub use namespaces::World;
@@ -43,12 +41,13 @@ impl<'a> Scan<'a> {
     pub fn page(&mut self, kind: Kind, text: &str, found: Sink<'_>) -> Result<(), Unreadable> {
         let page: Page<'_, Object<'_>> = serde_json::from_str(text)?;
         for object in &page.items {
-            self.judge(&Job::new(object, kind, ""), &mut *found);
+            self.judge(kind, object, &mut *found);
         }
         Ok(())
     }
 
-    fn judge(&mut self, job: &Job<'_>, found: Sink<'_>) {
+    fn judge(&mut self, kind: Kind, object: &Object<'_>, found: Sink<'_>) {
+        let job = Job::new(object, kind, "");
         let (policy, report) = (self.policy, &mut self.report);
         let objects = report.objects.get_or_insert_default();
         objects.all += 1;
@@ -58,26 +57,19 @@ impl<'a> Scan<'a> {
             objects.made_by_cronjobs += 1;
             return;
         }
-        let selection = policy.selectors.select(job, policy.detection);
-        if !report.selects(job, selection) {
+        let selection = policy.selectors.select(&job, policy.detection);
+        if !report.selects(&job, selection) {
             return;
         }
-        let view = self.world.view(job.namespace);
-        let job = Job {
-            mesh: view.mesh,
-            ..*job
-        };
-        let (mode, unknown_mode) = namespace::mode(view.mode.clone(), policy, job.namespace);
-        if let (Some(mode), Some(objects)) = (unknown_mode, &mut report.objects) {
+        let known = self.world.view(job.namespace).clone();
+        let migration = Migration::new(job, selection, policy, known);
+        let (findings, job) = (migration.judge(), &migration.job);
+        if let (Some(mode), Some(objects)) = (&migration.unknown_mode, &mut report.objects) {
             objects.unknown_modes.insert(UnknownMode {
                 namespace: job.namespace.to_owned(),
-                mode,
+                mode: mode.clone(),
             });
         }
-        let mut findings = policy.evaluate(&job, selection, mode.cap());
-        credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
-        exception::apply(&mut findings, &view.exceptions, &job);
-        verdict::settle(&mut findings, job.is_patchable());
         report.count(&findings);
         for finding in findings {
             found(Located {

@@ -1,12 +1,10 @@
-//! Evaluates the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
+//! Judges the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -17,18 +15,19 @@ use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs::LastWords;
-use crate::core::admit::{self, Case, Circumstances, Claimant, Judged, Unanswered};
-use crate::core::job::dns;
+use crate::core::admit::{
+    self, Answer, Circumstances, Claimant, Heard, Question, Review, Unanswered,
+};
 use crate::core::job::running::{self, Progress};
+use crate::core::job::{Job, dns};
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
-use crate::core::policy::verdict::Outcome;
+use crate::core::policy::rules::concurrent_migration::Refusal;
 use crate::core::review::Phase;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::guards::{Lookup, Running};
 use crate::host::policy_watch::LivePolicy;
-use crate::server::refusal::status_json;
-use crate::server::{Answer, Judge, LogLine, News, Trace};
+use crate::server::{Judge, Judged, Trace};
 
 /// The part of a review's time that is kept for logging the decision, if the API server was asked.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -57,149 +56,142 @@ pub struct Warden {
     pub replica: String,
 }
 
+/// When a review began, and how long it has waited for the API server.
+struct Stopwatch {
+    now: Timestamp,
+    started: Instant,
+    waited: Duration,
+}
+
+impl Stopwatch {
+    async fn wait<T>(&mut self, asked: impl Future<Output = T>) -> T {
+        let since = Instant::now();
+        let heard = asked.await;
+        self.waited += since.elapsed();
+        heard
+    }
+}
+
+/// What a question to the API server needs besides the question.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    policy: &'a Policy,
+    /// Why the namespace of the Job is not known, if it is not: then the API server is not asked again.
+    nowhere: Option<&'a str>,
+    started: Instant,
+    deadline: Instant,
+}
+
 impl Judge for Warden {
     fn judge<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> BoxFuture<'a, Answer> {
+    ) -> BoxFuture<'a, Result<Judged, Unanswered>> {
         Box::pin(async move {
-            self.answer(phase, body, deadline, turn)
-                .await
-                .unwrap_or_else(|error| refuse(&error))
+            let mut watch = Stopwatch {
+                now: Timestamp::now(),
+                started: Instant::now(),
+                waited: Duration::ZERO,
+            };
+            let review = admit::parse(phase, body)
+                .inspect_err(|error| tracing::debug!(%error, "a request was not reviewed"))?;
+            let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+            let answer = self.answer(&review, deadline, &mut watch).await?;
+            let judging = watch.started.elapsed().saturating_sub(watch.waited);
+            self.metrics.evaluated(phase, judging);
+            let trace = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+                Box::new(Trace {
+                    asked: review.summary(),
+                    judging,
+                    cluster: watch.waited,
+                    answered: Instant::now(),
+                })
+            });
+            Ok(Judged { answer, trace })
         })
     }
 
-    fn tell(&self, news: News, refused: bool) {
-        let outcome = if refused {
-            Outcome::Denied
-        } else {
-            news.outcome
-        };
-        let operation = news.operation;
+    fn report(&self, Judged { answer, trace }: &mut Judged) {
+        let outcome = answer.outcome.as_str();
         self.metrics
-            .reviewed(news.phase, operation, outcome.as_str());
-        for (rule, action) in news.findings {
+            .reviewed(answer.phase, answer.operation, outcome);
+        for (rule, action) in &answer.findings {
             self.metrics.found(rule, action.as_str());
         }
-        if let Some(trace) = news.trace {
+        if let Some(trace) = trace {
             let log = trace.answered.elapsed();
             tracing::debug!(
-                phase = news.phase.as_str(), verdict = outcome.as_str(), judging = ?trace.judging,
+                phase = answer.phase.as_str(), verdict = outcome, judging = ?trace.judging,
                 api_server = ?trace.cluster, decision_log = ?log, "reviewed {}", trace.asked
             );
         }
-        if refused {
-            return;
-        }
-        self.exceptions.used(news.exceptions, news.at);
-        if let Some(happening) = news.happening {
+        self.exceptions.used(answer.exceptions.drain(..));
+        if let Some(happening) = answer.happening.take() {
             self.events.tell(*happening);
         }
     }
 }
 
+// Few reviews need the API server, and the others should not carry the state for it: what asks is boxed.
 impl Warden {
     async fn answer(
         &self,
-        phase: Phase,
-        body: &[u8],
+        review: &Review<'_>,
         deadline: Instant,
-        turn: Option<OwnedSemaphorePermit>,
+        watch: &mut Stopwatch,
     ) -> Result<Answer, Unanswered> {
-        let started = Instant::now();
-        let mut waited = Duration::ZERO;
-        let now = Timestamp::now();
         let policy = self.policy.current();
+        if let Some(job) = review.ended(&policy) {
+            let left = self.last_words.leave(&job, deadline);
+            watch.wait(Box::pin(left)).await;
+        }
+        let Some(case) = review.select(&policy) else {
+            return review.allowed();
+        };
+        let name = case.namespace();
+        let (namespace, nowhere) = match self.namespaces.view(name) {
+            Some(known) => (known, None),
+            None => match watch.wait(Box::pin(self.look_up(name, deadline))).await {
+                Ok(found) => (found, None),
+                Err(why) => (NamespaceView::default(), Some(why)),
+            },
+        };
+        let namespace = NamespaceView {
+            exceptions: self.exceptions.of(name),
+            ..namespace
+        };
         let circumstances = Circumstances {
-            policy: &policy,
-            now,
+            now: watch.now,
             id: Uuid::now_v7(),
             replica: &self.replica,
         };
-        let review = admit::read(phase, body)?;
-        let mut new = None;
-        let mut judged = review.judge(&circumstances, |name| {
-            let known = self.namespaces.view(name);
-            new = known.is_none().then(|| name.to_owned());
-            self.view(name, known.unwrap_or_default())
-        })?;
-        let uid = review.shows_an_end(&policy);
-        let unheard = uid.and_then(|uid| self.last_words.read(uid, body));
-        drop(turn);
-        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        if let Some(unheard) = unheard {
-            let asked = Instant::now();
-            Box::pin(self.last_words.leave(unheard, deadline)).await;
-            waited += asked.elapsed();
+        let mut judged = case.judge(&circumstances, namespace);
+        let asking = Asking {
+            policy: &policy,
+            nowhere: nowhere.as_deref(),
+            started: watch.started,
+            deadline,
+        };
+        while let Some(question) = judged.question() {
+            let heard = watch.wait(self.ask(question, asking)).await;
+            judged.hear(heard);
         }
-        let mut nowhere = None;
-        if let Some(namespace) = new {
-            let asked = Instant::now();
-            match Box::pin(self.look_up(&namespace, deadline)).await {
-                Ok(view) => judged = review.judge(&circumstances, |name| self.view(name, view))?,
-                Err(why) => nowhere = Some(why),
-            }
-            waited += asked.elapsed();
-        }
-        // Few reviews need the API server, and the others should not carry the state for it.
-        if let Judged::Open(case) = &mut judged {
-            let asked = Instant::now();
-            let soon = deadline.min(started + CHANGE);
-            if let (Some(job), Some(claims)) = (case.unclear(), &self.claims) {
-                match &nowhere {
-                    Some(why) => self.looked_at_pods(case, Err(why.clone())),
-                    None => Box::pin(self.look_at_pods(case, claims, job, soon)).await,
-                }
-            }
-            if let Some(namespace) = case.excuse() {
-                Box::pin(self.excuse(case, namespace, soon)).await;
-            } else if let Some(claims) = &self.claims {
-                match nowhere {
-                    Some(why) if case.claimant().is_some() => case.may_not_be_alone(&why),
-                    Some(_) => {}
-                    None => Box::pin(self.claim(claims, case, &policy, deadline)).await,
-                }
-            }
-            waited += asked.elapsed();
-        }
-        let answer = judged.finish()?;
-        let evaluation = started.elapsed().saturating_sub(waited);
-        self.metrics.evaluated(phase, evaluation);
-        let deny_if_lost = answer.if_lost;
-        let line = answer.line.map(|json| LogLine { json, deny_if_lost });
-        let trace = tracing::enabled!(tracing::Level::DEBUG).then(|| {
-            Box::new(Trace {
-                asked: review.summary(),
-                judging: evaluation,
-                cluster: waited,
-                answered: Instant::now(),
-            })
-        });
-        Ok(Answer {
-            status: StatusCode::OK,
-            body: answer.body,
-            verdict: Some(answer.outcome.as_str()),
-            line,
-            news: Some(News {
-                phase,
-                at: now,
-                operation: answer.operation,
-                outcome: answer.outcome,
-                findings: answer.findings,
-                exceptions: answer.exceptions,
-                happening: answer.happening,
-                trace,
-            }),
-        })
+        judged.finish()
     }
 
-    fn view(&self, name: &str, known: NamespaceView) -> NamespaceView {
-        NamespaceView {
-            exceptions: self.exceptions.of(name),
-            ..known
+    async fn ask(&self, question: Question<'_, '_>, asking: Asking<'_>) -> Heard {
+        let soon = asking.deadline.min(asking.started + CHANGE);
+        match (question, &self.claims) {
+            (Question::Namespace(name), _) => Box::pin(self.is_terminating(name, soon)).await,
+            (Question::Pods(job), Some(claims)) => {
+                Box::pin(self.look_at_pods(job, claims, asking.nowhere, soon)).await
+            }
+            (Question::Claim(claimant), Some(claims)) => {
+                Box::pin(self.claim(claimant, claims, asking)).await
+            }
+            (_, None) => Heard::Nothing,
         }
     }
 
@@ -225,84 +217,64 @@ impl Warden {
     /// Finds out from the pods of a Job whether it is running, if its own status does not show that.
     async fn look_at_pods(
         &self,
-        case: &mut Case<'_>,
+        job: &Job<'_>,
         claims: &Claims,
-        job: (&str, &str, &str),
+        nowhere: Option<&str>,
         deadline: Instant,
-    ) {
-        let (namespace, name, uid) = job;
-        let is_named = dns::is_subdomain(name) && dns::is_subdomain(uid);
-        let found = if dns::is_label(namespace) && is_named {
-            let pods = claims.pods.of_existing(&claims.jobs, job);
-            let pods = timeout_at(deadline, pods).await;
-            let late = || "the API server did not answer in time".to_owned();
-            pods.map_err(|_| late())
-                .and_then(|pods| pods.map_err(|error| error.to_string()))
-        } else {
-            Err("the review has no valid metadata.namespace, name or uid".to_owned())
+    ) -> Heard {
+        let found = match nowhere {
+            Some(why) => Err(why.to_owned()),
+            None => is_running(job, claims, deadline).await,
         };
-        self.looked_at_pods(case, found.map(|pods| running::progress(&pods)));
-    }
-
-    fn looked_at_pods(&self, case: &mut Case<'_>, found: Result<Progress, String>) {
-        let found = match found {
-            Ok(Progress::Running) => {
-                case.runs();
-                Running::Yes
-            }
-            Ok(_) => Running::No,
+        self.metrics.guards.pods_looked_at(match &found {
+            Ok(true) => Running::Yes,
+            Ok(false) => Running::No,
             Err(error) => {
                 tracing::warn!(%error, "failed to determine whether a migration is running, the request is allowed");
-                case.may_run(&error);
                 Running::Failed
             }
-        };
-        self.metrics.guards.pods_looked_at(found);
+        });
+        Heard::Pods(found)
     }
 
-    /// Allows a deletion if refusing it would block the deletion of the namespace.
-    async fn excuse(&self, case: &mut Case<'_>, namespace: &str, deadline: Instant) {
+    /// Finds out whether a namespace is being deleted.
+    async fn is_terminating(&self, namespace: &str, deadline: Instant) -> Heard {
         // No API server sends such a name, so no deletion is blocked.
         if !dns::is_label(namespace) {
-            return;
+            return Heard::Nothing;
         }
-        let found = match self.namespaces.is_terminating(namespace, deadline).await {
+        let found = self.namespaces.is_terminating(namespace, deadline).await;
+        self.metrics.guards.looked_up(match &found {
             Ok(false) => Lookup::Active,
-            Ok(true) => {
-                case.excused();
-                Lookup::Terminating
-            }
+            Ok(true) => Lookup::Terminating,
             Err(error) => {
                 tracing::warn!(%namespace, %error, "failed to determine whether a namespace is being deleted, the deletion of its Job is allowed");
-                case.unexcused(&error);
                 Lookup::Failed
             }
-        };
-        self.metrics.guards.looked_up(found);
+        });
+        Heard::Namespace(found)
     }
 
-    /// Takes the claim that the migration needs, if it needs one.
+    /// Takes the claim that a migration needs.
     async fn claim(
         &self,
+        Claimant { job, user, dry_run }: Claimant<'_, '_>,
         claims: &Claims,
-        case: &mut Case<'_>,
-        policy: &Policy,
-        deadline: Instant,
-    ) {
-        let Some(Claimant { job, user, dry_run }) = case.claimant() else {
-            return;
-        };
+        asking: Asking<'_>,
+    ) -> Heard {
+        let unknown = |why: &str| Heard::Refused(Refusal::Unknown(why.to_owned()), false);
+        if let Some(why) = asking.nowhere {
+            return unknown(why);
+        }
         let (name, uid) = (job.name.full(), &*job.metadata.uid);
         let Some(created) = job
             .created
             .filter(|_| dns::is_subdomain(name) && !uid.is_empty())
         else {
             // The API server sets all three before it calls the webhook.
-            case.may_not_be_alone(
-                "the review has no valid metadata.name, uid or creationTimestamp",
-            );
-            return;
+            return unknown("the review has no valid metadata.name, uid or creationTimestamp");
         };
+        let policy = asking.policy;
         let wanted = Wanted {
             key: &Key::of(job, &policy.claims),
             policy: &policy.claims,
@@ -318,7 +290,7 @@ impl Warden {
             dry_run,
         };
         let asked = Instant::now();
-        let taken = claims.take(&wanted, deadline).await;
+        let taken = claims.take(&wanted, asking.deadline).await;
         let outcome = match &taken {
             Ok(Taken::Held { taken_over: None }) => "held",
             Ok(Taken::Held {
@@ -329,32 +301,36 @@ impl Warden {
         };
         self.metrics.claims.asked(outcome, asked.elapsed());
         match taken {
-            Ok(Taken::Held { .. }) => {}
-            Ok(Taken::Waiting(holder)) => case.waits_for(&holder.facts, !holder.first),
+            Ok(Taken::Held { .. }) => Heard::Nothing,
+            Ok(Taken::Waiting(holder)) => {
+                Heard::Refused(Refusal::Held(holder.facts), !holder.first)
+            }
             Err(error) => {
                 tracing::warn!(%error, key = %wanted.key, "failed to take a claim");
                 let why = error.to_string();
-                match error {
-                    ClaimError::Crowded(_) => case.waits_for_room(&why),
-                    _ => case.may_not_be_alone(&why),
-                }
+                let refusal = match error {
+                    ClaimError::Crowded(_) => Refusal::Crowded(why),
+                    _ => Refusal::Unknown(why),
+                };
+                Heard::Refused(refusal, false)
             }
         }
     }
 }
 
-fn refuse(error: &Unanswered) -> Answer {
-    tracing::debug!(%error, "a request was not reviewed");
-    let status = match error {
-        Unanswered::Malformed(_) => StatusCode::BAD_REQUEST,
-        Unanswered::Write(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let body = status_json(status, &error.to_string());
-    Answer {
-        status,
-        body,
-        verdict: None,
-        line: None,
-        news: None,
+/// Whether a container of the Job is running, according to its pods.
+async fn is_running(job: &Job<'_>, claims: &Claims, deadline: Instant) -> Result<bool, String> {
+    let (namespace, name, uid) = (job.namespace, job.name.full(), &*job.metadata.uid);
+    if !dns::is_label(namespace) || !dns::is_subdomain(name) || !dns::is_subdomain(uid) {
+        return Err("the review has no valid metadata.namespace, name or uid".to_owned());
+    }
+    let pods = claims
+        .pods
+        .of_existing(&claims.jobs, (namespace, name, uid));
+    match timeout_at(deadline, pods).await {
+        Ok(pods) => pods
+            .map(|pods| running::progress(&pods) == Progress::Running)
+            .map_err(|error| error.to_string()),
+        Err(_) => Err("the API server did not answer in time".to_owned()),
     }
 }

@@ -3,19 +3,21 @@
 //! Not for denials: those are answers to reviews, with HTTP 200.
 
 use super::bodies::drained;
+use crate::core::admit::Unanswered;
 use crate::host::metrics::Rejection;
 use axum::{
     body::BodyDataStream,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use std::borrow::Cow;
 use tokio::time::{Instant, timeout_at};
 
 /// An HTTP error for a request that is not reviewed.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
-    message: &'static str,
+    message: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
     /// The reason under which it is counted, if it is.
     pub(super) why: Option<Rejection>,
@@ -27,7 +29,7 @@ impl Refusal {
     const fn new(status: StatusCode, why: Option<Rejection>, message: &'static str) -> Self {
         Self {
             status,
-            message,
+            message: Cow::Borrowed(message),
             header: None,
             why,
             closes: false,
@@ -113,9 +115,22 @@ impl Refusal {
     }
 }
 
+impl From<Unanswered> for Refusal {
+    fn from(error: Unanswered) -> Self {
+        let (status, why) = match error {
+            Unanswered::Malformed(_) => (StatusCode::BAD_REQUEST, Some(Rejection::Malformed)),
+            Unanswered::Write(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        };
+        Self {
+            message: error.to_string().into(),
+            ..Self::new(status, why, "")
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = status_json(self.status, self.message);
+        let body = status_json(self.status, &self.message);
         let kind = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (self.status, kind, body).into_response();
         if let Some((name, value)) = self.header {

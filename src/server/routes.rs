@@ -6,26 +6,25 @@
 pub use super::bodies::MAX_IN_FLIGHT;
 
 use super::{
-    Answer, Answered, Judge, LogLine,
+    Answered, Judge, Judged,
     bodies::{Bodies, Buffer},
     budget::budget,
     connections::Place,
     otlp::Otlp,
     refusal::Refusal,
 };
-use crate::core::policy::verdict::Outcome;
 use crate::core::review::Phase;
 use crate::host::decision_log::Sink;
-use crate::host::metrics::{Metrics, Rejection};
+use crate::host::metrics::Metrics;
 use axum::{
     Extension, Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
     routing::any,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -36,7 +35,7 @@ use std::{
 };
 use tokio::{
     runtime::Handle,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
@@ -101,13 +100,10 @@ impl Reviews {
         let otlp = self.otlp.as_ref();
         let traced = otlp.map(|otlp| (otlp, SystemTime::now(), request.headers().clone()));
         let (mut response, verdict, line) = match self.review(phase, &place, request, start).await {
-            Ok(answer) => {
-                if answer.status == StatusCode::BAD_REQUEST {
-                    self.metrics.rejected(Rejection::Malformed);
-                }
+            Ok(Judged { answer, .. }) => {
                 self.metrics.took(phase, start.elapsed());
-                let line = answer.line.map(|line| line.json);
-                (json(answer.status, answer.body), answer.verdict, line)
+                let verdict = answer.outcome.as_str();
+                (json(answer.body), Some(verdict), answer.line)
             }
             Err(refusal) => {
                 if let Some(why) = refusal.why {
@@ -139,7 +135,7 @@ impl Reviews {
         place: &Arc<Place>,
         request: Request,
         start: Instant,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Judged, Refusal> {
         let deadline = start + budget(request.uri().query());
         let refusal = if request.method() != Method::POST {
             Some(Refusal::method())
@@ -163,22 +159,21 @@ impl Reviews {
         drop(chunks);
         let _works = place.works();
         if body.len() <= SMALL {
-            let judged =
-                AssertUnwindSafe(async { self.judge.judge(phase, &body, deadline, None).await })
-                    .catch_unwind()
-                    .await;
+            let judged = AssertUnwindSafe(self.judge.judge(phase, &body, deadline))
+                .catch_unwind()
+                .await;
             // Freed before the decision log, which may be slow: the body is no longer needed.
             drop(body);
-            let answer = judged.map_err(|_| Refusal::panic())?;
-            return Ok(self.log(answer, deadline).await);
+            let judged = judged.map_err(|_| Refusal::panic())??;
+            return Ok(self.log(judged, deadline).await);
         }
         // Continues after the caller has disconnected: the decision must be logged, and the memory must stay accounted
         // for.
         let reviews = Arc::clone(self);
         let decided = tokio::spawn(async move {
-            let answer = reviews.judge_apart(phase, body, deadline).await?;
+            let judged = reviews.judge_apart(phase, body, deadline).await?;
             drop(paid);
-            Ok(reviews.log(answer, deadline).await)
+            Ok(reviews.log(judged, deadline).await)
         });
         decided.await.unwrap_or_else(|_| Err(Refusal::panic()))
     }
@@ -188,7 +183,7 @@ impl Reviews {
         phase: Phase,
         body: Buffer,
         deadline: Instant,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Judged, Refusal> {
         let turns = if body.len() < HUGE { 1 } else { TURNS };
         let turn = Arc::clone(&self.large).acquire_many_owned(turns);
         let turn = timeout_at(deadline, turn).await;
@@ -196,32 +191,35 @@ impl Reviews {
         let turn = turn.map_err(|_| Refusal::overloaded())?.ok();
         let judge = Arc::clone(&self.judge);
         let runtime = Handle::current();
-        let judged =
-            spawn_blocking(move || runtime.block_on(judge.judge(phase, &body, deadline, turn)))
-                .await;
-        judged.map_err(|_| Refusal::panic())
+        let judged = spawn_blocking(move || {
+            let judging = judge.judge(phase, &body, deadline);
+            runtime.block_on(in_turn(judging, turn))
+        });
+        Ok(judged.await.map_err(|_| Refusal::panic())??)
     }
 
     /// Logs the decision, or counts it as lost, and returns the answer to send. For a collector it keeps the line.
-    async fn log(&self, mut answer: Answer, deadline: Instant) -> Answer {
-        let mut refused = false;
-        if let Some(LogLine { json, deny_if_lost }) = answer.line.take() {
-            answer.line = self.otlp.as_ref().map(|_| LogLine {
-                json: json.clone(),
-                deny_if_lost: None,
-            });
-            let written = self.sink.write(json, deadline).await;
-            if let (Err(_), Some(denial)) = (written, deny_if_lost) {
-                answer.body = denial;
-                answer.verdict = Some(Outcome::Denied.as_str());
-                refused = true;
+    async fn log(&self, mut judged: Judged, deadline: Instant) -> Judged {
+        let answer = &mut judged.answer;
+        if let Some(line) = answer.line.take() {
+            answer.line = self.otlp.as_ref().map(|_| line.clone());
+            if self.sink.write(line, deadline).await.is_err() {
+                answer.lose_line();
             }
         }
-        if let Some(news) = answer.news.take() {
-            self.judge.tell(news, refused);
-        }
-        answer
+        self.judge.report(&mut judged);
+        judged
     }
+}
+
+/// Judges while holding `turn`, which is given back the first time the judge waits for the API server: others may use
+/// the CPU then.
+async fn in_turn<T>(mut judging: BoxFuture<'_, T>, turn: Option<OwnedSemaphorePermit>) -> T {
+    if let Some(judged) = (&mut judging).now_or_never() {
+        return judged;
+    }
+    drop(turn);
+    judging.await
 }
 
 /// `POST /validate` and `POST /mutate`.
@@ -244,9 +242,8 @@ pub fn router(reviews: Arc<Reviews>) -> Router {
         .with_state(reviews)
 }
 
-fn json(status: StatusCode, body: Vec<u8>) -> Response {
+fn json(body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

@@ -6,18 +6,19 @@
     reason = "a module of every test file, each of which uses a part of it"
 )]
 
-use axum::{Router, http::StatusCode};
+use axum::Router;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
+use migration_warden::core::admit::{Answer, Unanswered};
 use migration_warden::core::pki::server_config;
-use migration_warden::core::policy::verdict::Outcome;
-use migration_warden::core::review::{Operation, Phase};
+use migration_warden::core::policy::{Action, verdict::Outcome};
+use migration_warden::core::review::{Operation, Phase, request::MalformedReview};
 use migration_warden::host::decision_log::Sink;
 use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::issue;
 use migration_warden::host::tls::issue::Issued;
 use migration_warden::server::{
-    Answer, Judge, LogLine, News,
+    Judge, Judged,
     listen::{self, Limits},
     routes::{self, Reviews},
 };
@@ -35,7 +36,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Notify, OwnedSemaphorePermit},
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -61,7 +62,7 @@ pub fn issued() -> &'static Issued {
     issued
 }
 
-/// Does what the review says, blanks apart: `panic`, `hang` (until released, then a record),
+/// Does what the review says, blanks apart: `panic`, `hang` (until released, then a record), `wait` (for others, until released),
 /// `malformed`, `record`, `deny` (a record that must not be lost); everything else is answered with
 /// the phase.
 #[derive(Default)]
@@ -72,6 +73,7 @@ pub struct TestJudge {
     pub told: Mutex<Vec<bool>>,
     released: Mutex<bool>,
     release: Condvar,
+    others: Notify,
 }
 
 impl TestJudge {
@@ -89,6 +91,7 @@ impl TestJudge {
     pub fn release(&self) {
         *self.released.lock().unwrap() = true;
         self.release.notify_all();
+        self.others.notify_one();
     }
 }
 
@@ -98,34 +101,46 @@ impl Judge for TestJudge {
         phase: Phase,
         body: &'a [u8],
         _deadline: Instant,
-        turn: Option<OwnedSemaphorePermit>,
-    ) -> BoxFuture<'a, Answer> {
+    ) -> BoxFuture<'a, Result<Judged, Unanswered>> {
         Box::pin(async move {
-            let _turn = turn;
-            self.answer(phase, body)
+            let answer = self.answer(phase, body);
+            if body.trim_ascii() == b"wait" {
+                self.others.notified().await;
+                self.others.notify_one();
+            }
+            let answer = answer?;
+            let trace = None;
+            Ok(Judged { answer, trace })
         })
     }
 
-    fn tell(&self, _news: News, refused: bool) {
-        self.told.lock().unwrap().push(refused);
+    fn report(&self, Judged { answer, .. }: &mut Judged) {
+        if !answer.findings.is_empty() {
+            let refused = answer.outcome == Outcome::Denied;
+            self.told.lock().unwrap().push(refused);
+        }
     }
 }
 
 impl TestJudge {
-    fn answer(&self, phase: Phase, body: &[u8]) -> Answer {
+    fn answer(&self, phase: Phase, body: &[u8]) -> Result<Answer, Unanswered> {
         self.judged.fetch_add(1, Ordering::SeqCst);
         self.begun.notify_waiters();
         let mut answer = Answer {
-            status: StatusCode::OK,
+            phase,
+            operation: Operation::Create,
             body: format!(
                 "{{\"phase\":\"{}\",\"bytes\":{}}}",
                 phase.as_str(),
                 body.len()
             )
             .into(),
-            verdict: None,
+            outcome: Outcome::Allowed,
+            findings: Vec::new(),
+            exceptions: Vec::new(),
+            happening: None,
             line: None,
-            news: None,
+            if_lost: None,
         };
         let body = body.trim_ascii();
         if body == b"hang" {
@@ -138,26 +153,15 @@ impl TestJudge {
         }
         match body {
             b"panic" => panic!("the judge's own"),
-            b"malformed" => answer.status = StatusCode::BAD_REQUEST,
+            b"malformed" => return Err(MalformedReview::NoRequest.into()),
             b"record" | b"deny" | b"hang" => {
-                answer.line = Some(LogLine {
-                    json: b"{\"a\":1}".to_vec(),
-                    deny_if_lost: (body == b"deny").then(|| b"{\"denied\":true}".to_vec()),
-                });
-                answer.news = Some(News {
-                    phase,
-                    at: jiff::Timestamp::now(),
-                    operation: Operation::Create,
-                    outcome: Outcome::Allowed,
-                    findings: Vec::new(),
-                    exceptions: Vec::new(),
-                    happening: None,
-                    trace: None,
-                });
+                answer.findings = vec![("MW001", Action::Warn)];
+                answer.line = Some(b"{\"a\":1}".to_vec());
+                answer.if_lost = (body == b"deny").then(|| b"{\"denied\":true}".to_vec());
             }
             _ => {}
         }
-        answer
+        Ok(answer)
     }
 }
 

@@ -131,35 +131,33 @@ fn a_finished_hook_is_not_applied_again() {
 fn a_namespace_that_is_deleted_takes_its_migrations_with_it() {
     let review = later("DELETE", |_| {}).to_string();
     let policy = validate::builtin();
-    let circumstances = Circumstances {
-        policy: &policy,
-        now: Timestamp::from_second(1_766_361_605).unwrap(),
-        id: Uuid::parse_str(ID).unwrap(),
-        replica: "warden-0",
-    };
-    let read = admit::read(Validate, review.as_bytes()).unwrap();
+    let circumstances = circumstances();
+    let parsed = admit::parse(Validate, review.as_bytes()).unwrap();
     let open = |terminating: bool| {
         let view = NamespaceView {
             terminating,
             ..NamespaceView::default()
         };
-        match read.judge(&circumstances, |_| view).unwrap() {
-            Judged::Open(case) => case,
-            Judged::Done(_) => panic!("a deletion is written down"),
-        }
+        let case = parsed.select(&policy).expect("a migration");
+        case.judge(&circumstances, view)
     };
-    assert_eq!(open(true).excuse(), None);
+    assert!(open(true).question().is_none());
     assert_eq!(open(true).finish().unwrap().outcome, Outcome::Allowed);
 
-    let mut case = open(false);
-    assert_eq!(case.excuse(), Some("shop"));
-    assert!(case.claimant().is_none(), "a deletion takes no claim");
-    case.excused();
-    assert_eq!(line(&case.finish().unwrap())["findings"], json!([]));
+    let mut judged = open(false);
+    // A deletion takes no claim.
+    assert!(matches!(
+        judged.question(),
+        Some(Question::Namespace("shop"))
+    ));
+    judged.hear(Heard::Namespace(Ok(true)));
+    assert!(judged.question().is_none());
+    assert_eq!(line(&judged.finish().unwrap())["findings"], json!([]));
 
-    let mut case = open(false);
-    case.unexcused("the API server did not answer in time");
-    let answer = case.finish().unwrap();
+    let mut judged = open(false);
+    let late = "the API server did not answer in time";
+    judged.hear(Heard::Namespace(Err(late.to_owned())));
+    let answer = judged.finish().unwrap();
     assert_eq!(answer.outcome, Outcome::Allowed);
     let told = line(&answer)["findings"][0]["detail"].clone();
     assert!(

@@ -21,7 +21,7 @@ mod testing;
 
 use base64::Engine;
 use jiff::Timestamp;
-use migration_warden::core::admit::{self, Answer, Circumstances, Judged, Unanswered};
+use migration_warden::core::admit::{self, Answer, Circumstances, Heard, Question, Unanswered};
 use migration_warden::core::exception::Exception;
 use migration_warden::core::job::mesh::Mesh;
 use migration_warden::core::namespace::NamespaceView;
@@ -60,15 +60,19 @@ fn ask_bytes(
     policy: &Policy,
     view: NamespaceView,
 ) -> Result<Answer, Unanswered> {
-    let circumstances = Circumstances {
-        policy,
+    let review = admit::parse(phase, body)?;
+    match review.select(policy) {
+        Some(case) => case.judge(&circumstances(), view).finish(),
+        None => review.allowed(),
+    }
+}
+
+fn circumstances() -> Circumstances<'static> {
+    Circumstances {
         now: Timestamp::from_second(1_766_361_605).unwrap(),
         id: Uuid::parse_str(ID).unwrap(),
         replica: "warden-0",
-    };
-    admit::read(phase, body)?
-        .judge(&circumstances, |_| view)?
-        .finish()
+    }
 }
 
 fn ask(phase: Phase, review: &Value, policy: &Policy) -> (Answer, Value) {

@@ -17,9 +17,9 @@ use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::super::api::{ApiError, CompareAndSwap, ask, unless_changed};
 use super::super::events::Events;
-use super::{Entry, Key, Shared, Used};
-use crate::core::exception::Standing;
+use super::{Entry, Key, Shared};
 use crate::core::exception::resource::{Condition, MigrationException};
+use crate::core::exception::{Standing, Use};
 use crate::core::notice::Happening;
 use crate::host::policy_watch::LivePolicy;
 
@@ -51,7 +51,7 @@ type Told = BTreeMap<Key, (String, Instant)>;
 struct Pending {
     uid: String,
     uses: i64,
-    last: Used,
+    last: Use,
 }
 
 impl Writer {
@@ -70,7 +70,7 @@ impl Writer {
     }
 
     /// Writes for as long as it is awaited.
-    pub(super) async fn keep(self, mut queue: Receiver<Used>) {
+    pub(super) async fn keep(self, mut queue: Receiver<Use>) {
         let (mut pending, mut told) = (BTreeMap::new(), Told::new());
         let mut ticks = time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,7 +156,7 @@ impl Writer {
     }
 
     fn tell(&self, object: &Guarded, uses: &Pending) {
-        let (job, rules) = (&uses.last.what.job, uses.last.what.rules.join(", "));
+        let (job, rules) = (&uses.last.job, uses.last.rules.join(", "));
         let more = match uses.uses {
             1 => String::new(),
             uses => format!(" ({} more within a moment)", uses - 1),
@@ -226,7 +226,7 @@ impl Wanted {
         if let Some(pending) = uses {
             status["uses"] = json!(old.uses.saturating_add(pending.uses));
             status["lastUsedAt"] = json!(pending.last.at);
-            status["lastUsedBy"] = json!(pending.last.what.job);
+            status["lastUsedBy"] = json!(pending.last.job);
         }
         json!({
             "metadata": {"resourceVersion": found.resource_version()},
@@ -249,8 +249,8 @@ fn says(condition: Option<&Condition>, wanted: &Wanted) -> bool {
     })
 }
 
-fn merge(pending: &mut BTreeMap<Key, Pending>, one: Used) {
-    let exception = &one.what.exception;
+fn merge(pending: &mut BTreeMap<Key, Pending>, one: Use) {
+    let exception = &one.exception;
     let key = (exception.namespace.clone(), exception.name.clone());
     let uid = exception.uid.clone();
     match pending.get_mut(&key) {

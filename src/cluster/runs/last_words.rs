@@ -6,16 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::{Api, Client};
-use serde::Deserialize;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, timeout_at};
 
 use super::queue::Key;
 use crate::cluster::jobs::{Jobs, Seen};
 use crate::cluster::seats::Seats;
-use crate::core::job::dns;
 use crate::core::job::stored::WatchedJob;
+use crate::core::job::{Job, dns, release};
 use crate::core::runs::Ending;
 use crate::host::metrics::Metrics;
 use crate::host::metrics::runs::Wrote;
@@ -31,15 +31,6 @@ const LOOKUP: Duration = Duration::from_millis(500);
 /// The ending that a review of a deletion shows.
 #[derive(Debug)]
 pub struct Words(pub(super) Heard);
-
-/// How a Job ended, from a review, if the watch has not shown it.
-#[derive(Debug)]
-pub struct Unheard {
-    key: Key,
-    ending: Ending,
-    /// Whether the watch knows the Job.
-    is_known: bool,
-}
 
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -81,30 +72,20 @@ pub fn last_words(
 }
 
 impl LastWords {
-    /// Reads from a review how the Job with this uid ended, if that is new. Takes time in proportion to the review's
-    /// size.
-    #[must_use]
-    pub fn read(&self, uid: &str, body: &[u8]) -> Option<Unheard> {
-        let known = self.0.as_ref()?.jobs.get(uid);
-        // Usually the watch was faster, and the review need not be parsed a second time.
-        if known.as_ref().is_some_and(|job| job.end.is_some()) {
-            return None;
-        }
-        let (key, ending) = read(body)?;
-        Some(Unheard {
-            key,
-            ending,
-            is_known: known.is_some(),
-        })
-    }
-
-    /// Queues an ending, if there is room.
-    pub async fn leave(&self, unheard: Unheard, deadline: Instant) {
+    /// Queues how this Job ended, if the watch has not shown it and there is room.
+    pub async fn leave(&self, job: &Job<'_>, deadline: Instant) {
         let Some(shown) = &self.0 else {
             return;
         };
-        let Unheard { key, ending, .. } = unheard;
-        let words = if unheard.is_known {
+        let known = shown.jobs.get(&job.metadata.uid);
+        // Usually the watch was faster.
+        if known.as_ref().is_some_and(|job| job.end.is_some()) {
+            return;
+        }
+        let Some((key, ending)) = said(job) else {
+            return;
+        };
+        let words = if known.is_some() {
             Heard::Said(key, ending)
         } else {
             shown.confirm(key, ending, deadline).await
@@ -130,37 +111,33 @@ impl Shown {
     }
 }
 
-#[derive(Deserialize)]
-struct Review {
-    request: Request,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    namespace: String,
-    old_object: WatchedJob,
-}
-
-/// The Job in a review, and how it ended.
-pub(super) fn read(body: &[u8]) -> Option<(Key, Ending)> {
-    let review: Review = serde_json::from_slice(body).ok()?;
-    let seen = Seen::from(review.request.old_object);
-    let ending = Ending::of(&seen.job, &seen.facts)?;
-    let mut key = Key::of(&seen.job);
-    key.namespace = review.request.namespace;
+/// The Job of a review, and how it ended.
+fn said(job: &Job<'_>) -> Option<(Key, Ending)> {
+    let (namespace, name) = (job.namespace, job.name.full());
     // The names become part of the request's path.
-    let is_named = dns::is_label(&key.namespace) && dns::is_subdomain(&key.job);
-    is_named.then_some((key, ending))
+    if !dns::is_label(namespace) || !dns::is_subdomain(name) {
+        return None;
+    }
+    let key = Key {
+        namespace: namespace.to_owned(),
+        job: name.to_owned(),
+        uid: job.metadata.uid.to_string(),
+        release: release::find(job).0.to_owned(),
+        created: job.created.unwrap_or(Timestamp::MAX),
+    };
+    Some((key, Ending::said(job)?))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::Uri;
     use kube::Config;
+    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::core::job::Kind;
+    use crate::core::job::object::Object;
     use crate::core::runs::resource::Outcome;
 
     fn ended() -> Value {
@@ -174,10 +151,14 @@ mod tests {
         })
     }
 
+    fn read(job: &Value, namespace: &str) -> Option<(Key, Ending)> {
+        let object = Object::deserialize(job).unwrap();
+        said(&Job::new(&object, Kind::Job, namespace))
+    }
+
     #[test]
     fn the_end_is_read_and_nothing_else() {
-        let review = json!({"request": {"namespace": "team", "oldObject": ended()}});
-        let (key, ending) = read(review.to_string().as_bytes()).unwrap();
+        let (key, ending) = read(&ended(), "team").unwrap();
         assert_eq!(
             (&*key.namespace, &*key.job, &*key.uid),
             ("team", "x-1", "u1")
@@ -191,13 +172,11 @@ mod tests {
                 message: Some("--password=***".to_owned()),
             }
         );
-        let mut unended = review.clone();
-        unended["request"]["oldObject"]["status"] = json!({});
-        assert!(read(unended.to_string().as_bytes()).is_none());
-        assert!(read(b"{}").is_none());
-        let mut elsewhere = review;
-        elsewhere["request"]["namespace"] = json!("../../../../api/v1/nodes");
-        assert!(read(elsewhere.to_string().as_bytes()).is_none());
+        let mut unended = ended();
+        unended["status"] = json!({});
+        assert!(read(&unended, "team").is_none());
+        assert!(read(&json!({}), "team").is_none());
+        assert!(read(&ended(), "../../../../api/v1/nodes").is_none());
     }
 
     #[tokio::test]
@@ -207,10 +186,11 @@ mod tests {
         let client = Client::try_from(nobody).unwrap();
         let (words, mut received) = last_words(Jobs::default(), client, Arc::clone(&metrics));
         let deadline = Instant::now() + LOOKUP;
-        let review = json!({"request": {"namespace": "team", "oldObject": ended()}}).to_string();
+        let ended = ended();
+        let object = Object::deserialize(&ended).unwrap();
+        let job = Job::new(&object, Kind::Job, "team");
         for _ in 0..=MAX_WAITING {
-            let unheard = words.read("u1", review.as_bytes()).unwrap();
-            words.leave(unheard, deadline).await;
+            words.leave(&job, deadline).await;
         }
         let mut count = 0;
         // The API server could not confirm it.
@@ -221,7 +201,6 @@ mod tests {
         assert_eq!(count, MAX_WAITING);
         let line = "migration_warden_run_writes_total{result=\"dropped\"} 1";
         assert!(metrics.encode().lines().any(|found| found == line));
-        let nowhere = LastWords::default();
-        assert!(nowhere.read("u1", review.as_bytes()).is_none());
+        LastWords::default().leave(&job, deadline).await;
     }
 }

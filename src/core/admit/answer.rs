@@ -1,6 +1,6 @@
 //! Builds the answer and the decision from a case.
 
-use super::case::Case;
+use super::judge::Judged;
 use super::{Answer, Unanswered};
 use crate::core::decision::Decision;
 use crate::core::exception;
@@ -13,9 +13,12 @@ use crate::core::review::response::{Cause, Response};
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
-impl Case<'_> {
+impl Judged<'_> {
     /// The answer in its final form, from the findings collected so far.
     pub fn finish(&self) -> Result<Answer, Unanswered> {
+        if self.is_idle {
+            return self.review.allowed();
+        }
         let findings = &self.findings;
         let outcome = verdict::outcome(findings);
         let mut response = Response::allowed(&self.request.uid);
@@ -26,7 +29,7 @@ impl Case<'_> {
         };
         if outcome == Outcome::Denied {
             let (mut message, causes) = refusal(Action::Deny);
-            if let Some(help) = self.circumstances.policy.help_line() {
+            if let Some(help) = self.migration.policy.help_line() {
                 message = format!("{message}\n{help}");
             }
             response.deny(self.name(), self.resource(), message, causes);
@@ -41,20 +44,22 @@ impl Case<'_> {
         response.warnings = self.warnings(outcome);
         let annotations = &mut response.audit_annotations;
         annotations.push(("decision", self.id.to_string().into()));
-        annotations.push(("policy", (&*self.circumstances.policy.hash).into()));
+        annotations.push(("policy", (&*self.migration.policy.hash).into()));
         if !findings.is_empty() {
             annotations.push(("rules", rules(findings).into()));
         }
         annotations.push(("verdict", outcome.as_str().into()));
         // The validating phase decides. The mutating one records a decision only if it patched or refused something.
-        let decided =
-            self.phase == Phase::Validate || outcome >= Outcome::Patched || self.patch.is_some();
+        let decided = self.review.phase == Phase::Validate
+            || outcome >= Outcome::Patched
+            || self.patch.is_some();
         // Clients retry, so a wait is recorded once.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
         // A refusal or a dry run does not use an exception.
-        let used = self.phase == Phase::Validate && response.allowed && !self.request.dry_run;
+        let used =
+            self.review.phase == Phase::Validate && response.allowed && !self.request.dry_run;
         let exceptions = if used {
-            exception::uses(findings, self.name())
+            exception::uses(findings, self.name(), self.circumstances.now)
         } else {
             Vec::new()
         };
@@ -69,8 +74,9 @@ impl Case<'_> {
             None
         };
         Ok(Answer {
-            body: response.to_bytes()?,
+            phase: self.review.phase,
             operation: self.operation,
+            body: response.to_bytes()?,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
             exceptions,
@@ -83,7 +89,7 @@ impl Case<'_> {
     /// Warnings come from the validating phase, which sees the final object. The mutating phase warns about what it
     /// patched or denied, because the validating phase will not see that.
     fn warnings(&self, outcome: Outcome) -> Vec<String> {
-        let all = self.phase == Phase::Validate || outcome == Outcome::Denied;
+        let all = self.review.phase == Phase::Validate || outcome == Outcome::Denied;
         let told = self.findings.iter().filter(|finding| match finding.action {
             Action::Patch => outcome == Outcome::Patched,
             Action::Warn => all,
@@ -91,7 +97,7 @@ impl Case<'_> {
             Action::Deny | Action::Wait | Action::Off => false,
         });
         let mut lines = verdict::warnings(told);
-        if let (true, Some(label)) = (all, &self.unknown_mode) {
+        if let (true, Some(label)) = (all, &self.migration.unknown_mode) {
             lines.push(verdict::one_line(&format!(
                 "namespace label migration-warden.io/mode: {label:?} is not a mode, so the policy is enforced; write \
                  enforce, warn, audit or off"
@@ -104,16 +110,16 @@ impl Case<'_> {
         Decision {
             ts: self.circumstances.now,
             id: self.id,
-            phase: self.phase.as_str(),
+            phase: self.review.phase.as_str(),
             uid: &self.request.uid,
             operation: self.operation.as_str(),
             dry_run: self.request.dry_run,
             resource: self.resource(),
-            namespace: self.job.namespace,
+            namespace: self.migration.job.namespace,
             job: self.name(),
-            job_uid: &self.job.metadata.uid,
-            release: Release::of(&self.job),
-            deployer: self.job.deployer,
+            job_uid: &self.migration.job.metadata.uid,
+            release: Release::of(&self.migration.job),
+            deployer: self.migration.job.deployer,
             user: &self.request.user_info.username,
             groups: self
                 .request
@@ -122,23 +128,27 @@ impl Case<'_> {
                 .iter()
                 .map(|group| &**group)
                 .collect(),
-            selection: self.selection.as_str(),
-            mode: self.mode,
+            selection: self.migration.selection.as_str(),
+            mode: self.migration.mode,
             verdict: outcome,
             findings: &self.findings,
             patch: self.patch.as_ref(),
-            policy: &self.circumstances.policy.hash,
+            policy: &self.migration.policy.hash,
             replica: self.circumstances.replica,
         }
     }
 
     /// The denial to send if the decision cannot be logged; `None` if the policy or the mode does not allow a denial.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
-        let policy = self.circumstances.policy;
+        let policy = self.migration.policy;
         // Only a create starts a migration, so only a create has to be logged.
         if self.operation != Operation::Create
             || policy.on_record_failure == OnFailure::Allow
-            || policy.cap(&self.job, self.selection, self.mode.cap()) < Action::Deny
+            || policy.cap(
+                &self.migration.job,
+                self.migration.selection,
+                self.migration.mode.cap(),
+            ) < Action::Deny
         {
             return Ok(None);
         }
@@ -151,7 +161,7 @@ impl Case<'_> {
 
     pub(super) fn name(&self) -> &str {
         // After a rename by another webhook, the request still has the old name.
-        let shown = self.job.name.shown();
+        let shown = self.migration.job.name.shown();
         if shown.is_empty() {
             &self.request.name
         } else {
@@ -160,7 +170,7 @@ impl Case<'_> {
     }
 
     fn resource(&self) -> &'static str {
-        match self.job.kind {
+        match self.migration.job.kind {
             Kind::Job => "jobs",
             Kind::CronJob => "cronjobs",
         }

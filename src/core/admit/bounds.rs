@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Answer, Circumstances, NamespaceView, read};
+use super::{Answer, Circumstances, parse};
 use crate::core::decision::{JSON_SCHEMA, MAX_LINE};
+use crate::core::namespace::NamespaceView;
 use crate::core::policy_file::validate;
 use crate::core::review::Phase;
 use crate::core::text;
@@ -74,17 +75,18 @@ fn answers(review: &Value) -> Vec<Answer> {
     let ask = |phase, policy: &str| {
         let policy = validate::read("p.yaml", &format!("{head}{policy}")).unwrap();
         let circumstances = Circumstances {
-            policy: &policy,
             now: Timestamp::UNIX_EPOCH,
             id: ID,
             replica: "replica",
         };
-        let view = |_: &str| NamespaceView {
-            mode: None,
-            ..NamespaceView::default()
+        let review = parse(phase, &body).unwrap();
+        let answer = match review.select(&policy) {
+            Some(case) => case
+                .judge(&circumstances, NamespaceView::default())
+                .finish(),
+            None => review.allowed(),
         };
-        let read = read(phase, &body).unwrap();
-        read.judge(&circumstances, view).unwrap().finish().unwrap()
+        answer.unwrap()
     };
     let all =
         [Phase::Mutate, Phase::Validate].map(|phase| policies.map(|policy| ask(phase, policy)));

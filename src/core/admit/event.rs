@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::case::Case;
+use super::judge::Judged;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::{Kind, dns};
 use crate::core::notice::{self, Happening};
@@ -12,11 +12,11 @@ use crate::core::policy::verdict::{self, Outcome};
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
-impl Case<'_> {
+impl Judged<'_> {
     /// The Event, if the request is not a dry run and is denied, asked to wait or corrected. Both phases report
     /// refusals; the last one reports corrections, because it knows the final Job.
     pub(super) fn happening(&self, outcome: Outcome) -> Option<Happening> {
-        let (name, namespace) = (self.name(), self.job.namespace);
+        let (name, namespace) = (self.name(), self.migration.job.namespace);
         // The namespace becomes part of the request's path.
         if self.request.dry_run || !dns::is_label(namespace) {
             return None;
@@ -40,14 +40,14 @@ impl Case<'_> {
                 (false, "MigrationPatched", "Patch", note)
             }
         };
-        let job = notice::job(namespace, name, &self.job.metadata.uid);
+        let job = notice::job(namespace, name, &self.migration.job.metadata.uid);
         let exists = outcome < Outcome::Waiting || self.operation != Operation::Create;
-        let (regarding, related) = if exists && self.job.kind == Kind::Job {
+        let (regarding, related) = if exists && self.migration.job.kind == Kind::Job {
             (job, None)
         } else {
             // All attempts of one migration share one Event. Without a uid, the Job is one that does not exist.
-            let mut attempts = notice::job(namespace, self.job.name.base(), "");
-            if self.job.kind == Kind::CronJob {
+            let mut attempts = notice::job(namespace, self.migration.job.name.base(), "");
+            if self.migration.job.kind == Kind::CronJob {
                 attempts.kind = Some("CronJob".to_owned());
             }
             (notice::namespace(namespace), Some(attempts))
@@ -65,8 +65,8 @@ impl Case<'_> {
 
     /// The ids of the rules whose findings were patched in the Job that is admitted now.
     fn patched(&self) -> Option<String> {
-        let last = self.phase == Phase::Validate && self.operation == Operation::Create;
-        let ids = self.job.annotations.get(Annotation::Patched)?;
+        let last = self.review.phase == Phase::Validate && self.operation == Operation::Create;
+        let ids = self.migration.job.annotations.get(Annotation::Patched)?;
         let mut ours = String::new();
         for id in ids.split(',').filter_map(rules::find).map(|rule| rule.id) {
             let separator = if ours.is_empty() { "" } else { ", " };
@@ -83,7 +83,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::core::admit::{self, Circumstances, NamespaceView};
+    use crate::core::admit::{self, Circumstances};
+    use crate::core::namespace::NamespaceView;
     use crate::core::policy::testing;
 
     /// The Event for the creation of a valid Job, changed by `tweak`, in the last phase.
@@ -104,15 +105,16 @@ mod tests {
         });
         tweak(&mut review["request"]);
         let body = serde_json::to_vec(&review).unwrap();
+        let policy = crate::core::policy_file::validate::builtin();
         let circumstances = Circumstances {
-            policy: &crate::core::policy_file::validate::builtin(),
             now: Timestamp::UNIX_EPOCH,
             id: Uuid::nil(),
             replica: "replica",
         };
-        let review = admit::read(Phase::Validate, &body).unwrap();
-        let judged = review.judge(&circumstances, |_| NamespaceView::default());
-        let answer = judged.unwrap().finish().unwrap();
+        let review = admit::parse(Phase::Validate, &body).unwrap();
+        let case = review.select(&policy).expect("a migration");
+        let judged = case.judge(&circumstances, NamespaceView::default());
+        let answer = judged.finish().unwrap();
         answer.happening.map(|happening| *happening)
     }
 

@@ -16,31 +16,26 @@ pub(super) struct Masked<'a> {
     document: &'a Document<'a>,
     node: Node,
     kind: Kind,
-    hits: Vec<Hit<'a>>,
+    hits: &'a [Hit<'a>],
     places: Vec<Place>,
     secrets: Secrets,
 }
 
 impl<'a> Masked<'a> {
     pub(super) fn new(
-        job: &Job<'a>,
+        job: &'a Job<'a>,
         (text, document, node): (&'a str, &'a Document<'a>, Node),
     ) -> Self {
-        let hits = credentials::find(job);
+        let hits = job.credentials();
         Self {
             text,
             document,
             node,
             kind: job.kind,
-            places: place::of(&hits, job.kind, (text, document, node)),
-            secrets: Secrets::of(&hits),
+            places: place::of(hits, job.kind, (text, document, node)),
+            secrets: Secrets::of(hits),
             hits,
         }
-    }
-
-    pub(super) fn hide_in(&self, finding: &mut Finding) {
-        let texts = finding.texts_mut();
-        texts.for_each(|text| self.secrets.hide_in(text));
     }
 
     /// The value at fault.

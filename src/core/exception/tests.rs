@@ -87,7 +87,7 @@ fn what_it_covers_is_audited_and_names_it() {
             ("MW007", Action::Audit, None),
         ]
     );
-    let uses = uses(&found, "shop-migrate-1");
+    let uses = uses(&found, "shop-migrate-1", Timestamp::UNIX_EPOCH);
     assert_eq!(uses.len(), 1);
     assert_eq!(
         (&*uses[0].rules, &*uses[0].job),
@@ -104,7 +104,7 @@ fn what_it_covers_is_audited_and_names_it() {
 fn it_is_not_used_where_nothing_would_have_happened() {
     let found = findings(&[exception(|e| e["spec"]["rules"] = json!(["MW007"]))]);
     assert_eq!(told(&found), DENIED);
-    assert!(uses(&found, "shop-migrate-1").is_empty());
+    assert!(uses(&found, "shop-migrate-1", Timestamp::UNIX_EPOCH).is_empty());
 }
 
 #[test]

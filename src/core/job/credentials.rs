@@ -129,14 +129,7 @@ impl Hit<'_> {
     }
 }
 
-/// The credentials written into a Job's containers. If not everything was searched, the last hit is where the rest
-/// begins.
-#[must_use]
-pub fn find<'c>(job: &Job<'c>) -> Vec<Hit<'c>> {
-    find_in(job.containers())
-}
-
-/// [`find`] for containers, each with the path of its list and its index.
+/// The credentials written into containers, each with the path of its list and its index.
 pub(super) fn find_in<'c>(
     containers: impl Iterator<Item = (&'static str, usize, &'c Container<'c>)>,
 ) -> Vec<Hit<'c>> {
@@ -154,12 +147,13 @@ pub(super) fn find_in<'c>(
 
 /// The hits to report, one for each line.
 #[must_use]
-pub fn told(mut hits: Vec<Hit<'_>>) -> Vec<Hit<'_>> {
+pub fn told<'h, 'c>(hits: &'h [Hit<'c>]) -> Vec<&'h Hit<'c>> {
     let is_unread = |hit: &Hit<'_>| matches!(hit.form, Form::Unread(_));
-    hits.dedup_by(|later, first| {
+    let mut told: Vec<_> = hits.iter().collect();
+    told.dedup_by(|later, first| {
         later.line == first.line && later.is_with(first) && !is_unread(later)
     });
-    hits
+    told
 }
 
 /// Hides a Job's credentials in texts about it.
@@ -168,7 +162,7 @@ pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
     if details.peek().is_none() {
         return;
     }
-    let secrets = Secrets::of(&find(job));
+    let secrets = Secrets::of(job.credentials());
     details.for_each(|detail| secrets.hide_in(detail));
 }
 

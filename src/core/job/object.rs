@@ -41,6 +41,7 @@ pub struct Status<'a> {
 
 /// One entry of `status.conditions`.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition<'a> {
     /// `Complete`, `Failed`, …
     #[serde(borrow, rename = "type", default, deserialize_with = "nullable")]
@@ -48,6 +49,15 @@ pub struct Condition<'a> {
     /// `True`, `False` or `Unknown`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub status: Text<'a>,
+    /// Since when it has this status.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub last_transition_time: Text<'a>,
+    /// Why, in one word.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub reason: Text<'a>,
+    /// Why, in a sentence.
+    #[serde(borrow, default, deserialize_with = "nullable")]
+    pub message: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,6 +1,6 @@
 //! Stamps: the annotations by which a migration Job names the decision that admitted it.
 //!
-//! This module only knows their content. [`crate::core::admit`] writes them, and [`crate::core::guard`] protects them.
+//! This module only knows their content. [`crate::core::admit`] writes them, and the rule MW104 protects them.
 
 use std::borrow::Cow;
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use crate::core::job::credentials;
 use crate::core::job::name::cut;
+use crate::core::policy::Action;
 use crate::core::policy::fix::Fix;
 use crate::core::policy::path::FieldPath;
 
@@ -23,7 +24,7 @@ pub struct Breach {
     pub(super) detail: String,
     pub(super) remediation: Option<Cow<'static, str>>,
     pub(super) fix: Option<Fix>,
-    pub(super) is_hint: bool,
+    pub(super) most: Action,
     pub(super) commands: Vec<Command>,
 }
 
@@ -36,7 +37,7 @@ impl Breach {
             detail: detail.into(),
             remediation: None,
             fix: None,
-            is_hint: false,
+            most: Action::Deny,
             commands: Vec::new(),
         }
     }
@@ -69,10 +70,9 @@ impl Breach {
         self
     }
 
-    /// Limits the action to `warn`, whatever the policy says.
-    pub fn as_hint(self) -> Self {
-        let is_hint = true;
-        Self { is_hint, ..self }
+    /// Limits the action, whatever the policy says.
+    pub fn at_most(self, most: Action) -> Self {
+        Self { most, ..self }
     }
 }
 
@@ -90,6 +90,14 @@ pub struct Command {
 pub struct Breaches {
     pub(super) listed: Vec<Breach>,
     pub(super) more: usize,
+}
+
+impl Breaches {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_empty()
+    }
 }
 
 impl Extend<Breach> for Breaches {

@@ -56,11 +56,10 @@ pub struct Finding {
 impl Finding {
     /// The finding of `breach` in an object of `kind`.
     pub(super) fn new(rule: &'static Rule, action: Action, kind: Kind, breach: Breach) -> Self {
-        let limit = if breach.is_hint { Action::Warn } else { action };
         let (detail, is_cut) = fit(breach.detail);
         Self {
             rule,
-            action: action.min(limit),
+            action: action.min(breach.most),
             path: breach.path.within(kind),
             within: breach.within,
             detail,

@@ -1,5 +1,6 @@
 //! Helpers for the tests of rules: one valid Job, in which each test changes one thing.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::job::object::Object;
@@ -17,6 +18,12 @@ pub(crate) use crate::testing::job;
 /// The message of a breach of a rule about the cluster.
 pub(crate) fn told(rule: &'static Rule, breach: Breach) -> String {
     Finding::new(rule, rule.guide, Kind::Job, breach).message()
+}
+
+/// What `find` makes of a stored Job.
+pub(crate) fn stored<T>(job: &Value, find: impl FnOnce(&Job<'_>) -> T) -> T {
+    let object = Object::deserialize(job).unwrap();
+    find(&Job::new(&object, Kind::Job, "shop"))
 }
 
 /// The findings of the rule with this id in `job`, as `path: detail`.
@@ -44,7 +51,6 @@ pub(crate) fn told_of_with(id: &str, job: &Value, options: &Options) -> Vec<Stri
 }
 
 fn report_with(id: &str, job: &Value, options: &Options) -> Vec<Finding> {
-    use serde::Deserialize;
     let object = Object::deserialize(job).unwrap();
     let facts = Job::new(&object, Kind::Job, "shop");
     let rule = rules::find(id).unwrap();

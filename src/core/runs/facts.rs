@@ -13,7 +13,7 @@ use crate::core::job::stored::{Metadata, WatchedJob};
 use crate::core::job::tool;
 
 /// Longest name of an object or a user.
-const MAX_NAME: usize = 253;
+pub(super) const MAX_NAME: usize = 253;
 /// Longest image, with its digest.
 const MAX_IMAGE: usize = 512;
 /// Most images or exceptions that are kept: no real migration has more.

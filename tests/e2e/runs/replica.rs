@@ -8,9 +8,12 @@ use kube::Client;
 use migration_warden::cluster::events::Events;
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::runs::{LastWords, Pace, Runs, Trouble, last_words};
+use migration_warden::core::job::object::Object;
+use migration_warden::core::job::{Job, Kind};
 use migration_warden::host::health::Status;
 use migration_warden::host::metrics::Metrics;
 use migration_warden::host::policy_watch::LivePolicy;
+use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -112,12 +115,11 @@ impl Replica {
 
     /// Shows it a review of a deletion.
     pub(super) fn shown(&self, review: &Value) {
-        let body = review.to_string();
         let deadline = Instant::now() + Duration::from_secs(1);
-        let uid = review["request"]["oldObject"]["metadata"]["uid"].as_str();
-        if let Some(unheard) = self.words.read(uid.unwrap(), body.as_bytes()) {
-            self.runtime.block_on(self.words.leave(unheard, deadline));
-        }
+        let namespace = review["request"]["namespace"].as_str().unwrap();
+        let object = Object::deserialize(&review["request"]["oldObject"]).unwrap();
+        let job = Job::new(&object, Kind::Job, namespace);
+        self.runtime.block_on(self.words.leave(&job, deadline));
     }
 
     /// What it tells of itself.

@@ -67,7 +67,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
 }
 
 /// The proxies that are written in the Job and do not end.
-fn blocking_proxies<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Breach> + use<'a> {
+fn blocking_proxies(job: &Job<'_>) -> impl Iterator<Item = Breach> {
     let is_blocking = |(list, _, container): &(&str, usize, &Container<'_>)| {
         !Job::is_native_sidecar(list, container) && sidecar::never_ends(container)
     };

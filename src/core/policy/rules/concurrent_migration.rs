@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
+use crate::core::policy::claims::OnFailure;
 use crate::core::policy::rule::prelude::*;
 use crate::core::time;
 
@@ -96,8 +97,30 @@ pub enum State {
     Unfinished,
 }
 
+/// Why a migration does not get its claim.
+#[derive(Debug)]
+pub enum Refusal {
+    /// This Job has the key.
+    Held(Holder),
+    /// Its namespace has no room for another claim. It waits even if the policy allows unknown claims: otherwise a flood
+    /// of Jobs would switch claims off.
+    Crowded(String),
+    /// Another migration may be running.
+    Unknown(String),
+}
+
+/// The breach of a migration that does not get its claim.
+pub fn check(refusal: &Refusal, on_failure: OnFailure) -> Breach {
+    match (refusal, on_failure) {
+        (Refusal::Held(holder), _) => held(holder),
+        (Refusal::Crowded(why), _) => crowded(why),
+        (Refusal::Unknown(why), OnFailure::Deny) => unknown(why),
+        (Refusal::Unknown(why), OnFailure::Allow) => unknown(why).at_most(Warn),
+    }
+}
+
 /// The breach of a Job that arrives while `holder` has the key.
-pub fn held(holder: &Holder) -> Breach {
+fn held(holder: &Holder) -> Breach {
     let Holder { namespace, job, .. } = holder;
     let by = match &*holder.user {
         "" => String::new(),
@@ -140,7 +163,7 @@ pub fn held(holder: &Holder) -> Breach {
 const LOOK: &str = "To look";
 
 /// The breach of a Job beside which another migration may be running.
-pub fn unknown(why: &str) -> Breach {
+fn unknown(why: &str) -> Breach {
     let detail = format!(
         "could not determine whether another migration is running: {why} (if this persists, contact the operators of \
          migration-warden; claims.onFailure: allow in its policy admits such Jobs)"
@@ -149,7 +172,7 @@ pub fn unknown(why: &str) -> Breach {
 }
 
 /// The breach of a Job in a namespace that has no room for another claim.
-pub fn crowded(why: &str) -> Breach {
+fn crowded(why: &str) -> Breach {
     let detail = format!("{why}; a claim whose Job does not arrive expires within a minute");
     Breach::new("metadata.name", detail)
 }

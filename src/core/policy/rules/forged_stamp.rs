@@ -1,5 +1,7 @@
 //! MW104: a stamp that migration-warden did not set.
 
+use crate::core::job::Kind;
+use crate::core::job::stamp::{STAMPS, is_stamped, requested_by};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -44,8 +46,41 @@ rule! {
     };
 }
 
+/// The breach that a new Job has stamps that do not name the `user` who creates it.
+#[must_use]
+pub fn created(job: &Job<'_>, is_labelled: bool, user: &str) -> Option<Breach> {
+    // A detected Job that was corrected has only the stamp with the patched rules.
+    let mut stamps = STAMPS
+        .iter()
+        .filter(|stamp| is_labelled || **stamp != Annotation::Patched);
+    let named = job.annotations.get(Annotation::RequestedBy);
+    // The Jobs of a CronJob would copy the stamps in its template.
+    let is_theirs = job.kind == Kind::Job && named == Some(&*requested_by(user));
+    if is_theirs || stamps.all(|stamp| job.annotations.get(*stamp).is_none()) {
+        return None;
+    }
+    Some(brought(named, user))
+}
+
+/// A breach for each stamp on a Job that an update makes a migration Job.
+pub fn became(job: &Job<'_>) -> impl Iterator<Item = Breach> {
+    STAMPS
+        .into_iter()
+        .filter_map(|stamp| Some(carried(stamp, job.annotations.get(stamp)?)))
+}
+
+/// A breach for each stamp that an update changes, and one if a stamped Job loses its label.
+pub fn updated(old: &Job<'_>, new: &Job<'_>, loses_label: bool) -> impl Iterator<Item = Breach> {
+    let changes = STAMPS.into_iter().filter_map(|stamp| {
+        let (old, new) = (old.annotations.get(stamp), new.annotations.get(stamp));
+        (old != new).then(|| changed(stamp, old, new))
+    });
+    let is_lost = loses_label && is_stamped(old);
+    changes.chain(is_lost.then(|| unlabelled(old.namespace, old.name.shown())))
+}
+
 /// The breach of a new Job whose stamps have the name `named`, although `user` creates it.
-pub fn brought(named: Option<&str>, user: &str) -> Breach {
+fn brought(named: Option<&str>, user: &str) -> Breach {
     let user = shown(user);
     let detail = match named {
         Some(named) => format!("it is {}, but {user} creates the Job", shown(named)),
@@ -55,7 +90,7 @@ pub fn brought(named: Option<&str>, user: &str) -> Breach {
 }
 
 /// The breach of an update that makes a Job with this `stamp` a migration Job.
-pub fn carried(stamp: Annotation, value: &str) -> Breach {
+fn carried(stamp: Annotation, value: &str) -> Breach {
     let value = shown(value);
     let detail = format!(
         "migration-warden did not write {value}, because the Job was not a migration Job when it was created (remove the \
@@ -65,7 +100,7 @@ pub fn carried(stamp: Annotation, value: &str) -> Breach {
 }
 
 /// The breach of an update after which `job`, which has stamps, is not a migration Job.
-pub fn unlabelled(namespace: &str, job: &str) -> Breach {
+fn unlabelled(namespace: &str, job: &str) -> Breach {
     let detail = format!(
         "{namespace}/{job} was admitted as a migration Job, and is not one after this update"
     );
@@ -74,7 +109,7 @@ pub fn unlabelled(namespace: &str, job: &str) -> Breach {
 }
 
 /// The breach of an update that changes a `stamp`.
-pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>) -> Breach {
+fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>) -> Breach {
     let detail = match (old, new) {
         (Some(old), Some(new)) => {
             format!("it is {}, and may not become {}", shown(old), shown(new))
@@ -90,8 +125,10 @@ pub fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>) -> Breac
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
-    use crate::core::policy::testing::told;
+    use crate::core::policy::testing::{self, told};
 
     #[test]
     fn each_breach_has_its_words() {
@@ -131,5 +168,58 @@ mod tests {
                 )
             );
         }
+    }
+
+    /// A Job with these stamps.
+    fn stamped(stamps: &Value) -> Value {
+        let mut job = json!({"metadata": {"name": "web-migrate", "annotations": {}}});
+        for (stamp, value) in stamps.as_object().unwrap() {
+            job["metadata"]["annotations"][format!("migration-warden.io/{stamp}")] = value.clone();
+        }
+        job
+    }
+
+    #[test]
+    fn a_new_job_has_only_stamps_that_name_its_user() {
+        let is_forged = |stamps: &Value, is_labelled| {
+            testing::stored(&stamped(stamps), |job| {
+                created(job, is_labelled, "ci").is_some()
+            })
+        };
+        let patched = json!({"patched": "MW003"});
+        assert!(is_forged(&json!({"requested-by": "alice"}), true));
+        assert!(is_forged(&json!({"decision": "1"}), true));
+        assert!(is_forged(&patched, true));
+        assert!(!is_forged(&patched, false));
+        assert!(!is_forged(
+            &json!({"requested-by": "ci", "decision": "1"}),
+            true
+        ));
+        assert!(!is_forged(&json!({}), true));
+    }
+
+    #[test]
+    fn a_stamped_job_keeps_its_stamps_and_its_label() {
+        let flags = |old: &Value, new: &Value, loses_label| {
+            testing::stored(&stamped(old), |old| {
+                testing::stored(&stamped(new), |new| {
+                    updated(old, new, loses_label)
+                        .map(|breach| testing::told(&FORGED_STAMP, breach))
+                        .collect::<Vec<_>>()
+                })
+            })
+        };
+        let stamps = json!({"decision": "019b435b-2388-7000-8000-000000000007"});
+        assert_eq!(
+            flags(&stamps, &stamps, true),
+            [
+                "MW104 forged-stamp: metadata.labels: shop/web-migrate was admitted as a migration Job, and is not one \
+                 after this update; leave stamps out of charts and manifests, and keep the label of a stamped Job\n\
+                 To remove the Job:\n  kubectl delete job web-migrate -n shop"
+            ]
+        );
+        assert!(flags(&stamps, &stamps, false).is_empty());
+        assert!(flags(&json!({}), &json!({}), true).is_empty());
+        assert_eq!(flags(&stamps, &json!({"patched": "MW003"}), false).len(), 2);
     }
 }

@@ -55,9 +55,9 @@ rule! {
 }
 
 fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
-    let hits = credentials::told(credentials::find(job)).into_iter();
+    let hits = credentials::told(job.credentials()).into_iter();
     hits.map(|hit| {
-        let breach = Breach::new(FieldPath::credential(&hit), hit.form.to_string());
+        let breach = Breach::new(FieldPath::credential(hit), hit.form.to_string());
         let breach = breach.in_part(hit.range.clone());
         if hit.field == "env" {
             return breach;

@@ -144,7 +144,7 @@ fn without_hooks(job: &Job<'_>) -> Breach {
         )
     };
     Breach::new(Annotation::Hook, detail)
-        .as_hint()
+        .at_most(Warn)
         .advise(instead)
 }
 

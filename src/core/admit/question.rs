@@ -1,0 +1,189 @@
+//! What only the cluster knows: whether the Job is running, whether its namespace is being deleted, and whether its
+//! claim is free. Pure: the caller asks the cluster.
+
+use super::judge::Judged;
+use crate::core::job::{Job, Kind};
+use crate::core::policy::Action;
+use crate::core::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Refusal};
+use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
+use crate::core::policy::select::Selection;
+use crate::core::policy::verdict::{self, Outcome};
+use crate::core::review::{Operation, Phase};
+use crate::core::text;
+
+/// Most bytes of an error that are quoted in a finding.
+const MAX_WHY: usize = 128;
+
+/// A question to the cluster, on which the answer depends.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'q, 'a> {
+    /// Is a container of this Job running?
+    Pods(&'q Job<'a>),
+    /// Is this namespace being deleted? What is known of it may be stale, and denying the deletion of a Job would block
+    /// the namespace's own deletion.
+    Namespace(&'q str),
+    /// Is the claim free, so that this Job may be created?
+    Claim(Claimant<'q, 'a>),
+}
+
+/// A migration that is admitted only if no other one with its key is running.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimant<'q, 'a> {
+    /// The Job to be created.
+    pub job: &'q Job<'a>,
+    /// The user who creates it.
+    pub user: &'q str,
+    /// Whether this is a dry run, which stores nothing.
+    pub dry_run: bool,
+}
+
+/// The cluster's answer.
+#[derive(Debug)]
+pub enum Heard {
+    /// Nothing that changes the verdict: the claim was taken, or there is no cluster.
+    Nothing,
+    /// Whether a container of the Job is running, or why that could not be determined.
+    Pods(Result<bool, String>),
+    /// Whether the namespace is being deleted, or why that could not be determined.
+    Namespace(Result<bool, String>),
+    /// The claim was not taken. With `true`, the client already knows why.
+    Refused(Refusal, bool),
+}
+
+impl<'a> Judged<'a> {
+    /// What to ask the cluster next.
+    #[must_use]
+    pub fn question(&self) -> Option<Question<'_, 'a>> {
+        let job = &self.migration.job;
+        if self.unclear.is_some() {
+            return Some(Question::Pods(job));
+        }
+        let is_refused = verdict::outcome(&self.findings) >= Outcome::Waiting;
+        match self.operation {
+            _ if !self.is_open => None,
+            Operation::Delete => is_refused.then_some(Question::Namespace(job.namespace)),
+            Operation::Create => {
+                let needs_claim = !is_refused
+                    && self.review.phase == Phase::Validate
+                    && job.kind == Kind::Job
+                    && self.migration.selection == Selection::Labelled
+                    && self.migration.action(&CONCURRENT_MIGRATION) > Action::Off;
+                needs_claim.then(|| {
+                    Question::Claim(Claimant {
+                        job,
+                        user: &self.request.user_info.username,
+                        dry_run: self.request.dry_run,
+                    })
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the answer to the question into account.
+    pub fn hear(&mut self, heard: Heard) {
+        let Some(loss) = self.unclear.take() else {
+            self.is_open = false;
+            return self.hear_last(heard);
+        };
+        if let Heard::Pods(pods) = heard {
+            let breach = deleted_while_running::check(&self.migration.job, loss, Some(&pods));
+            let found = self.migration.find(&DELETED_WHILE_RUNNING, breach);
+            self.findings.extend(found);
+        }
+    }
+
+    fn hear_last(&mut self, heard: Heard) {
+        match heard {
+            Heard::Nothing | Heard::Pods(_) | Heard::Namespace(Ok(false)) => {}
+            // The namespace takes the Job with it.
+            Heard::Namespace(Ok(true)) => self.findings.clear(),
+            // A guard that cannot see must not block a cluster.
+            Heard::Namespace(Err(why)) => {
+                let why = text::bounded(&why, MAX_WHY);
+                for finding in &mut self.findings {
+                    finding.action = finding.action.min(Action::Audit);
+                    finding.append(&format!(
+                        "; allowed, because migration-warden could not determine whether the namespace is being deleted: {why}"
+                    ));
+                }
+            }
+            Heard::Refused(refusal, is_told) => {
+                self.is_told = is_told;
+                let claims = &self.migration.policy.claims;
+                let breach = concurrent_migration::check(&refusal, claims.on_failure);
+                let found = self.migration.find(&CONCURRENT_MIGRATION, [breach]);
+                self.findings.extend(found);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::{Heard, Question};
+    use crate::core::admit::{self, Circumstances};
+    use crate::core::namespace::NamespaceView;
+    use crate::core::policy::verdict::Outcome;
+    use crate::core::policy_file::validate;
+    use crate::core::review::Phase;
+
+    /// The outcome of deleting a migration Job with this status. `runs` is what its pods show, if they can be read. The
+    /// result is `None` if the pods are not needed.
+    fn deleted(status: &Value, view: &NamespaceView, runs: Option<bool>) -> Option<Outcome> {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r1", "operation": "DELETE", "namespace": "team",
+                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
+                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
+                "userInfo": {"username": "ci"},
+                "oldObject": {
+                    "metadata": {"name": "x", "uid": "u1", "labels": {"app.kubernetes.io/component": "migration"}},
+                    "status": status,
+                },
+            },
+        })
+        .to_string();
+        let policy = validate::builtin();
+        let circumstances = Circumstances {
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            id: Uuid::nil(),
+            replica: "r",
+        };
+        let review = admit::parse(Phase::Validate, review.as_bytes()).unwrap();
+        let case = review.select(&policy).expect("a migration");
+        let mut judged = case.judge(&circumstances, view.clone());
+        let Some(Question::Pods(job)) = judged.question() else {
+            return None;
+        };
+        assert_eq!((job.namespace, &*job.metadata.uid), ("team", "u1"));
+        judged.hear(Heard::Pods(runs.ok_or("no answer".to_owned())));
+        Some(judged.finish().unwrap().outcome)
+    }
+
+    #[test]
+    fn the_pods_are_asked_only_if_the_status_does_not_say_it() {
+        let view = NamespaceView::default();
+        let init = json!({"active": 1, "ready": 0});
+        assert_eq!(deleted(&init, &view, Some(true)), Some(Outcome::Denied));
+        assert_eq!(deleted(&init, &view, Some(false)), Some(Outcome::Allowed));
+        assert_eq!(deleted(&init, &view, None), Some(Outcome::Allowed));
+        for status in [json!({"active": 1, "ready": 1}), json!({"active": 0})] {
+            assert_eq!(deleted(&status, &view, Some(true)), None, "{status}");
+        }
+        let going = NamespaceView {
+            terminating: true,
+            ..NamespaceView::default()
+        };
+        assert_eq!(deleted(&init, &going, Some(true)), None);
+        let unguarded = NamespaceView {
+            mode: Some("off".to_owned()),
+            ..NamespaceView::default()
+        };
+        assert_eq!(deleted(&init, &unguarded, Some(true)), None);
+    }
+}
