@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::hooks::{self, Event};
+use crate::core::policy::options::RuleOption;
 use crate::core::policy::path::FieldPath;
 
 /// Advice for a Job that is not a migration before an upgrade.
@@ -27,6 +28,13 @@ pub enum Purpose {
     /// To run at another moment: a test, or the end of the release.
     Other,
 }
+
+/// The option of the rules that Argo CD's own annotations may satisfy. Each of them has one of its own.
+pub const ARGOCD_OPTION: RuleOption<bool> = RuleOption {
+    key: "argocd",
+    about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
+    default: false,
+};
 
 impl Purpose {
     /// What `job` is for, by these hook events and by what it runs.

@@ -205,188 +205,90 @@ mod tests {
     use crate::core::policy::testing::{findings, job};
     use serde_json::{Value, json};
 
-    const PATH: &str = "spec.template.metadata.annotations";
-
-    fn injects(mesh: &str) -> Vec<String> {
-        vec![format!(
-            "{PATH}: {mesh} injects a sidecar that does not end with the migration"
-        )]
+    /// The valid Job with this pod metadata and script.
+    fn with(metadata: &Value, script: &str) -> Vec<String> {
+        let job = job(|j| {
+            let template = &mut j["spec"]["template"];
+            template["metadata"] = metadata.clone();
+            template["spec"]["containers"][0]["args"] = json!(["sh", "-c", script]);
+        });
+        findings("MW019", &job)
     }
 
-    fn with(metadata: Value) -> Vec<String> {
-        findings(
-            "MW019",
-            &job(|j| j["spec"]["template"]["metadata"] = metadata),
-        )
-    }
-
-    /// The valid Job, injected, with another command.
-    fn runs(metadata: Value, command: &[&str], shared: bool) -> Vec<String> {
-        findings(
-            "MW019",
-            &job(|j| {
-                let template = &mut j["spec"]["template"];
-                template["metadata"] = metadata;
-                template["spec"]["shareProcessNamespace"] = json!(shared);
-                template["spec"]["containers"][0]["args"] = json!(command);
-            }),
-        )
-    }
-
-    /// The valid Job beside another container, and with what its own script says.
-    fn beside(container: Value, script: &str) -> Vec<String> {
-        findings(
-            "MW019",
-            &job(|j| {
-                let pod = &mut j["spec"]["template"]["spec"];
-                pod["containers"][0]["args"] = json!(["sh", "-c", script]);
-                pod["containers"].as_array_mut().unwrap().push(container);
-            }),
-        )
-    }
-
+    /// What the fixtures do not have: they say which Jobs break the rule, and not in which words.
     #[test]
-    fn sees_what_the_pod_asks_for() {
-        assert_eq!(
-            with(json!({"labels": {"sidecar.istio.io/inject": "true"}})),
-            injects("Istio")
-        );
-        assert_eq!(
-            with(json!({"labels": {"istio.io/rev": "canary"}})),
-            injects("Istio")
-        );
-        assert_eq!(
-            with(json!({"annotations": {"linkerd.io/inject": "enabled"}})),
-            injects("Linkerd")
-        );
-        assert!(with(json!({})).is_empty());
-    }
-
-    #[test]
-    fn a_native_sidecar_is_fine() {
-        for stage in ["", "beta.", "alpha."] {
-            let key = format!("config.{stage}linkerd.io/proxy-enable-native-sidecar");
-            let asks = |value: &str| {
-                with(json!({"annotations": {"linkerd.io/inject": "enabled", key.as_str(): value}}))
-            };
-            assert!(asks("true").is_empty());
-            assert_eq!(asks("false"), injects("Linkerd"));
-        }
-        let istio = |value: &str| {
-            with(json!({
-                "labels": {"sidecar.istio.io/inject": "true"},
-                "annotations": {"sidecar.istio.io/nativeSidecar": value},
-            }))
+    fn an_injected_sidecar_is_found_unless_a_script_stops_it() {
+        let found = |mesh: &str| {
+            format!(
+                "spec.template.metadata.annotations: {mesh} injects a sidecar that does not end with the migration"
+            )
         };
-        assert!(istio("true").is_empty());
-        assert_eq!(istio("false"), injects("Istio"));
-    }
-
-    #[test]
-    fn a_script_may_stop_the_injected_one() {
-        let istio = || json!({"labels": {"sidecar.istio.io/inject": "true"}});
-        let linkerd = || json!({"annotations": {"linkerd.io/inject": "enabled"}});
-        for stops in [
-            &[
-                "sh",
-                "-c",
-                "migrate; curl -fsI -X POST http://localhost:15020/quitquitquit",
-            ][..],
-            &[
-                "sh",
-                "-c",
-                "migrate && pilot-agent request POST quitquitquit",
-            ],
-            &["pilot-agent", "request", "POST", "quitquitquit"],
-            &["scuttle", "migrate"],
-        ] {
-            assert!(runs(istio(), stops, false).is_empty(), "{stops:?}");
-            assert_eq!(
-                runs(linkerd(), stops, false),
-                injects("Linkerd"),
-                "{stops:?}"
-            );
-        }
-        for stops in [
-            &["linkerd-await", "--shutdown", "--", "migrate"][..],
-            &["sh", "-c", "linkerd-await -S -- migrate"],
-            &[
-                "sh",
-                "-c",
-                "migrate; wget --post-data= http://localhost:4191/shutdown",
-            ],
-        ] {
-            assert!(runs(linkerd(), stops, false).is_empty(), "{stops:?}");
-            assert_eq!(runs(istio(), stops, false), injects("Istio"), "{stops:?}");
-        }
-        assert_eq!(
-            runs(linkerd(), &["linkerd-await", "--", "migrate"], false),
-            injects("Linkerd")
-        );
-        let kills = ["sh", "-c", "migrate; pkill -f pilot-agent"];
-        assert!(runs(istio(), &kills, true).is_empty());
-        // It cannot see the other's processes.
-        assert_eq!(runs(istio(), &kills, false), injects("Istio"));
-        let holds = json!({
-            "labels": {"sidecar.istio.io/inject": "true"},
+        let istio = json!({
+            "labels": {"istio.io/rev": "canary"},
             "annotations": {"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"},
         });
-        assert_eq!(with(holds), injects("Istio"));
+        let linkerd = json!({"annotations": {"linkerd.io/inject": "enabled"}});
+        assert_eq!(with(&istio, "migrate"), [found("Istio")]);
+        assert_eq!(
+            with(&linkerd, "linkerd-await -- migrate"),
+            [found("Linkerd")]
+        );
+        for (metadata, script) in [
+            (&istio, "migrate && pilot-agent request POST quitquitquit"),
+            (&istio, "scuttle migrate"),
+            (&linkerd, "linkerd-await -S -- migrate"),
+            (
+                &linkerd,
+                "migrate; wget --post-data= http://localhost:4191/shutdown",
+            ),
+        ] {
+            assert_eq!(with(metadata, script), [""; 0], "{script}");
+            let (other, mesh) = if metadata == &istio {
+                (&linkerd, "Linkerd")
+            } else {
+                (&istio, "Istio")
+            };
+            assert_eq!(with(other, script), [found(mesh)], "{script}");
+        }
+        let beta = "config.beta.linkerd.io/proxy-enable-native-sidecar";
+        let native = json!({"annotations": {"linkerd.io/inject": "enabled", beta: "true"}});
+        assert_eq!(with(&native, "migrate"), [""; 0]);
     }
 
     #[test]
     fn a_proxy_among_the_containers_never_ends() {
-        let proxy =
-            || json!({"name": "cloud-sql-proxy", "image": "csp:1", "args": ["--port=5432", "x"]});
-        let found = [
-            r#"spec.template.spec.containers[1]: the proxy "cloud-sql-proxy" does not end with the migration"#,
-        ];
-        assert_eq!(beside(proxy(), "migrate"), found);
-        assert!(beside(proxy(), "migrate; curl -X POST localhost:9091/quitquitquit").is_empty());
-        assert_eq!(beside(proxy(), "migrate; pkill cloud-sql-proxy"), found);
-        let with = |field: &str, value: Value| {
-            let mut proxy = proxy();
-            proxy[field] = value;
-            beside(proxy, "migrate")
+        let with = |list: &str, proxy: Value| {
+            let job = job(|j| {
+                let pod = &mut j["spec"]["template"]["spec"];
+                let mut all = pod[list].as_array().cloned().unwrap_or_default();
+                all.push(proxy);
+                pod[list] = json!(all);
+            });
+            findings("MW019", &job)
         };
-        assert!(with("args", json!(["--quitquitquit", "x"])).is_empty());
-        assert!(with("command", json!(["timeout", "600", "/cloud-sql-proxy"])).is_empty());
-        let script = "/cloud-sql-proxy x & while [ ! -f /done ]; do sleep 1; done; kill $!";
-        assert!(with("command", json!(["/bin/sh", "-c", script])).is_empty());
+        let proxy = json!({"name": "cloud-sql-proxy", "args": ["--port=5432", "x"]});
         assert_eq!(
-            with(
-                "command",
-                json!(["/bin/sh", "-c", "exec /cloud-sql-proxy x"])
-            ),
-            found
+            with("containers", proxy.clone()),
+            [
+                r#"spec.template.spec.containers[1]: the proxy "cloud-sql-proxy" does not end with the migration"#
+            ]
         );
-    }
-
-    #[test]
-    fn an_agent_ends_where_it_is_told_to() {
-        let agent = |args: &[&str]| {
-            beside(
-                json!({"name": "v", "image": "hashicorp/vault:1", "args": args}),
-                "migrate",
-            )
-        };
         assert_eq!(
-            agent(&["agent", "-config=/x.hcl"]),
-            [r#"spec.template.spec.containers[1]: the proxy "v" does not end with the migration"#]
+            with("initContainers", proxy),
+            [
+                r#"spec.template.spec.initContainers[0]: the proxy "cloud-sql-proxy" does not end, so the migration never starts"#
+            ]
         );
-        assert!(agent(&["agent", "-exit-after-auth"]).is_empty());
-        assert!(agent(&["kv", "get", "x"]).is_empty());
-    }
-
-    #[test]
-    fn a_pod_of_proxies_and_a_native_sidecar_are_fine() {
+        for field in [
+            json!({"args": ["--quitquitquit", "x"]}),
+            json!({"command": ["timeout", "600", "/cloud-sql-proxy"]}),
+        ] {
+            let mut ends = json!({"name": "cloud-sql-proxy"});
+            json_patch::merge(&mut ends, &field);
+            assert_eq!(with("containers", ends), [""; 0], "{field}");
+        }
         let alone =
             job(|j| j["spec"]["template"]["spec"]["containers"][0]["name"] = json!("pgbouncer"));
         assert!(findings("MW019", &alone).is_empty());
-        let native = job(|j| {
-            j["spec"]["template"]["spec"]["initContainers"] =
-                json!([{"name": "cloud-sql-proxy", "restartPolicy": "Always"}]);
-        });
-        assert!(findings("MW019", &native).is_empty());
     }
 }

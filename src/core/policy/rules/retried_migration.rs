@@ -140,196 +140,152 @@ fn expression(_: &Options) -> String {
 mod tests {
     use crate::core::policy::testing::{findings, job};
     use serde_json::{Value, json};
-    use std::slice;
-
-    #[test]
-    fn absent_means_six() {
-        let with = |value| findings("MW006", &job(|j| j["spec"]["backoffLimit"] = value));
-        assert_eq!(
-            with(json!(null)),
-            ["spec.backoffLimit: it is not set, and Kubernetes defaults it to 6"]
-        );
-        assert_eq!(
-            with(json!(6)),
-            ["spec.backoffLimit: it is 6, Kubernetes' default if it is not set"]
-        );
-        assert_eq!(with(json!(3)), ["spec.backoffLimit: found 3"]);
-        assert!(with(json!(0)).is_empty());
-    }
 
     const LIMIT: &str =
         "spec.backoffLimit: found 3, and podFailurePolicy does not fail the Job on every exit code";
 
-    fn rule(index: usize, action: &str) -> String {
+    #[test]
+    fn a_limit_is_named_with_its_origin() {
+        let with =
+            |spec: Value| findings("MW006", &job(|j| json_patch::merge(&mut j["spec"], &spec)));
+        let default = "it is not set, and Kubernetes defaults it to";
+        for (spec, detail) in [
+            (json!({"backoffLimit": null}), format!("{default} 6")),
+            (
+                json!({"backoffLimit": 6}),
+                "it is 6, Kubernetes' default if it is not set".to_owned(),
+            ),
+            (json!({"backoffLimit": 3}), "found 3".to_owned()),
+            (
+                json!({"backoffLimit": null, "backoffLimitPerIndex": 1}),
+                format!("{default} 2147483647"),
+            ),
+        ] {
+            assert_eq!(with(spec), [format!("spec.backoffLimit: {detail}")]);
+        }
+        for spec in [
+            json!({"backoffLimit": 0}),
+            json!({"backoffLimit": null, "backoffLimitPerIndex": 0}),
+        ] {
+            assert_eq!(with(spec), [""; 0]);
+        }
+    }
+
+    /// A rule in short: `FailJob NotIn 0`, `Ignore evicted`, `FailJob proxy NotIn 0`.
+    fn rule(short: &str) -> Value {
+        let words: Vec<_> = short.split(' ').collect();
+        match words[..] {
+            [action, "evicted"] => json!({
+                "action": action,
+                "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+            }),
+            [action, operator @ ("In" | "NotIn"), ref values @ ..] => {
+                let values: Vec<i64> = values.iter().map(|value| value.parse().unwrap()).collect();
+                json!({"action": action, "onExitCodes": {"operator": operator, "values": values}})
+            }
+            [action, name, operator, ref values @ ..] => {
+                let values: Vec<i64> = values.iter().map(|value| value.parse().unwrap()).collect();
+                let codes = json!({"containerName": name, "operator": operator, "values": values});
+                json!({"action": action, "onExitCodes": codes})
+            }
+            _ => panic!("{short}"),
+        }
+    }
+
+    fn with(limit: i64, proxy: Option<Value>, rules: &[&str]) -> Vec<String> {
+        let rules: Vec<_> = rules.iter().map(|short| rule(short)).collect();
+        let job = job(|j| {
+            j["spec"]["backoffLimit"] = json!(limit);
+            j["spec"]["podFailurePolicy"] = json!({"rules": rules});
+            if let Some(policy) = proxy {
+                j["spec"]["template"]["spec"]["initContainers"] =
+                    json!([{"name": "proxy", "restartPolicy": policy}]);
+            }
+        });
+        findings("MW006", &job)
+    }
+
+    fn restarts(index: usize, action: &str) -> String {
         format!(
             "spec.podFailurePolicy.rules[{index}].action: found {action:?}, which starts a failed migration again"
         )
     }
 
-    fn on(action: &str, operator: &str, values: &[i64]) -> Value {
-        json!({"action": action, "onExitCodes": {"operator": operator, "values": values}})
-    }
-
-    fn evicted(action: &str) -> Value {
-        json!({"action": action, "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]})
-    }
-
-    fn with(limit: i64, rules: &[Value]) -> Vec<String> {
-        findings(
-            "MW006",
-            &job(|j| {
-                j["spec"]["backoffLimit"] = json!(limit);
-                j["spec"]["podFailurePolicy"] = json!({"rules": rules});
-            }),
-        )
-    }
-
     #[test]
-    fn failing_on_every_exit_code_is_no_retry() {
-        let every = on("FailJob", "NotIn", &[0]);
-        for limit in [0, 3] {
-            assert!(with(limit, slice::from_ref(&every)).is_empty());
-            assert!(with(limit, &[every.clone(), evicted("Ignore")]).is_empty());
-            assert!(
-                with(
-                    limit,
-                    &[evicted("FailJob"), every.clone(), evicted("Ignore")]
-                )
-                .is_empty()
-            );
-        }
-        let index = on("FailIndex", "NotIn", &[0]);
-        assert!(with(3, &[index]).is_empty());
-    }
-
-    #[test]
-    fn failing_on_some_exit_codes_leaves_the_others_to_the_limit() {
-        for some in [
-            on("FailJob", "NotIn", &[0, 42]),
-            on("FailJob", "NotIn", &[42]),
-            on("FailJob", "In", &[1, 2, 137, 143]),
-            evicted("FailJob"),
+    fn the_first_rule_that_matters_decides() {
+        const EVERY: &str = "FailJob NotIn 0";
+        // Rules, and what is found with the limits 0 and 3.
+        for (rules, at_0, at_3) in [
+            (&[EVERY][..], None, None),
+            (&[EVERY, "Ignore evicted"], None, None),
+            (&["FailJob evicted", EVERY, "Ignore evicted"], None, None),
+            (&["FailIndex NotIn 0"], None, None),
+            // The limit decides about the other exit codes.
+            (&["FailJob NotIn 0 42"], None, Some(LIMIT.to_owned())),
+            (&["FailJob NotIn 42"], None, Some(LIMIT.to_owned())),
+            (&["FailJob In 1 2 137 143"], None, Some(LIMIT.to_owned())),
+            (&["FailJob evicted"], None, Some(LIMIT.to_owned())),
+            // What is ignored is started again whatever the limit.
+            (
+                &["Ignore evicted", EVERY],
+                Some(restarts(0, "Ignore")),
+                Some(restarts(0, "Ignore")),
+            ),
+            (
+                &["FailJob In 1", "Ignore evicted"],
+                Some(restarts(1, "Ignore")),
+                Some(restarts(1, "Ignore")),
+            ),
+            (&["Count In 42", EVERY], None, Some(restarts(0, "Count"))),
+            // No failure reaches the second rule, or the first two fail the Job on every exit code.
+            (&["FailJob evicted", "Ignore evicted", EVERY], None, None),
+            (&["FailJob In 1 2", "Ignore In 2 1", EVERY], None, None),
+            (
+                &["FailJob NotIn 0 9", "Count NotIn 0 9 7", EVERY],
+                None,
+                None,
+            ),
+            (
+                &["FailJob In 1 42", "FailJob NotIn 0 1", "Ignore evicted"],
+                None,
+                None,
+            ),
+            // A rule for one container says nothing of another.
+            (&["FailJob migrate NotIn 0"], None, None),
+            (&["FailJob proxy NotIn 0"], None, Some(LIMIT.to_owned())),
         ] {
-            assert_eq!(with(3, slice::from_ref(&some)), [LIMIT], "{some}");
-            assert!(with(0, &[some]).is_empty());
-        }
-    }
-
-    #[test]
-    fn what_is_ignored_is_started_again_whatever_the_limit() {
-        let every = on("FailJob", "NotIn", &[0]);
-        assert_eq!(with(0, &[evicted("Ignore")]), [rule(0, "Ignore")]);
-        assert_eq!(with(0, &[on("Ignore", "In", &[42])]), [rule(0, "Ignore")]);
-        for limit in [0, 3] {
-            assert_eq!(
-                with(limit, &[evicted("Ignore"), every.clone()]),
-                [rule(0, "Ignore")]
-            );
-            let behind = [on("FailJob", "In", &[1]), evicted("Ignore")];
-            assert_eq!(with(limit, &behind), [rule(1, "Ignore")]);
-        }
-    }
-
-    #[test]
-    fn what_is_counted_is_started_again_up_to_the_limit() {
-        let count = [on("Count", "In", &[42]), on("FailJob", "NotIn", &[0])];
-        assert_eq!(with(3, &count), [rule(0, "Count")]);
-        assert!(with(0, &count).is_empty());
-    }
-
-    #[test]
-    fn a_rule_that_no_failure_reaches_starts_nothing() {
-        for limit in [0, 3] {
-            let every = on("FailJob", "NotIn", &[0]);
-            for rules in [
-                [evicted("FailJob"), evicted("Ignore"), every.clone()],
-                [
-                    on("FailJob", "In", &[1, 2]),
-                    on("Ignore", "In", &[2, 1]),
-                    every.clone(),
-                ],
-                [
-                    on("FailJob", "NotIn", &[0, 9]),
-                    on("Count", "NotIn", &[0, 9, 7]),
-                    every,
-                ],
-                // Together they fail the Job on every exit code.
-                [
-                    on("FailJob", "In", &[1, 42]),
-                    on("FailJob", "NotIn", &[0, 1]),
-                    evicted("Ignore"),
-                ],
-            ] {
-                assert!(with(limit, &rules).is_empty(), "{limit} {rules:?}");
+            for (limit, expected) in [(0, at_0), (3, at_3)] {
+                let expected: Vec<_> = expected.into_iter().collect();
+                assert_eq!(with(limit, None, rules), expected, "{limit} {rules:?}");
             }
         }
-        // Not all of it is failed before.
-        assert_eq!(
-            with(0, &[on("FailJob", "In", &[1]), on("Ignore", "In", &[1, 2])]),
-            [rule(1, "Ignore")]
-        );
-        assert_eq!(
-            with(
-                0,
-                &[on("FailJob", "In", &[1]), on("Ignore", "NotIn", &[0, 1])]
-            ),
-            [rule(1, "Ignore")]
-        );
-        let all: Vec<i64> = (1..=255).collect();
-        let codes_of_linux = on("FailJob", "In", &all);
-        assert_eq!(with(3, &[codes_of_linux]), [LIMIT]);
+        // Without a rule that fails the Job, and where not all of it is failed before.
+        for (rules, index) in [
+            (&["Ignore evicted"][..], 0),
+            (&["Ignore In 42"], 0),
+            (&["FailJob In 1", "Ignore In 1 2"], 1),
+            (&["FailJob In 1", "Ignore NotIn 0 1"], 1),
+        ] {
+            assert_eq!(with(0, None, rules), [restarts(index, "Ignore")]);
+        }
+        let codes: String = (1..=255).map(|code| format!(" {code}")).collect();
+        assert_eq!(with(3, None, &[&format!("FailJob In{codes}")]), [LIMIT]);
     }
 
+    /// An init container fails the pod, a native sidecar does not.
     #[test]
-    fn a_rule_for_one_container_says_nothing_of_another() {
-        let named = |action: &str, name: &str| json!({"action": action, "onExitCodes": {"containerName": name, "operator": "NotIn", "values": [0]}});
-        assert!(with(3, &[named("FailJob", "migrate")]).is_empty());
-        assert_eq!(with(3, &[named("FailJob", "proxy")]), [LIMIT]);
-        let two = |rules: &[Value], policy: Value| {
-            findings(
-                "MW006",
-                &job(|j| {
-                    j["spec"]["backoffLimit"] = json!(3);
-                    j["spec"]["podFailurePolicy"] = json!({"rules": rules});
-                    j["spec"]["template"]["spec"]["initContainers"] =
-                        json!([{"name": "proxy", "restartPolicy": policy}]);
-                }),
-            )
-        };
-        // An init container fails the pod, a native sidecar does not.
-        assert_eq!(two(&[named("FailJob", "migrate")], json!(null)), [LIMIT]);
-        assert!(two(&[named("FailJob", "migrate")], json!("Always")).is_empty());
-        assert!(
-            two(
-                &[named("FailJob", "migrate"), named("FailJob", "proxy")],
-                json!(null)
-            )
-            .is_empty()
-        );
+    fn a_native_sidecar_needs_no_rule() {
+        let (none, always) = (json!(null), json!("Always"));
+        let migrate = "FailJob migrate NotIn 0";
+        assert_eq!(with(3, Some(none.clone()), &[migrate]), [LIMIT]);
         assert_eq!(
-            two(
-                &[named("Ignore", "proxy"), named("FailJob", "migrate")],
-                json!("Always")
-            ),
-            [rule(0, "Ignore")]
+            with(3, Some(none), &[migrate, "FailJob proxy NotIn 0"]),
+            [""; 0]
         );
-    }
-
-    #[test]
-    fn no_retry_per_index_is_none() {
-        let per_index = |count: i64| {
-            findings(
-                "MW006",
-                &job(|j| {
-                    j["spec"]["backoffLimit"] = json!(null);
-                    j["spec"]["backoffLimitPerIndex"] = json!(count);
-                }),
-            )
-        };
-        assert!(per_index(0).is_empty());
+        assert_eq!(with(3, Some(always.clone()), &[migrate]), [""; 0]);
         assert_eq!(
-            per_index(1),
-            ["spec.backoffLimit: it is not set, and Kubernetes defaults it to 2147483647"]
+            with(3, Some(always), &["Ignore proxy NotIn 0", migrate]),
+            [restarts(0, "Ignore")]
         );
     }
 }

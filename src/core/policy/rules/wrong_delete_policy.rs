@@ -44,19 +44,13 @@ rule! {
     };
 }
 
-static ARGOCD: RuleOption<bool> = RuleOption {
-    key: "argocd",
-    about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
-    default: false,
-};
+static ARGOCD: RuleOption<bool> = ARGOCD_OPTION;
 
 /// What Argo CD's own delete policy should say.
 const IN_ARGOCD: &str = "BeforeHookCreation,HookSucceeded";
 const WRITE_IN_ARGOCD: &str =
     "write argocd.argoproj.io/hook-delete-policy: BeforeHookCreation,HookSucceeded";
 const ACCEPT_ARGOCD: &str = "in the policy, set argocd: true in the options of wrong-delete-policy";
-const WRITE_AND_ACCEPT_ARGOCD: &str = "write argocd.argoproj.io/hook-delete-policy: \
-    BeforeHookCreation,HookSucceeded, and in the policy set argocd: true in the options of wrong-delete-policy";
 
 fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     let options = context.options;
@@ -159,9 +153,9 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
         }
     };
     let (fix, remediation) = match (options.is_on(&ARGOCD), wrong) {
-        (true, _) => (Fix::set(path.clone(), IN_ARGOCD), WRITE_IN_ARGOCD),
-        (false, None) => (fix(), ACCEPT_ARGOCD),
-        (false, Some(_)) => (fix(), WRITE_AND_ACCEPT_ARGOCD),
+        (true, _) => (Fix::set(path.clone(), IN_ARGOCD), WRITE_IN_ARGOCD.into()),
+        (false, None) => (fix(), ACCEPT_ARGOCD.into()),
+        (false, Some(_)) => (fix(), format!("{WRITE_IN_ARGOCD}, and {ACCEPT_ARGOCD}")),
     };
     Breach::new(path, detail).fixed_by(fix).advise(remediation)
 }
@@ -184,160 +178,125 @@ fn expression(options: &Options) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::policy::testing::{findings, job, told_of_with};
-    use serde_json::json;
+    use crate::core::policy::testing::{job, told_of_with};
+    use serde_json::{Value, json};
 
-    /// Argo CD reads Helm's words as well, and Helm only those.
-    #[test]
-    fn a_hook_of_helms_that_argo_cd_deploys_is_told_helms_words() {
-        let tracked = job(|j| {
-            j["metadata"]["annotations"] =
-                json!({"helm.sh/hook": "pre-upgrade", "argocd.argoproj.io/tracking-id": "shop:x"});
-        });
-        let told = told_of_with("MW003", &tracked, &Options::default()).concat();
-        assert!(
-            told.ends_with(
-                "; write helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded"
-            ),
-            "{told}"
-        );
-    }
+    const HELMS: &str = "helm.sh/hook-delete-policy";
+    const ARGOCDS: &str = "argocd.argoproj.io/hook-delete-policy";
 
-    #[test]
-    fn what_argo_cd_would_read_elsewhere_is_told_in_its_words() {
-        let stray = job(|j| {
+    /// What is said of a Job with these annotations and labels, without the rule and the path.
+    fn told(annotations: &Value, labels: &Value, argocd: bool) -> Option<String> {
+        let job = job(|j| {
             j["metadata"]["annotations"] = json!({});
-            j["metadata"]["labels"]["argocd.argoproj.io/hook"] = json!("PreSync");
+            json_patch::merge(&mut j["metadata"]["annotations"], annotations);
+            json_patch::merge(&mut j["metadata"]["labels"], labels);
         });
-        let told = findings("MW003", &stray).concat();
-        assert!(
-            told.contains("Argo CD defaults it to BeforeHookCreation"),
-            "{told}"
-        );
-        let stray = job(|j| {
-            j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
-            j["metadata"]["labels"]["argocd.argoproj.io/hook-delete-policy"] =
-                json!("HookSucceeded");
-        });
-        let told = findings("MW003", &stray).concat();
-        assert!(
-            told.ends_with(
-                "found \"HookSucceeded\" as a label, but Argo CD reads only annotations of the Job"
-            ),
-            "{told}"
-        );
+        let options = Options {
+            switches: vec![(&ARGOCD, argocd)],
+            ..Options::default()
+        };
+        let told = told_of_with("MW003", &job, &options);
+        assert!(told.len() <= 1, "{told:?}");
+        let told = told
+            .first()?
+            .strip_prefix("MW003 wrong-delete-policy: metadata.");
+        told.map(str::to_owned)
     }
 
     #[test]
-    fn tells_what_was_found() {
-        let key = "helm.sh/hook-delete-policy";
-        let with = |value: &str| {
-            findings(
-                "MW003",
-                &job(|j| j["metadata"]["annotations"][key] = json!(value)),
-            )
-        };
-        let path = "metadata.annotations['helm.sh/hook-delete-policy']";
-        assert_eq!(
-            with("hook-succeeded"),
-            [format!(r#"{path}: found "hook-succeeded""#)]
-        );
-        assert_eq!(
-            with("before-hook-creation,hook-succeded"),
-            [format!(
-                r#"{path}: found "before-hook-creation,hook-succeded", in which Helm does not know "hook-succeded""#
-            )]
-        );
-        assert_eq!(
-            with(""),
-            [format!(
-                r#"{path}: found "", in which Helm does not know """#
-            )]
-        );
-        assert!(with(" Hook-Succeeded,before-hook-creation,hook-succeeded").is_empty());
-        let none = job(|j| {
-            drop(
-                j["metadata"]["annotations"]
-                    .as_object_mut()
-                    .unwrap()
-                    .remove(key),
-            );
-        });
-        assert_eq!(
-            findings("MW003", &none),
-            [format!(
-                "{path}: it is not set, and Helm defaults it to before-hook-creation: finished Jobs stay"
-            )]
-        );
+    fn helms_policy_is_told_in_helms_words() {
+        let write = format!("write {HELMS}: before-hook-creation,hook-succeeded");
+        let default =
+            "it is not set, and Helm defaults it to before-hook-creation: finished Jobs stay";
+        let succeded = "before-hook-creation,hook-succeded";
+        for (value, detail) in [
+            (
+                Some("hook-succeeded"),
+                r#"found "hook-succeeded""#.to_owned(),
+            ),
+            (
+                Some(succeded),
+                format!(r#"found "{succeded}", in which Helm does not know "hook-succeded""#),
+            ),
+            (None, default.to_owned()),
+        ] {
+            // Argo CD reads Helm's words as well, and Helm only those.
+            for tracked in [None, Some("shop:x")] {
+                let annotations = json!({"helm.sh/hook": "pre-install,pre-upgrade", HELMS: value, "argocd.argoproj.io/tracking-id": tracked});
+                let said = told(&annotations, &json!({}), false);
+                assert_eq!(
+                    said,
+                    Some(format!("annotations['{HELMS}']: {detail}; {write}"))
+                );
+            }
+        }
+        let annotations = json!({HELMS: " Hook-Succeeded,before-hook-creation,hook-succeeded"});
+        assert_eq!(told(&annotations, &json!({}), false), None);
     }
 
     #[test]
     fn argo_cds_hooks_are_judged_in_argo_cds_words() {
-        let key = "argocd.argoproj.io/hook-delete-policy";
-        let told = |value: serde_json::Value, argocd: bool| {
-            let job = job(|j| {
-                j["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PreSync"});
-                if !value.is_null() {
-                    j["metadata"]["annotations"][key] = value;
-                }
-            });
-            let options = Options {
-                switches: vec![(&ARGOCD, argocd)],
-                ..Options::default()
-            };
-            told_of_with("MW003", &job, &options)
-        };
-        let head = format!("MW003 wrong-delete-policy: metadata.annotations['{key}']");
-        let write = format!("write {key}: BeforeHookCreation,HookSucceeded");
+        let write = format!("write {ARGOCDS}: BeforeHookCreation,HookSucceeded");
         let option = "set argocd: true in the options of wrong-delete-policy";
-        assert_eq!(
-            told(json!("BeforeHookCreation"), true),
-            [format!(
-                "{head}: found \"BeforeHookCreation\", HookSucceeded is missing; {write}"
-            )]
-        );
-        assert_eq!(
-            told(json!(null), true),
-            [format!(
-                "{head}: it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay; {write}"
-            )]
-        );
-        assert_eq!(
-            told(json!("HookSucceeded,BeforeHookCreation,HookFailed"), true),
-            [format!(
-                "{head}: found \"HookSucceeded,BeforeHookCreation,HookFailed\", HookFailed deletes the Job and its \
-                 logs when it fails; {write}"
-            )]
-        );
-        let both = json!("HookSucceeded, BeforeHookCreation");
-        assert!(told(both.clone(), true).is_empty());
-        assert_eq!(
-            told(both, false),
-            [format!(
-                "{head}: found \"HookSucceeded, BeforeHookCreation\", which the policy does not accept; in the \
-                 policy, {option}"
-            )]
-        );
-        assert_eq!(
-            told(json!("HookSucceeded"), false),
-            [format!(
-                "{head}: found \"HookSucceeded\", BeforeHookCreation is missing; {write}, and in the policy {option}"
-            )]
-        );
+        let default =
+            "it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay";
+        for (value, accepted, detail) in [
+            (
+                Some("BeforeHookCreation"),
+                true,
+                format!("found \"BeforeHookCreation\", HookSucceeded is missing; {write}"),
+            ),
+            (None, true, format!("{default}; {write}")),
+            (
+                Some("HookSucceeded,BeforeHookCreation,HookFailed"),
+                true,
+                format!(
+                    "found \"HookSucceeded,BeforeHookCreation,HookFailed\", HookFailed deletes the Job and its logs \
+                     when it fails; {write}"
+                ),
+            ),
+            (
+                Some("HookSucceeded, BeforeHookCreation"),
+                false,
+                format!(
+                    "found \"HookSucceeded, BeforeHookCreation\", which the policy does not accept; in the policy, \
+                     {option}"
+                ),
+            ),
+            (
+                Some("HookSucceeded"),
+                false,
+                format!(
+                    "found \"HookSucceeded\", BeforeHookCreation is missing; {write}, and in the policy, {option}"
+                ),
+            ),
+        ] {
+            let annotations = json!({"argocd.argoproj.io/hook": "PreSync", ARGOCDS: value});
+            let said = told(&annotations, &json!({}), accepted);
+            assert_eq!(said, Some(format!("annotations['{ARGOCDS}']: {detail}")));
+        }
+        let both = json!({"argocd.argoproj.io/hook": "PreSync", ARGOCDS: "HookSucceeded, BeforeHookCreation"});
+        assert_eq!(told(&both, &json!({}), true), None);
     }
 
     #[test]
     fn a_label_is_no_annotation() {
-        let stray = job(|j| {
-            j["metadata"]["annotations"] = json!({"helm.sh/hook": "pre-install,pre-upgrade"});
-            j["metadata"]["labels"]["helm.sh/hook-delete-policy"] = json!("hook-succeeded");
-        });
-        assert_eq!(
-            findings("MW003", &stray),
-            [
-                "metadata.labels['helm.sh/hook-delete-policy']: found \"hook-succeeded\" as a label, but Helm reads \
-                 only annotations of the Job"
-            ]
+        let helm = json!({"helm.sh/hook": "pre-install,pre-upgrade"});
+        let said = told(&helm, &json!({HELMS: "hook-succeeded"}), false).unwrap();
+        let found = "found \"hook-succeeded\" as a label, but Helm reads only annotations of the Job; move it";
+        assert!(
+            said.starts_with(&format!("labels['{HELMS}']: {found}")),
+            "{said}"
+        );
+        // What Argo CD would read elsewhere is told in its words.
+        let argocd = json!({"argocd.argoproj.io/hook": "PreSync"});
+        let said = told(&argocd, &json!({ARGOCDS: "HookSucceeded"}), false).unwrap();
+        let found = "found \"HookSucceeded\" as a label, but Argo CD reads only annotations of the Job; write";
+        assert!(said.contains(found), "{said}");
+        let said = told(&json!({}), &argocd, false).unwrap();
+        assert!(
+            said.contains("Argo CD defaults it to BeforeHookCreation"),
+            "{said}"
         );
     }
 }
