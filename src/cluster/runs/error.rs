@@ -97,7 +97,7 @@ mod tests {
             }
             Unwritten::Pointless => "pointless",
             Unwritten::Hopeless(_) => "hopeless",
-            _ => "later",
+            Unwritten::Later(_) => "later",
         }
     }
 

@@ -268,8 +268,9 @@ mod tests {
         ] {
             assert_eq!(with(0, None, rules), [restarts(index, "Ignore")]);
         }
-        let codes: String = (1..=255).map(|code| format!(" {code}")).collect();
-        assert_eq!(with(3, None, &[&format!("FailJob In{codes}")]), [LIMIT]);
+        let codes: Vec<_> = (1..=255).map(|code| code.to_string()).collect();
+        let all = format!("FailJob In {}", codes.join(" "));
+        assert_eq!(with(3, None, &[&all]), [LIMIT]);
     }
 
     /// An init container fails the pod, a native sidecar does not.
