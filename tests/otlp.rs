@@ -175,7 +175,7 @@ fn an_endpoint_that_cannot_be_used_is_refused() {
             String::from_utf8(output.stderr).unwrap(),
             format!(
                 "error: failed to use {endpoint} as an OTLP endpoint: write a collector's base URL such as \
-                 http://otel-collector:4318; https is not spoken, let a collector near the cluster do that\n"
+                 http://otel-collector:4318; https is not supported, so use a collector in the cluster\n"
             )
         );
     }
