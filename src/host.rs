@@ -3,7 +3,7 @@
 //! Requests from the network belong to [`crate::server`], requests to the API server to [`crate::cluster`].
 
 pub mod decision_log;
-pub mod file_watch;
+pub(crate) mod file_watch;
 pub mod health;
 pub(crate) mod line_writer;
 pub mod metrics;

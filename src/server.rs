@@ -2,15 +2,15 @@
 //!
 //! Not for what a review says: that is a [`Judge`]'s part.
 
-pub mod admin;
+pub(crate) mod admin;
 mod bodies;
 mod budget;
 mod connections;
-pub mod judge;
+pub(crate) mod judge;
 pub mod listen;
-pub mod listener;
-pub mod otlp;
-pub mod refusal;
+pub(crate) mod listener;
+pub(crate) mod otlp;
+pub(crate) mod refusal;
 pub mod routes;
 
 use self::{

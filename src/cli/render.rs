@@ -1,6 +1,6 @@
 //! Writes what `check`, `scan` and `history` found, for people and for programs.
 
-pub mod history;
+pub(crate) mod history;
 pub mod json;
 pub mod text;
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::api::ask;
 use crate::core::notice::Happening;
 use crate::host::metrics::Metrics;
-use crate::host::metrics::events::Sent;
+use crate::host::metrics::events::Delivery;
 
 /// Most Events that may wait, of about a kilobyte each.
 const MAX_WAITING: usize = 256;
@@ -59,7 +59,7 @@ impl Events {
     pub fn tell(&self, happening: Happening) {
         let Some(shared) = &self.0 else { return };
         if shared.queue.try_send(happening).is_err() {
-            shared.metrics.event(Sent::Dropped);
+            shared.metrics.event(Delivery::Dropped);
         }
     }
 }
@@ -76,14 +76,14 @@ impl Sender {
             let result = if self.limits.allow(&happening.regarding, Instant::now()) {
                 self.publish(happening).await
             } else {
-                Sent::Dropped
+                Delivery::Dropped
             };
             self.metrics.event(result);
         }
         std::future::pending::<()>().await;
     }
 
-    async fn publish(&self, happening: Happening) -> Sent {
+    async fn publish(&self, happening: Happening) -> Delivery {
         let event = Event {
             type_: if happening.is_warning {
                 EventType::Warning
@@ -97,11 +97,11 @@ impl Sender {
         };
         let published = self.recorder.publish(&event, &happening.regarding);
         let Err(error) = ask("create events", published).await else {
-            return Sent::Sent;
+            return Delivery::Sent;
         };
         let namespace = happening.regarding.namespace;
         tracing::warn!(%error, namespace, reason = event.reason, "failed to send an Event");
-        Sent::Failed
+        Delivery::Failed
     }
 }
 

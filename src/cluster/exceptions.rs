@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The cache of exceptions. Clones share it; by default it stays empty.
 #[derive(Clone, Debug, Default)]
-pub struct Exceptions(Option<Arc<Shared>>);
+pub(crate) struct Exceptions(Option<Arc<Shared>>);
 
 #[derive(Debug)]
 struct Shared {
@@ -77,7 +77,7 @@ enum Watch {
 
 impl Exceptions {
     /// Watches the cluster's exceptions and records their uses, for as long as the future is awaited.
-    pub fn watch(
+    pub(crate) fn watch(
         client: Client,
         policy: LivePolicy,
         metrics: Arc<Metrics>,
@@ -104,7 +104,7 @@ impl Exceptions {
 
     /// The exceptions of a namespace, sorted by name.
     #[must_use]
-    pub fn of(&self, namespace: &str) -> Vec<Arc<Exception>> {
+    pub(crate) fn of(&self, namespace: &str) -> Vec<Arc<Exception>> {
         let Some(shared) = &self.0 else {
             return Vec::new();
         };
@@ -113,7 +113,7 @@ impl Exceptions {
     }
 
     /// Queues these uses, to be recorded soon.
-    pub fn used(&self, uses: impl IntoIterator<Item = Use>) {
+    pub(crate) fn used(&self, uses: impl IntoIterator<Item = Use>) {
         let Some(shared) = &self.0 else { return };
         for one in uses {
             for rule in &one.rules {
@@ -127,7 +127,7 @@ impl Exceptions {
 
     /// Whether enough is known to evaluate reviews.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let watch = self.0.as_ref().map(|shared| shared.watch());
         match watch {
             Some(Watch::Begun) => Status::Failed("not all exceptions are known yet".to_owned()),

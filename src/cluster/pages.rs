@@ -14,7 +14,7 @@ const PAGE: u32 = 500;
 
 /// A LIST in progress.
 #[derive(Debug)]
-pub struct Pages {
+pub(crate) struct Pages {
     path: String,
     params: ListParams,
     /// What is listed, in words.
@@ -26,7 +26,7 @@ pub struct Pages {
 /// Why a LIST failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {doing}: {why}")]
-pub struct ListError {
+pub(crate) struct ListError {
     doing: String,
     #[source]
     why: Why,
@@ -45,13 +45,13 @@ enum Why {
 impl ListError {
     /// Whether the API server does not have this kind, or this object.
     #[must_use]
-    pub fn is_missing(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         self.code() == Some(404)
     }
 
     /// Whether the user is not allowed to read it.
     #[must_use]
-    pub fn is_forbidden(&self) -> bool {
+    pub(crate) fn is_forbidden(&self) -> bool {
         self.code() == Some(403)
     }
 
@@ -66,7 +66,7 @@ impl ListError {
 impl Pages {
     /// A LIST of all objects of a kind, in one namespace or in all.
     #[must_use]
-    pub fn of<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
+    pub(crate) fn of<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         let (plural, group) = (K::plural(&()), K::group(&()));
         let dot = if group.is_empty() { "" } else { "." };
         let place = namespace.map_or_else(String::new, |name| format!(" in namespace {name}"));
@@ -81,7 +81,7 @@ impl Pages {
 
     /// Leaves out the objects of these namespaces.
     #[must_use]
-    pub fn without(mut self, namespaces: &[&str]) -> Self {
+    pub(crate) fn without(mut self, namespaces: &[&str]) -> Self {
         let terms: Vec<_> = namespaces
             .iter()
             .map(|name| format!("metadata.namespace!={name}"))
@@ -91,7 +91,7 @@ impl Pages {
     }
 
     /// The next page; `None` after the last one.
-    pub async fn next(&mut self, client: &Client) -> Result<Option<String>, ListError> {
+    pub(crate) async fn next(&mut self, client: &Client) -> Result<Option<String>, ListError> {
         while !self.is_over {
             let failed = |why| ListError {
                 doing: format!("list {}", self.what),
@@ -123,14 +123,14 @@ impl Pages {
 
     /// The message for a page that cannot be parsed.
     #[must_use]
-    pub fn failed_to_read(&self) -> String {
+    pub(crate) fn failed_to_read(&self) -> String {
         format!("failed to read the list of {}", self.what)
     }
 
     /// The warning, if the pages do not all show the same moment because reading took longer than the API server keeps
     /// old versions.
     #[must_use]
-    pub fn caveat(&self) -> Option<String> {
+    pub(crate) fn caveat(&self) -> Option<String> {
         self.was_late.then(|| {
             format!(
                 "listing {} took so long that it does not show a single moment: objects that were created or changed meanwhile may be missing",
@@ -141,7 +141,7 @@ impl Pages {
 }
 
 /// Reads one cluster-scoped object.
-pub async fn get<K: Resource<DynamicType = ()>>(
+pub(crate) async fn get<K: Resource<DynamicType = ()>>(
     client: &Client,
     name: &str,
 ) -> Result<String, ListError> {

@@ -4,9 +4,9 @@
 //! Only [`ask`] talks to a cluster; the rest is pure.
 
 mod advice;
-pub mod answer;
-pub mod ask;
-pub mod jobs;
+pub(crate) mod answer;
+pub(crate) mod ask;
+pub(crate) mod jobs;
 
 use std::fmt::{self, Display, Formatter};
 
@@ -17,7 +17,7 @@ use crate::core::text::one_line;
 
 /// Whether the webhook is enforcing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub(crate) enum State {
     /// It admits good Jobs and denies broken ones.
     InForce,
     /// It does not deny broken Jobs, or denies good ones.
@@ -38,7 +38,7 @@ impl State {
 
 /// The answers to the two Jobs. Displayed, it is the report for the user.
 #[derive(Clone, Debug)]
-pub struct Verification {
+pub(crate) struct Verification {
     /// The namespace of the two Jobs.
     pub namespace: String,
     /// The outcome for the good Job.
@@ -67,14 +67,14 @@ struct Check {
 impl Verification {
     /// The conclusion from both Jobs.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         let [good, broken] = self.checks();
         good.state.max(broken.state)
     }
 
     /// The report for programs.
     #[must_use]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let [good, broken] = self.checks().map(|check| {
             json!({
                 "result": check.state.word(), "answer": check.told, "message": check.words, "advice": check.advice,

@@ -14,7 +14,7 @@ use crate::core::job::stored::StoredJob;
 
 /// How long a Job is left alone after its end: Helm 4 may still wait for it, and hangs if it disappears. Helm's own
 /// timeout is five minutes by default; this is twice that.
-pub const GRACE: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const GRACE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Why a Job is removed. The words are those of the record and of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
@@ -28,7 +28,7 @@ pub enum Reason {
 
 /// A Job to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Removal {
+pub(crate) struct Removal {
     /// The Job to remove.
     pub job: Arc<StoredJob>,
     /// Why it is removed.
@@ -38,7 +38,7 @@ pub struct Removal {
 /// The Jobs to remove at `now`, oldest first. Of each migration, the `keep_failed` newest failed Jobs and the latest
 /// attempt stay. `grace` is [`GRACE`], except in tests.
 #[must_use]
-pub fn plan(
+pub(crate) fn plan(
     jobs: &[Arc<StoredJob>],
     keep_failed: usize,
     grace: SignedDuration,

@@ -4,7 +4,7 @@
 //! it. The format is public: fields are added, never changed without a new `schema`.
 
 mod line;
-pub mod removal;
+pub(crate) mod removal;
 
 use jiff::Timestamp;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 //! Pure. [`resource`] has the object, [`file`] reads a file of exceptions, and [`crate::cluster::exceptions`] watches
 //! those of the cluster.
 
-pub mod file;
+pub(crate) mod file;
 pub mod resource;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use crate::core::runs::resource::{Deployer, MigrationRun, Outcome};
 
 /// A run as it is shown. Its JSON form is stable: fields are added, never changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Namespace of the Job.
     pub namespace: String,
     /// Name of the release.
@@ -70,7 +70,7 @@ pub struct Entry {
 impl Entry {
     /// When it began, as far as known.
     #[must_use]
-    pub fn began(&self) -> Option<Timestamp> {
+    pub(crate) fn began(&self) -> Option<Timestamp> {
         self.admitted_at.or(self.started_at).or(self.created)
     }
 
@@ -117,7 +117,7 @@ fn masked(text: String) -> String {
 
 /// The runs that are shown.
 #[derive(Debug)]
-pub struct History {
+pub(crate) struct History {
     release: Option<String>,
     entries: Vec<Entry>,
     /// Number of runs that could not be parsed, as those of a newer version.
@@ -127,7 +127,7 @@ pub struct History {
 impl History {
     /// An empty list. If a release is given, only its runs are shown.
     #[must_use]
-    pub fn of(release: Option<String>) -> Self {
+    pub(crate) fn of(release: Option<String>) -> Self {
         Self {
             release,
             entries: Vec::new(),
@@ -136,7 +136,7 @@ impl History {
     }
 
     /// Adds a page of runs, and returns how many were on it.
-    pub fn page(&mut self, text: &str) -> Result<usize, Unreadable> {
+    pub(crate) fn page(&mut self, text: &str) -> Result<usize, Unreadable> {
         let page: Page<'_, DeserializeGuard<MigrationRun>> = serde_json::from_str(text)?;
         let count = page.items.len();
         for item in page.items {
@@ -155,7 +155,7 @@ impl History {
 
     /// All runs, sorted by namespace, release and time of their beginning.
     #[must_use]
-    pub fn in_order(mut self) -> Vec<Entry> {
+    pub(crate) fn in_order(mut self) -> Vec<Entry> {
         self.entries.sort_by(|a, b| {
             let of = |entry: &Entry| (entry.namespace.clone(), entry.release.clone());
             let when = |entry: &Entry| (entry.began(), entry.attempt);

@@ -3,24 +3,24 @@
 //! Facts are read with Kubernetes' own defaults applied (`pkg/apis/batch/v1/defaults.go`), so that a file and its later
 //! review give the same facts. This module knows neither rules nor policies.
 
-pub mod annotation;
-pub mod cel;
+pub(crate) mod annotation;
+pub(crate) mod cel;
 pub mod credentials;
-pub mod deployer;
-pub mod direction;
-pub mod dns;
-pub mod environment;
-pub mod failure_policy;
-pub mod hooks;
+pub(crate) mod deployer;
+pub(crate) mod direction;
+pub(crate) mod dns;
+pub(crate) mod environment;
+pub(crate) mod failure_policy;
+pub(crate) mod hooks;
 pub mod mesh;
-pub mod name;
+pub(crate) mod name;
 pub mod object;
 mod pattern;
 pub mod release;
-pub mod running;
-pub mod sidecar;
-pub mod stamp;
-pub mod stored;
+pub(crate) mod running;
+pub(crate) mod sidecar;
+pub(crate) mod stamp;
+pub(crate) mod stored;
 pub mod tool;
 
 use std::sync::OnceLock;

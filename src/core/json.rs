@@ -101,7 +101,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
 /// credential.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("it has an unexpected value at line {line}, column {column}")]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     line: usize,
     column: usize,
 }
@@ -118,7 +118,7 @@ impl From<serde_json::Error> for Unreadable {
 /// One page of a LIST.
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-pub struct Page<'a, T> {
+pub(crate) struct Page<'a, T> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     metadata: ListMeta<'a>,
     /// The objects on the page.
@@ -135,19 +135,19 @@ struct ListMeta<'a> {
 impl<T> Page<'_, T> {
     /// The token of the next page; `None` on the last one.
     #[must_use]
-    pub fn next(&self) -> Option<String> {
+    pub(crate) fn next(&self) -> Option<String> {
         let token = &*self.metadata.r#continue;
         (!token.is_empty()).then(|| token.to_owned())
     }
 }
 
 /// Reads an integer as it reaches the API through kubectl and Helm, which turn `600.0` and `6e2` into `600`.
-pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     Ok(Option::<Integer>::deserialize(deserializer)?.map(|Integer(value)| value))
 }
 
 /// Reads a list of such integers, which count as entries. `null` reads as an empty list.
-pub fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+pub(crate) fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
     fold(deserializer, |list: &mut Vec<i64>, Integer(value)| {
         list.push(value);
     })
@@ -190,7 +190,7 @@ impl<'de> Deserialize<'de> for Integer {
 }
 
 /// Reads `null` as the type's default: Go writes `null` for an empty list, map or struct.
-pub fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -210,7 +210,7 @@ thread_local! {
 }
 
 /// Reads one document from a client. Fails if its lists and maps have too many entries together.
-pub fn document<T>(read: impl FnOnce() -> T) -> T {
+pub(crate) fn document<T>(read: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
@@ -223,7 +223,7 @@ pub fn document<T>(read: impl FnOnce() -> T) -> T {
 }
 
 /// Counts one more kept entry of the document; fails if there are too many.
-pub fn entry<E: Error>() -> Result<(), E> {
+pub(crate) fn entry<E: Error>() -> Result<(), E> {
     let Some(left) = LEFT.get() else {
         return Ok(());
     };
@@ -234,12 +234,12 @@ pub fn entry<E: Error>() -> Result<(), E> {
 
 /// Whether a document could not be read because it has too many entries.
 #[must_use]
-pub fn has_too_many(error: &serde_json::Error) -> bool {
+pub(crate) fn has_too_many(error: &serde_json::Error) -> bool {
     error.is_data() && error.to_string().starts_with(TOO_MANY)
 }
 
 /// Reads a list whose entries count. `null` reads as an empty list.
-pub fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(crate) fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -248,7 +248,10 @@ where
 }
 
 /// Reads a list entry by entry, and folds the entries with `take`. They count, and `null` reads as an empty list.
-pub fn fold<'de, D, T, R>(deserializer: D, take: impl FnMut(&mut R, T)) -> Result<R, D::Error>
+pub(crate) fn fold<'de, D, T, R>(
+    deserializer: D,
+    take: impl FnMut(&mut R, T),
+) -> Result<R, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

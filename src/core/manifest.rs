@@ -6,7 +6,7 @@
 mod build;
 mod encoding;
 mod places;
-pub mod pointer;
+pub(crate) mod pointer;
 mod scalar;
 mod stream;
 mod tree;

@@ -36,7 +36,7 @@ impl Happening {
 }
 
 #[must_use]
-pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
+pub(crate) fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("batch/v1".to_owned()),
         kind: Some("Job".to_owned()),
@@ -50,7 +50,7 @@ pub fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
 /// A reference to a Namespace, with which the Event is stored in that namespace. The Event of a cluster-scoped object
 /// would be stored in `default`, which users of the namespace may not be able to read.
 #[must_use]
-pub fn namespace(name: &str) -> ObjectReference {
+pub(crate) fn namespace(name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Namespace".to_owned()),

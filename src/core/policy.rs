@@ -3,23 +3,23 @@
 //! Everything here is pure: the same facts under the same policy give the same findings in the server, in `check` and
 //! in a replay. [`crate::core::policy_file`] reads the policy file.
 
-pub mod advice;
-pub mod breach;
+pub(crate) mod advice;
+pub(crate) mod breach;
 pub mod cel;
 pub mod claims;
 pub mod finding;
-pub mod fix;
-pub mod label_selector;
-pub mod name_patterns;
-pub mod options;
-pub mod path;
+pub(crate) mod fix;
+pub(crate) mod label_selector;
+pub(crate) mod name_patterns;
+pub(crate) mod options;
+pub(crate) mod path;
 pub mod rule;
 pub mod rules;
-pub mod runs;
+pub(crate) mod runs;
 pub mod select;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod tidy_up;
+pub(crate) mod tidy_up;
 pub mod verdict;
 pub(crate) mod word;
 

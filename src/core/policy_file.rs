@@ -4,7 +4,7 @@
 //! all faults, with line and column. [`crate::host::policy_watch`] watches the file.
 
 mod parse;
-pub mod tidy_up;
+pub(crate) mod tidy_up;
 pub mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};

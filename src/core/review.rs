@@ -5,7 +5,7 @@
 
 mod pruned;
 pub mod request;
-pub mod response;
+pub(crate) mod response;
 
 /// The webhook to which a review was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

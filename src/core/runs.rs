@@ -3,13 +3,13 @@
 //! Pure. [`observe`] derives a run from a Job, [`Known::join`] combines the observations of several replicas, and
 //! [`retention`] decides which runs are removed. [`crate::cluster::runs`] watches and writes.
 
-pub mod active;
-pub mod event;
-pub mod facts;
-pub mod observe;
-pub mod pods;
+pub(crate) mod active;
+pub(crate) mod event;
+pub(crate) mod facts;
+pub(crate) mod observe;
+pub(crate) mod pods;
 pub mod resource;
-pub mod retention;
+pub(crate) mod retention;
 
 use std::fmt::Write;
 

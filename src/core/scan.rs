@@ -12,11 +12,11 @@ use crate::core::judge::Migration;
 use crate::core::policy::Policy;
 use crate::core::report::{Located, Objects, Report, Sink, UnknownMode};
 
-pub use namespaces::World;
+pub(crate) use namespaces::World;
 
 /// A scan in progress.
 #[derive(Debug)]
-pub struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     policy: &'a Policy,
     world: World,
     /// The report so far.
@@ -26,7 +26,7 @@ pub struct Scan<'a> {
 impl<'a> Scan<'a> {
     /// A scan that has not read anything yet.
     #[must_use]
-    pub fn new(policy: &'a Policy, world: World) -> Self {
+    pub(crate) fn new(policy: &'a Policy, world: World) -> Self {
         Self {
             policy,
             world,
@@ -38,7 +38,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Checks one page of Jobs or CronJobs.
-    pub fn page(&mut self, kind: Kind, text: &str, found: Sink<'_>) -> Result<(), Unreadable> {
+    pub(crate) fn page(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        found: Sink<'_>,
+    ) -> Result<(), Unreadable> {
         let page: Page<'_, Object<'_>> = serde_json::from_str(text)?;
         for object in &page.items {
             self.judge(kind, object, &mut *found);

@@ -8,30 +8,30 @@ use std::borrow::Cow;
 use crate::core::job::{credentials, name};
 
 /// Longest name, in bytes: that of a Kubernetes object.
-pub const NAME: usize = 253;
+pub(crate) const NAME: usize = 253;
 /// Longest name of a user, in bytes. Kubernetes' own longest, of a service account, has 339.
-pub const USER: usize = 512;
+pub(crate) const USER: usize = 512;
 /// Longest sentence about something, in bytes.
-pub const DETAIL: usize = 512;
+pub(crate) const DETAIL: usize = 512;
 /// Most findings that are reported for one object.
-pub const FINDINGS: usize = 32;
+pub(crate) const FINDINGS: usize = 32;
 /// Most groups of a user that are logged.
-pub const GROUPS: usize = 32;
+pub(crate) const GROUPS: usize = 32;
 /// Most exceptions that are reported for one object.
-pub const EXCEPTIONS: usize = 16;
+pub(crate) const EXCEPTIONS: usize = 16;
 
 /// The mark for text that was cut off.
 const MORE: char = '…';
 
 /// `text` without credentials, in one line of at most `max` bytes. A cut text ends in `…`.
 #[must_use]
-pub fn bounded(text: &str, max: usize) -> Cow<'_, str> {
+pub(crate) fn bounded(text: &str, max: usize) -> Cow<'_, str> {
     fit(text, max).0
 }
 
 /// Like [`bounded`], with whether the text was cut.
 #[must_use]
-pub fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
+pub(crate) fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
     let masked = credentials::mask(text);
     if is_plain(&masked) {
         return cut(masked, max);
@@ -44,7 +44,7 @@ pub fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
 
 /// `text` in one line: blanks replace characters that would end a line or control a terminal.
 #[must_use]
-pub fn one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if is_plain(text) || !text.chars().any(is_harmful) {
         return text.into();
     }
@@ -53,7 +53,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 }
 
 /// The known name that is most like `word`, which is not one: what the author of a typo meant.
-pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Two names that score less have little in common; clap's suggestions use the same limit.
     const ALIKE: f64 = 0.7;
     names
@@ -77,7 +77,7 @@ fn cut(text: Cow<'_, str>, max: usize) -> (Cow<'_, str>, bool) {
 }
 
 /// Appends `more` to a text of at most `max` bytes, and returns whether the text was cut to make room.
-pub fn append(text: &mut String, more: &str, max: usize) -> bool {
+pub(crate) fn append(text: &mut String, more: &str, max: usize) -> bool {
     let (kept, is_cut) = cut(Cow::Borrowed(text), max.saturating_sub(more.len()));
     let appended = format!("{kept}{more}");
     *text = appended;

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// Nothing if the text is not a duration, or a negative one. Months and years are not, as they differ in length.
 #[must_use]
-pub fn duration(text: &str) -> Option<SignedDuration> {
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let span: Span = text.parse().ok()?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
     (!duration.is_negative()).then_some(duration)
@@ -12,7 +12,7 @@ pub fn duration(text: &str) -> Option<SignedDuration> {
 
 /// A duration in words, in the largest unit of which there are at least two: `75 seconds`, `67 days`.
 #[must_use]
-pub fn in_words(duration: SignedDuration) -> String {
+pub(crate) fn in_words(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (count, unit) = match seconds {
         1 => return "1 second".to_owned(),

@@ -7,10 +7,10 @@ use std::{fs, io, path::PathBuf, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often files are read.
-pub const PERIOD: Duration = Duration::from_secs(1);
+pub(crate) const PERIOD: Duration = Duration::from_secs(1);
 
 /// The contents of the watched files, in the order of their paths.
-pub type Contents = Vec<Vec<u8>>;
+pub(crate) type Contents = Vec<Vec<u8>>;
 
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub struct ReadError {
 
 /// A set of files and their contents when they were last read.
 #[derive(Debug)]
-pub struct Poller {
+pub(crate) struct Poller {
     paths: Vec<PathBuf>,
     seen: Option<Result<Contents, String>>,
 }
@@ -30,13 +30,13 @@ pub struct Poller {
 impl Poller {
     /// Does not read the files yet: the first [`poll`](Self::poll) returns their contents.
     #[must_use]
-    pub fn new(paths: Vec<PathBuf>) -> Self {
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
         Self { paths, seen: None }
     }
 
     /// Reads the files. Returns their contents, or the reason why they cannot be read; `None` if that is the same as at
     /// the last call.
-    pub fn poll(&mut self) -> Option<Result<Contents, ReadError>> {
+    pub(crate) fn poll(&mut self) -> Option<Result<Contents, ReadError>> {
         let found = self.read();
         let same = match (&self.seen, &found) {
             (Some(Ok(seen)), Ok(found)) => seen == found,
@@ -56,7 +56,7 @@ impl Poller {
     }
 
     /// Polls every `period` and calls `apply` after each change. Returns only if reading panics.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         period: Duration,
         mut apply: impl FnMut(Result<Contents, ReadError>),

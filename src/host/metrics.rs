@@ -5,12 +5,12 @@
 
 mod certificates;
 pub(crate) mod claims;
-pub mod controller;
-pub mod events;
-pub mod guards;
+pub(crate) mod controller;
+pub(crate) mod events;
+pub(crate) mod guards;
 mod labels;
 mod reviews;
-pub mod runs;
+pub(crate) mod runs;
 mod server;
 
 pub use labels::Watch;
@@ -138,7 +138,7 @@ impl Metrics {
                 "events",
                 "Kubernetes Events about migrations, by whether they were sent",
                 "result",
-                events::Sent::VARIANTS,
+                events::Delivery::VARIANTS,
             ),
             guards: guards::GuardMetrics::new(registry),
             ready: registered(
@@ -268,7 +268,7 @@ impl Metrics {
     }
 
     /// Counts a Kubernetes Event by its result.
-    pub fn event(&self, result: events::Sent) {
+    pub fn event(&self, result: events::Delivery) {
         self.events.inc(result);
     }
 

@@ -16,7 +16,7 @@ use axum::{
 use std::{env, sync::Arc};
 
 /// `/livez`, `/readyz`, `/metrics` and `/version`.
-pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+pub(crate) fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
     let ready = readiness.clone();
     Router::new()
         .route("/livez", get(|| async { "ok" }))

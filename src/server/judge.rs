@@ -38,7 +38,7 @@ const LOOKUP: Duration = Duration::from_secs(1);
 const CHANGE: Duration = Duration::from_secs(2);
 
 /// Evaluates reviews under the policy in use.
-pub struct Warden {
+pub(crate) struct Warden {
     /// The policy in use.
     pub policy: LivePolicy,
     /// The cache of namespaces.

@@ -3,7 +3,7 @@
 //!
 //! This file is the side of the serving process. Connections that it has accepted end with it.
 
-pub mod holder;
+pub(crate) mod holder;
 mod message;
 
 use std::{
@@ -33,7 +33,7 @@ pub struct Keeper {
 }
 
 /// Listens on `address`: with the socket that the holder at `path` keeps, or with a new one.
-pub async fn listen(
+pub(crate) async fn listen(
     address: SocketAddr,
     path: PathBuf,
 ) -> Result<(TcpListener, Keeper), BindError> {

@@ -146,7 +146,7 @@ impl IntoResponse for Refusal {
 
 /// A `Status` object with `message`, as JSON.
 #[must_use]
-pub fn status_json(status: StatusCode, message: &str) -> Vec<u8> {
+pub(crate) fn status_json(status: StatusCode, message: &str) -> Vec<u8> {
     serde_json::json!({
         "kind": "Status",
         "apiVersion": "v1",

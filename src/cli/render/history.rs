@@ -2,7 +2,7 @@
 //!
 //! The names and messages in it are written by users, and by the programs that they run.
 
-pub mod csv;
+pub(crate) mod csv;
 
 use std::io::{self, Write};
 
@@ -16,7 +16,7 @@ use crate::core::text;
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Also what deployed it, which chart, and the decision.
     pub wide: bool,
     /// Columns of the terminal, if there is one.
@@ -27,7 +27,7 @@ pub struct Layout {
 const INDENT: usize = 23;
 
 /// Writes the entries, which are in order; `out` strips colour if there is no terminal.
-pub fn table(
+pub(crate) fn table(
     entries: &[Entry],
     layout: Layout,
     now: Timestamp,

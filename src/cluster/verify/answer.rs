@@ -7,7 +7,7 @@ const DOMAIN: &str = "migration-warden.io";
 
 /// The API server's answer to the creation of a Job.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     /// The texts of its `Warning` headers.
     pub warnings: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Answer {
 
 /// The outcome for a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Allowed {
         /// Whether its name, restart policy or delete policy was changed.
         corrected: bool,
@@ -47,7 +47,7 @@ pub enum Outcome {
 
 /// What prevented a conclusive answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// The user may not create Jobs.
     Permission,
     /// The user is not authenticated.
@@ -60,7 +60,7 @@ pub enum Obstacle {
 
 /// The outcome for `sent`, according to the answer.
 #[must_use]
-pub fn classify(sent: &Value, answer: &Answer) -> Outcome {
+pub(crate) fn classify(sent: &Value, answer: &Answer) -> Outcome {
     if (200..300).contains(&answer.status) {
         return Outcome::Allowed {
             corrected: is_corrected(sent, &answer.body),

@@ -12,7 +12,7 @@ use crate::cluster::pages::words;
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to create a Job as a dry run: {0}")]
-pub struct AskError(String);
+pub(crate) struct AskError(String);
 
 impl From<kube::Error> for AskError {
     fn from(error: kube::Error) -> Self {
@@ -21,7 +21,11 @@ impl From<kube::Error> for AskError {
 }
 
 /// Creates the Job as a dry run, which does not store it.
-pub async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<Answer, AskError> {
+pub(crate) async fn dry_run(
+    client: &Client,
+    namespace: &str,
+    job: &Value,
+) -> Result<Answer, AskError> {
     let params = PostParams {
         dry_run: true,
         field_manager: Some("migration-warden-verify".to_owned()),

@@ -8,7 +8,7 @@ const NAME: &str = "migration-warden-verify";
 
 /// A Job that breaks no rule in any profile, and that Pod Security's `restricted` admits.
 #[must_use]
-pub fn good(now: Timestamp) -> Value {
+pub(crate) fn good(now: Timestamp) -> Value {
     job(
         &format!("{NAME}-{}", now.as_second()),
         "pre-install,pre-upgrade",
@@ -19,7 +19,7 @@ pub fn good(now: Timestamp) -> Value {
 
 /// The same Job, breaking MW001 to MW004 and nothing else.
 #[must_use]
-pub fn broken() -> Value {
+pub(crate) fn broken() -> Value {
     job(NAME, "pre-install", "before-hook-creation", "OnFailure")
 }
 

@@ -12,7 +12,7 @@ use crate::core::job::release::Release;
 use crate::core::text;
 
 #[derive(Debug)]
-pub struct RemovalLine<'a> {
+pub(crate) struct RemovalLine<'a> {
     /// When the line was written.
     pub ts: Timestamp,
     /// Id of the line, sortable by time.
@@ -53,7 +53,7 @@ struct Line<'a> {
 
 impl RemovalLine<'_> {
     /// The line, without a line feed. It has so few texts that it is always short enough.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let cutter = Cutter::default();
         let name = |text| cutter.cut(text, text::NAME);
         let mut line = Line {

@@ -13,7 +13,7 @@ use crate::core::policy::rules::{self, RULES};
 
 /// An exception and the place of its name.
 #[derive(Debug)]
-pub struct Written {
+pub(crate) struct Written {
     /// The exception as read.
     pub exception: Exception,
     /// Position of its name in the file.
@@ -22,7 +22,7 @@ pub struct Written {
 
 /// Reads a YAML stream, or returns all its faults. `file` is its name, and `namespace` is used for exceptions that do
 /// not set one. They count as created now.
-pub fn read(
+pub(crate) fn read(
     file: &str,
     text: &str,
     namespace: &str,

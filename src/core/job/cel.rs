@@ -8,7 +8,7 @@ use crate::core::job::annotation::Annotation;
 use crate::core::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER, KUSTOMIZE_NAME};
 
 /// The hook events that Helm knows, except `pre-install` and `pre-upgrade`.
-pub const OTHER_EVENTS: [&str; 8] = [
+pub(crate) const OTHER_EVENTS: [&str; 8] = [
     "post-install",
     "pre-delete",
     "post-delete",
@@ -21,7 +21,7 @@ pub const OTHER_EVENTS: [&str; 8] = [
 
 /// Every event that Helm knows; the same as in [`crate::core::job::hooks::event`].
 #[must_use]
-pub fn events() -> Vec<&'static str> {
+pub(crate) fn events() -> Vec<&'static str> {
     ["pre-install", "pre-upgrade"]
         .into_iter()
         .chain(OTHER_EVENTS)
@@ -30,7 +30,7 @@ pub fn events() -> Vec<&'static str> {
 
 /// Names and expressions of the variables, each after those it uses.
 #[must_use]
-pub fn variables() -> [(&'static str, String); 8] {
+pub(crate) fn variables() -> [(&'static str, String); 8] {
     [
         ("managers", MANAGERS.to_owned()),
         ("runsHooks", runs_hooks()),
@@ -45,13 +45,13 @@ pub fn variables() -> [(&'static str, String); 8] {
 
 /// The value of one of the Job's annotations, as an optional.
 #[must_use]
-pub fn annotation(annotation: Annotation) -> String {
+pub(crate) fn annotation(annotation: Annotation) -> String {
     format!("object.metadata.?annotations[?'{}']", annotation.key())
 }
 
 /// The value of one of its pods' annotations, as an optional.
 #[must_use]
-pub fn pod_annotation(annotation: Annotation) -> String {
+pub(crate) fn pod_annotation(annotation: Annotation) -> String {
     format!(
         "object.spec.template.?metadata.?annotations[?'{}']",
         annotation.key()
@@ -60,7 +60,7 @@ pub fn pod_annotation(annotation: Annotation) -> String {
 
 /// A CEL list of strings, which must not contain quotes or backslashes.
 #[must_use]
-pub fn list(words: &[&str]) -> String {
+pub(crate) fn list(words: &[&str]) -> String {
     format!("['{}']", words.join("', '"))
 }
 
@@ -86,7 +86,7 @@ fn is_argocds() -> String {
 
 /// [`crate::core::job::deployer::Deployer::is_argocd_hook`], if the deployer runs hooks.
 #[must_use]
-pub fn is_argocd_hook() -> String {
+pub(crate) fn is_argocd_hook() -> String {
     let (own, helm) = (
         annotation(Annotation::ArgoCdHook),
         annotation(Annotation::Hook),
@@ -130,7 +130,7 @@ fn stamp() -> String {
 }
 
 /// Lengths of the forms of [`crate::core::job::name::Form::Local`].
-pub const LOCAL: &str = "[14, 15, 19]";
+pub(crate) const LOCAL: &str = "[14, 15, 19]";
 
 /// The moment of a timestamp that was found.
 const TIME: &str = "size(variables.stamp) == 10 ? timestamp(int(variables.stamp)) : \

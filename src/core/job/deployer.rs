@@ -9,15 +9,15 @@ use crate::core::job::annotation::Annotation;
 use crate::core::job::release::FLUX_NAME;
 
 /// The label that Flux's kustomize-controller adds to everything it applies.
-pub const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
+pub(crate) const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
 /// The field manager of Flux's kustomize-controller.
-pub const KUSTOMIZE_CONTROLLER: &str = "kustomize-controller";
+pub(crate) const KUSTOMIZE_CONTROLLER: &str = "kustomize-controller";
 /// The field manager of Flux's helm-controller.
 const HELM_CONTROLLER: &str = "helm-controller";
 /// Prefix of Argo CD's field managers: `argocd-controller`, `argocd-application-controller`.
-pub const ARGOCD: &str = "argocd";
+pub(crate) const ARGOCD: &str = "argocd";
 /// Prefix of kubectl's field managers: `kubectl-create`, `kubectl-client-side-apply`, `kubectl`.
-pub const KUBECTL: &str = "kubectl";
+pub(crate) const KUBECTL: &str = "kubectl";
 /// Field managers of kubectl commands that only change a Job created by another deployer.
 const CHANGES: [&str; 7] = [
     "kubectl-annotate",
@@ -112,7 +112,7 @@ impl Deployer {
 
 /// Whether an object that this field manager applies may be applied by Helm.
 #[must_use]
-pub fn may_embed_helm(manager: &str) -> bool {
+pub(crate) fn may_embed_helm(manager: &str) -> bool {
     !manager.is_empty()
         && manager != KUSTOMIZE_CONTROLLER
         && !manager.starts_with(KUBECTL)

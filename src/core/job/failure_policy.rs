@@ -6,7 +6,7 @@
 use crate::core::job::object::{Container, ExitCodes, FailureRule, PodCondition};
 
 /// Most rules that Kubernetes accepts, and most codes and conditions of each: 20, 255 and 20.
-pub const MAX_RULES: usize = 20;
+pub(crate) const MAX_RULES: usize = 20;
 const MAX_CODES: usize = 255;
 const MAX_CONDITIONS: usize = 20;
 /// Number of exit codes in Linux; each is tracked by itself.
@@ -14,7 +14,7 @@ const CODES: usize = 256;
 
 /// What follows when a container of a pod fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// The Job or the index fails, whatever the exit code was.
     Fails,
     /// The rule at this index may start it again.
@@ -27,7 +27,7 @@ impl Fate {
     /// The effect if this container fails, or if its pod is evicted while it runs. An evicted container also ends with
     /// an exit code. `counts`: whether a counted failure may lead to another attempt.
     #[must_use]
-    pub fn of(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Self {
+    pub(crate) fn of(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Self {
         let mut failed = Failed::default();
         for (index, rule) in rules.iter().enumerate().take(MAX_RULES) {
             let codes = rule.on_exit_codes.as_ref();

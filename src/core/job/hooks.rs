@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// A moment in a release's life at which Helm runs hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// Before the first install.
     PreInstall,
     PreUpgrade,
@@ -17,7 +17,7 @@ pub enum Event {
 }
 
 /// The elements of an annotation as Helm reads them; an empty value has one empty element.
-pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
+pub(crate) fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
     value.split(',').map(|element| {
         let element = element.trim();
         if element
@@ -39,7 +39,7 @@ pub fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
 
 /// The event of an element, or `None` for one that Helm does not know: Helm then drops the manifest.
 #[must_use]
-pub fn event(element: &str) -> Option<Event> {
+pub(crate) fn event(element: &str) -> Option<Event> {
     match element {
         "pre-install" => Some(Event::PreInstall),
         "pre-upgrade" => Some(Event::PreUpgrade),
@@ -51,7 +51,7 @@ pub fn event(element: &str) -> Option<Event> {
 
 /// Whether Go's `strconv.Atoi` accepts this weight; Helm reads any other as 0.
 #[must_use]
-pub fn is_weight(value: &str) -> bool {
+pub(crate) fn is_weight(value: &str) -> bool {
     // Like Rust, Go accepts a sign and ASCII digits within 64 bits.
     value.parse::<i64>().is_ok()
 }
@@ -63,13 +63,13 @@ const HOOK_SUCCEEDED: &str = "hook-succeeded";
 /// missing: Helm keeps a word that it does not know, and then deletes nothing (`execHook` in Helm's
 /// `pkg/action/hooks.go`).
 #[must_use]
-pub fn deletes_before_creation(policy: Option<&str>) -> bool {
+pub(crate) fn deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| elements(policy).any(|element| element == BEFORE_HOOK_CREATION))
 }
 
 /// Whether Helm deletes a hook once it has succeeded.
 #[must_use]
-pub fn deletes_succeeded(policy: Option<&str>) -> bool {
+pub(crate) fn deletes_succeeded(policy: Option<&str>) -> bool {
     policy
         .into_iter()
         .flat_map(elements)
@@ -77,7 +77,7 @@ pub fn deletes_succeeded(policy: Option<&str>) -> bool {
 }
 
 /// The hook types of Argo CD, the longest first. In lower case they are the phases that Argo CD writes into names.
-pub const ARGOCD_TYPES: [&str; 6] = [
+pub(crate) const ARGOCD_TYPES: [&str; 6] = [
     "PostDelete",
     "PreDelete",
     "SyncFail",
@@ -88,7 +88,7 @@ pub const ARGOCD_TYPES: [&str; 6] = [
 
 /// The longest type of an Argo CD hook. Argo CD reads Helm's annotation only if its own does not name a type.
 #[must_use]
-pub fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str> {
+pub(crate) fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str> {
     let mut types = ARGOCD_TYPES.into_iter();
     if let Some(found) = types.find(|name| argocd_has(own, name)) {
         return Some(found);
@@ -105,13 +105,13 @@ pub fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str
 
 /// Whether the annotation of an Argo CD hook has `element`. Argo CD compares it case-sensitively.
 #[must_use]
-pub fn argocd_has(value: Option<&str>, element: &str) -> bool {
+pub(crate) fn argocd_has(value: Option<&str>, element: &str) -> bool {
     value.is_some_and(|value| value.split(',').any(|found| found.trim() == element))
 }
 
 /// Whether Argo CD deletes an earlier hook before it creates the next; that is also its default.
 #[must_use]
-pub fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
+pub(crate) fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| policy.is_empty() || argocd_has(Some(policy), "BeforeHookCreation"))
 }
 

@@ -138,7 +138,7 @@ impl<'a> Name<'a> {
 
 /// How many characters Argo CD appends to the `generateName` of a hook of this type.
 #[must_use]
-pub fn appended_by_argocd(hook_type: &str) -> usize {
+pub(crate) fn appended_by_argocd(hook_type: &str) -> usize {
     REVISION + 1 + hook_type.len() + SECONDS
 }
 
@@ -184,7 +184,7 @@ fn is_revision(text: &str) -> bool {
 
 /// The longest prefix of at most `length` bytes, on a character boundary.
 #[must_use]
-pub fn cut(text: &str, length: usize) -> &str {
+pub(crate) fn cut(text: &str, length: usize) -> &str {
     let mut end = length.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;

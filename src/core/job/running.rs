@@ -30,7 +30,7 @@ pub enum Said {
 
 /// The counts in a Job's status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Pods that are pending or running and not being deleted.
     pub active: i64,
     /// The ready ones among them; `None` if the Job's controller does not count them.
@@ -45,7 +45,7 @@ impl Counts {
     /// A pod is ready only once its init containers have ended, all its containers are running and their readiness
     /// probes pass. If another controller manages the Job, its pods may be in another cluster, so the status decides.
     #[must_use]
-    pub fn say(self, managed_by: Option<&str>) -> Said {
+    pub(crate) fn say(self, managed_by: Option<&str>) -> Said {
         if self.ready.is_some_and(|ready| ready > 0) {
             return Said::Running;
         }
@@ -141,7 +141,7 @@ enum Stage {
 
 /// Progress of the migration with these pods.
 #[must_use]
-pub fn progress(pods: &[Pod]) -> Progress {
+pub(crate) fn progress(pods: &[Pod]) -> Progress {
     let mut stages = pods.iter().map(Pod::stage);
     let has = |stage: Stage| pods.iter().any(|pod| pod.stage() == stage);
     if has(Stage::Running) {

@@ -7,7 +7,7 @@ use crate::core::job::Job;
 use crate::core::job::object::Container;
 
 /// Names of containers and of images: in lower case, without registry, folder and tag, with `-` for `_`.
-pub const KNOWN: &[&str] = &[
+pub(crate) const KNOWN: &[&str] = &[
     // Database proxies of the clouds. Sources: Google's and AWS's documentation.
     "cloud-sql-proxy",
     "cloudsql-proxy",
@@ -87,7 +87,7 @@ pub const KNOWN: &[&str] = &[
 ];
 
 /// Images whose last path element alone is ambiguous, by the end of their path.
-pub const IMAGES: &[&str] = &[
+pub(crate) const IMAGES: &[&str] = &[
     "linkerd/proxy",
     "linkerd-io/proxy",
     "datadog/agent",
@@ -97,19 +97,19 @@ pub const IMAGES: &[&str] = &[
 ];
 
 /// Images that contain a proxy among other programs. [`SERVES`] has the commands that start it.
-pub const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
+pub(crate) const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
 /// The commands that start the proxy in one of [`SERVERS`].
-pub const SERVES: [&str; 2] = ["agent", "proxy"];
+pub(crate) const SERVES: [&str; 2] = ["agent", "proxy"];
 /// Arguments with which a proxy ends by itself.
-pub const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
+pub(crate) const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
 /// Words of a shell script that may end the proxy it starts.
-pub const SCRIPT_ENDS: [&str; 5] = ["while", "until", "trap", "kill", "wait"];
+pub(crate) const SCRIPT_ENDS: [&str; 5] = ["while", "until", "trap", "kill", "wait"];
 /// Longest command line of a container that is searched, in characters. A longer one counts as stopping the sidecar.
-pub const MAX_SEARCHED: usize = 65_536;
+pub(crate) const MAX_SEARCHED: usize = 65_536;
 
 /// A sidecar that a script may stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub(crate) enum Stop {
     Istio,
     Linkerd,
     /// A proxy among the containers.
@@ -120,7 +120,7 @@ impl Stop {
     /// The texts in a script that stop it. They do not count in an option (`-…`), except a proxy's own
     /// `--quitquitquit`: it is only set if something calls that endpoint.
     #[must_use]
-    pub const fn texts(self) -> &'static [&'static str] {
+    pub(crate) const fn texts(self) -> &'static [&'static str] {
         match self {
             Self::Istio => &["quitquitquit", "scuttle"],
             Self::Linkerd => &["4191/shutdown", "linkerd-await"],
@@ -137,7 +137,7 @@ impl Stop {
 
 /// Whether something in the pod stops this sidecar once the migration has ended.
 #[must_use]
-pub fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
+pub(crate) fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
     let shared = job.spec.template.spec.share_process_namespace;
     job.containers().any(|(_, _, container)| {
         let has = |text: &str| words(container).any(|word| word.contains(text));
@@ -156,7 +156,7 @@ pub fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
 
 /// Whether a container is a proxy that keeps running when the others have ended.
 #[must_use]
-pub fn never_ends(container: &Container<'_>) -> bool {
+pub(crate) fn never_ends(container: &Container<'_>) -> bool {
     let first = words(container).next().unwrap_or_default();
     let program = first.rsplit('/').next().unwrap_or_default();
     let says = |texts: &[&str]| {
@@ -170,7 +170,7 @@ pub fn never_ends(container: &Container<'_>) -> bool {
 
 /// Whether a container is a proxy by its name, its image or its command.
 #[must_use]
-pub fn is_proxy(container: &Container<'_>) -> bool {
+pub(crate) fn is_proxy(container: &Container<'_>) -> bool {
     let program = repository(&container.image)
         .rsplit('/')
         .next()
@@ -191,7 +191,7 @@ fn words<'c>(container: &'c Container<'_>) -> impl Iterator<Item = &'c str> {
 ///
 /// It is a sidecar only if the pod has a container that is not one of these.
 #[must_use]
-pub fn is_known_proxy(name: &str, image: &str) -> bool {
+pub(crate) fn is_known_proxy(name: &str, image: &str) -> bool {
     let repository = repository(image);
     let program = repository.rsplit('/').next().unwrap_or_default();
     known(name)

@@ -11,7 +11,7 @@ use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
 
-pub const STAMPS: [Annotation; 4] = [
+pub(crate) const STAMPS: [Annotation; 4] = [
     Annotation::Decision,
     Annotation::RequestedBy,
     Annotation::Exceptions,
@@ -27,7 +27,7 @@ const FRESH: i64 = 60_000;
 
 /// Whether a Job carries a stamp.
 #[must_use]
-pub fn is_stamped(job: &Job<'_>) -> bool {
+pub(crate) fn is_stamped(job: &Job<'_>) -> bool {
     STAMPS
         .iter()
         .any(|stamp| job.annotations.get(*stamp).is_some())
@@ -35,7 +35,7 @@ pub fn is_stamped(job: &Job<'_>) -> bool {
 
 /// The stamp with the requesting user's name. A name that is too long is cut and ends in `…`.
 #[must_use]
-pub fn requested_by(user: &str) -> Cow<'_, str> {
+pub(crate) fn requested_by(user: &str) -> Cow<'_, str> {
     let kept = cut(user, MAX_USER);
     if kept.len() == user.len() {
         kept.into()
@@ -47,7 +47,7 @@ pub fn requested_by(user: &str) -> Cow<'_, str> {
 /// The id in the stamps of a Job that is being created, if they can come from the same request: they name its user, and
 /// the id is recent.
 #[must_use]
-pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
+pub(crate) fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
     let stamp = |stamp| job.annotations.get(stamp);
     let text = stamp(Annotation::Decision)?;
     if stamp(Annotation::RequestedBy)? != requested_by(user) {
@@ -66,7 +66,7 @@ pub fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
 /// Whether the client may have written the id itself. The API server records the client's fields in `managedFields`
 /// before it calls any webhook, and records fields that webhooks add under no name.
 #[must_use]
-pub fn is_the_clients(job: &Job<'_>) -> bool {
+pub(crate) fn is_the_clients(job: &Job<'_>) -> bool {
     let fields = &job.metadata.managed_fields;
     let names_it = |manager: &crate::core::job::object::ManagedField<'_>| {
         let metadata = manager.fields.metadata.as_ref();

@@ -17,7 +17,7 @@ use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
 use crate::core::job::running::Said;
 
 pub(crate) use watched::Metadata;
-pub use watched::WatchedJob;
+pub(crate) use watched::WatchedJob;
 
 /// How a Job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

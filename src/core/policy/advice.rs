@@ -17,7 +17,7 @@ const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migrati
 
 /// What a hook Job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// To migrate before the new version starts; the default without another sign.
     Upgrade,
     /// To undo a migration.
@@ -30,7 +30,7 @@ pub enum Purpose {
 }
 
 /// The option of the rules that Argo CD's own annotations may satisfy. Each of them has one of its own.
-pub const ARGOCD_OPTION: RuleOption<bool> = RuleOption {
+pub(crate) const ARGOCD_OPTION: RuleOption<bool> = RuleOption {
     key: "argocd",
     about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
     default: false,
@@ -39,7 +39,7 @@ pub const ARGOCD_OPTION: RuleOption<bool> = RuleOption {
 impl Purpose {
     /// What `job` is for, by these hook events and by what it runs.
     #[must_use]
-    pub fn of(job: &Job<'_>, events: &str) -> Self {
+    pub(crate) fn of(job: &Job<'_>, events: &str) -> Self {
         if job.is_downward() {
             return Self::Downgrade;
         }
@@ -62,7 +62,7 @@ impl Purpose {
 
     /// What an Argo CD hook is for, by these hook types and by what it runs.
     #[must_use]
-    pub fn of_argocds(job: &Job<'_>, types: &str) -> Self {
+    pub(crate) fn of_argocds(job: &Job<'_>, types: &str) -> Self {
         let has = |wanted: &str| hooks::argocd_has(Some(types), wanted);
         if job.is_downward() || has("SyncFail") {
             Self::Downgrade
@@ -79,7 +79,7 @@ impl Purpose {
 
     /// Advice for a Job that is not for upgrades; `None` for one that is.
     #[must_use]
-    pub fn advice(self) -> Option<Cow<'static, str>> {
+    pub(crate) fn advice(self) -> Option<Cow<'static, str>> {
         let text = match self {
             Self::Upgrade => return None,
             Self::Downgrade => {
@@ -95,7 +95,7 @@ impl Purpose {
 
 /// An annotation in a place where no deployer reads it.
 #[derive(Debug)]
-pub struct Stray<'a> {
+pub(crate) struct Stray<'a> {
     /// The annotation that is misplaced.
     pub annotation: Annotation,
     /// The field that holds it.
@@ -109,7 +109,7 @@ pub struct Stray<'a> {
 impl<'a> Stray<'a> {
     /// Looks for `annotation` as a label, and on the pod template.
     #[must_use]
-    pub fn of(job: &Job<'a>, annotation: Annotation) -> Option<Self> {
+    pub(crate) fn of(job: &Job<'a>, annotation: Annotation) -> Option<Self> {
         let (key, template) = (annotation.key(), &job.spec.template.metadata);
         let places = [
             ("metadata.labels", "a label", job.metadata.labels.get(key)),

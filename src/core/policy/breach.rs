@@ -129,7 +129,7 @@ impl From<Breach> for Breaches {
 /// The words for a value that Kubernetes may have defaulted. The API server writes a default before it asks the webhook,
 /// so nothing shows whether the author wrote a value that equals it.
 #[must_use]
-pub fn defaulted(value: impl Display, is_set: bool, is_default: bool) -> String {
+pub(crate) fn defaulted(value: impl Display, is_set: bool, is_default: bool) -> String {
     match (is_set, is_default) {
         (false, _) => format!("it is not set, and Kubernetes defaults it to {value}"),
         (true, true) => format!("it is {value}, Kubernetes' default if it is not set"),
@@ -139,7 +139,7 @@ pub fn defaulted(value: impl Display, is_set: bool, is_default: bool) -> String 
 
 /// A value as a finding shows it: quoted, without control characters, and cut.
 #[must_use]
-pub fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     const MAX: usize = 80;
     // Masked before it is cut: half a password would no longer look like one.
     let masked = credentials::mask(value);

@@ -75,7 +75,7 @@ impl Fix {
 /// The patch that carries out `fixes` on `object`, or `None` if it would not apply or change nothing. It reads only
 /// those parts of the object that the fields lead through.
 #[must_use]
-pub fn patch<'f>(
+pub(crate) fn patch<'f>(
     fixes: impl IntoIterator<Item = &'f Fix>,
     object: &Value,
     now: jiff::Timestamp,

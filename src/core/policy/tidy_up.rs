@@ -9,7 +9,7 @@ use crate::core::policy::fix::{Fix, Replacement};
 use crate::core::policy::path::FieldPath;
 
 /// The least time a finished Job should stay: long enough for a restarted deployer to come back and read its status.
-pub const MIN_TTL_SECONDS: u32 = 60 * 60;
+pub(crate) const MIN_TTL_SECONDS: u32 = 60 * 60;
 /// How long a hook Job stays after its end by default: 7 days.
 const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
 

@@ -18,7 +18,7 @@ const RETRY_AFTER_SECONDS: u32 = 15;
 /// The answer to one request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Response<'a> {
+pub(crate) struct Response<'a> {
     pub uid: &'a str,
     /// Whether the object may be stored.
     pub allowed: bool,
@@ -42,7 +42,7 @@ pub struct Response<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_field_names, reason = "the field's name in Kubernetes")]
-pub struct Status<'a> {
+pub(crate) struct Status<'a> {
     status: &'static str,
     code: u16,
     reason: &'static str,
@@ -64,7 +64,7 @@ struct Details<'a> {
 
 /// One cause of a denial.
 #[derive(Debug, Serialize)]
-pub struct Cause {
+pub(crate) struct Cause {
     /// Path of the field.
     pub field: String,
     /// What is wrong and what to write.
@@ -83,7 +83,7 @@ fn as_map<S: Serializer>(
 impl<'a> Response<'a> {
     /// An answer that allows the request.
     #[must_use]
-    pub fn allowed(uid: &'a str) -> Self {
+    pub(crate) fn allowed(uid: &'a str) -> Self {
         Self {
             uid,
             allowed: true,
@@ -99,14 +99,20 @@ impl<'a> Response<'a> {
     ///
     /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the object is not a
     /// valid Job.
-    pub fn deny(&mut self, name: &'a str, kind: &'static str, message: String, causes: Vec<Cause>) {
+    pub(crate) fn deny(
+        &mut self,
+        name: &'a str,
+        kind: &'static str,
+        message: String,
+        causes: Vec<Cause>,
+    ) {
         self.refuse(name, kind, message, causes, (403, "Forbidden"), None);
     }
 
     /// Asks the client to wait: 429 `TooManyRequests`. Helm, kubectl and all other programs with client-go then wait
     /// and retry by themselves, at most ten times (`k8s.io/client-go: rest/with_retry.go`). In a dry run they must not
     /// wait, so the answer is final.
-    pub fn put_off(
+    pub(crate) fn put_off(
         &mut self,
         name: &'a str,
         kind: &'static str,
@@ -145,7 +151,7 @@ impl<'a> Response<'a> {
     }
 
     /// Adds a patch and its type, which the API server requires. Adds nothing if there are no operations.
-    pub fn patch<'o>(
+    pub(crate) fn patch<'o>(
         &mut self,
         operations: impl Iterator<Item = &'o PatchOperation>,
     ) -> Result<(), serde_json::Error> {
@@ -158,7 +164,7 @@ impl<'a> Response<'a> {
     }
 
     /// The bytes of the AdmissionReview.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Review<'r> {

@@ -16,7 +16,7 @@ const LATE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether a migration has started, as far as its Job's status shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(crate) enum Start {
     /// It has started or ended, or it has opted out.
     Done,
     /// Its Job is too young to be late.
@@ -29,7 +29,7 @@ pub enum Start {
 
 /// Whether this migration has started by `now`.
 #[must_use]
-pub fn start(job: &StoredJob, now: Timestamp) -> Start {
+pub(crate) fn start(job: &StoredJob, now: Timestamp) -> Start {
     if job.end.is_some() || job.is_opted_out || job.has_tried || job.said == Said::Running {
         Start::Done
     } else if now.duration_since(job.created) < LATE {

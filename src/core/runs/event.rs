@@ -10,7 +10,7 @@ use crate::core::notice::{Happening, job};
 
 /// What is new in a run that has just been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct News {
+pub(crate) struct News {
     /// Whether this is the first record of a migration without a decision.
     pub unreviewed: bool,
     /// How it ended, if that is new.
@@ -21,7 +21,7 @@ impl News {
     /// Compares a run with its outcome before, which a new run does not have. Anything before `since`, when recording
     /// began, is history: the first installation finds years of it.
     #[must_use]
-    pub fn of(run: &Known, before: Option<Outcome>, since: Timestamp) -> Self {
+    pub(crate) fn of(run: &Known, before: Option<Outcome>, since: Timestamp) -> Self {
         let Known { spec, status } = run;
         let is_history =
             |at: Option<Timestamp>| before.is_none() && at.is_some_and(|at| at < since);
@@ -36,7 +36,7 @@ impl News {
 
 /// The Events for a run that has been written; each is sent only once.
 #[must_use]
-pub fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
+pub(crate) fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (spec, status) = (&run.spec, run.status.clone().unwrap_or_default());
     let namespace = run.namespace().unwrap_or_default();
     let warning = |reason, action, note: String| {

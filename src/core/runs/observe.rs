@@ -10,7 +10,7 @@ use crate::core::text;
 
 /// The facts for its run; `pods` is `None` if its pods could not be read. The attempt is not known here.
 #[must_use]
-pub fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known {
+pub(crate) fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known {
     let spec = MigrationRunSpec {
         job: JobReference {
             name: job.name.clone(),

@@ -16,7 +16,7 @@ const MAX_REASON: usize = 128;
 
 /// The facts from the pods of one Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PodFacts {
+pub(crate) struct PodFacts {
     /// When the first container started, not counting sidecars.
     pub started_at: Option<Timestamp>,
     /// Exit code of the container that ended the run.
@@ -32,7 +32,7 @@ pub struct PodFacts {
 impl PodFacts {
     /// Reads the pods of a Job that succeeded, or that failed or has not ended.
     #[must_use]
-    pub fn of(pods: &[Pod], succeeded: bool) -> Self {
+    pub(crate) fn of(pods: &[Pod], succeeded: bool) -> Self {
         let starts = pods.iter().flat_map(Pod::work).filter_map(|(_, c)| {
             let states = [c.state.as_ref(), c.last_state.as_ref()];
             let started = states.into_iter().flatten().filter_map(|state| {

@@ -6,7 +6,7 @@ use super::resource::Outcome;
 
 /// The parts of a stored run that are read here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brief {
+pub(crate) struct Brief {
     pub namespace: String,
     pub name: String,
     pub uid: String,
@@ -44,7 +44,7 @@ impl Brief {
 
 /// The attempt of a new run, given the other runs of its namespace. Attempts are counted from one success to the next.
 #[must_use]
-pub fn attempt(others: &[Brief], new: &Brief) -> i32 {
+pub(crate) fn attempt(others: &[Brief], new: &Brief) -> i32 {
     let same = others
         .iter()
         .filter(|other| other.release == new.release && other.migration == new.migration);
@@ -58,7 +58,7 @@ pub fn attempt(others: &[Brief], new: &Brief) -> i32 {
 /// The runs to remove so that the newest `keep` of the release stay: from these runs of one namespace, and `new`, which
 /// is not stored yet.
 #[must_use]
-pub fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r Brief> {
+pub(crate) fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r Brief> {
     let others = stored.iter().filter(|run| run.name != new.name);
     let mut runs: Vec<&Brief> = others
         .filter(|run| run.release == new.release)
@@ -71,20 +71,20 @@ pub fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r 
 
 /// The `count` runs that ended first, collected page by page.
 #[derive(Clone, Debug)]
-pub struct Oldest {
+pub(crate) struct Oldest {
     count: usize,
     runs: Vec<Brief>,
 }
 
 impl Oldest {
     #[must_use]
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         let runs = Vec::new();
         Self { count, runs }
     }
 
     /// Adds one more page.
-    pub fn add(&mut self, page: Vec<Brief>) {
+    pub(crate) fn add(&mut self, page: Vec<Brief>) {
         self.runs.extend(page.into_iter().filter(Brief::may_go));
         let ended = |run: &Brief| run.finished_at.unwrap_or(run.admitted_at);
         self.runs
@@ -94,7 +94,7 @@ impl Oldest {
 
     /// The collected runs, oldest first.
     #[must_use]
-    pub fn runs(self) -> Vec<Brief> {
+    pub(crate) fn runs(self) -> Vec<Brief> {
         self.runs
     }
 }

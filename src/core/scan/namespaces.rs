@@ -14,7 +14,7 @@ use crate::core::namespace::NamespaceView;
 
 /// The known facts about the namespaces of a cluster. For an unknown one, such as a new one, the policy alone decides.
 #[derive(Debug, Default)]
-pub struct World {
+pub(crate) struct World {
     namespaces: HashMap<String, NamespaceView>,
     unknown: NamespaceView,
 }
@@ -41,13 +41,13 @@ impl World {
     }
 
     /// Adds one namespace.
-    pub fn namespace(&mut self, text: &str) -> Result<(), Unreadable> {
+    pub(crate) fn namespace(&mut self, text: &str) -> Result<(), Unreadable> {
         self.add(&serde_json::from_str(text)?);
         Ok(())
     }
 
     /// Adds a page of namespaces.
-    pub fn namespaces(&mut self, text: &str) -> Result<(), Unreadable> {
+    pub(crate) fn namespaces(&mut self, text: &str) -> Result<(), Unreadable> {
         let page: Page<'_, Namespace<'_>> = serde_json::from_str(text)?;
         for namespace in &page.items {
             self.add(namespace);
@@ -57,7 +57,7 @@ impl World {
 
     /// Adds the exceptions of a page that are honoured now, if they may last at most `max`. One that cannot be parsed,
     /// as one with fields of a newer version, does not hide the others.
-    pub fn exceptions(
+    pub(crate) fn exceptions(
         &mut self,
         text: &str,
         now: Timestamp,

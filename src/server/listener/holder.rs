@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::message;
 
 /// Creates the Unix socket `path`, and replaces one that an earlier process has left.
-pub fn listen(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => UnixListener::bind(path),
@@ -23,7 +23,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// Sends each client the kept socket, and keeps the socket that the client sends.
 ///
 /// Fails if clients cannot connect any more.
-pub async fn hold(clients: UnixListener) -> io::Result<Infallible> {
+pub(crate) async fn hold(clients: UnixListener) -> io::Result<Infallible> {
     let mut kept = None;
     loop {
         let (client, _) = clients.accept().await?;

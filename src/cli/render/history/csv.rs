@@ -12,7 +12,7 @@ use super::shown;
 use crate::core::history::Entry;
 
 /// Writes the entries below a line with the names of the fields.
-pub fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
     let mut csv = WriterBuilder::new()
         .terminator(Terminator::CRLF)
         .from_writer(out);

@@ -32,7 +32,7 @@ rule! {
     /// The decision log records who did it.
     ///
     /// Source: `helm/helm: pkg/kube/client.go`, `watchUntilReady` (3.22.0): a deleted hook counts as a success.
-    pub static DELETED_WHILE_RUNNING = {
+    pub(crate) static DELETED_WHILE_RUNNING = {
         id: "MW102",
         name: "deleted-while-running",
         reason: "the migration is running",
@@ -48,7 +48,7 @@ rule! {
 
 /// How a request would lose a stored migration Job.
 #[derive(Clone, Copy, Debug)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// It is deleted. Otherwise it loses its label, without which nothing guards it.
     pub is_deletion: bool,
     /// Its namespace is being deleted, with all its objects.
@@ -58,7 +58,7 @@ pub struct Loss {
 impl Loss {
     /// Whether only the pods of `job` show whether it is running.
     #[must_use]
-    pub fn is_unclear(self, job: &Job<'_>) -> bool {
+    pub(crate) fn is_unclear(self, job: &Job<'_>) -> bool {
         self.said(job) == Said::Unclear
     }
 
@@ -75,7 +75,11 @@ impl Loss {
 /// be read; `None` if they were not asked about. What is allowed on purpose, or because nothing could be seen, is only
 /// audited: a guard that cannot see must not block a cluster.
 #[must_use]
-pub fn check(job: &Job<'_>, loss: Loss, pods: Option<&Result<bool, String>>) -> Option<Breach> {
+pub(crate) fn check(
+    job: &Job<'_>,
+    loss: Loss,
+    pods: Option<&Result<bool, String>>,
+) -> Option<Breach> {
     let (namespace, name) = (job.namespace, job.name.shown());
     let is_allowed = || job.annotations.get(Annotation::AllowDelete) == Some("true");
     Some(match (loss.said(job), pods) {

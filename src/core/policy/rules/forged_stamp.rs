@@ -31,7 +31,7 @@ rule! {
     ///
     /// Source: `kubernetes/kubernetes: staging/src/k8s.io/api/authentication/v1/types.go`, `UserInfo`: the one name
     /// that a user cannot choose.
-    pub static FORGED_STAMP = {
+    pub(crate) static FORGED_STAMP = {
         id: "MW104",
         name: "forged-stamp",
         reason: "migration-warden did not write a decision stamp",
@@ -48,7 +48,7 @@ rule! {
 
 /// The breach that a new Job has stamps that do not name the `user` who creates it.
 #[must_use]
-pub fn created(job: &Job<'_>, is_labelled: bool, user: &str) -> Option<Breach> {
+pub(crate) fn created(job: &Job<'_>, is_labelled: bool, user: &str) -> Option<Breach> {
     // A detected Job that was corrected has only the stamp with the patched rules.
     let mut stamps = STAMPS
         .iter()
@@ -63,14 +63,18 @@ pub fn created(job: &Job<'_>, is_labelled: bool, user: &str) -> Option<Breach> {
 }
 
 /// A breach for each stamp on a Job that an update makes a migration Job.
-pub fn became(job: &Job<'_>) -> impl Iterator<Item = Breach> {
+pub(crate) fn became(job: &Job<'_>) -> impl Iterator<Item = Breach> {
     STAMPS
         .into_iter()
         .filter_map(|stamp| Some(carried(stamp, job.annotations.get(stamp)?)))
 }
 
 /// A breach for each stamp that an update changes, and one if a stamped Job loses its label.
-pub fn updated(old: &Job<'_>, new: &Job<'_>, loses_label: bool) -> impl Iterator<Item = Breach> {
+pub(crate) fn updated(
+    old: &Job<'_>,
+    new: &Job<'_>,
+    loses_label: bool,
+) -> impl Iterator<Item = Breach> {
     let changes = STAMPS.into_iter().filter_map(|stamp| {
         let (old, new) = (old.annotations.get(stamp), new.annotations.get(stamp));
         (old != new).then(|| changed(stamp, old, new))

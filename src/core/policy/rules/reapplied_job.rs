@@ -21,7 +21,7 @@ rule! {
     /// retry.
     ///
     /// Source: `helm/helm: pkg/kube/client.go`, `patchResourceServerSide` (4.3.1).
-    pub static REAPPLIED_JOB = {
+    pub(crate) static REAPPLIED_JOB = {
         id: "MW103",
         name: "reapplied-job",
         reason: "the migration would not run again",
@@ -40,7 +40,7 @@ const HELMS: [&str; 2] = ["helm", "helm-controller"];
 
 /// The breach that `manager` applies a hook again that has ended.
 #[must_use]
-pub fn check(old: &Job<'_>, new: &Job<'_>, manager: &str) -> Option<Breach> {
+pub(crate) fn check(old: &Job<'_>, new: &Job<'_>, manager: &str) -> Option<Breach> {
     let is_hook = old.is_pre_hook() && new.is_pre_hook();
     let is_going = old.is_terminating() || new.is_terminating();
     if !old.is_finished() || !is_hook || is_going || !is_applied(new, manager) {
