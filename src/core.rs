@@ -14,7 +14,7 @@ pub(crate) mod history;
 pub mod job;
 pub(crate) mod json;
 mod judge;
-pub mod manifest;
+pub(crate) mod manifest;
 pub mod namespace;
 pub(crate) mod notice;
 pub mod pki;

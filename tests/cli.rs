@@ -1004,7 +1004,7 @@ fn exceptions_are_honoured_as_in_the_server() {
     }
     let (_, out, _) = check(&good, "human");
     assert!(out.contains("exempted[MW004]: restarting-pod: "), "{out}");
-    assert!(out.contains("Z by shop-1-4\n"), "{out}");
+    assert!(out.contains("= note: by shop-1-4 until 20"), "{out}");
 
     let (code, _, _) = check(
         &exceptions(|text| text.replace("namespace: shop", "namespace: other")),

@@ -293,15 +293,12 @@ fn the_charts_of_the_field_are_denied_for_what_they_do_once_labelled() {
 
 /// The same manifests with the migration label on each Job.
 fn labelled(text: &str) -> String {
-    migration_warden::core::manifest::documents(text)
-        .map(|document| {
-            let document = document.unwrap();
-            let mut value = document.value(document.root());
-            value["metadata"]["labels"]["app.kubernetes.io/component"] = "migration".into();
-            value.to_string()
-        })
-        .collect::<Vec<_>>()
-        .join("\n---\n")
+    let mut documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    for document in &mut documents {
+        document["metadata"]["labels"]["app.kubernetes.io/component"] = "migration".into();
+    }
+    let documents: Vec<_> = documents.iter().map(Value::to_string).collect();
+    documents.join("\n---\n")
 }
 
 #[test]

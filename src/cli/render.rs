@@ -15,7 +15,9 @@ use crate::core::report::{Located, Report};
 /// Writes a report in one format, piece by piece.
 pub trait Render {
     /// Writes what comes before the findings.
-    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()>;
+    fn begin(&mut self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Writes one finding.
     fn finding(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()>;

@@ -14,49 +14,36 @@ use crate::core::runs::resource::{Deployer, MigrationRun, Outcome};
 /// A run as it is shown. Its JSON form is stable: fields are added, never changed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Entry {
-    /// Namespace of the Job.
     pub namespace: String,
-    /// Name of the release.
     pub release: String,
     /// Name of the migration: the Job's without its timestamp.
     pub migration: String,
-    /// Name of the Job.
     pub job: String,
-    /// Its uid.
     pub job_uid: String,
     /// Number of the attempt, counted from one success to the next.
     pub attempt: i32,
-    /// How it ended, or that it is still running.
     pub outcome: Outcome,
     /// When the API server admitted the Job.
     pub admitted_at: Option<Timestamp>,
     /// When its first pod started.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// Seconds from its start, or else its admission, to its end.
     pub duration_seconds: Option<i64>,
     /// Why it failed, in one word.
     pub reason: Option<String>,
-    /// Exit code of the container that ended last.
     pub exit_code: Option<i32>,
     /// The message of the Job's condition or of its container at the end.
     pub message: Option<String>,
-    /// The user who requested the Job.
     pub requested_by: Option<String>,
-    /// The deployer of the Job.
     pub deployer: Deployer,
-    /// Chart and version.
     pub chart: Option<String>,
-    /// The migration tool.
     pub tool: Option<String>,
-    /// Images as the Job names them.
     pub images: Vec<String>,
     /// Images that ran, with their digests.
     pub image_ids: Vec<String>,
     /// Whether there is a decision about it.
     pub reviewed: bool,
-    /// Id of the decision.
     pub decision: Option<String>,
     /// Exceptions that it needed to be admitted.
     pub exceptions: Vec<String>,
@@ -69,7 +56,6 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// When it began, as far as known.
-    #[must_use]
     pub(crate) fn began(&self) -> Option<Timestamp> {
         self.admitted_at.or(self.started_at).or(self.created)
     }
@@ -126,7 +112,6 @@ pub(crate) struct History {
 
 impl History {
     /// An empty list. If a release is given, only its runs are shown.
-    #[must_use]
     pub(crate) fn of(release: Option<String>) -> Self {
         Self {
             release,
@@ -154,7 +139,6 @@ impl History {
     }
 
     /// All runs, sorted by namespace, release and time of their beginning.
-    #[must_use]
     pub(crate) fn in_order(mut self) -> Vec<Entry> {
         self.entries.sort_by(|a, b| {
             let of = |entry: &Entry| (entry.namespace.clone(), entry.release.clone());

@@ -21,10 +21,10 @@ use json_patch::jsonptr::Pointer;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use self::encoding::{Undecodable, decode};
+pub(crate) use self::encoding::decode;
 use self::places::Places;
-pub use self::stream::{BrokenDocument, documents};
-pub use self::tree::Node;
+pub(crate) use self::stream::{BrokenDocument, documents};
+pub(crate) use self::tree::Node;
 use self::tree::Tree;
 
 /// A position in a file.
@@ -38,15 +38,14 @@ pub struct Position {
 
 /// One document of a stream.
 #[derive(Debug)]
-pub struct Document<'a> {
+pub(crate) struct Document<'a> {
     tree: Tree<'a>,
     places: Rc<Places<'a>>,
 }
 
 /// A duplicate key of a map.
 #[derive(Debug)]
-pub struct Duplicate {
-    /// The key.
+pub(crate) struct Duplicate {
     pub key: String,
     /// Position of the earlier one.
     pub earlier: Position,
@@ -57,9 +56,7 @@ pub struct Duplicate {
 /// One fault of a file that users write for this program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFault {
-    /// Name of the file.
     pub file: String,
-    /// Position of the fault.
     pub position: Position,
     /// The fault, and what to write instead.
     pub message: String,
@@ -73,27 +70,23 @@ impl fmt::Display for FileFault {
 }
 
 impl Document<'_> {
-    /// The whole document.
-    #[must_use]
-    pub fn root(&self) -> Node {
+    #[expect(clippy::unused_self, reason = "it is the root of this document")]
+    pub(crate) fn root(&self) -> Node {
         Node::ROOT
     }
 
     /// A value as JSON.
-    #[must_use]
-    pub fn value(&self, node: Node) -> Value {
+    pub(crate) fn value(&self, node: Node) -> Value {
         self.tree.value(node)
     }
 
     /// The value of a key of a map; the last one of a duplicate key.
-    #[must_use]
-    pub fn get(&self, node: Node, key: &str) -> Option<Node> {
+    pub(crate) fn get(&self, node: Node, key: &str) -> Option<Node> {
         self.tree.get(node, key)
     }
 
     /// The text of a key of a map, if it is a text.
-    #[must_use]
-    pub fn text(&self, node: Node, key: &str) -> Option<String> {
+    pub(crate) fn text(&self, node: Node, key: &str) -> Option<String> {
         match self.value(self.get(node, key)?) {
             Value::String(text) => Some(text),
             _ => None,
@@ -101,18 +94,17 @@ impl Document<'_> {
     }
 
     /// The items of a list.
-    pub fn items(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
+    pub(crate) fn items(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
         self.tree.items(node)
     }
 
     /// Whether a value is a list.
-    #[must_use]
-    pub fn is_list(&self, node: Node) -> bool {
+    pub(crate) fn is_list(&self, node: Node) -> bool {
         self.tree.is_list(node)
     }
 
     /// The duplicate keys, of which the last value counts.
-    pub fn duplicates(&self) -> impl Iterator<Item = Duplicate> + '_ {
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = Duplicate> + '_ {
         self.tree
             .duplicates
             .iter()
@@ -125,8 +117,7 @@ impl Document<'_> {
 
     /// Position and byte range, in the stream, of the value at this JSON Pointer below `within`, or of its nearest
     /// existing parent.
-    #[must_use]
-    pub fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
+    pub(crate) fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
         let pointer = Pointer::parse(pointer).unwrap_or(Pointer::root());
         let bytes = self.tree.bytes(self.find(within, pointer));
         (self.places.position(bytes.start), bytes)

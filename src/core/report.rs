@@ -153,7 +153,7 @@ pub struct Counts {
     pub audit: usize,
     /// Those that an exception covers.
     #[serde(skip_serializing_if = "is_zero")]
-    pub excepted: usize,
+    pub exempted: usize,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
@@ -169,13 +169,13 @@ impl Counts {
             Action::Warn => self.warn += 1,
             Action::Audit | Action::Off => self.audit += 1,
         }
-        self.excepted += usize::from(finding.exception.is_some());
+        self.exempted += usize::from(finding.exception.is_some());
     }
 
     /// The findings that no exception covers.
     #[must_use]
     pub fn problems(&self) -> usize {
-        self.deny + self.patch + self.warn + self.audit - self.excepted
+        self.deny + self.patch + self.warn + self.audit - self.exempted
     }
 }
 

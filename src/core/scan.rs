@@ -19,13 +19,11 @@ pub(crate) use namespaces::World;
 pub(crate) struct Scan<'a> {
     policy: &'a Policy,
     world: World,
-    /// The report so far.
     pub report: Report,
 }
 
 impl<'a> Scan<'a> {
     /// A scan that has not read anything yet.
-    #[must_use]
     pub(crate) fn new(policy: &'a Policy, world: World) -> Self {
         Self {
             policy,

@@ -122,7 +122,7 @@ fn modes_and_exceptions_of_the_cluster_are_honoured() {
     let outcome = scan("", &["-n", space.name()]);
     assert!(
         outcome.stdout.contains(
-            "\n  exempted  MW004 spec.template.spec.restartPolicy: found \"OnFailure\"; until "
+            "\n  exempted  MW004 spec.template.spec.restartPolicy: found \"OnFailure\"; by old-chart until "
         ),
         "{outcome}"
     );

@@ -156,7 +156,7 @@ fn jobs_and_findings_are_counted_apart() {
     let restarted = job(|job| {
         job["spec"]["template"]["spec"]["restartPolicy"] = json!("OnFailure");
     });
-    let excepted = [exception];
+    let exempted = [exception];
     for (manifests, exceptions, wanted) in [
         (&[][..], &[][..], "0 documents: no migration Jobs"),
         (&[opted_out()], &[], "1 document: no migration Jobs"),
@@ -168,12 +168,12 @@ fn jobs_and_findings_are_counted_apart() {
         ),
         (
             &[broken(), restarted.clone()],
-            &excepted,
+            &exempted,
             "2 documents: 1 problem in 1 of 2 migration Jobs (1 warned), 2 findings exempted",
         ),
         (
             &[restarted],
-            &excepted,
+            &exempted,
             "1 document: no problems in 1 migration Job, 1 finding exempted",
         ),
     ] {

@@ -28,10 +28,6 @@ pub struct Text {
 }
 
 impl Render for Text {
-    fn begin(&mut self, _: &mut dyn Write) -> io::Result<()> {
-        Ok(())
-    }
-
     fn finding(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()> {
         match &located.source {
             Some(source) => writeln!(out, "{}\n", snippet(located, source)),
@@ -94,7 +90,7 @@ impl Text {
         write!(out, "  {colour}{word:<8}{colour:#}  {id} {path}: {detail}")?;
         if let Some(exception) = &finding.exception {
             let (until, name) = (exception.expires_at, &exception.name);
-            write!(out, "; until {until} by {name}")?;
+            write!(out, "; by {name} until {until}")?;
         }
         writeln!(out)
     }
@@ -118,7 +114,7 @@ fn snippet(located: &Located, source: &Source) -> String {
     let help = match &found.exception {
         Some(exception) => {
             let (until, name) = (exception.expires_at, &exception.name);
-            Level::NOTE.message(format!("until {until} by {name}"))
+            Level::NOTE.message(format!("by {name} until {until}"))
         }
         None => Level::HELP.message(&*found.remediation),
     };
@@ -156,13 +152,13 @@ fn table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// Each finding once: denied, patched, warned, audited or exempted.
 fn columns(counts: &Counts) -> [usize; 5] {
-    let audited = counts.audit - counts.excepted;
+    let audited = counts.audit - counts.exempted;
     [
         counts.deny,
         counts.patch,
         counts.warn,
         audited,
-        counts.excepted,
+        counts.exempted,
     ]
 }
 
@@ -260,9 +256,9 @@ fn summary(report: &Report) -> String {
             format!("{problems} in {faulty} of {jobs} ({})", parts.join(", "))
         }
     };
-    if report.counts.excepted > 0 {
-        let excepted = counted(report.counts.excepted, "finding");
-        let _ = write!(text, ", {excepted} exempted");
+    if report.counts.exempted > 0 {
+        let exempted = counted(report.counts.exempted, "finding");
+        let _ = write!(text, ", {exempted} exempted");
     }
     text
 }
@@ -272,7 +268,7 @@ pub(super) fn progress(report: &Report) -> String {
     format!(
         "{}, {}",
         looked_at(report),
-        counted(report.counts.problems() + report.counts.excepted, "finding")
+        counted(report.counts.problems() + report.counts.exempted, "finding")
     )
 }
 

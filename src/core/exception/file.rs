@@ -14,7 +14,6 @@ use crate::core::policy::rules::{self, RULES};
 /// An exception and the place of its name.
 #[derive(Debug)]
 pub(crate) struct Written {
-    /// The exception as read.
     pub exception: Exception,
     /// Position of its name in the file.
     pub position: Position,

@@ -6,7 +6,7 @@ use super::words::TOO_LARGE;
 
 /// Why bytes cannot be decoded.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Undecodable {
+pub(crate) struct Undecodable {
     /// Position of the fault; `None` for the file as a whole.
     pub position: Option<Position>,
     /// The fault, and what to do.
@@ -23,7 +23,7 @@ impl Undecodable {
 }
 
 /// Decodes bytes as text. A byte order mark is dropped.
-pub fn decode(bytes: Vec<u8>) -> Result<String, Undecodable> {
+pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, Undecodable> {
     let text = any(bytes)?;
     match memchr::memchr(0, text.as_bytes()) {
         Some(at) => Err(Undecodable {

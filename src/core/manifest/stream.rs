@@ -12,8 +12,7 @@ use super::{Document, Position};
 /// Why a document could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{message}")]
-pub struct BrokenDocument {
-    /// Position of the fault.
+pub(crate) struct BrokenDocument {
     pub position: Position,
     /// The fault, and what to write instead.
     pub message: String,
@@ -24,7 +23,9 @@ pub struct BrokenDocument {
 }
 
 /// The documents of a stream that are not empty, one by one.
-pub fn documents(stream: &str) -> impl Iterator<Item = Result<Document<'_>, BrokenDocument>> {
+pub(crate) fn documents(
+    stream: &str,
+) -> impl Iterator<Item = Result<Document<'_>, BrokenDocument>> {
     Documents {
         places: Rc::new(Places::new(stream)),
         rest: Some(0),

@@ -117,13 +117,23 @@ fn aliases_and_merges_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
-fn tags_are_read_as_kubectl_reads_them() {
-    assert_eq!(
-        values(
-            "a: !Ref 5\nb: !!str 5\nc: !!int \"5\"\nd: !!float 3\ne: !!binary aGk=\nf: !x {g: 1}\nh: ! 1\n"
+fn values_are_read_as_kubectl_reads_them() {
+    for (stream, value) in [
+        (
+            "a: !Ref 5\nb: !!str 5\nc: !!int \"5\"\nd: !!float 3\ne: !!binary aGk=\nf: !x {g: 1}\nh: ! 1\n",
+            json!({"a": "5", "b": "5", "c": 5, "d": 3, "e": "hi", "f": {"g": 1}, "h": "1"}),
         ),
-        [json!({"a": "5", "b": "5", "c": 5, "d": 3, "e": "hi", "f": {"g": 1}, "h": "1"})]
-    );
+        (
+            "a: \"x\\ny\"\nb: 'it''s'\nc: one\n  two\nd: >-\n  one\n  two\ne: \"\"\nf:\ng: '5'\nh: |-\n  'x'\n",
+            json!({"a": "x\ny", "b": "it's", "c": "one two", "d": "one two", "e": "", "f": null, "g": "5", "h": "'x'"}),
+        ),
+        (
+            "a: |\n  ---\n  x\nb: a---b\n",
+            json!({"a": "---\nx\n", "b": "a---b"}),
+        ),
+    ] {
+        assert_eq!(values(stream), [value]);
+    }
     for (stream, words) in [
         (
             "a: !!int s3cr3t",
@@ -250,23 +260,4 @@ fn aliases_may_be_many_but_not_a_bomb() {
     assert_eq!(faults(&deep.concat())[0].2, words::TOO_DEEP);
     let deep = format!("a: {}{}\n", "[".repeat(5000), "]".repeat(5000));
     assert_eq!(faults(&deep)[0].2, words::TOO_DEEP);
-}
-
-#[test]
-fn markers_inside_values_are_no_markers() {
-    assert_eq!(
-        values("a: |\n  ---\n  x\nb: a---b\n"),
-        [json!({"a": "---\nx\n", "b": "a---b"})]
-    );
-}
-
-#[test]
-fn texts_of_every_style_are_read() {
-    let stream = "a: \"x\\ny\"\nb: 'it''s'\nc: one\n  two\nd: >-\n  one\n  two\ne: \"\"\nf:\ng: '5'\nh: |-\n  'x'\n";
-    assert_eq!(
-        values(stream),
-        [
-            json!({"a": "x\ny", "b": "it's", "c": "one two", "d": "one two", "e": "", "f": null, "g": "5", "h": "'x'"})
-        ]
-    );
 }

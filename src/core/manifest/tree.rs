@@ -14,7 +14,7 @@ use super::{scalar, words};
 
 /// A value of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Node(pub(super) u32);
+pub(crate) struct Node(pub(super) u32);
 
 impl Node {
     /// The whole document.

@@ -40,13 +40,11 @@ impl World {
         self.namespaces.get(namespace).unwrap_or(&self.unknown)
     }
 
-    /// Adds one namespace.
     pub(crate) fn namespace(&mut self, text: &str) -> Result<(), Unreadable> {
         self.add(&serde_json::from_str(text)?);
         Ok(())
     }
 
-    /// Adds a page of namespaces.
     pub(crate) fn namespaces(&mut self, text: &str) -> Result<(), Unreadable> {
         let page: Page<'_, Namespace<'_>> = serde_json::from_str(text)?;
         for namespace in &page.items {

@@ -6,7 +6,6 @@
 use std::io::{self, Write};
 
 use ::csv::{Terminator, WriterBuilder};
-use jiff::Timestamp;
 
 use super::shown;
 use crate::core::history::Entry;
@@ -16,74 +15,50 @@ pub(crate) fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
     let mut csv = WriterBuilder::new()
         .terminator(Terminator::CRLF)
         .from_writer(out);
-    csv.write_record(FIELDS)?;
+    csv.write_record(FIELDS.map(|(name, _)| name))?;
     for entry in entries {
-        csv.write_record(record(entry))?;
+        csv.write_record(FIELDS.map(|(_, value)| value(entry)))?;
     }
     csv.flush()
 }
 
-const FIELDS: [&str; 24] = [
-    "namespace",
-    "release",
-    "migration",
-    "job",
-    "job_uid",
-    "attempt",
-    "outcome",
-    "admitted_at",
-    "started_at",
-    "finished_at",
-    "duration_seconds",
-    "reason",
-    "exit_code",
-    "message",
-    "requested_by",
-    "deployer",
-    "chart",
-    "tool",
-    "images",
-    "image_ids",
-    "reviewed",
-    "decision",
-    "exceptions",
-    "run",
+type Field = (&'static str, fn(&Entry) -> String);
+
+const FIELDS: [Field; 24] = [
+    ("namespace", |entry| no_formula(&entry.namespace)),
+    ("release", |entry| no_formula(&entry.release)),
+    ("migration", |entry| no_formula(&entry.migration)),
+    ("job", |entry| no_formula(&entry.job)),
+    ("job_uid", |entry| no_formula(&entry.job_uid)),
+    ("attempt", |entry| entry.attempt.to_string()),
+    ("outcome", |entry| <&str>::from(entry.outcome).to_owned()),
+    ("admitted_at", |entry| known(entry.admitted_at)),
+    ("started_at", |entry| known(entry.started_at)),
+    ("finished_at", |entry| known(entry.finished_at)),
+    ("duration_seconds", |entry| known(entry.duration_seconds)),
+    ("reason", |entry| text(entry.reason.as_ref())),
+    ("exit_code", |entry| known(entry.exit_code)),
+    ("message", |entry| text(entry.message.as_ref())),
+    ("requested_by", |entry| text(entry.requested_by.as_ref())),
+    ("deployer", |entry| format!("{:?}", entry.deployer)),
+    ("chart", |entry| text(entry.chart.as_ref())),
+    ("tool", |entry| text(entry.tool.as_ref())),
+    ("images", |entry| no_formula(&entry.images.join(" "))),
+    ("image_ids", |entry| no_formula(&entry.image_ids.join(" "))),
+    ("reviewed", |entry| entry.reviewed.to_string()),
+    ("decision", |entry| text(entry.decision.as_ref())),
+    ("exceptions", |entry| {
+        no_formula(&entry.exceptions.join(" "))
+    }),
+    ("run", |entry| no_formula(&entry.run)),
 ];
 
-fn record(entry: &Entry) -> [String; FIELDS.len()] {
-    let time = |time: Option<Timestamp>| time.map_or_else(String::new, |time| time.to_string());
-    let text = |text: &Option<String>| text.as_deref().map_or_else(String::new, no_formula);
-    let list = |list: &[String]| no_formula(&list.join(" "));
-    [
-        no_formula(&entry.namespace),
-        no_formula(&entry.release),
-        no_formula(&entry.migration),
-        no_formula(&entry.job),
-        no_formula(&entry.job_uid),
-        entry.attempt.to_string(),
-        <&str>::from(entry.outcome).to_owned(),
-        time(entry.admitted_at),
-        time(entry.started_at),
-        time(entry.finished_at),
-        entry
-            .duration_seconds
-            .map_or_else(String::new, |seconds| seconds.to_string()),
-        text(&entry.reason),
-        entry
-            .exit_code
-            .map_or_else(String::new, |code| code.to_string()),
-        text(&entry.message),
-        text(&entry.requested_by),
-        format!("{:?}", entry.deployer),
-        text(&entry.chart),
-        text(&entry.tool),
-        list(&entry.images),
-        list(&entry.image_ids),
-        entry.reviewed.to_string(),
-        text(&entry.decision),
-        list(&entry.exceptions),
-        no_formula(&entry.run),
-    ]
+fn known(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+fn text(text: Option<&String>) -> String {
+    text.map_or_else(String::new, |text| no_formula(text))
 }
 
 fn no_formula(text: &str) -> String {
