@@ -50,8 +50,8 @@ const READY_PERIOD: Duration = Duration::from_millis(5);
 const DRAIN: Duration = Duration::from_secs(20);
 
 pub trait Judge: Send + Sync + 'static {
-    /// Answers the review in `body`, whatever is in there, before the deadline. Everything that takes time in
-    /// proportion to the body is done before the first wait for anybody.
+    /// Answers the review in `body`, whatever is in there, before the deadline. The caller limits how many large
+    /// reviews compute at once: while this waits, another one computes.
     fn judge<'a>(
         &'a self,
         phase: Phase,

@@ -26,11 +26,14 @@ use axum::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use std::{
+    future::poll_fn,
+    mem,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::SystemTime,
 };
 use tokio::{
@@ -184,18 +187,19 @@ impl Reviews {
         body: Buffer,
         deadline: Instant,
     ) -> Result<Judged, Refusal> {
-        let turns = if body.len() < HUGE { 1 } else { TURNS };
-        let turn = Arc::clone(&self.large).acquire_many_owned(turns);
-        let turn = timeout_at(deadline, turn).await;
-        // The semaphore is never closed.
-        let turn = turn.map_err(|_| Refusal::overloaded())?.ok();
+        let place = Turns {
+            large: Arc::clone(&self.large),
+            number: if body.len() < HUGE { 1 } else { TURNS },
+            deadline,
+        };
+        let turn = place.take().await?;
         let judge = Arc::clone(&self.judge);
         let runtime = Handle::current();
         let judged = spawn_blocking(move || {
             let judging = judge.judge(phase, &body, deadline);
-            runtime.block_on(in_turn(judging, turn))
+            runtime.block_on(place.judge(judging, turn))
         });
-        Ok(judged.await.map_err(|_| Refusal::panic())??)
+        Ok(judged.await.map_err(|_| Refusal::panic())???)
     }
 
     /// Logs the decision, or counts it as lost, and returns the answer to send. For a collector it keeps the line.
@@ -212,14 +216,47 @@ impl Reviews {
     }
 }
 
-/// Judges while holding `turn`, which is given back the first time the judge waits for the API server: others may use
-/// the CPU then.
-async fn in_turn<T>(mut judging: BoxFuture<'_, T>, turn: Option<OwnedSemaphorePermit>) -> T {
-    if let Some(judged) = (&mut judging).now_or_never() {
-        return judged;
+/// The turns that one large review takes.
+struct Turns {
+    large: Arc<Semaphore>,
+    /// How many it takes.
+    number: u32,
+    deadline: Instant,
+}
+
+impl Turns {
+    /// Waits for a turn, which ends when it is dropped.
+    async fn take(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let turn = Arc::clone(&self.large).acquire_many_owned(self.number);
+        let turn = timeout_at(self.deadline, turn).await;
+        // The semaphore is never closed.
+        Ok(turn.map_err(|_| Refusal::overloaded())?.ok())
     }
-    drop(turn);
-    judging.await
+
+    /// Judges, and holds a turn whenever the judge computes. While it waits for the API server, others may compute.
+    async fn judge<T>(
+        &self,
+        mut judging: BoxFuture<'_, T>,
+        mut turn: Option<OwnedSemaphorePermit>,
+    ) -> Result<T, Refusal> {
+        loop {
+            let polled = poll_fn(|cx| Poll::Ready(judging.as_mut().poll(cx))).await;
+            if let Poll::Ready(judged) = polled {
+                return Ok(judged);
+            }
+            drop(turn);
+            let mut is_woken = false;
+            poll_fn(|_| {
+                if mem::replace(&mut is_woken, true) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            turn = self.take().await?;
+        }
+    }
 }
 
 /// `POST /validate` and `POST /mutate`.
@@ -254,4 +291,36 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::{sync::oneshot, task::yield_now};
+
+    #[tokio::test]
+    async fn a_turn_is_held_before_and_after_a_wait() {
+        let place = Turns {
+            large: Arc::new(Semaphore::new(1)),
+            number: 1,
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        let turn = place.take().await.ok().flatten();
+        let free = || place.large.available_permits();
+        let (answer, answered) = oneshot::channel();
+        let judging = async move {
+            let before = free();
+            answered.await.unwrap();
+            (before, free())
+        };
+        let api_server = async move {
+            while free() == 0 {
+                yield_now().await;
+            }
+            answer.send(()).unwrap();
+        };
+        let (judged, ()) = tokio::join!(place.judge(Box::pin(judging), turn), api_server);
+        assert_eq!(judged.ok(), Some((0, 0)));
+    }
 }
