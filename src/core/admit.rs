@@ -31,6 +31,7 @@ use crate::core::policy::verdict::Outcome;
 use crate::core::review::request::{self, MalformedReview, Parsed, Request};
 use crate::core::review::response::Response;
 use crate::core::review::{Operation, Phase};
+use crate::core::text;
 
 /// What an answer depends on besides the review, the policy and the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -109,14 +110,15 @@ pub fn parse(phase: Phase, body: &[u8]) -> Result<Review<'_>, Unanswered> {
 }
 
 impl Review<'_> {
-    /// What is asked, for the program's log: operation, kind, namespace and name.
+    /// What is asked, for the program's log: operation, kind, namespace and name, without credentials.
     #[must_use]
     pub fn summary(&self) -> String {
         fn of<O>(request: &Request<'_, O>, name: &str) -> String {
             let (operation, kind) = (&*request.operation, &*request.kind.kind);
             let (part, namespace) = (&*request.sub_resource, &*request.namespace);
             let slash = if part.is_empty() { "" } else { "/" };
-            format!("{operation} {kind}{slash}{part} {namespace}/{name}")
+            let asked = format!("{operation} {kind}{slash}{part} {namespace}/{name}");
+            text::bounded(&asked, text::DETAIL).into_owned()
         }
         match &self.parsed {
             Parsed::Judged(request) => {
