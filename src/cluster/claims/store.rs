@@ -101,10 +101,11 @@ impl Claims {
     /// Claims in the client's own namespace. A Job that is in `jobs` counts as seen.
     #[must_use]
     pub fn new(client: Client, jobs: Jobs) -> Self {
+        let pods = Pods::new(client.clone(), PODS_SHARE);
         let client = prompt(client);
         Self {
             leases: Api::default_namespaced(client.clone()),
-            pods: Pods::new(client.clone(), PODS_SHARE),
+            pods,
             jobs,
             client,
             lists: Arc::new(Seats::new(LISTS, LISTS_SHARE)),
