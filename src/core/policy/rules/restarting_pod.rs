@@ -124,17 +124,12 @@ mod tests {
             with(json!("OnFailure")),
             [format!(r#"{path}: found "OnFailure""#)]
         );
-        let absent = [format!(
-            r#"{path}: it is not set, and Kubernetes defaults it to "Always""#
+        let default = [format!(
+            r#"{path}: it is "Always", Kubernetes' default if it is not set"#
         )];
-        assert_eq!(with(json!(null)), absent);
-        assert_eq!(with(json!("")), absent);
-        assert_eq!(
-            with(json!("Always")),
-            [format!(
-                r#"{path}: it is "Always", Kubernetes' default if it is not set"#
-            )]
-        );
+        for value in [json!(null), json!(""), json!("Always")] {
+            assert_eq!(with(value), default);
+        }
         assert!(with(json!("Never")).is_empty());
     }
 

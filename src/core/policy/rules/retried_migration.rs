@@ -148,17 +148,14 @@ mod tests {
     fn a_limit_is_named_with_its_origin() {
         let with =
             |spec: Value| findings("MW006", &job(|j| json_patch::merge(&mut j["spec"], &spec)));
-        let default = "it is not set, and Kubernetes defaults it to";
+        let default = |value| format!("it is {value}, Kubernetes' default if it is not set");
         for (spec, detail) in [
-            (json!({"backoffLimit": null}), format!("{default} 6")),
-            (
-                json!({"backoffLimit": 6}),
-                "it is 6, Kubernetes' default if it is not set".to_owned(),
-            ),
+            (json!({"backoffLimit": null}), default(6)),
+            (json!({"backoffLimit": 6}), default(6)),
             (json!({"backoffLimit": 3}), "found 3".to_owned()),
             (
                 json!({"backoffLimit": null, "backoffLimitPerIndex": 1}),
-                format!("{default} 2147483647"),
+                default(2_147_483_647),
             ),
         ] {
             assert_eq!(with(spec), [format!("spec.backoffLimit: {detail}")]);
