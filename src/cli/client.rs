@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::progress;
 use crate::cluster::patient_untimed;
+use crate::core::text;
 
 /// How long the API server may be silent before stderr says that it is being waited for.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -30,7 +31,8 @@ pub(super) fn new(config: Config, limit: Duration) -> anyhow::Result<Client> {
     // The Kubernetes client uses the default provider of the process. The rest of this crate names its provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::try_from(config);
-    let client = client.map_err(|error| anyhow!("the API server at {address}: {error}"))?;
+    let client =
+        client.map_err(|error| anyhow!("the API server at {address}: {}", reason(&error)))?;
     let client = patient_untimed(client);
     let namespace = client.default_namespace().to_owned();
     let was_silent = Arc::new(AtomicBool::new(false));
@@ -75,11 +77,31 @@ fn address(url: &Uri) -> String {
     format!("{}://{host}", url.scheme_str().unwrap_or("https"))
 }
 
+/// Why a client cannot be made or cannot log in, without what a kubeconfig and a login program hold: credentials.
+pub(super) fn reason(error: &kube::Error) -> String {
+    use kube::client::AuthError as E;
+    let why = match error {
+        kube::Error::Auth(E::AuthExecRun { out, .. }) => {
+            format!("the login program of the kubeconfig failed: {}", out.status)
+        }
+        kube::Error::Auth(E::AuthExecParse(_)) => {
+            "the login program of the kubeconfig did not print an ExecCredential".to_owned()
+        }
+        kube::Error::Auth(error) => format!("the login failed: {error}"),
+        kube::Error::ProxyProtocolUnsupported { proxy_url }
+        | kube::Error::ProxyProtocolDisabled { proxy_url, .. } => {
+            format!("the proxy {} is not supported", address(proxy_url))
+        }
+        error => error.to_string(),
+    };
+    text::bounded(&why, text::DETAIL).into_owned()
+}
+
 /// The words of the error that began the chain: the others are those of libraries that passed it on. A failed login
 /// is told whole, because its last words, such as "No such file", name no program.
 fn root(error: &(dyn Error + 'static)) -> String {
-    if let Some(kube::Error::Auth(error)) = error.downcast_ref() {
-        return format!("the login failed: {error}");
+    if let Some(error @ kube::Error::Auth(_)) = error.downcast_ref() {
+        return reason(error);
     }
     let mut root = error;
     while let Some(cause) = root.source() {

@@ -75,10 +75,12 @@ impl Args {
         let mut pages = Pages::of::<MigrationRun>(namespace.as_deref());
         let mut history = History::of(self.release.clone());
         fetch(&client, &mut pages, &mut history).await?;
-        let mut notes: Vec<_> = pages.caveat().into_iter().collect();
+        if let Some(caveat) = pages.caveat() {
+            progress::warning(&caveat);
+        }
         if history.unreadable > 0 {
             let count = history.unreadable;
-            notes.push(format!(
+            progress::warning(&format!(
                 "{count} runs are not listed: this version does not know their format"
             ));
         }
@@ -88,10 +90,7 @@ impl Args {
                 .release
                 .map_or_else(String::new, |name| format!(" of release {name}"));
             let place = namespace.map_or_else(String::new, |name| format!(" in namespace {name}"));
-            notes.push(format!("no runs{release} found{place}"));
-        }
-        for note in notes {
-            progress::note(&note);
+            progress::note(&format!("no runs{release} found{place}"));
         }
         Ok(entries)
     }

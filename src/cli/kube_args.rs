@@ -76,12 +76,16 @@ impl Kubeconfig {
         config.map_err(|error| self.unusable(error, &contexts))
     }
 
-    /// Like [`Self::read`]. In a pod without a kubeconfig, the cluster is that of the pod.
+    /// Like [`Self::read`]. In a pod without a kubeconfig, the cluster is that of the pod, as for `kubectl`: files that
+    /// do not exist are no kubeconfig.
     async fn read_or_pod(&self) -> anyhow::Result<Config> {
-        let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-        let home = env::home_dir().map(|home| home.join(".kube/config"));
-        let has_file = is_set("KUBECONFIG") || home.is_some_and(|file| file.exists());
-        if is_set("KUBERNETES_SERVICE_HOST") && !has_file && self.given().is_none() {
+        let home = || env::home_dir().map(|home| home.join(".kube/config"));
+        let has_file = match env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) {
+            Some(paths) => env::split_paths(&paths).any(|file| file.exists()),
+            None => home().is_some_and(|file| file.exists()),
+        };
+        let is_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
+        if is_pod && !has_file && self.given().is_none() {
             return Config::incluster().context("failed to find the cluster of this pod");
         }
         self.read().await
@@ -92,7 +96,10 @@ impl Kubeconfig {
         use KubeconfigError as E;
         let file = match &self.kubeconfig {
             Some(path) => path.display().to_string(),
-            None => env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned()),
+            None => env::var("KUBECONFIG")
+                .ok()
+                .filter(|paths| !paths.is_empty())
+                .unwrap_or_else(|| "~/.kube/config".to_owned()),
         };
         match error {
             E::ReadConfig(error, path) => {

@@ -38,6 +38,12 @@ pub(super) fn note(text: &str) {
     }
 }
 
+/// Prints a warning: the result is incomplete, which a quiet verb says too.
+pub(super) fn warning(text: &str) {
+    clear();
+    let _ = writeln!(anstream::stderr(), "warning: {text}");
+}
+
 /// Text that overwrites `shown` characters with `text`. It pads with blanks, because not every terminal supports escape
 /// codes.
 fn over(shown: usize, text: &str) -> String {

@@ -164,7 +164,7 @@ impl Asked<'_> {
             output.progress(&scan.report)?;
         }
         if let Some(caveat) = pages.caveat() {
-            progress::note(&caveat);
+            progress::warning(&caveat);
         }
         Ok(())
     }

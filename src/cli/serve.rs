@@ -11,13 +11,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{ArgGroup, ValueEnum};
 use controller::{Beside, Election};
 use futures_util::future::{BoxFuture, select_all};
 use kube::Client;
 use tokio::sync::oneshot;
 
+use super::client;
 use super::kube_args::Kubeconfig;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::events::Events;
@@ -283,7 +284,10 @@ impl Args {
             }
             Cluster::Kubeconfig => self.kubeconfig.read().await?,
         };
-        Ok(Some(connect(config).context("failed to make a client")?))
+        let client = connect(config);
+        let client = client
+            .map_err(|error| anyhow!("failed to make a client: {}", client::reason(&error)))?;
+        Ok(Some(client))
     }
 
     fn policy(

@@ -89,7 +89,7 @@ fn pages_are_turned_and_a_token_that_is_too_old_is_changed_for_a_new_one() {
     );
     assert_eq!(
         err,
-        "note: listing jobs.batch in namespace shop took so long that it does not show a single moment: \
+        "warning: listing jobs.batch in namespace shop took so long that it does not show a single moment: \
          objects that were created or changed meanwhile may be missing\n"
     );
     assert_eq!(
