@@ -1,5 +1,5 @@
 //! What requests to the API server have in common: their time limit, the pages of a LIST, writes that compete with other
-//! replicas, and why a request failed. [`crate::cluster::patient`] bounds the bytes of a page and repeats it.
+//! replicas, and why a request failed. [`mod@crate::cluster::patient`] bounds the bytes of a page and repeats it.
 //!
 //! Not for commands, whose client sets the limits: they read [`crate::cluster::pages`].
 

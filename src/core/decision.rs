@@ -1,6 +1,6 @@
 //! The record: one JSON line per decision.
 //!
-//! This module has the content, [`line`] serializes it within the size limit, and [`crate::host::decision_log`] writes
+//! This module has the content, [`mod@line`] serializes it within the size limit, and [`crate::host::decision_log`] writes
 //! it. The format is public: fields are added, never changed without a new `schema`.
 
 mod line;

@@ -1,6 +1,6 @@
 //! Exceptions: which findings in a Job an exception covers, and whether it is honoured now.
 //!
-//! Pure. [`resource`] has the object, [`file`] reads a file of exceptions, and [`crate::cluster::exceptions`] watches
+//! Pure. [`resource`] has the object, [`mod@file`] reads a file of exceptions, and [`crate::cluster::exceptions`] watches
 //! those of the cluster.
 
 pub(crate) mod file;

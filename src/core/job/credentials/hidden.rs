@@ -10,7 +10,7 @@ use super::{Form, Hit};
 
 /// Shortest text that is hidden: shorter ones are part of many words and not secret.
 const SHORTEST: usize = 4;
-/// Most of a text that is shown before it is cut (see [`crate::core::policy::finding::shown`]).
+/// Most of a text that is shown before it is cut (see [`crate::core::policy::breach::shown`]).
 const SHOWN: usize = 80;
 
 /// The passwords of one Job.
