@@ -9,8 +9,9 @@ use crate::claims::{endless, is_created, waits};
 use crate::guards::{deletion, running};
 use crate::harness::{Chart, Guarded, Proxy, Space, Warden, Webhooks, action, eventually};
 
-/// The timeout of the entries for creations.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of the entries for creations, and as much again for kubectl on a busy machine. An answer after the
+/// timeout of its entry would be another one: the failure policy's.
+const TIMEOUT: Duration = Duration::from_secs(2 * 5);
 /// Longer than anybody takes who waits for nothing, and shorter than who waits for the apiserver.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
