@@ -130,23 +130,18 @@ mod tests {
     use crate::core::policy::verdict::Outcome;
     use crate::core::policy_file::validate;
     use crate::core::review::Phase;
+    use crate::testing::deletion;
 
     /// The outcome of deleting a migration Job with this status. `runs` is what its pods show, if they can be read. The
     /// result is `None` if the pods are not needed.
     fn deleted(status: &Value, view: &NamespaceView, runs: Option<bool>) -> Option<Outcome> {
-        let review = json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {
-                "uid": "r1", "operation": "DELETE", "namespace": "team",
-                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
-                "userInfo": {"username": "ci"},
-                "oldObject": {
-                    "metadata": {"name": "x", "uid": "u1", "labels": {"app.kubernetes.io/component": "migration"}},
-                    "status": status,
-                },
+        let review = deletion(&json!({
+            "metadata": {
+                "name": "x", "namespace": "team", "uid": "u1",
+                "labels": {"app.kubernetes.io/component": "migration"},
             },
-        })
+            "status": status,
+        }))
         .to_string();
         let policy = validate::builtin();
         let circumstances = Circumstances {

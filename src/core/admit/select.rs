@@ -164,21 +164,16 @@ mod tests {
     use crate::core::policy::runs::RunMode;
     use crate::core::policy_file::validate;
     use crate::core::review::Phase;
+    use crate::testing::deletion;
 
     fn review() -> Value {
-        json!({
-            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-            "request": {
-                "uid": "r1", "operation": "DELETE", "namespace": "team",
-                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
-                "userInfo": {"username": "ci"},
-                "oldObject": {
-                    "metadata": {"name": "x", "uid": "u1", "labels": {"app.kubernetes.io/component": "migration"}},
-                    "status": {"conditions": [{"type": "Complete", "status": "True"}]},
-                },
+        deletion(&json!({
+            "metadata": {
+                "name": "x", "namespace": "team", "uid": "u1",
+                "labels": {"app.kubernetes.io/component": "migration"},
             },
-        })
+            "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+        }))
     }
 
     fn shows(phase: Phase, change: impl FnOnce(&mut Value)) -> bool {
