@@ -124,4 +124,22 @@ mod tests {
             assert_eq!(address(&url.parse().unwrap()), shown);
         }
     }
+
+    #[test]
+    fn a_failed_login_shows_nothing_of_its_program() {
+        use std::os::unix::process::ExitStatusExt;
+        use std::process::{ExitStatus, Output};
+
+        let out = Output {
+            status: ExitStatus::from_raw(1 << 8),
+            stdout: b"token: s3cr3t".to_vec(),
+            stderr: Vec::new(),
+        };
+        let error = kube::Error::Auth(kube::client::AuthError::AuthExecRun {
+            cmd: "login --secret=s3cr3t".to_owned(),
+            out: Box::new(out),
+        });
+        let why = "the login program of the kubeconfig failed: exit status: 1";
+        assert_eq!(reason(&error), why);
+    }
 }

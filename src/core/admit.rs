@@ -152,3 +152,21 @@ impl Review<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{job, review};
+
+    #[test]
+    fn a_summary_is_cut_and_holds_no_credential() {
+        let of = |name: &str| {
+            let body = review(&job(|job| job["metadata"]["name"] = name.into())).to_string();
+            parse(Phase::Mutate, body.as_bytes()).unwrap().summary()
+        };
+        assert!(of("web-migrate").ends_with("/web-migrate"));
+        let shown = of("postgres://u:hunter2@db/x");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(of(&"x".repeat(5000)).len() <= text::DETAIL);
+    }
+}
