@@ -7,12 +7,13 @@ mod pods;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use migration_warden::core::policy::Policy;
 use migration_warden::core::policy_file::{self, MigrationPolicy};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{CHART, Helm, Space};
 
@@ -22,11 +23,24 @@ struct Rendered {
     objects: Vec<Value>,
 }
 
-/// Renders every value set with every Helm, which has to give the same, and the same again.
+/// Every value set, rendered for this namespace. Helm renders them once, for the first namespace that asks.
 fn rendered(space: &Space) -> Vec<Rendered> {
-    sets().into_iter().map(|set| render(space, &set)).collect()
+    static ALL: OnceLock<(String, Vec<Rendered>)> = OnceLock::new();
+    let (first, all) = ALL.get_or_init(|| {
+        let all = sets().iter().map(|set| render(space, set)).collect();
+        (space.name().to_owned(), all)
+    });
+    let here = |rendered: &Rendered| Rendered {
+        set: rendered.set.clone(),
+        objects: {
+            let text = json!(rendered.objects).to_string();
+            serde_json::from_str(&text.replace(first, space.name())).unwrap()
+        },
+    };
+    all.iter().map(here).collect()
 }
 
+/// Renders a value set with every Helm, which has to give the same, and the same again.
 fn render(space: &Space, set: &Path) -> Rendered {
     let set_name = set.file_stem().unwrap().to_str().unwrap();
     let args = [

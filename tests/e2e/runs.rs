@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::exceptions::crd;
 use crate::guards::{self, by_hand, complete, create, is_gone};
-use crate::harness::{Chart, Guarded, Helm, Space, Warden, Webhooks, eventually, read};
+use crate::harness::{Chart, Guarded, Helm, Space, Warden, Webhooks, api, eventually};
 use replica::Replica;
 
 /// Replicas look at the runs of the whole cluster, so tests that count what one of them does take turns.
@@ -78,7 +78,7 @@ fn failing() -> Chart {
 
 /// Every run of the namespace, oldest first.
 fn runs(space: &Space) -> Vec<Value> {
-    let mut runs = read::all(read::RUNS, space.name());
+    let mut runs = api::all(api::RUNS, space.name());
     let age = |run: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         (

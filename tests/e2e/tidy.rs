@@ -126,7 +126,10 @@ fn one_of_three_replicas_does_it_and_the_next_when_that_ends() {
     });
     expected[second] = 1;
     assert_eq!(removed(&replicas), expected);
-    assert_eq!(space.jobs_of("app").len(), 2);
+    // The line is written before the Job is deleted.
+    eventually("its Job to be gone", || {
+        (space.jobs_of("app").len() == 2).then_some(())
+    });
     let deletions = space.audit("delete");
     let ours = deletions
         .iter()

@@ -10,7 +10,7 @@ use migration_warden::core::policy::{rule::Cel, rules};
 use serde_json::Value;
 
 use crate::agree::{Case, as_sent, cases};
-use crate::harness::{Net, Outcome, Space, check, none_differ};
+use crate::harness::{Net, Space, Tried, check, none_differ};
 use crate::testing;
 
 /// Every rule denies but the one whose findings change with the clock.
@@ -23,9 +23,6 @@ rules:
   silent-hook: deny
 ";
 
-/// What the apiserver makes of a Job, without judging unknown fields: neither does the engine.
-const CREATE: [&str; 5] = ["create", "--dry-run=server", "--validate=ignore", "-f", "-"];
-
 /// The rules that the apiserver tells of: in its denial the first, in its warnings all.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
@@ -35,18 +32,21 @@ struct Told {
 
 impl Told {
     /// Of what the policy of this name says; others may stand in the cluster.
-    fn by_apiserver(created: &Outcome, name: &str) -> Self {
+    fn by_apiserver(tried: &Tried, name: &str) -> Self {
         let id = |text: &str| text.chars().take(5).collect();
-        let mut told = Self::default();
         let ours = format!("ValidatingAdmissionPolicy '{name}' with");
-        for line in created.stderr.lines().filter(|line| line.contains(&ours)) {
-            if let Some((_, message)) = line.split_once(" denied request: ") {
-                told.denied = Some(id(message));
-            } else if line.starts_with("Warning: Validation failed for ") {
-                told.warned.insert(id(line.split_once("': ").unwrap().1));
-            }
+        let denial = tried.refusal.lines().find(|line| line.contains(&ours));
+        let denial = denial.and_then(|line| line.split_once(" denied request: "));
+        let warnings = tried
+            .warnings
+            .iter()
+            .filter(|text| text.starts_with("Validation failed for ") && text.contains(&ours));
+        Self {
+            denied: denial.map(|(_, message)| id(message)),
+            warned: warnings
+                .map(|text| id(text.split_once("': ").unwrap().1))
+                .collect(),
         }
-        told
     }
 
     /// What the engine denies of the rules that the net has.
@@ -74,10 +74,10 @@ fn net_and_engine_agree(policy: &str, cases: &[Case], at_least: usize) {
     let mut judged: BTreeMap<String, usize> = BTreeMap::new();
     let (mut refused, mut wrong) = (Vec::new(), Vec::new());
     for Case { origin, manifest } in cases {
-        let created = space.kubectl_with(&CREATE, manifest);
-        let told = Told::by_apiserver(&created, space.name());
-        if created.code != Some(0) && told.denied.is_none() {
-            let reason = created.stderr.trim().replace('\n', " ");
+        let tried = space.try_to_create(manifest);
+        let told = Told::by_apiserver(&tried, space.name());
+        if !tried.refusal.is_empty() && told.denied.is_none() {
+            let reason = tried.refusal.replace('\n', " ");
             // Only what the apiserver itself takes for invalid never comes to the policy.
             assert!(reason.contains(" is invalid: "), "{origin}: {reason}");
             refused.push(format!("{origin}: {reason}"));
@@ -85,9 +85,8 @@ fn net_and_engine_agree(policy: &str, cases: &[Case], at_least: usize) {
         }
         let engine = Told::by_engine(policy, manifest);
         if told != engine {
-            let said = created.stderr.trim();
             wrong.push(format!(
-                "{origin}\n  engine: {engine:?}\n  net: {told:?}\n{said}"
+                "{origin}\n  engine: {engine:?}\n  net: {told:?}\n{tried:?}"
             ));
         }
         for id in told.warned {

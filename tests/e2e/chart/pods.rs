@@ -63,27 +63,24 @@ fn the_apiserver_takes_it() {
         });
         // The test's pod is tried below; some are in another namespace, which is theirs alone.
         let known: Vec<_> = known.filter(|object| object["kind"] != "Pod").collect();
-        for object in known {
-            // kubectl refuses a namespace that is not the object's.
-            let namespace = object["metadata"]["namespace"]
-                .as_str()
-                .unwrap_or(space.name());
-            // The CRD may be there already, made by another test.
-            let args = [
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                "--dry-run=server",
-                "-f",
-                "-",
-            ];
-            let applied = space
-                .kubectl_in(namespace, &args, &object.to_string())
-                .succeeds();
-            // A Deployment that breaks Pod Security is taken with a warning.
-            let host = set == "host-network" && object["kind"] == "Deployment";
-            assert_eq!(applied.stderr.contains("Warning"), host, "{set}: {applied}");
-        }
+        // The CRD may be there already, made by another test.
+        let args = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "-f",
+            "-",
+        ];
+        let text: Vec<_> = known.iter().map(ToString::to_string).collect();
+        let applied = space.kubectl_anywhere(&args, &text.join("\n---\n"));
+        let applied = applied.succeeds();
+        // A Deployment that breaks Pod Security is taken with a warning.
+        assert_eq!(
+            applied.stderr.contains("Warning"),
+            set == "host-network",
+            "{set}: {applied}"
+        );
 
         let template = &rendered.one("Deployment")["spec"]["template"];
         let mut pods = vec![json!({"metadata": template["metadata"], "spec": template["spec"]})];

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::Proxy;
+use super::{Proxy, audit};
 
 /// A control plane made by `tests/cluster/up`.
 pub(crate) struct Cluster {
@@ -160,23 +160,14 @@ impl Cluster {
         command
     }
 
-    /// The audit events of this namespace's Jobs so far, oldest first.
+    /// The audit events of this namespace so far, oldest first; see `tests/cluster/up` for which are kept.
     pub(crate) fn audit(&self, namespace: &str) -> Vec<Value> {
-        self.audit_with(&format!("\"namespace\":\"{namespace}\""))
+        audit::of_namespace(&self.dir.join("audit.log"), namespace)
     }
 
-    /// The audit events of this user so far, oldest first; see `tests/cluster/up` for which are kept.
+    /// The audit events of this user so far, oldest first.
     pub(crate) fn audit_of(&self, user: &str) -> Vec<Value> {
-        self.audit_with(&format!("\"username\":\"{user}\""))
-    }
-
-    fn audit_with(&self, mark: &str) -> Vec<Value> {
-        let log = fs::read_to_string(self.dir.join("audit.log")).unwrap();
-        let lines = log.lines().filter(|line| line.contains(mark));
-        // The last line may be half written.
-        lines
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
+        audit::of_user(&self.dir.join("audit.log"), user)
     }
 
     /// A program from the cache, that knows this cluster and nothing of the user's own.

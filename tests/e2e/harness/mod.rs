@@ -1,16 +1,18 @@
 //! What the tests are written with: a cluster, a guarded namespace in it, charts, and the webhook.
 
+pub(crate) mod api;
+mod audit;
 mod chart;
 mod cluster;
 mod net;
 mod outcome;
 mod proxy;
-pub(crate) mod read;
 mod recorder;
 mod space;
 mod warden;
 mod webhooks;
 
+pub(crate) use api::Tried;
 pub(crate) use chart::{
     BREACHES, Breach, CHART, Chart, MISSING_HOOK, RESTARTING_POD, UNTIMESTAMPED_NAME,
     WRONG_DELETE_POLICY, chart_role, epoch,

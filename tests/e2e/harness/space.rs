@@ -9,7 +9,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Chart, Cluster, Helm, NodeKind, Outcome, epoch, eventually, read, within};
+use super::{
+    Chart, Cluster, Helm, NodeKind, Outcome,
+    api::{self, Tried},
+    epoch, eventually, within,
+};
 
 /// A fresh namespace; dropping it deletes it, without waiting.
 pub(crate) struct Space {
@@ -73,6 +77,11 @@ impl Space {
         self.kubectl_in(&self.name, args, stdin)
     }
 
+    /// What the API server would answer to the creation of this Job, sent by name as Helm sends it.
+    pub(crate) fn try_to_create(&self, job: &str) -> Tried {
+        api::try_to_create(&self.name, job)
+    }
+
     /// In another namespace than this one.
     #[must_use = "say whether it succeeds or fails"]
     pub(crate) fn kubectl_in(&self, namespace: &str, args: &[&str], stdin: &str) -> Outcome {
@@ -83,6 +92,12 @@ impl Space {
             command.arg("--field-manager=helm");
         }
         Outcome::of(&mut command, stdin)
+    }
+
+    /// For objects that say which namespace they are in.
+    #[must_use = "say whether it succeeds or fails"]
+    pub(crate) fn kubectl_anywhere(&self, args: &[&str], stdin: &str) -> Outcome {
+        Outcome::of(self.cluster.kubectl().args(args), stdin)
     }
 
     #[must_use = "say whether it succeeds or fails"]
@@ -185,7 +200,7 @@ impl Space {
 
     /// The live Jobs.
     pub(crate) fn jobs(&self) -> Vec<Value> {
-        read::all(read::JOBS, &self.name)
+        api::all(api::JOBS, &self.name)
     }
 
     /// The live Jobs of this release.
