@@ -8,7 +8,6 @@ use serde_json::Value;
 
 /// Removes `additionalProperties: false`: the API server does not accept it, and refuses or drops unknown fields
 /// anyway.
-#[must_use]
 pub(crate) fn opened(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut();
@@ -26,6 +25,8 @@ fn open(schema: &mut Value) {
         if map.get("additionalProperties") == Some(&Value::Bool(false)) {
             map.remove("additionalProperties");
         }
+        // An optional field is left out, never null.
+        map.remove("nullable");
         if let Some(Value::String(text)) = map.get_mut("description") {
             // `kubectl explain` wraps lines itself, and would keep existing line breaks.
             *text = text.replace('\n', " ");
@@ -41,14 +42,4 @@ fn open(schema: &mut Value) {
 /// The schema of a time (RFC 3339).
 pub(crate) fn time_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "format": "date-time"})
-}
-
-/// The schema of an optional text: in a CRD a field is left out, never null.
-pub(crate) fn text_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string"})
-}
-
-/// The schema of an optional number.
-pub(crate) fn integer_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "integer", "format": "int32"})
 }

@@ -44,8 +44,8 @@ pub struct Unusable {
     pub message: String,
 }
 
-/// Whether an exception is honoured.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whether an exception is honoured. The words are the reasons of its condition.
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Standing {
     /// It is in effect.
     Honoured,
@@ -74,11 +74,7 @@ impl Exception {
                 expires_at: spec.expires_at,
             }),
             created,
-            rules: spec
-                .rules
-                .iter()
-                .filter_map(|rule| rules::find(rule))
-                .collect(),
+            rules: spec.rules.iter().filter_map(|r| rules::find(r)).collect(),
             labels,
             names,
         })
@@ -97,44 +93,34 @@ impl Exception {
         }
     }
 
-    /// Whether this Job may break this rule.
-    #[must_use]
-    pub fn covers(&self, job: &Job<'_>, rule: &Rule) -> bool {
+    pub(crate) fn is_honoured(&self, now: Timestamp, max: SignedDuration) -> bool {
+        self.standing(now, max) == Standing::Honoured
+    }
+
+    fn covers(&self, job: &Job<'_>, rule: &Rule) -> bool {
         self.rules.iter().any(|known| known.id == rule.id) && self.selects(job)
     }
 
     fn selects(&self, job: &Job<'_>) -> bool {
         // As for the policy's selectors: a chart labels either the CronJob itself or its Job template.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
-        let labelled = |selectors: &Selectors| {
-            [Some(job.labels), own]
-                .into_iter()
-                .flatten()
-                .any(|labels| selectors.match_labels(labels))
-        };
+        let mut labels = [Some(job.labels), own].into_iter().flatten();
+        let labelled = |selectors: &Selectors| labels.any(|map| selectors.match_labels(map));
+        let named = |names: &RegexSet| names.is_match(job.name.shown());
         self.reference.namespace == job.namespace
             && self.labels.as_ref().is_none_or(labelled)
-            && self
-                .names
-                .as_ref()
-                .is_none_or(|names| names.is_match(job.name.shown()))
+            && self.names.as_ref().is_none_or(named)
     }
 }
 
 impl Standing {
     /// The reason for a condition, in one word.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Honoured => "Honoured",
-            Self::Expired => "Expired",
-            Self::TooLong(_) => "TooLong",
-        }
+    pub(crate) fn reason(&self) -> &'static str {
+        self.into()
     }
 
     /// The message for a condition.
-    #[must_use]
-    pub fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Honoured => "the findings that it covers are allowed".to_owned(),
             Self::Expired => "it has expired (spec.expiresAt)".to_owned(),
@@ -166,18 +152,7 @@ impl Unusable {
     }
 }
 
-/// The exceptions that are honoured now, if they may last at most `max`.
-#[must_use]
-pub fn honoured(
-    mut exceptions: Vec<Arc<Exception>>,
-    now: Timestamp,
-    max: SignedDuration,
-) -> Vec<Arc<Exception>> {
-    exceptions.retain(|exception| exception.standing(now, max) == Standing::Honoured);
-    exceptions
-}
-
-/// Applies exceptions to the findings they cover: the action becomes `audit`, whatever the policy and the namespace
+/// Applies honoured exceptions to the findings they cover: the action becomes `audit`, whatever the policy and the namespace
 /// say, and the finding names the exception. If several cover it, the first by name is used, in `check` as in the
 /// webhook.
 ///
@@ -231,21 +206,18 @@ fn labels(selector: &JobSelector) -> Result<Option<Selectors>, Unusable> {
         return Ok(None);
     }
     let at = "/spec/selector/matchExpressions";
-    if let Some(message) = selector
-        .match_expressions
-        .iter()
-        .find_map(label_selector::misused)
-    {
+    let mut expressions = selector.match_expressions.iter();
+    if let Some(message) = expressions.find_map(label_selector::misused) {
         return Err(Unusable::at(at, message));
     }
     let written = LabelSelector {
         match_labels: selector.match_labels.clone(),
         match_expressions: selector.match_expressions.clone(),
     };
-    let selectors = Selectors::new(vec![written.into()]);
-    selectors
-        .map(Some)
-        .map_err(|error| Unusable::at(at, error.to_string()))
+    match Selectors::new(vec![written.into()]) {
+        Ok(selectors) => Ok(Some(selectors)),
+        Err(error) => Err(Unusable::at(at, error.to_string())),
+    }
 }
 
 fn names(patterns: &[String]) -> Result<Option<RegexSet>, Unusable> {

@@ -34,7 +34,6 @@ pub(super) struct Migration<'a> {
 
 impl<'a> Migration<'a> {
     /// `namespace` has the exceptions that are honoured now.
-    #[must_use]
     pub(super) fn new(
         mut job: Job<'a>,
         selection: Selection,
@@ -55,7 +54,6 @@ impl<'a> Migration<'a> {
     }
 
     /// The findings as for its creation, each with what finally happens to it.
-    #[must_use]
     pub(super) fn judge(&self) -> Vec<Finding> {
         let mut findings = self.evaluate();
         verdict::settle(&mut findings, self.job.is_patchable());
@@ -63,14 +61,12 @@ impl<'a> Migration<'a> {
     }
 
     /// The findings of all rules about its manifest. Whether they can be patched is still open.
-    #[must_use]
     pub(super) fn evaluate(&self) -> Vec<Finding> {
         let cap = self.mode.cap();
         self.except(self.policy.evaluate(&self.job, self.selection, cap))
     }
 
     /// The findings of one rule about the cluster.
-    #[must_use]
     pub(super) fn find(
         &self,
         rule: &'static Rule,
@@ -85,7 +81,6 @@ impl<'a> Migration<'a> {
     }
 
     /// What the policy does with findings of this rule.
-    #[must_use]
     pub(super) fn action(&self, rule: &Rule) -> Action {
         let cap = self.mode.cap();
         self.policy.action(rule, &self.job, self.selection, cap)

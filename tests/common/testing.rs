@@ -64,6 +64,23 @@ pub fn deletion(object: &Value) -> Value {
     review
 }
 
+/// An exception of [`job`] from MW004, changed by `change`, a merge patch: the time is 2026-11-25T12:00:00Z.
+pub fn exception(change: &Value) -> Value {
+    let mut exception = json!({
+        "apiVersion": "migration-warden.io/v1alpha1",
+        "kind": "MigrationException",
+        "metadata": {"name": "restart", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-25T11:00:00Z"},
+        "spec": {
+            "rules": ["MW004"],
+            "selector": {"names": ["shop-migrate-*"]},
+            "reason": "the old image needs it",
+            "expiresAt": "2026-11-26T12:00:00Z",
+        },
+    });
+    merge(&mut exception, Some(change));
+    exception
+}
+
 pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }

@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::select::{Case, Change};
 use super::{Circumstances, Review, correct};
-use crate::core::exception;
 use crate::core::job::{Job, stamp};
 use crate::core::judge::Migration;
 use crate::core::namespace::NamespaceView;
@@ -60,7 +59,8 @@ impl<'a> Case<'a> {
             change,
         } = self;
         let max = policy.max_exception;
-        namespace.exceptions = exception::honoured(namespace.exceptions, circumstances.now, max);
+        let exceptions = &mut namespace.exceptions;
+        exceptions.retain(|exception| exception.is_honoured(circumstances.now, max));
         let migration = Migration::new(job, selection, policy, namespace);
         let (mut findings, unclear) = match &change {
             Change::Creation => (created(&migration, review.phase, request), None),

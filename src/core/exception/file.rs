@@ -52,11 +52,10 @@ pub(crate) fn read(
                     exception,
                     position: place("/metadata/name"),
                 }),
-                Err(found) => faults.extend(
-                    found
-                        .into_iter()
-                        .map(|unusable| fault(place(&unusable.pointer), unusable.message)),
-                ),
+                Err(found) => faults.extend(found.into_iter().map(|unusable| {
+                    let Unusable { pointer, message } = unusable;
+                    fault(place(&pointer), message)
+                })),
             }
         }
     }

@@ -10,7 +10,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::core::crd_schema::{opened, text_schema, time_schema};
+use crate::core::crd_schema::{opened, time_schema};
 use crate::core::policy::label_selector::LabelSelectorRequirement;
 use crate::core::policy::rules::RULES;
 
@@ -92,7 +92,6 @@ pub struct MigrationExceptionStatus {
     pub last_used_at: Option<Timestamp>,
     /// The Job of the last use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub last_used_by: Option<String>,
     /// The condition `Honoured` says whether the webhook applies the exception, and if not, why.
     #[serde(default)]

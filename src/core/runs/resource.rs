@@ -9,7 +9,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::core::crd_schema::{integer_schema, opened, text_schema, time_schema};
+use crate::core::crd_schema::{opened, time_schema};
 
 /// Records how one migration Job started and ended. It stays after the Job is deleted.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, JsonSchema)]
@@ -46,11 +46,9 @@ pub struct MigrationRunSpec {
     pub migration: String,
     /// Chart and version, from the Job's label `helm.sh/chart`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub chart: Option<String>,
     /// The migration tool, if it is a known one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub tool: Option<String>,
     /// Images of the containers, as written in the Job.
     #[serde(default)]
@@ -59,11 +57,9 @@ pub struct MigrationRunSpec {
     pub deployer: Deployer,
     /// The user who created the Job, as the API server authenticated them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub requested_by: Option<String>,
     /// Id of the decision that admitted the Job, as in the decision log and in the API server's audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub decision: Option<String>,
     /// Exceptions that applied to the Job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -133,19 +129,15 @@ pub struct MigrationRunStatus {
     pub finished_at: Option<Timestamp>,
     /// Time from the start to the end, such as `1m12s`. Without a known start: from the creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub duration: Option<String>,
     /// Why the Job failed: the reason of its condition, such as `BackoffLimitExceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub reason: Option<String>,
     /// The last message of the Job's condition or container, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "text_schema")]
     pub message: Option<String>,
     /// Exit code of the container that ended last, if its pod still existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "integer_schema")]
     pub exit_code: Option<i32>,
     /// Images that ran, with their digests, if the pod still existed.
     #[serde(default, rename = "imageIDs", skip_serializing_if = "Vec::is_empty")]

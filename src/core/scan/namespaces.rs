@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
 use serde::Deserialize;
 
+use crate::core::exception::Exception;
 use crate::core::exception::resource::MigrationException;
-use crate::core::exception::{Exception, Standing};
 use crate::core::json::{Map, Page, Text, Unreadable, nullable};
 use crate::core::namespace::NamespaceView;
 
@@ -64,7 +64,7 @@ impl World {
         let page: Page<'_, DeserializeGuard<MigrationException>> = serde_json::from_str(text)?;
         let readable = page.items.iter().filter_map(|item| item.0.as_ref().ok());
         let usable = readable.filter_map(|object| Exception::new(object, now).ok());
-        for exception in usable.filter(|e| e.standing(now, max) == Standing::Honoured) {
+        for exception in usable.filter(|e| e.is_honoured(now, max)) {
             let view = self.namespaces.entry(exception.reference.namespace.clone());
             view.or_default().exceptions.push(Arc::new(exception));
         }
