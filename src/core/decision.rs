@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::core::job::deployer::Deployer;
 use crate::core::job::release::Release;
+use crate::core::policy::Mode;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::Outcome;
 
@@ -25,44 +26,34 @@ pub const MAX_LINE: usize = 16 * 1024;
 
 /// A decision with its circumstances. Texts chosen by clients are not cut or masked yet.
 #[derive(Debug)]
-pub struct Decision<'a> {
+pub(crate) struct Decision<'a> {
     /// When the replica received the review.
     pub ts: Timestamp,
     /// Id of the decision, sortable by time; also in the API server's audit log.
     pub id: Uuid,
-    /// `mutate` or `validate`.
     pub phase: &'static str,
     /// uid of the review.
     pub uid: &'a str,
-    /// `CREATE`, `UPDATE` or `DELETE`.
     pub operation: &'static str,
-    /// Whether the request was a dry run.
     pub dry_run: bool,
     /// `jobs` or `cronjobs`.
     pub resource: &'static str,
-    /// Namespace of the request.
     pub namespace: &'a str,
     /// Name of the object; its `generateName` if it has no name yet.
     pub job: &'a str,
     /// uid of the object; empty in the mutating phase, before the API server sets it.
     pub job_uid: &'a str,
-    /// The release of the migration.
     pub release: Release<'a>,
-    /// The deployer that keeps it as desired state.
     pub deployer: Deployer,
     pub user: &'a str,
-    /// Groups of that user.
     pub groups: Vec<&'a str>,
-    /// `labelled`, `detected` or `opted-out`.
     pub selection: &'static str,
-    /// `enforce`, `warn`, `audit` or `off`.
-    pub mode: crate::core::policy::Mode,
+    pub mode: Mode,
     pub verdict: Outcome,
     pub findings: &'a [Finding],
     /// The patch that was sent.
     pub patch: Option<&'a json_patch::Patch>,
     /// Digest of the policy file.
     pub policy: &'a str,
-    /// Name of the replica that decided.
     pub replica: &'a str,
 }

@@ -6,16 +6,12 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use jiff::Timestamp;
 use serde::Serialize;
-use uuid::Uuid;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::{Decision, MAX_LINE, SCHEMA};
-use crate::core::job::deployer::Deployer;
 use crate::core::job::release::{Release, Source};
-use crate::core::policy::Mode;
 use crate::core::policy::finding::Finding;
-use crate::core::policy::verdict::Outcome;
 use crate::core::text;
 
 /// Bytes that a line has to leave free, for the newline and the count of lost lines.
@@ -66,36 +62,6 @@ const LIMITS: [Limits; 6] = [
 ];
 
 #[derive(Serialize)]
-struct Line<'a> {
-    ts: Timestamp,
-    kind: &'static str,
-    schema: u32,
-    id: Uuid,
-    phase: &'static str,
-    uid: Cow<'a, str>,
-    operation: &'static str,
-    dry_run: bool,
-    resource: &'static str,
-    namespace: Cow<'a, str>,
-    job: Cow<'a, str>,
-    job_uid: Cow<'a, str>,
-    release: ReleaseLine<'a>,
-    deployer: Deployer,
-    user: Cow<'a, str>,
-    groups: Vec<Cow<'a, str>>,
-    selection: &'static str,
-    mode: Mode,
-    verdict: Outcome,
-    findings: Vec<FindingLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<&'a json_patch::Patch>,
-    policy: Cow<'a, str>,
-    replica: Cow<'a, str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-#[derive(Serialize)]
 pub(super) struct ReleaseLine<'a> {
     namespace: Cow<'a, str>,
     name: Cow<'a, str>,
@@ -115,12 +81,12 @@ struct FindingLine<'a> {
 
 impl Decision<'_> {
     /// The line, without a line feed.
-    pub fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         // Lines without findings fit, so that the buffer need not grow.
         let mut line = Vec::with_capacity(1024);
         for limits in LIMITS {
             line.clear();
-            serde_json::to_writer(&mut line, &self.within(limits))?;
+            self.write(&mut line, limits)?;
             if line.len() <= MAX_LINE - SPARE {
                 break;
             }
@@ -128,40 +94,42 @@ impl Decision<'_> {
         Ok(line)
     }
 
-    fn within(&self, limits: Limits) -> Line<'_> {
+    fn write(&self, line: &mut Vec<u8>, limits: Limits) -> Result<(), serde_json::Error> {
         let cutter = Cutter::default();
         let name = |text| cutter.cut(text, limits.name);
         let groups = self.groups.iter().take(limits.groups);
-        let findings = cutter.told(self.findings, limits);
-        let all_groups = self.groups.len() <= limits.groups;
-        let mut line = Line {
-            ts: self.ts,
-            kind: "decision",
-            schema: SCHEMA,
-            id: self.id,
-            phase: self.phase,
-            uid: name(self.uid),
-            operation: self.operation,
-            dry_run: self.dry_run,
-            resource: self.resource,
-            namespace: name(self.namespace),
-            job: name(self.job),
-            job_uid: name(self.job_uid),
-            release: cutter.release(&self.release, limits.name),
-            deployer: self.deployer,
-            user: cutter.cut(self.user, limits.user),
-            groups: groups.map(|group| name(group)).collect(),
-            selection: self.selection,
-            mode: self.mode,
-            verdict: self.verdict,
-            findings,
-            patch: self.patch,
-            policy: name(self.policy),
-            replica: name(self.replica),
-            truncated: !all_groups,
-        };
-        line.truncated |= cutter.has_cut();
-        line
+        let groups: Vec<_> = groups.map(|group| name(group)).collect();
+        let mut serializer = serde_json::Serializer::new(line);
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("ts", &self.ts)?;
+        fields.serialize_entry("kind", "decision")?;
+        fields.serialize_entry("schema", &SCHEMA)?;
+        fields.serialize_entry("id", &self.id)?;
+        fields.serialize_entry("phase", self.phase)?;
+        fields.serialize_entry("uid", &name(self.uid))?;
+        fields.serialize_entry("operation", self.operation)?;
+        fields.serialize_entry("dry_run", &self.dry_run)?;
+        fields.serialize_entry("resource", self.resource)?;
+        fields.serialize_entry("namespace", &name(self.namespace))?;
+        fields.serialize_entry("job", &name(self.job))?;
+        fields.serialize_entry("job_uid", &name(self.job_uid))?;
+        fields.serialize_entry("release", &cutter.release(&self.release, limits.name))?;
+        fields.serialize_entry("deployer", &self.deployer)?;
+        fields.serialize_entry("user", &cutter.cut(self.user, limits.user))?;
+        fields.serialize_entry("groups", &groups)?;
+        fields.serialize_entry("selection", self.selection)?;
+        fields.serialize_entry("mode", &self.mode)?;
+        fields.serialize_entry("verdict", &self.verdict)?;
+        fields.serialize_entry("findings", &cutter.told(self.findings, limits))?;
+        if let Some(patch) = self.patch {
+            fields.serialize_entry("patch", patch)?;
+        }
+        fields.serialize_entry("policy", &name(self.policy))?;
+        fields.serialize_entry("replica", &name(self.replica))?;
+        if groups.len() < self.groups.len() || cutter.has_cut() {
+            fields.serialize_entry("truncated", &true)?;
+        }
+        fields.end()
     }
 }
 
@@ -172,12 +140,10 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Whether anything was cut.
     pub(super) fn has_cut(&self) -> bool {
         self.has_cut.get()
     }
 
-    /// A release, with names of at most `max` bytes.
     pub(super) fn release<'r>(&self, release: &'r Release<'_>, max: usize) -> ReleaseLine<'r> {
         ReleaseLine {
             namespace: self.cut(release.namespace, max),
@@ -186,12 +152,14 @@ impl Cutter {
         }
     }
 
+    fn note(&self, is_cut: bool) {
+        self.has_cut.set(self.has_cut.get() || is_cut);
+    }
+
     /// The text, masked and cut to at most `max` bytes.
     pub(super) fn cut<'t>(&self, text: &'t str, max: usize) -> Cow<'t, str> {
         let (kept, is_cut) = text::fit(text, max);
-        if is_cut {
-            self.has_cut.set(true);
-        }
+        self.note(is_cut);
         kept
     }
 
@@ -202,13 +170,11 @@ impl Cutter {
             told.sort_by_key(|(_, finding)| std::cmp::Reverse(finding.action));
             told.truncate(limits.findings);
             told.sort_by_key(|(index, _)| *index);
-            self.has_cut.set(true);
+            self.note(true);
         }
         let mut exceptions: Vec<&str> = Vec::new();
         let lines = told.into_iter().map(|(_, finding)| {
-            if finding.is_cut {
-                self.has_cut.set(true);
-            }
+            self.note(finding.is_cut);
             let exception = finding.exception.as_ref().map(|e| &*e.name);
             let named = exception.filter(|name| {
                 let is_named = exceptions.contains(name);
@@ -217,9 +183,7 @@ impl Cutter {
                 }
                 is_named || exceptions.contains(name)
             });
-            if named.is_none() && exception.is_some() {
-                self.has_cut.set(true);
-            }
+            self.note(named.is_none() && exception.is_some());
             FindingLine {
                 rule: finding.rule.id,
                 name: finding.rule.name,

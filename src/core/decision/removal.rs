@@ -1,13 +1,11 @@
 //! The line for a finished Job that is removed.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use uuid::Uuid;
 
 use super::SCHEMA;
-use super::line::{Cutter, ReleaseLine};
+use super::line::Cutter;
 use crate::core::job::release::Release;
 use crate::core::text;
 
@@ -32,46 +30,32 @@ pub(crate) struct RemovalLine<'a> {
     pub replica: &'a str,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    ts: Timestamp,
-    kind: &'static str,
-    schema: u32,
-    id: Uuid,
-    namespace: Cow<'a, str>,
-    job: Cow<'a, str>,
-    job_uid: Cow<'a, str>,
-    release: ReleaseLine<'a>,
-    reason: &'static str,
-    dry_run: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stays: Option<Cow<'a, str>>,
-    replica: Cow<'a, str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
 impl RemovalLine<'_> {
     /// The line, without a line feed. It has so few texts that it is always short enough.
     pub(crate) fn to_line(&self) -> Result<Vec<u8>, serde_json::Error> {
         let cutter = Cutter::default();
         let name = |text| cutter.cut(text, text::NAME);
-        let mut line = Line {
-            ts: self.ts,
-            kind: "tidy-up",
-            schema: SCHEMA,
-            id: self.id,
-            namespace: name(self.namespace),
-            job: name(self.job),
-            job_uid: name(self.job_uid),
-            release: cutter.release(&self.release, text::NAME),
-            reason: self.reason,
-            dry_run: self.dry_run,
-            stays: self.stays.map(|why| cutter.cut(why, text::DETAIL)),
-            replica: name(self.replica),
-            truncated: false,
-        };
-        line.truncated = cutter.has_cut();
-        serde_json::to_vec(&line)
+        let mut line = Vec::new();
+        let mut serializer = serde_json::Serializer::new(&mut line);
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("ts", &self.ts)?;
+        fields.serialize_entry("kind", "tidy-up")?;
+        fields.serialize_entry("schema", &SCHEMA)?;
+        fields.serialize_entry("id", &self.id)?;
+        fields.serialize_entry("namespace", &name(self.namespace))?;
+        fields.serialize_entry("job", &name(self.job))?;
+        fields.serialize_entry("job_uid", &name(self.job_uid))?;
+        fields.serialize_entry("release", &cutter.release(&self.release, text::NAME))?;
+        fields.serialize_entry("reason", self.reason)?;
+        fields.serialize_entry("dry_run", &self.dry_run)?;
+        if let Some(why) = self.stays {
+            fields.serialize_entry("stays", &cutter.cut(why, text::DETAIL))?;
+        }
+        fields.serialize_entry("replica", &name(self.replica))?;
+        if cutter.has_cut() {
+            fields.serialize_entry("truncated", &true)?;
+        }
+        fields.end()?;
+        Ok(line)
     }
 }
