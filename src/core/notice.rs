@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use crate::core::text;
 
 /// Longest note that the API server accepts, in bytes (`NoteLengthLimit` of its validation).
-const LONGEST_NOTE: usize = 1024;
+pub(crate) const LONGEST_NOTE: usize = 1024;
 
 /// Something that is published as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,18 +24,13 @@ pub struct Happening {
     pub note: String,
 }
 
-impl Happening {
-    /// The same with this note, in one line and cut to the length that the API server accepts.
-    #[must_use]
-    pub fn noted(mut self, note: &str) -> Self {
-        let lines = note.lines().map(str::trim).filter(|line| !line.is_empty());
-        let note = lines.collect::<Vec<_>>().join("; ");
-        self.note = text::bounded(&note, LONGEST_NOTE).into_owned();
-        self
-    }
+/// A text as the note of an Event: in one line, and cut to the length that the API server accepts.
+pub(crate) fn note(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let note = lines.collect::<Vec<_>>().join("; ");
+    text::bounded(&note, LONGEST_NOTE).into_owned()
 }
 
-#[must_use]
 pub(crate) fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("batch/v1".to_owned()),
@@ -49,7 +44,6 @@ pub(crate) fn job(namespace: &str, name: &str, uid: &str) -> ObjectReference {
 
 /// A reference to a Namespace, with which the Event is stored in that namespace. The Event of a cluster-scoped object
 /// would be stored in `default`, which users of the namespace may not be able to read.
-#[must_use]
 pub(crate) fn namespace(name: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
@@ -68,28 +62,12 @@ fn named(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn noted(note: &str) -> String {
-        let happening = Happening {
-            regarding: namespace("shop"),
-            related: None,
-            is_warning: true,
-            reason: "MigrationDenied",
-            action: "Deny",
-            note: String::new(),
-        };
-        happening.noted(note).note
-    }
-
     #[test]
-    fn a_note_is_one_line() {
-        assert_eq!(noted("MW001 a\n  MW002 b\n"), "MW001 a; MW002 b");
-    }
-
-    #[test]
-    fn a_note_is_as_long_as_may_be() {
-        assert_eq!(noted(&"x".repeat(1024)), "x".repeat(1024));
-        assert_eq!(noted(&"x".repeat(1025)), "x".repeat(1021) + "…");
+    fn a_note_is_one_line_and_as_long_as_may_be() {
+        assert_eq!(note("MW001 a\n  MW002 b\n"), "MW001 a; MW002 b");
+        assert_eq!(note(&"x".repeat(1024)), "x".repeat(1024));
+        assert_eq!(note(&"x".repeat(1025)), "x".repeat(1021) + "…");
         // Two bytes each, so that the limit is within a character.
-        assert_eq!(noted(&"ä".repeat(600)), "ä".repeat(510) + "…");
+        assert_eq!(note(&"ä".repeat(600)), "ä".repeat(510) + "…");
     }
 }

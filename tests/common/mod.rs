@@ -126,22 +126,9 @@ impl TestJudge {
     fn answer(&self, phase: Phase, body: &[u8]) -> Result<Answer, Unanswered> {
         self.judged.fetch_add(1, Ordering::SeqCst);
         self.begun.notify_waiters();
-        let mut answer = Answer {
-            phase,
-            operation: Operation::Create,
-            body: format!(
-                "{{\"phase\":\"{}\",\"bytes\":{}}}",
-                phase.as_str(),
-                body.len()
-            )
-            .into(),
-            outcome: Outcome::Allowed,
-            findings: Vec::new(),
-            exceptions: Vec::new(),
-            happening: None,
-            line: None,
-            if_lost: None,
-        };
+        let (word, bytes) = (phase.as_str(), body.len());
+        let said = format!("{{\"phase\":\"{word}\",\"bytes\":{bytes}}}");
+        let mut answer = Answer::allowed(phase, Operation::Create, said.into());
         let body = body.trim_ascii();
         if body == b"hang" {
             // Tasks that wait for this very worker must not hang too.

@@ -168,3 +168,86 @@ fn a_namespace_that_is_deleted_takes_its_migrations_with_it() {
         "{told}"
     );
 }
+
+/// What a test changes in a request.
+type Tweak = fn(&mut Value);
+
+#[test]
+fn the_pods_are_asked_only_if_the_status_does_not_say_it() {
+    let policy = policy("");
+    let deleted = |status: Value, view: NamespaceView, runs: Result<bool, String>| {
+        let review = later("DELETE", |job| job["status"] = status).to_string();
+        let review = admit::parse(Validate, review.as_bytes()).unwrap();
+        let circumstances = circumstances();
+        let case = review.select(&policy).expect("a migration");
+        let mut judged = case.judge(&circumstances, view);
+        let Some(Question::Pods(job)) = judged.question() else {
+            return None;
+        };
+        assert_eq!((job.namespace, &*job.metadata.uid), ("shop", "0a1b"));
+        judged.hear(Heard::Pods(runs));
+        Some(judged.finish().unwrap().outcome)
+    };
+    let init = json!({"active": 1, "ready": 0});
+    for (runs, outcome) in [
+        (Ok(true), Outcome::Denied),
+        (Ok(false), Outcome::Allowed),
+        (Err("no answer".to_owned()), Outcome::Allowed),
+    ] {
+        let found = deleted(init.clone(), NamespaceView::default(), runs);
+        assert_eq!(found, Some(outcome));
+    }
+    let going = NamespaceView {
+        terminating: true,
+        ..NamespaceView::default()
+    };
+    let unguarded = NamespaceView {
+        mode: Some("off".to_owned()),
+        ..NamespaceView::default()
+    };
+    for (status, view) in [
+        (json!({"active": 1, "ready": 1}), NamespaceView::default()),
+        (json!({"active": 0}), NamespaceView::default()),
+        (init.clone(), going),
+        (init, unguarded),
+    ] {
+        assert_eq!(deleted(status.clone(), view, Ok(true)), None, "{status}");
+    }
+}
+
+#[test]
+fn the_outcome_of_a_migration_that_has_ended_and_goes_is_shown() {
+    let shows = |phase, change: Tweak| {
+        let mut review = later("DELETE", finished);
+        change(&mut review["request"]);
+        let body = review.to_string();
+        let read = admit::parse(phase, body.as_bytes()).unwrap();
+        assert!(
+            read.ended(&policy("record: {runs: {mode: off}}\n"))
+                .is_none()
+        );
+        let shown = read.ended(&policy(""));
+        assert!(
+            shown
+                .as_ref()
+                .is_none_or(|job| &*job.metadata.uid == "0a1b")
+        );
+        shown.is_some()
+    };
+    assert!(shows(Validate, |_| {}));
+    assert!(shows(Validate, |r| r["dryRun"] = json!(true)));
+    assert!(!shows(Mutate, |_| {}));
+    let others: [Tweak; 5] = [
+        |r| {
+            r["operation"] = json!("UPDATE");
+            r["object"] = r["oldObject"].clone();
+        },
+        |r| r["subResource"] = json!("status"),
+        |r| r["oldObject"]["status"] = json!({}),
+        |r| r["oldObject"]["metadata"]["labels"] = json!({}),
+        |r| r["oldObject"] = Value::Null,
+    ];
+    for other in others {
+        assert!(!shows(Validate, other));
+    }
+}

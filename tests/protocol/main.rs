@@ -7,6 +7,8 @@
 )]
 
 mod answers;
+mod bounds;
+mod events;
 mod exceptions;
 mod forged;
 mod guards;
@@ -20,11 +22,12 @@ mod stamps;
 mod testing;
 
 use base64::Engine;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use migration_warden::core::admit::{self, Answer, Circumstances, Heard, Question, Unanswered};
 use migration_warden::core::exception::Exception;
 use migration_warden::core::job::mesh::Mesh;
 use migration_warden::core::namespace::NamespaceView;
+use migration_warden::core::policy::rules::concurrent_migration::{Holder, Refusal, State};
 use migration_warden::core::policy::verdict::Outcome;
 use migration_warden::core::policy::{Action, Policy};
 use migration_warden::core::policy_file::validate;
@@ -143,23 +146,17 @@ fn stamped(review: &Value, policy: &Policy, view: NamespaceView) -> Value {
 
 /// The review of what happens to a stored Job, as an apiserver sends it.
 fn later(operation: &str, tweak: impl FnOnce(&mut Value)) -> Value {
-    let stored = {
-        let mut job = job();
-        job["metadata"]["uid"] = json!("0a1b");
-        job["status"] = json!({"ready": 1, "active": 1, "uncountedTerminatedPods": {}});
-        tweak(&mut job);
-        job
-    };
+    let mut stored = job();
+    stored["metadata"]["uid"] = json!("0a1b");
+    stored["status"] = json!({"ready": 1, "active": 1, "uncountedTerminatedPods": {}});
+    tweak(&mut stored);
+    if operation == "DELETE" {
+        return testing::deletion(&stored);
+    }
     let mut review = review(&stored);
     review["request"]["operation"] = json!(operation);
     review["request"]["oldObject"] = stored;
-    if operation == "DELETE" {
-        review["request"]["object"] = Value::Null;
-        review["request"]["options"] =
-            json!({"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"});
-    } else {
-        review["request"]["options"] = json!({"kind": "UpdateOptions", "fieldManager": "helm"});
-    }
+    review["request"]["options"] = json!({"kind": "UpdateOptions", "fieldManager": "helm"});
     review
 }
 
@@ -169,17 +166,10 @@ fn finished(job: &mut Value) {
 
 /// The namespace with an exception from these rules for all of its Jobs.
 fn excepting(rules: &[&str]) -> NamespaceView {
-    let object = json!({
-        "apiVersion": "migration-warden.io/v1alpha1",
-        "kind": "MigrationException",
-        "metadata": {"name": "hotfix", "namespace": "shop", "creationTimestamp": "2025-12-21T00:00:00Z"},
-        "spec": {
-            "rules": rules,
-            "selector": {"names": ["*"]},
-            "reason": "for the test's sake",
-            "expiresAt": "2025-12-23T00:00:00Z",
-        },
-    });
+    let object = testing::exception(&json!({
+        "metadata": {"name": "hotfix", "creationTimestamp": "2025-12-21T00:00:00Z"},
+        "spec": {"rules": rules, "selector": {"names": ["*"]}, "expiresAt": "2025-12-23T00:00:00Z"},
+    }));
     let object = serde_json::from_value(object).unwrap();
     let exception = Exception::new(&object, Timestamp::UNIX_EPOCH).unwrap();
     NamespaceView {

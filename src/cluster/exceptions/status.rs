@@ -20,7 +20,7 @@ use super::super::events::Events;
 use super::{Entry, Key, Shared};
 use crate::core::exception::resource::{Condition, MigrationException};
 use crate::core::exception::{Standing, Use};
-use crate::core::notice::Happening;
+use crate::core::notice::{self, Happening};
 use crate::host::policy_watch::LivePolicy;
 
 /// An exception that may be of a newer version.
@@ -161,17 +161,14 @@ impl Writer {
             1 => String::new(),
             uses => format!(" ({} more within a moment)", uses - 1),
         };
-        self.events.tell(
-            Happening {
-                regarding: object.object_ref(&()),
-                related: None,
-                is_warning: false,
-                reason: "ExceptionUsed",
-                action: "Admit",
-                note: String::new(),
-            }
-            .noted(&format!("admitted {job}, which breaks {rules}{more}")),
-        );
+        self.events.tell(Happening {
+            regarding: object.object_ref(&()),
+            related: None,
+            is_warning: false,
+            reason: "ExceptionUsed",
+            action: "Admit",
+            note: notice::note(&format!("admitted {job}, which breaks {rules}{more}")),
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::core::job::release::Release;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::{self, Outcome};
 use crate::core::policy::{Action, OnFailure};
-use crate::core::review::response::{Cause, Response};
+use crate::core::review::response::{Cause, Refusal, Response};
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
@@ -22,21 +22,20 @@ impl Judged<'_> {
         let findings = &self.findings;
         let outcome = verdict::outcome(findings);
         let mut response = Response::allowed(&self.request.uid);
-        let refusal = |action| {
+        let is_dry_run = self.request.dry_run;
+        let refused = match outcome {
+            Outcome::Denied => Some((Action::Deny, Refusal::Final)),
+            Outcome::Waiting => Some((Action::Wait, Refusal::Later { is_dry_run })),
+            _ => None,
+        };
+        if let Some((action, refusal)) = refused {
             let told = verdict::with(findings, action).take(text::FINDINGS);
             let causes = told.map(cause).collect();
-            (verdict::message(findings, action), causes)
-        };
-        if outcome == Outcome::Denied {
-            let (mut message, causes) = refusal(Action::Deny);
-            if let Some(help) = self.migration.policy.help_line() {
+            let mut message = verdict::message(findings, action);
+            if let (Action::Deny, Some(help)) = (action, self.migration.policy.help_line()) {
                 message = format!("{message}\n{help}");
             }
-            response.deny(self.name(), self.resource(), message, causes);
-        } else if outcome == Outcome::Waiting {
-            let (message, causes) = refusal(Action::Wait);
-            let dry_run = self.request.dry_run;
-            response.put_off(self.name(), self.resource(), message, causes, dry_run);
+            response.refuse(self.name(), self.resource(), message, causes, refusal);
         }
         let corrections = self.patch.iter().flat_map(|patch| &patch.0);
         let stamps = (outcome < Outcome::Waiting).then_some(&self.stamps);
@@ -56,33 +55,25 @@ impl Judged<'_> {
         // Clients retry, so a wait is recorded once.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
         // A refusal or a dry run does not use an exception.
-        let used =
-            self.review.phase == Phase::Validate && response.allowed && !self.request.dry_run;
+        let used = self.review.phase == Phase::Validate && response.allowed && !is_dry_run;
         let exceptions = if used {
             exception::uses(findings, self.name(), self.circumstances.now)
         } else {
             Vec::new()
         };
-        let line = if recorded {
-            Some(self.decision(outcome).to_line()?)
-        } else {
-            None
-        };
-        let if_lost = if line.is_some() && response.allowed {
-            self.if_lost()?
-        } else {
-            None
+        let line = recorded.then(|| self.decision(outcome).to_line());
+        let if_lost = match line {
+            Some(_) if response.allowed => self.if_lost()?,
+            _ => None,
         };
         Ok(Answer {
-            phase: self.review.phase,
-            operation: self.operation,
-            body: response.to_bytes()?,
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
             exceptions,
             happening: self.happening(outcome).map(Box::new),
-            line,
+            line: line.transpose()?,
             if_lost,
+            ..Answer::allowed(self.review.phase, self.operation, response.to_bytes()?)
         })
     }
 
@@ -107,55 +98,55 @@ impl Judged<'_> {
     }
 
     fn decision(&self, outcome: Outcome) -> Decision<'_> {
+        let (request, user) = (self.request, &self.request.user_info);
+        let (migration, job) = (&self.migration, &self.migration.job);
         Decision {
             ts: self.circumstances.now,
             id: self.id,
             phase: self.review.phase.as_str(),
-            uid: &self.request.uid,
+            uid: &request.uid,
             operation: self.operation.as_str(),
-            dry_run: self.request.dry_run,
+            dry_run: request.dry_run,
             resource: self.resource(),
-            namespace: self.migration.job.namespace,
+            namespace: job.namespace,
             job: self.name(),
-            job_uid: &self.migration.job.metadata.uid,
-            release: Release::of(&self.migration.job),
-            deployer: self.migration.job.deployer,
-            user: &self.request.user_info.username,
-            groups: self
-                .request
-                .user_info
-                .groups
-                .iter()
-                .map(|group| &**group)
-                .collect(),
-            selection: self.migration.selection.as_str(),
-            mode: self.migration.mode,
+            job_uid: &job.metadata.uid,
+            release: Release::of(job),
+            deployer: job.deployer,
+            user: &user.username,
+            groups: user.groups.iter().map(|group| &**group).collect(),
+            selection: migration.selection.as_str(),
+            mode: migration.mode,
             verdict: outcome,
             findings: &self.findings,
             patch: self.patch.as_ref(),
-            policy: &self.migration.policy.hash,
+            policy: &migration.policy.hash,
             replica: self.circumstances.replica,
         }
     }
 
     /// The denial to send if the decision cannot be logged; `None` if the policy or the mode does not allow a denial.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
-        let policy = self.migration.policy;
+        let (policy, migration) = (self.migration.policy, &self.migration);
+        let cap = policy.cap(&migration.job, migration.selection, migration.mode.cap());
         // Only a create starts a migration, so only a create has to be logged.
         if self.operation != Operation::Create
             || policy.on_record_failure == OnFailure::Allow
-            || policy.cap(
-                &self.migration.job,
-                self.migration.selection,
-                self.migration.mode.cap(),
-            ) < Action::Deny
+            || cap < Action::Deny
         {
             return Ok(None);
         }
         let mut response = Response::allowed(&self.request.uid);
         let message = "failed to log the decision, and the policy has record.onFailure: deny; retry, and \
                        contact the operators of migration-warden if it fails again";
-        response.deny(self.name(), self.resource(), message.to_owned(), Vec::new());
+        let (name, resource) = (self.name(), self.resource());
+        response.refuse(
+            name,
+            resource,
+            message.to_owned(),
+            Vec::new(),
+            Refusal::Final,
+        );
         Ok(Some(response.to_bytes()?))
     }
 

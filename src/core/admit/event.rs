@@ -5,8 +5,10 @@ use std::fmt::Write;
 use super::judge::Judged;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::{Kind, dns};
-use crate::core::notice::{self, Happening};
+use crate::core::notice::{self, Happening, LONGEST_NOTE};
 use crate::core::policy::Action;
+use crate::core::policy::breach::Command;
+use crate::core::policy::finding::Finding;
 use crate::core::policy::rules;
 use crate::core::policy::verdict::{self, Outcome};
 use crate::core::review::{Operation, Phase};
@@ -22,15 +24,14 @@ impl Judged<'_> {
             return None;
         }
         let shown = |name| text::bounded(name, text::NAME);
-        let refused = |action| verdict::message(&self.findings, action);
         let (is_warning, reason, action, note) = match outcome {
             Outcome::Denied => {
                 let verb = self.operation.as_str();
-                let note = format!("{verb} of {}: {}", shown(name), refused(Action::Deny));
+                let note = self.refusal(&format!("{verb} of {}", shown(name)), Action::Deny);
                 (true, "MigrationDenied", "Deny", note)
             }
             Outcome::Waiting if !self.is_told => {
-                let note = format!("{}: {}", shown(name), refused(Action::Wait));
+                let note = self.refusal(&shown(name), Action::Wait);
                 (false, "MigrationWaiting", "Wait", note)
             }
             Outcome::Waiting => return None,
@@ -52,15 +53,47 @@ impl Judged<'_> {
             }
             (notice::namespace(namespace), Some(attempts))
         };
-        let happening = Happening {
+        Some(Happening {
             regarding,
             related,
             is_warning,
             reason,
             action,
-            note: String::new(),
-        };
-        Some(happening.noted(&note))
+            note: notice::note(&note),
+        })
+    }
+
+    /// The note on a refusal: every finding, in a shorter form if all of them are too long, and then as many of the
+    /// commands as fit.
+    fn refusal(&self, start: &str, action: Action) -> String {
+        let told: Vec<_> = verdict::with(&self.findings, action).collect();
+        let forms: [fn(&Finding) -> String; 3] = [
+            |f| f.message().lines().take(1).collect(),
+            |f| format!("{} {}: {}", f.rule.id, f.rule.name, f.path),
+            |f| f.rule.id.to_owned(),
+        ];
+        let notes = forms.map(|form| {
+            let mut findings: Vec<_> = told.iter().map(|finding| form(finding)).collect();
+            findings.dedup();
+            format!("{start}: {}", findings.join("; "))
+        });
+        let [.., ids] = &notes;
+        let fits = |note: &&String| note.len() <= LONGEST_NOTE;
+        let mut note = notes.iter().find(fits).unwrap_or(ids).clone();
+        let mut last = "";
+        for Command { purpose, line } in told.iter().flat_map(|finding| &finding.commands) {
+            let more = if *purpose == last {
+                format!("; {line}")
+            } else {
+                format!("; {purpose}: {line}")
+            };
+            if note.len() + more.len() > LONGEST_NOTE {
+                break;
+            }
+            note.push_str(&more);
+            last = purpose;
+        }
+        note
     }
 
     /// The ids of the rules whose findings were patched in the Job that is admitted now.
@@ -73,100 +106,5 @@ impl Judged<'_> {
             let _ = write!(ours, "{separator}{id}");
         }
         (last && !ours.is_empty()).then_some(ours)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use serde_json::{Value, json};
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::core::admit::{self, Circumstances};
-    use crate::core::namespace::NamespaceView;
-    use crate::core::policy::testing;
-
-    /// The Event for the creation of a valid Job, changed by `tweak`, in the last phase.
-    fn told(tweak: impl FnOnce(&mut Value)) -> Option<Happening> {
-        let mut review = json!({
-            "apiVersion": "admission.k8s.io/v1",
-            "kind": "AdmissionReview",
-            "request": {
-                "uid": "u",
-                "kind": {"group": "batch", "version": "v1", "kind": "Job"},
-                "resource": {"group": "batch", "version": "v1", "resource": "jobs"},
-                "namespace": "shop",
-                "operation": "CREATE",
-                "userInfo": {"username": "ci"},
-                "object": testing::job(|job| job["metadata"]["uid"] = json!("1f3a")),
-                "dryRun": false,
-            },
-        });
-        tweak(&mut review["request"]);
-        let body = serde_json::to_vec(&review).unwrap();
-        let policy = crate::core::policy_file::validate::builtin();
-        let circumstances = Circumstances {
-            now: Timestamp::UNIX_EPOCH,
-            id: Uuid::nil(),
-            replica: "replica",
-        };
-        let review = admit::parse(Phase::Validate, &body).unwrap();
-        let case = review.select(&policy).expect("a migration");
-        let judged = case.judge(&circumstances, NamespaceView::default());
-        let answer = judged.finish().unwrap();
-        answer.happening.map(|happening| *happening)
-    }
-
-    fn restarting(request: &mut Value) {
-        request["object"]["spec"]["template"]["spec"]["restartPolicy"] = json!("Always");
-    }
-
-    #[test]
-    fn nothing_is_told_of_a_job_that_gets_in() {
-        assert_eq!(told(|_| {}), None);
-    }
-
-    #[test]
-    fn a_denial_is_told_of_the_namespace() {
-        let happening = told(restarting).unwrap();
-        assert_eq!(happening.regarding, notice::namespace("shop"));
-        assert_eq!(
-            happening.related,
-            Some(notice::job("shop", "shop-migrate", ""))
-        );
-        assert_eq!(
-            (happening.reason, happening.is_warning),
-            ("MigrationDenied", true)
-        );
-        let start = "CREATE of shop-migrate-1766361600: MW004 restarting-pod: ";
-        assert!(happening.note.starts_with(start), "{}", happening.note);
-    }
-
-    #[test]
-    fn nothing_is_told_of_what_was_only_tried() {
-        let tried = told(|request| {
-            restarting(request);
-            request["dryRun"] = json!(true);
-        });
-        assert_eq!(tried, None);
-    }
-
-    #[test]
-    fn a_correction_is_told_of_the_job() {
-        let corrected = told(|request| {
-            let annotations = &mut request["object"]["metadata"]["annotations"];
-            annotations["migration-warden.io/requested-by"] = json!("ci");
-            annotations["migration-warden.io/patched"] = json!("MW003,x,MW004");
-        });
-        let happening = corrected.unwrap();
-        let job = notice::job("shop", "shop-migrate-1766361600", "1f3a");
-        assert_eq!((happening.regarding, happening.related), (job, None));
-        let note = "corrected MW003, MW004 in the Job; correct the chart too";
-        assert_eq!(
-            (happening.reason, &*happening.note),
-            ("MigrationPatched", note)
-        );
-        assert!(!happening.is_warning);
     }
 }

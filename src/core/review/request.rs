@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, IgnoredAny};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::Operation;
 use super::pruned::Along;
 use crate::core::job::Kind;
 use crate::core::job::object::Object;
@@ -21,20 +22,15 @@ const MAX_UID: usize = 253;
 /// credentials.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum MalformedReview {
-    /// The body is not JSON, or a field of the review has the wrong type.
     #[error("the body is not an AdmissionReview: {problem} at line {line}, column {column}")]
     Json {
-        /// What kind of fault it is.
         problem: &'static str,
-        /// Line of the fault, from 1.
         line: usize,
-        /// Column of the fault, from 1.
         column: usize,
     },
     /// The body is not UTF-8, which JSON must be (RFC 8259, 8.1).
     #[error("the body is not UTF-8 from byte {0} on")]
     Utf8(usize),
-    /// It has another version or kind.
     #[error(
         "expected apiVersion admission.k8s.io/v1 and kind AdmissionReview; set admissionReviewVersions: [v1] in the webhook configuration"
     )]
@@ -42,26 +38,21 @@ pub enum MalformedReview {
     /// It has no `request`; it may be a response.
     #[error("the AdmissionReview has no request")]
     NoRequest,
-    /// The request has no uid, which the answer must repeat.
     #[error("the AdmissionReview's request has no uid")]
     NoUid,
-    /// The uid is too long to come from an API server.
     #[error(
         "the uid of the AdmissionReview's request has {0} bytes; at most {MAX_UID} are allowed"
     )]
     LongUid(usize),
-    /// A CREATE request has no object.
-    #[error("the AdmissionReview's CREATE request has no object")]
-    NoObject,
+    #[error("the AdmissionReview's {0} request has no object")]
+    NoObject(&'static str),
 }
 
 /// Group and kind of the object of a request.
 #[derive(Debug, Default, Deserialize)]
 pub struct GroupKind<'a> {
-    /// API group; empty for the core group.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub group: Text<'a>,
-    /// Kind in the singular, such as `Job`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub kind: Text<'a>,
 }
@@ -69,15 +60,12 @@ pub struct GroupKind<'a> {
 /// The user who sent the request, as authenticated by the API server.
 #[derive(Debug, Default, Deserialize)]
 pub struct UserInfo<'a> {
-    /// Name of the user or service account.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub username: Text<'a>,
-    /// Groups of the user.
     #[serde(borrow, default, deserialize_with = "few")]
     pub groups: Vec<Text<'a>>,
 }
 
-/// The options of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Options<'a> {
@@ -92,7 +80,6 @@ pub struct Request<'a, O = Object<'a>> {
     /// The id of this call, repeated in the answer.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub uid: Text<'a>,
-    /// Kind of the object.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub kind: GroupKind<'a>,
     /// `status`, `scale`, …; empty for the object itself.
@@ -149,8 +136,10 @@ pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
         Ok(review) => {
             let request = checked(review)?;
             if is_judged(&request.kind) {
-                if request.object.is_none() && &*request.operation == "CREATE" {
-                    return Err(MalformedReview::NoObject);
+                let operation = Operation::from(&*request.operation);
+                let needs_object = matches!(operation, Operation::Create | Operation::Update);
+                if request.object.is_none() && needs_object {
+                    return Err(MalformedReview::NoObject(operation.as_str()));
                 }
                 return Ok(Parsed::Judged(Box::new(request)));
             }

@@ -62,6 +62,17 @@ struct Details<'a> {
     retry_after_seconds: Option<u32>,
 }
 
+/// How a request is refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    /// 403 Forbidden. Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
+    /// object is not a valid Job.
+    Final,
+    /// 429 `TooManyRequests`: Helm, kubectl and all other programs with client-go wait and retry by themselves, at most
+    /// ten times (`k8s.io/client-go: rest/with_retry.go`). In a dry run they must not wait.
+    Later { is_dry_run: bool },
+}
+
 /// One cause of a denial.
 #[derive(Debug, Serialize)]
 pub(crate) struct Cause {
@@ -82,7 +93,6 @@ fn as_map<S: Serializer>(
 
 impl<'a> Response<'a> {
     /// An answer that allows the request.
-    #[must_use]
     pub(crate) fn allowed(uid: &'a str) -> Self {
         Self {
             uid,
@@ -95,45 +105,22 @@ impl<'a> Response<'a> {
         }
     }
 
-    /// Refuses the object `name` (`jobs.batch` or `cronjobs.batch`): 403 Forbidden.
-    ///
-    /// Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the object is not a
-    /// valid Job.
-    pub(crate) fn deny(
+    /// Refuses the object `name` (`jobs.batch` or `cronjobs.batch`).
+    pub(crate) fn refuse(
         &mut self,
         name: &'a str,
         kind: &'static str,
         message: String,
         causes: Vec<Cause>,
+        refusal: Refusal,
     ) {
-        self.refuse(name, kind, message, causes, (403, "Forbidden"), None);
-    }
-
-    /// Asks the client to wait: 429 `TooManyRequests`. Helm, kubectl and all other programs with client-go then wait
-    /// and retry by themselves, at most ten times (`k8s.io/client-go: rest/with_retry.go`). In a dry run they must not
-    /// wait, so the answer is final.
-    pub(crate) fn put_off(
-        &mut self,
-        name: &'a str,
-        kind: &'static str,
-        message: String,
-        causes: Vec<Cause>,
-        dry_run: bool,
-    ) {
-        let retry_after = (!dry_run).then_some(RETRY_AFTER_SECONDS);
-        let code = (429, "TooManyRequests");
-        self.refuse(name, kind, message, causes, code, retry_after);
-    }
-
-    fn refuse(
-        &mut self,
-        name: &'a str,
-        kind: &'static str,
-        message: String,
-        causes: Vec<Cause>,
-        (code, reason): (u16, &'static str),
-        retry_after_seconds: Option<u32>,
-    ) {
+        let (code, reason, retry_after_seconds) = match refusal {
+            Refusal::Final => (403, "Forbidden", None),
+            Refusal::Later { is_dry_run } => {
+                let retry_after = (!is_dry_run).then_some(RETRY_AFTER_SECONDS);
+                (429, "TooManyRequests", retry_after)
+            }
+        };
         self.allowed = false;
         self.status = Some(Status {
             status: "Failure",
