@@ -11,8 +11,6 @@ pub(crate) mod pods;
 pub mod resource;
 pub(crate) mod retention;
 
-use std::fmt::Write;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::core::job::Job;
@@ -24,11 +22,11 @@ use facts::{Facts, MAX_MESSAGE, MAX_NAME, filled};
 use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, ReleaseReference};
 
 /// The label of a run that names its release, as [`release_label`] writes it.
-pub const RELEASE_LABEL: &str = "migration-warden.io/release";
+pub(crate) const RELEASE_LABEL: &str = "migration-warden.io/release";
 /// The label of a run that names the program that writes it.
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+pub(crate) const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY_LABEL`].
-pub const MANAGED_BY: &str = "migration-warden";
+pub(crate) const MANAGED_BY: &str = "migration-warden";
 
 /// Digits of the uid in a run's name.
 const UID_DIGITS: usize = 8;
@@ -50,16 +48,14 @@ const JOB_REASONS: [&str; 7] = [
 
 /// The facts about one run, stored or observed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
-    /// The facts that do not change.
+pub(crate) struct Known {
     pub spec: MigrationRunSpec,
-    /// The progress and the outcome.
     pub status: MigrationRunStatus,
 }
 
 /// How a run ended, if nothing else is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub(crate) struct Ending {
     pub outcome: Outcome,
     pub at: Timestamp,
     /// Why, in one word.
@@ -70,8 +66,7 @@ pub struct Ending {
 
 impl Ending {
     /// How this Job ended, as its own status says, if it has.
-    #[must_use]
-    pub fn said(job: &Job<'_>) -> Option<Self> {
+    pub(crate) fn said(job: &Job<'_>) -> Option<Self> {
         let of = |kind: &str| {
             let mut conditions = job.status.conditions.iter();
             conditions.find(|condition| &*condition.kind == kind && &*condition.status == "True")
@@ -95,16 +90,16 @@ impl Ending {
     }
 
     /// How this Job ended, if it has.
-    #[must_use]
-    pub fn of(job: &StoredJob, facts: &Facts) -> Option<Self> {
+    pub(crate) fn of(job: &StoredJob, facts: &Facts) -> Option<Self> {
         let end = job.end?;
         let why = |text: &Option<String>| text.clone().filter(|_| !end.succeeded);
+        let outcome = if end.succeeded {
+            Outcome::Succeeded
+        } else {
+            Outcome::Failed
+        };
         Some(Self {
-            outcome: if end.succeeded {
-                Outcome::Succeeded
-            } else {
-                Outcome::Failed
-            },
+            outcome,
             at: end.at,
             reason: why(&facts.reason),
             message: why(&facts.message),
@@ -113,44 +108,33 @@ impl Ending {
 }
 
 /// The name of the run of the Job with this name and uid: the same for every replica that writes it.
-#[must_use]
-pub fn name(job: &str, uid: &str) -> String {
+pub(crate) fn name(job: &str, uid: &str) -> String {
     let digits: String = uid.chars().take(UID_DIGITS).collect();
     format!("{}-{digits}", cut(job, MAX_JOB_NAME))
 }
 
 /// The value of [`RELEASE_LABEL`]: the release's name, or its digest if the name is not a valid label value.
-#[must_use]
-pub fn release_label(release: &str) -> String {
+pub(crate) fn release_label(release: &str) -> String {
     /// Enough to distinguish the releases of a namespace.
     const DIGITS: usize = 16;
-    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let mut chars = release.chars();
+    let is_end = |c: char| c.is_ascii_alphanumeric();
     if release.len() <= MAX_LABEL
-        && release.chars().all(inner)
-        && is_end(chars.next())
-        && is_end(release.chars().next_back())
+        && release.starts_with(is_end)
+        && release.ends_with(is_end)
+        && release.chars().all(|c| is_end(c) || "-_.".contains(c))
     {
         return release.to_owned();
     }
-    let digest = ring::digest::digest(&ring::digest::SHA256, release.as_bytes());
-    let bytes = digest.as_ref().iter().take(DIGITS / 2);
-    bytes.fold("sha256-".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256-{}", &text::sha256(release)[..DIGITS])
 }
 
 /// `text` fit to be stored: without credentials and control characters, and cut to this length.
-#[must_use]
-pub fn clean(text: &str, length: usize) -> String {
+pub(crate) fn clean(text: &str, length: usize) -> String {
     text::bounded(text.trim(), length).into_owned()
 }
 
 /// A duration as `kubectl` and Go write it: `1h2m3s`.
-#[must_use]
-pub fn duration_text(duration: SignedDuration) -> String {
+pub(crate) fn duration_text(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {
@@ -162,8 +146,7 @@ pub fn duration_text(duration: SignedDuration) -> String {
 
 impl Known {
     /// The facts in a stored run.
-    #[must_use]
-    pub fn of(run: &MigrationRun) -> Self {
+    pub(crate) fn of(run: &MigrationRun) -> Self {
         Self {
             spec: run.spec.clone(),
             status: run.status.clone().unwrap_or_default(),
@@ -172,8 +155,7 @@ impl Known {
 
     /// Combines the facts of both. This is the join of a semilattice: the order of writes, repeated writes and missed
     /// writes do not matter, so no writer can undo another's facts.
-    #[must_use]
-    pub fn join(&self, other: &Self) -> Self {
+    pub(crate) fn join(&self, other: &Self) -> Self {
         let (a, b) = (&self.spec, &other.spec);
         let spec = MigrationRunSpec {
             job: a.job.clone().min(b.job.clone()),
@@ -197,8 +179,7 @@ impl Known {
 
     /// The same facts with the admission that its run recorded first. Stamps do not change: a changed one was forged
     /// while no replica was running to refuse it.
-    #[must_use]
-    pub fn let_in_as(mut self, first: &Self) -> Self {
+    pub(crate) fn let_in_as(mut self, first: &Self) -> Self {
         let (spec, first) = (&mut self.spec, &first.spec);
         spec.reviewed = first.reviewed;
         spec.decision.clone_from(&first.decision);
@@ -208,8 +189,7 @@ impl Known {
     }
 
     /// The same facts, with this ending joined.
-    #[must_use]
-    pub fn ended(mut self, ending: Ending) -> Self {
+    pub(crate) fn ended(mut self, ending: Ending) -> Self {
         let Ending {
             outcome,
             at,
@@ -228,8 +208,7 @@ impl Known {
     }
 
     /// The same facts with this start, if the run has ended and its start was not observed.
-    #[must_use]
-    pub fn started(mut self, at: Option<Timestamp>) -> Self {
+    pub(crate) fn started(mut self, at: Option<Timestamp>) -> Self {
         let status = &mut self.status;
         if status.outcome > Outcome::Deleted && status.started_at.is_none() {
             status.started_at = at;
@@ -278,8 +257,7 @@ impl MigrationRunStatus {
     }
 
     /// The time from its start, or else its admission, to its end; `None` if its end was not observed.
-    #[must_use]
-    pub fn length(&self) -> Option<SignedDuration> {
+    pub(crate) fn length(&self) -> Option<SignedDuration> {
         if matches!(self.outcome, Outcome::Running | Outcome::Lost) {
             return None;
         }
@@ -301,11 +279,12 @@ fn united(a: &[String], b: &[String]) -> Vec<String> {
 
 impl ReleaseReference {
     /// The value of [`RELEASE_LABEL`] for this release.
-    #[must_use]
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         release_label(&self.name)
     }
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

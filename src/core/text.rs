@@ -4,6 +4,9 @@
 //! All of these texts pass through here. Pure. [`credentials`] recognises credentials.
 
 use std::borrow::Cow;
+use std::fmt::Write;
+
+use ring::digest::{SHA256, digest};
 
 use crate::core::job::{credentials, name};
 
@@ -62,6 +65,16 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
         .filter(|(likeness, _)| *likeness > ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// The SHA-256 of a text, in 64 hexadecimal digits.
+pub(crate) fn sha256(text: &str) -> String {
+    let digest = digest(&SHA256, text.as_bytes());
+    let bytes = digest.as_ref().iter();
+    bytes.fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// The beginning of a text, with [`MORE`] if it was cut, and whether it was.

@@ -3,9 +3,7 @@
 //! Pure. By default it is the namespace and the base name, so that different migrations of one release may run at the
 //! same time, as with subcharts and Argo CD.
 
-use std::fmt::{self, Write};
-
-use ring::digest::{SHA256, digest};
+use std::fmt;
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::{Job, credentials, release};
@@ -65,14 +63,7 @@ impl Key {
     /// The name of the Lease that is the claim.
     #[must_use]
     pub fn lease_name(&self) -> String {
-        let digest = digest(&SHA256, self.text.as_bytes());
-        digest
-            .as_ref()
-            .iter()
-            .fold("claim-".to_owned(), |mut name, byte| {
-                let _ = write!(name, "{byte:02x}");
-                name
-            })
+        format!("claim-{}", text::sha256(&self.text))
     }
 }
 

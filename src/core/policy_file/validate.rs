@@ -6,7 +6,7 @@
 mod claims;
 mod runs;
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::SignedDuration;
 
@@ -255,12 +255,7 @@ fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
 }
 
 fn hash(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let (bytes, _) = digest.as_ref().split_at(HASH_DIGITS / 2);
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    text::sha256(text)[..HASH_DIGITS].to_owned()
 }
 
 #[cfg(test)]

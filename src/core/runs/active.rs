@@ -28,7 +28,6 @@ pub(crate) enum Start {
 }
 
 /// Whether this migration has started by `now`.
-#[must_use]
 pub(crate) fn start(job: &StoredJob, now: Timestamp) -> Start {
     if job.end.is_some() || job.is_opted_out || job.has_tried || job.said == Said::Running {
         Start::Done
@@ -54,8 +53,7 @@ pub struct Active {
 
 impl Active {
     /// Counts these Jobs at this time.
-    #[must_use]
-    pub fn of(jobs: &[Arc<StoredJob>], now: Timestamp) -> Self {
+    pub(crate) fn of(jobs: &[Arc<StoredJob>], now: Timestamp) -> Self {
         let mut active = Self::default();
         for job in jobs
             .iter()
@@ -74,86 +72,56 @@ impl Active {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
-    use crate::core::job::stored::WatchedJob;
-
-    fn job(metadata: &Value, spec: &Value, status: &Value) -> Arc<StoredJob> {
-        let mut metadata = metadata.clone();
-        metadata["name"] = json!("x");
-        let job = json!({"metadata": metadata, "spec": spec, "status": status});
-        let job: WatchedJob = serde_json::from_value(job).unwrap();
-        Arc::new(job.into())
-    }
+    use crate::core::runs::testing::{job, yaml};
 
     #[test]
     fn a_migration_is_late_after_ten_minutes() {
-        let made = json!({"creationTimestamp": "2026-01-01T00:00:00Z"});
-        let none = json!({});
-        let at = |time: &str, status: &Value| {
+        let rows = r#"
+- ["10:00", {}, Late]
+- ["09:59", {}, Young]
+- ["10:00", {status: {active: 1, ready: 0}}, Unclear]
+- ["09:59", {status: {active: 1, ready: 0}}, Young]
+- ["10:00", {status: {active: 1, ready: 0}, spec: {managedBy: kueue.x-k8s.io/multikueue}}, Late]
+- ["59:00", {status: {active: 1, ready: 1}}, Done]
+- ["59:00", {status: {active: 1, ready: 0, failed: 1}}, Done]
+- ["59:00", {status: {active: 0, succeeded: 1}}, Done]
+- ["59:00", {status: {conditions: [{type: Failed, status: "True", lastTransitionTime: 2026-01-01T00:00:00Z}]}}, Done]
+- ["59:00", {metadata: {labels: {migration-warden.io/migration: "false"}}}, Done]
+"#;
+        for (time, change, expected) in yaml::<Vec<(String, serde_json::Value, String)>>(rows) {
             let now = format!("2026-01-01T00:{time}Z").parse().unwrap();
-            start(&job(&made, &none, status), now)
-        };
-        let pending = json!({"active": 1, "ready": 0});
-        for (status, expected) in [(&none, Start::Late), (&pending, Start::Unclear)] {
-            assert_eq!(at("09:59", status), Start::Young);
-            assert_eq!(at("10:00", status), expected);
+            let found = start(&job(&change.to_string()).into(), now);
+            assert_eq!(format!("{found:?}"), expected, "{change}");
         }
-        for status in [
-            json!({"active": 1, "ready": 1}),
-            json!({"active": 1, "ready": 0, "failed": 1}),
-            json!({"active": 0, "succeeded": 1}),
-            json!({"conditions": [
-                {"type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-            ]}),
-        ] {
-            assert_eq!(at("59:00", &status), Start::Done, "{status}");
-        }
-        let mut opted_out = made.clone();
-        opted_out["labels"] = json!({"migration-warden.io/migration": "false"});
-        let now = "2026-01-01T01:00:00Z".parse().unwrap();
-        assert_eq!(start(&job(&opted_out, &none, &none), now), Start::Done);
-        let elsewhere = json!({"managedBy": "kueue.x-k8s.io/multikueue"});
-        assert_eq!(start(&job(&made, &elsewhere, &pending), now), Start::Late);
     }
 
     #[test]
     fn of_some_jobs() {
-        let made = |at: &str| json!({"creationTimestamp": format!("2026-01-01T{at}Z")});
-        let started = |at: &str| json!({"startTime": format!("2026-01-01T{at}Z")});
-        let ended = json!({"conditions": [
-            {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-        ]});
-        let mut opted_out = made("00:00:00");
-        opted_out["labels"] = json!({"migration-warden.io/migration": "false"});
+        let rows = r#"
+- status: {conditions: [{type: Complete, status: "True", lastTransitionTime: 2026-01-01T00:00:00Z}]}
+- metadata: {labels: {migration-warden.io/migration: "false"}}
+- metadata: {creationTimestamp: 2026-01-01T02:30:00Z}
+- metadata: {creationTimestamp: 2026-01-01T01:30:00Z}
+- {metadata: {creationTimestamp: 2026-01-01T01:00:00Z}, status: {startTime: 2026-01-01T02:30:00Z}}
+- metadata: {creationTimestamp: 2026-01-01T01:00:01Z}
+  spec: {activeDeadlineSeconds: 600}
+  status: {startTime: 2026-01-01T02:30:00Z}
+- metadata: {creationTimestamp: 2026-01-01T01:00:02Z}
+  spec: {activeDeadlineSeconds: 86400}
+  status: {startTime: 2026-01-01T01:00:02Z}
+"#;
+        let changes = yaml::<Vec<serde_json::Value>>(rows).into_iter();
+        let jobs: Vec<_> = changes
+            .map(|change| Arc::new(job(&change.to_string()).into()))
+            .collect();
         let now = "2026-01-01T03:00:00Z".parse().unwrap();
-        let none = json!({});
-        let jobs = [
-            job(&made("00:00:00"), &none, &ended),
-            job(&opted_out, &none, &none),
-            job(&made("02:30:00"), &none, &none),
-            job(&made("01:30:00"), &none, &none),
-            job(&made("01:00:00"), &none, &started("02:30:00")),
-            job(
-                &made("01:00:01"),
-                &json!({"activeDeadlineSeconds": 600}),
-                &started("02:30:00"),
-            ),
-            job(
-                &made("01:00:02"),
-                &json!({"activeDeadlineSeconds": 86_400}),
-                &started("01:00:02"),
-            ),
-        ];
-        assert_eq!(
-            Active::of(&jobs, now),
-            Active {
-                count: 5,
-                overdue: 2,
-                oldest: Some("2026-01-01T01:00:00Z".parse().unwrap()),
-            }
-        );
+        let expected = Active {
+            count: 5,
+            overdue: 2,
+            oldest: Some("2026-01-01T01:00:00Z".parse().unwrap()),
+        };
+        assert_eq!(Active::of(&jobs, now), expected);
         assert_eq!(Active::of(&jobs[..2], now), Active::default());
     }
 }

@@ -44,8 +44,7 @@ pub struct Facts {
 
 impl Facts {
     /// Reads the facts of a Job.
-    #[must_use]
-    pub fn of(job: &WatchedJob) -> Self {
+    pub(crate) fn of(job: &WatchedJob) -> Self {
         let meta = &job.metadata;
         let stamp = |stamp| filled(meta.annotations.get(stamp)?, MAX_MESSAGE);
         let pod = &job.spec.template.spec;
@@ -87,8 +86,7 @@ impl Facts {
     }
 
     /// Whether there is a decision about it. The decision about a CronJob covers the Jobs that its controller creates.
-    #[must_use]
-    pub fn is_reviewed(&self) -> bool {
+    pub(crate) fn is_reviewed(&self) -> bool {
         self.decision.is_some() || self.deployer == Deployer::CronJob
     }
 }
@@ -141,74 +139,73 @@ fn deployer(meta: &Metadata) -> Deployer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
+    use crate::core::runs::testing::{job, yaml};
 
-    fn facts(change: impl FnOnce(&mut Value)) -> Facts {
-        let mut job = json!({
-            "metadata": {
-                "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
-                "labels": {"helm.sh/chart": "shop-1.2.3"},
-                "annotations": {
-                    "migration-warden.io/decision": "0199a204-0000-7000-8000-000000000001",
-                    "migration-warden.io/requested-by": "ci",
-                    "migration-warden.io/exceptions": "old-chart,hurry",
-                },
-                "managedFields": [
-                    {"manager": "helm", "operation": "Apply",
-                     "fieldsV1": {"f:metadata": {"f:annotations": {"f:helm.sh/hook": {}}}}},
-                    {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"},
-                ],
-            },
-            "spec": {"template": {"spec": {
-                "initContainers": [{"name": "wait", "image": "busybox:1"}],
-                "containers": [{"name": "m", "image": "arigaio/atlas:1", "args": ["migrate", "apply", "-u", "x"]}],
-            }}},
-            "status": {"conditions": [
-                {"type": "FailureTarget", "status": "True", "reason": "X", "message": "x"},
-                {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded",
-                 "message": "Job has reached the specified backoff limit",
-                 "lastTransitionTime": "2025-12-22T00:02:00Z"},
-            ]},
-        });
-        change(&mut job);
-        Facts::of(&serde_json::from_value(job).unwrap())
+    /// A Job that a user has created with Helm, and that has failed.
+    const STAMPED: &str = r#"
+metadata:
+  labels: {helm.sh/chart: shop-1.2.3}
+  annotations:
+    migration-warden.io/decision: 0199a204-0000-7000-8000-000000000001
+    migration-warden.io/requested-by: ci
+    migration-warden.io/exceptions: old-chart,hurry
+  managedFields:
+  - {manager: helm, operation: Apply, fieldsV1: {"f:metadata": {"f:annotations": {"f:helm.sh/hook": {}}}}}
+  - {manager: kube-controller-manager, operation: Update, subresource: status}
+spec: {template: {spec: {
+  initContainers: [{name: wait, image: 'busybox:1'}],
+  containers: [{name: m, image: 'arigaio/atlas:1', args: [migrate, apply, -u, x]}]}}}
+status:
+  conditions:
+  - {type: FailureTarget, status: "True", reason: X, message: x}
+  - {type: Failed, status: "True", reason: BackoffLimitExceeded,
+     message: Job has reached the specified backoff limit, lastTransitionTime: 2025-12-22T00:02:00Z}
+"#;
+
+    fn facts(change: &str) -> Facts {
+        let mut all = yaml(STAMPED);
+        crate::testing::merge(&mut all, Some(&yaml(change)));
+        Facts::of(&job(&all.to_string()))
     }
 
     #[test]
     fn of_a_job_of_helms() {
         let text = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            facts(|_| {}),
-            Facts {
-                chart: text("shop-1.2.3"),
-                tool: Some("Atlas"),
-                images: vec!["arigaio/atlas:1".to_owned(), "busybox:1".to_owned()],
-                deployer: Deployer::Helm,
-                requested_by: text("ci"),
-                decision: text("0199a204-0000-7000-8000-000000000001"),
-                exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
-                reason: text("BackoffLimitExceeded"),
-                message: text("Job has reached the specified backoff limit"),
-                secrets: Secrets::default(),
-            }
-        );
+        let expected = Facts {
+            chart: text("shop-1.2.3"),
+            tool: Some("Atlas"),
+            images: vec!["arigaio/atlas:1".to_owned(), "busybox:1".to_owned()],
+            deployer: Deployer::Helm,
+            requested_by: text("ci"),
+            decision: text("0199a204-0000-7000-8000-000000000001"),
+            exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
+            reason: text("BackoffLimitExceeded"),
+            message: text("Job has reached the specified backoff limit"),
+            secrets: Secrets::default(),
+        };
+        assert_eq!(facts("{}"), expected);
+        let bare = Facts::of(&job("{spec: null, status: null}"));
+        assert!(!bare.is_reviewed());
+        assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
+        assert_eq!((bare.images, bare.reason), (Vec::new(), None));
     }
 
     /// Created while no webhook was running to refuse that.
     #[test]
     fn a_clients_own_stamp_is_no_decision() {
         let with = |key: &str| {
-            facts(|job| {
-                job["metadata"]["managedFields"][0]["fieldsV1"] =
-                    json!({"f:metadata": {"f:annotations": {".": {}, key: {}}}});
-            })
+            let fields = json!({"f:metadata": {"f:annotations": {".": {}, key: {}}}});
+            facts(&format!(
+                "{{metadata: {{managedFields: [{{manager: helm, fieldsV1: {fields}}}]}}}}"
+            ))
         };
         assert!(with("f:helm.sh/hook").is_reviewed());
-        let wiped = facts(|job| job["metadata"]["managedFields"] = json!([{}]));
         let stamps = ["decision", "requested-by", "exceptions"];
         let stamps = stamps.map(|stamp| with(&format!("f:migration-warden.io/{stamp}")));
+        let wiped = facts("{metadata: {managedFields: [{}]}}");
         for forged in stamps.into_iter().chain([wiped]) {
             assert!(!forged.is_reviewed());
             assert_eq!((forged.requested_by, forged.exceptions), (None, Vec::new()));
@@ -216,73 +213,60 @@ mod tests {
     }
 
     #[test]
-    fn of_a_job_that_says_nothing() {
-        let bare = facts(|job| *job = json!({"metadata": {"name": "x"}}));
-        assert!(!bare.is_reviewed());
-        assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
-        assert_eq!((bare.images, bare.reason), (Vec::new(), None));
-    }
-
-    #[test]
     fn deployers_are_told_by_what_the_job_says() {
-        let managed = |manager: &str| json!([{"manager": manager, "operation": "Update"}]);
-        for (expected, manager) in [
-            (Deployer::Helm, "helm3"),
-            (Deployer::Flux, "helm-controller"),
-            (Deployer::Flux, "kustomize-controller"),
-            (Deployer::ArgoCD, "argocd-controller"),
-            (Deployer::Kubectl, "kubectl-create"),
-            (Deployer::Other, "terraform"),
-        ] {
-            let found = facts(|job| job["metadata"]["managedFields"] = managed(manager));
-            assert_eq!(found.deployer, expected, "{manager}");
+        let rows = "
+- [Helm, {managedFields: [{manager: helm3}]}]
+- [Flux, {managedFields: [{manager: helm-controller}]}]
+- [Flux, {managedFields: [{manager: kustomize-controller}]}]
+- [ArgoCD, {managedFields: [{manager: argocd-controller}]}]
+- [Kubectl, {managedFields: [{manager: kubectl-create}]}]
+- [Other, {managedFields: [{manager: terraform}]}]
+- [Flux, {labels: {helm.toolkit.fluxcd.io/name: shop}}]
+- [ArgoCD, {annotations: {argocd.argoproj.io/tracking-id: 'shop:x'}}]
+";
+        for (expected, metadata) in yaml::<Vec<(Deployer, serde_json::Value)>>(rows) {
+            let found = facts(&json!({"metadata": metadata}).to_string());
+            assert_eq!(found.deployer, expected, "{metadata}");
         }
-        let flux = facts(|job| {
-            job["metadata"]["labels"]["helm.toolkit.fluxcd.io/name"] = json!("shop");
-        });
-        assert_eq!(flux.deployer, Deployer::Flux);
-        let argocd = facts(|job| {
-            job["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"] = json!("shop:x");
-        });
-        assert_eq!(argocd.deployer, Deployer::ArgoCD);
     }
 
     /// The decision is about the CronJob, unless a person created the Job from it.
     #[test]
     fn a_cron_jobs_jobs_are_reviewed_with_it() {
-        let owner = json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "c", "uid": "u", "controller": true}]);
-        let with = |owner: &Value, annotations: Value| {
-            facts(|job| {
-                job["metadata"]["ownerReferences"] = owner.clone();
-                job["metadata"]["annotations"] = annotations;
-            })
+        let with = |annotation: &str| {
+            facts(&format!(
+                "
+metadata:
+  ownerReferences: [{{apiVersion: batch/v1, kind: CronJob, name: c, uid: u, controller: true}}]
+  annotations: {{migration-warden.io/decision: null, {annotation}: manual}}
+"
+            ))
         };
-        let by_clock = with(&owner, json!({}));
-        assert_eq!(by_clock.deployer, Deployer::CronJob);
-        assert!(by_clock.is_reviewed());
-        let by_hand = with(
-            &owner,
-            json!({"cronjob.kubernetes.io/instantiate": "manual"}),
-        );
-        assert_eq!(by_hand.deployer, Deployer::Helm);
-        assert!(!by_hand.is_reviewed());
+        let by_clock = with("x");
+        assert!(by_clock.is_reviewed() && by_clock.deployer == Deployer::CronJob);
+        let by_hand = with("cronjob.kubernetes.io/instantiate");
+        assert!(!by_hand.is_reviewed() && by_hand.deployer == Deployer::Helm);
     }
 
     #[test]
     fn no_credential_gets_in() {
         let secret = "hunter2hunter2";
-        let found = facts(|job| {
-            let url = format!("postgres://app:{secret}@db/shop");
-            job["metadata"]["labels"]["helm.sh/chart"] = json!(url);
-            for key in ["decision", "requested-by", "exceptions"] {
-                job["metadata"]["annotations"][format!("migration-warden.io/{key}")] = json!(url);
-            }
-            let image = format!("app:{secret}@registry/shop:1");
-            job["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
-            job["status"]["conditions"][1]["reason"] = json!(format!("--password={secret}"));
-            job["status"]["conditions"][1]["message"] =
-                json!(format!("{}\n--password\n{secret}", url));
-        });
+        let url = format!("postgres://app:{secret}@db/shop");
+        let found = facts(&format!(
+            r#"
+metadata:
+  labels: {{helm.sh/chart: "{url}"}}
+  annotations:
+    migration-warden.io/decision: "{url}"
+    migration-warden.io/requested-by: "{url}"
+    migration-warden.io/exceptions: "{url}"
+spec: {{template: {{spec: {{containers: [{{name: m, image: "app:{secret}@registry/shop:1"}}]}}}}}}
+status:
+  conditions:
+  - {{type: Failed, status: "True", lastTransitionTime: 2025-12-22T00:02:00Z,
+     reason: --password={secret}, message: "{url}\n--password\n{secret}"}}
+"#
+        ));
         assert!(!format!("{found:?}").contains(secret), "{found:?}");
         assert!(!found.is_reviewed(), "that is no decision's id");
     }
@@ -292,10 +276,7 @@ mod tests {
         for (written, kept) in [
             ("registry:5000/app:1", "registry:5000/app:1"),
             ("app:1@sha256:0123", "app:1@sha256:0123"),
-            (
-                "user:word@registry/app@sha256:0123",
-                "registry/app@sha256:0123",
-            ),
+            ("user:word@registry/app@sha256:01", "registry/app@sha256:01"),
             ("user:word@registry:5000/app", "registry:5000/app"),
         ] {
             assert_eq!(image(written), kept);

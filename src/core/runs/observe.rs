@@ -9,7 +9,6 @@ use crate::core::job::stored::StoredJob;
 use crate::core::text;
 
 /// The facts for its run; `pods` is `None` if its pods could not be read. The attempt is not known here.
-#[must_use]
 pub(crate) fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -> Known {
     let spec = MigrationRunSpec {
         job: JobReference {

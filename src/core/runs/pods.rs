@@ -31,7 +31,6 @@ pub(crate) struct PodFacts {
 
 impl PodFacts {
     /// Reads the pods of a Job that succeeded, or that failed or has not ended.
-    #[must_use]
     pub(crate) fn of(pods: &[Pod], succeeded: bool) -> Self {
         let starts = pods.iter().flat_map(Pod::work).filter_map(|(_, c)| {
             let states = [c.state.as_ref(), c.last_state.as_ref()];
@@ -105,146 +104,75 @@ fn of_pod(pod: &PodStatus) -> (Option<&str>, Option<&str>) {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::testing::{merge, table};
 
-    fn of(pods: &Value, succeeded: bool) -> PodFacts {
-        of_pods(
-            pods.as_array()
-                .unwrap()
-                .iter()
-                .map(|status| json!({"status": status})),
-            succeeded,
-        )
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Row {
+        what: String,
+        #[serde(default)]
+        sidecars: Vec<Value>,
+        /// The status of each pod.
+        pods: Vec<Value>,
+        #[serde(default)]
+        succeeded: bool,
+        exit: Option<i32>,
+        reason: Option<String>,
+        message: Option<String>,
+        started: Option<Timestamp>,
     }
 
-    fn of_pods(pods: impl Iterator<Item = Value>, succeeded: bool) -> PodFacts {
-        let pods: Vec<Pod> = pods
-            .map(|pod| serde_json::from_value(pod).unwrap())
-            .collect();
-        PodFacts::of(&pods, succeeded)
-    }
-
-    fn container(state: &Value) -> Value {
-        json!({
-            "name": "c", "image": "app:1", "imageID": "reg/app@sha256:1", "ready": false,
-            "restartCount": 0, "state": state,
-        })
-    }
-
-    fn ended(code: i32, reason: &str, at: &str, message: &str) -> Value {
-        container(&json!({"terminated": {
-            "exitCode": code, "reason": reason, "message": message,
-            "startedAt": "2026-01-01T00:00:05Z", "finishedAt": format!("2026-01-01T00:00:{at}Z"),
-        }}))
-    }
-
-    #[test]
-    fn a_failure_has_the_failing_containers_code_and_words() {
-        let sidecar = ended(137, "Error", "30", "");
-        let failed = ended(3, "Error", "20", "relation \"x\" exists\n");
-        let found = of(
-            &json!([{"phase": "Failed", "initContainerStatuses": [sidecar], "containerStatuses": [failed]}]),
-            false,
-        );
-        assert_eq!(
-            found,
-            PodFacts {
-                started_at: Some("2026-01-01T00:00:05Z".parse().unwrap()),
-                exit_code: Some(3),
-                reason: None,
-                message: Some("relation \"x\" exists".to_owned()),
-                image_ids: vec!["reg/app@sha256:1".to_owned()],
+    /// A pod of this status. A container's status has more fields that no run needs.
+    fn pod(sidecars: &[Value], mut status: Value) -> Pod {
+        for list in ["initContainerStatuses", "containerStatuses"] {
+            for container in status[list].as_array_mut().into_iter().flatten() {
+                let said = container.take();
+                *container = json!({
+                    "name": "c", "image": "app:1", "imageID": "reg/app@sha256:1",
+                    "ready": false, "restartCount": 0,
+                });
+                if said["state"]["terminated"].is_object() {
+                    let started = json!({"startedAt": "2026-01-01T00:00:05Z"});
+                    container["state"] = json!({"terminated": started});
+                }
+                merge(container, Some(&said));
             }
-        );
-    }
-
-    /// A sidecar starts before them and ends after them, and shows nothing about the migration.
-    #[test]
-    fn a_sidecar_neither_starts_nor_ends_a_run() {
-        let mut sidecar = ended(137, "Error", "30", "killed");
-        sidecar["name"] = json!("agent");
-        sidecar["state"]["terminated"]["startedAt"] = json!("2026-01-01T00:00:01Z");
-        let pod = json!({
-            "spec": {"initContainers": [{"name": "agent", "restartPolicy": "Always"}]},
-            "status": {
-                "phase": "Failed", "initContainerStatuses": [sidecar],
-                "containerStatuses": [ended(0, "Completed", "20", "")],
-            },
-        });
-        let found = of_pods([pod].into_iter(), false);
-        assert_eq!(
-            found.started_at,
-            Some("2026-01-01T00:00:05Z".parse().unwrap())
-        );
-        assert_eq!((found.exit_code, found.message.as_deref()), (Some(0), None));
+        }
+        let pod = json!({"spec": {"initContainers": sidecars}, "status": status});
+        serde_json::from_value(pod).unwrap()
     }
 
     #[test]
-    fn the_last_of_several_attempts_counts() {
-        let pod = |code, at| json!({"phase": "Failed", "containerStatuses": [ended(code, "Error", at, "")]});
-        let found = of(&json!([pod(2, "40"), pod(1, "20")]), false);
-        assert_eq!(found.exit_code, Some(2));
-        let found = of(&json!([pod(1, "20"), pod(0, "10")]), true);
-        assert_eq!(found.exit_code, Some(0));
-    }
-
-    #[test]
-    fn what_stopped_it_is_told() {
-        let killed = json!([{"containerStatuses": [ended(137, "OOMKilled", "20", "")]}]);
-        assert_eq!(of(&killed, false).reason.as_deref(), Some("OOMKilled"));
-
-        let evicted = json!([{
-            "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory.",
-        }]);
-        let found = of(&evicted, false);
-        assert_eq!(found.reason.as_deref(), Some("Evicted"));
-        assert_eq!(
-            found.message.as_deref(),
-            Some("The node was low on resource: memory.")
-        );
-        assert_eq!(found.exit_code, None);
-
-        let drained = json!([{
-            "phase": "Failed", "containerStatuses": [ended(143, "Error", "20", "")],
-            "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
-        }]);
-        let found = of(&drained, false);
-        assert_eq!(found.reason.as_deref(), Some("EvictionByEvictionAPI"));
-        assert_eq!(found.exit_code, Some(143));
-    }
-
-    #[test]
-    fn what_kept_it_from_starting_is_told() {
-        let waiting = |reason: &str| {
-            let state = json!({"waiting": {"reason": reason, "message": "no such image"}});
-            of(
-                &json!([{"phase": "Pending", "containerStatuses": [container(&state)]}]),
-                false,
-            )
-        };
-        let found = waiting("ErrImagePull");
-        assert_eq!(
-            found.message.as_deref(),
-            Some("ErrImagePull: no such image")
-        );
-        assert_eq!((found.reason, found.started_at), (None, None));
-        assert_eq!(waiting("ContainerCreating").message, None);
-        assert_eq!(of(&json!([]), false), PodFacts::default());
+    fn pods_say_when_a_run_started_and_how_it_ended() {
+        for row in table::<Vec<Row>>("runs/pods") {
+            let pods = row
+                .pods
+                .into_iter()
+                .map(|status| pod(&row.sidecars, status));
+            let pods: Vec<Pod> = pods.collect();
+            let has_containers = pods.iter().flat_map(Pod::all).next().is_some();
+            let image_ids = has_containers.then(|| "reg/app@sha256:1".to_owned());
+            let expected = PodFacts {
+                started_at: row.started,
+                exit_code: row.exit,
+                reason: row.reason,
+                message: row.message,
+                image_ids: image_ids.into_iter().collect(),
+            };
+            assert_eq!(PodFacts::of(&pods, row.succeeded), expected, "{}", row.what);
+        }
     }
 
     #[test]
     fn a_message_is_masked_and_cut() {
-        let said = format!(
-            "postgres://app:hunter2hunter2@db/x\u{7}{}",
-            "é".repeat(2000)
-        );
-        let found = of(
-            &json!([{"containerStatuses": [ended(1, "Error", "20", &said)]}]),
-            false,
-        );
-        let message = found.message.unwrap();
+        let url = "postgres://app:hunter2hunter2@db/x\u{7}";
+        let ended = json!({"exitCode": 1, "message": format!("{url}{}", "é".repeat(2000))});
+        let status = json!({"containerStatuses": [{"state": {"terminated": ended}}]});
+        let message = PodFacts::of(&[pod(&[], status)], false).message.unwrap();
         assert!(message.starts_with("postgres://app:***@db/x "), "{message}");
         assert!((1023..=1024).contains(&message.len()), "{}", message.len());
     }

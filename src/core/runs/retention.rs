@@ -43,7 +43,6 @@ impl Brief {
 }
 
 /// The attempt of a new run, given the other runs of its namespace. Attempts are counted from one success to the next.
-#[must_use]
 pub(crate) fn attempt(others: &[Brief], new: &Brief) -> i32 {
     let same = others
         .iter()
@@ -57,7 +56,6 @@ pub(crate) fn attempt(others: &[Brief], new: &Brief) -> i32 {
 
 /// The runs to remove so that the newest `keep` of the release stay: from these runs of one namespace, and `new`, which
 /// is not stored yet.
-#[must_use]
 pub(crate) fn surplus<'r>(stored: &'r [Brief], new: &'r Brief, keep: usize) -> Vec<&'r Brief> {
     let others = stored.iter().filter(|run| run.name != new.name);
     let mut runs: Vec<&Brief> = others
@@ -77,7 +75,6 @@ pub(crate) struct Oldest {
 }
 
 impl Oldest {
-    #[must_use]
     pub(crate) fn new(count: usize) -> Self {
         let runs = Vec::new();
         Self { count, runs }
@@ -93,7 +90,6 @@ impl Oldest {
     }
 
     /// The collected runs, oldest first.
-    #[must_use]
     pub(crate) fn runs(self) -> Vec<Brief> {
         self.runs
     }
@@ -185,7 +181,7 @@ mod tests {
             run(7, 1),
         ]);
         oldest.add(vec![run(6, 1), run(2, 1)]);
-        let runs = oldest.runs();
+        let runs = oldest.runs;
         assert_eq!(names(&runs.iter().collect::<Vec<_>>()), ["r002", "r005"]);
     }
 }

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use serde_json::json;
+use proptest::sample::select;
 use strum::VariantArray;
 
 use super::observe::observe;
@@ -11,96 +11,51 @@ use super::pods::PodFacts;
 use super::resource::{Deployer, JobReference};
 use super::*;
 use crate::cluster::jobs::Seen;
-use crate::core::job::stored::WatchedJob;
 
-fn texts() -> impl Strategy<Value = Vec<String>> {
-    vec("[ab]", 0..3).prop_map(|texts| united(&texts, &[]))
+prop_compose! {
+    fn texts()(texts in vec("[ab]", 0..3)) -> Vec<String> {
+        united(&texts, &[])
+    }
 }
 
 fn moment() -> impl Strategy<Value = Option<Timestamp>> {
     option::of((0_i64..4).prop_map(|second| Timestamp::from_second(second).unwrap()))
 }
 
-fn status() -> impl Strategy<Value = MigrationRunStatus> {
-    let reasons = prop_oneof![
-        Just("BackoffLimitExceeded"),
-        Just("OOMKilled"),
-        Just("Evicted")
-    ];
-    (
-        (0_usize..5).prop_map(|index| Outcome::VARIANTS[index]),
-        [moment(), moment(), moment()],
-        option::of(reasons.prop_map(str::to_owned)),
-        option::of("[ab]"),
-        option::of(0_i32..3),
-        texts(),
-    )
-        .prop_map(
-            |(
-                outcome,
-                [admitted_at, started_at, finished_at],
-                reason,
-                message,
-                exit_code,
-                image_ids,
-            )| {
-                let status = MigrationRunStatus {
-                    outcome,
-                    admitted_at,
-                    started_at,
-                    finished_at,
-                    duration: None,
-                    reason,
-                    message,
-                    exit_code,
-                    image_ids,
-                };
-                status.join(&status)
-            },
-        )
+prop_compose! {
+    fn status()(
+        outcome in select(Outcome::VARIANTS),
+        [admitted_at, started_at, finished_at] in [moment(), moment(), moment()],
+        reason in option::of(select(&["BackoffLimitExceeded", "OOMKilled", "Evicted"][..])),
+        message in option::of("[ab]"),
+        exit_code in option::of(0_i32..3),
+        image_ids in texts(),
+    ) -> MigrationRunStatus {
+        let reason = reason.map(str::to_owned);
+        let status = MigrationRunStatus {
+            outcome, admitted_at, started_at, finished_at, duration: None, reason, message, exit_code, image_ids,
+        };
+        status.join(&status)
+    }
 }
 
-fn known() -> impl Strategy<Value = Known> {
-    let options = [0; 4].map(|_| option::of("[ab]"));
-    (
-        ["[ab]", "[ab]", "[ab]"],
-        options,
-        [texts(), texts()],
-        any::<bool>(),
-        0_i32..3,
-        status(),
-    )
-        .prop_map(
-            |(names, options, [images, exceptions], reviewed, attempt, status)| {
-                let [uid, release, migration] = names;
-                let [chart, tool, requested_by, decision] = options;
-                let spec = MigrationRunSpec {
-                    job: JobReference {
-                        name: "x".to_owned(),
-                        uid,
-                    },
-                    release: ReleaseReference {
-                        name: release,
-                        source: "flux".to_owned(),
-                    },
-                    migration,
-                    chart,
-                    tool,
-                    images,
-                    deployer: if reviewed {
-                        Deployer::Helm
-                    } else {
-                        Deployer::Kubectl
-                    },
-                    requested_by,
-                    decision,
-                    exceptions,
-                    reviewed,
-                    attempt,
-                };
-                Known { spec, status }
-            },
-        )
+prop_compose! {
+    fn known()(
+        [uid, release, migration] in ["[ab]", "[ab]", "[ab]"],
+        [chart, tool, requested_by, decision] in [0; 4].map(|_| option::of("[ab]")),
+        [images, exceptions] in [texts(), texts()],
+        deployer in select(&[Deployer::Helm, Deployer::Kubectl][..]),
+        reviewed in any::<bool>(),
+        attempt in 0_i32..3,
+        status in status(),
+    ) -> Known {
+        let job = JobReference { name: "x".to_owned(), uid };
+        let release = ReleaseReference { name: release, source: "flux".to_owned() };
+        let spec = MigrationRunSpec {
+            job, release, migration, chart, tool, images, deployer, requested_by, decision, exceptions, reviewed, attempt,
+        };
+        Known { spec, status }
+    }
 }
 
 proptest! {
@@ -185,28 +140,17 @@ fn names_and_durations() {
     }
 }
 
-/// A Job of the guide with this condition, or one that has not ended.
-fn seen(condition: Option<&str>) -> Seen {
-    let conditions: Vec<_> = condition
-        .map(|kind| {
-            json!({
-                "type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:01:30Z",
-                "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit",
-            })
-        })
-        .into_iter()
-        .collect();
-    let job: WatchedJob = serde_json::from_value(json!({
-        "metadata": {
-            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": {"app.kubernetes.io/instance": "shop"},
-        },
-        "spec": {"template": {"spec": {"containers": [{"image": "app:1"}]}}},
-        "status": {"startTime": "2026-01-01T00:00:02Z", "conditions": conditions},
-    }))
-    .unwrap();
-    job.into()
+/// The Job with this condition, or one that has not ended.
+fn seen(condition: &str) -> Seen {
+    let conditions = match condition {
+        "" => String::new(),
+        kind => format!(
+            "{{type: {kind}, status: 'True', lastTransitionTime: 2026-01-01T00:01:30Z, reason: BackoffLimitExceeded, \
+             message: Job has reached the specified backoff limit}}"
+        ),
+    };
+    let status = format!("{{startTime: 2026-01-01T00:00:02Z, conditions: [{conditions}]}}");
+    testing::job(&format!("status: {status}")).into()
 }
 
 /// This many seconds after the Job was created.
@@ -216,7 +160,7 @@ fn at(second: i64) -> Timestamp {
 
 #[test]
 fn a_job_that_runs() {
-    let seen = seen(None);
+    let seen = seen("");
     let pods = PodFacts {
         started_at: Some(at(5)),
         ..PodFacts::default()
@@ -241,7 +185,7 @@ fn a_job_that_runs() {
 
 #[test]
 fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
-    let seen = seen(Some("Failed"));
+    let seen = seen("Failed");
     let known = observe(&seen.job, &seen.facts, None);
     let status = &known.status;
     assert_eq!(status.outcome, Outcome::Failed);
@@ -272,7 +216,7 @@ fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
 
 #[test]
 fn a_job_that_succeeded_gives_no_reason() {
-    let seen = seen(Some("Complete"));
+    let seen = seen("Complete");
     let status = observe(&seen.job, &seen.facts, None).status;
     assert_eq!(status.outcome, Outcome::Succeeded);
     assert_eq!((status.reason, status.message), (None, None));
@@ -280,7 +224,7 @@ fn a_job_that_succeeded_gives_no_reason() {
 
 #[test]
 fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
-    let seen = seen(None);
+    let seen = seen("");
     let known = observe(&seen.job, &seen.facts, None);
     let gone = |outcome| {
         known.clone().ended(Ending {
@@ -297,7 +241,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
         (Some(at(30)), &None)
     );
     assert_eq!(lost.join(&deleted), deleted);
-    let succeeded = observe(&self::seen(Some("Complete")).job, &seen.facts, None);
+    let succeeded = observe(&self::seen("Complete").job, &seen.facts, None);
     assert_eq!(deleted.join(&succeeded).status, succeeded.status);
 }
 
@@ -305,23 +249,15 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
 #[test]
 fn a_jobs_own_password_is_in_no_run() {
     let secret = "hunter2zq";
-    let job: WatchedJob = serde_json::from_value(json!({
-        "metadata": {
-            "name": "shop-migrate-1766361600", "namespace": "team", "uid": "u1",
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": {"helm.sh/chart": secret},
-        },
-        "spec": {"template": {"spec": {"containers": [{
-            "image": format!("registry.example.com/{secret}:1"),
-            "env": [{"name": "DB_PASSWORD", "value": secret}, {"name": "X", "valueFrom": {}}, {"value": null}],
-        }]}}},
-        "status": {"conditions": [{
-            "type": "Failed", "status": "True", "lastTransitionTime": "2026-01-01T00:01:30Z",
-            "reason": secret, "message": format!("FATAL: {secret} rejected"),
-        }]},
-    }))
-    .unwrap();
-    let seen = Seen::from(job);
+    let seen = Seen::from(testing::job(&format!(
+        "
+metadata: {{labels: {{helm.sh/chart: {secret}}}}}
+spec: {{template: {{spec: {{containers: [
+  {{image: registry.example.com/{secret}:1, env: [{{name: DB_PASSWORD, value: {secret}}}, {{name: X, valueFrom: {{}}}}, {{value: null}}]}}]}}}}}}
+status: {{conditions: [{{type: Failed, status: 'True', lastTransitionTime: 2026-01-01T00:01:30Z,
+  reason: {secret}, message: 'FATAL: {secret} rejected'}}]}}
+"
+    )));
     let pods = PodFacts {
         message: Some(format!("FATAL: {secret} rejected for app")),
         image_ids: vec![format!("registry.example.com/{secret}@sha256:0")],
