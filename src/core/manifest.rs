@@ -15,17 +15,14 @@ mod words;
 
 use std::fmt;
 use std::ops::Range;
-use std::rc::Rc;
 
 use json_patch::jsonptr::Pointer;
 use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) use self::encoding::decode;
-use self::places::Places;
 pub(crate) use self::stream::{BrokenDocument, documents};
-pub(crate) use self::tree::Node;
-use self::tree::Tree;
+pub(crate) use self::tree::{Document, Node};
 
 /// A position in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,13 +31,6 @@ pub struct Position {
     pub line: usize,
     /// Column in characters, counted from 1.
     pub column: usize,
-}
-
-/// One document of a stream.
-#[derive(Debug)]
-pub(crate) struct Document<'a> {
-    tree: Tree<'a>,
-    places: Rc<Places<'a>>,
 }
 
 /// A duplicate key of a map.
@@ -75,16 +65,6 @@ impl Document<'_> {
         Node::ROOT
     }
 
-    /// A value as JSON.
-    pub(crate) fn value(&self, node: Node) -> Value {
-        self.tree.value(node)
-    }
-
-    /// The value of a key of a map; the last one of a duplicate key.
-    pub(crate) fn get(&self, node: Node, key: &str) -> Option<Node> {
-        self.tree.get(node, key)
-    }
-
     /// The text of a key of a map, if it is a text.
     pub(crate) fn text(&self, node: Node, key: &str) -> Option<String> {
         match self.value(self.get(node, key)?) {
@@ -93,34 +73,25 @@ impl Document<'_> {
         }
     }
 
-    /// The items of a list.
-    pub(crate) fn items(&self, node: Node) -> impl Iterator<Item = Node> + '_ {
-        self.tree.items(node)
-    }
-
-    /// Whether a value is a list.
-    pub(crate) fn is_list(&self, node: Node) -> bool {
-        self.tree.is_list(node)
-    }
-
     /// The duplicate keys, of which the last value counts.
     pub(crate) fn duplicates(&self) -> impl Iterator<Item = Duplicate> + '_ {
-        self.tree
-            .duplicates
-            .iter()
-            .map(|&(earlier, later)| Duplicate {
-                key: self.tree.key(later.0).into_owned(),
-                earlier: self.places.position(self.tree.bytes(earlier).start),
-                later: self.places.position(self.tree.bytes(later).start),
-            })
+        self.twice.iter().map(|&(earlier, later)| Duplicate {
+            key: self.key(later).into_owned(),
+            earlier: self.position(earlier),
+            later: self.position(later),
+        })
+    }
+
+    fn position(&self, node: Node) -> Position {
+        self.places.position(self.bytes(node).start)
     }
 
     /// Position and byte range, in the stream, of the value at this JSON Pointer below `within`, or of its nearest
     /// existing parent.
     pub(crate) fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
         let pointer = Pointer::parse(pointer).unwrap_or(Pointer::root());
-        let bytes = self.tree.bytes(self.find(within, pointer));
-        (self.places.position(bytes.start), bytes)
+        let node = self.find(within, pointer);
+        (self.position(node), self.bytes(node))
     }
 
     /// Position of the key at this JSON Pointer, or of its value if the key stands elsewhere.
@@ -128,10 +99,9 @@ impl Document<'_> {
         let whole = Pointer::parse(pointer).unwrap_or(Pointer::root());
         let key = whole.split_back().and_then(|(map, key)| {
             let map = self.find(self.root(), map);
-            self.tree.key_node(map, &key.decoded())
+            self.key_node(map, &key.decoded())
         });
-        let node = key.unwrap_or_else(|| self.find(self.root(), whole));
-        self.places.position(self.tree.bytes(node).start)
+        self.position(key.unwrap_or_else(|| self.find(self.root(), whole)))
     }
 
     fn find(&self, within: Node, pointer: &Pointer) -> Node {

@@ -1,13 +1,14 @@
 //! Builds the tree of a document from the parser's events. Refuses what kubectl refuses: documents that are nested too
 //! deep or that their aliases expand too far, and keys that are maps or lists.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use serde_json::Value;
 use serde_saphyr::granit_parser::{Event, ScalarStyle, Span, Tag};
 
-use super::places::narrow;
-use super::tree::{Entry, Fault, IN_PLACE, Kind, Node, Tree};
+use super::places::{Places, narrow};
+use super::tree::{Document, Entry, Fault, Kind, Node};
 use super::{scalar, words};
 
 /// Most levels of maps and lists, with aliases followed.
@@ -22,30 +23,29 @@ struct Weight {
 
 /// A map or list whose end has not been read yet.
 struct Open {
-    node: u32,
+    node: Node,
     anchor: usize,
     weight: Weight,
 }
 
 pub(super) struct Builder<'a> {
-    tree: Tree<'a>,
+    document: Document<'a>,
     /// Offset of the part that the parser gets.
     offset: usize,
     open: Vec<Open>,
     /// The nodes with an anchor; the weight is `None` while they are open.
-    anchors: HashMap<usize, (u32, Option<Weight>)>,
+    anchors: HashMap<usize, (Node, Option<Weight>)>,
     total: u64,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(text: &'a str, offset: usize) -> Self {
+    pub(super) fn new(places: &Rc<Places<'a>>, offset: usize) -> Self {
         Self {
-            tree: Tree {
-                text,
+            document: Document {
+                places: Rc::clone(places),
                 nodes: Vec::new(),
-                owned: Vec::new(),
                 given: Vec::new(),
-                duplicates: Vec::new(),
+                twice: Vec::new(),
             },
             offset,
             open: Vec::new(),
@@ -56,34 +56,24 @@ impl<'a> Builder<'a> {
 
     pub(super) fn event(&mut self, event: Event<'a>, span: Span) -> Result<(), Fault> {
         let at = self.offset + span.start.byte_offset().unwrap_or_default();
-        let fault = |message| Fault { at, message };
-        match event {
+        let read = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self
-                    .scalar(text, style, tag.as_deref(), &span)
-                    .map_err(fault)?;
-                self.done(node, anchor, Weight { nodes: 1, depth: 0 })
-                    .map_err(fault)
+                let node = self.scalar(&text, style, tag.as_deref(), &span);
+                node.and_then(|node| self.done(node, anchor, Weight { nodes: 1, depth: 0 }))
             }
-            Event::Alias(id) => {
-                let (target, weight) = self
-                    .anchors
-                    .get(&id)
-                    .copied()
-                    .ok_or_else(|| fault(words::OWN_ALIAS))?;
-                let weight = weight.ok_or_else(|| fault(words::OWN_ALIAS))?;
-                let node = self.push(&span, Kind::Alias, target);
-                self.done(node, 0, weight).map_err(fault)
-            }
-            Event::SequenceStart(_, anchor, _) => {
-                self.begin(&span, Kind::Seq, anchor).map_err(fault)
-            }
-            Event::MappingStart(_, anchor, _) => {
-                self.begin(&span, Kind::Map, anchor).map_err(fault)
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(id) => match self.anchors.get(&id) {
+                Some(&(target, Some(weight))) => {
+                    let node = self.push(&span, Kind::Alias, target.0);
+                    self.done(node, 0, weight)
+                }
+                _ => Err(words::OWN_ALIAS),
+            },
+            Event::SequenceStart(_, anchor, _) => self.begin(&span, Kind::Seq, anchor),
+            Event::MappingStart(_, anchor, _) => self.begin(&span, Kind::Map, anchor),
+            Event::SequenceEnd | Event::MappingEnd => return self.end(),
             _ => Ok(()),
-        }
+        };
+        read.map_err(|message| Fault { at, message })
     }
 
     fn begin(&mut self, span: &Span, kind: Kind, anchor: usize) -> Result<(), &'static str> {
@@ -94,81 +84,96 @@ impl<'a> Builder<'a> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node, None));
         }
+        let weight = Weight { nodes: 1, depth: 1 };
         self.open.push(Open {
             node,
             anchor,
-            weight: Weight { nodes: 1, depth: 1 },
+            weight,
         });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), Fault> {
-        let Some(open) = self.open.pop() else {
+        let Some(Open {
+            node,
+            anchor,
+            weight,
+        }) = self.open.pop()
+        else {
             return Ok(());
         };
-        let end = narrow(self.tree.nodes.len());
-        self.tree.nodes[open.node as usize].next = end;
-        let fault = |node, message| Fault {
-            at: self.tree.bytes(Node(node)).start,
-            message,
+        self.document.nodes[node.0 as usize].next = narrow(self.document.nodes.len());
+        let read = match self.document.kind(node) {
+            Kind::Map => twice(&self.document, node).map(|found| self.document.twice.extend(found)),
+            _ => Ok(()),
         };
-        if self.tree.kind(open.node) == Kind::Map {
-            let found = twice(&self.tree, open.node).map_err(|(node, m)| fault(node, m))?;
-            self.tree.duplicates.extend(found);
-        }
-        let at = self.tree.bytes(Node(open.node)).start;
-        self.done(open.node, open.anchor, open.weight)
-            .map_err(|message| Fault { at, message })
+        let read = read.and_then(|()| {
+            let done = self.done(node, anchor, weight);
+            done.map_err(|message| (node, message))
+        });
+        read.map_err(|(node, message)| {
+            let at = self.document.bytes(node).start;
+            Fault { at, message }
+        })
     }
 
     fn scalar(
         &mut self,
-        text: Cow<'a, str>,
+        text: &str,
         style: ScalarStyle,
         tag: Option<&Tag>,
         span: &Span,
-    ) -> Result<u32, &'static str> {
-        if let Some(tag) = tag {
-            let data = narrow(self.tree.given.len());
-            self.tree.given.push(scalar::tagged(tag, text)?);
-            return Ok(self.push(span, Kind::Given, data));
-        }
-        let kind = match style {
-            ScalarStyle::Plain => Kind::Plain,
-            _ => Kind::Text,
+    ) -> Result<Node, &'static str> {
+        let is_plain = style == ScalarStyle::Plain;
+        let value = if let Some(tag) = tag {
+            scalar::tagged(tag, text)?
+        } else if let Some(node) = self.in_place(text, is_plain, span) {
+            return Ok(node);
+        } else if is_plain {
+            scalar::plain(text)
+        } else {
+            Value::String(text.to_owned())
         };
-        let node = self.push(span, kind, IN_PLACE);
-        let bytes = self.tree.bytes(Node(node));
-        let written = self.tree.text.get(bytes).unwrap_or_default();
-        let quote = ['"', '\''];
-        let inner = || written.strip_prefix(quote)?.strip_suffix(quote);
-        let entry = &mut self.tree.nodes[node as usize];
-        if kind == Kind::Text && inner() == Some(&text) {
-            entry.kind = Kind::Quoted;
-        } else if kind == Kind::Text || written != text {
-            entry.data = narrow(self.tree.owned.len());
-            self.tree.owned.push(text.into());
-        }
-        Ok(node)
+        let data = narrow(self.document.given.len());
+        self.document.given.push(value);
+        Ok(self.push(span, Kind::Given, data))
     }
 
-    fn push(&mut self, span: &Span, kind: Kind, data: u32) -> u32 {
-        let node = narrow(self.tree.nodes.len());
-        let place = |mark: usize| self.offset + mark;
-        let start = place(span.start.byte_offset().unwrap_or_default());
-        let end = place(span.end.byte_offset().unwrap_or_default()).max(start);
-        self.tree.nodes.push(Entry {
-            start: narrow(start),
+    /// The node of a scalar that is in the file unchanged.
+    fn in_place(&mut self, text: &str, is_plain: bool, span: &Span) -> Option<Node> {
+        let kind = if is_plain { Kind::Plain } else { Kind::Quoted };
+        let node = self.push(span, kind, 0);
+        let written = self.document.places.text.get(self.document.bytes(node));
+        let quote = ['"', '\''];
+        let unquoted = |written: &'a str| written.strip_prefix(quote)?.strip_suffix(quote);
+        let inner = if is_plain {
+            written
+        } else {
+            written.and_then(unquoted)
+        };
+        if inner == Some(text) {
+            return Some(node);
+        }
+        self.document.nodes.pop();
+        None
+    }
+
+    fn push(&mut self, span: &Span, kind: Kind, data: u32) -> Node {
+        let node = narrow(self.document.nodes.len());
+        let start = span.start.byte_offset().unwrap_or_default();
+        let end = span.end.byte_offset().unwrap_or_default().max(start);
+        self.document.nodes.push(Entry {
+            start: narrow(self.offset + start),
             length: narrow(end - start),
             next: node + 1,
             data,
             kind,
         });
-        node
+        Node(node)
     }
 
     /// Adds the weight of a finished node to its parent.
-    fn done(&mut self, node: u32, anchor: usize, weight: Weight) -> Result<(), &'static str> {
+    fn done(&mut self, node: Node, anchor: usize, weight: Weight) -> Result<(), &'static str> {
         if anchor != 0 {
             self.anchors.insert(anchor, (node, Some(weight)));
         }
@@ -186,16 +191,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Tree<'a>, Fault> {
-        let at = self.offset;
-        if repeats_too_much(self.total, self.tree.nodes.len() as u64) {
-            let message = words::BOMB;
+    pub(super) fn finish(mut self) -> Result<Document<'a>, Fault> {
+        if repeats_too_much(self.total, self.document.nodes.len() as u64) {
+            let (at, message) = (self.offset, words::BOMB);
             return Err(Fault { at, message });
         }
-        if self.tree.nodes.is_empty() {
-            self.push(&Span::default(), Kind::Plain, IN_PLACE);
+        if self.document.nodes.is_empty() {
+            self.push(&Span::default(), Kind::Plain, 0);
         }
-        Ok(self.tree)
+        Ok(self.document)
     }
 }
 
@@ -211,40 +215,26 @@ fn repeats_too_much(total: u64, written: u64) -> bool {
 }
 
 /// The duplicate keys of a map, or a node that cannot be a key or be merged, and why.
-fn twice(tree: &Tree<'_>, map: u32) -> Result<Vec<(Node, Node)>, (u32, &'static str)> {
-    /// Up to this many keys, comparing all pairs is faster than hashing.
-    const FEW: usize = 8;
+fn twice(document: &Document<'_>, map: Node) -> Result<Vec<(Node, Node)>, (Node, &'static str)> {
     let mut keys = Vec::new();
-    let mut children = tree.children(map);
+    let mut children = document.children(map);
     while let (Some(key), Some(value)) = (children.next(), children.next()) {
-        if tree.is_merge(key) {
-            let merged = Node(tree.target(value));
-            let is_map = |node: u32| tree.kind(tree.target(node)) == Kind::Map;
-            let are_maps = || tree.is_list(merged) && tree.items(merged).all(|n| is_map(n.0));
-            if !is_map(value) && !are_maps() {
+        let kind = |node| document.kind(document.target(node));
+        if document.is_merge(key) {
+            let are_maps = || document.items(value).all(|item| kind(item) == Kind::Map);
+            if kind(value) != Kind::Map && !(document.is_list(value) && are_maps()) {
                 return Err((value, words::NOT_MERGEABLE));
             }
-        } else if matches!(tree.kind(tree.target(key)), Kind::Map | Kind::Seq) {
+        } else if matches!(kind(key), Kind::Map | Kind::Seq) {
             return Err((key, words::COMPLEX_KEY));
         } else {
-            keys.push((tree.key(key), key));
+            keys.push((document.key(key), key));
         }
     }
-    let mut found = Vec::new();
-    if keys.len() <= FEW {
-        for (index, (text, later)) in keys.iter().enumerate() {
-            if let Some((_, earlier)) = keys[..index].iter().rev().find(|(other, _)| other == text)
-            {
-                found.push((Node(*earlier), Node(*later)));
-            }
-        }
-    } else {
-        let mut seen = HashMap::with_capacity(keys.len());
-        for (text, later) in keys {
-            if let Some(earlier) = seen.insert(text, later) {
-                found.push((Node(earlier), Node(later)));
-            }
-        }
-    }
+    // Stable, so the keys of one text stay in the order of the file.
+    keys.sort_by(|a, b| a.0.cmp(&b.0));
+    let pairs = keys.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    let mut found: Vec<_> = pairs.map(|pair| (pair[0].1, pair[1].1)).collect();
+    found.sort_by_key(|(_, later)| later.0);
     Ok(found)
 }

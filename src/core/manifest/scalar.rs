@@ -25,9 +25,9 @@ pub(super) fn plain(text: &str) -> Value {
 }
 
 /// The value of a scalar with a tag, or its fault. An unknown tag is ignored.
-pub(super) fn tagged(tag: &Tag, text: Cow<'_, str>) -> Result<Value, &'static str> {
+pub(super) fn tagged(tag: &Tag, text: &str) -> Result<Value, &'static str> {
     let kind = tag.suffix_in_namespace("tag:yaml.org,2002:");
-    let value = plain(&text);
+    let value = plain(text);
     match (kind.as_deref(), value) {
         (Some("int"), Value::Number(number)) if !number.is_f64() => Ok(Value::Number(number)),
         (Some("int"), _) => Err("the tag !!int stands before a value that is not an integer"),
@@ -44,7 +44,7 @@ pub(super) fn tagged(tag: &Tag, text: Cow<'_, str>) -> Result<Value, &'static st
                 .map_err(|_| "the tag !!binary stands before a value that is not base64")?;
             Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned()))
         }
-        _ => Ok(Value::String(text.into_owned())),
+        _ => Ok(Value::String(text.to_owned())),
     }
 }
 

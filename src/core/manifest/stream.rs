@@ -6,7 +6,6 @@ use std::rc::Rc;
 use serde::de::IgnoredAny;
 
 use super::places::Places;
-use super::tree::Tree;
 use super::{Document, Position};
 
 /// Why a document could not be read.
@@ -106,11 +105,8 @@ impl<'a> Documents<'a> {
 
     fn read(&mut self, part: Part) -> Result<Document<'a>, BrokenDocument> {
         let part = self.json(part);
-        let fault = match Tree::read(self.places.text, part.bytes.clone()) {
-            Ok(tree) => {
-                let places = Rc::clone(&self.places);
-                return Ok(Document { tree, places });
-            }
+        let fault = match Document::read(&self.places, part.bytes.clone()) {
+            Ok(document) => return Ok(document),
             Err(fault) => fault,
         };
         let separators = if part.is_cut {

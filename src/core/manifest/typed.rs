@@ -91,7 +91,6 @@ fn plain(error: &str, found: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -119,64 +118,33 @@ mod tests {
 
     #[test]
     fn no_word_of_the_parser_is_left() {
-        for (value, pointer, message) in [
-            (
-                json!({"wrod": 1}),
-                "/wrod",
-                "there is no key wrod; did you mean word?",
-            ),
-            (
-                json!({"unlike": 1}),
-                "/unlike",
-                "there is no key unlike; the keys here are word, text, number, list, map",
-            ),
-            (
-                json!({"word": "den"}),
-                "/word",
-                "\"den\" is not one of deny, warn; did you mean deny?",
-            ),
-            (
-                json!({"word": "no"}),
-                "/word",
-                "\"no\" is not one of deny, warn",
-            ),
-            (json!({"word": 3}), "/word", "3 is not a word"),
-            (json!({"word": ["deny"]}), "/word", "a list is not a word"),
-            (
-                json!({"text": 3}),
-                "/text",
-                "3 is not a text; put it in quotes",
-            ),
-            (json!({"text": {}}), "/text", "a map is not a text"),
-            (
-                json!({"number": -1}),
-                "/number",
-                "-1 is not an integer from 0 to 65535",
-            ),
-            (
-                json!({"number": 1.5}),
-                "/number",
-                "1.5 is not an integer from 0 to 65535",
-            ),
-            (
-                json!({"number": "x"}),
-                "/number",
-                "\"x\" is not an integer from 0 to 65535",
-            ),
-            (json!({"list": "x"}), "/list", "\"x\" is not a list"),
-            (
-                json!({"list": [true, "x"]}),
-                "/list/1",
-                "\"x\" is not true or false",
-            ),
-            (json!({"map": 1}), "/map", "1 is not a map"),
-            (json!({"map": {}}), "/map", "the key name is missing"),
-            (json!("x"), "", "\"x\" is not a map"),
-        ] {
-            let misfit = read::<Fields>(&value).unwrap_err();
-            let found = (&*misfit.pointer, &*misfit.message);
-            assert_eq!(found, (pointer, message), "{value}");
-            assert_eq!(misfit.is_key, message.starts_with("there is no key"));
+        let rows = r#"
+- [{wrod: 1}, /wrod, there is no key wrod; did you mean word?]
+- [{unlike: 1}, /unlike, "there is no key unlike; the keys here are word, text, number, list, map"]
+- [{word: den}, /word, '"den" is not one of deny, warn; did you mean deny?']
+- [{word: "no"}, /word, '"no" is not one of deny, warn']
+- [{word: 3}, /word, 3 is not a word]
+- [{word: [deny]}, /word, a list is not a word]
+- [{text: 3}, /text, 3 is not a text; put it in quotes]
+- [{text: {}}, /text, a map is not a text]
+- [{number: -1}, /number, -1 is not an integer from 0 to 65535]
+- [{number: 1.5}, /number, 1.5 is not an integer from 0 to 65535]
+- [{number: x}, /number, '"x" is not an integer from 0 to 65535']
+- [{list: x}, /list, '"x" is not a list']
+- [{list: [true, x]}, /list/1, '"x" is not true or false']
+- [{map: 1}, /map, 1 is not a map]
+- [{map: {}}, /map, the key name is missing]
+- [x, "", '"x" is not a map']
+"#;
+        let rows: Vec<(Value, String, String)> = serde_saphyr::from_str(rows).unwrap();
+        for (value, pointer, message) in rows {
+            let is_key = message.starts_with("there is no key");
+            let expected = Misfit {
+                pointer,
+                is_key,
+                message,
+            };
+            assert_eq!(read::<Fields>(&value).unwrap_err(), expected, "{value}");
         }
     }
 }
