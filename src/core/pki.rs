@@ -16,7 +16,8 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use facts::Facts;
 
 /// A certificate and key that can be served.
 #[derive(Clone, Debug)]
@@ -30,38 +31,30 @@ pub struct Loaded {
 /// Why a certificate and key cannot be served. No message contains any part of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file has no `BEGIN CERTIFICATE` block.
     #[error(
         "failed to find a certificate in the certificate file: it must hold the server's certificate and then its intermediates, as PEM"
     )]
     NoCertificate,
-    /// A block is not valid PEM.
     #[error("failed to read the certificate file as PEM: it is cut off or damaged")]
     CertificatePem,
-    /// The PEM is not an X.509 certificate.
     #[error("failed to read the server's certificate as X.509: it is damaged")]
     Certificate,
-    /// The file has no readable key. The reason is left out, because it could quote the key.
     #[error(
         "failed to find a private key in the key file: it must hold one unencrypted PKCS#8, SEC1 or PKCS#1 key, as PEM"
     )]
     NoKey,
-    /// The kind of key is not supported.
     #[error(
         "failed to use the private key: only ECDSA (P-256, P-384), Ed25519 and RSA (2048 bits and more) keys are supported"
     )]
     Key,
-    /// Certificate and key do not belong together.
     #[error(
         "failed to pair certificate and private key: the key belongs to another certificate (the server's own must come first in the certificate file)"
     )]
     Mismatch,
-    /// The file has no CA to verify callers with.
     #[error(
         "failed to find a CA in the file of the callers' CA: it must hold the certificates of one or more CAs, as PEM"
     )]
     ClientCa,
-    /// rustls refuses the configuration.
     #[error("failed to set up TLS: {0}")]
     Config(#[from] rustls::Error),
 }
@@ -74,7 +67,8 @@ pub fn server_config(
     client_ca_pem: Option<&[u8]>,
 ) -> Result<Loaded, TlsError> {
     let chain = chain(cert_pem)?;
-    let not_after = not_after(chain.first().ok_or(TlsError::NoCertificate)?)?;
+    let own = chain.first().ok_or(TlsError::NoCertificate)?;
+    let not_after = Facts::of(own.clone())?.not_after;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
     // Only to distinguish an unsupported key from one that does not match.
     if ring::default_provider()
@@ -140,18 +134,10 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         .map_err(|_| TlsError::CertificatePem)
 }
 
-fn not_after(der: &[u8]) -> Result<Timestamp, TlsError> {
-    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| TlsError::Certificate)?;
-    Ok(moment(certificate.validity().not_after.timestamp()))
-}
-
 /// Converts a certificate's time in seconds. The time of one that never expires (RFC 5280, section 4.1.2.5) is a little
 /// beyond the range of [`Timestamp`].
 fn moment(seconds: i64) -> Timestamp {
-    let farthest = if seconds < 0 {
-        Timestamp::MIN
-    } else {
-        Timestamp::MAX
-    };
-    Timestamp::from_second(seconds).unwrap_or(farthest)
+    let bounds = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
+    let seconds = seconds.clamp(*bounds.start(), *bounds.end());
+    Timestamp::from_second(seconds).unwrap_or_default()
 }

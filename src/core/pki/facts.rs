@@ -1,6 +1,4 @@
-//! The facts in a certificate.
-//!
-//! The callers check them.
+//! The facts in a certificate, which the callers check.
 
 use super::{TlsError, moment};
 use jiff::Timestamp;
@@ -14,9 +12,7 @@ pub struct Facts {
     pub issuer: String,
     /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
-    /// Begin of its validity.
     pub not_before: Timestamp,
-    /// End of its validity.
     pub not_after: Timestamp,
     pub der: CertificateDer<'static>,
 }
@@ -53,6 +49,16 @@ impl Facts {
             not_after: moment(certificate.validity().not_after.timestamp()),
             der,
         })
+    }
+
+    /// Whether the key of this CA has signed it.
+    #[must_use]
+    pub fn is_signed_by(&self, ca: &Self) -> bool {
+        let read = |der| X509Certificate::from_der(der).map(|(_, certificate)| certificate);
+        let (Ok(leaf), Ok(ca)) = (read(&self.der), read(&ca.der)) else {
+            return false;
+        };
+        leaf.verify_signature(Some(ca.public_key())).is_ok()
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use super::facts::Facts;
 use super::make::{BACKDATE, Ca, MakeError, to_pem};
@@ -107,7 +106,7 @@ impl Material {
         let mut leaf_stays = leaf.is_some_and(|expires| expires > now + LEAF_RENEW_BEFORE);
 
         if let Some(successor) = next.take_if(|next| {
-            let published = next.begins + PUBLISHED_BEFORE;
+            let published = begins(&next.facts) + PUBLISHED_BEFORE;
             published <= now || signing.is_none() && leaf.is_none()
         }) {
             signing = Some(successor);
@@ -117,28 +116,24 @@ impl Material {
         // lost also has to wait for its day.
         let in_use = leaf.filter(|expires| *expires > now + PUBLISHED_BEFORE + DAY);
         if signing.is_none() && in_use.is_none() {
-            let ca = KnownCa::make(now)?;
-            trusted.push(ca.trusted());
-            signing = Some(ca);
+            signing = Some(Signer::make(now, &mut trusted)?);
             leaf_stays = false;
         }
         let ending = signing
             .as_ref()
-            .is_none_or(|signing| signing.not_after < now + CA_RENEW_BEFORE);
+            .is_none_or(|signing| signing.facts.not_after < now + CA_RENEW_BEFORE);
         if ending && next.is_none() {
-            let ca = KnownCa::make(now)?;
-            trusted.push(ca.trusted());
-            next = Some(ca);
+            next = Some(Signer::make(now, &mut trusted)?);
         }
 
         let mut renewed = Self {
-            ca_certs: trusted.iter().map(|ca| &*ca.pem).collect(),
-            ca_key: signing.as_ref().map_or_else(String::new, KnownCa::key),
-            next_ca_key: next.as_ref().map_or_else(String::new, KnownCa::key),
+            ca_certs: trusted.iter().map(|ca| to_pem(&ca.der)).collect(),
+            ca_key: key(signing.as_ref()),
+            next_ca_key: key(next.as_ref()),
             ..self.clone()
         };
         if let (false, Some(signing)) = (leaf_stays, &signing) {
-            let lifetime = LEAF_LIFETIME.min(signing.not_after.duration_since(now));
+            let lifetime = LEAF_LIFETIME.min(signing.facts.not_after.duration_since(now));
             let leaf = signing.ca.leaf("migration-warden", names, now, lifetime)?;
             (renewed.cert, renewed.key) = (leaf.cert_pem, leaf.key_pem);
         }
@@ -160,86 +155,61 @@ pub fn usable(bundle: &str, now: Timestamp) -> bool {
 pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
     let mut found = unexpired(&String::from_utf8_lossy(found), now);
     let mut wanted = unexpired(bundle, now);
-    let among = |ca: &Trusted, others: &[Trusted]| others.iter().any(|other| other.pem == ca.pem);
+    let among = |ca: &Facts, others: &[Facts]| others.iter().any(|other| other.der == ca.der);
     // The order does not count: replicas with different bundles would overwrite each other without end.
     if wanted.iter().all(|ca| among(ca, &found)) {
         return None;
     }
     found.retain(|ca| !among(ca, &wanted));
-    found.sort_by_key(|ca| std::cmp::Reverse(ca.begins));
+    found.sort_by_key(|ca| std::cmp::Reverse(ca.not_before));
     found.truncate(FORMER);
     wanted.append(&mut found);
-    Some(wanted.into_iter().map(|ca| ca.pem).collect())
-}
-
-/// A CA that is trusted.
-struct Trusted {
-    pem: String,
-    begins: Timestamp,
-    not_after: Timestamp,
-}
-
-impl Trusted {
-    fn valid(&self, now: Timestamp) -> bool {
-        self.begins <= now.saturating_add(BACKDATE).unwrap_or(now)
-    }
+    Some(wanted.iter().map(|ca| to_pem(&ca.der)).collect())
 }
 
 /// A trusted CA whose key is known, so that it can sign.
-struct KnownCa {
+struct Signer {
     ca: Ca,
-    begins: Timestamp,
-    not_after: Timestamp,
+    facts: Facts,
 }
 
-impl KnownCa {
-    fn make(now: Timestamp) -> Result<Self, MakeError> {
-        Ok(Self {
-            ca: Ca::make(CA_NAME, now, CA_LIFETIME)?,
-            begins: now,
-            not_after: now + CA_LIFETIME,
-        })
-    }
-
-    fn trusted(&self) -> Trusted {
-        Trusted {
-            pem: self.ca.cert_pem().to_owned(),
-            begins: self.begins,
-            not_after: self.not_after,
-        }
-    }
-
-    fn key(&self) -> String {
-        self.ca.key_pem()
+impl Signer {
+    /// Generates a CA that is trusted from now on.
+    fn make(now: Timestamp, trusted: &mut Vec<Facts>) -> Result<Self, MakeError> {
+        let ca = Ca::make(CA_NAME, now, CA_LIFETIME)?;
+        let made = Facts::first(ca.cert_pem().as_bytes());
+        let facts = made.ok_or(MakeError::Damaged("certificate"))?;
+        trusted.push(facts.clone());
+        Ok(Self { ca, facts })
     }
 }
 
-/// The certificates that have not expired, one PEM text each. Damaged ones are left out.
-fn unexpired(pem: &str, now: Timestamp) -> Vec<Trusted> {
+fn key(signer: Option<&Signer>) -> String {
+    signer.map_or_else(String::new, |signer| signer.ca.key_pem())
+}
+
+/// When a certificate was made, which is back-dated.
+fn begins(certificate: &Facts) -> Timestamp {
+    let begins = certificate.not_before.saturating_add(BACKDATE);
+    begins.unwrap_or(certificate.not_before)
+}
+
+/// The certificates that have not expired. Damaged ones are left out.
+fn unexpired(pem: &str, now: Timestamp) -> Vec<Facts> {
     CertificateDer::pem_slice_iter(pem.as_bytes())
         .filter_map(|block| Facts::of(block.ok()?).ok())
         .filter(|ca| ca.not_after > now)
-        .map(|ca| Trusted {
-            pem: to_pem(&ca.der),
-            begins: ca
-                .not_before
-                .saturating_add(BACKDATE)
-                .unwrap_or(ca.not_before),
-            not_after: ca.not_after,
-        })
         .collect()
 }
 
 /// The CA among these that this key belongs to.
-fn find(trusted: &[Trusted], key: &str, now: Timestamp) -> Option<KnownCa> {
+fn find(trusted: &[Facts], key: &str, now: Timestamp) -> Option<Signer> {
     // A CA from the future comes from a wrong clock, and no caller would trust what it signs.
-    let mut valid = trusted.iter().filter(|ca| ca.valid(now));
-    valid.find_map(|trusted| {
-        Some(KnownCa {
-            ca: Ca::load(&trusted.pem, key).ok()?,
-            begins: trusted.begins,
-            not_after: trusted.not_after,
-        })
+    let mut valid = trusted.iter().filter(|ca| ca.not_before <= now);
+    valid.find_map(|facts| {
+        let ca = Ca::load(&to_pem(&facts.der), key).ok()?;
+        let facts = facts.clone();
+        Some(Signer { ca, facts })
     })
 }
 
@@ -249,21 +219,14 @@ fn shown_until(
     cert: &str,
     key: &str,
     names: &[String],
-    trusted: &[Trusted],
+    trusted: &[Facts],
     now: Timestamp,
 ) -> Option<Timestamp> {
     server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
     let leaf = Facts::first(cert.as_bytes())?;
-    let signed = trusted.iter().any(|ca| signed_by(&leaf, ca) == Some(true));
+    let is_signed = trusted.iter().any(|ca| leaf.is_signed_by(ca));
     let fits = names.iter().all(|name| leaf.names.contains(name));
-    (signed && fits && leaf.not_before <= now).then_some(leaf.not_after)
-}
-
-fn signed_by(leaf: &Facts, ca: &Trusted) -> Option<bool> {
-    let ca = Facts::first(ca.pem.as_bytes())?;
-    let (_, ca) = X509Certificate::from_der(&ca.der).ok()?;
-    let (_, leaf) = X509Certificate::from_der(&leaf.der).ok()?;
-    Some(leaf.verify_signature(Some(ca.public_key())).is_ok())
+    (is_signed && fits && leaf.not_before <= now).then_some(leaf.not_after)
 }
 
 #[cfg(test)]
