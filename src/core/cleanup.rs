@@ -37,7 +37,6 @@ pub(crate) struct Removal {
 
 /// The Jobs to remove at `now`, oldest first. Of each migration, the `keep_failed` newest failed Jobs and the latest
 /// attempt stay. `grace` is [`GRACE`], except in tests.
-#[must_use]
 pub(crate) fn plan(
     jobs: &[Arc<StoredJob>],
     keep_failed: usize,

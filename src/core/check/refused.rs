@@ -9,70 +9,66 @@ use serde_json::Value;
 use crate::core::job::{Kind, dns};
 
 /// A JSON Pointer to a value, and its fault.
-type Fault = (String, String);
+type Refused = (String, String);
 
 const MAX_I32: i64 = i32::MAX as i64;
 /// Most characters of a name that are shown: as many as a name can have.
 const SHOWN: usize = 253;
 
+/// The numbers of a Job's spec, which are not below 0, and the largest value of each.
+const NUMBERS: [(&str, i64); 7] = [
+    ("parallelism", MAX_I32),
+    ("completions", MAX_I32),
+    ("backoffLimit", MAX_I32),
+    ("backoffLimitPerIndex", MAX_I32),
+    ("maxFailedIndexes", MAX_I32),
+    ("ttlSecondsAfterFinished", MAX_I32),
+    ("activeDeadlineSeconds", i64::MAX),
+];
+/// Those of a CronJob's own spec.
+const CRONJOB_NUMBERS: [(&str, i64); 3] = [
+    ("startingDeadlineSeconds", i64::MAX),
+    ("successfulJobsHistoryLimit", MAX_I32),
+    ("failedJobsHistoryLimit", MAX_I32),
+];
+
 /// All faults of a Job or CronJob that the API server refuses and that no rule covers.
-pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let spec = match kind {
-        Kind::Job => "/spec",
-        Kind::CronJob => "/spec/jobTemplate/spec",
+pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Refused> {
+    let (spec, own): (_, &[_]) = match kind {
+        Kind::Job => ("/spec", &[]),
+        Kind::CronJob => ("/spec/jobTemplate/spec", &CRONJOB_NUMBERS),
     };
-    for field in [
-        "parallelism",
-        "completions",
-        "backoffLimit",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-        "ttlSecondsAfterFinished",
-    ] {
-        number(object, format!("{spec}/{field}"), MAX_I32, &mut faults);
+    let numbers = NUMBERS.iter().map(|number| (spec, number));
+    let numbers = numbers.chain(own.iter().map(|number| ("/spec", number)));
+    let mut faults: Vec<_> = numbers
+        .filter_map(|(parent, (field, max))| {
+            let at = format!("{parent}/{field}");
+            let found = object.pointer(&at)?.as_f64()?;
+            let what = if found.fract() != 0.0 {
+                "must be an integer".to_owned()
+            } else if found < 0.0 {
+                "must be greater than or equal to 0".to_owned()
+            } else if is_above(found, *max) {
+                format!("must be less than or equal to {max}")
+            } else {
+                return None;
+            };
+            Some(invalid_number(object, at, &what))
+        })
+        .collect();
+    let at = format!("{spec}/template/spec/activeDeadlineSeconds");
+    let deadline = object.pointer(&at).and_then(Value::as_f64);
+    if deadline.is_some_and(|found| found < 1.0 || is_above(found, MAX_I32)) {
+        let what = format!("must be between 1 and {MAX_I32}, inclusive");
+        faults.push(invalid_number(object, at, &what));
     }
-    let deadline = format!("{spec}/activeDeadlineSeconds");
-    number(object, deadline, i64::MAX, &mut faults);
-    if kind == Kind::CronJob {
-        let deadline = "/spec/startingDeadlineSeconds".to_owned();
-        number(object, deadline, i64::MAX, &mut faults);
-        for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-            number(object, format!("/spec/{field}"), MAX_I32, &mut faults);
-        }
-    }
-    pod_deadline(object, spec, &mut faults);
     names(object, spec, &mut faults);
     faults
 }
 
-fn number(object: &Value, at: String, max: i64, faults: &mut Vec<Fault>) {
-    let Some(number) = object.pointer(&at).filter(|value| value.is_number()) else {
-        return;
-    };
-    let found = number.as_f64().unwrap_or_default();
-    let what = if found.fract() != 0.0 {
-        "must be an integer".to_owned()
-    } else if found < 0.0 {
-        "must be greater than or equal to 0".to_owned()
-    } else if is_above(found, max) {
-        format!("must be less than or equal to {max}")
-    } else {
-        return;
-    };
-    faults.push(invalid(at, &number.to_string(), &what));
-}
-
-fn pod_deadline(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
-    let at = format!("{spec}/template/spec/activeDeadlineSeconds");
-    let Some(number) = object.pointer(&at).filter(|value| value.is_number()) else {
-        return;
-    };
-    let found = number.as_f64().unwrap_or_default();
-    if found < 1.0 || is_above(found, MAX_I32) {
-        let what = format!("must be between 1 and {MAX_I32}, inclusive");
-        faults.push(invalid(at, &number.to_string(), &what));
-    }
+fn invalid_number(object: &Value, at: String, what: &str) -> Refused {
+    let number = object.pointer(&at).unwrap_or(&Value::Null).to_string();
+    invalid(at, &number, what)
 }
 
 #[expect(
@@ -83,52 +79,54 @@ fn is_above(found: f64, max: i64) -> bool {
     found > max as f64
 }
 
-fn names(object: &Value, spec: &str, faults: &mut Vec<Fault>) {
+fn names(object: &Value, spec: &str, faults: &mut Vec<Refused>) {
     let text = |at: &str| {
         let text = object.pointer(at).and_then(Value::as_str);
         text.filter(|text| !text.is_empty())
     };
     let (name, prefix) = (text("/metadata/name"), text("/metadata/generateName"));
-    if let Some(name) = name
-        && let Some(fault) = dns::subdomain_fault(name)
-    {
-        faults.push(misnamed("/metadata/name", name, &fault));
-    }
-    if let Some(prefix) = prefix
-        && let Some(fault) = dns::subdomain_fault(&format!("{prefix}a"))
-    {
-        faults.push(misnamed("/metadata/generateName", prefix, &fault));
-    }
     if name.is_none() && prefix.is_none() {
         let message = "metadata.name: Required value: name or generateName is required";
         faults.push(("/metadata/name".to_owned(), message.to_owned()));
     }
-    if let Some(namespace) = text("/metadata/namespace")
-        && let Some(fault) = dns::label_fault(namespace)
-    {
-        faults.push(misnamed("/metadata/namespace", namespace, &fault));
-    }
+    let namespace = text("/metadata/namespace");
+    let prefix_fault = |prefix: &str| dns::subdomain_fault(&format!("{prefix}a"));
+    let mut named = vec![
+        (
+            "/metadata/name".to_owned(),
+            name,
+            name.and_then(dns::subdomain_fault),
+        ),
+        (
+            "/metadata/generateName".to_owned(),
+            prefix,
+            prefix.and_then(prefix_fault),
+        ),
+        (
+            "/metadata/namespace".to_owned(),
+            namespace,
+            namespace.and_then(dns::label_fault),
+        ),
+    ];
     for list in ["initContainers", "containers"] {
         let at = format!("{spec}/template/spec/{list}");
         let containers = object.pointer(&at).and_then(Value::as_array);
         for index in 0..containers.map_or(0, Vec::len) {
             let at = format!("{at}/{index}/name");
-            if let Some(name) = text(&at)
-                && let Some(fault) = dns::label_fault(name)
-            {
-                faults.push(misnamed(&at, name, &fault));
-            }
+            let name = text(&at);
+            named.push((at, name, name.and_then(dns::label_fault)));
+        }
+    }
+    for (at, name, fault) in named {
+        if let (Some(name), Some(fault)) = (name, fault) {
+            // The name is untrusted, and a manifest may hold one of any length.
+            let shown: String = name.chars().take(SHOWN).collect();
+            faults.push(invalid(at, &format!("{shown:?}"), &fault));
         }
     }
 }
 
-fn misnamed(at: &str, name: &str, what: &str) -> Fault {
-    // The name is untrusted, and a manifest may hold one of any length.
-    let shown: String = name.chars().take(SHOWN).collect();
-    invalid(at.to_owned(), &format!("{shown:?}"), what)
-}
-
-fn invalid(at: String, value: &str, what: &str) -> Fault {
+fn invalid(at: String, value: &str, what: &str) -> Refused {
     let message = format!("{}: Invalid value: {value}: {what}", path(&at));
     (at, message)
 }
@@ -149,79 +147,76 @@ fn path(pointer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
 
-    fn messages(kind: Kind, change: impl FnOnce(&mut Value)) -> Vec<String> {
-        let template = json!({"spec": {"containers": [{"name": "migrate"}]}});
-        let job = json!({"backoffLimit": 0, "activeDeadlineSeconds": 600, "template": template});
+    use super::*;
+    use crate::testing::merge;
+
+    /// The messages about an object with this change, a merge patch.
+    fn messages(kind: Kind, change: &Value) -> Vec<String> {
+        let template = "template: {spec: {containers: [{name: migrate}]}}";
+        let job = format!("{{backoffLimit: 0, activeDeadlineSeconds: 600, {template}}}");
         let spec = match kind {
             Kind::Job => job,
-            Kind::CronJob => json!({"schedule": "@daily", "jobTemplate": {"spec": job}}),
+            Kind::CronJob => format!("{{schedule: '@daily', jobTemplate: {{spec: {job}}}}}"),
         };
-        let mut object = json!({"metadata": {"name": "shop-migrate-1766361600", "namespace": "shop"}, "spec": spec});
-        change(&mut object);
+        let text = format!(
+            "{{metadata: {{name: shop-migrate-1766361600, namespace: shop}}, spec: {spec}}}"
+        );
+        let mut object = serde_saphyr::from_str(&text).unwrap();
+        merge(&mut object, Some(change));
         let faults = by_kubernetes(&object, kind);
         faults.into_iter().map(|(_, message)| message).collect()
     }
 
     #[test]
-    fn numbers_out_of_range_are_refused_in_the_words_of_the_api_server() {
-        assert_eq!(messages(Kind::Job, |_| ()), Vec::<String>::new());
-        for field in [
-            "parallelism",
-            "completions",
-            "backoffLimit",
-            "backoffLimitPerIndex",
-            "maxFailedIndexes",
-            "ttlSecondsAfterFinished",
-            "activeDeadlineSeconds",
-        ] {
-            let with = |value: Value| messages(Kind::Job, |job| job["spec"][field] = value);
+    fn what_is_out_of_range_or_misnamed_is_refused_in_the_words_of_the_api_server() {
+        let rows = r#"
+- [{}, []]
+- [{spec: {backoffLimit: 9999999999}}, ["spec.backoffLimit: Invalid value: 9999999999: must be less than or equal to 2147483647"]]
+- [{spec: {backoffLimit: 1.5}}, ["spec.backoffLimit: Invalid value: 1.5: must be an integer"]]
+- [{spec: {template: {spec: {activeDeadlineSeconds: 0}}}},
+   ["spec.template.spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"]]
+- [{metadata: {name: ""}}, ["metadata.name: Required value: name or generateName is required"]]
+- [{metadata: {name: null, generateName: shop-migrate-}}, []]
+- [{metadata: {name: null, generateName: Shop-}}, ["metadata.generateName: Invalid value: \"Shop-\": SUBDOMAIN"]]
+- [{metadata: {namespace: a.b}}, ["metadata.namespace: Invalid value: \"a.b\": LABEL"]]
+- [{spec: {template: {spec: {containers: [{name: migrate}, {name: Run_it}]}}}},
+   ["spec.template.spec.containers[1].name: Invalid value: \"Run_it\": LABEL"]]
+"#;
+        let subdomain = dns::subdomain_fault("Shop").unwrap();
+        let label = dns::label_fault("Shop").unwrap();
+        let rows: Vec<(Value, Vec<String>)> = serde_saphyr::from_str(rows).unwrap();
+        for (change, expected) in rows {
+            let expected = expected.into_iter();
+            let expected =
+                expected.map(|m| m.replace("SUBDOMAIN", &subdomain).replace("LABEL", &label));
+            let expected: Vec<_> = expected.collect();
+            assert_eq!(messages(Kind::Job, &change), expected, "{change}");
+        }
+        let text = "{spec: {failedJobsHistoryLimit: -2, jobTemplate: {spec: {parallelism: -3}}}}";
+        let expected = [
+            "spec.jobTemplate.spec.parallelism: Invalid value: -3: must be greater than or equal to 0",
+            "spec.failedJobsHistoryLimit: Invalid value: -2: must be greater than or equal to 0",
+        ];
+        let change = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(messages(Kind::CronJob, &change), expected);
+        for (field, _) in NUMBERS {
+            let with = |value: Value| messages(Kind::Job, &json!({"spec": {field: value}}));
             assert_eq!(with(json!(0)), Vec::<String>::new(), "{field}");
             assert_eq!(with(json!(600.0)), Vec::<String>::new(), "{field}");
-            let wanted =
-                format!("spec.{field}: Invalid value: -1: must be greater than or equal to 0");
-            assert_eq!(with(json!(-1)), [wanted], "{field}");
+            let wanted = "Invalid value: -1: must be greater than or equal to 0";
+            assert_eq!(with(json!(-1)), [format!("spec.{field}: {wanted}")]);
         }
-        let large = messages(Kind::Job, |job| {
-            job["spec"]["backoffLimit"] = json!(9_999_999_999_u64);
-        });
-        assert_eq!(
-            large,
-            [
-                "spec.backoffLimit: Invalid value: 9999999999: must be less than or equal to 2147483647"
-            ]
-        );
-        let pod = messages(Kind::Job, |job| {
-            job["spec"]["template"]["spec"]["activeDeadlineSeconds"] = json!(0);
-        });
-        assert_eq!(
-            pod,
-            [
-                "spec.template.spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"
-            ]
-        );
-        let cron = messages(Kind::CronJob, |cron| {
-            cron["spec"]["failedJobsHistoryLimit"] = json!(-2);
-            cron["spec"]["jobTemplate"]["spec"]["parallelism"] = json!(-3);
-        });
-        assert_eq!(
-            cron,
-            [
-                "spec.jobTemplate.spec.parallelism: Invalid value: -3: must be greater than or equal to 0",
-                "spec.failedJobsHistoryLimit: Invalid value: -2: must be greater than or equal to 0",
-            ]
-        );
     }
 
     #[test]
     fn names_that_are_not_dns_names_are_refused() {
-        let named = |name: &str| messages(Kind::Job, |job| job["metadata"]["name"] = json!(name));
+        let named = |name: &str| messages(Kind::Job, &json!({"metadata": {"name": name}}));
         for good in ["a", "0", "a.b-c.d", &"a".repeat(253)] {
             assert_eq!(named(good), Vec::<String>::new(), "{good}");
         }
-        for bad in [
+        let bad = [
             "Shop",
             "shop_migrate",
             "-shop",
@@ -230,44 +225,12 @@ mod tests {
             "shop.",
             "shöp",
             "a b",
-        ] {
-            assert_eq!(
-                named(bad),
-                [format!(
-                    "metadata.name: Invalid value: {bad:?}: {}",
-                    dns::subdomain_fault(bad).unwrap()
-                )]
-            );
+        ];
+        for bad in bad {
+            let fault = dns::subdomain_fault(bad).unwrap();
+            let expected = format!("metadata.name: Invalid value: {bad:?}: {fault}");
+            assert_eq!(named(bad), [expected]);
         }
         assert!(named(&"a".repeat(254))[0].ends_with(": must be no more than 253 characters"));
-        assert_eq!(
-            named(""),
-            ["metadata.name: Required value: name or generateName is required"]
-        );
-        let generated = |prefix: &str| {
-            messages(Kind::Job, |job| {
-                job["metadata"] = json!({"generateName": prefix});
-            })
-        };
-        assert_eq!(generated("shop-migrate-"), Vec::<String>::new());
-        assert_eq!(generated("Shop-").len(), 1);
-        let namespace = messages(Kind::Job, |job| job["metadata"]["namespace"] = json!("a.b"));
-        assert_eq!(
-            namespace,
-            [format!(
-                "metadata.namespace: Invalid value: \"a.b\": {}",
-                dns::label_fault("a.b").unwrap()
-            )]
-        );
-        let container = messages(Kind::Job, |job| {
-            job["spec"]["template"]["spec"]["containers"][0]["name"] = json!("Run_it");
-        });
-        assert_eq!(
-            container,
-            [format!(
-                "spec.template.spec.containers[0].name: Invalid value: \"Run_it\": {}",
-                dns::label_fault("Run_it").unwrap()
-            )]
-        );
     }
 }

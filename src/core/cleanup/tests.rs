@@ -49,72 +49,65 @@ fn succeed(job: &mut StoredJob) {
 
 /// Minute of creation and reason of the removed Jobs.
 fn gone(jobs: &[Arc<StoredJob>], keep: usize, minute: i64) -> Vec<(i64, &'static str)> {
-    plan(jobs, keep, GRACE, at(minute))
-        .into_iter()
-        .map(|removal| {
-            let minutes = (removal.job.created.as_second() - at(0).as_second()) / 60;
-            (minutes, removal.reason.into())
-        })
+    let minutes = |job: &StoredJob| (job.created.as_second() - at(0).as_second()) / 60;
+    let removals = plan(jobs, keep, GRACE, at(minute)).into_iter();
+    removals
+        .map(|r| (minutes(&r.job), r.reason.into()))
         .collect()
 }
+
+type Change = fn(&mut StoredJob);
 
 fn same(_: &mut StoredJob) {}
 
 #[test]
-fn the_newest_failed_stays() {
-    let jobs = [failed(20, same), failed(0, same), failed(40, same)];
-    let earlier = "earlier-attempt";
-    assert_eq!(gone(&jobs, 1, 60), [(0, earlier), (20, earlier)]);
-    assert_eq!(gone(&jobs, 2, 60), [(0, earlier)]);
-    assert_eq!(gone(&jobs, 3, 60), []);
+fn the_newest_failed_and_the_last_attempt_stay() {
+    let failures = [failed(20, same), failed(0, same), failed(40, same)];
+    let success = [failed(0, same), failed(20, same), failed(40, succeed)];
+    for (jobs, keep, expected) in [
+        (&failures[..], 1, &[0, 20][..]),
+        (&failures, 2, &[0]),
+        (&failures, 3, &[]),
+        (&success[..2], 0, &[0]),
+        (&success, 0, &[0, 20]),
+        (&success, 1, &[0]),
+    ] {
+        let expected: Vec<_> = expected.iter().map(|at| (*at, "earlier-attempt")).collect();
+        assert_eq!(gone(jobs, keep, 60), expected);
+    }
 }
 
 #[test]
-fn the_last_attempt_is_not_an_earlier_one() {
-    let jobs = [failed(0, same), failed(20, same)];
-    assert_eq!(gone(&jobs, 0, 60), [(0, "earlier-attempt")]);
-    let then = [jobs.as_slice(), &[failed(40, succeed)]].concat();
+fn what_is_another_migration_or_may_still_be_looked_at_stays() {
+    let with = |first: Change, second: Change| gone(&[failed(0, first), failed(40, second)], 1, 60);
+    let earlier = [(0, "earlier-attempt")];
+    assert_eq!(with(same, same), earlier);
     assert_eq!(
-        gone(&then, 0, 60),
-        [(0, "earlier-attempt"), (20, "earlier-attempt")]
+        with(|job| job.end.as_mut().unwrap().at = at(50), same),
+        earlier
     );
-    assert_eq!(gone(&then, 1, 60), [(0, "earlier-attempt")]);
-}
-
-#[test]
-fn other_migrations_do_not_count() {
-    let other = failed(20, |job| job.base = "shop-seed".to_owned());
-    let elsewhere = failed(20, |job| job.namespace = "other".to_owned());
-    let of_another = failed(20, |job| job.release = "billing".to_owned());
-    assert_eq!(
-        gone(&[failed(0, same), other, elsewhere, of_another], 1, 60),
-        []
-    );
-}
-
-#[test]
-fn what_somebody_may_still_look_at_stays() {
-    let with = |change: &dyn Fn(&mut StoredJob)| {
-        gone(&[failed(0, |job| change(job)), failed(40, same)], 1, 60)
-    };
-    assert_eq!(with(&same), [(0, "earlier-attempt")]);
-    assert_eq!(with(&|job| job.end = None), []);
-    assert_eq!(with(&|job| job.end.as_mut().unwrap().at = at(51)), []);
-    assert_eq!(
-        with(&|job| job.end.as_mut().unwrap().at = at(50)),
-        [(0, "earlier-attempt")]
-    );
-    assert_eq!(with(&|job| job.is_held = true), []);
-    assert_eq!(with(&|job| job.is_deleting = true), []);
-    assert_eq!(with(&|job| job.is_opted_out = true), []);
-    assert_eq!(with(&|job| job.deletes_before_creation = false), []);
-    assert_eq!(with(&succeed), []);
-}
-
-#[test]
-fn one_that_is_going_already_does_not_stand_for_one_that_stays() {
-    let going = failed(40, |job| job.is_deleting = true);
-    assert_eq!(gone(&[failed(0, same), going], 1, 60), []);
+    let stays: [Change; 7] = [
+        |job| job.end = None,
+        |job| job.end.as_mut().unwrap().at = at(51),
+        |job| job.is_held = true,
+        |job| job.is_deleting = true,
+        |job| job.is_opted_out = true,
+        |job| job.deletes_before_creation = false,
+        succeed,
+    ];
+    for change in stays {
+        assert_eq!(with(change, same), []);
+    }
+    let others: [Change; 4] = [
+        |job| job.base = "shop-seed".to_owned(),
+        |job| job.namespace = "other".to_owned(),
+        |job| job.release = "billing".to_owned(),
+        // It does not stand for one that stays.
+        |job| job.is_deleting = true,
+    ];
+    for change in others {
+        assert_eq!(with(same, change), []);
+    }
 }
 
 #[test]
@@ -125,10 +118,8 @@ fn a_succeeded_one_goes_where_helm_does_not_know_that_it_should() {
     });
     assert_eq!(gone(&[Arc::clone(&job)], 1, 10), []);
     assert_eq!(gone(&[job], 1, 11), [(0, "hook-succeeded")]);
-    assert_eq!(
-        gone(&[failed(0, |job| job.deletes_succeeded = true)], 1, 60),
-        []
-    );
+    let failed = failed(0, |job| job.deletes_succeeded = true);
+    assert_eq!(gone(&[failed], 1, 60), []);
 }
 
 prop_compose! {
@@ -168,10 +159,7 @@ fn any_jobs() -> impl Strategy<Value = Vec<Arc<StoredJob>>> {
 }
 
 fn uids(removals: &[Removal]) -> BTreeSet<String> {
-    removals
-        .iter()
-        .map(|removal| removal.job.uid.clone())
-        .collect()
+    removals.iter().map(|r| r.job.uid.clone()).collect()
 }
 
 /// The newest `keep` failed Jobs of each migration that are not being deleted.

@@ -62,31 +62,23 @@ fn one_that_cannot_be_read_hides_no_other() {
 
 #[test]
 fn the_duration_is_that_of_the_work() {
-    let lasted = |status: Value| {
-        let (entries, _) = read(None, &[run("a", |run| run["status"] = status)]);
-        entries[0].duration_seconds
-    };
-    let (admitted, started) = ("2026-11-25T03:12:07Z", "2026-11-25T03:12:10Z");
-    let finished = "2026-11-25T03:13:22Z";
-    let lasted = |times: Value| {
-        let of = |outcome: &str| {
-            let mut status = times.clone();
-            status["outcome"] = json!(outcome);
-            lasted(status)
-        };
+    let admitted = ("admittedAt", "2026-11-25T03:12:07Z");
+    let started = ("startedAt", "2026-11-25T03:12:10Z");
+    let finished = ("finishedAt", "2026-11-25T03:13:22Z");
+    for (outcome, times, seconds) in [
+        ("Failed", &[admitted][..], None),
+        ("Failed", &[admitted, finished], Some(75)),
+        ("Failed", &[admitted, started, finished], Some(72)),
         // A missing Job had already been gone for some time.
-        assert_eq!(of("Lost"), None);
-        of("Failed")
-    };
-    assert_eq!(lasted(json!({"admittedAt": admitted})), None);
-    assert_eq!(
-        lasted(json!({"admittedAt": admitted, "finishedAt": finished})),
-        Some(75)
-    );
-    assert_eq!(
-        lasted(json!({"admittedAt": admitted, "startedAt": started, "finishedAt": finished})),
-        Some(72)
-    );
+        ("Lost", &[admitted, started, finished], None),
+    ] {
+        let mut status = json!({"outcome": outcome});
+        for (field, time) in times {
+            status[field] = json!(time);
+        }
+        let (entries, _) = read(None, &[run("a", |run| run["status"] = status)]);
+        assert_eq!(entries[0].duration_seconds, seconds, "{outcome}: {times:?}");
+    }
 }
 
 #[test]
