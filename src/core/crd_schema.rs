@@ -25,8 +25,10 @@ fn open(schema: &mut Value) {
         if map.get("additionalProperties") == Some(&Value::Bool(false)) {
             map.remove("additionalProperties");
         }
-        // An optional field is left out, never null.
-        map.remove("nullable");
+        // An optional field is left out, never null; a status may be null.
+        if map.get("type") != Some(&"object".into()) {
+            map.remove("nullable");
+        }
         if let Some(Value::String(text)) = map.get_mut("description") {
             // `kubectl explain` wraps lines itself, and would keep existing line breaks.
             *text = text.replace('\n', " ");
