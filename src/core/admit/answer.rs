@@ -128,11 +128,11 @@ impl Judged<'_> {
     /// The denial to send if the decision cannot be logged; `None` if the policy or the mode does not allow a denial.
     fn if_lost(&self) -> Result<Option<Vec<u8>>, Unanswered> {
         let (policy, migration) = (self.migration.policy, &self.migration);
-        let cap = policy.cap(&migration.job, migration.selection, migration.mode.cap());
+        let cap = || policy.cap(&migration.job, migration.selection, migration.mode.cap());
         // Only a create starts a migration, so only a create has to be logged.
         if self.operation != Operation::Create
             || policy.on_record_failure == OnFailure::Allow
-            || cap < Action::Deny
+            || cap() < Action::Deny
         {
             return Ok(None);
         }

@@ -67,19 +67,21 @@ impl Judged<'_> {
     /// commands as fit.
     fn refusal(&self, start: &str, action: Action) -> String {
         let told: Vec<_> = verdict::with(&self.findings, action).collect();
-        let forms: [fn(&Finding) -> String; 3] = [
-            |f| f.message().lines().take(1).collect(),
-            |f| format!("{} {}: {}", f.rule.id, f.rule.name, f.path),
-            |f| f.rule.id.to_owned(),
-        ];
-        let notes = forms.map(|form| {
+        let joined = |form: fn(&Finding) -> String| {
             let mut findings: Vec<_> = told.iter().map(|finding| form(finding)).collect();
             findings.dedup();
             format!("{start}: {}", findings.join("; "))
-        });
-        let [.., ids] = &notes;
-        let fits = |note: &&String| note.len() <= LONGEST_NOTE;
-        let mut note = notes.iter().find(fits).unwrap_or(ids).clone();
+        };
+        let long: [fn(&Finding) -> String; 2] = [
+            |f| f.message().lines().take(1).collect(),
+            |f| format!("{} {}: {}", f.rule.id, f.rule.name, f.path),
+        ];
+        // Of more findings than this, neither form fits.
+        let long = long.into_iter().filter(|_| told.len() <= text::FINDINGS);
+        let mut note = long
+            .map(joined)
+            .find(|note| note.len() <= LONGEST_NOTE)
+            .unwrap_or_else(|| joined(|f| f.rule.id.to_owned()));
         let mut last = "";
         for Command { purpose, line } in told.iter().flat_map(|finding| &finding.commands) {
             let more = if *purpose == last {
