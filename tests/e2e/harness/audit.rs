@@ -31,8 +31,11 @@ pub(super) fn of_namespace(log: &Path, namespace: &str) -> Vec<Value> {
 pub(super) fn of_user(log: &Path, user: &str) -> Vec<Value> {
     let mark = format!("\"username\":\"{user}\"");
     let lines = BufReader::new(File::open(log).unwrap()).lines();
-    let lines: Vec<String> = lines.map(Result::unwrap).collect();
-    parsed(lines.iter().filter(|line| line.contains(&mark)))
+    parsed(
+        lines
+            .map(Result::unwrap)
+            .filter(|line| line.contains(&mark)),
+    )
 }
 
 impl Read {
@@ -62,8 +65,8 @@ fn namespace(line: &str) -> Option<&str> {
     namespace.split('"').next()
 }
 
-fn parsed<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<Value> {
+fn parsed(lines: impl Iterator<Item = impl AsRef<str>>) -> Vec<Value> {
     lines
-        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter_map(|line| serde_json::from_str(line.as_ref()).ok())
         .collect()
 }

@@ -6,24 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::scan;
-use crate::agree::{Case, as_sent, cases};
+use crate::agree::{Case, POLICY, as_sent, cases, findings};
 use crate::harness::{Cluster, Outcome, Space, check, none_differ};
-
-/// The policy that finds most.
-const POLICY: &str = "profile: strict\n";
-
-/// Rule, action, path and detail.
-type Finding = (String, String, String, String);
-
-/// The findings of a report, except that a name is old: `check` does not know when a Job is created.
-fn findings<'a>(list: impl Iterator<Item = &'a Value>) -> BTreeSet<Finding> {
-    list.filter(|finding| finding["rule"] != "MW005")
-        .map(|finding| {
-            let text = |key| finding[key].as_str().unwrap_or_default().to_owned();
-            (text("rule"), text("action"), text("path"), text("detail"))
-        })
-        .collect()
-}
 
 /// Namespaces of one Job each; dropping them deletes them.
 struct Spaces {
@@ -91,7 +75,7 @@ fn scan_and_check_agree(folder: &str, least: usize) {
         compared += 1;
         let ours = findings(all.iter().filter(|finding| finding["namespace"] == *name));
         let checked = check(POLICY, &as_sent(&case.manifest)).json();
-        let theirs = findings(checked["findings"].as_array().unwrap().iter());
+        let theirs = findings(checked["findings"].as_array().unwrap());
         if theirs != ours {
             wrong.push(format!(
                 "{}\n  only scan: {:?}\n  only check: {:?}",
