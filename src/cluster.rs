@@ -12,12 +12,9 @@ pub(crate) mod exceptions;
 pub mod jobs;
 pub mod leader;
 pub mod namespaces;
-pub(crate) mod pages;
-mod patient;
 pub(crate) mod pods;
 pub(crate) mod registration;
 pub mod runs;
-mod seats;
 pub(crate) mod starts;
 pub(crate) mod verify;
 pub(crate) mod version;
@@ -29,7 +26,6 @@ use kube::client::ClientBuilder;
 use tower::timeout::TimeoutLayer;
 
 use api::TIMEOUT;
-pub use patient::{patient, patient_untimed};
 
 /// Longest wait for the beginning of an answer. The API server queues a request for at most half of it. Without a
 /// limit, the LIST of a watch and the election would wait forever if the API server is unreachable.

@@ -15,7 +15,9 @@ use kube::{Client, Config};
 use tokio::time::timeout;
 
 use super::progress;
-use crate::cluster::patient_untimed;
+use crate::cluster::api::list::Address;
+use crate::cluster::api::patient::patient_untimed;
+use crate::cluster::api::{Unread, root};
 use crate::core::text;
 
 /// How long the API server may be silent before stderr says that it is being waited for.
@@ -27,47 +29,73 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Creates a client that waits this long for each answer. Sends no request.
 pub(super) fn new(config: Config, limit: Duration) -> anyhow::Result<Client> {
-    let address: Arc<str> = address(&config.cluster_url).into();
+    let address = Address(address(&config.cluster_url).into());
     // The Kubernetes client uses the default provider of the process. The rest of this crate names its provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::try_from(config);
     let client =
-        client.map_err(|error| anyhow!("the API server at {address}: {}", reason(&error)))?;
+        client.map_err(|error| anyhow!("the API server at {}: {}", address.0, reason(&error)))?;
     let client = patient_untimed(client);
     let namespace = client.default_namespace().to_owned();
     let was_silent = Arc::new(AtomicBool::new(false));
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (client, address) = (client.clone(), Arc::clone(&address));
+        let (client, address) = (client.clone(), address.clone());
         let was_silent = Arc::clone(&was_silent);
         async move {
-            let mut asking = pin!(timeout(limit, send(&client, request)));
+            let mut asking = pin!(timeout(limit, send(&client, request, &address)));
             let answer = if let Ok(answer) = timeout(SILENCE, &mut asking).await {
                 answer
             } else {
                 // Once is enough: the next request is for the same API server.
                 if !was_silent.swap(true, Ordering::Relaxed) {
-                    progress::note(&format!("waiting for the API server at {address}"));
+                    progress::note(&format!("waiting for the API server at {}", address.0));
                 }
                 asking.await
             };
-            let why = match answer {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => root(&*error),
-                Err(_) => format!("it took longer than {limit:?} (--request-timeout)"),
-            };
-            Err(Failure::from(format!(
-                "no answer from the API server at {address}: {why}"
-            )))
+            let late = format!("it took longer than {limit:?} (--request-timeout)");
+            answer.unwrap_or_else(|_| Err(no_answer(&address, &late).into()))
         }
     });
     Ok(Client::new(service, namespace))
 }
 
-/// Sends a request, and reads the whole answer.
-async fn send(client: &Client, request: Request<Body>) -> Result<Response<Body>, Failure> {
-    let (parts, body) = client.send(request).await?.into_parts();
-    let body = Limited::new(body, ANSWER).collect().await?;
+/// Sends a request, and reads the whole answer. Fails with a sentence.
+async fn send(
+    client: &Client,
+    request: Request<Body>,
+    address: &Address,
+) -> Result<Response<Body>, Failure> {
+    let answer = client.send(request).await;
+    let (mut parts, body) = answer.map_err(|error| told(&error, address))?.into_parts();
+    let body = Limited::new(body, ANSWER).collect().await;
+    let body = body.map_err(|error| unread(address, &root(&*error)))?;
+    parts.extensions.insert(address.clone());
     Ok(Response::from_parts(parts, Body::from(body.to_bytes())))
+}
+
+/// Why there is no answer, or none that can be read. A failed login is told whole, because its last words, such as
+/// "No such file", name no program.
+fn told(error: &kube::Error, address: &Address) -> String {
+    let cut = match error {
+        kube::Error::Auth(_) => {
+            let why = reason(error);
+            return format!("cannot log in to the API server at {}: {why}", address.0);
+        }
+        kube::Error::Service(error) => error.downcast_ref::<Unread>(),
+        _ => None,
+    };
+    match cut {
+        Some(Unread(why)) => unread(address, why),
+        None => no_answer(address, &root(error)),
+    }
+}
+
+fn no_answer(Address(address): &Address, why: &str) -> String {
+    format!("no answer from the API server at {address}: {why}")
+}
+
+fn unread(Address(address): &Address, why: &str) -> String {
+    format!("cannot read the answer of the API server at {address}: {why}")
 }
 
 /// The address without a user and a password.
@@ -97,19 +125,6 @@ pub(super) fn reason(error: &kube::Error) -> String {
     text::bounded(&why, text::DETAIL).into_owned()
 }
 
-/// The words of the error that began the chain: the others are those of libraries that passed it on. A failed login
-/// is told whole, because its last words, such as "No such file", name no program.
-fn root(error: &(dyn Error + 'static)) -> String {
-    if let Some(error @ kube::Error::Auth(_)) = error.downcast_ref() {
-        return reason(error);
-    }
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +137,33 @@ mod tests {
             ("http://localhost", "http://localhost"),
         ] {
             assert_eq!(address(&url.parse().unwrap()), shown);
+        }
+    }
+
+    #[test]
+    fn only_what_did_not_answer_gave_no_answer() {
+        let at = Address("https://10.0.0.1:6443".into());
+        let server = "the API server at https://10.0.0.1:6443";
+        let service = |error: Failure| kube::Error::Service(error);
+        let refused = std::io::Error::other("Connection refused");
+        for (error, sentence) in [
+            (
+                service(refused.into()),
+                format!("no answer from {server}: Connection refused"),
+            ),
+            (
+                service(Unread("an object has more than 10 MiB".to_owned()).into()),
+                format!("cannot read the answer of {server}: an object has more than 10 MiB"),
+            ),
+            (
+                kube::Error::Auth(kube::client::AuthError::MissingCommand),
+                format!(
+                    "cannot log in to {server}: the login failed: {}",
+                    kube::client::AuthError::MissingCommand
+                ),
+            ),
+        ] {
+            assert_eq!(told(&error, &at), sentence);
         }
     }
 

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::ValueEnum;
 use jiff::Timestamp;
-use kube::Client;
+use kube::api::ListParams;
 use terminal_size::{Width, terminal_size_of};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
 use super::progress;
 use crate::cli::render::history::{Layout, csv, table};
-use crate::cluster::pages::Pages;
+use crate::cluster::api::list::List;
 use crate::core::history::{Entry, History};
 use crate::core::runs::resource::MigrationRun;
 
@@ -72,9 +72,10 @@ impl Args {
     async fn read(self) -> anyhow::Result<Vec<Entry>> {
         let client = self.cluster.client().await?;
         let namespace = self.namespaces.of(&client);
-        let mut pages = Pages::of::<MigrationRun>(namespace.as_deref());
+        let namespaces = namespace.as_deref();
+        let mut pages = List::of::<MigrationRun>(&client, namespaces, ListParams::default());
         let mut history = History::of(self.release.clone());
-        fetch(&client, &mut pages, &mut history).await?;
+        fetch(&mut pages, &mut history).await?;
         if let Some(caveat) = pages.caveat() {
             progress::warning(&caveat);
         }
@@ -96,10 +97,10 @@ impl Args {
     }
 }
 
-async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> anyhow::Result<()> {
+async fn fetch(pages: &mut List<'_>, history: &mut History) -> anyhow::Result<()> {
     let mut seen = 0;
     loop {
-        match pages.next(client).await {
+        match pages.next_of_report().await {
             Ok(Some(page)) => {
                 seen += history
                     .page(&page)
@@ -110,8 +111,8 @@ async fn fetch(client: &Client, pages: &mut Pages, history: &mut History) -> any
                 progress::clear();
                 return Ok(());
             }
-            Err(error) if error.is_missing() => anyhow::bail!(
-                "the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
+            Err(error) if error.code() == 404 => anyhow::bail!(
+                "{error}; the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
                  install the CRDs of the chart (crds.enabled)"
             ),
             Err(error) => return Err(error.into()),

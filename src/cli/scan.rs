@@ -7,13 +7,15 @@ use anyhow::Context;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
 use kube::{Client, Resource};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
 use super::output_args::Output;
 use super::progress;
 use super::render::Printer;
-use crate::cluster::pages::{self, ListError, Pages};
+use crate::cluster::api::ApiError;
+use crate::cluster::api::list::{self, List};
 use crate::core::exception::resource::MigrationException;
 use crate::core::generate::vap::SYSTEM_NAMESPACES;
 use crate::core::job::Kind;
@@ -90,13 +92,13 @@ impl Asked<'_> {
 
     async fn namespaces(&self, world: &mut World) -> anyhow::Result<()> {
         if let Some(name) = self.namespace {
-            let text = pages::get::<Namespace>(self.client, name).await?;
+            let text = list::get::<Namespace>(self.client, name).await?;
             return world
                 .namespace(&text)
                 .with_context(|| format!("failed to read namespace {name}"));
         }
-        let mut pages = Pages::of::<Namespace>(None);
-        while let Some(page) = pages.next(self.client).await? {
+        let mut pages = List::of::<Namespace>(self.client, None, ListParams::default());
+        while let Some(page) = pages.next_of_report().await? {
             let read = world.namespaces(&page);
             read.with_context(|| pages.failed_to_read())?;
         }
@@ -105,15 +107,16 @@ impl Asked<'_> {
 
     async fn exceptions(&self, world: &mut World, policy: &Policy) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let mut pages = Pages::of::<MigrationException>(self.namespace);
+        let all = ListParams::default();
+        let mut pages = List::of::<MigrationException>(self.client, self.namespace, all);
         loop {
-            match pages.next(self.client).await {
+            match pages.next_of_report().await {
                 Ok(Some(page)) => {
                     let read = world.exceptions(&page, now, policy.max_exception);
                     read.with_context(|| pages.failed_to_read())?;
                 }
                 // A cluster without the CRD has no exceptions.
-                Err(error) if error.is_missing() => return Ok(()),
+                Err(error) if error.code() == 404 => return Ok(()),
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -144,12 +147,14 @@ impl Asked<'_> {
         scan: &mut Scan<'_>,
         output: &mut Printer,
     ) -> anyhow::Result<()> {
-        let mut pages = Pages::of::<K>(self.namespace);
+        let mut params = ListParams::default();
         if self.namespace.is_none() {
-            pages = pages.without(&SYSTEM_NAMESPACES);
+            let others = SYSTEM_NAMESPACES.map(|name| format!("metadata.namespace!={name}"));
+            params = params.fields(&others.join(","));
         }
+        let mut pages = List::of::<K>(self.client, self.namespace, params);
         loop {
-            let page = pages.next(self.client).await.map_err(anyhow::Error::from);
+            let page = pages.next_of_report().await.map_err(anyhow::Error::from);
             let judged = match page {
                 Ok(None) => break,
                 Ok(Some(page)) => scan
@@ -171,7 +176,6 @@ impl Asked<'_> {
 }
 
 fn is_forbidden(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<ListError>()
-        .is_some_and(ListError::is_forbidden)
+    let error = error.downcast_ref::<ApiError>();
+    error.is_some_and(|error| error.code() == 403)
 }

@@ -20,14 +20,15 @@ use tokio::sync::oneshot;
 
 use super::client;
 use super::kube_args::Kubeconfig;
+use crate::cluster::api::patient::patient;
 use crate::cluster::claims::store::Claims;
+use crate::cluster::connect;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::runs;
-use crate::cluster::{connect, patient};
 use crate::core::job::tool;
 use crate::core::time;
 use crate::host::decision_log::Sink;

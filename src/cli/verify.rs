@@ -3,14 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-use kube::Client;
-use serde_json::Value;
-
 use super::kube_args::{Cluster, Namespace, block_on};
 use super::output_args::{Format, Output};
-use crate::cluster::verify::answer::{Outcome, classify};
-use crate::cluster::verify::{State, Verification, ask, jobs};
+use crate::cluster::verify::{State, Verification};
 
 /// Arguments of `verify`.
 #[derive(Debug, clap::Args)]
@@ -44,17 +39,6 @@ impl Args {
     async fn verify(&self) -> anyhow::Result<Verification> {
         let client = self.cluster.client().await?;
         let namespace = self.namespace.of(&client);
-        let good = outcome(&client, &namespace, &jobs::good(Timestamp::now())).await?;
-        let broken = outcome(&client, &namespace, &jobs::broken()).await?;
-        Ok(Verification {
-            namespace,
-            good,
-            broken,
-        })
+        Ok(Verification::of(&client, namespace).await?)
     }
-}
-
-async fn outcome(client: &Client, namespace: &str, job: &Value) -> anyhow::Result<Outcome> {
-    let answer = ask::dry_run(client, namespace, job).await?;
-    Ok(classify(job, &answer))
 }

@@ -1,46 +1,45 @@
-//! What requests to the API server have in common: their time limit, the pages of a LIST, writes that compete with other
-//! replicas, and why a request failed. [`mod@crate::cluster::patient`] bounds the bytes of a page and repeats it.
+//! What requests to the API server have in common: their time limit, writes that compete with other replicas, and why
+//! a request failed.
 //!
-//! Not for commands, whose client sets the limits: they read [`crate::cluster::pages`].
+//! [`list`] reads the pages of a LIST, [`mod@patient`] bounds the bytes of a page and repeats it, [`seats`] bounds
+//! concurrent requests.
 
+pub(crate) mod list;
+pub(crate) mod patient;
+pub(super) mod seats;
+
+use std::error::Error as StdError;
 use std::fmt::Display;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use futures_util::{FutureExt, TryFutureExt};
-use kube::api::ListParams;
-use kube::core::{Request, Status};
-use kube::{Client, Error, Resource};
-use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use kube::Error;
+use kube::core::Status;
+use tokio::time::{self, Instant, Interval, MissedTickBehavior, timeout_at};
 
-use crate::core::json::Page;
+use crate::core::json::Unreadable;
 
 /// A request that takes longer than this is given up and sent again later.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most tries of one write: all replicas may write the same object, and each round one of them succeeds.
 const TRIES: usize = 8;
 
-/// Why a request to the API server failed.
-#[derive(Debug, thiserror::Error)]
+/// Why a request to the API server failed. `doing` is its verb and its resource.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
     /// The API server did not answer before the deadline.
     #[error("the API server did not answer in time")]
     Timeout,
     /// The API server refused it, or is out of order.
-    #[error("failed to {doing}: {}", .status.message)]
-    Refused {
-        /// The verb and the resource.
-        doing: String,
-        /// The API server's answer.
-        status: Box<Status>,
-    },
-    /// The API server cannot be reached, or its answer cannot be read.
-    #[error("failed to {doing}: {source}")]
-    Client {
-        /// The verb and the resource.
-        doing: String,
-        source: Error,
-    },
+    #[error("failed to {doing}: {}", said(.status))]
+    Refused { doing: String, status: Box<Status> },
+    /// There is no answer, or only a part of one.
+    #[error("failed to {doing}: {why}")]
+    Unanswered { doing: String, why: String },
+    /// The answer is not what was asked for.
+    #[error("failed to {doing}: {why}")]
+    Unreadable { doing: String, why: String },
     /// Other replicas were faster each time.
     #[error("failed to {0}: other clients keep changing it")]
     Contended(String),
@@ -48,11 +47,19 @@ pub enum ApiError {
 
 impl ApiError {
     /// The HTTP status code of the API server's answer; 0 without one.
-    pub(super) fn code(&self) -> u16 {
+    pub(crate) fn code(&self) -> u16 {
         match self {
             Self::Refused { status, .. } => status.code,
             _ => 0,
         }
+    }
+}
+
+/// The API server's message. Some answers, and those of proxies, have none.
+pub(super) fn said(status: &Status) -> String {
+    match StatusCode::from_u16(status.code) {
+        Ok(code) if status.message.is_empty() => format!("HTTP {code}"),
+        _ => status.message.clone(),
     }
 }
 
@@ -62,13 +69,34 @@ pub(super) fn failed(doing: impl Display) -> impl FnOnce(Error) -> ApiError {
         let doing = doing.to_string();
         match error {
             Error::Api(status) => ApiError::Refused { doing, status },
-            source => ApiError::Client { doing, source },
+            Error::SerdeError(error) => {
+                let why = Unread(Unreadable::from(error).to_string()).to_string();
+                ApiError::Unreadable { doing, why }
+            }
+            error => {
+                let why = root(&error);
+                ApiError::Unanswered { doing, why }
+            }
         }
     }
 }
 
+/// Why an answer cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the answer: {0}")]
+pub(crate) struct Unread(pub(crate) String);
+
+/// The words of the error that began the chain: the others are those of libraries that passed it on.
+pub(crate) fn root(error: &(dyn StdError + 'static)) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
 /// The answer before the deadline.
-pub(super) fn by<T, E: From<ApiError>>(
+pub(crate) fn by<T, E: From<ApiError>>(
     deadline: Instant,
     asked: impl Future<Output = Result<T, E>>,
 ) -> impl Future<Output = Result<T, E>> {
@@ -89,6 +117,13 @@ pub(super) fn ask<T>(
     asked: impl Future<Output = kube::Result<T>>,
 ) -> impl Future<Output = Result<T, ApiError>> {
     in_time(asked.map_err(failed(doing)))
+}
+
+/// Ticks for background work, of which the first comes at once. A late tick delays those after it.
+pub(super) fn every(period: Duration) -> Interval {
+    let mut ticks = time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Counts the tries of one write that competes with those of other replicas: each reads, decides, and writes bound to
@@ -115,78 +150,70 @@ pub(super) fn unless_changed<T>(written: Result<T, ApiError>) -> Result<Option<T
     }
 }
 
-/// A LIST in progress.
-pub(super) struct List<'c> {
-    client: &'c Client,
-    path: String,
-    params: ListParams,
-    is_over: bool,
+/// Like [`unless_changed`], for an object that other replicas may also delete.
+pub(super) fn unless_changed_or_gone<T>(
+    written: Result<T, ApiError>,
+) -> Result<Option<T>, ApiError> {
+    match written {
+        Err(error) if error.code() == 404 => Ok(None),
+        written => unless_changed(written),
+    }
 }
 
-impl<'c> List<'c> {
-    /// A LIST of the objects of a kind in one namespace, or in all.
-    pub(super) fn of<K: Resource<DynamicType = ()>>(
-        client: &'c Client,
-        namespace: Option<&str>,
-        params: ListParams,
-    ) -> Self {
-        Self {
-            client,
-            path: K::url_path(&(), namespace),
-            params,
-            is_over: false,
-        }
-    }
+#[cfg(test)]
+pub(super) mod testing {
+    use axum::http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::Value;
 
-    /// The text of the next page, which the caller passes to [`read`](Self::read); `None` after the last one.
-    pub(super) async fn next(&mut self) -> kube::Result<Option<String>> {
-        if self.is_over {
-            return Ok(None);
-        }
-        // So that a page that is not read ends the list.
-        self.is_over = true;
-        let request = Request::new(&*self.path).list(&self.params);
-        let request = request.map_err(Error::BuildRequest)?;
-        self.client.request_text(request).await.map(Some)
-    }
-
-    /// The objects of a page.
-    pub(super) fn read<'t, T: Deserialize<'t>>(&mut self, page: &'t str) -> kube::Result<Vec<T>> {
-        let page: Page<'t, T> = serde_json::from_str(page).map_err(Error::SerdeError)?;
-        self.params.continue_token = page.next();
-        self.is_over = self.params.continue_token.is_none();
-        Ok(page.items)
+    /// The client of an API server that answers each request with this status and body.
+    pub(in crate::cluster) fn client<F>(
+        answer: impl Fn(Request<Body>) -> F + Send + 'static,
+    ) -> Client
+    where
+        F: Future<Output = (u16, Value)> + Send + 'static,
+    {
+        let service = tower::service_fn(move |request| {
+            let answer = answer(request);
+            async move {
+                let (code, body) = answer.await;
+                let body = Body::from(body.to_string().into_bytes());
+                Response::builder().status(code).body(body)
+            }
+        });
+        Client::new(service, "default")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{Request as Sent, Response};
-    use k8s_openapi::api::core::v1::Pod;
-    use kube::client::Body;
-    use serde_json::{Value, json};
-
     use super::*;
 
-    #[tokio::test]
-    async fn a_list_has_all_pages_and_ends() {
-        let service = tower::service_fn(|request: Sent<Body>| {
-            let query = request.uri().query().unwrap_or_default();
-            let page = match query.split("continue=").nth(1) {
-                None => json!({"metadata": {"continue": "next"}, "items": [1, 2]}),
-                Some(token) => json!({"metadata": {"continue": ""}, "items": [token]}),
-            };
-            let body = Body::from(page.to_string().into_bytes());
-            std::future::ready(Response::builder().body(body))
-        });
-        let client = Client::new(service, "default");
-        let mut list = List::of::<Pod>(&client, None, ListParams::default().limit(2));
-        let mut items: Vec<Value> = Vec::new();
-        while let Some(page) = list.next().await.unwrap() {
-            items.extend(list.read::<Value>(&page).unwrap());
+    fn refused(code: u16, message: &str) -> ApiError {
+        let status = Status::failure(message, "Reason").with_code(code);
+        failed("write it")(Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_failure_says_what_was_attempted_and_why() {
+        let garbage = serde_json::from_str::<bool>("\"s3cr3t\"").unwrap_err();
+        let connect = std::io::Error::other("Connection refused");
+        for (error, told) in [
+            (refused(403, "no"), "no"),
+            (refused(403, ""), "HTTP 403 Forbidden"),
+            (refused(404, ""), "HTTP 404 Not Found"),
+            (
+                failed("write it")(Error::SerdeError(garbage)),
+                "cannot read the answer: it has an unexpected value at line 1, column 8",
+            ),
+            (
+                failed("write it")(Error::Service(connect.into())),
+                "Connection refused",
+            ),
+        ] {
+            assert_eq!(error.to_string(), format!("failed to write it: {told}"));
         }
-        assert_eq!(items, [json!(1), json!(2), json!("next")]);
-        assert!(list.next().await.unwrap().is_none());
     }
 
     #[test]
@@ -202,12 +229,11 @@ mod tests {
 
     #[test]
     fn only_a_conflict_is_a_change() {
-        let answer = |code| {
-            let status = Status::failure("no", "reason").with_code(code);
-            unless_changed::<()>(Err(failed("write it")(Error::Api(status.boxed()))))
-        };
-        assert!(matches!(answer(409), Ok(None)));
-        let error = answer(403).unwrap_err();
-        assert_eq!(error.to_string(), "failed to write it: no");
+        let failed = |code| Err::<(), _>(refused(code, "no"));
+        assert!(matches!(unless_changed(failed(409)), Ok(None)));
+        for code in [403, 404] {
+            assert_eq!(unless_changed(failed(code)).unwrap_err().code(), code);
+        }
+        assert!(matches!(unless_changed_or_gone(failed(404)), Ok(None)));
     }
 }

@@ -26,13 +26,10 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Why there is no certificate to serve.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeptError {
-    /// A request to the API server failed.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// A new certificate could not be generated.
     #[error(transparent)]
     Make(#[from] MakeError),
-    /// The stored certificate cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }

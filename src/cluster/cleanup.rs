@@ -15,15 +15,13 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::time::{self, Instant};
 use uuid::Uuid;
 
-use super::api::{ApiError, ask};
-use super::jobs::{Jobs, News};
+use super::api::{ApiError, ask, every, said};
+use super::jobs::{self, Jobs, News};
 use super::namespaces::Namespaces;
-use super::patient::is_passing;
 use crate::core::cleanup::{Removal, plan};
 use crate::core::decision::removal::RemovalLine;
 use crate::core::policy::tidy_up::TidyMode;
@@ -45,7 +43,6 @@ const REFUSED: Duration = Duration::from_secs(600);
 /// The last try for each Job that is still to be removed, by uid.
 type Told = HashMap<String, Tried>;
 
-/// The result of the last try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tried {
     /// Only the plan to remove it was logged, or the Job has changed: the next try counts as the first.
@@ -60,72 +57,46 @@ enum Tried {
     Refused(Instant),
 }
 
-/// The API server's answer.
-enum Deletion {
-    Done,
-    Gone,
-    /// The Job has changed since the decision.
-    Changed,
-    Refused(String),
-    /// Nothing was done, and the same request may succeed soon.
-    Busy,
-    /// There was no answer, or an error that leaves the result open.
-    Unknown,
-}
-
-impl Deletion {
-    fn failed(error: ApiError) -> Self {
-        match error {
-            // After a code of 500 or more the write may still take effect.
-            ApiError::Refused { status, .. } if status.code >= 500 => Self::Unknown,
-            ApiError::Refused { status, .. } if is_passing(status.code) => Self::Busy,
-            ApiError::Refused { status, .. } => Self::Refused(status.message),
-            _ => Self::Unknown,
+/// What follows from a try to delete a Job: the result to count, the state for the next try, and the reason to log if
+/// the Job stays although its line announced the removal.
+fn after(
+    deleted: &Result<(), ApiError>,
+    before: Option<Tried>,
+    now: Instant,
+) -> (CleanupResult, Tried, Option<String>) {
+    use CleanupResult as R;
+    let Err(error) = deleted else {
+        return (R::Deleted, Tried::Done, None);
+    };
+    let was_unknown = before == Some(Tried::Unknown);
+    let why = |why: &str| Some(why.to_owned());
+    match (error.code(), error) {
+        // The try whose answer was lost has deleted it.
+        (404, _) if was_unknown => (R::Deleted, Tried::Done, None),
+        (404, _) => (R::Changed, Tried::Done, why("it was already deleted")),
+        (409, _) => {
+            let why = why("it has changed, and is checked again");
+            (R::Changed, Tried::Told, why)
         }
-    }
-
-    /// The result to count, the state for the next try, and the reason to log if the Job stays although its line
-    /// announced the removal.
-    fn after(self, before: Option<Tried>, now: Instant) -> (CleanupResult, Tried, Option<String>) {
-        match self {
-            Self::Done => (CleanupResult::Deleted, Tried::Done, None),
-            // The try whose answer was lost has deleted it.
-            Self::Gone if before == Some(Tried::Unknown) => {
-                (CleanupResult::Deleted, Tried::Done, None)
-            }
-            Self::Gone => {
-                let why = "it was already deleted".to_owned();
-                (CleanupResult::Changed, Tried::Done, Some(why))
-            }
-            Self::Changed => {
-                let why = "it has changed, and is checked again".to_owned();
-                (CleanupResult::Changed, Tried::Told, Some(why))
-            }
-            Self::Refused(why) => (CleanupResult::Failed, Tried::Refused(now), Some(why)),
-            Self::Busy if before != Some(Tried::Unknown) => {
-                (CleanupResult::Failed, Tried::Busy, None)
-            }
-            Self::Busy | Self::Unknown => (CleanupResult::Failed, Tried::Unknown, None),
+        (429, _) if !was_unknown => (R::Failed, Tried::Busy, None),
+        (..500, ApiError::Refused { status, .. }) if error.code() != 429 => {
+            (R::Failed, Tried::Refused(now), Some(said(status)))
         }
+        // There was no answer, or one after which the write may still take effect.
+        _ => (R::Failed, Tried::Unknown, None),
     }
 }
 
-/// The parts that tidy-up needs.
 pub struct Cleanup {
-    /// The client that deletes.
     pub client: Client,
-    /// The cache of migration Jobs.
     pub jobs: Jobs,
     /// The labels of namespaces.
     pub namespaces: Namespaces,
     /// Namespaces whose Jobs are never removed.
     pub excluded: Vec<String>,
-    /// The policy in use.
     pub policy: LivePolicy,
-    /// The decision log, for each deletion.
     pub sink: Arc<Sink>,
     pub metrics: Arc<Metrics>,
-    /// Name of this replica.
     pub replica: String,
     /// How long a finished Job is left alone: [`crate::core::cleanup::GRACE`], except in tests.
     pub grace: SignedDuration,
@@ -135,8 +106,7 @@ impl Cleanup {
     /// Tidies up while `leads` is true, for as long as it is awaited.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
         let mut news = self.jobs.subscribe();
-        let mut ticks = time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(PERIOD);
         let mut told = Told::new();
         loop {
             tokio::select! {
@@ -220,8 +190,8 @@ impl Cleanup {
                 }
             }
         }
-        let deletion = self.delete(removal).await;
-        let (result, tried, why) = deletion.after(before, Instant::now());
+        let deleted = self.delete(removal).await;
+        let (result, tried, why) = after(&deleted, before, Instant::now());
         self.removed(removal, result);
         told.insert(uid.clone(), tried);
         if let Some(why) = why {
@@ -230,22 +200,21 @@ impl Cleanup {
         time::sleep(PAUSE).await;
     }
 
-    async fn delete(&self, removal: &Removal) -> Deletion {
+    async fn delete(&self, removal: &Removal) -> Result<(), ApiError> {
         let job = &removal.job;
         let params = DeleteParams::background().preconditions(Preconditions {
             uid: Some(job.uid.clone()),
             resource_version: Some(job.resource_version.clone()),
         });
         let api: Api<PartialObjectMeta<Job>> = Api::namespaced(self.client.clone(), &job.namespace);
-        let error = match ask("delete jobs", api.delete(&job.name, &params)).await {
-            Ok(_) => return Deletion::Done,
-            Err(error) if error.code() == 404 => return Deletion::Gone,
-            Err(error) if error.code() == 409 => return Deletion::Changed,
-            Err(error) => error,
-        };
-        let (namespace, name) = (&job.namespace, &job.name);
-        tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, retrying");
-        Deletion::failed(error)
+        let deleted = ask("delete jobs", api.delete(&job.name, &params)).await;
+        if let Err(error) = &deleted
+            && ![404, 409].contains(&error.code())
+        {
+            let (namespace, name) = (&job.namespace, &job.name);
+            tracing::warn!(%error, %namespace, job = %name, "failed to delete a finished Job, retrying");
+        }
+        deleted.map(drop)
     }
 
     fn removed(&self, removal: &Removal, result: CleanupResult) {
@@ -280,54 +249,49 @@ impl Cleanup {
 
 /// Resolves when a Job has finished, or may have.
 async fn finished(news: &mut broadcast::Receiver<News>) {
-    loop {
-        match news.recv().await {
-            Ok(News::Changed(_) | News::Deleted(_)) => {}
-            Ok(News::Listed | News::Finished(_)) | Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => std::future::pending().await,
-        }
-    }
+    while matches!(jobs::next(news).await, News::Changed(_) | News::Deleted(_)) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
     use crate::cluster::api::failed;
 
-    fn answered(code: u16) -> Deletion {
-        let status = kube::core::Status::failure("no", "reason").with_code(code);
-        Deletion::failed(failed("delete jobs")(kube::Error::Api(status.boxed())))
-    }
-
     #[test]
-    fn what_passes_is_tried_again_and_what_is_refused_is_left_alone() {
+    fn every_answer_decides_what_is_counted_and_tried_next() {
         let now = Instant::now();
-        let after = |code, before| {
-            let (result, tried, why) = answered(code).after(before, now);
-            assert_eq!(result, CleanupResult::Failed);
-            // The line with the reason is written only once the answer is certain.
-            assert_eq!(why.is_some(), tried == Tried::Refused(now), "{code}");
-            tried
-        };
-        for code in [400, 403, 422] {
-            assert_eq!(after(code, None), Tried::Refused(now), "{code}");
+        let (refused, no) = (Tried::Refused(now), Some("no"));
+        let (gone, changed) = (
+            Some("it was already deleted"),
+            Some("it has changed, and is checked again"),
+        );
+        let first = [None, Some(Tried::Told), Some(Tried::Busy)];
+        let unknown = [Some(Tried::Unknown); 3];
+        for (code, befores, result, tried, why) in [
+            (400, first, CleanupResult::Failed, refused, no),
+            (403, first, CleanupResult::Failed, refused, no),
+            (422, first, CleanupResult::Failed, refused, no),
+            (429, first, CleanupResult::Failed, Tried::Busy, None),
+            // The previous try may still have deleted it.
+            (429, unknown, CleanupResult::Failed, Tried::Unknown, None),
+            (500, first, CleanupResult::Failed, Tried::Unknown, None),
+            (503, first, CleanupResult::Failed, Tried::Unknown, None),
+            (504, first, CleanupResult::Failed, Tried::Unknown, None),
+            (404, first, CleanupResult::Changed, Tried::Done, gone),
+            (404, unknown, CleanupResult::Deleted, Tried::Done, None),
+            (409, first, CleanupResult::Changed, Tried::Told, changed),
+        ] {
+            let status = Status::failure("no", "reason").with_code(code);
+            let error = failed("delete jobs")(kube::Error::Api(status.boxed()));
+            for before in befores {
+                let told = after(&Err(error.clone()), before, now);
+                let expected = (result, tried, why.map(str::to_owned));
+                assert_eq!(told, expected, "{code} {before:?}");
+            }
         }
-        assert_eq!(after(429, None), Tried::Busy);
-        assert_eq!(after(429, Some(Tried::Busy)), Tried::Busy);
-        for code in [500, 503, 504] {
-            assert_eq!(after(code, None), Tried::Unknown, "{code}");
-        }
-        // The previous try may still have deleted it.
-        assert_eq!(after(429, Some(Tried::Unknown)), Tried::Unknown);
-    }
-
-    #[test]
-    fn who_has_deleted_it_is_known_as_far_as_it_can_be() {
-        let gone = |before| Deletion::Gone.after(before, Instant::now());
-        assert_eq!(gone(Some(Tried::Unknown)).0, CleanupResult::Deleted);
-        for before in [None, Some(Tried::Told), Some(Tried::Busy)] {
-            let (result, _, why) = gone(before);
-            assert_eq!((result, why.is_some()), (CleanupResult::Changed, true));
-        }
+        let late = after(&Err(ApiError::Timeout), None, now);
+        assert_eq!(late, (CleanupResult::Failed, Tried::Unknown, None));
     }
 }

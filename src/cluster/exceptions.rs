@@ -43,7 +43,7 @@ pub(crate) struct Exceptions(Option<Arc<Shared>>);
 #[derive(Debug)]
 struct Shared {
     known: RwLock<KnownExceptions>,
-    watch: RwLock<Watch>,
+    watch: RwLock<WatchState>,
     /// Notifies of changes in `known`.
     changed: Notify,
     queue: mpsc::Sender<Use>,
@@ -64,9 +64,8 @@ struct Entry {
     condition: Option<Condition>,
 }
 
-/// The state of the watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Watch {
+enum WatchState {
     /// The API server has not answered yet.
     Begun,
     /// All exceptions are known.
@@ -86,7 +85,7 @@ impl Exceptions {
         let (queue, uses) = mpsc::channel(MAX_WAITING);
         let shared = Arc::new(Shared {
             known: RwLock::default(),
-            watch: RwLock::new(Watch::Begun),
+            watch: RwLock::new(WatchState::Begun),
             changed: Notify::new(),
             queue,
             metrics,
@@ -125,14 +124,15 @@ impl Exceptions {
         }
     }
 
-    /// Whether enough is known to evaluate reviews.
     #[must_use]
     pub(crate) fn status(&self) -> Status {
         let watch = self.0.as_ref().map(|shared| shared.watch());
         match watch {
-            Some(Watch::Begun) => Status::Failed("not all exceptions are known yet".to_owned()),
-            Some(Watch::Refused(why)) => Status::Warning(why),
-            Some(Watch::Complete) | None => Status::Ok(String::new()),
+            Some(WatchState::Begun) => {
+                Status::Failed("not all exceptions are known yet".to_owned())
+            }
+            Some(WatchState::Refused(why)) => Status::Warning(why),
+            Some(WatchState::Complete) | None => Status::Ok(String::new()),
         }
     }
 }
@@ -154,7 +154,7 @@ impl Shared {
                 Ok(Event::InitDone) => {
                     let entries = std::mem::take(&mut listed);
                     self.change(|known| *known = entries);
-                    self.tell(Watch::Complete);
+                    self.tell(WatchState::Complete);
                 }
                 Ok(Event::Apply(object)) => self.change(|known| {
                     known.insert(key(&object), Entry::of(&object));
@@ -172,18 +172,18 @@ impl Shared {
         match refusal(error) {
             Some(404) => {
                 self.change(BTreeMap::clear);
-                self.tell(Watch::Refused(
+                self.tell(WatchState::Refused(
                     "the cluster has no CRD migrationexceptions.migration-warden.io, so there are \
                      no exceptions; install the CRDs of the chart (crds.enabled)"
                         .to_owned(),
                 ));
             }
             // Transient errors, such as a closed watch, need no report.
-            Some(403) => self.tell(Watch::Refused(format!(
+            Some(403) => self.tell(WatchState::Refused(format!(
                 "failed to watch exceptions, the known ones stay in use: {error}"
             ))),
             // A replica without exceptions is better than none.
-            _ if self.watch() == Watch::Begun => self.tell(Watch::Refused(format!(
+            _ if self.watch() == WatchState::Begun => self.tell(WatchState::Refused(format!(
                 "failed to list exceptions, so none is honoured yet: {error}"
             ))),
             _ => {
@@ -192,12 +192,12 @@ impl Shared {
         }
     }
 
-    fn tell(&self, now: Watch) {
+    fn tell(&self, now: WatchState) {
         let mut watch = self.watch.write().unwrap_or_else(PoisonError::into_inner);
         if *watch == now {
             return;
         }
-        if let Watch::Refused(why) = &now {
+        if let WatchState::Refused(why) = &now {
             tracing::warn!("{why}");
         } else {
             tracing::info!("all exceptions of the cluster are known");
@@ -205,7 +205,7 @@ impl Shared {
         *watch = now;
     }
 
-    fn watch(&self) -> Watch {
+    fn watch(&self) -> WatchState {
         let watch = self.watch.read().unwrap_or_else(PoisonError::into_inner);
         watch.clone()
     }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures_util::stream::{SelectAll, StreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::api::{ApiError, failed};
 use crate::core::job::stored::{StoredJob, WatchedJob};
 use crate::core::policy::select::Selectors;
 use crate::core::runs::facts::Facts;
@@ -25,14 +26,12 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Most news that a slow subscriber may lag behind before it has to read the whole cache.
 const NEWS: usize = 1024;
 
-/// A change in the cache.
 #[derive(Clone, Debug)]
 pub enum News {
     /// All Jobs were listed. Any of them may have changed, and others may be gone.
     Listed,
     /// A Job is new, or has changed in a way that its run records.
     Changed(Arc<Seen>),
-    /// A Job has finished.
     Finished(Arc<Seen>),
     /// A Job is gone, or is not a migration any more. This is its last known state.
     Deleted(Arc<Seen>),
@@ -53,6 +52,27 @@ impl From<WatchedJob> for Seen {
         let job = Arc::new(StoredJob::from(job));
         Self { job, facts }
     }
+}
+
+/// The next news. A subscriber that lags behind gets [`News::Listed`]; the cache only ends with the process.
+pub(super) async fn next(news: &mut broadcast::Receiver<News>) -> News {
+    match news.recv().await {
+        Ok(news) => news,
+        Err(RecvError::Lagged(_)) => News::Listed,
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+/// The Job with this uid, as the API server has it now; `None` if it is gone.
+pub(super) async fn find(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+) -> Result<Option<WatchedJob>, ApiError> {
+    let api: Api<WatchedJob> = Api::namespaced(client.clone(), namespace);
+    let found = api.get_opt(name).await.map_err(failed("get jobs"))?;
+    Ok(found.filter(|job| job.metadata.uid == uid))
 }
 
 /// The cache of migration Jobs. Clones share it.

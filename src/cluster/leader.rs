@@ -25,7 +25,6 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long giving up the Lease may delay a shutdown.
 const RELEASE: Duration = Duration::from_secs(2);
 
-/// A replica that takes part in the election.
 #[derive(Debug)]
 pub struct Candidate {
     leads: watch::Receiver<bool>,
@@ -101,7 +100,6 @@ async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
     }
 }
 
-/// Publishes the results of the election.
 struct Election {
     leading: watch::Sender<bool>,
     metrics: Arc<Metrics>,

@@ -26,7 +26,6 @@ const PAGE: u32 = 250;
 /// manifests.
 const LONGEST: usize = 64;
 
-/// The cache of namespaces.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces(Option<KnownNamespaces>);
 

@@ -10,15 +10,14 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1;
-use kube::api::{GetParams, ListParams};
-use kube::core::Request;
-use kube::{Client, Error, Resource};
-use serde::Deserialize;
+use kube::api::ListParams;
+use kube::{Api, Client};
 
-use super::api::List;
+use super::api::list::List;
+use super::api::patient::prompt;
+use super::api::seats::Seats;
+use super::api::{ApiError, failed};
 use super::jobs::Jobs;
-use super::patient::prompt;
-use super::seats::Seats;
 use crate::core::job::running::Pod;
 
 /// Pods per page, if they are not too large.
@@ -44,18 +43,7 @@ struct Inner {
 }
 
 /// One LIST, for which many callers may wait.
-type Asking = BoxFuture<'static, Result<Arc<Vec<Pod>>, Arc<Error>>>;
-
-/// The part of a Job that shows whether it exists.
-#[derive(Deserialize)]
-struct Named {
-    metadata: Uid,
-}
-
-#[derive(Deserialize)]
-struct Uid {
-    uid: String,
-}
+type Asking = BoxFuture<'static, Result<Arc<Vec<Pod>>, ApiError>>;
 
 impl Pods {
     /// Lists with this client, for at most `share` Jobs of one namespace at once.
@@ -72,9 +60,8 @@ impl Pods {
     /// The pods of the Job with this uid. The caller has to limit the time.
     ///
     /// Callers that wait for the same Job share one LIST, which begins after they called.
-    pub async fn of(&self, namespace: &str, uid: &str) -> Result<Arc<Vec<Pod>>, Error> {
-        let asked = self.ask((namespace.to_owned(), uid.to_owned())).await;
-        asked.map_err(|error| again(&error))
+    pub async fn of(&self, namespace: &str, uid: &str) -> Result<Arc<Vec<Pod>>, ApiError> {
+        self.ask((namespace.to_owned(), uid.to_owned())).await
     }
 
     /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
@@ -83,7 +70,7 @@ impl Pods {
         &self,
         jobs: &Jobs,
         (namespace, name, uid): (&str, &str, &str),
-    ) -> Result<Arc<Vec<Pod>>, Error> {
+    ) -> Result<Arc<Vec<Pod>>, ApiError> {
         if jobs.knows(namespace, uid) || self.0.exists(namespace, name, uid).await? {
             self.of(namespace, uid).await
         } else {
@@ -103,8 +90,7 @@ impl Pods {
             let _seat = inner.lists.take(&asked.0).await;
             // Later callers need a LIST that begins later.
             inner.waiting().remove(&asked);
-            let listed = inner.list(&asked.0, &asked.1).await;
-            listed.map(Arc::new).map_err(Arc::new)
+            inner.list(&asked.0, &asked.1).await.map(Arc::new)
         };
         let asking = asking.boxed().shared();
         waiting.extend(asking.downgrade().map(|weak| (job, weak)));
@@ -117,19 +103,17 @@ impl Inner {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exists(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, Error> {
-        let request = Request::new(Job::url_path(&(), Some(namespace)));
-        let request = request.get_metadata(name, &GetParams::default());
-        let request = request.map_err(Error::BuildRequest)?;
+    async fn exists(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ApiError> {
+        let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
         let _seat = self.gets.take(namespace).await;
-        match self.client.request::<Named>(request).await {
-            Ok(job) => Ok(job.metadata.uid == uid),
-            Err(Error::Api(status)) if status.code == 404 => Ok(false),
-            Err(error) => Err(error),
-        }
+        let job = api
+            .get_metadata_opt(name)
+            .await
+            .map_err(failed("get jobs"))?;
+        Ok(job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid)))
     }
 
-    async fn list(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, Error> {
+    async fn list(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, ApiError> {
         let selector = format!("batch.kubernetes.io/controller-uid={uid}");
         let params = ListParams::default().labels(&selector).limit(PAGE);
         let mut list = List::of::<v1::Pod>(&self.client, Some(namespace), params);
@@ -137,19 +121,12 @@ impl Inner {
         while let Some(page) = list.next().await? {
             pods.extend(list.read::<Pod>(&page)?);
             if pods.len() > MOST {
-                let much = format!("the Job has more than {MOST} pods");
-                return Err(Error::Service(much.into()));
+                let doing = format!("list pods in namespace {namespace}");
+                let why = format!("the Job has more than {MOST} pods");
+                return Err(ApiError::Unreadable { doing, why });
             }
         }
         Ok(pods)
-    }
-}
-
-/// A copy of the error for another caller.
-fn again(error: &Error) -> Error {
-    match error {
-        Error::Api(status) => Error::Api(status.clone()),
-        other => Error::Service(other.to_string().into()),
     }
 }
 
@@ -158,14 +135,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use axum::http::{Request as Sent, Response};
     use futures_util::future::join_all;
-    use kube::client::Body;
     use serde_json::json;
     use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::cluster::api::testing;
 
     /// An API server that has one Job, does not answer LISTs of pods of `evil`, and counts requests.
     #[derive(Default)]
@@ -178,23 +155,22 @@ mod tests {
     impl Api {
         fn pods(self: &Arc<Self>) -> Pods {
             let api = Arc::clone(self);
-            let service = tower::service_fn(move |request: Sent<Body>| {
+            let client = testing::client(move |request| {
                 let (api, path) = (Arc::clone(&api), request.uri().path().to_owned());
                 async move {
-                    let body = if path.ends_with("/pods") {
+                    if path.ends_with("/pods") {
                         api.lists.fetch_add(1, Ordering::Relaxed);
                         if path.contains("/evil/") {
                             api.evil.notified().await;
                         }
-                        json!({"metadata": {}, "items": [{"status": {"phase": "Running"}}]})
-                    } else {
-                        api.gets.fetch_add(1, Ordering::Relaxed);
-                        json!({"metadata": {"uid": "u1"}})
-                    };
-                    Response::builder().body(Body::from(body.to_string().into_bytes()))
+                        let running = json!({"status": {"phase": "Running"}});
+                        return (200, json!({"metadata": {}, "items": [running]}));
+                    }
+                    api.gets.fetch_add(1, Ordering::Relaxed);
+                    (200, json!({"metadata": {"uid": "u1"}}))
                 }
             });
-            Pods::new(Client::new(service, "default"), 1)
+            Pods::new(client, 1)
         }
 
         fn asked(&self) -> (usize, usize) {
@@ -204,6 +180,17 @@ mod tests {
     }
 
     const SOON: Duration = Duration::from_secs(5);
+
+    type Answered = Result<Arc<Vec<Pod>>, ApiError>;
+
+    /// Many callers about Jobs of `evil` with these uids.
+    fn crowd(pods: &Pods, uid: fn(usize) -> String) -> Vec<JoinHandle<Answered>> {
+        let asking = |number| {
+            let pods = pods.clone();
+            tokio::spawn(async move { pods.of("evil", &uid(number)).await })
+        };
+        (0..250).map(asking).collect()
+    }
 
     #[tokio::test]
     async fn a_job_that_nobody_knows_is_not_worth_a_list() {
@@ -223,12 +210,7 @@ mod tests {
     async fn a_namespace_that_is_asked_about_much_keeps_no_other_waiting() {
         let api = Arc::new(Api::default());
         let pods = api.pods();
-        let crowd: Vec<_> = (0..250)
-            .map(|number| {
-                let pods = pods.clone();
-                tokio::spawn(async move { pods.of("evil", &number.to_string()).await })
-            })
-            .collect();
+        let crowd = crowd(&pods, |number| number.to_string());
         tokio::task::yield_now().await;
         let victim = timeout(SOON, pods.of("victim", "u1")).await;
         assert_eq!(victim.unwrap().unwrap().len(), 1);
@@ -245,12 +227,7 @@ mod tests {
     async fn all_who_wait_with_one_question_get_one_answer() {
         let api = Arc::new(Api::default());
         let pods = api.pods();
-        let crowd: Vec<_> = (0..250)
-            .map(|_| {
-                let pods = pods.clone();
-                tokio::spawn(async move { pods.of("evil", "u1").await })
-            })
-            .collect();
+        let crowd = crowd(&pods, |_| "u1".to_owned());
         tokio::task::yield_now().await;
         let answering = async {
             loop {

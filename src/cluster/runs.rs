@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::events::Events;
-use super::jobs::Jobs;
+use super::jobs::{self, Jobs};
 use crate::core::policy::runs::RunMode;
 use crate::core::runs::Known;
 use crate::core::runs::active::Active;
@@ -59,16 +59,12 @@ impl Default for Pace {
     }
 }
 
-/// The parts that recording needs.
 pub struct Runs {
-    /// The client that writes.
     pub client: Client,
-    /// The cache of migration Jobs.
     pub jobs: Jobs,
     /// The policy in use: whether runs are recorded, and how many are kept.
     pub policy: LivePolicy,
     pub metrics: Arc<Metrics>,
-    /// The Events for failures and bypasses.
     pub events: Events,
     /// What prevents runs from being written, for readiness.
     pub trouble: Trouble,
@@ -96,7 +92,7 @@ impl Runs {
             worker.begin();
             let due = worker.next();
             tokio::select! {
-                told = news.recv() => worker.hear(told),
+                told = jobs::next(&mut news) => worker.hear(told),
                 Some(said) = words.recv() => worker.hear_last(said),
                 Some(done) = worker.working.next() => worker.settle(done),
                 changed = leads.changed(), if is_elected => match changed {

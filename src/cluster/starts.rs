@@ -7,16 +7,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::{self, MissedTickBehavior};
-
-use super::api::ask;
+use super::api::{every, in_time};
 use super::jobs::Jobs;
 use super::pods::Pods;
 use crate::core::job::running::{Progress, progress};
 use crate::core::job::stored::StoredJob;
 use crate::core::runs::active::{Start, start};
 use crate::host::metrics::Metrics;
+use jiff::Timestamp;
 
 /// How often they are counted, so the greatest delay of the alert.
 const PERIOD: Duration = Duration::from_secs(30);
@@ -32,8 +30,7 @@ pub(crate) struct Starts {
 impl Starts {
     /// Counts the migrations that have not started, for as long as it is awaited.
     pub(crate) async fn run(self) {
-        let mut ticks = time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(PERIOD);
         // The uids of migrations that have started.
         let mut started = HashSet::new();
         loop {
@@ -83,7 +80,7 @@ impl Starts {
     /// Whether the pods of a Job show that it has started; `None` if they cannot be listed.
     async fn has_started(&self, job: &StoredJob) -> Option<bool> {
         let (namespace, uid) = (&job.namespace, &job.uid);
-        match ask("list pods", self.pods.of(namespace, uid)).await {
+        match in_time(self.pods.of(namespace, uid)).await {
             Ok(pods) => Some(!matches!(progress(&pods), Progress::NotStarted(_))),
             Err(error) => {
                 let job = &job.name;
@@ -96,15 +93,12 @@ impl Starts {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
     use std::sync::Mutex;
 
-    use axum::Router;
-    use axum::http::Uri;
-    use kube::{Client, Config};
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::api::testing;
     use crate::core::job::stored::WatchedJob;
 
     /// A Job whose status shows only that it has one active pod.
@@ -129,17 +123,10 @@ mod tests {
     async fn a_migration_in_an_init_container_is_late_until_it_starts() {
         let said = Arc::new(Mutex::new(json!(null)));
         let answers = Arc::clone(&said);
-        let answer = move || {
+        let client = testing::client(move |_| {
             let answer = answers.lock().unwrap().clone();
-            std::future::ready(answer.to_string())
-        };
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let api = Router::new().fallback(answer);
-        tokio::spawn(async move { axum::serve(listener, api).await });
-        let client = Client::try_from(Config::new(address.parse::<Uri>().unwrap())).unwrap();
+            std::future::ready((200, answer))
+        });
         let starts = Starts {
             jobs: Jobs::default(),
             pods: Pods::new(client, 1),

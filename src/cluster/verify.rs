@@ -1,173 +1,99 @@
 //! Tests whether the webhook is enforcing in a namespace, from the answers to a good Job and a broken one, and advises
 //! what to do if it is not.
-//!
-//! Only [`ask`] talks to a cluster; the rest is pure.
 
 mod advice;
-pub(crate) mod answer;
-pub(crate) mod ask;
-pub(crate) mod jobs;
+mod answer;
+mod jobs;
 
 use std::fmt::{self, Display, Formatter};
 
-use answer::Outcome;
+use jiff::Timestamp;
+use kube::Client;
+use kube::api::PostParams;
+use kube::core::Request;
 use serde_json::{Value, json};
 
+use super::api::{ApiError, list};
 use crate::core::text::one_line;
+use answer::{Answer, Check, check};
 
 /// Whether the webhook is enforcing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 pub(crate) enum State {
     /// It admits good Jobs and denies broken ones.
+    #[strum(serialize = "ok")]
     InForce,
     /// It does not deny broken Jobs, or denies good ones.
+    #[strum(serialize = "failed")]
     NotInForce,
     /// The answers do not show it.
+    #[strum(serialize = "unknown")]
     Unknown,
 }
 
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::InForce => "ok",
-            Self::NotInForce => "failed",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// The answers to the two Jobs. Displayed, it is the report for the user.
-#[derive(Clone, Debug)]
-pub(crate) struct Verification {
-    /// The namespace of the two Jobs.
-    pub namespace: String,
-    /// The outcome for the good Job.
-    pub good: Outcome,
-    /// The outcome for the broken Job.
-    pub broken: Outcome,
-}
-
-/// One of the two Jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     Good,
     Broken,
 }
 
-/// The result for one of the two Jobs.
-struct Check {
-    state: State,
-    told: String,
-    /// Quoted from the API server's answer.
-    words: String,
-    /// Why, and what to do; empty if the result is as expected.
-    advice: String,
+/// What the answers to the two Jobs show. Displayed, it is the report for the user.
+#[derive(Debug)]
+pub(crate) struct Verification {
+    namespace: String,
+    good: Check,
+    broken: Check,
 }
 
 impl Verification {
-    /// The conclusion from both Jobs.
-    #[must_use]
-    pub(crate) fn state(&self) -> State {
-        let [good, broken] = self.checks();
-        good.state.max(broken.state)
-    }
-
-    /// The report for programs.
-    #[must_use]
-    pub(crate) fn json(&self) -> Value {
-        let [good, broken] = self.checks().map(|check| {
-            json!({
-                "result": check.state.word(), "answer": check.told, "message": check.words, "advice": check.advice,
-            })
-        });
-        json!({
-            "version": 1, "namespace": self.namespace, "result": self.state().word(), "good": good, "broken": broken,
+    /// Sends both Jobs to the API server.
+    pub(crate) async fn of(client: &Client, namespace: String) -> Result<Self, ApiError> {
+        let good = dry_run(client, &namespace, &jobs::good(Timestamp::now())).await?;
+        let broken = dry_run(client, &namespace, &jobs::broken()).await?;
+        Ok(Self {
+            good: check(Sent::Good, &good, &namespace),
+            broken: check(Sent::Broken, &broken, &namespace),
+            namespace,
         })
     }
 
-    fn checks(&self) -> [Check; 2] {
-        [
-            check(Sent::Good, &self.good, &self.namespace),
-            check(Sent::Broken, &self.broken, &self.namespace),
-        ]
+    /// The conclusion from both Jobs.
+    pub(crate) fn state(&self) -> State {
+        self.good.state.max(self.broken.state)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "version": 1, "namespace": self.namespace, "result": self.state().to_string(),
+            "good": self.good.json(), "broken": self.broken.json(),
+        })
     }
 }
 
-fn check(sent: Sent, outcome: &Outcome, namespace: &str) -> Check {
-    let (state, told, words, advice) = match outcome {
-        Outcome::Allowed {
-            corrected,
-            warnings,
-        } => {
-            let warned = warnings.iter().any(|warning| is_finding(warning));
-            let (state, told, advice) = match sent {
-                Sent::Good => (State::InForce, "allowed", String::new()),
-                Sent::Broken if *corrected => {
-                    (State::InForce, "allowed, and corrected", String::new())
-                }
-                Sent::Broken if warned => (
-                    State::NotInForce,
-                    "allowed with warnings",
-                    advice::warned(namespace),
-                ),
-                Sent::Broken => (
-                    State::NotInForce,
-                    "allowed without a warning from migration-warden",
-                    advice::unjudged(namespace),
-                ),
-            };
-            (state, told.to_owned(), warnings.join("\n"), advice)
-        }
-        Outcome::Denied { webhook, message } => {
-            let (state, advice) = match sent {
-                Sent::Good => (State::NotInForce, advice::REFUSES_GOOD),
-                Sent::Broken => (State::InForce, ""),
-            };
-            let told = format!("denied by {webhook}");
-            (state, told, message.clone(), advice.to_owned())
-        }
-        Outcome::Unanswered { message } => (
-            State::NotInForce,
-            "refused, because the webhook does not answer".to_owned(),
-            message.clone(),
-            advice::UNANSWERED.to_owned(),
-        ),
-        Outcome::DeniedByPolicy { message } => (
-            State::NotInForce,
-            "denied by the ValidatingAdmissionPolicy, not by a webhook".to_owned(),
-            message.clone(),
-            advice::unjudged(namespace),
-        ),
-        Outcome::Refused { by, message } => (
-            State::Unknown,
-            "refused, but not by migration-warden".to_owned(),
-            message.clone(),
-            advice::refused(*by, namespace),
-        ),
+/// Creates the Job as a dry run, which does not store it. Not with `Api::create`, which drops the warnings.
+async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<Answer, ApiError> {
+    let params = PostParams {
+        dry_run: true,
+        field_manager: Some("migration-warden-verify".to_owned()),
     };
-    Check {
-        state,
-        told,
-        words,
-        advice,
-    }
-}
-
-/// Whether a warning is one of our findings: it begins with the rule's id.
-fn is_finding(warning: &str) -> bool {
-    let digits = |number: &str| number.len() == 3 && number.bytes().all(|b| b.is_ascii_digit());
-    let id = warning
-        .split(' ')
-        .next()
-        .and_then(|id| id.strip_prefix("MW"));
-    id.is_some_and(digits)
+    let url = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let request = Request::new(url).create(&params, job.to_string().into_bytes());
+    let (head, body) = list::answer(client, request, "create a Job as a dry run").await?;
+    let warnings = head.headers.get_all("warning").iter();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        warnings: warnings
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect(),
+        // A proxy's answer need not be JSON; its status is enough.
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    })
 }
 
 impl Display for Verification {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let [good, broken] = self.checks();
-        for (name, check) in [("good", &good), ("broken", &broken)] {
-            let word = check.state.word();
+        for (name, check) in [("good", &self.good), ("broken", &self.broken)] {
+            let word = check.state.to_string();
             writeln!(f, "{word:<7}  {name} migration Job: {}", check.told)?;
             for line in check.words.lines() {
                 writeln!(f, "         {}", one_line(line))?;
@@ -180,7 +106,7 @@ impl Display for Verification {
         };
         writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
         // Advice that applies to both is given once.
-        let mut advice = vec![good.advice, broken.advice];
+        let mut advice = vec![&self.good.advice, &self.broken.advice];
         advice.dedup();
         for advice in advice.iter().filter(|advice| !advice.is_empty()) {
             writeln!(f, "{advice}")?;
@@ -190,4 +116,123 @@ impl Display for Verification {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::testing::table;
+
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Row {
+        status: u16,
+        /// Of the answer's body, which is the broken Job without it.
+        body: Option<Value>,
+        warnings: Vec<String>,
+        /// A field of the Job that the webhook has set.
+        set: Option<(String, Value)>,
+        expected: Value,
+    }
+
+    impl Row {
+        fn answer(&self) -> Answer {
+            let mut stored = jobs::broken();
+            if let Some((path, value)) = &self.set {
+                *stored.pointer_mut(path).unwrap() = value.clone();
+            }
+            Answer {
+                status: self.status,
+                warnings: self.warnings.clone(),
+                body: self.body.clone().unwrap_or(stored),
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_of_answer_is_told_apart() {
+        #[derive(Deserialize)]
+        struct Rows {
+            good: Vec<Row>,
+            broken: Vec<Row>,
+        }
+        let Rows { good, broken } = table("verify");
+        for (sent, rows) in [(Sent::Good, good), (Sent::Broken, broken)] {
+            assert!(rows.len() > 1);
+            for row in rows {
+                let mut told = check(sent, &row.answer(), "shop").json();
+                // Of the advice, the first line.
+                let advice = told["advice"].as_str().unwrap().lines().next();
+                told["advice"] = json!(advice.unwrap_or_default());
+                assert_eq!(told, row.expected);
+            }
+        }
+    }
+
+    fn report(good: &Row, broken: &Row) -> (State, String) {
+        let verification = Verification {
+            namespace: "shop".to_owned(),
+            good: check(Sent::Good, &good.answer(), "shop"),
+            broken: check(Sent::Broken, &broken.answer(), "shop"),
+        };
+        (verification.state(), verification.to_string())
+    }
+
+    fn refused(status: u16, message: &str) -> Row {
+        Row {
+            status,
+            body: Some(json!({"message": message})),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn a_good_job_allowed_and_a_broken_one_denied_is_in_force() {
+        let status = 201;
+        let allowed = Row {
+            status,
+            ..Row::default()
+        };
+        let denied = "admission webhook \"mutate.migration-warden.io\" denied the request: MW001 a: x\nMW004 b: y";
+        let expected = "\
+ok       good migration Job: allowed
+ok       broken migration Job: denied by mutate.migration-warden.io
+         MW001 a: x
+         MW004 b: y
+
+migration-warden is in force in namespace shop
+";
+        let told = report(&allowed, &refused(403, denied));
+        assert_eq!(told, (State::InForce, expected.to_owned()));
+    }
+
+    #[test]
+    fn what_hinders_both_is_said_once() {
+        let message =
+            "Internal error occurred: failed calling webhook \"validate.migration-warden.io\"";
+        let unanswered = refused(500, message);
+        let expected = format!(
+            "\
+failed   good migration Job: refused, because the webhook does not answer
+         {message}
+failed   broken migration Job: refused, because the webhook does not answer
+         {message}
+
+migration-warden is not in force in namespace shop
+{}
+",
+            advice::UNANSWERED
+        );
+        let told = report(&unanswered, &unanswered);
+        assert_eq!(told, (State::NotInForce, expected));
+    }
+
+    #[test]
+    fn a_refusal_by_something_else_shows_nothing() {
+        let denied = "admission webhook \"mutate.migration-warden.io\" denied the request: MW001";
+        let (state, text) = report(&refused(401, "Unauthorized"), &refused(403, denied));
+        assert_eq!(state, State::Unknown);
+        let end = "\ncould not determine whether migration-warden is in force in namespace shop\n\
+                   the API server does not accept the credentials\n";
+        assert!(text.ends_with(end), "{text}");
+    }
+}

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
-use tokio::time::{self, MissedTickBehavior};
 
-use super::api::ask;
+use super::api::{ask, every};
 use crate::host::health::Status;
 
 /// The oldest Kubernetes version with the guarantee that claims and tidy-up need: a Job has finished only when its pods
@@ -18,16 +17,15 @@ const PERIOD: Duration = Duration::from_secs(3600);
 
 /// The cluster's version, as far as it is known. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Version(Arc<Mutex<Status>>);
+pub(crate) struct KubernetesVersion(Arc<Mutex<Status>>);
 
-impl Version {
+impl KubernetesVersion {
     /// The shared state, and a future that updates it for as long as it is awaited.
     pub(crate) fn watch(client: Client) -> (Self, impl Future<Output = ()>) {
         let version = Self(Arc::new(Mutex::new(Status::Ok(String::new()))));
         let known = version.clone();
         let watching = async move {
-            let mut ticks = time::interval(PERIOD);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut ticks = every(PERIOD);
             loop {
                 ticks.tick().await;
                 match ask("get the version", client.apiserver_version()).await {
@@ -39,7 +37,6 @@ impl Version {
         (version, watching)
     }
 
-    /// The status of this check for `/readyz`.
     #[must_use]
     pub(crate) fn status(&self) -> Status {
         self.0

@@ -1,7 +1,7 @@
 //! Checks the existing Jobs and CronJob templates of a cluster as the webhook would if they were created now.
 //!
 //! Pages of a LIST in, findings out. A page is dropped after it has been checked, because a cluster may have more Jobs
-//! than fit in memory. [`crate::cluster::pages`] fetches the pages, [`crate::cli::render`] prints.
+//! than fit in memory. [`crate::cluster::api::list`] fetches the pages, [`crate::cli::render`] prints.
 
 mod namespaces;
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::cluster::api::by;
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
@@ -25,6 +26,7 @@ use crate::core::policy::Policy;
 use crate::core::policy::rules::concurrent_migration::Refusal;
 use crate::core::review::Phase;
 use crate::host::metrics::Metrics;
+use crate::host::metrics::claims::Claimed;
 use crate::host::metrics::guards::{Lookup, Running};
 use crate::host::policy_watch::LivePolicy;
 use crate::server::{Judge, Judged, Trace};
@@ -292,12 +294,12 @@ impl Warden {
         let asked = Instant::now();
         let taken = claims.take(&wanted, asking.deadline).await;
         let outcome = match &taken {
-            Ok(Taken::Held { taken_over: None }) => "held",
+            Ok(Taken::Held { taken_over: None }) => Claimed::Held,
             Ok(Taken::Held {
                 taken_over: Some(_),
-            }) => "taken_over",
-            Ok(Taken::Waiting(_)) => "waiting",
-            Err(error) => error.as_str(),
+            }) => Claimed::TakenOver,
+            Ok(Taken::Waiting(_)) => Claimed::Waiting,
+            Err(error) => error.outcome(),
         };
         self.metrics.claims.asked(outcome, asked.elapsed());
         match taken {
@@ -324,13 +326,8 @@ async fn is_running(job: &Job<'_>, claims: &Claims, deadline: Instant) -> Result
     if !dns::is_label(namespace) || !dns::is_subdomain(name) || !dns::is_subdomain(uid) {
         return Err("the review has no valid metadata.namespace, name or uid".to_owned());
     }
-    let pods = claims
-        .pods
-        .of_existing(&claims.jobs, (namespace, name, uid));
-    match timeout_at(deadline, pods).await {
-        Ok(pods) => pods
-            .map(|pods| running::progress(&pods) == Progress::Running)
-            .map_err(|error| error.to_string()),
-        Err(_) => Err("the API server did not answer in time".to_owned()),
-    }
+    let job = (namespace, name, uid);
+    let pods = by(deadline, claims.pods.of_existing(&claims.jobs, job)).await;
+    let pods = pods.map_err(|error| error.to_string())?;
+    Ok(running::progress(&pods) == Progress::Running)
 }

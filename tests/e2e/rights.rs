@@ -63,7 +63,7 @@ fn a_claim_says_which_one_it_lacks() {
         let space = guarded(resource, verb);
         let told = waits(&space, &endless("app"));
         assert!(
-            told.contains(&format!("failed to {verb} {resource}: ")),
+            told.contains(&format!("failed to {verb} {resource}")),
             "{told}"
         );
         let forbidden = "claims_total{outcome=\"forbidden\"}";

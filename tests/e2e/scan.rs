@@ -59,9 +59,9 @@ fn exit_codes_are_those_of_check() {
 
     let outcome = scan("", &["-n", "no-such-namespace"]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
-    outcome.says(
-        "error: failed to get namespaces no-such-namespace: namespaces \"no-such-namespace\" not found\n",
-    );
+    outcome
+        .says("error: failed to get namespaces no-such-namespace: the API server at http")
+        .says(" answered: namespaces \"no-such-namespace\" not found\n");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use migration_warden::cluster::api::ApiError;
-use migration_warden::cluster::claims::blocker::Holder;
+use migration_warden::cluster::claims::blocker::Blocker;
 use migration_warden::cluster::claims::error::ClaimError;
 use migration_warden::cluster::claims::key::Key;
 use migration_warden::cluster::claims::protocol::EXPIRY;
@@ -96,7 +96,7 @@ impl Rig {
         take(&self.claims, asker, false).await.unwrap()
     }
 
-    async fn waits(&self, asker: &Asker) -> Holder {
+    async fn waits(&self, asker: &Asker) -> Blocker {
         match self.take(asker).await {
             Taken::Waiting(holder) => holder,
             held @ Taken::Held { .. } => panic!("{held:?}"),
@@ -327,7 +327,7 @@ async fn a_missing_permission_is_named() {
     };
     let asked = ["create leases", "list leases", "list jobs"];
     assert!(
-        status.code == 403 && asked.contains(&&*doing),
+        status.code == 403 && asked.iter().any(|asked| doing.starts_with(asked)),
         "{doing}: {status:?}"
     );
 }

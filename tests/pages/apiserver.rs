@@ -60,6 +60,11 @@ impl Apiserver {
         }
     }
 
+    /// How errors name it.
+    pub(crate) fn name(&self) -> String {
+        format!("the API server at http://{}", self.address)
+    }
+
     pub(crate) fn kubeconfig(&self) -> String {
         self.dir.path().join("kubeconfig").display().to_string()
     }

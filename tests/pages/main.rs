@@ -122,13 +122,17 @@ fn a_report_has_its_end_whatever_happens() {
     let out: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(out["summary"]["deny"], 1);
     let problems = out["problems"].as_array().unwrap();
+    let server = apiserver.name();
     assert_eq!(
         problems[0]["message"],
-        "failed to list jobs.batch in namespace shop: too old"
+        format!("failed to list jobs.batch in namespace shop: {server} answered: too old")
     );
     assert_eq!(
         problems[1]["message"],
-        "failed to list cronjobs.batch in namespace shop: it has an unexpected value at line 1, column 24"
+        format!(
+            "failed to list cronjobs.batch in namespace shop: cannot read the answer of {server}: \
+             it has an unexpected value at line 1, column 24"
+        )
     );
 }
 
@@ -140,14 +144,18 @@ fn what_is_not_there_is_told() {
         assert_eq!((code, &*out), (2, ""));
         err
     };
+    let server = apiserver.name();
     assert_eq!(
         told(&["history"]),
-        "error: the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
-         install the CRDs of the chart (crds.enabled)\n"
+        format!(
+            "error: failed to list migrationruns.migration-warden.io in namespace shop: {server} answered: \
+             404 page not found; the cluster has no CRD migrationruns.migration-warden.io, so no runs are recorded; \
+             install the CRDs of the chart (crds.enabled)\n"
+        )
     );
     assert_eq!(
         told(&["scan", "-n", "nope"]),
-        "error: failed to get namespaces nope: 404 page not found\n"
+        format!("error: failed to get namespaces nope: {server} answered: 404 page not found\n")
     );
     assert_eq!(
         told(&["scan", "--context", "nowhere"]),
@@ -176,34 +184,58 @@ fn who_may_not_ask_is_told_what_for() {
         }
         _ => failure(403, "Forbidden", &format!("User \"me\" cannot read {path}")),
     });
+    let server = apiserver.name();
     let (code, out, err) = apiserver.run(&["scan"]);
     assert_eq!((code, &*err), (2, ""));
     assert_eq!(
         out,
-        "\
+        format!(
+            "\
 job/shop-migrate-1766361600 in shop
   denied    MW004 spec.template.spec.restartPolicy: found \"OnFailure\"
 
 RULE                          DENIED  PATCHED  WARNED  AUDITED  EXEMPTED  INSTEAD
 MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template and no other in a container
 
-failed to get namespaces shop: User \"me\" cannot read /api/v1/namespaces/shop; Jobs are checked without its mode and mesh
+failed to get namespaces shop: {server} answered: User \"me\" cannot read /api/v1/namespaces/shop; Jobs are checked without its mode and mesh
 
-failed to list migrationexceptions.migration-warden.io in namespace shop: User \"me\" cannot read \
+failed to list migrationexceptions.migration-warden.io in namespace shop: {server} answered: User \"me\" cannot read \
 /apis/migration-warden.io/v1alpha1/namespaces/shop/migrationexceptions; Jobs are checked without exceptions
 
-failed to list cronjobs.batch in namespace shop: User \"me\" cannot read /apis/batch/v1/namespaces/shop/cronjobs
+failed to list cronjobs.batch in namespace shop: {server} answered: User \"me\" cannot read /apis/batch/v1/namespaces/shop/cronjobs
 
 1 Job, 0 CronJobs: 1 problem in 1 of 1 migration Job (1 denied)
 "
+        )
     );
     let (code, out, err) = apiserver.run(&["history"]);
     assert_eq!((code, &*out), (2, ""));
     assert_eq!(
         err,
-        "error: failed to list migrationruns.migration-warden.io in namespace shop: User \"me\" cannot read \
-         /apis/migration-warden.io/v1alpha1/namespaces/shop/migrationruns\n"
+        format!(
+            "error: failed to list migrationruns.migration-warden.io in namespace shop: {server} answered: \
+             User \"me\" cannot read /apis/migration-warden.io/v1alpha1/namespaces/shop/migrationruns\n"
+        )
     );
+}
+
+#[test]
+fn an_answer_without_words_is_told_by_its_code_and_one_that_is_too_long_is_an_answer() {
+    let silent = Apiserver::start(|_, _| failure(403, "Forbidden", ""));
+    let list = "error: failed to list migrationruns.migration-warden.io in namespace shop";
+    let server = silent.name();
+    let (code, _, err) = silent.run(&["history"]);
+    assert_eq!(code, 2);
+    assert_eq!(
+        err,
+        format!("{list}: {server} answered: HTTP 403 Forbidden\n")
+    );
+    let long = Apiserver::start(|_, _| (200, json!("x".repeat(10 << 20))));
+    let server = long.name();
+    let (code, _, err) = long.run(&["history"]);
+    assert_eq!(code, 2);
+    let why = format!("cannot read the answer of {server}: an object has more than 10 MiB");
+    assert_eq!(err, format!("{list}: {why}\n"));
 }
 
 #[test]
@@ -288,9 +320,8 @@ fn an_api_server_that_does_not_answer_is_named() {
     });
     let address = apiserver.address;
     let none = |limit: &str| {
-        format!(
-            "no answer from the API server at http://{address}: it took longer than {limit} (--request-timeout)\n"
-        )
+        let server = apiserver.name();
+        format!("no answer from {server}: it took longer than {limit} (--request-timeout)\n")
     };
     let (code, out, err) = apiserver.run(&["history", "--request-timeout", "50ms"]);
     assert_eq!((code, &*out), (2, ""));

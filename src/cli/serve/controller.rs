@@ -17,7 +17,7 @@ use crate::cluster::jobs::Jobs;
 use crate::cluster::leader::Candidate;
 use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
-use crate::cluster::version::Version;
+use crate::cluster::version::KubernetesVersion;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
@@ -50,7 +50,7 @@ pub(super) fn start(
     shown: mpsc::Receiver<Words>,
     mut beside: Beside<'_>,
 ) -> Option<Candidate> {
-    let (version, watching) = Version::watch(client.clone());
+    let (version, watching) = KubernetesVersion::watch(client.clone());
     beside
         .background
         .add("reading the version of the API server", watching);

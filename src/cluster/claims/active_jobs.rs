@@ -29,9 +29,8 @@ pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<L
             job: job.name.full().to_owned(),
             uid: uid.to_owned(),
             since: job.created.unwrap_or_default(),
-            user: String::new(),
             seen: true,
-            transitions: 0,
+            ..Claim::default()
         };
         listed.push(Listed { claim, suspended });
     }
@@ -117,9 +116,8 @@ mod tests {
             job: "shop-migrate-1766361000".to_owned(),
             uid: "a".to_owned(),
             since: "2026-11-24T23:00:00Z".parse().unwrap(),
-            user: String::new(),
             seen: true,
-            transitions: 0,
+            ..Claim::default()
         };
         let suspended = true;
         assert_eq!(added(&[item]), [Listed { claim, suspended }]);

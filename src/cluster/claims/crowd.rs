@@ -26,11 +26,9 @@ pub(super) struct Begun(Arc<Mutex<HashMap<String, Vec<Write>>>>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unseen {
     pub(super) lease: String,
-    /// uid of its Job.
     pub(super) uid: String,
 }
 
-/// A write of a claim by this replica.
 #[derive(Clone, Debug)]
 struct Write {
     claim: Unseen,

@@ -17,10 +17,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::protocol::{Conclusion, Reply, Step, Take};
-use super::sweep::{self, Sweep};
-use world::{Action, Sabotage, World};
+use super::sweep::{Sweep, SweepStep};
+use strum::VariantArray;
+use world::{Action, Job, Sabotage, Scene, TWO, World};
 
-/// The result of an exploration.
 #[derive(Debug)]
 struct Explored {
     states: usize,
@@ -72,7 +72,6 @@ fn two_active(world: &World) -> Option<&'static str> {
     (world.active() > 1).then_some("two active at once")
 }
 
-/// The invariant that this state breaks, if any.
 fn fault(world: &World, settled: &mut HashSet<u64>) -> Option<&'static str> {
     if let Some(broken) = two_active(world) {
         return Some(broken);
@@ -100,7 +99,7 @@ fn stays_claimed(mut world: World) -> bool {
         return false;
     };
     let mut sweep = Sweep::new(stored, world.now());
-    while !matches!(sweep.step(), sweep::Step::Leave) {
+    while !matches!(sweep.step(), SweepStep::Leave) {
         if !world.sweep(&mut sweep) {
             break;
         }
@@ -124,90 +123,111 @@ fn takes(mut world: World) -> bool {
     }
 }
 
-fn holds(world: World, at_least: usize) {
-    let found = explore(world, fault);
+fn holds(scene: Scene, at_least: usize) {
+    let found = explore(World::new(scene), fault);
     assert!(found.broken.is_none(), "{:#?}", found.broken);
     // A model that explores only a few states proves nothing.
     assert!(found.states > at_least, "{} states", found.states);
     println!("{} states", found.states);
 }
 
-fn breaks(world: World) {
-    let found = explore(world, |world, _| two_active(world));
-    let Some((way, what)) = found.broken else {
-        panic!("no counterexample in {} states", found.states);
-    };
-    println!("{what}: {way:#?}");
-}
-
 #[test]
 fn two_requests_and_a_crash() {
-    holds(World::new(2).with_ticks(1).with_crashes(1), 10_000);
+    let scene = Scene {
+        ticks: 1,
+        crashes: 1,
+        ..TWO
+    };
+    holds(scene, 10_000);
 }
 
 #[test]
 fn two_requests_and_crashes_without_a_sweeper() {
-    let world = World::new(2).with_ticks(2).without_sweeper();
-    holds(world.with_crashes(2), 10_000);
+    let scene = Scene {
+        ticks: 2,
+        crashes: 2,
+        swept: false,
+        ..TWO
+    };
+    holds(scene, 10_000);
 }
 
+/// With a crash, there is no sweeper, or there would be too many states.
 #[test]
 fn two_requests_beside_a_job_without_a_claim() {
-    holds(World::new(2).with_ticks(1).with_unclaimed(), 10_000);
-}
-
-#[test]
-fn two_requests_beside_a_job_without_a_claim_and_a_crash() {
-    let world = World::new(2).with_ticks(1).without_sweeper();
-    holds(world.with_unclaimed().with_crashes(1), 1_000);
+    let scene = Scene {
+        ticks: 1,
+        first: Job::Active,
+        ..TWO
+    };
+    holds(scene, 10_000);
+    let scene = Scene {
+        crashes: 1,
+        swept: false,
+        ..scene
+    };
+    holds(scene, 1_000);
 }
 
 #[test]
 fn two_requests_after_a_finished_one() {
-    holds(World::new(2).with_ticks(1).with_finished(), 10_000);
+    let scene = Scene {
+        ticks: 1,
+        first: Job::Finished,
+        ..TWO
+    };
+    holds(scene, 10_000);
 }
 
 #[test]
 fn three_requests() {
-    holds(World::new(3).with_ticks(2).without_sweeper(), 10_000);
+    let scene = Scene {
+        requests: 3,
+        ticks: 2,
+        swept: false,
+        ..TWO
+    };
+    holds(scene, 10_000);
 }
 
+/// Without any one of the safeguards, two Jobs are active at once.
 #[test]
-fn a_create_that_commits_after_the_expiry_breaks_it() {
-    breaks(World::new(2).with(Sabotage::LateCommit));
-}
-
-#[test]
-fn not_to_look_at_pods_breaks_it() {
-    breaks(World::new(2).with(Sabotage::BlindToPods));
-}
-
-#[test]
-fn writes_without_a_version_break_it() {
-    breaks(World::new(2).with_finished().with(Sabotage::NoVersions));
-}
-
-#[test]
-fn a_claim_that_is_not_written_again_breaks_it() {
-    let world = World::new(2).with_ticks(0).without_sweeper();
-    let world = world.with_unclaimed().with_crashes(1);
-    breaks(world.with(Sabotage::UncountedWrites));
-}
-
-#[test]
-fn a_list_that_is_not_consistent_breaks_it() {
-    breaks(World::new(1).with_unclaimed().with(Sabotage::EmptyList));
-}
-
-#[test]
-fn clocks_that_differ_more_than_assumed_break_it() {
-    breaks(World::new(2).with(Sabotage::FastClock));
+fn every_safeguard_is_needed() {
+    for sabotage in Sabotage::VARIANTS {
+        let scene = match sabotage {
+            Sabotage::LateCommit | Sabotage::BlindToPods | Sabotage::FastClock => TWO,
+            Sabotage::NoVersions => Scene {
+                first: Job::Finished,
+                ..TWO
+            },
+            Sabotage::UncountedWrites => Scene {
+                ticks: 0,
+                crashes: 1,
+                swept: false,
+                first: Job::Active,
+                ..TWO
+            },
+            Sabotage::EmptyList => Scene {
+                requests: 1,
+                first: Job::Active,
+                ..TWO
+            },
+        };
+        let sabotage = Some(*sabotage);
+        let world = World::new(Scene { sabotage, ..scene });
+        let found = explore(world, |world, _| two_active(world));
+        let states = found.states;
+        let Some((way, what)) = found.broken else {
+            panic!("{sabotage:?}: no counterexample in {states} states");
+        };
+        println!("{sabotage:?}: {what}: {way:#?}");
+    }
 }
 
 /// Tests the replies of the world itself, so that a step with a wrong reply is noticed.
 #[test]
 fn every_step_is_answered() {
-    let mut world = World::new(1);
+    let mut world = World::new(TWO);
     let me = world.claim_of(0);
     assert!(matches!(
         world.serve(Step::Create(me.clone())),

@@ -39,7 +39,7 @@ pub const EXPIRY: SignedDuration = SignedDuration::from_secs(45);
 const _: () = assert!(EXPIRY.as_secs() >= COMMIT.as_secs() + SKEW.as_secs());
 
 /// The content of a claim: the Job that may run.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Claim {
     pub(crate) namespace: String,
     pub(crate) job: String,
@@ -55,14 +55,14 @@ pub(crate) struct Claim {
 }
 
 /// One state of a Lease, to which a write is bound.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Version {
     pub(crate) uid: String,
     pub(crate) resource_version: String,
 }
 
 /// A claim as it was read or written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Stored {
     pub(crate) claim: Claim,
     /// The state of the Lease it was read from.

@@ -15,16 +15,14 @@ use super::error::ClaimError;
 use super::lease::{self, CLAIM, HOLDER_UID};
 use super::protocol::{Stored, Version};
 use super::store::{Claims, read};
-use super::sweep::{Step, Sweep};
-use crate::cluster::api::{ApiError, List, ask, failed, in_time};
+use super::sweep::{Sweep, SweepStep};
+use crate::cluster::api::list::List;
+use crate::cluster::api::{ApiError, ask, failed, in_time, unless_changed_or_gone};
 use crate::core::job::running::Pod;
 
-/// Claims per page of a LIST.
-const PAGE: u32 = 500;
 /// Claims that are checked at once: one slow answer must not delay the others.
 const AT_ONCE: usize = 8;
 
-/// The result of checking one claim.
 #[derive(Debug)]
 pub enum Looked {
     /// It is still needed.
@@ -55,11 +53,11 @@ impl Claims {
         seen: bool,
         mut tell: impl FnMut(Looked),
     ) -> Result<(), ClaimError> {
-        let params = ListParams::default().labels(labels).limit(PAGE);
+        let params = ListParams::default().labels(labels);
         let own = self.client.default_namespace();
         let mut list = List::of::<Lease>(&self.client, Some(own), params);
-        while let Some(page) = ask("list leases", list.next()).await? {
-            let leases = list.read::<Lease>(&page).map_err(failed("list leases"))?;
+        while let Some(page) = in_time(list.next()).await? {
+            let leases = list.read::<Lease>(&page)?;
             let mut claims = Vec::new();
             for lease in &leases {
                 let name = lease.name_any();
@@ -99,20 +97,20 @@ impl Claims {
         let mut sweep = Sweep::new(stored, now);
         loop {
             match sweep.step() {
-                Step::FindJob(claim) => {
+                SweepStep::FindJob(claim) => {
                     let found = self.job(claim).await?;
                     sweep.on_job(found);
                 }
-                Step::FindPods(claim) => {
+                SweepStep::FindPods(claim) => {
                     let pods = self.pods(claim).await?;
                     sweep.on_pods(pods.iter().any(Pod::is_live));
                 }
-                Step::MarkSeen(version) => {
+                SweepStep::MarkSeen(version) => {
                     self.mark_seen(name, version).await?;
                     return Ok(false);
                 }
-                Step::Release(version) => return self.release(name, version).await,
-                Step::Leave => return Ok(false),
+                SweepStep::Release(version) => return self.release(name, version).await,
+                SweepStep::Leave => return Ok(false),
             }
         }
     }
@@ -125,26 +123,19 @@ impl Claims {
             }),
             ..DeleteParams::default()
         };
-        match self.leases.delete(name, &params).await {
-            Ok(_) => Ok(true),
-            // Another replica has taken it over or released it.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-            Err(error) => Err(failed("delete leases")(error).into()),
-        }
+        let deleted = self.leases.delete(name, &params).await;
+        // If it has changed, another replica has taken it over or released it.
+        let deleted = unless_changed_or_gone(deleted.map_err(failed("delete leases")))?;
+        Ok(deleted.is_some())
     }
 
     /// Marks the holder of a claim as seen, if the claim is still of this version.
     pub(super) async fn mark_seen(&self, name: &str, version: &Version) -> Result<(), ClaimError> {
         let patch = Patch::Merge(lease::mark_seen(version));
-        match self
-            .leases
-            .patch(name, &PatchParams::default(), &patch)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(failed("patch leases")(error).into()),
-        }
+        let params = PatchParams::default();
+        let marked = self.leases.patch(name, &params, &patch).await;
+        unless_changed_or_gone(marked.map_err(failed("patch leases")))?;
+        Ok(())
     }
 
     /// The API server's clock: the creation time of a Lease in a dry run.

@@ -17,20 +17,20 @@ use kube::{Api, Client};
 use tokio::time::{Instant, timeout_at};
 
 use super::active_jobs;
-use super::blocker::Holder;
+use super::blocker::Blocker;
 use super::crowd::Begun;
 use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
 use super::logged::Logged;
 use super::protocol::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Take, Version};
-use crate::cluster::api::{ApiError, List, by, failed};
-use crate::cluster::jobs::Jobs;
-use crate::cluster::patient::prompt;
+use crate::cluster::api::list::List;
+use crate::cluster::api::patient::prompt;
+use crate::cluster::api::seats::Seats;
+use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_or_gone};
+use crate::cluster::jobs::{self, Jobs};
 use crate::cluster::pods::Pods;
-use crate::cluster::seats::Seats;
 use crate::core::job::running::Pod;
-use crate::core::job::stored::WatchedJob;
 use crate::core::policy::claims::Claims as Policy;
 use crate::core::policy::select::Selectors;
 
@@ -53,25 +53,20 @@ pub struct Claimant<'a> {
     pub uid: &'a str,
     /// Its `creationTimestamp`, from the API server's clock.
     pub created: Timestamp,
-    /// The user who creates it.
     pub user: &'a str,
 }
 
-/// A request for a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     pub key: &'a Key,
     /// The policy, which determines the keys of other Jobs.
     pub policy: &'a Policy,
-    /// The selectors of migrations.
     pub selectors: &'a Selectors,
-    /// The Job that requests it.
     pub claimant: Claimant<'a>,
     /// Whether to check only, without taking the claim.
     pub dry_run: bool,
 }
 
-/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The Job has the claim and may run; in a dry run, it could.
@@ -80,18 +75,15 @@ pub enum Taken {
         taken_over: Option<String>,
     },
     /// Another migration is still running, or may be.
-    Waiting(Holder),
+    Waiting(Blocker),
 }
 
-/// The claims of this installation.
 #[derive(Clone)]
 pub struct Claims {
     pub(super) client: Client,
     pub(super) leases: Api<Lease>,
     lists: Arc<Seats>,
-    /// The pods of holders and of other Jobs.
     pub pods: Pods,
-    /// This replica's cache of Jobs.
     pub jobs: Jobs,
     begun: Begun,
     logged: Arc<Logged>,
@@ -145,7 +137,7 @@ impl Claims {
             wanted.dry_run,
             std::time::Instant::now(),
         );
-        let holder = Holder::new(&holder, standing, pods, now, first);
+        let holder = Blocker::new(&holder, standing, pods, now, first);
         Ok(Taken::Waiting(holder))
     }
 
@@ -157,8 +149,7 @@ impl Claims {
             uid: claimant.uid.to_owned(),
             since: claimant.created,
             user: claimant.user.to_owned(),
-            seen: false,
-            transitions: 0,
+            ..Claim::default()
         };
         let first = Take::first(&me, wanted.dry_run);
         // The LIST is sent first. The API server answers it at once if nothing has been written since its last news of
@@ -239,33 +230,27 @@ impl Claims {
         let mut list = List::of::<Job>(&self.client, Some(namespace), params);
         let mut listed = Vec::new();
         let _seat = self.lists.take(namespace).await;
-        let failed = || failed("list jobs");
-        while let Some(page) = list.next().await.map_err(failed())? {
-            let jobs = list.read(&page).map_err(failed())?;
-            active_jobs::add(jobs, wanted, &mut listed);
+        while let Some(page) = list.next().await? {
+            active_jobs::add(list.read(&page)?, wanted, &mut listed);
         }
         Ok(listed)
     }
 
     /// The state of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
-        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &claim.namespace);
-        let found = api.get_opt(&claim.job).await;
-        let found = found.map_err(failed("get jobs"))?;
-        let Some(job) = found.filter(|job| job.metadata.uid == claim.uid) else {
-            return Ok(Found::Gone);
-        };
-        if job.status.has_ended() {
-            return Ok(Found::Finished);
-        }
-        let suspended = job.spec.suspend;
-        Ok(Found::Unfinished { suspended })
+        let found = jobs::find(&self.client, &claim.namespace, &claim.job, &claim.uid).await?;
+        Ok(match found {
+            None => Found::Gone,
+            Some(job) if job.status.has_ended() => Found::Finished,
+            Some(job) => Found::Unfinished {
+                suspended: job.spec.suspend,
+            },
+        })
     }
 
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Arc<Vec<Pod>>, ClaimError> {
-        let pods = self.pods.of(&claim.namespace, &claim.uid).await;
-        Ok(pods.map_err(failed("list pods"))?)
+        Ok(self.pods.of(&claim.namespace, &claim.uid).await?)
     }
 
     /// Marks the holder as seen on its claim. Once marked, the claim can be taken over as soon as the Job is gone.
@@ -289,15 +274,15 @@ fn written(
     verb: &'static str,
     reply: kube::Result<Lease>,
 ) -> Result<Reply, ClaimError> {
-    match reply {
-        Ok(lease) => Ok(Reply::Written(read(name, &lease)?)),
-        // On a replace 404 means the Lease, on a create the namespace.
-        Err(kube::Error::Api(status))
-            if status.code == 409 || status.code == 404 && verb == "update" =>
-        {
-            Ok(Reply::Lost)
-        }
-        Err(error) => Err(failed(format_args!("{verb} leases"))(error).into()),
+    let reply = reply.map_err(failed(format_args!("{verb} leases")));
+    // On a replace 404 means the Lease, on a create the namespace.
+    let written = match verb {
+        "update" => unless_changed_or_gone(reply)?,
+        _ => unless_changed(reply)?,
+    };
+    match written {
+        Some(lease) => Ok(Reply::Written(read(name, &lease)?)),
+        None => Ok(Reply::Lost),
     }
 }
 

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 
 use super::protocol::{Claim, Found, Standing, Stored, Version};
 
-/// The next step for a claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Step {
+pub(super) enum SweepStep {
     FindJob(Claim),
     FindPods(Claim),
     /// Mark its Job as seen.
@@ -17,22 +16,21 @@ pub(super) enum Step {
     Leave,
 }
 
-/// The sweep of one claim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Sweep {
     stored: Stored,
     now: Timestamp,
-    step: Step,
+    step: SweepStep,
 }
 
 impl Sweep {
     /// `now` is the API server's clock, read before any of the following observations.
     pub(super) fn new(stored: Stored, now: Timestamp) -> Self {
-        let step = Step::FindJob(stored.claim.clone());
+        let step = SweepStep::FindJob(stored.claim.clone());
         Self { stored, now, step }
     }
 
-    pub(super) fn step(&self) -> &Step {
+    pub(super) fn step(&self) -> &SweepStep {
         &self.step
     }
 
@@ -41,9 +39,9 @@ impl Sweep {
         self.step = match found {
             // Thousands of claims may be forged, and until they are old enough their pods do not matter.
             Found::Gone if claim.may_commit(self.now) && !claim.is_of_the_future(self.now) => {
-                Step::Leave
+                SweepStep::Leave
             }
-            Found::Gone => Step::FindPods(self.stored.claim.clone()),
+            Found::Gone => SweepStep::FindPods(self.stored.claim.clone()),
             found => self.decide(found, false),
         };
     }
@@ -52,19 +50,19 @@ impl Sweep {
         self.step = self.decide(Found::Gone, live);
     }
 
-    fn decide(&self, found: Found, live: bool) -> Step {
+    fn decide(&self, found: Found, live: bool) -> SweepStep {
         let (claim, version) = (&self.stored.claim, self.stored.version.clone());
         // A wrong clock or a forged review must not keep a claim for years.
         if found == Found::Gone && !live && claim.is_of_the_future(self.now) {
-            return Step::Release(version);
+            return SweepStep::Release(version);
         }
         match claim.standing(found, live, self.now) {
-            None => Step::Release(version),
+            None => SweepStep::Release(version),
             // Once marked, its claim can be released as soon as the Job is gone.
             Some(Standing::Active { .. } | Standing::Deleted) if !claim.seen => {
-                Step::MarkSeen(version)
+                SweepStep::MarkSeen(version)
             }
-            Some(_) => Step::Leave,
+            Some(_) => SweepStep::Leave,
         }
     }
 }
@@ -79,27 +77,19 @@ mod tests {
     fn a_claim_of_a_time_to_come_is_given_up() {
         let now: Timestamp = "2026-11-24T23:00:00Z".parse().unwrap();
         let step = |ahead: i64| {
-            let claim = Claim {
-                namespace: "shop".to_owned(),
-                job: "shop-migrate-1766361600".to_owned(),
-                uid: "6f1f".to_owned(),
-                since: now + SignedDuration::from_secs(ahead),
-                user: String::new(),
-                seen: false,
-                transitions: 0,
-            };
-            let version = Version {
-                uid: "l1".to_owned(),
-                resource_version: "7".to_owned(),
-            };
-            let mut sweep = Sweep::new(Stored { claim, version }, now);
+            let mut stored = Stored::default();
+            stored.claim.since = now + SignedDuration::from_secs(ahead);
+            let mut sweep = Sweep::new(stored, now);
             sweep.on_job(Found::Gone);
             sweep.on_pods(false);
             sweep.step().clone()
         };
-        assert_eq!(step(0), Step::Leave);
-        assert_eq!(step(45), Step::Leave);
-        assert!(matches!(step(46), Step::Release(_)));
-        assert!(matches!(step(-46), Step::Release(_)));
+        for (ahead, released) in [(0, false), (45, false), (46, true), (-46, true)] {
+            assert_eq!(
+                matches!(step(ahead), SweepStep::Release(_)),
+                released,
+                "{ahead}"
+            );
+        }
     }
 }

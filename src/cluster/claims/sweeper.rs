@@ -5,13 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::watch;
-use tokio::time::{self, MissedTickBehavior};
+use tokio::sync::{broadcast, watch};
 
 use super::release::Looked;
 use super::store::Claims;
-use crate::cluster::jobs::News;
+use crate::cluster::api::every;
+use crate::cluster::jobs::{self, News};
 use crate::host::metrics::Metrics;
 
 /// How often all claims are checked: a pod of a deleted Job ends without news.
@@ -24,8 +23,7 @@ pub(crate) async fn run(
     mut news: broadcast::Receiver<News>,
     metrics: Arc<Metrics>,
 ) {
-    let mut ticks = time::interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(PERIOD);
     loop {
         let ended = tokio::select! {
             _ = ticks.tick() => None,
@@ -59,11 +57,10 @@ pub(crate) async fn run(
 /// The uid of a Job that has ended; `None` if any Job may have.
 async fn ended(news: &mut broadcast::Receiver<News>) -> Option<String> {
     loop {
-        match news.recv().await {
-            Ok(News::Finished(seen) | News::Deleted(seen)) => return Some(seen.job.uid.clone()),
-            Ok(News::Changed(_)) => {}
-            Ok(News::Listed) | Err(RecvError::Lagged(_)) => return None,
-            Err(RecvError::Closed) => std::future::pending().await,
+        match jobs::next(news).await {
+            News::Finished(seen) | News::Deleted(seen) => return Some(seen.job.uid.clone()),
+            News::Changed(_) => {}
+            News::Listed => return None,
         }
     }
 }

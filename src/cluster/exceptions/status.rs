@@ -13,9 +13,9 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::time::{self, Instant};
 
-use super::super::api::{ApiError, CompareAndSwap, ask, unless_changed};
+use super::super::api::{ApiError, CompareAndSwap, ask, every, unless_changed};
 use super::super::events::Events;
 use super::{Entry, Key, Shared};
 use crate::core::exception::resource::{Condition, MigrationException};
@@ -26,7 +26,6 @@ use crate::host::policy_watch::LivePolicy;
 /// An exception that may be of a newer version.
 type Guarded = DeserializeGuard<MigrationException>;
 
-/// The type of our condition.
 const HONOURED: &str = "Honoured";
 /// How long uses are merged into one write, as in a deployment of many releases.
 const MERGED: Duration = Duration::from_secs(1);
@@ -72,8 +71,7 @@ impl Writer {
     /// Writes for as long as it is awaited.
     pub(super) async fn keep(self, mut queue: Receiver<Use>) {
         let (mut pending, mut told) = (BTreeMap::new(), Told::new());
-        let mut ticks = time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = every(PERIOD);
         loop {
             tokio::select! {
                 Some(used) = queue.recv() => merge(&mut pending, used),
@@ -127,7 +125,7 @@ impl Writer {
     async fn update(
         &self,
         (namespace, name): &Key,
-        wanted: &Wanted,
+        wanted: &WantedStatus,
         uses: Option<&Pending>,
     ) -> Result<(), ApiError> {
         let api: Api<Guarded> = Api::namespaced(self.client.clone(), namespace);
@@ -173,17 +171,17 @@ impl Writer {
 }
 
 impl Entry {
-    fn wanted(&self, now: Timestamp, max: SignedDuration) -> Wanted {
+    fn wanted(&self, now: Timestamp, max: SignedDuration) -> WantedStatus {
         match &self.read {
             Ok(exception) => {
                 let standing = exception.standing(now, max);
-                Wanted {
+                WantedStatus {
                     honoured: standing == Standing::Honoured,
                     reason: standing.reason(),
                     message: standing.message(),
                 }
             }
-            Err(message) => Wanted {
+            Err(message) => WantedStatus {
                 honoured: false,
                 reason: "Unreadable",
                 message: message.clone(),
@@ -192,14 +190,13 @@ impl Entry {
     }
 }
 
-/// The wanted content of our condition.
-struct Wanted {
+struct WantedStatus {
     honoured: bool,
     reason: &'static str,
     message: String,
 }
 
-impl Wanted {
+impl WantedStatus {
     fn status(&self) -> &'static str {
         if self.honoured { "True" } else { "False" }
     }
@@ -232,13 +229,12 @@ impl Wanted {
     }
 }
 
-/// Our condition on an exception.
 pub(super) fn condition_of(object: &Guarded) -> Option<&Condition> {
     let status = object.0.as_ref().ok()?.status.as_ref()?;
     status.conditions.iter().find(|c| c.r#type == HONOURED)
 }
 
-fn says(condition: Option<&Condition>, wanted: &Wanted) -> bool {
+fn says(condition: Option<&Condition>, wanted: &WantedStatus) -> bool {
     condition.is_some_and(|condition| {
         condition.status == wanted.status()
             && condition.reason == wanted.reason

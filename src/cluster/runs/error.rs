@@ -1,14 +1,11 @@
 //! Why a run was not written. Errors are distinguished only if they are handled differently.
 
-use kube::core::Status;
-
 use crate::cluster::api::{self, ApiError};
 use crate::core::runs::clean;
 
 /// Longest part of an API server's message that is kept: webhooks may write any text into it.
 const SAID: usize = 512;
 
-/// Why a run was not written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unwritten {
     /// The cluster does not have the CRD, or does not allow writes.
@@ -28,16 +25,21 @@ pub(super) enum Unwritten {
     Later(#[from] ApiError),
 }
 
-/// Classifies an error of a request about runs.
+/// Classifies an error of the client from a request about runs.
 pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
-    let later = |error| api::failed(format_args!("{verb} migrationruns"))(error).into();
+    classified(
+        verb,
+        api::failed(format_args!("{verb} migrationruns"))(error),
+    )
+}
+
+pub(super) fn classified(verb: &'static str, error: ApiError) -> Unwritten {
     let status = match &error {
-        kube::Error::Api(status) => status,
-        kube::Error::SerdeError(why) => {
-            return Unwritten::Hopeless(format!("failed to read it: {why}"));
-        }
-        _ => return later(error),
+        ApiError::Refused { status, .. } => status,
+        ApiError::Unreadable { .. } => return Unwritten::Hopeless(error.to_string()),
+        _ => return Unwritten::Later(error),
     };
+    let said = || format!("failed to {verb} runs: {}", clean(&api::said(status), SAID));
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
     match (status.code, verb) {
         (403, _) if causes.any(|cause| cause.reason == "NamespaceTerminating") => {
@@ -50,14 +52,10 @@ pub(super) fn failed(verb: &'static str, error: kube::Error) -> Unwritten {
              install the CRDs of the chart (crds.enabled)"
                 .to_owned(),
         ),
-        (403, _) if status.message.contains(" at the cluster scope") => {
-            Unwritten::Refused(format!("failed to {verb} runs: {}", said(status)))
-        }
-        (code, _) if code == 403 || is_of_admission(&status.message) => {
-            Unwritten::Denied(format!("failed to {verb} runs: {}", said(status)))
-        }
-        (400 | 413 | 422, _) => Unwritten::Hopeless(said(status)),
-        _ => later(error),
+        (403, _) if status.message.contains(" at the cluster scope") => Unwritten::Refused(said()),
+        (code, _) if code == 403 || is_of_admission(&status.message) => Unwritten::Denied(said()),
+        (400 | 413 | 422, _) => Unwritten::Hopeless(clean(&api::said(status), SAID)),
+        _ => Unwritten::Later(error),
     }
 }
 
@@ -74,12 +72,10 @@ fn is_of_admission(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-fn said(status: &Status) -> String {
-    clean(&status.message, SAID)
-}
-
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     /// How an answer is classified, as the name of the variant.

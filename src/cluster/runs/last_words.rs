@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::{Api, Client};
+use kube::Client;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::queue::Key;
-use crate::cluster::jobs::{Jobs, Seen};
-use crate::cluster::seats::Seats;
-use crate::core::job::stored::WatchedJob;
+use super::queue::JobKey;
+use crate::cluster::api::by;
+use crate::cluster::api::seats::Seats;
+use crate::cluster::jobs::{self, Jobs, Seen};
 use crate::core::job::{Job, dns, release};
 use crate::core::runs::Ending;
 use crate::host::metrics::Metrics;
@@ -37,7 +37,7 @@ pub(super) enum Heard {
     /// A Job that the API server has confirmed.
     Confirmed(Seen),
     /// How this Job ended, according to the review only.
-    Said(Key, Ending),
+    Said(JobKey, Ending),
 }
 
 /// Receives endings from reviews. By default it drops them.
@@ -97,28 +97,27 @@ impl LastWords {
 }
 
 impl Shown {
-    async fn confirm(&self, key: Key, ending: Ending, deadline: Instant) -> Heard {
+    async fn confirm(&self, key: JobKey, ending: Ending, deadline: Instant) -> Heard {
         let deadline = deadline.min(Instant::now() + LOOKUP);
-        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
         let asked = async {
             let _seat = self.gets.take(&key.namespace).await;
-            api.get_opt(&key.job).await
+            jobs::find(&self.client, &key.namespace, &key.job, &key.uid).await
         };
-        match timeout_at(deadline, asked).await {
-            Ok(Ok(Some(job))) if job.metadata.uid == key.uid => Heard::Confirmed(job.into()),
+        match by(deadline, asked).await {
+            Ok(Some(job)) => Heard::Confirmed(job.into()),
             _ => Heard::Said(key, ending),
         }
     }
 }
 
 /// The Job of a review, and how it ended.
-fn said(job: &Job<'_>) -> Option<(Key, Ending)> {
+fn said(job: &Job<'_>) -> Option<(JobKey, Ending)> {
     let (namespace, name) = (job.namespace, job.name.full());
     // The names become part of the request's path.
     if !dns::is_label(namespace) || !dns::is_subdomain(name) {
         return None;
     }
-    let key = Key {
+    let key = JobKey {
         namespace: namespace.to_owned(),
         job: name.to_owned(),
         uid: job.metadata.uid.to_string(),
@@ -130,12 +129,11 @@ fn said(job: &Job<'_>) -> Option<(Key, Ending)> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Uri;
-    use kube::Config;
     use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::cluster::api::testing;
     use crate::core::job::Kind;
     use crate::core::job::object::Object;
     use crate::core::runs::resource::Outcome;
@@ -151,7 +149,7 @@ mod tests {
         })
     }
 
-    fn read(job: &Value, namespace: &str) -> Option<(Key, Ending)> {
+    fn read(job: &Value, namespace: &str) -> Option<(JobKey, Ending)> {
         let object = Object::deserialize(job).unwrap();
         said(&Job::new(&object, Kind::Job, namespace))
     }
@@ -182,8 +180,7 @@ mod tests {
     #[tokio::test]
     async fn what_there_is_no_room_for_is_counted_and_dropped() {
         let metrics = Arc::new(Metrics::new());
-        let nobody = Config::new(Uri::from_static("http://127.0.0.1:1"));
-        let client = Client::try_from(nobody).unwrap();
+        let client = testing::client(|_| std::future::ready((500, json!({}))));
         let (words, mut received) = last_words(Jobs::default(), client, Arc::clone(&metrics));
         let deadline = Instant::now() + LOOKUP;
         let ended = ended();

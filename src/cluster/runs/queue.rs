@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The identity of a Job in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct JobKey {
     pub(super) namespace: String,
     pub(super) job: String,
     pub(super) uid: String,
@@ -37,7 +37,7 @@ pub(super) struct Key {
     pub(super) created: Timestamp,
 }
 
-impl Key {
+impl JobKey {
     pub(super) fn of(job: &StoredJob) -> Self {
         Self {
             namespace: job.namespace.clone(),
@@ -60,7 +60,7 @@ impl Key {
 /// A Job whose run may have to be written, and the known facts. Without facts, the Job has to be read first.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) key: Key,
+    pub(super) key: JobKey,
     /// Its last state from the watch.
     pub(super) seen: Option<Arc<Seen>>,
     /// When the watch reported that it is gone.
@@ -74,7 +74,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn of(key: Key, due: Instant) -> Self {
+    pub(super) fn of(key: JobKey, due: Instant) -> Self {
         Self {
             key,
             seen: None,
@@ -90,7 +90,7 @@ impl Waiting {
     pub(super) fn seen(seen: &Arc<Seen>, due: Instant) -> Self {
         Self {
             seen: Some(Arc::clone(seen)),
-            ..Self::of(Key::of(&seen.job), due)
+            ..Self::of(JobKey::of(&seen.job), due)
         }
     }
 
@@ -133,7 +133,7 @@ pub(super) struct Before(pub(super) Option<Outcome>);
 
 /// A namespace in which no run can be written for now.
 #[derive(Clone, Copy, Debug)]
-struct Refusal {
+struct Pause {
     /// Until then nothing is written there; after that, one run is tried.
     until: Instant,
     pause: Duration,
@@ -142,9 +142,9 @@ struct Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: HashMap<String, Waiting>,
-    working: Vec<Key>,
+    working: Vec<JobKey>,
     /// By namespace, so that a failing one does not delay the others.
-    refusals: HashMap<String, Refusal>,
+    refusals: HashMap<String, Pause>,
 }
 
 impl Queue {
@@ -197,7 +197,7 @@ impl Queue {
     /// Pauses a namespace, longer each time, up to `longest`.
     pub(super) fn refuse(&mut self, namespace: &str, now: Instant, longest: Duration) {
         let refusal = self.refusals.entry(namespace.to_owned());
-        let refusal = refusal.or_insert(Refusal {
+        let refusal = refusal.or_insert(Pause {
             until: now,
             pause: FIRST_PAUSE / 2,
         });

@@ -14,10 +14,11 @@ use serde::Deserialize;
 use tokio::time;
 
 use super::Runs;
-use super::error::{Unwritten, failed};
-use super::queue::Key;
+use super::error::{Unwritten, classified, failed};
+use super::queue::JobKey;
 use super::store::Store;
-use crate::cluster::api::{List, ask, in_time};
+use crate::cluster::api::list::List;
+use crate::cluster::api::{ask, in_time};
 use crate::core::job::running::Said;
 use crate::core::job::stored::StoredJob;
 use crate::core::runs::resource::{JobReference, MigrationRun, Outcome};
@@ -32,10 +33,10 @@ const SWEEP: usize = 5000;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The parts of a run that are read here.
-type Scanned = Object<Spec, Status>;
+type Scanned = Object<ScannedSpec, ScannedStatus>;
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Spec {
+pub(super) struct ScannedSpec {
     job: JobReference,
     release: Release,
     migration: String,
@@ -50,7 +51,7 @@ struct Release {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(super) struct ScannedStatus {
     #[serde(default)]
     outcome: Outcome,
     admitted_at: Option<Timestamp>,
@@ -61,14 +62,13 @@ pub(super) struct Status {
 /// A Job that has to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Look {
-    pub(super) key: Key,
+    pub(super) key: JobKey,
     /// Whether it seems to be gone; news of its end may still arrive.
     pub(super) suspect: bool,
 }
 
-/// The result of a scan.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Incomplete {
     pub(super) looks: Vec<Look>,
     /// When recording began, by its oldest trace. `None` without a trace, or if only unfinished runs were read.
     pub(super) since: Option<Timestamp>,
@@ -82,7 +82,7 @@ impl Store {
         runs: &Runs,
         full: bool,
         keep: usize,
-    ) -> Result<Found, Unwritten> {
+    ) -> Result<Incomplete, Unwritten> {
         let jobs = &runs.jobs;
         let mut since = match &runs.installation {
             Some(lease) if full => self.created(lease).await?,
@@ -99,7 +99,7 @@ impl Store {
         self.page(None, params, |page| {
             for run in page {
                 if run.outcome == Outcome::Running {
-                    running.push(Key {
+                    running.push(JobKey {
                         namespace: run.namespace,
                         job: run.job,
                         uid: run.job_uid.clone(),
@@ -120,7 +120,7 @@ impl Store {
         // Jobs are read after the runs, or the Job of a new run would seem to be gone.
         let since = since.filter(|_| full);
         let Some(jobs) = jobs.all() else {
-            return Ok(Found::default());
+            return Ok(Incomplete::default());
         };
         let would_go = |job: &StoredJob| {
             let older = job.end.zip(oldest).is_some_and(|(end, at)| end.at < at);
@@ -134,11 +134,11 @@ impl Store {
         });
         let there: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
         running.retain(|key| !there.contains(&*key.uid));
-        let silent = silent.map(|job| (Key::of(job), false));
+        let silent = silent.map(|job| (JobKey::of(job), false));
         let suspects = running.into_iter().map(|key| (key, true));
         let looks = silent.chain(suspects);
         let looks = looks.map(|(key, suspect)| Look { key, suspect }).collect();
-        Ok(Found { looks, since })
+        Ok(Incomplete { looks, since })
     }
 
     /// When the Lease of this name was created, by the first replica of the installation.
@@ -209,7 +209,7 @@ impl Store {
         params: ListParams,
         mut look: impl FnMut(Vec<Brief>),
     ) -> Result<(), Unwritten> {
-        let failed = |error| failed("list", error);
+        let failed = |error| classified("list", error);
         let mut list = List::of::<MigrationRun>(&self.client, namespace, params.limit(PAGE));
         while let Some(page) = in_time(list.next().map_err(failed)).await? {
             let runs = list.read::<Scanned>(&page).map_err(failed)?;

@@ -6,14 +6,13 @@ use jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::error::{Unwritten, failed};
+use super::error::{Unwritten, classified, failed};
 use super::now;
-use super::queue::{Before, Key, Waiting};
+use super::queue::{Before, JobKey, Waiting};
 use crate::cluster::api::{self, CompareAndSwap};
-use crate::cluster::jobs::Seen;
+use crate::cluster::jobs::{self, Seen};
 use crate::cluster::pods::Pods;
 use crate::core::job::running::Said;
-use crate::core::job::stored::WatchedJob;
 use crate::core::runs::observe::observe;
 use crate::core::runs::pods::PodFacts;
 use crate::core::runs::resource::{MigrationRun, Outcome};
@@ -25,13 +24,11 @@ const PODS_SHARE: usize = 2;
 /// Most old runs that are removed for a new one; the next one removes the rest.
 const SURPLUS: usize = 100;
 
-/// Reads and writes the runs of the cluster.
 pub(super) struct Store {
     pub(super) client: Client,
     pods: Pods,
 }
 
-/// A run that has been written.
 #[derive(Debug)]
 pub(super) struct Change {
     /// Its outcome before; `None` for a new one.
@@ -39,7 +36,6 @@ pub(super) struct Change {
     pub(super) run: MigrationRun,
 }
 
-/// The result of [`Store::ensure`].
 #[derive(Debug)]
 pub(super) enum Ensured {
     Written(Box<Change>),
@@ -175,17 +171,14 @@ impl Store {
                 }
                 ("create", created)
             };
-            let error = match written {
+            let error = match written.map_err(api::failed(format_args!("{verb} migrationruns"))) {
                 Ok(run) => {
                     let Before(before) = waiting.unsure.take().unwrap_or(outcome);
                     return Ok(Ensured::Written(Box::new(Change { before, run })));
                 }
                 Err(error) => error,
             };
-            let code = match &error {
-                kube::Error::Api(status) => status.code,
-                _ => 0,
-            };
+            let code = error.code();
             // Then the write did not take effect, at least not in this try.
             if (400..500).contains(&code) {
                 waiting.unsure = earlier;
@@ -194,7 +187,7 @@ impl Store {
             if code == 409 || code == 404 && before.is_some() {
                 stored = self.find(&key).await?;
             } else {
-                return Err(failed(verb, error));
+                return Err(classified(verb, error));
             }
         }
     }
@@ -202,7 +195,7 @@ impl Store {
     /// The run to create, and the surplus runs of its release; `None` if the new run would itself be surplus.
     async fn new_run(
         &self,
-        key: &Key,
+        key: &JobKey,
         mut wanted: Known,
         keep: usize,
     ) -> Result<Option<(MigrationRun, Vec<Brief>)>, Unwritten> {
@@ -217,7 +210,7 @@ impl Store {
         Ok(Some((run, old.into_iter().cloned().collect())))
     }
 
-    async fn find(&self, key: &Key) -> Result<Option<MigrationRun>, Unwritten> {
+    async fn find(&self, key: &JobKey) -> Result<Option<MigrationRun>, Unwritten> {
         let name = runs::name(&key.job, &key.uid);
         let found = self.of(&key.namespace).get_opt(&name).await;
         let found = found.map_err(|error| failed("get", error))?;
@@ -231,12 +224,8 @@ impl Store {
         Ok(found)
     }
 
-    /// The Job, if it still exists.
-    async fn job(&self, key: &Key) -> Result<Option<Seen>, Unwritten> {
-        let api: Api<WatchedJob> = Api::namespaced(self.client.clone(), &key.namespace);
-        let found = api.get_opt(&key.job).await;
-        let found = found.map_err(api::failed("get jobs"))?;
-        let found = found.filter(|job| job.metadata.uid == key.uid);
+    async fn job(&self, key: &JobKey) -> Result<Option<Seen>, Unwritten> {
+        let found = jobs::find(&self.client, &key.namespace, &key.job, &key.uid).await?;
         Ok(found.map(Seen::from))
     }
 
@@ -283,7 +272,7 @@ fn fill(mut run: MigrationRun, wanted: &Known) -> MigrationRun {
     run
 }
 
-fn brief(key: &Key, wanted: &Known) -> Brief {
+fn brief(key: &JobKey, wanted: &Known) -> Brief {
     let (spec, status) = (&wanted.spec, &wanted.status);
     Brief {
         namespace: key.namespace.clone(),

@@ -8,13 +8,12 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::error::Unwritten;
 use super::last_words::Heard;
 use super::queue::{Queue, WRITERS, Waiting};
-use super::scan::Found;
+use super::scan::Incomplete;
 use super::store::{Ensured, Store};
 use super::{Runs, Words, now};
 use crate::cluster::api::{TIMEOUT, by};
@@ -26,10 +25,9 @@ use crate::host::metrics::runs::Wrote;
 /// writes share half of the writers, and have [`TIMEOUT`].
 const PROMPT: Duration = Duration::from_secs(3);
 
-/// A finished piece of background work.
 pub(super) enum Done {
     Ensured(Box<Waiting>, Result<Ensured, Unwritten>),
-    Scanned(bool, Result<Found, Unwritten>),
+    Scanned(bool, Result<Incomplete, Unwritten>),
     Trimmed(Result<(), Unwritten>),
 }
 
@@ -72,13 +70,11 @@ impl<'r> Worker<'r> {
         }
     }
 
-    pub(super) fn hear(&mut self, told: Result<News, RecvError>) {
+    pub(super) fn hear(&mut self, told: News) {
         match told {
-            Ok(News::Changed(seen) | News::Finished(seen)) => self.see(&seen, None),
-            Ok(News::Deleted(seen)) => self.see(&seen, Some(now())),
-            Ok(News::Listed) | Err(RecvError::Lagged(_)) => self.rescan = true,
-            // The cache only ends with the process.
-            Err(RecvError::Closed) => {}
+            News::Changed(seen) | News::Finished(seen) => self.see(&seen, None),
+            News::Deleted(seen) => self.see(&seen, Some(now())),
+            News::Listed => self.rescan = true,
         }
     }
 

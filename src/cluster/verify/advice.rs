@@ -1,8 +1,5 @@
 //! Advice for the case that the webhook is not enforcing, or that this is unknown.
 
-use super::answer::Obstacle;
-
-/// The webhook denies a good Job.
 pub(super) const REFUSES_GOOD: &str =
     "it refuses a Job that follows the guide: its message above says why";
 
@@ -40,18 +37,16 @@ no webhook evaluated the Job, or its findings were only logged:
 }
 
 /// Something other than the webhook refused the Job.
-pub(super) fn refused(by: Obstacle, namespace: &str) -> String {
-    match by {
-        Obstacle::Permission => format!(
+pub(super) fn refused(status: u16, message: &str, namespace: &str) -> String {
+    match status {
+        401 => "the API server does not accept the credentials".to_owned(),
+        403 if message.contains("cannot create resource \"jobs\"") => format!(
             "the permission to create jobs.batch in namespace {namespace} is missing, which a dry run needs too:\n\
              kubectl auth can-i create jobs.batch --namespace {namespace}"
         ),
-        Obstacle::Identity => "the API server does not accept the credentials".to_owned(),
-        Obstacle::Namespace => {
+        404 if message.starts_with("namespaces ") => {
             "this namespace does not exist: choose another one with --namespace".to_owned()
         }
-        Obstacle::Other => {
-            "something else refuses the Job: choose another namespace with --namespace".to_owned()
-        }
+        _ => "something else refuses the Job: choose another namespace with --namespace".to_owned(),
     }
 }

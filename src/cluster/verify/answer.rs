@@ -1,102 +1,124 @@
-//! Interprets the API server's answer: whether the Job was admitted, and otherwise what refused it.
+//! Interprets the API server's answer: whether the Job was admitted, and otherwise what refused it. Pure.
 
-use serde_json::Value;
+use kube::core::Status;
+use serde_json::{Value, json};
+
+use super::{Sent, State, advice, jobs};
+use crate::cluster::api::said;
 
 /// The domain of our webhooks' names.
 const DOMAIN: &str = "migration-warden.io";
 
 /// The API server's answer to the creation of a Job.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     /// The texts of its `Warning` headers.
-    pub warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
     /// The Job as it would be stored, or a `Status`.
-    pub body: Value,
+    pub(super) body: Value,
 }
 
-/// The outcome for a Job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Allowed {
-        /// Whether its name, restart policy or delete policy was changed.
-        corrected: bool,
-        /// All warnings, from whatever source.
-        warnings: Vec<String>,
-    },
-    /// One of our webhooks denied it.
-    Denied { webhook: String, message: String },
-    /// One of our webhooks was called and did not answer.
-    Unanswered {
-        /// The API server's message.
-        message: String,
-    },
-    /// Our `ValidatingAdmissionPolicy` denied it, not a webhook.
-    DeniedByPolicy {
-        /// The API server's message.
-        message: String,
-    },
-    /// Something else refused it, which shows nothing about our webhooks.
-    Refused {
-        /// The cause of the refusal.
-        by: Obstacle,
-        /// The API server's message.
-        message: String,
-    },
+/// What the answer to one of the two Jobs shows.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) state: State,
+    pub(super) told: String,
+    /// Quoted from the API server's answer.
+    pub(super) words: String,
+    /// Why, and what to do; empty if the result is as expected.
+    pub(super) advice: String,
 }
 
-/// What prevented a conclusive answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Obstacle {
-    /// The user may not create Jobs.
-    Permission,
-    /// The user is not authenticated.
-    Identity,
-    /// The namespace does not exist.
-    Namespace,
-    /// Another webhook, a quota, a policy, or the API server itself.
-    Other,
-}
-
-/// The outcome for `sent`, according to the answer.
-#[must_use]
-pub(crate) fn classify(sent: &Value, answer: &Answer) -> Outcome {
-    if (200..300).contains(&answer.status) {
-        return Outcome::Allowed {
-            corrected: is_corrected(sent, &answer.body),
-            warnings: answer
-                .warnings
-                .iter()
-                .flat_map(|value| quoted(value))
-                .collect(),
-        };
+impl Check {
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "result": self.state.to_string(), "answer": self.told, "message": self.words, "advice": self.advice,
+        })
     }
-    let message = match answer.body["message"].as_str() {
-        Some(message) => message.to_owned(),
-        None => format!("HTTP status {}", answer.status),
+}
+
+/// What this answer shows.
+pub(super) fn check(sent: Sent, answer: &Answer, namespace: &str) -> Check {
+    if (200..300).contains(&answer.status) {
+        allowed(sent, answer, namespace)
+    } else {
+        refused(sent, answer, namespace)
+    }
+}
+
+fn allowed(sent: Sent, answer: &Answer, namespace: &str) -> Check {
+    let warnings = answer.warnings.iter().flat_map(|value| quoted(value));
+    let warnings: Vec<_> = warnings.collect();
+    let (state, told, advice) = match sent {
+        Sent::Good => (State::InForce, "allowed", String::new()),
+        Sent::Broken if is_corrected(&answer.body) => {
+            (State::InForce, "allowed, and corrected", String::new())
+        }
+        Sent::Broken if warnings.iter().any(|warning| is_finding(warning)) => (
+            State::NotInForce,
+            "allowed with warnings",
+            advice::warned(namespace),
+        ),
+        Sent::Broken => (
+            State::NotInForce,
+            "allowed without a warning from migration-warden",
+            advice::unjudged(namespace),
+        ),
     };
-    if let Some((webhook, denied)) = named(&message, "admission webhook \"")
+    Check {
+        state,
+        told: told.to_owned(),
+        words: warnings.join("\n"),
+        advice,
+    }
+}
+
+fn refused(sent: Sent, answer: &Answer, namespace: &str) -> Check {
+    let message = answer.body["message"].as_str().unwrap_or_default();
+    let words = said(&Status::failure(message, "").with_code(answer.status));
+    if let Some((webhook, denied)) = named(message, "admission webhook \"")
         && let Some((_, said)) = denied.split_once("denied the request: ")
         && is_ours(webhook)
     {
-        return Outcome::Denied {
-            webhook: webhook.to_owned(),
-            message: said.to_owned(),
+        let (state, advice) = match sent {
+            Sent::Good => (State::NotInForce, advice::REFUSES_GOOD),
+            Sent::Broken => (State::InForce, ""),
+        };
+        return Check {
+            state,
+            told: format!("denied by {webhook}"),
+            words: said.to_owned(),
+            advice: advice.to_owned(),
         };
     }
-    if named(&message, "failed calling webhook \"").is_some_and(|(webhook, _)| is_ours(webhook)) {
-        return Outcome::Unanswered { message };
-    }
-    if message.contains("ValidatingAdmissionPolicy 'migration-warden") {
-        return Outcome::DeniedByPolicy { message };
-    }
-    let by = match answer.status {
-        401 => Obstacle::Identity,
-        403 if message.contains("cannot create resource \"jobs\"") => Obstacle::Permission,
-        404 if message.starts_with("namespaces ") => Obstacle::Namespace,
-        _ => Obstacle::Other,
+    let called = named(message, "failed calling webhook \"");
+    let (state, told, advice) = if called.is_some_and(|(webhook, _)| is_ours(webhook)) {
+        let told = "refused, because the webhook does not answer";
+        (State::NotInForce, told, advice::UNANSWERED.to_owned())
+    } else if message.contains("ValidatingAdmissionPolicy 'migration-warden") {
+        let told = "denied by the ValidatingAdmissionPolicy, not by a webhook";
+        (State::NotInForce, told, advice::unjudged(namespace))
+    } else {
+        // It shows nothing about our webhooks.
+        let told = "refused, but not by migration-warden";
+        let advice = advice::refused(answer.status, message, namespace);
+        (State::Unknown, told, advice)
     };
-    Outcome::Refused { by, message }
+    Check {
+        state,
+        told: told.to_owned(),
+        words,
+        advice,
+    }
+}
+
+/// Whether a warning is one of our findings: it begins with the rule's id.
+fn is_finding(warning: &str) -> bool {
+    let [b'M', b'W', id @ ..] = warning.as_bytes() else {
+        return false;
+    };
+    matches!(id, [a, b, c, b' ', ..] if [a, b, c].iter().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The name between `before` and the closing quote, and the rest.
@@ -110,7 +132,8 @@ fn is_ours(webhook: &str) -> bool {
         .is_some_and(|rest| rest.ends_with('.'))
 }
 
-fn is_corrected(sent: &Value, stored: &Value) -> bool {
+fn is_corrected(stored: &Value) -> bool {
+    let sent = jobs::broken();
     [
         "/metadata/name",
         "/metadata/annotations/helm.sh~1hook-delete-policy",
@@ -137,6 +160,3 @@ fn quoted(header: &str) -> Vec<String> {
     }
     texts
 }
-
-#[cfg(test)]
-mod tests;

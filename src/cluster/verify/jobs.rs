@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 const NAME: &str = "migration-warden-verify";
 
 /// A Job that breaks no rule in any profile, and that Pod Security's `restricted` admits.
-#[must_use]
-pub(crate) fn good(now: Timestamp) -> Value {
+pub(super) fn good(now: Timestamp) -> Value {
     job(
         &format!("{NAME}-{}", now.as_second()),
         "pre-install,pre-upgrade",
@@ -18,8 +17,7 @@ pub(crate) fn good(now: Timestamp) -> Value {
 }
 
 /// The same Job, breaking MW001 to MW004 and nothing else.
-#[must_use]
-pub(crate) fn broken() -> Value {
+pub(super) fn broken() -> Value {
     job(NAME, "pre-install", "before-hook-creation", "OnFailure")
 }
 

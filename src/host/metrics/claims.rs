@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use prometheus_client::registry::Registry;
+use strum::{IntoStaticStr, VariantNames};
 
 use super::labels::{self, Counters, registered};
 
@@ -12,19 +13,21 @@ const SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];
 
-/// Outcomes of a claim. The first three are known outcomes, the others are reasons why it is unknown.
-pub(crate) const OUTCOMES: [&str; 10] = [
-    "held",
-    "taken_over",
-    "waiting",
-    "timeout",
-    "forbidden",
-    "unavailable",
-    "contended",
-    "crowded",
-    "unreadable",
-    "other",
-];
+/// Outcome of a claim. The first three are known outcomes, the others are reasons why it is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub enum Claimed {
+    Held,
+    TakenOver,
+    Waiting,
+    Timeout,
+    Forbidden,
+    Unavailable,
+    Contended,
+    Crowded,
+    Unreadable,
+    Other,
+}
 
 #[derive(Debug)]
 pub struct ClaimMetrics {
@@ -43,7 +46,7 @@ impl ClaimMetrics {
                 "claims",
                 "Claims that reviews asked for, by outcome: held, taken_over, waiting, or the reason why it is unknown",
                 "outcome",
-                &OUTCOMES,
+                Claimed::VARIANTS,
             ),
             duration: labels::with(
                 registry,
@@ -64,9 +67,8 @@ impl ClaimMetrics {
         }
     }
 
-    /// Counts a claim that a review asked for. `outcome` is `held`, `taken_over`, `waiting`, or the reason why it is
-    /// unknown.
-    pub fn asked(&self, outcome: &'static str, took: Duration) {
+    /// Counts a claim that a review asked for.
+    pub fn asked(&self, outcome: Claimed, took: Duration) {
         self.claims.inc(outcome);
         self.duration.observe(took.as_secs_f64());
     }

@@ -42,7 +42,9 @@ fn families_have_their_published_names() {
         overdue: 1,
         oldest: Some(jiff::Timestamp::from_second(1_766_361_600).unwrap()),
     });
-    metrics.claims.asked("contended", Duration::from_millis(3));
+    metrics
+        .claims
+        .asked(super::claims::Claimed::Contended, Duration::from_millis(3));
     metrics.claims.released();
     metrics.claims.sweep_failed();
     metrics.guards.looked_up(Lookup::Failed);

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cluster::claims::protocol::{
     COMMIT, Claim, EXPIRY, Found, Listed, Reply, Step, Stored, Take, Version,
 };
-use crate::cluster::claims::sweep::{self, Sweep};
+use crate::cluster::claims::sweep::{Sweep, SweepStep};
 
 /// One step of time: within one a create may still commit and a claim still holds; after two, neither.
 pub(super) const TICK: SignedDuration = SignedDuration::from_secs(41);
@@ -21,7 +21,7 @@ const UNCLAIMED: usize = 3;
 pub(super) const EXTRA: usize = 4;
 
 /// A safeguard that is removed, to show that the model finds the fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::VariantArray)]
 pub(super) enum Sabotage {
     /// Creates commit after a claim has expired.
     LateCommit,
@@ -38,7 +38,7 @@ pub(super) enum Sabotage {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-enum Job {
+pub(super) enum Job {
     #[default]
     Absent,
     Active,
@@ -73,7 +73,6 @@ enum Sweeper {
 /// An actor and what it does.
 pub(super) type Action = (&'static str, &'static str);
 
-/// The whole state of the model.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct World {
     pub(super) lease: Option<Stored>,
@@ -87,57 +86,56 @@ pub(super) struct World {
     created: u8,
     tick: u8,
     last_tick: u8,
-
     crashes: u8,
     sabotage: Option<Sabotage>,
 }
 
+/// How a world begins, and what may happen in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene {
+    pub(super) requests: usize,
+    /// Most steps of time that pass.
+    pub(super) ticks: u8,
+    /// Most replicas that die.
+    pub(super) crashes: u8,
+    /// Whether a sweeper gives claims up.
+    pub(super) swept: bool,
+    /// The Job before the requests: an active one was created without a review, a finished one has the claim.
+    pub(super) first: Job,
+    pub(super) sabotage: Option<Sabotage>,
+}
+
+/// Two requests.
+pub(super) const TWO: Scene = Scene {
+    requests: 2,
+    ticks: LAST_TICK,
+    crashes: 0,
+    swept: true,
+    first: Job::Absent,
+    sabotage: None,
+};
+
 impl World {
-    pub(super) fn new(requests: usize) -> Self {
-        Self {
-            requests: vec![Request::Unsent; requests],
-            last_tick: LAST_TICK,
+    pub(super) fn new(scene: Scene) -> Self {
+        let mut world = Self {
+            requests: vec![Request::Unsent; scene.requests],
+            last_tick: scene.ticks,
+            crashes: scene.crashes,
+            sabotage: scene.sabotage,
+            sweeper: if scene.swept {
+                Sweeper::Idle
+            } else {
+                Sweeper::Absent
+            },
             ..Self::default()
+        };
+        world.jobs[UNCLAIMED] = scene.first;
+        if scene.first == Job::Finished {
+            world.write(world.claim_of(UNCLAIMED));
         }
+        world
     }
 
-    /// At most this many replicas may die.
-    pub(super) fn with_crashes(mut self, crashes: u8) -> Self {
-        self.crashes = crashes;
-        self
-    }
-
-    /// At most this many steps of time pass.
-    pub(super) fn with_ticks(mut self, ticks: u8) -> Self {
-        self.last_tick = ticks;
-        self
-    }
-
-    /// Without a sweeper that gives claims up.
-    pub(super) fn without_sweeper(mut self) -> Self {
-        self.sweeper = Sweeper::Absent;
-        self
-    }
-
-    /// With a claim whose Job has finished.
-    pub(super) fn with_finished(mut self) -> Self {
-        self.jobs[UNCLAIMED] = Job::Finished;
-        self.write(self.claim_of(UNCLAIMED));
-        self
-    }
-
-    /// With an active Job that was created without a review.
-    pub(super) fn with_unclaimed(mut self) -> Self {
-        self.jobs[UNCLAIMED] = Job::Active;
-        self
-    }
-
-    pub(super) fn with(mut self, sabotage: Sabotage) -> Self {
-        self.sabotage = Some(sabotage);
-        self
-    }
-
-    /// The number of active Jobs.
     pub(super) fn active(&self) -> usize {
         UIDS.iter().filter(|uid| self.runs(uid)).count()
     }
@@ -154,7 +152,6 @@ impl World {
             since: self.since,
             created: self.created,
             tick: LAST_TICK + 3,
-
             ..Self::default()
         };
         quiet.since[EXTRA] = quiet.tick;
@@ -166,16 +163,11 @@ impl World {
         time(self.tick + ahead)
     }
 
-    /// The claim of the Job with this index.
     pub(super) fn claim_of(&self, index: usize) -> Claim {
         Claim {
-            namespace: String::new(),
-            job: String::new(),
             uid: UIDS[index].to_owned(),
             since: time(self.since[index]),
-            user: String::new(),
-            seen: false,
-            transitions: 0,
+            ..Claim::default()
         }
     }
 
@@ -222,9 +214,9 @@ impl World {
     /// One step of a sweep; returns whether there is another one.
     pub(super) fn sweep(&mut self, sweep: &mut Sweep) -> bool {
         match sweep.step().clone() {
-            sweep::Step::FindJob(claim) => sweep.on_job(self.find(&claim)),
-            sweep::Step::FindPods(claim) => sweep.on_pods(self.has_pods(&claim)),
-            sweep::Step::MarkSeen(version) => {
+            SweepStep::FindJob(claim) => sweep.on_job(self.find(&claim)),
+            SweepStep::FindPods(claim) => sweep.on_pods(self.has_pods(&claim)),
+            SweepStep::MarkSeen(version) => {
                 if self.is_current(&version) {
                     let mut claim = self.lease.as_ref().unwrap().claim.clone();
                     claim.seen = true;
@@ -232,15 +224,15 @@ impl World {
                 }
                 return false;
             }
-            sweep::Step::Release(version) => {
+            SweepStep::Release(version) => {
                 if self.is_current(&version) {
                     self.lease = None;
                 }
                 return false;
             }
-            sweep::Step::Leave => return false,
+            SweepStep::Leave => return false,
         }
-        !matches!(sweep.step(), sweep::Step::Leave)
+        !matches!(sweep.step(), SweepStep::Leave)
     }
 
     /// The version counts how often the claim has been created and overwritten. That is as good as the API server's

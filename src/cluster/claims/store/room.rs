@@ -6,7 +6,7 @@ use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 
 use super::{Claimant, Claims, PAGE, Wanted};
-use crate::cluster::api::{List, failed};
+use crate::cluster::api::list::List;
 use crate::cluster::claims::crowd::{Turn, Unseen};
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
@@ -44,10 +44,9 @@ impl Claims {
         let own = self.client.default_namespace();
         let mut list = List::of::<Lease>(&self.client, Some(own), params);
         let mut unseen = Vec::new();
-        while let Some(page) = list.next().await.map_err(failed("list leases"))? {
-            let leases = list.read::<PartialObjectMeta<Lease>>(&page);
-            let leases = leases.map_err(failed("list leases"))?.into_iter();
-            unseen.extend(leases.map(|lease| Unseen {
+        while let Some(page) = list.next().await? {
+            let leases = list.read::<PartialObjectMeta<Lease>>(&page)?;
+            unseen.extend(leases.into_iter().map(|lease| Unseen {
                 uid: lease.labels().get(HOLDER_UID).cloned().unwrap_or_default(),
                 lease: lease.name_any(),
             }));

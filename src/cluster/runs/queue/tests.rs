@@ -6,7 +6,7 @@ use super::*;
 use crate::core::job::stored::WatchedJob;
 
 fn waiting(uid: &str, due: Instant) -> Waiting {
-    let key = Key {
+    let key = JobKey {
         namespace: "team".to_owned(),
         job: format!("x-{uid}"),
         uid: uid.to_owned(),

@@ -9,7 +9,7 @@ use super::{Done, Worker};
 use crate::cluster::api::{ApiError, TIMEOUT};
 use crate::cluster::runs::error::Unwritten;
 use crate::cluster::runs::queue::Waiting;
-use crate::cluster::runs::scan::Found;
+use crate::cluster::runs::scan::Incomplete;
 use crate::cluster::runs::store::Ensured;
 use crate::host::metrics::runs::Wrote;
 
@@ -54,7 +54,7 @@ impl Worker<'_> {
         }
     }
 
-    fn found(&mut self, found: Found) {
+    fn found(&mut self, found: Incomplete) {
         self.runs.trouble.over();
         self.since = self.since.min(found.since.unwrap_or(Timestamp::MAX));
         for look in found.looks {

@@ -58,7 +58,6 @@ impl World {
         next.found
     }
 
-    /// The possible next steps of a request.
     fn requested(&self, index: usize, request: &Request, next: &mut Next<'_>) {
         let uid = UIDS[index];
         match request {

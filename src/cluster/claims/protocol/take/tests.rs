@@ -15,9 +15,7 @@ fn claim(uid: &str, second: i64) -> Claim {
         job: format!("web-{uid}"),
         uid: uid.to_owned(),
         since: at(second),
-        user: "ci".to_owned(),
-        seen: false,
-        transitions: 0,
+        ..Claim::default()
     }
 }
 

@@ -18,10 +18,11 @@ use kube::{Client, Error};
 use tokio::sync::Semaphore;
 use tokio::time;
 
+use super::{Unread, root};
+
 /// Most bytes of a page with a single object: etcd accepts 1.5 MiB for one, and JSON may take six bytes for one of
 /// these.
 const OBJECT: usize = 10 << 20;
-/// Most paths whose limits are remembered.
 const PATHS: usize = 64;
 
 /// The bounds of background work. Its retries for a page take two to four minutes; after five minutes the API server
@@ -41,28 +42,24 @@ const PROMPT: Bounds = Bounds {
     time: Duration::from_secs(60),
 };
 
-/// The bounds of the LISTs of a client.
 #[derive(Clone, Copy)]
 struct Bounds {
-    /// Most bytes of a page.
     page: usize,
     /// Most pages that are read at the same time.
     at_once: usize,
-    /// Retries for one page.
     tries: usize,
-    /// Time limit for one page.
     time: Duration,
 }
 
 /// Wraps a client so that its LISTs are bounded and retried, for background work.
 #[must_use]
-pub fn patient(client: &Client) -> Client {
+pub(crate) fn patient(client: &Client) -> Client {
     with(client.clone(), PATIENT, DefaultBackoff::default)
 }
 
 /// [`patient`] for a caller that limits the time for each page itself.
 #[must_use]
-pub fn patient_untimed(client: Client) -> Client {
+pub(crate) fn patient_untimed(client: Client) -> Client {
     let bounds = Bounds {
         time: Duration::MAX,
         ..PATIENT
@@ -71,7 +68,7 @@ pub fn patient_untimed(client: Client) -> Client {
 }
 
 /// [`patient`] for reviews: they soon report that the API server is busy.
-pub(super) fn prompt(client: Client) -> Client {
+pub(in crate::cluster) fn prompt(client: Client) -> Client {
     with(client, PROMPT, || iter::repeat(Duration::from_millis(100)))
 }
 
@@ -146,7 +143,6 @@ impl Listing {
     }
 }
 
-/// The state that all lists share.
 struct Reader {
     client: Client,
     bounds: Bounds,
@@ -168,7 +164,7 @@ impl Reader {
         let mut limit = self.limit(path).unwrap_or(listing.limit).min(listing.limit);
         let mut pauses = pauses.take(self.bounds.tries);
         loop {
-            let passing = match self.in_turn(listing, limit).await {
+            let read = match self.in_turn(listing, limit).await {
                 Ok(Read::TooLarge) if limit > 1 => {
                     limit = (limit / 4).max(1);
                     self.learn(path, limit);
@@ -176,29 +172,24 @@ impl Reader {
                 }
                 Ok(Read::TooLarge) => {
                     let much = format!("an object has more than {} MiB", OBJECT >> 20);
-                    return Err(Error::Service(much.into()));
+                    return Err(Error::Service(Unread(much).into()));
                 }
                 Ok(Read::Page(page, bytes)) => {
-                    if !(listing.continues && is_passing(page.status().as_u16())) {
-                        if page.status().is_success()
-                            && bytes < self.bounds.page / 4
-                            && limit < listing.limit
-                        {
-                            self.learn(path, limit * 2);
-                        }
-                        return Ok(page);
+                    let is_small = page.status().is_success() && bytes < self.bounds.page / 4;
+                    if is_small && limit < listing.limit {
+                        self.learn(path, limit * 2);
                     }
                     Ok(page)
                 }
-                Err(error) if listing.continues => Err(error),
-                Err(error) => return Err(error),
+                Err(error) => Err(error),
             };
-            let Some(pause) = pauses.next() else {
-                return passing;
-            };
-            let error = match &passing {
+            let error = match &read {
+                Ok(page) if !is_passing(page.status().as_u16()) => return read,
                 Ok(page) => page.status().to_string(),
-                Err(error) => error.to_string(),
+                Err(error) => root(error),
+            };
+            let Some(pause) = pauses.next().filter(|_| listing.continues) else {
+                return read;
             };
             tracing::warn!(path, error, "failed to get a page of a list, retrying");
             time::sleep(pause).await;
@@ -225,7 +216,7 @@ impl Reader {
                 Ok(Read::Page(page, bytes))
             }
             Err(error) if error.is::<LengthLimitError>() => Ok(Read::TooLarge),
-            Err(error) => Err(error.downcast().map_or_else(Error::Service, |error| *error)),
+            Err(error) => Err(Error::Service(Unread(root(&*error)).into())),
         }
     }
 
@@ -247,7 +238,6 @@ impl Reader {
     }
 }
 
-/// The result of one try.
 enum Read {
     /// The answer, and its size in bytes.
     Page(Response<Body>, usize),
@@ -255,7 +245,7 @@ enum Read {
 }
 
 /// Whether the error is transient, so that the same request may succeed soon.
-pub(super) fn is_passing(code: u16) -> bool {
+fn is_passing(code: u16) -> bool {
     matches!(code, 429 | 500 | 502 | 503 | 504)
 }
 

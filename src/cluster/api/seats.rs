@@ -10,7 +10,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit
 
 /// Seats for `all` requests at once, of which `share` may be about the same namespace.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub(in crate::cluster) struct Seats {
     all: Semaphore,
     share: usize,
     /// The namespaces with a seat or a waiting request.
@@ -19,13 +19,13 @@ pub(super) struct Seats {
 
 /// Permission for one request, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat<'s> {
+pub(in crate::cluster) struct Seat<'s> {
     _all: Result<SemaphorePermit<'s>, AcquireError>,
     _own: Result<OwnedSemaphorePermit, AcquireError>,
 }
 
 impl Seats {
-    pub(super) fn new(all: usize, share: usize) -> Self {
+    pub(in crate::cluster) fn new(all: usize, share: usize) -> Self {
         Self {
             all: Semaphore::new(all),
             share,
@@ -34,7 +34,7 @@ impl Seats {
     }
 
     /// Waits for a seat. At most `share` requests of one namespace wait in the common queue.
-    pub(super) async fn take(&self, namespace: &str) -> Seat<'_> {
+    pub(in crate::cluster) async fn take(&self, namespace: &str) -> Seat<'_> {
         // The semaphores are never closed.
         let own = self.of(namespace).acquire_owned().await;
         let all = self.all.acquire().await;

@@ -6,9 +6,8 @@ use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
-use axum::http::StatusCode;
-
 use super::*;
+use crate::cluster::api::testing;
 
 /// The limit and token of each request.
 type Asked = Arc<Mutex<Vec<(u32, String)>>>;
@@ -23,7 +22,7 @@ fn server(
 ) -> (Client, Asked) {
     let asked = Asked::default();
     let seen = Arc::clone(&asked);
-    let service = tower::service_fn(move |request: Request<Body>| {
+    let client = testing::client(move |request| {
         let query: Vec<_> = request
             .uri()
             .query()
@@ -48,28 +47,18 @@ fn server(
                     {"name": format!("n{i}"), "annotations": {"a": "x".repeat(bytes)}}})
             })
             .collect();
-        let next = if end < total {
-            end.to_string()
-        } else {
-            String::new()
-        };
-        let (status, body) = match fails(number) {
-            Some(code) => (
-                code,
-                json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": "no", "reason": "Expired", "code": code}),
-            ),
-            None => (
-                200,
-                json!({"kind": "NamespaceList", "apiVersion": "v1",
-                "metadata": {"resourceVersion": "7", "continue": next}, "items": items}),
-            ),
-        };
-        let mut response = Response::new(Body::from(body.to_string().into_bytes()));
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
-        std::future::ready(Ok::<_, Error>(response))
+        let mut metadata = json!({"resourceVersion": "7"});
+        if end < total {
+            metadata["continue"] = json!(end.to_string());
+        }
+        let list = json!({
+            "kind": "NamespaceList", "apiVersion": "v1", "metadata": metadata, "items": items,
+        });
+        let failure =
+            |code| json!({"status": "Failure", "message": "no", "reason": "Expired", "code": code});
+        let answer = fails(number).map(|code| (code, failure(code)));
+        std::future::ready(answer.unwrap_or((200, list)))
     });
-    let client = Client::new(service, "default");
     let pauses = || iter::repeat(Duration::ZERO);
     (with(client, bounds, pauses), asked)
 }
