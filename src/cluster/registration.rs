@@ -5,7 +5,7 @@
 
 mod entries;
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use futures_util::{Stream, StreamExt, future::join_all, stream};
@@ -14,19 +14,15 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client,
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
-use serde::de::DeserializeOwned;
-use tokio::{
-    sync::watch,
-    time::{self, Instant},
-};
+use tokio::{sync::watch, time::Instant};
 
-pub(crate) use entries::{Entry, Kind};
+use entries::{Configuration, Entry, Kind};
 
-use super::api::{ApiError, ask};
+use super::api::{ApiError, ask, every};
 use crate::core::pki::rotation;
 use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
@@ -66,8 +62,7 @@ impl Registration {
             watched::<ValidatingWebhookConfiguration>(&self.client, &self.name),
             watched::<MutatingWebhookConfiguration>(&self.client, &self.name),
         ));
-        let mut ticks = time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        let mut ticks = every(PERIOD);
         let mut seen: [Option<Option<Vec<Entry>>>; 2] = [None, None];
         let mut written = [None, None];
         loop {
@@ -91,7 +86,7 @@ impl Registration {
         let mut faults = Vec::new();
         for (kind, entries) in found {
             let fault = entries::fault(*kind, &self.name, entries.as_deref(), &policy);
-            self.metrics.in_agreement(kind.as_str(), fault.is_none());
+            self.metrics.in_agreement(kind.name(), fault.is_none());
             faults.extend(fault);
         }
         let told = (!faults.is_empty()).then(|| faults.join("; "));
@@ -137,7 +132,7 @@ impl Registration {
             Some(patch) => self.put(kind, patch, last).await,
             None => true,
         };
-        self.metrics.ca_published(kind.as_str(), done);
+        self.metrics.ca_published(kind.name(), done);
         done
     }
 
@@ -151,27 +146,23 @@ impl Registration {
             Kind::Validating => self.write::<ValidatingWebhookConfiguration>(patch).await,
             Kind::Mutating => self.write::<MutatingWebhookConfiguration>(patch).await,
         };
-        let (kind, name) = (kind.as_str(), &self.name);
-        match result {
+        let (kind, name) = (kind.name(), &self.name);
+        match &result {
             Ok(()) => tracing::info!(kind, %name, "wrote the CA into caBundle"),
             Err(error) => {
                 tracing::warn!(kind, %name, %error, "failed to write the CA into caBundle, retrying");
-                return false;
             }
         }
-        true
+        result.is_ok()
     }
 
-    async fn write<K>(&self, patch: json_patch::Patch) -> Result<(), ApiError>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-    {
+    async fn write<K: Configuration>(&self, patch: json_patch::Patch) -> Result<(), ApiError> {
         let api: Api<K> = Api::all(self.client.clone());
         let patch = Patch::<()>::Json(patch);
         let params = PatchParams::default();
+        let patched = api.patch(&self.name, &params, &patch);
         let doing = format!("patch {}", K::plural(&()));
-        let patched = ask(doing, api.patch(&self.name, &params, &patch)).await;
-        patched.map(drop)
+        ask(doing, patched).await.map(drop)
     }
 }
 
@@ -186,47 +177,17 @@ async fn new_bundle(bundle: Option<&mut watch::Receiver<String>>) {
 }
 
 /// The entries of a configuration each time it changes; `None` if it does not exist.
-fn watched<K>(
+fn watched<K: Configuration>(
     client: &Client,
     name: &str,
-) -> impl Stream<Item = (Kind, Option<Vec<Entry>>)> + use<K>
-where
-    K: entries::Configuration
-        + Resource<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
-{
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    watcher(Api::<K>::all(client.clone()), config)
-        .default_backoff()
-        .scan(None, |found: &mut Option<Vec<Entry>>, event| {
-            let news = match event {
-                Ok(watcher::Event::Init) => {
-                    *found = None;
-                    false
-                }
-                Ok(watcher::Event::InitApply(object)) => {
-                    *found = Some(object.entries());
-                    false
-                }
-                Ok(watcher::Event::InitDone) => true,
-                Ok(watcher::Event::Apply(object)) => {
-                    *found = Some(object.entries());
-                    true
-                }
-                Ok(watcher::Event::Delete(_)) => {
-                    *found = None;
-                    true
-                }
-                Err(error) => {
-                    tracing::warn!(kind = K::KIND.as_str(), %error, "failed to watch the webhook configuration, the known state stays in use");
-                    false
-                }
-            };
-            std::future::ready(Some(news.then(|| (K::KIND, found.clone()))))
-        })
-        .filter_map(std::future::ready)
+) -> impl Stream<Item = (Kind, Option<Vec<Entry>>)> + use<K> {
+    let changes = watcher::watch_object(Api::<K>::all(client.clone()), name).default_backoff();
+    changes.filter_map(|changed| {
+        let kind = K::KIND;
+        let entries = changed.inspect_err(|error| {
+            tracing::warn!(kind = kind.name(), %error, "failed to watch the webhook configuration, the known state stays in use");
+        });
+        let entries = entries.map(|found| found.map(Configuration::entries));
+        std::future::ready(entries.ok().map(|entries| (kind, entries)))
+    })
 }

@@ -1,5 +1,7 @@
 //! The actual and the wanted contents of a webhook configuration. Pure.
 
+use std::fmt::Debug;
+
 use jiff::Timestamp;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use k8s_openapi::ByteString;
@@ -7,32 +9,32 @@ use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
     WebhookClientConfig,
 };
+use kube::Resource;
+use serde::de::DeserializeOwned;
 
 use crate::core::guard::webhook_config;
 use crate::core::pki::rotation;
 use crate::core::policy::{Action, Policy, cel};
 
 /// One of the two configurations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+pub(super) enum Kind {
+    #[strum(serialize = "ValidatingWebhookConfiguration")]
     Validating,
+    #[strum(serialize = "MutatingWebhookConfiguration")]
     Mutating,
 }
 
 impl Kind {
     /// Its name in Kubernetes.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Validating => "ValidatingWebhookConfiguration",
-            Self::Mutating => "MutatingWebhookConfiguration",
-        }
+    pub(super) fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The parts of one entry that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     name: String,
     ca_bundle: Vec<u8>,
     /// Name and expression of each match condition.
@@ -60,8 +62,9 @@ impl Entry {
 }
 
 /// A configuration of either kind.
-pub(super) trait Configuration {
-    /// Which of the two it is.
+pub(super) trait Configuration:
+    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static
+{
     const KIND: Kind;
     /// Its entries, reduced to the parts that are read.
     fn entries(self) -> Vec<Entry>;
@@ -71,10 +74,9 @@ impl Configuration for ValidatingWebhookConfiguration {
     const KIND: Kind = Kind::Validating;
 
     fn entries(self) -> Vec<Entry> {
-        let webhooks = self.webhooks.into_iter().flatten();
-        webhooks
-            .map(|w| Entry::new(w.name, w.client_config, w.match_conditions))
-            .collect()
+        let entries = self.webhooks.into_iter().flatten();
+        let entries = entries.map(|w| Entry::new(w.name, w.client_config, w.match_conditions));
+        entries.collect()
     }
 }
 
@@ -82,10 +84,9 @@ impl Configuration for MutatingWebhookConfiguration {
     const KIND: Kind = Kind::Mutating;
 
     fn entries(self) -> Vec<Entry> {
-        let webhooks = self.webhooks.into_iter().flatten();
-        webhooks
-            .map(|w| Entry::new(w.name, w.client_config, w.match_conditions))
-            .collect()
+        let entries = self.webhooks.into_iter().flatten();
+        let entries = entries.map(|w| Entry::new(w.name, w.client_config, w.match_conditions));
+        entries.collect()
     }
 }
 
@@ -96,7 +97,7 @@ pub(super) fn fault(
     entries: Option<&[Entry]>,
     policy: &Policy,
 ) -> Option<String> {
-    let of = format!("{} {name}", kind.as_str());
+    let of = format!("{} {name}", kind.name());
     let Some(entries) = entries else {
         return Some(format!(
             "there is no {of}, so no Job is sent; install the chart again"
@@ -169,13 +170,13 @@ pub(super) fn trusting(entries: &[Entry], bundle: &str, now: Timestamp) -> Optio
 mod tests {
     use super::*;
     use crate::core::policy_file::validate;
+    use crate::testing::POLICY;
     use jiff::SignedDuration;
 
     const LABELLED: &str = "match: {selectors: [{matchLabels: {a: b}}]}\n";
 
     fn policy(rest: &str) -> Policy {
-        let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
-        validate::read("p.yaml", &format!("{head}{rest}")).unwrap()
+        validate::read("p.yaml", &format!("{POLICY}{rest}")).unwrap()
     }
 
     fn entry(name: &str, condition: &str, expression: &str) -> Entry {
@@ -188,17 +189,14 @@ mod tests {
 
     fn installed(policy: &Policy) -> Vec<Entry> {
         let selectors = policy.selectors.as_written();
+        let rest = cel::not_a_migration("object", selectors);
         vec![
             entry(
                 "validate",
                 cel::MIGRATION,
                 &cel::migration("object", selectors),
             ),
-            entry(
-                "detect",
-                cel::NOT_A_MIGRATION,
-                &cel::not_a_migration("object", selectors),
-            ),
+            entry("detect", cel::NOT_A_MIGRATION, &rest),
             entry(
                 "guard",
                 webhook_config::GUARDED,
@@ -223,21 +221,15 @@ mod tests {
     #[test]
     fn other_selectors_disagree() {
         let (old, new) = (policy(""), policy(LABELLED));
-        assert_eq!(
-            told(Some(&installed(&old)), &new).unwrap(),
-            "the entry validate of the ValidatingWebhookConfiguration mw selects other Jobs than the policy in use: \
-             change the policy in the chart's values, and upgrade the chart"
-        );
-        let mut half = installed(&new);
-        half[1] = installed(&old)[1].clone();
-        assert!(told(Some(&half), &new).unwrap().contains("entry detect"));
-        let mut unguarded = installed(&new);
-        unguarded[2] = installed(&old)[2].clone();
-        assert!(
-            told(Some(&unguarded), &new)
-                .unwrap()
-                .contains("entry guard ")
-        );
+        for (index, name) in ["validate", "detect", "guard"].into_iter().enumerate() {
+            let mut entries = installed(&new);
+            entries[index] = installed(&old)[index].clone();
+            let fault = format!(
+                "the entry {name} of the ValidatingWebhookConfiguration mw selects other Jobs than the policy in \
+                 use: change the policy in the chart's values, and upgrade the chart"
+            );
+            assert_eq!(told(Some(&entries), &new), Some(fault));
+        }
     }
 
     #[test]
