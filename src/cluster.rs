@@ -23,13 +23,42 @@ use std::time::Duration;
 
 use kube::Client;
 use kube::client::ClientBuilder;
+use strum::{IntoStaticStr, VariantNames};
 use tower::timeout::TimeoutLayer;
 
+use crate::host::metrics::{Counters, Registry};
 use api::TIMEOUT;
 
 /// Longest wait for the beginning of an answer. The API server queues a request for at most half of it. Without a
 /// limit, the LIST of a watch and the election would wait forever if the API server is unreachable.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// Counts the failed requests of watches. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct WatchMetrics(Counters);
+
+#[derive(Clone, Copy, Debug, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum Watch {
+    Exceptions,
+    Jobs,
+    Namespaces,
+}
+
+impl WatchMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self(registry.counters(
+            "watch_failures",
+            "Failed requests of a watch; the known state stays in use, and the watch is retried",
+            "watch",
+            Watch::VARIANTS,
+        ))
+    }
+
+    fn failed(&self, watch: Watch) {
+        self.0.inc(watch);
+    }
+}
 
 /// Creates the client of `serve`, without sending a request.
 pub fn connect(mut config: kube::Config) -> Result<Client, kube::Error> {

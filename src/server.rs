@@ -9,13 +9,16 @@ mod connections;
 pub(crate) mod judge;
 pub mod listen;
 pub(crate) mod listener;
+pub mod metrics;
 pub(crate) mod otlp;
 pub(crate) mod refusal;
+mod review_metrics;
 pub mod routes;
 
 use self::{
     listen::Limits,
     listener::Keeper,
+    metrics::Metrics,
     otlp::Otlp,
     routes::{MAX_IN_FLIGHT, Reviews},
 };
@@ -23,7 +26,6 @@ use crate::core::admit::{Answer, Unanswered};
 use crate::core::review::Phase;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
-use crate::host::metrics::Metrics;
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
@@ -160,16 +162,8 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
             () = ending.notified() => (),
         }
         let app = routes::router(Arc::clone(&reviews));
-        let (listener, metrics) = (service.listener, Arc::clone(&metrics));
-        listen::https(
-            listener,
-            service.tls,
-            app,
-            for_reviews,
-            https.clone(),
-            metrics,
-        )
-        .await
+        let (listener, https, metrics) = (service.listener, https.clone(), Arc::clone(&metrics));
+        listen::https(listener, service.tls, app, for_reviews, https, metrics).await
     };
     let serve_admin = listen::http(
         service.admin,

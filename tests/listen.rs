@@ -11,8 +11,8 @@ mod common;
 use axum::{Router, routing::get};
 use axum_server::Handle;
 use common::{PATIENCE, Server, Setup, ask, post, receive, until};
-use migration_warden::host::metrics::Metrics;
 use migration_warden::server::listen::{self, Limits};
+use migration_warden::server::metrics::Metrics;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},

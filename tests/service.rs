@@ -11,8 +11,8 @@ mod common;
 use common::{PATIENCE, Response, TestJudge, ask, connect, issued, post, receive, until};
 use migration_warden::host::decision_log::Sink;
 use migration_warden::host::health::{Check, Readiness};
-use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::live::LiveTls;
+use migration_warden::server::metrics::Metrics;
 use migration_warden::server::{self, Service, Stop, listen};
 use std::{fs, fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
@@ -40,7 +40,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
     let namespaces = readiness.register("namespaces", "not known", ready);
     let null = File::options().write(true).open("/dev/null").unwrap();
     let read = |path| fs::read(path).unwrap();
-    let live = LiveTls::new(Arc::clone(&metrics)).unwrap();
+    let live = LiveTls::new(metrics.certificates.clone()).unwrap();
     live.show(&read(&issued().cert), &read(&issued().key))
         .unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -51,7 +51,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
         admin,
         tls: live.config(),
         judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
-        sink: Arc::new(Sink::new(null.into(), Arc::clone(&metrics)).unwrap()),
+        sink: Arc::new(Sink::new(null.into(), metrics.lost_lines.clone()).unwrap()),
         otlp: None,
         metrics,
         readiness: readiness.clone(),

@@ -8,7 +8,7 @@
 
 use futures_util::FutureExt;
 use migration_warden::host::decision_log::{LIMIT, Lost, Sink};
-use migration_warden::host::metrics::Metrics;
+use migration_warden::server::metrics::Metrics;
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, PipeReader, Read},
@@ -31,7 +31,7 @@ fn later() -> tokio::time::Instant {
 fn piped() -> (PipeReader, Sink, Arc<Metrics>) {
     let (reader, writer) = io::pipe().unwrap();
     let metrics = Arc::new(Metrics::new());
-    let sink = Sink::new(writer.into(), Arc::clone(&metrics)).unwrap();
+    let sink = Sink::new(writer.into(), metrics.lost_lines.clone()).unwrap();
     (reader, sink, metrics)
 }
 
@@ -65,7 +65,7 @@ fn is_lost_at_once(sink: &Sink, line: Vec<u8>) -> bool {
 #[tokio::test]
 async fn a_line_is_there_before_the_write_returns() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let sink = Sink::new(file.reopen().unwrap().into(), Arc::default()).unwrap();
+    let sink = Sink::new(file.reopen().unwrap().into(), Metrics::new().lost_lines).unwrap();
     sink.write(b"{\"a\":1}".to_vec(), later()).await.unwrap();
     sink.write(b"{\"a\":2}".to_vec(), later()).await.unwrap();
     let text = std::fs::read_to_string(file.path()).unwrap();
@@ -82,7 +82,7 @@ async fn a_line_is_there_before_the_write_returns() {
 async fn lines_that_are_ready_together_are_written_together() {
     // A pipe from which each read gets what one write has put in.
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::DIRECT).unwrap();
-    let sink = Sink::new(writer, Arc::default()).unwrap();
+    let sink = Sink::new(writer, Metrics::new().lost_lines).unwrap();
     let write = |line: &[u8]| sink.write(line.to_vec(), later());
     let (first, second) = tokio::join!(write(b"{\"a\":1}"), write(b"{\"a\":2}"));
     assert_eq!((first, second), (Ok(()), Ok(())));
@@ -252,7 +252,7 @@ async fn a_long_line_that_was_begun_is_finished_and_not_told_as_lost() {
 async fn a_full_disk_is_told_at_once() {
     let metrics = Arc::new(Metrics::new());
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let sink = Sink::new(full.into(), Arc::clone(&metrics)).unwrap();
+    let sink = Sink::new(full.into(), metrics.lost_lines.clone()).unwrap();
     for number in 0..10 {
         // There is no time to wait.
         let result = sink.write(line(number, 100), tokio::time::Instant::now());
@@ -279,7 +279,7 @@ async fn a_reader_that_is_gone_is_told_at_once() {
 async fn a_socket_and_its_slow_reader_are_served_too() {
     let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
     let metrics = Arc::new(Metrics::new());
-    let sink = Sink::new(writer.into(), Arc::clone(&metrics)).unwrap();
+    let sink = Sink::new(writer.into(), metrics.lost_lines.clone()).unwrap();
     for number in 0..3 {
         sink.write(line(number, 100), later()).await.unwrap();
     }

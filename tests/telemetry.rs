@@ -8,11 +8,11 @@
 
 use migration_warden::host::decision_log::{LIMIT, Sink};
 use migration_warden::host::telemetry::{self, LogFormat};
+use migration_warden::server::metrics::Metrics;
 use std::{
     env,
     io::{self, Read},
     process::{Command, Output, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -139,7 +139,7 @@ fn a_filter_that_is_none_is_refused() {
 async fn a_decision_log_that_hangs_is_alarmed_once() {
     if is_child() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let sink = Sink::new(writer.into(), Arc::default()).unwrap();
+        let sink = Sink::new(writer.into(), Metrics::new().lost_lines).unwrap();
         let later = || tokio::time::Instant::now() + LIMIT * 2;
         let line = || format!("{{\"fill\":\"{}\"}}", "x".repeat(1000)).into_bytes();
         while sink.write(line(), later()).await.is_ok() {}

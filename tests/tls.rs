@@ -12,11 +12,11 @@ use axum_server::tls_rustls::RustlsConfig;
 use common::{client_config, connect_with, until};
 use jiff::{SignedDuration, Timestamp};
 use migration_warden::core::pki::server_config;
-use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::issue;
 use migration_warden::host::tls::live::LiveTls;
 use migration_warden::host::tls::reload::TlsFiles;
 use migration_warden::server::listen::{self, Limits};
+use migration_warden::server::metrics::Metrics;
 use std::{
     fs,
     io::{Read, Write},
@@ -432,9 +432,9 @@ async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
     let volume = Volume::new(&first);
     let path = |name: &str| volume.0.path().join(name);
     let metrics = Arc::new(Metrics::new());
-    let live = LiveTls::new(Arc::clone(&metrics)).unwrap();
+    let live = LiveTls::new(metrics.certificates.clone()).unwrap();
     let files = (path("tls.crt"), path("tls.key"));
-    let files = TlsFiles::certificate(files.0, files.1, &live, Arc::clone(&metrics)).unwrap();
+    let files = TlsFiles::certificate(files.0, files.1, &live).unwrap();
     let address = serve(live.config()).await;
     tokio::spawn(files.keep_fresh(Duration::from_millis(10)));
     let reloads = |result: &str| {
@@ -469,8 +469,8 @@ async fn a_new_pair_comes_into_use_and_a_bad_one_does_not() {
 fn a_certificate_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
-    let live = LiveTls::new(Arc::default()).unwrap();
-    let loaded = TlsFiles::certificate(path("tls.crt"), path("tls.key"), &live, Arc::default());
+    let live = LiveTls::new(Metrics::new().certificates).unwrap();
+    let loaded = TlsFiles::certificate(path("tls.crt"), path("tls.key"), &live);
     let expected = format!(
         "failed to read {}: No such file or directory (os error 2)",
         path("tls.crt").display()
@@ -481,7 +481,7 @@ fn a_certificate_that_is_not_there_is_named() {
 #[tokio::test]
 async fn before_there_is_a_certificate_no_handshake_succeeds() {
     let first = pair();
-    let live = LiveTls::new(Arc::default()).unwrap();
+    let live = LiveTls::new(Metrics::new().certificates).unwrap();
     let address = serve(live.config()).await;
     assert!(!trusts(address, &first.ca).await);
     live.show(first.cert.as_bytes(), first.key.as_bytes())
@@ -524,7 +524,7 @@ async fn lets_in(address: SocketAddr, ca: &str, shows: Option<&Pair>) -> bool {
 #[tokio::test]
 async fn only_callers_of_the_demanded_ca_are_let_in() {
     let (server, known, stranger) = (pair(), client(), client());
-    let live = LiveTls::new(Arc::default()).unwrap();
+    let live = LiveTls::new(Metrics::new().certificates).unwrap();
     live.demand(known.ca.as_bytes()).unwrap();
     live.show(server.cert.as_bytes(), server.key.as_bytes())
         .unwrap();

@@ -34,13 +34,13 @@ use crate::core::time;
 use crate::host::decision_log::Sink;
 use crate::host::file_watch;
 use crate::host::health::Readiness;
-use crate::host::metrics::Metrics;
-use crate::host::policy_watch::LivePolicy;
+use crate::host::policy_watch::{LivePolicy, PolicyMetrics};
 use crate::host::telemetry::{self, Another, LogFormat};
 use crate::server::Service;
 use crate::server::judge::Warden;
 use crate::server::listen;
 use crate::server::listener;
+use crate::server::metrics::Metrics;
 use crate::server::otlp::Otlp;
 use crate::server::run;
 use crate::server::{Stop, StopSignals};
@@ -185,14 +185,14 @@ impl Args {
         let readiness = Readiness::default();
         let mut background = Background::default();
         let policy_in_use = readiness.register("policy", "no policy is loaded yet", false);
-        let policy = self.policy(&metrics, &mut background)?;
+        let policy = self.policy(&metrics.policy, &mut background)?;
         policy_in_use.set(true);
         let client = self.client().await?;
         // `claims` gets the client that does not retry, because reviews must know at once that the API server is busy.
         // All other parts wait and retry.
         let jobs = Jobs::default();
         let claims = client.clone();
-        let claims = claims.map(|client| Claims::new(client, jobs.clone()));
+        let claims = claims.map(|client| Claims::new(client, jobs.clone(), metrics.claims.clone()));
         let client = client.as_ref().map(patient);
         let tls = tls::set_up(
             &self,
@@ -208,7 +208,8 @@ impl Args {
         });
         let exceptions = client.clone().map_or_else(Exceptions::default, |client| {
             let (policy, events) = (policy.clone(), events.clone());
-            let known = Exceptions::watch(client, policy, Arc::clone(&metrics), events);
+            let (uses, failures) = (metrics.exceptions.clone(), metrics.watches.clone());
+            let known = Exceptions::watch(client, policy, uses, failures, events);
             controller::watch_exceptions(known, &readiness, &mut background)
         });
         let namespaces = namespaces(client.clone(), &metrics, &readiness, &mut background);
@@ -227,7 +228,7 @@ impl Args {
             policy = %policy.current().hash,
             "serving"
         );
-        let hear = |client| runs::last_words(jobs.clone(), client, Arc::clone(&metrics));
+        let hear = |client| runs::last_words(jobs.clone(), client, metrics.runs.clone());
         let (last_words, shown) = client.clone().map(hear).unzip();
         let warden = Warden {
             last_words: last_words.unwrap_or_default(),
@@ -240,7 +241,7 @@ impl Args {
             replica,
         };
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
-        let sink = Arc::new(Sink::new(stdout, Arc::clone(&metrics))?);
+        let sink = Arc::new(Sink::new(stdout, metrics.lost_lines.clone())?);
         let election = self.webhook_configuration.map(|lease| Election {
             lease,
             excluded: self.excluded_namespaces,
@@ -293,14 +294,14 @@ impl Args {
 
     fn policy(
         &self,
-        metrics: &Arc<Metrics>,
+        metrics: &PolicyMetrics,
         background: &mut Background,
     ) -> anyhow::Result<LivePolicy> {
         let Some(path) = &self.config else {
             return Ok(LivePolicy::builtin(metrics));
         };
         let (policy, file) = LivePolicy::load(path.clone(), metrics)?;
-        let (live, metrics) = (policy.clone(), Arc::clone(metrics));
+        let (live, metrics) = (policy.clone(), metrics.clone());
         background.add("watching the policy file", async move {
             live.keep_fresh(file, file_watch::PERIOD, metrics).await;
         });
@@ -377,7 +378,7 @@ fn namespaces(
         return Namespaces::default();
     };
     let known = readiness.register("namespaces", "not all namespaces are known yet", false);
-    let (namespaces, ready, watching) = Namespaces::watch(client, Arc::clone(metrics));
+    let (namespaces, ready, watching) = Namespaces::watch(client, metrics.watches.clone());
     background.add("watching namespaces", async move {
         let ready = async {
             ready.await;

@@ -3,7 +3,7 @@
 //! If two renew at once, the second write conflicts (`resourceVersion`), and that replica uses the first one's result.
 //! [`crate::core::pki::rotation`] decides what is due, and [`super::registration`] publishes the CA.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -14,7 +14,6 @@ use super::api::{ApiError, CompareAndSwap, failed, in_time, unless_changed};
 use crate::core::pki::TlsError;
 use crate::core::pki::make::MakeError;
 use crate::core::pki::rotation::Material;
-use crate::host::metrics::Metrics;
 use crate::host::tls::live::LiveTls;
 
 /// How often the Secret is read, so how long it takes until all replicas serve a new certificate. Its CA is trusted
@@ -98,24 +97,19 @@ impl KeptCertificate {
     }
 
     /// Keeps `live` and `bundle` (the CAs to trust, PEM) in sync with the Secret, for as long as it is awaited.
-    pub(crate) async fn keep_fresh(
-        self,
-        live: LiveTls,
-        bundle: watch::Sender<String>,
-        metrics: Arc<Metrics>,
-    ) {
+    pub(crate) async fn keep_fresh(self, live: LiveTls, bundle: watch::Sender<String>) {
         let (mut shown, mut retry) = (Material::default(), RETRY);
         loop {
             let wait = match self.look(&live, &mut shown, &bundle).await {
                 Ok(news) => {
                     if news {
-                        metrics.certificate_reloaded(true);
+                        live.reloaded(true);
                     }
                     retry = RETRY;
                     PERIOD
                 }
                 Err(error) => {
-                    metrics.certificate_reloaded(false);
+                    live.reloaded(false);
                     tracing::warn!(secret = %self.name, %error, "failed to refresh the certificate, the current one stays in use; retrying");
                     let wait = retry;
                     retry = (retry * 2).min(PERIOD);

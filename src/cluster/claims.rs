@@ -12,6 +12,7 @@ pub mod error;
 pub mod key;
 mod lease;
 mod logged;
+pub(crate) mod metrics;
 #[cfg(test)]
 mod model;
 pub mod protocol;

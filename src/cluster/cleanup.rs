@@ -6,6 +6,8 @@
 //! The line is written before the deletion is sent, so that even a deletion whose answer is lost is logged. If the API
 //! server then refuses, a second line says so.
 
+mod metrics;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +29,9 @@ use crate::core::decision::removal::RemovalLine;
 use crate::core::policy::tidy_up::TidyMode;
 use crate::core::policy::{OnFailure, Policy};
 use crate::host::decision_log::{LIMIT, Sink};
-use crate::host::metrics::Metrics;
-use crate::host::metrics::controller::CleanupResult;
 use crate::host::policy_watch::LivePolicy;
+pub use metrics::CleanupMetrics;
+use metrics::CleanupResult;
 
 /// How often the plan is made without news, because Jobs also become due without news.
 const PERIOD: Duration = Duration::from_secs(60);
@@ -96,7 +98,7 @@ pub struct Cleanup {
     pub excluded: Vec<String>,
     pub policy: LivePolicy,
     pub sink: Arc<Sink>,
-    pub metrics: Arc<Metrics>,
+    pub metrics: CleanupMetrics,
     pub replica: String,
     /// How long a finished Job is left alone: [`crate::core::cleanup::GRACE`], except in tests.
     pub grace: SignedDuration,
@@ -218,7 +220,7 @@ impl Cleanup {
     }
 
     fn removed(&self, removal: &Removal, result: CleanupResult) {
-        self.metrics.controller.removed(removal.reason, result);
+        self.metrics.removed(removal.reason, result);
     }
 
     /// Logs a removal, and returns whether that succeeded.

@@ -4,19 +4,18 @@
 //! [`crate::core::notice`] defines the Events. The full record is the decision log.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use strum::{IntoStaticStr, VariantNames};
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::Instant;
 
 use super::api::ask;
 use crate::core::notice::Happening;
-use crate::host::metrics::Metrics;
-use crate::host::metrics::events::Delivery;
+use crate::host::metrics::{Counters, Registry};
 
 /// Most Events that may wait, of about a kilobyte each.
 const MAX_WAITING: usize = 256;
@@ -25,6 +24,32 @@ const MAX_WAITING: usize = 256;
 const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 
+/// Counts Events. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct EventMetrics(Counters);
+
+impl EventMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self(registry.counters(
+            "events",
+            "Kubernetes Events about migrations, by whether they were sent",
+            "result",
+            Delivery::VARIANTS,
+        ))
+    }
+}
+
+#[derive(Clone, Copy, Debug, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+enum Delivery {
+    /// The API server stored it.
+    Sent,
+    /// The API server denied it or did not answer.
+    Failed,
+    /// It was not sent, because there were too many Events.
+    Dropped,
+}
+
 /// The queue of Events. Clones share it; by default it drops them.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Option<Shared>);
@@ -32,7 +57,7 @@ pub struct Events(Option<Shared>);
 #[derive(Clone, Debug)]
 struct Shared {
     queue: mpsc::Sender<Happening>,
-    metrics: Arc<Metrics>,
+    metrics: EventMetrics,
 }
 
 impl Events {
@@ -40,7 +65,7 @@ impl Events {
     pub fn send(
         client: Client,
         replica: String,
-        metrics: Arc<Metrics>,
+        metrics: EventMetrics,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, told) = mpsc::channel(MAX_WAITING);
         let reporter = Reporter {
@@ -50,7 +75,7 @@ impl Events {
         let sender = Sender {
             recorder: Recorder::new(client, reporter),
             limits: Limits::default(),
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.clone(),
         };
         (Self(Some(Shared { queue, metrics })), sender.run(told))
     }
@@ -59,7 +84,7 @@ impl Events {
     pub fn tell(&self, happening: Happening) {
         let Some(shared) = &self.0 else { return };
         if shared.queue.try_send(happening).is_err() {
-            shared.metrics.event(Delivery::Dropped);
+            shared.metrics.0.inc(Delivery::Dropped);
         }
     }
 }
@@ -67,7 +92,7 @@ impl Events {
 struct Sender {
     recorder: Recorder,
     limits: Limits,
-    metrics: Arc<Metrics>,
+    metrics: EventMetrics,
 }
 
 impl Sender {
@@ -78,7 +103,7 @@ impl Sender {
             } else {
                 Delivery::Dropped
             };
-            self.metrics.event(result);
+            self.metrics.0.inc(result);
         }
         std::future::pending::<()>().await;
     }
@@ -170,12 +195,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_is_counted_and_nobody_waits() {
-        let metrics = Arc::new(Metrics::new());
+        let mut registry = Registry::new();
+        let metrics = EventMetrics::new(&mut registry);
         let (queue, _told) = mpsc::channel(1);
-        let events = Events(Some(Shared {
-            queue,
-            metrics: Arc::clone(&metrics),
-        }));
+        let events = Events(Some(Shared { queue, metrics }));
         for _ in 0..3 {
             events.tell(Happening {
                 regarding: namespace("shop"),
@@ -186,7 +209,7 @@ mod tests {
                 note: String::new(),
             });
         }
-        let encoded = metrics.encode();
+        let encoded = registry.encode();
         assert!(
             encoded.contains("migration_warden_events_total{result=\"dropped\"} 2\n"),
             "{encoded}"

@@ -16,13 +16,16 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{DefaultBackoff, Event};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, mpsc};
 
+use super::WatchMetrics;
 use super::events::Events;
 use crate::core::exception::resource::{Condition, MigrationException};
 use crate::core::exception::{Exception, Use};
+use crate::core::policy::rules::RULES;
 use crate::host::health::Status;
-use crate::host::metrics::{self, Metrics};
+use crate::host::metrics::{Counters, Registry};
 use crate::host::policy_watch::LivePolicy;
 
 /// Namespace and name of an exception.
@@ -47,7 +50,32 @@ struct Shared {
     /// Notifies of changes in `known`.
     changed: Notify,
     queue: mpsc::Sender<Use>,
-    metrics: Arc<Metrics>,
+    metrics: ExceptionMetrics,
+    failures: WatchMetrics,
+}
+
+/// The metrics of exceptions. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct ExceptionMetrics {
+    used: Counters,
+    dropped: Counter,
+}
+
+impl ExceptionMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self {
+            used: registry.counters(
+                "exceptions_used",
+                "Reviews that an exception allowed, by the rule it exempts from",
+                "rule",
+                &RULES.iter().map(|rule| rule.id).collect::<Vec<_>>(),
+            ),
+            dropped: registry.add(
+                "exception_uses_dropped",
+                "Uses of exceptions that are missing from their status, because too many came at once",
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +107,8 @@ impl Exceptions {
     pub(crate) fn watch(
         client: Client,
         policy: LivePolicy,
-        metrics: Arc<Metrics>,
+        metrics: ExceptionMetrics,
+        failures: WatchMetrics,
         events: Events,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, uses) = mpsc::channel(MAX_WAITING);
@@ -89,6 +118,7 @@ impl Exceptions {
             changed: Notify::new(),
             queue,
             metrics,
+            failures,
         });
         let writer = status::Writer::new(client.clone(), Arc::clone(&shared), policy, events);
         let watching = Arc::clone(&shared);
@@ -116,10 +146,10 @@ impl Exceptions {
         let Some(shared) = &self.0 else { return };
         for one in uses {
             for rule in &one.rules {
-                shared.metrics.excepted(rule);
+                shared.metrics.used.inc(*rule);
             }
             if shared.queue.try_send(one).is_err() {
-                shared.metrics.use_dropped();
+                shared.metrics.dropped.inc();
             }
         }
     }
@@ -168,7 +198,7 @@ impl Shared {
     }
 
     fn failed(&self, error: &watcher::Error) {
-        self.metrics.watch_failed(metrics::Watch::Exceptions);
+        self.failures.failed(super::Watch::Exceptions);
         match refusal(error) {
             Some(404) => {
                 self.change(BTreeMap::clear);

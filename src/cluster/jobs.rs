@@ -13,10 +13,10 @@ use kube::{Api, Client};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::api::{ApiError, failed};
+use super::{Watch, WatchMetrics};
 use crate::core::job::stored::{StoredJob, WatchedJob};
 use crate::core::policy::select::Selectors;
 use crate::core::runs::facts::Facts;
-use crate::host::metrics::{Metrics, Watch};
 use crate::host::policy_watch::LivePolicy;
 
 /// Jobs per page of a list: 7 KB each on the wire, some hundred bytes each in the cache.
@@ -136,7 +136,7 @@ impl Jobs {
     }
 
     /// Watches for as long as it is awaited. It starts over when the policy's selectors change.
-    pub async fn watch(self, client: Client, policy: LivePolicy, metrics: Arc<Metrics>) {
+    pub async fn watch(self, client: Client, policy: LivePolicy, metrics: WatchMetrics) {
         loop {
             let selectors = policy.current().selectors.clone();
             let same = |now: &Selectors| now.as_written() == selectors.as_written();
@@ -152,7 +152,7 @@ impl Jobs {
         }
     }
 
-    async fn watch_these(&self, client: &Client, selectors: &Selectors, metrics: &Metrics) {
+    async fn watch_these(&self, client: &Client, selectors: &Selectors, metrics: &WatchMetrics) {
         let parsed = selectors.parsed();
         self.known().selectors = parsed.iter().map(|_| Default::default()).collect();
         let mut events = SelectAll::new();
@@ -168,7 +168,7 @@ impl Jobs {
             match event {
                 Ok(event) => self.take(index, event),
                 Err(error) => {
-                    metrics.watch_failed(Watch::Jobs);
+                    metrics.failed(Watch::Jobs);
                     tracing::warn!(%error, "failed to watch Jobs, the known state stays in use");
                 }
             }

@@ -3,16 +3,16 @@
 //! The election only saves load. Two replicas that both lead do no harm, because every write names its object by uid.
 //! So a replica that cannot reach the API server keeps leading until it learns otherwise.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time;
 
-use crate::host::metrics::Metrics;
+use crate::host::metrics::Registry;
 
 /// How long a leader counts as one after its last renewal, in seconds: the same as in other controllers.
 const LEASE_SECONDS: u64 = 15;
@@ -25,6 +25,10 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How long giving up the Lease may delay a shutdown.
 const RELEASE: Duration = Duration::from_secs(2);
 
+pub(crate) fn metric(registry: &mut Registry) -> Gauge {
+    registry.add("leader", "1 if this replica is the elected one, 0 if not")
+}
+
 #[derive(Debug)]
 pub struct Candidate {
     leads: watch::Receiver<bool>,
@@ -35,12 +39,12 @@ pub struct Candidate {
 impl Candidate {
     /// Takes part in the election with the Lease of this name, in the client's own namespace.
     #[must_use]
-    pub fn stand(client: Client, lease: String, replica: &str, metrics: Arc<Metrics>) -> Self {
+    pub fn stand(client: Client, lease: String, replica: &str, leader: Gauge) -> Self {
         let (leading, leads) = watch::channel(false);
         let (stop, mut stopped) = oneshot::channel();
         let replica = replica.to_owned();
         let standing = tokio::spawn(async move {
-            let election = Election { leading, metrics };
+            let election = Election { leading, leader };
             loop {
                 let manager = tokio::select! {
                     manager = manager(&client, &lease, &replica) => manager,
@@ -102,7 +106,7 @@ async fn manager(client: &Client, lease: &str, replica: &str) -> LeaseManager {
 
 struct Election {
     leading: watch::Sender<bool>,
-    metrics: Arc<Metrics>,
+    leader: Gauge,
 }
 
 impl Election {
@@ -136,7 +140,7 @@ impl Election {
         if self.leading.send_replace(leads) != leads {
             tracing::info!(leads, "leadership changed");
         }
-        self.metrics.controller.leads(leads);
+        self.leader.set(leads.into());
     }
 }
 

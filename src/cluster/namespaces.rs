@@ -5,7 +5,6 @@
 //! nothing is known, and the policy file alone decides.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use futures_util::{StreamExt, TryFutureExt};
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,9 +15,9 @@ use kube::{Api, Client, ResourceExt};
 use tokio::time::Instant;
 
 use super::api::{by, failed};
+use super::{Watch, WatchMetrics};
 use crate::core::job::dns;
 use crate::core::namespace::NamespaceView;
-use crate::host::metrics::{self, Metrics};
 
 /// Namespaces per page of a list: 1 KB each on the wire.
 const PAGE: u32 = 250;
@@ -74,7 +73,7 @@ impl Namespaces {
     /// known.
     pub fn watch(
         client: Client,
-        metrics: Arc<Metrics>,
+        metrics: WatchMetrics,
     ) -> (Self, impl Future<Output = ()>, impl Future<Output = ()>) {
         let (store, writer) = reflector::store();
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
@@ -88,7 +87,7 @@ impl Namespaces {
             .reflect(writer);
         let watching = events.for_each(move |event| {
             if let Err(error) = event {
-                metrics.watch_failed(metrics::Watch::Namespaces);
+                metrics.failed(Watch::Namespaces);
                 tracing::warn!(%error, "failed to watch namespaces, the known state stays in use");
             }
             std::future::ready(())

@@ -18,13 +18,14 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt, watcher},
 };
+use prometheus_client::metrics::{family::Family, gauge::Gauge};
 use tokio::{sync::watch, time::Instant};
 
 use entries::{Configuration, Entry, Kind};
 
 use super::api::{ApiError, ask, every};
 use crate::core::pki::rotation;
-use crate::host::metrics::Metrics;
+use crate::host::metrics::{Label, Registry};
 use crate::host::policy_watch::LivePolicy;
 
 /// How often the configurations are compared with the policy in use, and a failed write is retried. Also the least time
@@ -43,6 +44,42 @@ impl Disagreement {
     }
 }
 
+/// The metrics of webhook configurations. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct RegistrationMetrics {
+    published: Family<Label, Gauge>,
+    agreement: Family<Label, Gauge>,
+}
+
+impl RegistrationMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self {
+            published: registry.add(
+                "ca_published",
+                "1 if every entry of the webhook configuration trusts the CA of the certificate in use, \
+                 0 if not; absent if the CA is managed elsewhere",
+            ),
+            agreement: registry.add(
+                "webhook_configuration_in_agreement",
+                "1 if the webhook configuration sends all Jobs that the policy matches, 0 if not",
+            ),
+        }
+    }
+
+    /// Sets whether every entry of the webhook configuration of this kind trusts the CA of the certificate in use.
+    pub fn published(&self, kind: &'static str, published: bool) {
+        let family = self.published.get_or_create(&[("kind", kind)]);
+        family.set(published.into());
+    }
+
+    /// Sets whether the webhook configuration of this kind sends all Jobs that the policy matches.
+    pub fn agrees(&self, kind: &'static str, agrees: bool) {
+        self.agreement
+            .get_or_create(&[("kind", kind)])
+            .set(agrees.into());
+    }
+}
+
 /// The two configurations of an installation, which have the same name.
 pub(crate) struct Registration {
     pub(crate) client: Client,
@@ -50,7 +87,7 @@ pub(crate) struct Registration {
     pub(crate) policy: LivePolicy,
     /// The CAs to trust, PEM, if the replicas manage `caBundle`. Empty until one is known.
     pub(crate) bundle: Option<watch::Receiver<String>>,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: RegistrationMetrics,
     pub(crate) disagreement: Disagreement,
 }
 
@@ -86,7 +123,7 @@ impl Registration {
         let mut faults = Vec::new();
         for (kind, entries) in found {
             let fault = entries::fault(*kind, &self.name, entries.as_deref(), &policy);
-            self.metrics.in_agreement(kind.name(), fault.is_none());
+            self.metrics.agrees(kind.name(), fault.is_none());
             faults.extend(fault);
         }
         let told = (!faults.is_empty()).then(|| faults.join("; "));
@@ -132,7 +169,7 @@ impl Registration {
             Some(patch) => self.put(kind, patch, last).await,
             None => true,
         };
-        self.metrics.ca_published(kind.name(), done);
+        self.metrics.published(kind.name(), done);
         done
     }
 

@@ -7,12 +7,12 @@
 mod error;
 mod health;
 mod last_words;
+mod metrics;
 mod queue;
 mod scan;
 mod store;
 mod worker;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
@@ -27,11 +27,11 @@ use crate::core::policy::runs::RunMode;
 use crate::core::runs::Known;
 use crate::core::runs::active::Active;
 use crate::core::runs::event::{News, happenings};
-use crate::host::metrics::Metrics;
-use crate::host::metrics::runs::Wrote;
 use crate::host::policy_watch::LivePolicy;
 pub use health::Trouble;
 pub use last_words::{LastWords, Words, last_words};
+pub use metrics::RunMetrics;
+use metrics::Wrote;
 use store::{Change, Store};
 use worker::Worker;
 
@@ -64,7 +64,7 @@ pub struct Runs {
     pub jobs: Jobs,
     /// The policy in use: whether runs are recorded, and how many are kept.
     pub policy: LivePolicy,
-    pub metrics: Arc<Metrics>,
+    pub metrics: RunMetrics,
     pub events: Events,
     /// What prevents runs from being written, for readiness.
     pub trouble: Trouble,
@@ -110,7 +110,7 @@ impl Runs {
     fn count(&self) {
         let jobs = self.jobs.all().unwrap_or_default();
         let active = Active::of(&jobs, Timestamp::now());
-        self.metrics.runs.active(active);
+        self.metrics.active(active);
     }
 
     fn is_on(&self) -> bool {
@@ -119,7 +119,7 @@ impl Runs {
 
     /// Counts a run that has been written, and sends its Events. Recording began at `since`.
     fn tell(&self, change: &Change, since: Timestamp) {
-        let runs = &self.metrics.runs;
+        let runs = &self.metrics;
         runs.wrote(Wrote::Written);
         let known = Known::of(&change.run);
         let news = News::of(&known, change.before, since);

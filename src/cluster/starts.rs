@@ -8,23 +8,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::api::{every, in_time};
+use jiff::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::jobs::Jobs;
 use super::pods::Pods;
 use crate::core::job::running::{Progress, progress};
 use crate::core::job::stored::StoredJob;
 use crate::core::runs::active::{Start, start};
-use crate::host::metrics::Metrics;
-use jiff::Timestamp;
+use crate::host::metrics::Registry;
 
 /// How often they are counted, so the greatest delay of the alert.
 const PERIOD: Duration = Duration::from_secs(30);
 /// Most Jobs whose pods are listed in one round; the others wait for the next one.
 const ASKED: usize = 32;
 
+pub(crate) fn metric(registry: &mut Registry) -> Gauge {
+    registry.add(
+        "runs_not_started",
+        "Migration Jobs that have not started ten minutes after their creation, as seen by this replica",
+    )
+}
+
 pub(crate) struct Starts {
     pub(crate) jobs: Jobs,
     pub(crate) pods: Pods,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) late: Gauge,
 }
 
 impl Starts {
@@ -39,7 +48,7 @@ impl Starts {
             let existing: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
             started.retain(|uid: &String| existing.contains(&**uid));
             let late = self.late(&jobs, &mut started, Timestamp::now()).await;
-            self.metrics.runs.not_started(late);
+            self.late.set(late);
         }
     }
 
@@ -130,7 +139,7 @@ mod tests {
         let starts = Starts {
             jobs: Jobs::default(),
             pods: Pods::new(client, 1),
-            metrics: Arc::new(Metrics::new()),
+            late: Gauge::default(),
         };
         let mut started = HashSet::new();
         let (jobs, now) = (jobs(), "2026-01-01T00:10:00Z".parse().unwrap());

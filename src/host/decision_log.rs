@@ -13,7 +13,7 @@ mod queue;
 
 use self::queue::{Attendant, Queue, Settled, Ticket};
 use crate::host::line_writer::{Attempt, LineWriter};
-use crate::host::metrics::Metrics;
+use crate::host::metrics::{Counters, Registry};
 use std::{
     io,
     os::fd::OwnedFd,
@@ -21,6 +21,7 @@ use std::{
     thread::{self, Thread},
     time::Duration,
 };
+use strum::{IntoStaticStr, VariantNames};
 use tokio::{
     sync::oneshot::error::TryRecvError,
     task::yield_now,
@@ -37,7 +38,8 @@ const QUEUE_BYTES: usize = 8 << 20;
 const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// Why a line was not written before the response was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum Lost {
     /// The reader was too slow.
     #[error("failed to write the decision line: the reader of stdout is too slow")]
@@ -47,14 +49,18 @@ pub enum Lost {
     Failed,
 }
 
-impl Lost {
-    /// Value of the label `reason` in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Blocked => "blocked",
-            Self::Failed => "failed",
-        }
+/// Counts the lines that were not written before the response was sent. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct LostLines(Counters);
+
+impl LostLines {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self(registry.counters(
+            "decision_records_lost",
+            "Decision lines that were not written before the response was sent, by reason",
+            "reason",
+            Lost::VARIANTS,
+        ))
     }
 }
 
@@ -71,7 +77,7 @@ pub struct Sink {
 #[derive(Debug)]
 struct Shared {
     output: LineWriter,
-    metrics: Arc<Metrics>,
+    lost: LostLines,
     queue: Mutex<Queue>,
 }
 
@@ -79,10 +85,10 @@ impl Sink {
     /// Creates a sink that writes to `fd`.
     ///
     /// Fails if the type of `fd` cannot be determined or the writer thread cannot be started.
-    pub fn new(fd: OwnedFd, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn new(fd: OwnedFd, lost: LostLines) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             output: LineWriter::new(fd)?,
-            metrics,
+            lost,
             queue: Mutex::default(),
         });
         let work = Arc::clone(&shared);
@@ -266,10 +272,10 @@ impl Shared {
     }
 
     fn lose(&self, queue: &mut Queue, why: Lost) {
-        self.metrics.record_lost(why.as_str());
+        self.lost.0.inc(why);
         if queue.lose() {
             tracing::error!(
-                reason = why.as_str(),
+                reason = <&str>::from(why),
                 "{why}; reviews are answered without their lines until writing succeeds again"
             );
         }

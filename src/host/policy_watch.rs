@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::{MetricType, gauge::Gauge};
 
 use crate::core::policy::Policy;
 use crate::core::policy_file::validate::{self, InvalidPolicy};
 use crate::host::file_watch::{Contents, Poller, ReadError};
-use crate::host::metrics::Metrics;
+use crate::host::metrics::{Counters, Registry};
 
 /// Why a policy file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,57 @@ pub enum LoadError {
     /// The file is not a valid policy.
     #[error(transparent)]
     Invalid(#[from] InvalidPolicy),
+}
+
+/// The metrics of the policy file. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct PolicyMetrics {
+    reloads: Counters,
+    last_reload: Gauge,
+    in_use: PolicyInfo,
+}
+
+/// The policy in use, as one series. A family would keep the old hashes, or show none or two hashes during a change.
+#[derive(Clone, Debug, Default)]
+struct PolicyInfo(Arc<ArcSwapOption<String>>);
+
+impl EncodeMetric for PolicyInfo {
+    fn encode(&self, mut encoder: MetricEncoder) -> Result<(), std::fmt::Error> {
+        match &*self.0.load() {
+            Some(hash) => encoder.encode_info(&[("hash", hash.as_str())]),
+            None => Ok(()),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Info
+    }
+}
+
+impl PolicyMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            reloads: registry.results("policy_reloads", "Reloads of the policy file, by result"),
+            last_reload: registry.add(
+                "policy_last_reload_successful",
+                "1 if the last reload of the policy file succeeded, 0 if it failed",
+            ),
+            in_use: registry.add("policy", "The policy in use"),
+        };
+        // The first policy was already loaded: without a valid one the program does not start.
+        metrics.last_reload.set(1);
+        metrics
+    }
+
+    pub(crate) fn reloaded(&self, success: bool) {
+        self.reloads.inc_result(success);
+        self.last_reload.set(success.into());
+    }
+
+    /// Sets the hash of the policy in use. The previous one is no longer exported.
+    pub fn in_use(&self, hash: String) {
+        self.in_use.0.store(Some(Arc::new(hash)));
+    }
 }
 
 /// The policy in use. Clones share it.
@@ -41,12 +94,12 @@ pub struct PolicyFile {
 impl LivePolicy {
     /// The built-in policy, which never changes.
     #[must_use]
-    pub fn builtin(metrics: &Metrics) -> Self {
+    pub fn builtin(metrics: &PolicyMetrics) -> Self {
         Self::new(validate::builtin(), metrics)
     }
 
     /// Loads a policy file for the first time.
-    pub fn load(path: PathBuf, metrics: &Metrics) -> Result<(Self, PolicyFile), LoadError> {
+    pub fn load(path: PathBuf, metrics: &PolicyMetrics) -> Result<(Self, PolicyFile), LoadError> {
         let name = path.display().to_string();
         let mut poller = Poller::new(vec![path]);
         // The first poll always returns the contents.
@@ -61,17 +114,18 @@ impl LivePolicy {
     }
 
     /// Reads the file every `period` and uses a new policy if it is valid. Runs until it is dropped.
-    pub async fn keep_fresh(self, file: PolicyFile, period: Duration, metrics: Arc<Metrics>) {
+    pub async fn keep_fresh(self, file: PolicyFile, period: Duration, metrics: PolicyMetrics) {
         let PolicyFile { name, poller } = file;
         let apply = |contents| match read(&name, contents) {
             Ok(policy) => {
-                tracing::info!(file = %name, policy = %policy.hash, "the policy file was reloaded");
-                metrics.policy_reloaded(true);
-                metrics.policy_in_use(policy.hash.clone());
+                metrics.reloaded(true);
+                metrics.in_use(policy.hash.clone());
+                let hash = policy.hash.clone();
                 self.0.store(Arc::new(policy));
+                tracing::info!(file = %name, policy = %hash, "the policy file was reloaded");
             }
             Err(error) => {
-                metrics.policy_reloaded(false);
+                metrics.reloaded(false);
                 let policy = &self.0.load().hash;
                 tracing::error!(
                     %error, policy, "failed to reload the policy file, the last valid policy stays in use"
@@ -81,8 +135,8 @@ impl LivePolicy {
         poller.run(period, apply).await;
     }
 
-    fn new(policy: Policy, metrics: &Metrics) -> Self {
-        metrics.policy_in_use(policy.hash.clone());
+    fn new(policy: Policy, metrics: &PolicyMetrics) -> Self {
+        metrics.in_use(policy.hash.clone());
         Self(Arc::new(ArcSwap::from_pointee(policy)))
     }
 }
@@ -91,4 +145,32 @@ fn read(name: &str, contents: Result<Contents, ReadError>) -> Result<Policy, Loa
     let bytes = contents?.pop().unwrap_or_default();
     let text = String::from_utf8(bytes).map_err(|_| LoadError::Utf8(name.to_owned()))?;
     Ok(validate::read(name, &text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_policy_and_the_last_reload_are_shown() {
+        let mut registry = Registry::new();
+        let metrics = PolicyMetrics::new(&mut registry);
+        for (hash, success, shown) in [("aaa", true, "1"), ("bbb", false, "0"), ("ccc", true, "1")]
+        {
+            metrics.in_use(hash.to_owned());
+            metrics.reloaded(success);
+            registry.assert_has(&[
+                &format!("policy_info{{hash=\"{hash}\"}} 1"),
+                &format!("policy_last_reload_successful {shown}"),
+            ]);
+            assert_eq!(
+                registry
+                    .encode()
+                    .matches("\nmigration_warden_policy_info{")
+                    .count(),
+                1
+            );
+        }
+        registry.assert_has(&[r#"policy_reloads_total{result="failure"} 1"#]);
+    }
 }

@@ -3,8 +3,9 @@
 //! It does not serve reviews or secrets, so the port needs no certificate.
 
 use super::connections::Place;
+use super::metrics::Metrics;
 use crate::host::health::Readiness;
-use crate::host::metrics::{self, Metrics};
+use crate::host::metrics::CONTENT_TYPE;
 use axum::{
     Extension, Router,
     extract::Request,
@@ -24,8 +25,8 @@ pub(crate) fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
         .route(
             "/metrics",
             get(move || async move {
-                metrics.ready(readiness.is_ready());
-                let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+                metrics.ready.set(readiness.is_ready().into());
+                let kind = [(header::CONTENT_TYPE, CONTENT_TYPE)];
                 (kind, metrics.encode())
             }),
         )

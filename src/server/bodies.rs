@@ -3,8 +3,8 @@
 //! If no memory is left for a body, the bodies that have been arriving longest make room, so that slow clients cannot
 //! hold it.
 
-use super::{connections::Place, refusal::Refusal};
-use crate::host::metrics::Metrics;
+use super::connections::{ConnectionMetrics, Place};
+use super::refusal::Refusal;
 use axum::body::{BodyDataStream, Bytes, HttpBody};
 use futures_util::StreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ pub const MAX_IN_FLIGHT: usize = 24 << 20;
 pub(super) struct Bodies {
     pieces: Arc<Semaphore>,
     arriving: Mutex<Vec<Arriving>>,
-    metrics: Arc<Metrics>,
+    metrics: ConnectionMetrics,
 }
 
 /// A body that takes shared memory and has not arrived completely.
@@ -39,7 +39,7 @@ struct Arriving {
 
 impl Bodies {
     /// Bodies above [`FREE`] take at most `in_flight` bytes at once.
-    pub(super) fn new(in_flight: usize, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(in_flight: usize, metrics: ConnectionMetrics) -> Self {
         Self {
             pieces: Arc::new(Semaphore::new(in_flight.div_ceil(PIECE))),
             arriving: Mutex::default(),
@@ -108,7 +108,7 @@ impl Bodies {
         }
         for longest in arriving.drain(..older) {
             longest.place.close();
-            self.metrics.connection_evicted();
+            self.metrics.evicted.inc();
         }
         true
     }

@@ -14,13 +14,37 @@ use axum::Extension;
 use axum::middleware::AddExtension;
 use axum_server::accept::Accept;
 use futures_util::task::AtomicWaker;
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tower::Layer;
 
 use super::listen::Limits;
-use crate::host::metrics::Metrics;
+use crate::host::metrics::Registry;
+
+/// Counts connections that were closed because of a limit. Clones share the values.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionMetrics {
+    refused: Counter,
+    pub(super) evicted: Counter,
+}
+
+impl ConnectionMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            refused: registry.add(
+                "connections_refused",
+                "New connections that were closed at once, because too many were open and none of those could be closed",
+            ),
+            evicted: registry.add(
+                "connections_evicted",
+                "Connections that waited for their client and were closed, because \
+                 too many were open or request bodies took too much memory",
+            ),
+        }
+    }
+}
 
 /// The server is working on every connection of the port, so none can be closed for another one.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +62,11 @@ pub(super) struct Connections(Arc<Shared>);
 struct Shared {
     limits: Limits,
     open: Mutex<Vec<Arc<Place>>>,
-    metrics: Arc<Metrics>,
+    metrics: ConnectionMetrics,
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(limits: Limits, metrics: ConnectionMetrics) -> Self {
         Self(Arc::new(Shared {
             limits,
             open: Mutex::default(),
@@ -56,11 +80,11 @@ impl Connections {
         let mut open = self.0.open();
         if open.len() >= self.0.limits.connections {
             let Some(longest) = longest_waiting(&open) else {
-                self.0.metrics.connection_refused();
+                self.0.metrics.refused.inc();
                 return Err(io::Error::other(Full));
             };
             open.swap_remove(longest).close();
-            self.0.metrics.connection_evicted();
+            self.0.metrics.evicted.inc();
         }
         let place = Arc::new(Place::new());
         open.push(Arc::clone(&place));
@@ -265,7 +289,8 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
-        let connections = Connections::new(Limits::default(), Arc::default());
+        let metrics = ConnectionMetrics::new(&mut Registry::new());
+        let connections = Connections::new(Limits::default(), metrics);
         assert!(connections.admit(stream).unwrap().stream.nodelay().unwrap());
     }
 }

@@ -1,5 +1,7 @@
 //! Judges the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
 
+pub(super) mod lookups;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,6 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::cluster::api::by;
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::key::Key;
 use crate::cluster::claims::store::{self, Claims, Taken, Wanted};
@@ -19,22 +20,17 @@ use crate::cluster::runs::LastWords;
 use crate::core::admit::{
     self, Answer, Circumstances, Claimant, Heard, Question, Review, Unanswered,
 };
-use crate::core::job::running::{self, Progress};
-use crate::core::job::{Job, dns};
+use crate::core::job::dns;
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
 use crate::core::policy::rules::concurrent_migration::Refusal;
 use crate::core::review::Phase;
-use crate::host::metrics::Metrics;
-use crate::host::metrics::claims::Claimed;
-use crate::host::metrics::guards::{Lookup, Running};
 use crate::host::policy_watch::LivePolicy;
+use crate::server::metrics::Metrics;
 use crate::server::{Judge, Judged, Trace};
 
 /// The part of a review's time that is kept for logging the decision, if the API server was asked.
 const MARGIN: Duration = Duration::from_millis(200);
-/// How long an unknown namespace may delay a review.
-const LOOKUP: Duration = Duration::from_secs(1);
 /// How long the review of an update or deletion waits for the API server: the chart's timeout for these reviews. A
 /// forged review may ask for more time, while others wait for its seat.
 const CHANGE: Duration = Duration::from_secs(2);
@@ -102,7 +98,7 @@ impl Judge for Warden {
             let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
             let answer = self.answer(&review, deadline, &mut watch).await?;
             let judging = watch.started.elapsed().saturating_sub(watch.waited);
-            self.metrics.evaluated(phase, judging);
+            self.metrics.reviews.evaluated(phase, judging);
             let trace = tracing::enabled!(tracing::Level::DEBUG).then(|| {
                 Box::new(Trace {
                     asked: review.summary(),
@@ -117,10 +113,10 @@ impl Judge for Warden {
 
     fn report(&self, Judged { answer, trace }: &mut Judged) {
         let outcome = answer.outcome.as_str();
-        self.metrics
-            .reviewed(answer.phase, answer.operation, outcome);
+        let metrics = &self.metrics.reviews;
+        metrics.reviewed(answer.phase, answer.operation, outcome);
         for (rule, action) in &answer.findings {
-            self.metrics.found(rule, action.as_str());
+            metrics.found(rule, action.as_str());
         }
         if let Some(trace) = trace {
             let log = trace.answered.elapsed();
@@ -197,66 +193,6 @@ impl Warden {
         }
     }
 
-    /// Reads a new namespace from the API server, or returns why that failed. Then the policy file alone decides the
-    /// mode, as without a label.
-    async fn look_up(&self, namespace: &str, deadline: Instant) -> Result<NamespaceView, String> {
-        if !dns::is_label(namespace) {
-            return Err("the review has no valid namespace".to_owned());
-        }
-        let deadline = deadline.min(Instant::now() + LOOKUP);
-        let found = self.namespaces.ask(namespace, deadline).await;
-        self.metrics.namespace_looked_up(found.is_ok());
-        match found {
-            Ok(Some(view)) => Ok(view),
-            Ok(None) => Err(format!("there is no namespace {namespace}")),
-            Err(error) => {
-                tracing::warn!(%namespace, %error, "failed to read a namespace, its labels are ignored");
-                Err(format!("failed to read namespace {namespace}: {error}"))
-            }
-        }
-    }
-
-    /// Finds out from the pods of a Job whether it is running, if its own status does not show that.
-    async fn look_at_pods(
-        &self,
-        job: &Job<'_>,
-        claims: &Claims,
-        nowhere: Option<&str>,
-        deadline: Instant,
-    ) -> Heard {
-        let found = match nowhere {
-            Some(why) => Err(why.to_owned()),
-            None => is_running(job, claims, deadline).await,
-        };
-        self.metrics.guards.pods_looked_at(match &found {
-            Ok(true) => Running::Yes,
-            Ok(false) => Running::No,
-            Err(error) => {
-                tracing::warn!(%error, "failed to determine whether a migration is running, the request is allowed");
-                Running::Failed
-            }
-        });
-        Heard::Pods(found)
-    }
-
-    /// Finds out whether a namespace is being deleted.
-    async fn is_terminating(&self, namespace: &str, deadline: Instant) -> Heard {
-        // No API server sends such a name, so no deletion is blocked.
-        if !dns::is_label(namespace) {
-            return Heard::Nothing;
-        }
-        let found = self.namespaces.is_terminating(namespace, deadline).await;
-        self.metrics.guards.looked_up(match &found {
-            Ok(false) => Lookup::Active,
-            Ok(true) => Lookup::Terminating,
-            Err(error) => {
-                tracing::warn!(%namespace, %error, "failed to determine whether a namespace is being deleted, the deletion of its Job is allowed");
-                Lookup::Failed
-            }
-        });
-        Heard::Namespace(found)
-    }
-
     /// Takes the claim that a migration needs.
     async fn claim(
         &self,
@@ -291,18 +227,7 @@ impl Warden {
             },
             dry_run,
         };
-        let asked = Instant::now();
-        let taken = claims.take(&wanted, asking.deadline).await;
-        let outcome = match &taken {
-            Ok(Taken::Held { taken_over: None }) => Claimed::Held,
-            Ok(Taken::Held {
-                taken_over: Some(_),
-            }) => Claimed::TakenOver,
-            Ok(Taken::Waiting(_)) => Claimed::Waiting,
-            Err(error) => error.outcome(),
-        };
-        self.metrics.claims.asked(outcome, asked.elapsed());
-        match taken {
+        match claims.take(&wanted, asking.deadline).await {
             Ok(Taken::Held { .. }) => Heard::Nothing,
             Ok(Taken::Waiting(holder)) => {
                 Heard::Refused(Refusal::Held(holder.facts), !holder.first)
@@ -318,16 +243,4 @@ impl Warden {
             }
         }
     }
-}
-
-/// Whether a container of the Job is running, according to its pods.
-async fn is_running(job: &Job<'_>, claims: &Claims, deadline: Instant) -> Result<bool, String> {
-    let (namespace, name, uid) = (job.namespace, job.name.full(), &*job.metadata.uid);
-    if !dns::is_label(namespace) || !dns::is_subdomain(name) || !dns::is_subdomain(uid) {
-        return Err("the review has no valid metadata.namespace, name or uid".to_owned());
-    }
-    let job = (namespace, name, uid);
-    let pods = by(deadline, claims.pods.of_existing(&claims.jobs, job)).await;
-    let pods = pods.map_err(|error| error.to_string())?;
-    Ok(running::progress(&pods) == Progress::Running)
 }

@@ -4,7 +4,7 @@
 //! when there are too many.
 
 use super::connections::{Connections, Full};
-use crate::host::metrics::Metrics;
+use super::metrics::Metrics;
 use axum::Router;
 use axum_server::{
     Handle, Server,
@@ -152,7 +152,7 @@ pub async fn https(
 ) -> io::Result<()> {
     let tls = RustlsAcceptor::new(tls)
         .handshake_timeout(limits.handshake)
-        .acceptor(Connections::new(limits, metrics));
+        .acceptor(Connections::new(limits, metrics.connections.clone()));
     configure(axum_server::from_tcp(listener)?, limits)
         .handle(handle)
         .acceptor(tls)
@@ -172,7 +172,7 @@ pub async fn http(
 ) -> io::Result<()> {
     configure(axum_server::from_tcp(listener)?, limits)
         .handle(handle)
-        .acceptor(Connections::new(limits, metrics))
+        .acceptor(Connections::new(limits, metrics.connections.clone()))
         .serve(app.into_make_service())
         .await
 }

@@ -4,14 +4,34 @@
 
 use super::bodies::drained;
 use crate::core::admit::Unanswered;
-use crate::host::metrics::Rejection;
 use axum::{
     body::BodyDataStream,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use std::borrow::Cow;
+use strum::{IntoStaticStr, VariantNames};
 use tokio::time::{Instant, timeout_at};
+
+/// Why a request was answered with an HTTP error instead of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum Rejection {
+    /// 400: not an `AdmissionReview`
+    Malformed,
+    /// 405: not POST
+    Method,
+    /// 408: the body did not arrive in time
+    Timeout,
+    /// 413: the body is larger than the limit
+    TooLarge,
+    /// 415: not `application/json`
+    ContentType,
+    /// 500: evaluating the review panicked
+    Panic,
+    /// 503: too many requests in flight
+    Overloaded,
+}
 
 /// An HTTP error for a request that is not reviewed.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ use super::{
     bodies::{Bodies, Buffer},
     budget::budget,
     connections::Place,
+    metrics::Metrics,
     otlp::Otlp,
     refusal::Refusal,
 };
 use crate::core::review::Phase;
 use crate::host::decision_log::Sink;
-use crate::host::metrics::Metrics;
 use axum::{
     Extension, Router,
     body::Body,
@@ -78,7 +78,7 @@ impl Reviews {
             judge,
             sink,
             otlp,
-            bodies: Bodies::new(in_flight, Arc::clone(&metrics)),
+            bodies: Bodies::new(in_flight, metrics.connections.clone()),
             metrics,
             large: Arc::new(Semaphore::new(TURNS as usize)),
             closing: AtomicBool::new(false),
@@ -97,20 +97,20 @@ impl Reviews {
         place: Arc<Place>,
         request: Request,
     ) -> Response {
-        let _in_flight = self.metrics.in_flight();
+        let _in_flight = self.metrics.reviews.in_flight();
         place.hears();
         let start = Instant::now();
         let otlp = self.otlp.as_ref();
         let traced = otlp.map(|otlp| (otlp, SystemTime::now(), request.headers().clone()));
         let (mut response, verdict, line) = match self.review(phase, &place, request, start).await {
             Ok(Judged { answer, .. }) => {
-                self.metrics.took(phase, start.elapsed());
+                self.metrics.reviews.took(phase, start.elapsed());
                 let verdict = answer.outcome.as_str();
                 (json(answer.body), Some(verdict), answer.line)
             }
             Err(refusal) => {
                 if let Some(why) = refusal.why {
-                    self.metrics.rejected(why);
+                    self.metrics.reviews.rejected(why);
                 }
                 (refusal.into_response(), None, None)
             }

@@ -14,9 +14,9 @@ use migration_warden::core::pki::server_config;
 use migration_warden::core::policy::{Action, verdict::Outcome};
 use migration_warden::core::review::{Operation, Phase, request::MalformedReview};
 use migration_warden::host::decision_log::Sink;
-use migration_warden::host::metrics::Metrics;
 use migration_warden::host::tls::issue;
 use migration_warden::host::tls::issue::Issued;
+use migration_warden::server::metrics::Metrics;
 use migration_warden::server::{
     Judge, Judged,
     listen::{self, Limits},
@@ -188,7 +188,7 @@ impl Server {
     pub async fn with(setup: Setup) -> Self {
         let metrics = Arc::new(Metrics::new());
         let judge = Arc::new(TestJudge::default());
-        let sink = Arc::new(Sink::new(setup.output, Arc::clone(&metrics)).unwrap());
+        let sink = Arc::new(Sink::new(setup.output, metrics.lost_lines.clone()).unwrap());
         let reviews = Reviews::new(
             Arc::clone(&judge) as Arc<dyn Judge>,
             sink,

@@ -26,6 +26,7 @@ use migration_warden::core::policy::claims::Claims as Policy;
 use migration_warden::core::policy::rules::concurrent_migration::State;
 use migration_warden::core::policy::select::Selectors;
 use migration_warden::core::policy_file::default_selectors;
+use migration_warden::server::metrics::Metrics;
 use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Space, eventually};
@@ -51,7 +52,7 @@ impl Rig {
         let space = Space::new();
         let client = Cluster::get().client(space.name(), None).await;
         Self {
-            claims: Claims::new(client.clone(), Jobs::default()),
+            claims: Claims::new(client.clone(), Jobs::default(), Metrics::new().claims),
             client,
             space,
         }
@@ -320,6 +321,7 @@ async fn a_missing_permission_is_named() {
             .client(rig.space.name(), Some("nobody"))
             .await,
         Jobs::default(),
+        Metrics::new().claims,
     );
     let error = take(&nobody, &rig.asker(1), false).await.unwrap_err();
     let ClaimError::Api(ApiError::Refused { doing, status }) = error else {

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use migration_warden::host::metrics::Metrics;
+use migration_warden::server::metrics::Metrics;
 use serde_json::Value;
 
 fn path(file: &str) -> PathBuf {
@@ -34,13 +34,13 @@ fn yaml(file: &str) -> Value {
 /// The metrics after all has happened that makes a series.
 fn encoded() -> String {
     let metrics = Metrics::new();
-    metrics.policy_in_use("0123456789abcdef".to_owned());
+    metrics.policy.in_use("0123456789abcdef".to_owned());
     for kind in [
         "MutatingWebhookConfiguration",
         "ValidatingWebhookConfiguration",
     ] {
-        metrics.ca_published(kind, true);
-        metrics.in_agreement(kind, true);
+        metrics.registration.published(kind, true);
+        metrics.registration.agrees(kind, true);
     }
     metrics.encode()
 }

@@ -115,7 +115,7 @@ fn it_explains_every_family() {
 /// What callers choose is in no label, so these are all series that there can ever be.
 #[test]
 fn there_are_as_many_series_at_the_start_as_later() {
-    let metrics = migration_warden::host::metrics::Metrics::new();
+    let metrics = migration_warden::server::metrics::Metrics::new();
     let count = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
     // The policy's hash, and two configurations in two families.
     assert_eq!(count(&metrics.encode()) + 5, count(&encoded()));

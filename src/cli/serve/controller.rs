@@ -21,8 +21,8 @@ use crate::cluster::version::KubernetesVersion;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
-use crate::host::metrics::Metrics;
 use crate::server::judge::Warden;
+use crate::server::metrics::Metrics;
 
 /// The parts of the service that the tasks share.
 pub(super) struct Beside<'a> {
@@ -61,7 +61,7 @@ pub(super) fn start(
     let (policy, metrics) = (beside.warden.policy.clone(), &beside.warden.metrics);
     let watching = jobs
         .clone()
-        .watch(client.clone(), policy, Arc::clone(metrics));
+        .watch(client.clone(), policy, metrics.watches.clone());
     beside.background.add("watching Jobs", watching);
     // Without a webhook configuration no reviews arrive here, and then this process must not delete Jobs.
     let installation = election.as_ref().map(|election| election.lease.clone());
@@ -73,15 +73,14 @@ pub(super) fn start(
     };
     if beside.warden.claims.is_some() {
         // A second `Claims`, so that no review waits for the requests of the sweeper.
-        let claims = Claims::new(client.clone(), jobs.clone());
-        let metrics = Arc::clone(&beside.warden.metrics);
+        let claims = Claims::new(client.clone(), jobs.clone(), metrics.claims.clone());
         let pods = claims.pods.clone();
-        let sweeping = sweeper::run(claims, leads(), jobs.subscribe(), metrics);
+        let sweeping = sweeper::run(claims, leads(), jobs.subscribe());
         beside.background.add("releasing claims", sweeping);
         let starts = Starts {
             jobs: jobs.clone(),
             pods,
-            metrics: Arc::clone(&beside.warden.metrics),
+            late: metrics.not_started.clone(),
         };
         beside
             .background
@@ -98,7 +97,7 @@ pub(super) fn send_events(
     metrics: &Arc<Metrics>,
     background: &mut Background,
 ) -> Events {
-    let (events, task) = Events::send(client, replica, Arc::clone(metrics));
+    let (events, task) = Events::send(client, replica, metrics.events.clone());
     background.add("sending Events", task);
     events
 }
@@ -129,7 +128,7 @@ fn record_runs(
         client,
         jobs: beside.jobs.clone(),
         policy: warden.policy.clone(),
-        metrics: Arc::clone(&warden.metrics),
+        metrics: warden.metrics.runs.clone(),
         events: warden.events.clone(),
         trouble: trouble.clone(),
         installation,
@@ -148,7 +147,7 @@ fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candi
     let identity = format!("{}_{}", warden.replica, Uuid::now_v7());
     let metrics = &warden.metrics;
     let Election { lease, excluded } = election;
-    let candidate = Candidate::stand(client.clone(), lease, &identity, Arc::clone(metrics));
+    let candidate = Candidate::stand(client.clone(), lease, &identity, metrics.leader.clone());
     let tidy = Cleanup {
         client,
         jobs: beside.jobs.clone(),
@@ -156,7 +155,7 @@ fn tidy_up(election: Election, client: Client, beside: &mut Beside<'_>) -> Candi
         excluded,
         policy: warden.policy.clone(),
         sink: Arc::clone(beside.sink),
-        metrics: Arc::clone(metrics),
+        metrics: metrics.cleanup.clone(),
         replica: warden.replica.clone(),
         grace: GRACE,
     };

@@ -15,11 +15,11 @@ use crate::cluster::registration::{Disagreement, Registration};
 use crate::core::pki::rotation;
 use crate::host::file_watch;
 use crate::host::health::{Readiness, Status};
-use crate::host::metrics::Metrics;
 use crate::host::policy_watch::LivePolicy;
 use crate::host::tls::issue;
 use crate::host::tls::live::LiveTls;
 use crate::host::tls::reload::{TlsFiles, keep_bundle};
+use crate::server::metrics::Metrics;
 
 /// Where the server creates a certificate if no argument names one.
 const DEVELOPMENT: &str = "certs/dev";
@@ -29,7 +29,7 @@ pub(super) fn set_up(
     args: &Args,
     client: Option<&Client>,
     policy: &LivePolicy,
-    metrics: &Arc<Metrics>,
+    metrics: &Metrics,
     readiness: &Readiness,
     background: &mut Background,
 ) -> anyhow::Result<LiveTls> {
@@ -43,9 +43,9 @@ pub(super) fn set_up(
     if let (None, Some((argument, _))) = (client, needs_cluster.iter().find(|(_, given)| *given)) {
         anyhow::bail!("{argument} needs a cluster; add --cluster in-cluster");
     }
-    let live = LiveTls::new(Arc::clone(metrics))?;
+    let live = LiveTls::new(metrics.certificates.clone())?;
     if let Some(ca) = &args.client_ca {
-        let files = TlsFiles::client_ca(ca.clone(), &live, Arc::clone(metrics))?;
+        let files = TlsFiles::client_ca(ca.clone(), &live)?;
         background.add(
             "watching the callers' CA",
             files.keep_fresh(file_watch::PERIOD),
@@ -56,10 +56,10 @@ pub(super) fn set_up(
         let client = client.clone();
         let service = args.service.as_deref().unwrap_or_default();
         let kept = KeptCertificate::new(client, secret.clone(), service);
-        let keeping = kept.keep_fresh(live.clone(), bundle, Arc::clone(metrics));
+        let keeping = kept.keep_fresh(live.clone(), bundle);
         background.add("managing the certificate", keeping);
     } else {
-        let files = files(args, &live, metrics)?;
+        let files = files(args, &live)?;
         background.add(
             "watching the certificate files",
             files.keep_fresh(file_watch::PERIOD),
@@ -88,7 +88,7 @@ pub(super) fn set_up(
             name: name.clone(),
             policy: policy.clone(),
             bundle: writes.then_some(bundled),
-            metrics: Arc::clone(metrics),
+            metrics: metrics.registration.clone(),
             disagreement: disagreement.clone(),
         };
         let trust = Trust::default();
@@ -136,15 +136,9 @@ fn tell_trust(readiness: &Readiness, trust: &Trust) {
     });
 }
 
-fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<TlsFiles> {
+fn files(args: &Args, live: &LiveTls) -> anyhow::Result<TlsFiles> {
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let metrics = Arc::clone(metrics);
-        return Ok(TlsFiles::certificate(
-            cert.clone(),
-            key.clone(),
-            live,
-            metrics,
-        )?);
+        return Ok(TlsFiles::certificate(cert.clone(), key.clone(), live)?);
     }
     let dir = match &args.tls_dir {
         Some(dir) => {
@@ -168,13 +162,7 @@ fn files(args: &Args, live: &LiveTls, metrics: &Arc<Metrics>) -> anyhow::Result<
             "serving with a development certificate for localhost; clients must trust this CA"
         );
     }
-    let metrics = Arc::clone(metrics);
-    Ok(TlsFiles::certificate(
-        issued.cert,
-        issued.key,
-        live,
-        metrics,
-    )?)
+    Ok(TlsFiles::certificate(issued.cert, issued.key, live)?)
 }
 
 fn tell_expiry(readiness: &Readiness, live: &LiveTls) {

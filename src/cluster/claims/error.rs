@@ -1,8 +1,8 @@
 //! Why a claim could not be acquired. Errors are distinguished only if the caller or the user reacts differently.
 
 use super::crowd::MOST;
+use super::metrics::Claimed;
 use crate::cluster::api::ApiError;
-use crate::host::metrics::claims::Claimed;
 
 /// Why a claim could not be acquired or released.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +18,7 @@ pub enum ClaimError {
 
 impl ClaimError {
     /// What counts it in metrics.
-    #[must_use]
-    pub fn outcome(&self) -> Claimed {
+    pub(super) fn outcome(&self) -> Claimed {
         match self {
             Self::Api(ApiError::Timeout) => Claimed::Timeout,
             Self::Api(ApiError::Contended(_)) => Claimed::Contended,

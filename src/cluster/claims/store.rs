@@ -23,6 +23,7 @@ use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
 use super::logged::Logged;
+use super::metrics::ClaimMetrics;
 use super::protocol::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Take, Version};
 use crate::cluster::api::list::List;
 use crate::cluster::api::patient::prompt;
@@ -87,12 +88,13 @@ pub struct Claims {
     pub jobs: Jobs,
     begun: Begun,
     logged: Arc<Logged>,
+    pub(super) metrics: ClaimMetrics,
 }
 
 impl Claims {
     /// Claims in the client's own namespace. A Job that is in `jobs` counts as seen.
     #[must_use]
-    pub fn new(client: Client, jobs: Jobs) -> Self {
+    pub fn new(client: Client, jobs: Jobs, metrics: ClaimMetrics) -> Self {
         let pods = Pods::new(client.clone(), PODS_SHARE);
         let client = prompt(client);
         Self {
@@ -103,11 +105,19 @@ impl Claims {
             lists: Arc::new(Seats::new(LISTS, LISTS_SHARE)),
             begun: Begun::default(),
             logged: Arc::default(),
+            metrics,
         }
     }
 
     /// Takes the claim, or returns the migration to wait for, before the deadline.
     pub async fn take(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
+        let asked = Instant::now();
+        let taken = self.attempt(wanted, deadline).await;
+        self.metrics.asked(&taken, asked.elapsed());
+        taken
+    }
+
+    async fn attempt(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
         let outcome = by(deadline, self.decide(wanted)).await?;
         let (holder, version, standing) = match outcome {
             Conclusion::Held { taken_over } => {

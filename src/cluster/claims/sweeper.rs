@@ -2,7 +2,6 @@
 //!
 //! Only the elected replica does it, to save load. [`super::release`] does the work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
@@ -11,7 +10,6 @@ use super::release::Looked;
 use super::store::Claims;
 use crate::cluster::api::every;
 use crate::cluster::jobs::{self, News};
-use crate::host::metrics::Metrics;
 
 /// How often all claims are checked: a pod of a deleted Job ends without news.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -21,7 +19,6 @@ pub(crate) async fn run(
     claims: Claims,
     leads: watch::Receiver<bool>,
     mut news: broadcast::Receiver<News>,
-    metrics: Arc<Metrics>,
 ) {
     let mut ticks = every(PERIOD);
     loop {
@@ -35,11 +32,11 @@ pub(crate) async fn run(
         let tell = |looked| match looked {
             Looked::Kept => {}
             Looked::Released(holder) => {
-                metrics.claims.released();
+                claims.metrics.released.inc();
                 tracing::debug!(%holder, "released a claim");
             }
             Looked::Failed(error) => {
-                metrics.claims.sweep_failed();
+                claims.metrics.sweep_failures.inc();
                 tracing::warn!(%error, "failed to check a claim, retrying");
             }
         };
@@ -48,7 +45,7 @@ pub(crate) async fn run(
             None => claims.sweep(tell).await,
         };
         if let Err(error) = swept {
-            metrics.claims.sweep_failed();
+            claims.metrics.sweep_failures.inc();
             tracing::warn!(%error, "failed to check claims, retrying");
         }
     }

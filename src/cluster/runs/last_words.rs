@@ -11,14 +11,13 @@ use kube::Client;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::Instant;
 
+use super::metrics::{RunMetrics, Wrote};
 use super::queue::JobKey;
 use crate::cluster::api::by;
 use crate::cluster::api::seats::Seats;
 use crate::cluster::jobs::{self, Jobs, Seen};
 use crate::core::job::{Job, dns, release};
 use crate::core::runs::Ending;
-use crate::host::metrics::Metrics;
-use crate::host::metrics::runs::Wrote;
 
 /// Most endings that may wait: some hundred bytes each, or at most 20 KB with a confirmed Job.
 const MAX_WAITING: usize = 64;
@@ -50,7 +49,7 @@ struct Shown {
     jobs: Jobs,
     client: Client,
     gets: Arc<Seats>,
-    metrics: Arc<Metrics>,
+    metrics: RunMetrics,
 }
 
 /// The sending and the receiving side. The client reads Jobs that are not in `jobs`.
@@ -58,7 +57,7 @@ struct Shown {
 pub fn last_words(
     jobs: Jobs,
     client: Client,
-    metrics: Arc<Metrics>,
+    metrics: RunMetrics,
 ) -> (LastWords, mpsc::Receiver<Words>) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     let shown = Shown {
@@ -91,7 +90,7 @@ impl LastWords {
             shown.confirm(key, ending, deadline).await
         };
         if let Err(TrySendError::Full(_)) = shown.sender.try_send(Words(words)) {
-            shown.metrics.runs.wrote(Wrote::Dropped);
+            shown.metrics.wrote(Wrote::Dropped);
         }
     }
 }
@@ -137,6 +136,7 @@ mod tests {
     use crate::core::job::Kind;
     use crate::core::job::object::Object;
     use crate::core::runs::resource::Outcome;
+    use crate::host::metrics::Registry;
 
     fn ended() -> Value {
         json!({
@@ -179,9 +179,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_there_is_no_room_for_is_counted_and_dropped() {
-        let metrics = Arc::new(Metrics::new());
+        let mut registry = Registry::new();
+        let metrics = RunMetrics::new(&mut registry);
         let client = testing::client(|_| std::future::ready((500, json!({}))));
-        let (words, mut received) = last_words(Jobs::default(), client, Arc::clone(&metrics));
+        let (words, mut received) = last_words(Jobs::default(), client, metrics);
         let deadline = Instant::now() + LOOKUP;
         let ended = ended();
         let object = Object::deserialize(&ended).unwrap();
@@ -197,7 +198,7 @@ mod tests {
         }
         assert_eq!(count, MAX_WAITING);
         let line = "migration_warden_run_writes_total{result=\"dropped\"} 1";
-        assert!(metrics.encode().lines().any(|found| found == line));
+        assert!(registry.encode().lines().any(|found| found == line));
         LastWords::default().leave(&job, deadline).await;
     }
 }

@@ -18,8 +18,8 @@ use super::store::{Ensured, Store};
 use super::{Runs, Words, now};
 use crate::cluster::api::{TIMEOUT, by};
 use crate::cluster::jobs::{News, Seen};
+use crate::cluster::runs::metrics::Wrote;
 use crate::core::runs::Ending;
-use crate::host::metrics::runs::Wrote;
 
 /// Time limit for a run in a namespace where the last write succeeded. After that the namespace counts as paused: its
 /// writes share half of the writers, and have [`TIMEOUT`].
@@ -112,7 +112,7 @@ impl<'r> Worker<'r> {
 
     fn dropped(&mut self, dropped: Option<Waiting>) {
         if let Some(dropped) = dropped {
-            self.runs.metrics.runs.wrote(Wrote::Dropped);
+            self.runs.metrics.wrote(Wrote::Dropped);
             // In a paused namespace, a scan would only find it again and again.
             self.rescan |= !self.queue.is_refused(&dropped.key.namespace);
         }

@@ -42,7 +42,7 @@ pub(crate) fn start(job: &StoredJob, now: Timestamp) -> Start {
 
 /// The migrations that have not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Active {
+pub(crate) struct Active {
     /// How many there are.
     pub count: i64,
     /// How many of them are overdue.

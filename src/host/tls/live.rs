@@ -6,16 +6,45 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::core::pki::{TlsError, client_verifier, empty_config, facts::Facts, server_config};
-use crate::host::metrics::Metrics;
+use crate::host::metrics::{Counters, Registry};
+
+/// The metrics of certificates. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct CertificateMetrics {
+    reloads: Counters,
+    expiration: Gauge,
+    ca_expiration: Gauge,
+}
+
+impl CertificateMetrics {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
+        Self {
+            reloads: registry.results(
+                "certificate_reloads",
+                "Reloads of the certificate or of the client CA, by result",
+            ),
+            expiration: registry.add(
+                "certificate_expiration_timestamp_seconds",
+                "When the certificate in use expires, in seconds since the Unix epoch",
+            ),
+            ca_expiration: registry.add(
+                "ca_expiration_timestamp_seconds",
+                "When the last CA in the published bundle expires, in seconds since the Unix epoch; \
+                 0 if the CA is managed elsewhere",
+            ),
+        }
+    }
+}
 
 /// The TLS settings in use. Clones share them.
 #[derive(Clone, Debug)]
 pub struct LiveTls {
     config: RustlsConfig,
     parts: Arc<Mutex<Parts>>,
-    metrics: Arc<Metrics>,
+    metrics: CertificateMetrics,
 }
 
 /// The inputs of the settings, kept because a change of one needs the others.
@@ -37,7 +66,7 @@ pub struct Expiry {
 
 impl LiveTls {
     /// Settings without a certificate: every handshake fails.
-    pub fn new(metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+    pub fn new(metrics: CertificateMetrics) -> Result<Self, TlsError> {
         Ok(Self {
             config: RustlsConfig::from_config(empty_config()?),
             parts: Arc::default(),
@@ -59,7 +88,7 @@ impl LiveTls {
         self.config.reload_from_config(loaded.config);
         parts.pair = Some((cert_pem.to_owned(), key_pem.to_owned()));
         parts.expiry.certificate = Some(loaded.not_after);
-        self.metrics.certificate_expires(loaded.not_after);
+        self.metrics.expiration.set(loaded.not_after.as_second());
         if loaded.not_after < Timestamp::now() {
             tracing::warn!(expired = %loaded.not_after, "the certificate has expired, so the API server refuses it");
         }
@@ -86,7 +115,12 @@ impl LiveTls {
             return;
         };
         self.parts().expiry.ca = Some(expires);
-        self.metrics.ca_expires(expires);
+        self.metrics.ca_expiration.set(expires.as_second());
+    }
+
+    /// Counts a reload of the certificate or of the client CA.
+    pub(crate) fn reloaded(&self, success: bool) {
+        self.metrics.reloads.inc_result(success);
     }
 
     /// When the certificate and the CAs in use expire.

@@ -6,8 +6,7 @@
 use super::live::LiveTls;
 use crate::core::pki::TlsError;
 use crate::host::file_watch::{Contents, Poller, ReadError};
-use crate::host::metrics::Metrics;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 use tokio::sync::watch;
 
 /// Why certificate files cannot be used.
@@ -36,35 +35,20 @@ pub struct TlsFiles {
     purpose: Purpose,
     poller: Poller,
     live: LiveTls,
-    metrics: Arc<Metrics>,
 }
 
 impl TlsFiles {
     /// Loads a certificate and its key for the first time.
-    pub fn certificate(
-        cert: PathBuf,
-        key: PathBuf,
-        live: &LiveTls,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, LoadError> {
-        Self::load(Purpose::Show, vec![cert, key], live, metrics)
+    pub fn certificate(cert: PathBuf, key: PathBuf, live: &LiveTls) -> Result<Self, LoadError> {
+        Self::load(Purpose::Show, vec![cert, key], live)
     }
 
     /// Loads the CA of client certificates for the first time.
-    pub fn client_ca(
-        ca: PathBuf,
-        live: &LiveTls,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, LoadError> {
-        Self::load(Purpose::Demand, vec![ca], live, metrics)
+    pub fn client_ca(ca: PathBuf, live: &LiveTls) -> Result<Self, LoadError> {
+        Self::load(Purpose::Demand, vec![ca], live)
     }
 
-    fn load(
-        purpose: Purpose,
-        paths: Vec<PathBuf>,
-        live: &LiveTls,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, LoadError> {
+    fn load(purpose: Purpose, paths: Vec<PathBuf>, live: &LiveTls) -> Result<Self, LoadError> {
         let mut poller = Poller::new(paths);
         // The first poll always returns the contents.
         let contents = poller.poll().unwrap_or(Ok(Vec::new()));
@@ -73,7 +57,6 @@ impl TlsFiles {
             purpose,
             poller,
             live: live.clone(),
-            metrics,
         })
     }
 
@@ -83,15 +66,14 @@ impl TlsFiles {
             purpose,
             poller,
             live,
-            metrics,
         } = self;
         let apply = |contents| match apply(purpose, &live, contents) {
             Ok(()) => {
-                metrics.certificate_reloaded(true);
+                live.reloaded(true);
                 tracing::info!(expiry = ?live.expiry(), "the certificate files were reloaded");
             }
             Err(error) => {
-                metrics.certificate_reloaded(false);
+                live.reloaded(false);
                 tracing::error!(%error, "failed to reload the certificate files, the last valid ones stay in use");
             }
         };

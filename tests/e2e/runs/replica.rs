@@ -11,8 +11,8 @@ use migration_warden::cluster::runs::{LastWords, Pace, Runs, Trouble, last_words
 use migration_warden::core::job::object::Object;
 use migration_warden::core::job::{Job, Kind};
 use migration_warden::host::health::Status;
-use migration_warden::host::metrics::Metrics;
 use migration_warden::host::policy_watch::LivePolicy;
+use migration_warden::server::metrics::Metrics;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -81,19 +81,19 @@ impl Replica {
         );
         fs::write(&policy, text).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
+        let (policy, _) = LivePolicy::load(policy, &metrics.policy).unwrap();
         let trouble = Trouble::default();
         let (sender, elected) = watch::channel(leads);
         let entered = runtime.enter();
-        let sent = Events::send(client.clone(), "e2e".to_owned(), Arc::clone(&metrics));
+        let sent = Events::send(client.clone(), "e2e".to_owned(), metrics.events.clone());
         let (events, sending) = sent;
         let jobs = Jobs::default();
-        let (words, shown) = last_words(jobs.clone(), client.clone(), Arc::clone(&metrics));
+        let (words, shown) = last_words(jobs.clone(), client.clone(), metrics.runs.clone());
         let runs = Runs {
             client: client.clone(),
             jobs: jobs.clone(),
             policy: policy.clone(),
-            metrics: Arc::clone(&metrics),
+            metrics: metrics.runs.clone(),
             events,
             trouble: trouble.clone(),
             installation: None,
@@ -101,7 +101,7 @@ impl Replica {
         };
         runtime.spawn(sending);
         runtime.spawn(runs.run(shown, elected));
-        runtime.spawn(jobs.watch(client, policy, Arc::clone(&metrics)));
+        runtime.spawn(jobs.watch(client, policy, metrics.watches.clone()));
         drop(entered);
         Self {
             runtime,

@@ -9,6 +9,7 @@ use migration_warden::cluster::claims::error::ClaimError;
 use migration_warden::cluster::claims::protocol::EXPIRY;
 use migration_warden::cluster::claims::store::Claims;
 use migration_warden::cluster::jobs::Jobs;
+use migration_warden::server::metrics::Metrics;
 use serde_json::json;
 
 use super::{Rig, take};
@@ -26,7 +27,12 @@ async fn whether_a_holder_is_gone_takes_two_rights() {
         rig.delete_job(&first);
         let user = without(&rig.space, lacking.0, lacking.1);
         let client = Cluster::get().client(rig.space.name(), Some(&user)).await;
-        let error = take(&Claims::new(client, Jobs::default()), &rig.asker(2), false).await;
+        let error = take(
+            &Claims::new(client, Jobs::default(), Metrics::new().claims),
+            &rig.asker(2),
+            false,
+        )
+        .await;
         let Err(ClaimError::Api(ApiError::Refused { doing, status })) = error else {
             panic!("{error:?}");
         };

@@ -11,8 +11,8 @@ use migration_warden::cluster::jobs::Jobs;
 use migration_warden::cluster::leader::Candidate;
 use migration_warden::cluster::namespaces::Namespaces;
 use migration_warden::host::decision_log::Sink;
-use migration_warden::host::metrics::Metrics;
 use migration_warden::host::policy_watch::LivePolicy;
+use migration_warden::server::metrics::Metrics;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -68,25 +68,27 @@ impl Replica {
         );
         fs::write(&policy, text).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let (policy, _) = LivePolicy::load(policy, &metrics).unwrap();
+        let (policy, _) = LivePolicy::load(policy, &metrics.policy).unwrap();
         let lines = File::create(dir.path().join("lines")).unwrap();
         let lines = output.unwrap_or(lines);
-        let sink = Arc::new(Sink::new(lines.into(), Arc::clone(&metrics)).unwrap());
+        let sink = Arc::new(Sink::new(lines.into(), metrics.lost_lines.clone()).unwrap());
 
         let runtime = Runtime::new().unwrap();
         // Leases are everybody's to write.
         let all = runtime.block_on(Cluster::get().client(names[0], None));
         let client = runtime.block_on(Cluster::get().client(names[0], user));
         let candidate = runtime.block_on(async {
-            let (namespaces, _, watching) = Namespaces::watch(client.clone(), Arc::clone(&metrics));
+            let (namespaces, _, watching) =
+                Namespaces::watch(client.clone(), metrics.watches.clone());
             tokio::spawn(watching);
             let jobs = Jobs::default();
-            tokio::spawn(
-                jobs.clone()
-                    .watch(client.clone(), policy.clone(), Arc::clone(&metrics)),
-            );
+            tokio::spawn(jobs.clone().watch(
+                client.clone(),
+                policy.clone(),
+                metrics.watches.clone(),
+            ));
             let lease = "migration-warden".to_owned();
-            let candidate = Candidate::stand(all, lease, name, Arc::clone(&metrics));
+            let candidate = Candidate::stand(all, lease, name, metrics.leader.clone());
             let tidy = Cleanup {
                 client,
                 jobs,
@@ -94,7 +96,7 @@ impl Replica {
                 excluded,
                 policy,
                 sink,
-                metrics: Arc::clone(&metrics),
+                metrics: metrics.cleanup.clone(),
                 replica: name.to_owned(),
                 grace: GRACE,
             };

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::{Done, Worker};
 use crate::cluster::api::{ApiError, TIMEOUT};
 use crate::cluster::runs::error::Unwritten;
+use crate::cluster::runs::metrics::Wrote;
 use crate::cluster::runs::queue::Waiting;
 use crate::cluster::runs::scan::Incomplete;
 use crate::cluster::runs::store::Ensured;
-use crate::host::metrics::runs::Wrote;
 
 /// Pause of all writes if the API server refuses runs altogether.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -103,7 +103,7 @@ impl Worker<'_> {
             _ if waiting.words.is_some() => SHORT_PAUSE,
             _ => LONGEST_PAUSE,
         };
-        let metrics = &self.runs.metrics.runs;
+        let metrics = &self.runs.metrics;
         match error {
             Unwritten::Pointless => return,
             Unwritten::Hopeless(_) => {

@@ -4,12 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
-use prometheus_client::registry::Registry;
 use strum::{IntoStaticStr, VariantNames};
 
-use super::labels::{self, Counters, Label, registered};
 use crate::core::runs::active::Active;
 use crate::core::runs::resource::Outcome;
+use crate::host::metrics::{Counters, Label, Registry};
 
 /// Upper bounds in seconds, from a migration without pending changes to one that takes a night.
 const SECONDS: [f64; 12] = [
@@ -27,7 +26,7 @@ const ENDS: [Outcome; 4] = [
 /// Result of writing a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
-pub enum Wrote {
+pub(super) enum Wrote {
     /// The run is stored.
     Written,
     /// The write failed and is retried.
@@ -38,62 +37,49 @@ pub enum Wrote {
 
 type Durations = Family<Label, Histogram, fn() -> Histogram>;
 
-/// The metrics of runs.
-#[derive(Debug)]
-pub struct Runs {
+/// The metrics of runs. Clones share the values.
+#[derive(Clone, Debug)]
+pub struct RunMetrics {
     ended: Family<Label, Counter>,
     duration: Durations,
     active: Gauge,
     overdue: Gauge,
     oldest: Gauge,
-    not_started: Gauge,
     unreviewed: Counter,
     writes: Counters,
 }
 
-impl Runs {
+impl RunMetrics {
     /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(crate) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            ended: registered(
-                registry,
+            ended: registry.add(
                 "runs",
                 "Migrations that ended, by outcome; counted by the replica that recorded the end",
             ),
-            duration: labels::with(
-                registry,
+            duration: registry.add_this(
                 "run_duration_seconds",
                 "Time from the start of a migration to its end, in seconds, by outcome; excludes lost migrations",
                 Durations::new_with_constructor(|| Histogram::new(SECONDS)),
             ),
-            active: registered(
-                registry,
+            active: registry.add(
                 "runs_active",
                 "Migration Jobs that have not ended, as seen by this replica",
             ),
-            overdue: registered(
-                registry,
+            overdue: registry.add(
                 "runs_overdue",
                 "Migration Jobs that have not ended after their activeDeadlineSeconds, or after an hour if it is not set",
             ),
-            oldest: registered(
-                registry,
+            oldest: registry.add(
                 "oldest_active_run_timestamp_seconds",
                 "When the oldest migration Job that has not ended was created, in seconds since the Unix epoch; \
              0 if there is no such Job",
             ),
-            not_started: registered(
-                registry,
-                "runs_not_started",
-                "Migration Jobs that have not started ten minutes after their creation, as seen by this replica",
-            ),
-            unreviewed: registered(
-                registry,
+            unreviewed: registry.add(
                 "unreviewed_migrations",
                 "Migration Jobs that were found without a decision",
             ),
-            writes: Counters::new(
-                registry,
+            writes: registry.counters(
                 "run_writes",
                 "Writes of runs, by result: written, failed (and retried), or dropped",
                 "result",
@@ -108,7 +94,7 @@ impl Runs {
     }
 
     /// Counts a run that ended.
-    pub fn ended(&self, outcome: Outcome, took: Option<SignedDuration>) {
+    pub(super) fn ended(&self, outcome: Outcome, took: Option<SignedDuration>) {
         let labels = label(outcome);
         self.ended.get_or_create(&labels).inc();
         if let Some(took) = took {
@@ -118,22 +104,17 @@ impl Runs {
     }
 
     /// Counts a migration Job that exists without a decision.
-    pub fn unreviewed(&self) {
+    pub(super) fn unreviewed(&self) {
         self.unreviewed.inc();
     }
 
     /// Counts a write by its result.
-    pub fn wrote(&self, result: Wrote) {
+    pub(super) fn wrote(&self, result: Wrote) {
         self.writes.inc(result);
     }
 
-    /// Sets how many migration Jobs have not started in time.
-    pub fn not_started(&self, late: i64) {
-        self.not_started.set(late);
-    }
-
     /// Sets how many migration Jobs have not ended, and since when.
-    pub fn active(&self, active: Active) {
+    pub(super) fn active(&self, active: Active) {
         self.active.set(active.count);
         self.overdue.set(active.overdue);
         let oldest = active.oldest.map_or(0, Timestamp::as_second);
@@ -150,4 +131,29 @@ fn label(outcome: Outcome) -> Label {
         Outcome::Succeeded => "succeeded",
     };
     [("outcome", outcome)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_counted() {
+        let mut registry = Registry::new();
+        let metrics = RunMetrics::new(&mut registry);
+        metrics.ended(Outcome::Failed, Some(SignedDuration::from_secs(3)));
+        metrics.active(Active {
+            count: 3,
+            overdue: 1,
+            oldest: Some(Timestamp::from_second(1_766_361_600).unwrap()),
+        });
+        registry.assert_has(&[
+            r#"runs_total{outcome="failed"} 1"#,
+            r#"run_duration_seconds_bucket{le="2.0",outcome="failed"} 0"#,
+            r#"run_duration_seconds_bucket{le="5.0",outcome="failed"} 1"#,
+            "runs_active 3",
+            "runs_overdue 1",
+            "oldest_active_run_timestamp_seconds 1766361600",
+        ]);
+    }
 }

@@ -1,19 +1,22 @@
-//! Metrics of reviews: verdicts, findings and durations.
+//! The metrics of reviews and of the requests that carry them: verdicts, findings, durations and refusals.
 //!
 //! All series exist from the start, because `increase` ignores the first value of a counter that did not exist before.
 
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::{counter::Counter, family::Family, histogram::Histogram};
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::{
+    counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
+};
+use strum::VariantNames;
 
-use super::labels::{self, Counters, Label, registered};
+use super::refusal::Rejection;
 use crate::core::policy::Action;
 use crate::core::policy::rule::{Patch, Rule};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::verdict::Outcome;
 use crate::core::review::{Operation, Phase};
+use crate::host::metrics::{Counters, Label, Registry};
 
 /// Upper bounds in seconds. A review takes tens of microseconds, so most bounds are below 1 ms. The last ones are for
 /// slow clients and a blocked decision log.
@@ -51,7 +54,7 @@ struct Durations {
 impl Durations {
     fn new(registry: &mut Registry, name: &str, help: &str, histogram: fn() -> Histogram) -> Self {
         let family = Family::<Label, Histogram, _>::new_with_constructor(histogram);
-        let family = labels::with(registry, name, help, family);
+        let family = registry.add_this(name, help, family);
         let of = |phase: Phase| family.get_or_create_owned(&[("phase", phase.as_str())]);
         let (mutate, validate) = (of(Phase::Mutate), of(Phase::Validate));
         Self { mutate, validate }
@@ -70,32 +73,21 @@ impl Durations {
 pub(super) struct ReviewMetrics {
     reviews: Family<ReviewLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
-    exceptions: Counters,
     durations: Durations,
     evaluations: Durations,
+    rejected: Counters,
+    in_flight: Gauge,
 }
 
 impl ReviewMetrics {
     /// Registers the metrics. All series exist from the start, so that `increase` counts their first event.
     pub(super) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
-            reviews: registered(
-                registry,
+            reviews: registry.add(
                 "reviews",
                 "Reviews answered, by phase, operation and verdict",
             ),
-            findings: registered(
-                registry,
-                "findings",
-                "Findings in reviews, by rule and by action",
-            ),
-            exceptions: Counters::new(
-                registry,
-                "exceptions_used",
-                "Reviews that an exception allowed, by the rule it exempts from",
-                "rule",
-                &RULES.iter().map(|rule| rule.id).collect::<Vec<_>>(),
-            ),
+            findings: registry.add("findings", "Findings in reviews, by rule and by action"),
             durations: Durations::new(
                 registry,
                 "review_duration_seconds",
@@ -108,6 +100,13 @@ impl ReviewMetrics {
                 "Time to evaluate a review, in seconds; excludes requests to the API server and writing the decision",
                 || Histogram::new(EVALUATION_SECONDS),
             ),
+            rejected: registry.counters(
+                "requests_rejected",
+                "Requests answered with an HTTP error instead of a review",
+                "reason",
+                Rejection::VARIANTS,
+            ),
+            in_flight: registry.add("requests_in_flight", "Requests being answered now"),
         };
         for phase in [Phase::Mutate, Phase::Validate] {
             for operation in Operation::ALL {
@@ -124,24 +123,36 @@ impl ReviewMetrics {
         metrics
     }
 
+    /// Counts a review that was answered. `verdict` is one of the outcomes of a decision.
     pub(super) fn reviewed(&self, phase: Phase, operation: Operation, verdict: &'static str) {
         self.review(phase, operation, verdict).inc();
     }
 
+    /// Counts a finding. `rule` is the id of its rule, `action` what the policy did with it.
     pub(super) fn found(&self, rule: &'static str, action: &'static str) {
         self.finding(rule, action).inc();
     }
 
-    pub(super) fn excepted(&self, rule: &'static str) {
-        self.exceptions.inc(rule);
-    }
-
+    /// Records the time from the headers of a review to its response.
     pub(super) fn took(&self, phase: Phase, duration: Duration) {
         self.durations.observe(phase, duration);
     }
 
+    /// Records the time to evaluate a review, without the time it waited.
     pub(super) fn evaluated(&self, phase: Phase, duration: Duration) {
         self.evaluations.observe(phase, duration);
+    }
+
+    /// Counts a request that was answered with an HTTP error.
+    pub(super) fn rejected(&self, why: Rejection) {
+        self.rejected.inc(why);
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use = "the request counts as in flight for as long as the guard lives"]
+    pub(super) fn in_flight(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
     }
 
     fn review(
@@ -166,6 +177,15 @@ impl ReviewMetrics {
     }
 }
 
+/// The guard of [`ReviewMetrics::in_flight`].
+pub(super) struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The actions that a policy can set for a rule.
 fn actions(rule: &Rule) -> impl Iterator<Item = Action> {
     let patch = matches!(rule.patch, Patch::Possible).then_some(Action::Patch);
@@ -174,4 +194,33 @@ fn actions(rule: &Rule) -> impl Iterator<Item = Action> {
         .into_iter()
         .chain(patch)
         .chain(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reviews_and_requests_are_counted() {
+        let mut registry = Registry::new();
+        let metrics = ReviewMetrics::new(&mut registry);
+        metrics.reviewed(Phase::Validate, Operation::from("PATCH"), "allowed");
+        metrics.found("MW004", "deny");
+        metrics.took(Phase::Mutate, Duration::from_micros(120));
+        metrics.evaluated(Phase::Validate, Duration::from_micros(15));
+        metrics.rejected(Rejection::TooLarge);
+        let in_flight = metrics.in_flight();
+        registry.assert_has(&[
+            r#"reviews_total{phase="validate",operation="other",verdict="allowed"} 1"#,
+            r#"findings_total{rule="MW004",action="deny"} 1"#,
+            r#"review_duration_seconds_bucket{le="0.0001",phase="mutate"} 0"#,
+            r#"review_duration_seconds_bucket{le="0.0002",phase="mutate"} 1"#,
+            r#"evaluation_duration_seconds_bucket{le="0.00001",phase="validate"} 0"#,
+            r#"evaluation_duration_seconds_bucket{le="0.00002",phase="validate"} 1"#,
+            r#"requests_rejected_total{reason="too_large"} 1"#,
+            "requests_in_flight 1",
+        ]);
+        drop(in_flight);
+        registry.assert_has(&["requests_in_flight 0"]);
+    }
 }
