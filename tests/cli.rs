@@ -933,6 +933,48 @@ fn what_needs_a_cluster_says_so_before_anything_is_made() {
 }
 
 #[test]
+fn names_of_objects_are_those_that_kubernetes_takes() {
+    let serve = ["serve", "--cluster", "in-cluster"];
+    for (args, flag, name, kind) in [
+        (&serve[..], "--tls-secret", "Tls", "subdomain"),
+        (&serve, "--service", "warden.svc", "label"),
+        (&serve, "--webhook-configuration", "a_b", "subdomain"),
+        (&serve, "--excluded-namespaces", "shop,a.b", "label"),
+        (&["check", "-"], "--namespace", "Shop", "label"),
+        (&["check", "-"], "-n", "../shop", "label"),
+    ] {
+        let (code, out, err) = run(&[args, &[flag, name]].concat(), b"");
+        assert_eq!((code, &*out), (2, ""));
+        let fault = format!(": a lowercase RFC 1123 {kind} must consist of ");
+        assert!(
+            err.starts_with("error: invalid value '") && err.contains(&fault),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_pod_without_a_kubeconfig_uses_its_own_account() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = warden(&["scan"]);
+    command
+        .env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        .env("HOME", home.path());
+    // The test does not run in a pod, so the account's files are missing.
+    for kubeconfig in ["", "no/such/file"] {
+        let output = command.env("KUBECONFIG", kubeconfig).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            err.starts_with("error: failed to find the cluster of this pod: "),
+            "{err}"
+        );
+    }
+    let output = command.arg("--context=x").output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(!err.contains("this pod"), "{err}");
+}
+
+#[test]
 fn the_policys_help_is_printed_once_and_last() {
     let policy = "docs/examples/policy.yaml";
     let args = ["check", "--config", policy, "docs/examples/job.yaml"];

@@ -8,6 +8,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 
 use super::files::{self, is_stdin};
+use super::kube_args::namespace;
 use super::output_args::Output;
 use super::render::Printer;
 use crate::core::check::Check;
@@ -33,8 +34,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Namespace for manifests that do not set one, as in `helm template --namespace`.
-    #[arg(long, short, value_name = "NAME", default_value = "")]
-    namespace: String,
+    #[arg(long, short, value_name = "NAME", value_parser = namespace)]
+    namespace: Option<String>,
     /// File with the `MigrationException` objects to apply. Can be given several times.
     #[arg(long, value_name = "FILE")]
     exceptions: Vec<PathBuf>,
@@ -54,9 +55,10 @@ impl Args {
             "standard input can be read only once; write - for one file"
         );
         let policy = super::policy(self.config.as_ref())?;
+        let namespace = self.namespace.as_deref().unwrap_or_default();
         let (mut honoured, mut ignored) = (Vec::new(), Vec::new());
         for path in &self.exceptions {
-            self.read_exceptions(path, &policy, &mut honoured, &mut ignored)?;
+            read_exceptions(path, namespace, &policy, &mut honoured, &mut ignored)?;
         }
         let mut stdin = None;
         for path in paths() {
@@ -67,7 +69,7 @@ impl Args {
             }
         }
         let mut run = Run {
-            check: Check::new(&policy, &self.namespace, honoured),
+            check: Check::new(&policy, namespace, honoured),
             out: Printer::begin(self.output),
         };
         run.check.report.ignored = ignored;
@@ -85,39 +87,39 @@ impl Args {
         }
         Ok(super::exit_code(&report))
     }
+}
 
-    fn read_exceptions(
-        &self,
-        path: &Path,
-        policy: &Policy,
-        honoured: &mut Vec<Arc<Exception>>,
-        ignored: &mut Vec<Ignored>,
-    ) -> anyhow::Result<()> {
-        let (file, text) = (files::name(path), files::text(path)?);
-        let now = Timestamp::now();
-        let read = exception::file::read(&file, &text, &self.namespace, now).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!(lines.join("\n"))
-        })?;
-        for Written {
-            exception,
-            position,
-        } in read
-        {
-            match exception.standing(now, policy.max_exception) {
-                Standing::Honoured => honoured.push(Arc::new(exception)),
-                other => ignored.push(Ignored {
-                    name: exception.reference.name.clone(),
-                    problem: Problem {
-                        file: Some(file.clone()),
-                        position: Some(position),
-                        message: other.message(),
-                    },
-                }),
-            }
+fn read_exceptions(
+    path: &Path,
+    namespace: &str,
+    policy: &Policy,
+    honoured: &mut Vec<Arc<Exception>>,
+    ignored: &mut Vec<Ignored>,
+) -> anyhow::Result<()> {
+    let (file, text) = (files::name(path), files::text(path)?);
+    let now = Timestamp::now();
+    let read = exception::file::read(&file, &text, namespace, now).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    for Written {
+        exception,
+        position,
+    } in read
+    {
+        match exception.standing(now, policy.max_exception) {
+            Standing::Honoured => honoured.push(Arc::new(exception)),
+            other => ignored.push(Ignored {
+                name: exception.reference.name.clone(),
+                problem: Problem {
+                    file: Some(file.clone()),
+                    position: Some(position),
+                    message: other.message(),
+                },
+            }),
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn read_stdin(path: &Path) -> anyhow::Result<Vec<u8>> {

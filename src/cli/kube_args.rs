@@ -150,7 +150,12 @@ impl Namespaces {
     }
 }
 
-/// Parses the name of a namespace.
+/// Parses the name of an object, such as a Secret.
+pub(super) fn object(text: &str) -> Result<String, String> {
+    dns::subdomain_fault(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
+/// Parses the name of a namespace or of a Service.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
     dns::label_fault(text).map_or_else(|| Ok(text.to_owned()), Err)
 }

@@ -19,8 +19,8 @@ use kube::Client;
 use tokio::sync::oneshot;
 
 use super::client;
-use super::kube_args::Kubeconfig;
 use crate::cluster::api::patient::patient;
+use super::kube_args::{Kubeconfig, namespace, object};
 use crate::cluster::claims::store::Claims;
 use crate::cluster::connect;
 use crate::cluster::events::Events;
@@ -78,11 +78,12 @@ pub(super) struct Args {
         long,
         value_name = "NAME",
         requires = "service",
-        conflicts_with_all = ["files", "tls_dir"]
+        conflicts_with_all = ["files", "tls_dir"],
+        value_parser = object
     )]
     tls_secret: Option<String>,
     /// Service through which the API server reaches this pod. The certificate in --tls-secret is issued for it.
-    #[arg(long, value_name = "NAME", requires = "tls_secret")]
+    #[arg(long, value_name = "NAME", requires = "tls_secret", value_parser = namespace)]
     service: Option<String>,
     /// CA of client certificates (PEM). Only callers with a certificate of this CA may send reviews. Reloaded when it
     /// changes.
@@ -91,7 +92,7 @@ pub(super) struct Args {
     /// Name of the validating and of the mutating webhook configuration that send reviews here. The server compares
     /// them with the policy, and writes the CA of --tls-secret or --ca-bundle into them. The Lease that elects the
     /// replica for tidy-up has the same name.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = object)]
     webhook_configuration: Option<String>,
     /// PEM file with the CAs to write into `caBundle`, if the certificate comes from files. Reloaded when it changes.
     #[arg(
@@ -106,7 +107,8 @@ pub(super) struct Args {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        requires = "webhook_configuration"
+        requires = "webhook_configuration",
+        value_parser = namespace
     )]
     excluded_namespaces: Vec<String>,
     /// Cluster to connect to. Needed for namespace labels, claims, exceptions, runs, Events and tidy-up.
