@@ -112,6 +112,17 @@ async fn the_body_of_a_refused_request_is_read_before_the_answer() {
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
 }
 
+/// The rest of its body would be waited for until the review's own time limit, which is longer than the patience here.
+#[tokio::test]
+async fn a_refused_request_whose_body_does_not_come_is_soon_answered() {
+    let server = Server::start().await;
+    let request = post("/other?timeout=30s", "").replace("Length: 0", "Length: 5");
+    let mut stream = server.connect().await;
+    let answer = timeout(PATIENCE, ask(&mut stream, &request)).await.unwrap();
+    let expected = (404, Some("close"));
+    assert_eq!((answer.status, answer.header("connection")), expected);
+}
+
 #[tokio::test]
 async fn the_content_type_may_have_parameters() {
     let server = Server::start().await;

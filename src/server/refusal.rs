@@ -10,8 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use std::borrow::Cow;
+use std::time::Duration;
 use strum::{IntoStaticStr, VariantNames};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
+
+/// Longest wait for the rest of the body of a refused request.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why a request was answered with an HTTP error instead of a review.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
@@ -57,10 +61,10 @@ impl Refusal {
     }
 
     /// Reads and drops the rest of the body: a client that still sends would get a reset connection instead of the
-    /// answer. Closes the connection if the body is too long, or does not arrive in time.
-    pub(super) async fn after(mut self, body: BodyDataStream, deadline: Instant) -> Self {
+    /// answer. Closes the connection if the body is too long, or does not arrive within [`REST`].
+    pub(super) async fn after(mut self, body: BodyDataStream) -> Self {
         let is_over = matches!(self.why, Some(Rejection::TooLarge | Rejection::Timeout));
-        let ended = async { !is_over && timeout_at(deadline, drained(body)).await == Ok(true) };
+        let ended = async { !is_over && timeout(REST, drained(body)).await == Ok(true) };
         self.closes = !ended.await;
         self
     }

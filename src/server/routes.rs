@@ -157,7 +157,7 @@ impl Reviews {
         let (body, paid) = match read {
             Ok(read) => read,
             // Other reviews should not carry the state for this.
-            Err(refusal) => return Err(Box::pin(refusal.after(chunks, deadline)).await),
+            Err(refusal) => return Err(Box::pin(refusal.after(chunks)).await),
         };
         drop(chunks);
         let _works = place.works();
@@ -272,9 +272,8 @@ pub fn router(reviews: Arc<Reviews>) -> Router {
         .route("/validate", any(validate))
         .route("/mutate", any(mutate))
         .fallback(async |request: Request| {
-            let deadline = Instant::now() + budget(request.uri().query());
             let body = request.into_body().into_data_stream();
-            Refusal::not_found().after(body, deadline).await
+            Refusal::not_found().after(body).await
         })
         .with_state(reviews)
 }
