@@ -36,6 +36,13 @@ impl NamespaceView {
     }
 }
 
+/// The message about a label whose value is not a mode.
+pub(crate) fn unknown_mode(label: &str) -> String {
+    format!(
+        "namespace label {MODE_LABEL}: {label:?} is not a mode, so the policy is enforced; write enforce, warn, audit or off"
+    )
+}
+
 /// The mode of a namespace, and its label's value if that is not a mode.
 pub(crate) fn mode(
     label: Option<String>,

@@ -70,7 +70,7 @@ RULE                          DENIED  PATCHED  WARNED  AUDITED  EXEMPTED  INSTEA
 MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template and no other in a container
 MW010 inline-credentials           0        0       1        0         0  take it from a Secret, by an env variable with valueFrom.secretKeyRef
 
-label migration-warden.io/mode=of of namespace shop is unknown, treated as enforce
+shop: namespace label migration-warden.io/mode: \"of\" is not a mode, so the policy is enforced; write enforce, warn, audit or off
 
 failed to list cronjobs.batch in namespace shop: no
 

@@ -10,6 +10,7 @@ use clap::builder::styling::{AnsiColor, Style};
 
 use super::Render;
 use crate::core::job::Kind;
+use crate::core::namespace::unknown_mode;
 use crate::core::policy::Action;
 use crate::core::policy::finding::Finding;
 use crate::core::report::{Counts, Located, Objects, OptedOut, Problem, Report, Source};
@@ -165,11 +166,8 @@ fn columns(counts: &Counts) -> [usize; 5] {
 /// What could not be checked, or not as it was meant.
 fn problems(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for unknown in report.objects.iter().flat_map(|all| &all.unknown_modes) {
-        let (namespace, mode) = (&unknown.namespace, one_line(&unknown.mode));
-        writeln!(
-            out,
-            "label migration-warden.io/mode={mode} of namespace {namespace} is unknown, treated as enforce\n"
-        )?;
+        let message = unknown_mode(&unknown.mode);
+        writeln!(out, "{}: {}\n", unknown.namespace, one_line(&message))?;
     }
     for problem in &report.problems {
         writeln!(out, "{}\n", told(problem, "could not check "))?;

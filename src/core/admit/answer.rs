@@ -6,6 +6,7 @@ use crate::core::decision::Decision;
 use crate::core::exception;
 use crate::core::job::Kind;
 use crate::core::job::release::Release;
+use crate::core::namespace;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::{self, Outcome};
 use crate::core::policy::{Action, OnFailure};
@@ -89,10 +90,7 @@ impl Judged<'_> {
         });
         let mut lines = verdict::warnings(told);
         if let (true, Some(label)) = (all, &self.migration.unknown_mode) {
-            lines.push(verdict::one_line(&format!(
-                "namespace label migration-warden.io/mode: {label:?} is not a mode, so the policy is enforced; write \
-                 enforce, warn, audit or off"
-            )));
+            lines.push(verdict::one_line(&namespace::unknown_mode(label)));
         }
         lines
     }
