@@ -168,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_is_not_supported_is_named_without_its_password() {
+        let error = kube::Error::ProxyProtocolUnsupported {
+            proxy_url: Box::new(Uri::from_static("ftp://me:s3cr3t@proxy:2121")),
+        };
+        assert_eq!(
+            reason(&error),
+            "the proxy ftp://proxy:2121 is not supported"
+        );
+    }
+
+    #[test]
     fn a_failed_login_shows_nothing_of_its_program() {
         use std::os::unix::process::ExitStatusExt;
         use std::process::{ExitStatus, Output};

@@ -19,8 +19,8 @@ use kube::Client;
 use tokio::sync::oneshot;
 
 use super::client;
-use crate::cluster::api::patient::patient;
 use super::kube_args::{Kubeconfig, namespace, object};
+use crate::cluster::api::patient::patient;
 use crate::cluster::claims::store::Claims;
 use crate::cluster::connect;
 use crate::cluster::events::Events;

@@ -335,6 +335,19 @@ fn an_api_server_that_does_not_answer_is_named() {
 }
 
 #[test]
+fn quiet_still_warns_of_runs_that_cannot_be_read() {
+    let list = |_: &str, _: &HashMap<String, String>| {
+        let run = json!({"metadata": {"name": "run-1", "namespace": "shop"}, "spec": 7});
+        (200, json!({"metadata": {}, "items": [run]}))
+    };
+    let warning = "warning: 1 runs are not listed: this version does not know their format\n";
+    assert_eq!(
+        Apiserver::start(list).run(&["history", "-q"]),
+        (0, String::new(), warning.to_owned())
+    );
+}
+
+#[test]
 fn no_runs_are_no_failure() {
     let apiserver = Apiserver::start(|_, _| (200, json!({"metadata": {}, "items": []})));
     assert_eq!(
