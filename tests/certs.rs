@@ -10,7 +10,7 @@ use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt, path::Path};
 
 use assert_cmd::Command;
 use jiff::{SignedDuration, Timestamp};
-use migration_warden::core::pki::facts::Facts;
+use migration_warden::core::pki::facts::CertificateFacts;
 use migration_warden::host::tls::issue;
 use tempfile::TempDir;
 
@@ -74,7 +74,7 @@ fn what_is_made_is_good_for_its_names() {
     }
     assert!(!is_good_for(&folder, "other.example"));
     let cert = fs::read(folder.join("tls.crt")).unwrap();
-    let end = Facts::first(&cert).unwrap().not_after;
+    let end = CertificateFacts::first(&cert).unwrap().not_after;
     assert_eq!(end.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(), until);
     let left = end.duration_since(Timestamp::now());
     assert!((719..=720).contains(&left.as_hours()), "{left}");

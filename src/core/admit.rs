@@ -38,26 +38,21 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
     /// Id for the decision, unless the Job already has one that was assigned for this request.
     pub id: Uuid,
-    /// Name of this replica.
     pub replica: &'a str,
 }
 
 /// The answer to a review, with everything that is recorded about it.
 #[derive(Debug)]
 pub struct Answer {
-    /// The webhook that was called.
     pub phase: Phase,
-    /// The requested operation.
     pub operation: Operation,
     /// The AdmissionReview to send, as JSON.
     pub body: Vec<u8>,
-    /// The outcome of the review.
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
     /// The exceptions that the object needs to be admitted.
     pub exceptions: Vec<Use>,
-    /// The Kubernetes Event to publish.
     pub happening: Option<Box<Happening>>,
     /// The line for the decision log, without a newline, if the decision is logged.
     pub line: Option<Vec<u8>>,
@@ -97,7 +92,6 @@ impl Answer {
 /// Why a review has no answer. The client gets an HTTP error.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
-    /// The body is not a review.
     #[error(transparent)]
     Malformed(#[from] MalformedReview),
     /// The answer could not be serialized.

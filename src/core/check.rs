@@ -71,17 +71,15 @@ impl<'p> Check<'p> {
                 document: &document,
             };
             here.warn();
-            here.object(document.root(), Group::default());
+            here.object(document.root(), "", "");
         }
     }
 
     fn broken(&mut self, file: &str, broken: &BrokenDocument) {
         let hint = if broken.is_template { UNRENDERED } else { "" };
-        self.report.problems.push(Problem {
-            file: Some(file.to_owned()),
-            position: Some(broken.position),
-            message: format!("{}{hint}", broken.message),
-        });
+        let message = format!("{}{hint}", broken.message);
+        let problem = Problem::at(file, broken.position, message);
+        self.report.problems.push(problem);
     }
 }
 
@@ -96,13 +94,6 @@ struct Here<'a, 'p> {
     file: &'a str,
     text: &'a str,
     document: &'a Document<'a>,
-}
-
-/// The version and kind of list items that do not have their own.
-#[derive(Clone, Default)]
-struct Group {
-    version: String,
-    kind: String,
 }
 
 impl Here<'_, '_> {
@@ -132,33 +123,19 @@ impl Here<'_, '_> {
     }
 
     fn warning(&mut self, position: Position, message: String) {
-        let warning = self.note(position, message);
+        let warning = Problem::at(self.file, position, message);
         self.check.report.warnings.push(warning);
     }
 
-    fn note(&self, position: Position, message: String) -> Problem {
-        Problem {
-            file: Some(self.file.to_owned()),
-            position: Some(position),
-            message,
-        }
-    }
-
-    /// Checks the object at `node`, or the objects in it.
-    fn object(&mut self, node: Node, list: Group) {
+    /// Checks the object at `node`, or the objects in it. The items of a typed list need not have a version and kind.
+    fn object(&mut self, node: Node, list_version: &str, item_kind: &str) {
         let document = self.document;
-        let version = document.text(node, "apiVersion").unwrap_or(list.version);
-        let kind = document.text(node, "kind").unwrap_or(list.kind);
+        let text = |key, default: &str| document.text(node, key).unwrap_or(default.to_owned());
+        let (version, kind) = (text("apiVersion", list_version), text("kind", item_kind));
         if let Some(item_kind) = kind.strip_suffix("List") {
-            // The items of a typed list need not have a version and kind.
-            let group = Group {
-                version,
-                kind: item_kind.to_owned(),
-            };
-            if let Some(items) = document.get(node, "items") {
-                for item in document.items(items) {
-                    self.object(item, group.clone());
-                }
+            let items = document.get(node, "items");
+            for item in items.into_iter().flat_map(|items| document.items(items)) {
+                self.object(item, &version, item_kind);
             }
             return;
         }
@@ -244,7 +221,7 @@ impl Here<'_, '_> {
 
     fn problem(&mut self, node: Node, pointer: &str, message: String) {
         let (position, _) = self.document.locate(node, pointer);
-        let problem = self.note(position, message);
+        let problem = Problem::at(self.file, position, message);
         self.check.report.problems.push(problem);
     }
 }

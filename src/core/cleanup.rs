@@ -29,9 +29,7 @@ pub enum Reason {
 /// A Job to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Removal {
-    /// The Job to remove.
     pub job: Arc<StoredJob>,
-    /// Why it is removed.
     pub reason: Reason,
 }
 

@@ -25,7 +25,6 @@ use crate::core::policy::{Action, name_patterns};
 /// An exception, ready for use.
 #[derive(Clone, Debug)]
 pub struct Exception {
-    /// Its name, uid and expiry.
     pub reference: Arc<ExceptionRef>,
     /// When it was created; for one from a file, the time it was read.
     pub created: Timestamp,
@@ -47,9 +46,7 @@ pub struct Unusable {
 /// Whether an exception is honoured. The words are the reasons of its condition.
 #[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
 pub enum Standing {
-    /// It is in effect.
     Honoured,
-    /// It has expired.
     Expired,
     /// It lasts longer than the policy allows; the value is the limit.
     TooLong(SignedDuration),
@@ -170,13 +167,9 @@ pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_
 /// One use of an exception: a Job that it admitted.
 #[derive(Clone, Debug)]
 pub struct Use {
-    /// The exception that was used.
     pub exception: Arc<ExceptionRef>,
-    /// Ids of the rules that were broken.
     pub rules: Vec<&'static str>,
-    /// Name of the Job.
     pub job: String,
-    /// When it was admitted.
     pub at: Timestamp,
 }
 

@@ -17,17 +17,13 @@ use crate::core::policy::{Action, Mode, Policy, verdict};
 /// A migration under a policy, in its namespace.
 #[derive(Debug)]
 pub(super) struct Migration<'a> {
-    /// Its facts.
     pub(super) job: Job<'a>,
     /// Why it is judged.
     pub(super) selection: Selection,
-    /// The policy.
     pub(super) policy: &'a Policy,
-    /// The mode of its namespace.
     pub(super) mode: Mode,
     /// The value of the namespace's mode label, if that is not a mode.
     pub(super) unknown_mode: Option<String>,
-    /// Whether its namespace is being deleted.
     pub(super) is_namespace_terminating: bool,
     exceptions: Vec<Arc<Exception>>,
 }

@@ -10,7 +10,6 @@ pub(crate) const LONGEST_NOTE: usize = 1024;
 /// Something that is published as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Happening {
-    /// The object it is about.
     pub regarding: ObjectReference,
     /// Another involved object. Repeated Events with the same two objects are merged, and keep their first note.
     pub related: Option<ObjectReference>,
@@ -20,7 +19,6 @@ pub struct Happening {
     pub reason: &'static str,
     /// The action that was taken, in one word.
     pub action: &'static str,
-    /// The text for the user.
     pub note: String,
 }
 

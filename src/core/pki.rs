@@ -17,7 +17,7 @@ use rustls::{
 };
 use std::sync::Arc;
 
-use facts::Facts;
+use facts::CertificateFacts;
 
 /// A certificate and key that can be served.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub fn server_config(
 ) -> Result<Loaded, TlsError> {
     let chain = chain(cert_pem)?;
     let own = chain.first().ok_or(TlsError::NoCertificate)?;
-    let not_after = Facts::of(own.clone())?.not_after;
+    let not_after = CertificateFacts::of(own.clone())?.not_after;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NoKey)?;
     // Only to distinguish an unsupported key from one that does not match.
     if ring::default_provider()

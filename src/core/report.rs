@@ -3,11 +3,6 @@
 //! Findings go to a [`Sink`] one by one, because there may be more than fit in memory. [`crate::core::check`] and
 //! [`crate::core::scan`] fill the report, and [`crate::cli::render`] prints it.
 
-#![allow(
-    missing_docs,
-    reason = "a field is described if its name does not say what it is"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -61,6 +56,16 @@ pub struct Problem {
     pub position: Option<Position>,
     /// The problem, and what to do.
     pub message: String,
+}
+
+impl Problem {
+    pub(crate) fn at(file: &str, position: Position, message: String) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            position: Some(position),
+            message,
+        }
+    }
 }
 
 /// An exception that is not honoured.

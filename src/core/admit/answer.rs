@@ -38,12 +38,12 @@ impl Judged<'_> {
             }
             response.refuse(self.name(), self.resource(), message, causes, refusal);
         }
-        let corrections = self.patch.iter().flat_map(|patch| &patch.0);
-        let stamps = (outcome < Outcome::Waiting).then_some(&self.stamps);
+        let corrections = self.correction.patch.iter().flat_map(|patch| &patch.0);
+        let stamps = (outcome < Outcome::Waiting).then_some(&self.correction.stamps);
         response.patch(corrections.chain(stamps.into_iter().flatten()))?;
         response.warnings = self.warnings(outcome);
         let annotations = &mut response.audit_annotations;
-        annotations.push(("decision", self.id.to_string().into()));
+        annotations.push(("decision", self.correction.id.to_string().into()));
         annotations.push(("policy", (&*self.migration.policy.hash).into()));
         if !findings.is_empty() {
             annotations.push(("rules", rules(findings).into()));
@@ -52,7 +52,7 @@ impl Judged<'_> {
         // The validating phase decides. The mutating one records a decision only if it patched or refused something.
         let decided = self.review.phase == Phase::Validate
             || outcome >= Outcome::Patched
-            || self.patch.is_some();
+            || self.correction.patch.is_some();
         // Clients retry, so a wait is recorded once.
         let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
         // A refusal or a dry run does not use an exception.
@@ -100,7 +100,7 @@ impl Judged<'_> {
         let (migration, job) = (&self.migration, &self.migration.job);
         Decision {
             ts: self.circumstances.now,
-            id: self.id,
+            id: self.correction.id,
             phase: self.review.phase.as_str(),
             uid: &request.uid,
             operation: self.operation.as_str(),
@@ -117,7 +117,7 @@ impl Judged<'_> {
             mode: migration.mode,
             verdict: outcome,
             findings: &self.findings,
-            patch: self.patch.as_ref(),
+            patch: self.correction.patch.as_ref(),
             policy: &migration.policy.hash,
             replica: self.circumstances.replica,
         }

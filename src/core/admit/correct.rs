@@ -18,9 +18,12 @@ use crate::core::review::Phase;
 use crate::core::review::request::{self, Request};
 
 /// What is changed in a new Job, and the id of the decision, which may be stamped on it already.
+#[derive(Debug)]
 pub(super) struct Correction {
     pub(super) id: Uuid,
+    /// The corrections, and the stamp that lists them.
     pub(super) patch: Option<json_patch::Patch>,
+    /// The stamps, kept apart from the patch: they correct nothing and repeat what the decision log has.
     pub(super) stamps: Vec<PatchOperation>,
 }
 

@@ -1,10 +1,8 @@
 //! Judges a migration: one function for each thing that may happen to it.
 
-use json_patch::PatchOperation;
-use uuid::Uuid;
-
+use super::correct::{Correction, correction};
 use super::select::{Case, Change};
-use super::{Circumstances, Review, correct};
+use super::{Circumstances, Review};
 use crate::core::job::{Job, stamp};
 use crate::core::judge::Migration;
 use crate::core::namespace::NamespaceView;
@@ -34,12 +32,7 @@ pub struct Judged<'a> {
     pub(super) is_told: bool,
     /// An update about which there is nothing to say: Jobs are updated all the time.
     pub(super) is_idle: bool,
-    /// The corrections, and the stamp that lists them.
-    pub(super) patch: Option<json_patch::Patch>,
-    /// Id of the decision.
-    pub(super) id: Uuid,
-    /// The stamps, kept apart from the patch: they correct nothing and repeat what the decision log has.
-    pub(super) stamps: Vec<PatchOperation>,
+    pub(super) correction: Correction,
 }
 
 impl<'a> Case<'a> {
@@ -69,8 +62,7 @@ impl<'a> Case<'a> {
             Change::Deletion => lost(&migration, true),
         };
         let operation = Operation::from(&*request.operation);
-        let correction =
-            correct::correction(review, request, &migration, &mut findings, circumstances);
+        let correction = correction(review, request, &migration, &mut findings, circumstances);
         Judged {
             is_idle: operation == Operation::Update && findings.is_empty() && unclear.is_none(),
             review,
@@ -82,9 +74,7 @@ impl<'a> Case<'a> {
             unclear,
             is_open: true,
             is_told: false,
-            patch: correction.patch,
-            id: correction.id,
-            stamps: correction.stamps,
+            correction,
         }
     }
 }

@@ -15,7 +15,6 @@ pub(crate) struct RemovalLine<'a> {
     pub ts: Timestamp,
     /// Id of the line, sortable by time.
     pub id: Uuid,
-    /// Namespace of the Job.
     pub namespace: &'a str,
     pub job: &'a str,
     pub job_uid: &'a str,

@@ -8,7 +8,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 
 /// The facts of one certificate.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct CertificateFacts {
     pub issuer: String,
     /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
@@ -17,7 +17,7 @@ pub struct Facts {
     pub der: CertificateDer<'static>,
 }
 
-impl Facts {
+impl CertificateFacts {
     /// Reads all certificates of a PEM text, in order. Fails if there is none.
     pub fn all(pem: &[u8]) -> Result<Vec<Self>, TlsError> {
         let chain = super::chain(pem)?;

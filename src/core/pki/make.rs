@@ -129,7 +129,7 @@ fn params(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::pki::facts::Facts;
+    use crate::core::pki::facts::CertificateFacts;
 
     const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -143,7 +143,7 @@ mod tests {
         let names = ["localhost".to_owned()];
         let leaf = ca.leaf("a server", &names, now(), DAY / 2).unwrap();
         for (pem, lifetime) in [(ca.cert_pem(), DAY), (&leaf.cert_pem, DAY / 2)] {
-            let facts = Facts::first(pem.as_bytes()).unwrap();
+            let facts = CertificateFacts::first(pem.as_bytes()).unwrap();
             assert_eq!(facts.not_before, now() - BACKDATE);
             assert_eq!(facts.not_after, now() + lifetime);
         }
@@ -157,9 +157,9 @@ mod tests {
         assert_eq!(kept.key_pem(), made.key_pem());
         let leaf = kept.leaf("a server", &[], now(), DAY).unwrap();
         let [leaf, ca] = [&*leaf.cert_pem, made.cert_pem()];
-        let leaf = Facts::first(leaf.as_bytes()).unwrap();
+        let leaf = CertificateFacts::first(leaf.as_bytes()).unwrap();
         assert_eq!(leaf.issuer, "CN=a CA");
-        assert!(leaf.is_signed_by(&Facts::first(ca.as_bytes()).unwrap()));
+        assert!(leaf.is_signed_by(&CertificateFacts::first(ca.as_bytes()).unwrap()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
-use super::facts::Facts;
+use super::facts::CertificateFacts;
 use super::make::{BACKDATE, Ca, MakeError, to_pem};
 use super::server_config;
 
@@ -155,7 +155,9 @@ pub fn usable(bundle: &str, now: Timestamp) -> bool {
 pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
     let mut found = unexpired(&String::from_utf8_lossy(found), now);
     let mut wanted = unexpired(bundle, now);
-    let among = |ca: &Facts, others: &[Facts]| others.iter().any(|other| other.der == ca.der);
+    let among = |ca: &CertificateFacts, others: &[CertificateFacts]| {
+        others.iter().any(|other| other.der == ca.der)
+    };
     // The order does not count: replicas with different bundles would overwrite each other without end.
     if wanted.iter().all(|ca| among(ca, &found)) {
         return None;
@@ -170,14 +172,14 @@ pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
 /// A trusted CA whose key is known, so that it can sign.
 struct Signer {
     ca: Ca,
-    facts: Facts,
+    facts: CertificateFacts,
 }
 
 impl Signer {
     /// Generates a CA that is trusted from now on.
-    fn make(now: Timestamp, trusted: &mut Vec<Facts>) -> Result<Self, MakeError> {
+    fn make(now: Timestamp, trusted: &mut Vec<CertificateFacts>) -> Result<Self, MakeError> {
         let ca = Ca::make(CA_NAME, now, CA_LIFETIME)?;
-        let made = Facts::first(ca.cert_pem().as_bytes());
+        let made = CertificateFacts::first(ca.cert_pem().as_bytes());
         let facts = made.ok_or(MakeError::Damaged("certificate"))?;
         trusted.push(facts.clone());
         Ok(Self { ca, facts })
@@ -189,21 +191,21 @@ fn key(signer: Option<&Signer>) -> String {
 }
 
 /// When a certificate was made, which is back-dated.
-fn begins(certificate: &Facts) -> Timestamp {
+fn begins(certificate: &CertificateFacts) -> Timestamp {
     let begins = certificate.not_before.saturating_add(BACKDATE);
     begins.unwrap_or(certificate.not_before)
 }
 
 /// The certificates that have not expired. Damaged ones are left out.
-fn unexpired(pem: &str, now: Timestamp) -> Vec<Facts> {
+fn unexpired(pem: &str, now: Timestamp) -> Vec<CertificateFacts> {
     CertificateDer::pem_slice_iter(pem.as_bytes())
-        .filter_map(|block| Facts::of(block.ok()?).ok())
+        .filter_map(|block| CertificateFacts::of(block.ok()?).ok())
         .filter(|ca| ca.not_after > now)
         .collect()
 }
 
 /// The CA among these that this key belongs to.
-fn find(trusted: &[Facts], key: &str, now: Timestamp) -> Option<Signer> {
+fn find(trusted: &[CertificateFacts], key: &str, now: Timestamp) -> Option<Signer> {
     // A CA from the future comes from a wrong clock, and no caller would trust what it signs.
     let mut valid = trusted.iter().filter(|ca| ca.not_before <= now);
     valid.find_map(|facts| {
@@ -219,11 +221,11 @@ fn shown_until(
     cert: &str,
     key: &str,
     names: &[String],
-    trusted: &[Facts],
+    trusted: &[CertificateFacts],
     now: Timestamp,
 ) -> Option<Timestamp> {
     server_config(cert.as_bytes(), key.as_bytes(), None).ok()?;
-    let leaf = Facts::first(cert.as_bytes())?;
+    let leaf = CertificateFacts::first(cert.as_bytes())?;
     let is_signed = trusted.iter().any(|ca| leaf.is_signed_by(ca));
     let fits = names.iter().all(|name| leaf.names.contains(name));
     (is_signed && fits && leaf.not_before <= now).then_some(leaf.not_after)

@@ -76,11 +76,8 @@ pub(crate) enum Refusal {
 /// One cause of a denial.
 #[derive(Debug, Serialize)]
 pub(crate) struct Cause {
-    /// Path of the field.
     pub field: String,
-    /// What is wrong and what to write.
     pub message: String,
-    /// Id of the rule.
     pub reason: &'static str,
 }
 

@@ -10,14 +10,10 @@ pub(crate) struct Brief {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    /// Name of its Job.
     pub job: String,
     pub job_uid: String,
-    /// Name of its release.
     pub release: String,
-    /// Name of its migration.
     pub migration: String,
-    /// Number of the attempt.
     pub attempt: i32,
     /// How it ended, or that it is still running.
     pub outcome: Outcome,

@@ -3,7 +3,7 @@
 //! Not for production. Files in the folder that this module did not create are used as they are and never overwritten.
 
 use crate::core::pki::{
-    facts::Facts,
+    facts::CertificateFacts,
     make::{Ca, MakeError},
     server_config,
 };
@@ -78,7 +78,7 @@ pub enum IssueError {
 /// Contents of the folder.
 enum Found {
     /// No certificate, or a development certificate that has to be renewed.
-    Nothing(Option<Facts>),
+    Nothing(Option<CertificateFacts>),
     /// A certificate that can be served.
     Usable(Issued),
 }
@@ -182,11 +182,11 @@ fn look(dir: &Path, now: Timestamp) -> Result<Found, IssueError> {
 }
 
 /// The first certificate of a PEM text, if it is a development certificate.
-fn ours(pem: &[u8]) -> Option<Facts> {
-    Facts::first(pem).filter(|facts| facts.issuer == format!("CN={CA_NAME}"))
+fn ours(pem: &[u8]) -> Option<CertificateFacts> {
+    CertificateFacts::first(pem).filter(|facts| facts.issuer == format!("CN={CA_NAME}"))
 }
 
-fn is_fresh(facts: &Facts, now: Timestamp) -> bool {
+fn is_fresh(facts: &CertificateFacts, now: Timestamp) -> bool {
     let part = facts.not_after.duration_since(facts.not_before) / RENEW_PART;
     now + RENEW_BEFORE.min(part) < facts.not_after
 }

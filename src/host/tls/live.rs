@@ -8,7 +8,9 @@ use axum_server::tls_rustls::RustlsConfig;
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::core::pki::{TlsError, client_verifier, empty_config, facts::Facts, server_config};
+use crate::core::pki::{
+    TlsError, client_verifier, empty_config, facts::CertificateFacts, server_config,
+};
 use crate::host::metrics::{Counters, Registry};
 
 /// The metrics of certificates. Clones share the values.
@@ -135,6 +137,6 @@ impl LiveTls {
 }
 
 fn last_expiry(pem: &str) -> Option<Timestamp> {
-    let all = Facts::all(pem.as_bytes()).ok()?;
+    let all = CertificateFacts::all(pem.as_bytes()).ok()?;
     all.iter().map(|ca| ca.not_after).max()
 }
