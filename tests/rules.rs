@@ -17,7 +17,6 @@ use migration_warden::cli::render::{Render, json::Json, text::Text};
 use migration_warden::core::admit::{self, Circumstances};
 use migration_warden::core::check::Check;
 use migration_warden::core::namespace::NamespaceView;
-use migration_warden::core::policy::finding::Finding;
 use migration_warden::core::policy::rule::{Rule, Scope};
 use migration_warden::core::policy::rules::RULES;
 use migration_warden::core::policy::{Action, Policy};
@@ -39,7 +38,11 @@ fn read(path: &str) -> String {
 }
 
 fn profile(name: &str) -> Policy {
-    validate::read("policy.yaml", &format!("{POLICY}profile: {name}\n")).unwrap()
+    policy(&format!("profile: {name}\n"))
+}
+
+fn policy(text: &str) -> Policy {
+    validate::read("policy.yaml", &format!("{POLICY}{text}")).unwrap()
 }
 
 /// A report with its findings.
@@ -57,23 +60,45 @@ impl std::ops::Deref for Checked {
 }
 
 fn check(text: &str, policy: &Policy) -> Checked {
+    let checked = try_check(text, policy);
+    let problems = &checked.report.problems;
+    assert!(problems.is_empty(), "{problems:?}\n{text}");
+    checked
+}
+
+/// The same for a Job that Kubernetes may refuse.
+fn try_check(text: &str, policy: &Policy) -> Checked {
     let (mut check, mut findings) = (Check::new(policy, "", Vec::new()), Vec::new());
     check.file("fixture.yaml", text, &mut |located| findings.push(located));
-    let report = check.report;
-    assert!(report.problems.is_empty(), "{:?}\n{text}", report.problems);
-    Checked { report, findings }
+    Checked {
+        report: check.report,
+        findings,
+    }
 }
 
 /// The manifest of a case, after its name and what is expected of it.
 fn manifest(case: &Case) -> String {
     let mut text = format!("# {}\n", case.name);
     if !case.says.is_empty() {
-        writeln!(text, "# says: {}", case.says).unwrap();
+        writeln!(text, "# says: {}", case.says.replace('\n', "\n# ")).unwrap();
     }
     if !case.also.is_empty() {
         writeln!(text, "# also: {}", case.also.join(", ")).unwrap();
     }
     text + &serde_saphyr::to_string(&case.job).unwrap()
+}
+
+/// What a report says about one rule: a line a finding, without the rule's name.
+fn told(rule: &Rule, report: &Checked) -> String {
+    let prefix = format!("{} {}: ", rule.id, rule.name);
+    let messages = report
+        .findings
+        .iter()
+        .map(|located| located.finding.message());
+    let told: Vec<_> = messages
+        .filter_map(|message| message.strip_prefix(&prefix).map(str::to_owned))
+        .collect();
+    told.join("\n")
 }
 
 fn found(report: &Checked) -> BTreeSet<&'static str> {
@@ -108,13 +133,9 @@ fn every_fail_case_breaks_its_rule_and_no_other() {
             expected.insert(rule.id);
             // A detected Job is not labelled; its findings are capped, not hidden.
             assert_eq!(found(&report), expected, "{}\n{text}", rule.name);
-            let of_rule = report.findings.iter().map(|located| &located.finding);
-            let said: Vec<_> = of_rule
-                .filter(|finding| finding.rule.id == rule.id)
-                .map(Finding::message)
-                .collect();
-            if !said.iter().any(|message| message.contains(&case.says)) {
-                silent.push(format!("{}: {}: {said:?}", rule.name, case.name));
+            let told = told(rule, &report);
+            if !told.contains(&case.says) {
+                silent.push(format!("{}: {}: {told}", rule.name, case.name));
             }
             for located in report.findings {
                 let Source {
@@ -142,6 +163,28 @@ fn no_pass_case_breaks_any_rule() {
             assert_eq!(report.documents, Some(1), "{text}");
         }
     }
+}
+
+#[test]
+fn findings_have_exactly_these_words() {
+    let mut wrong = Vec::new();
+    for rule in in_files() {
+        for case in cases(rule.name).told {
+            let text = format!(
+                "profile: strict\nrules: {{{}: {}}}\n",
+                rule.name, case.options
+            );
+            let told = told(rule, &try_check(&case.job.to_string(), &policy(&text)));
+            if told != case.says {
+                let (says, name) = (case.says, case.name);
+                wrong.push(format!(
+                    "{}: {name}:\nsaid:  {told}\ncase:  {says}",
+                    rule.name
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

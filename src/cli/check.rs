@@ -111,11 +111,7 @@ fn read_exceptions(
             Standing::Honoured => honoured.push(Arc::new(exception)),
             other => ignored.push(Ignored {
                 name: exception.reference.name.clone(),
-                problem: Problem {
-                    file: Some(file.clone()),
-                    position: Some(position),
-                    message: other.message(),
-                },
+                problem: Problem::at(&file, position, other.message()),
             }),
         }
     }

@@ -27,7 +27,7 @@ use super::namespaces::Namespaces;
 use crate::core::cleanup::{Removal, plan};
 use crate::core::decision::removal::RemovalLine;
 use crate::core::policy::tidy_up::TidyMode;
-use crate::core::policy::{OnFailure, Policy};
+use crate::core::policy::{Policy, WithoutRecord};
 use crate::host::decision_log::{LIMIT, Sink};
 use crate::host::policy_watch::LivePolicy;
 pub use metrics::CleanupMetrics;
@@ -153,7 +153,7 @@ impl Cleanup {
                     }
                 }
                 TidyMode::On => {
-                    self.remove(&removal, policy.on_record_failure, told).await;
+                    self.remove(&removal, policy.without_record, told).await;
                     if is_silent(told, &removal.job.uid) {
                         silent.insert(removal.job.namespace.clone());
                     }
@@ -176,7 +176,7 @@ impl Cleanup {
     }
 
     /// Removes one Job, unless that was refused recently.
-    async fn remove(&self, removal: &Removal, on_failure: OnFailure, told: &mut Told) {
+    async fn remove(&self, removal: &Removal, without_record: WithoutRecord, told: &mut Told) {
         let uid = &removal.job.uid;
         let before = told.get(uid).copied();
         match before {
@@ -186,7 +186,7 @@ impl Cleanup {
             Some(Tried::Unknown | Tried::Busy) => {}
             _ => {
                 let written = self.write(removal, false, None).await;
-                if !written && on_failure == OnFailure::Deny {
+                if !written && without_record == WithoutRecord::Deny {
                     self.removed(removal, CleanupResult::Failed);
                     return;
                 }

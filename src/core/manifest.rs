@@ -13,7 +13,6 @@ mod tree;
 pub(crate) mod typed;
 mod words;
 
-use std::fmt;
 use std::ops::Range;
 
 use json_patch::jsonptr::Pointer;
@@ -41,22 +40,6 @@ pub(crate) struct Duplicate {
     pub earlier: Position,
     /// Position of the later one, which counts.
     pub later: Position,
-}
-
-/// One fault of a file that users write for this program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileFault {
-    pub file: String,
-    pub position: Position,
-    /// The fault, and what to write instead.
-    pub message: String,
-}
-
-impl fmt::Display for FileFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { line, column } = self.position;
-        write!(f, "{}:{line}:{column}: {}", self.file, self.message)
-    }
 }
 
 impl Document<'_> {

@@ -51,9 +51,9 @@ pub(crate) fn mode(
 ) -> (Mode, Option<String>) {
     match label {
         None => (policy.mode(namespace), None),
-        Some(label) => match Mode::from_label(&label) {
-            Some(mode) => (mode, None),
-            None => (Mode::Enforce, Some(label)),
+        Some(label) => match label.parse() {
+            Ok(mode) => (mode, None),
+            Err(_) => (Mode::Enforce, Some(label)),
         },
     }
 }

@@ -24,7 +24,9 @@ pub mod verdict;
 pub(crate) mod word;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 use crate::core::job::{Job, Kind};
 use crate::core::policy::finding::Finding;
@@ -47,9 +49,11 @@ use crate::core::policy::tidy_up::Cleanup;
     Hash,
     Serialize,
     Deserialize,
-    schemars::JsonSchema,
+    JsonSchema,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Action {
     /// The rule is not evaluated.
     Off,
@@ -69,22 +73,26 @@ impl Action {
     /// The word for it in policy files, decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Off => "off",
-            Self::Audit => "audit",
-            Self::Warn => "warn",
-            Self::Patch => "patch",
-            Self::Wait => "wait",
-            Self::Deny => "deny",
-        }
+        self.into()
     }
 }
 
 /// How strict a namespace is: a limit for every action.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    EnumString,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Mode {
     /// Every action of the policy is allowed.
     #[default]
@@ -109,25 +117,17 @@ impl Mode {
         }
     }
 
-    /// Reads the value of the Namespace label `migration-warden.io/mode`.
+    /// The word for it, which is also the value of the Namespace label `migration-warden.io/mode`.
     #[must_use]
-    pub fn from_label(value: &str) -> Option<Self> {
-        match value {
-            "enforce" => Some(Self::Enforce),
-            "warn" => Some(Self::Warn),
-            "audit" => Some(Self::Audit),
-            "off" => Some(Self::Off),
-            _ => None,
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// What happens to a review whose decision could not be logged.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum OnFailure {
+pub enum WithoutRecord {
     /// The verdict is returned anyway. The loss is counted and logged.
     #[default]
     Allow,
@@ -164,7 +164,7 @@ pub struct Policy {
     /// How long after its creation an exception may expire.
     pub max_exception: SignedDuration,
     /// What happens to a review whose decision could not be logged.
-    pub on_record_failure: OnFailure,
+    pub without_record: WithoutRecord,
     /// Whether runs are recorded, and how many are kept.
     pub runs: Runs,
     /// What happens to finished Jobs.
@@ -177,10 +177,9 @@ impl Policy {
     /// The mode that the policy file sets for a namespace, if any.
     #[must_use]
     pub fn mode(&self, namespace: &str) -> Mode {
-        self.namespaces
-            .iter()
-            .find(|entry| entry.names.is_match(namespace))
-            .map_or_else(Mode::default, |entry| entry.mode)
+        let mut entries = self.namespaces.iter();
+        let entry = entries.find(|entry| entry.names.is_match(namespace));
+        entry.map_or_else(Mode::default, |entry| entry.mode)
     }
 
     /// The last line of a denial, if the policy has one.
@@ -209,14 +208,9 @@ impl Policy {
     /// The action for a rule's findings in this Job; `cap` is that of its namespace.
     #[must_use]
     pub fn action(&self, rule: &Rule, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
-        let actions = RULES.iter().zip(&self.actions);
-        let found = actions.filter(|(other, _)| other.id == rule.id);
-        let cap = self.cap(job, selection, cap);
-        found
-            .map(|(_, action)| *action)
-            .max()
-            .unwrap_or(Action::Off)
-            .min(cap)
+        let index = RULES.iter().position(|other| other.id == rule.id);
+        let action = index.map_or(Action::Off, |index| self.actions[index]);
+        action.min(self.cap(job, selection, cap))
     }
 
     /// Evaluates one Job: every finding of every rule, with its action.

@@ -4,6 +4,7 @@
 //! [`crate::core::scan`] fill the report, and [`crate::cli::render`] prints it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub struct Source {
 }
 
 /// Something that could not be checked, or that the author should know besides the findings.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file or folder, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +66,19 @@ impl Problem {
             position: Some(position),
             message,
         }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(file) = &self.file {
+            write!(f, "{file}:")?;
+        }
+        if let Some(Position { line, column }) = self.position {
+            write!(f, "{line}:{column}:")?;
+        }
+        let blank = if self.file.is_some() { " " } else { "" };
+        write!(f, "{blank}{}", self.message)
     }
 }
 

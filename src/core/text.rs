@@ -57,12 +57,20 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
 
 /// The known name that is most like `word`, which is not one: what the author of a typo meant.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// Two names that score less have little in common; clap's suggestions use the same limit.
-    const ALIKE: f64 = 0.7;
+    // Two names that score less have little in common; clap's suggestions use the same limit.
+    most_alike(word, names, 0.7)
+}
+
+/// The name that is most like `word`, if it scores more than `least`, from 0 to 1.
+pub(crate) fn most_alike<'a>(
+    word: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    least: f64,
+) -> Option<&'a str> {
     names
         .into_iter()
         .map(|name| (strsim::jaro(word, name), name))
-        .filter(|(likeness, _)| *likeness > ALIKE)
+        .filter(|(likeness, _)| *likeness > least)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }

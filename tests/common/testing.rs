@@ -95,17 +95,20 @@ pub fn table<T: DeserializeOwned>(name: &str) -> T {
 /// A Job of `fixtures/rules`.
 pub struct Case {
     pub name: String,
-    /// A part of the finding: the value at fault.
+    /// A part of the finding: the value at fault. In `told`: the findings of the rule, word for word.
     pub says: String,
     /// Ids of the other rules that the Job breaks.
     pub also: Vec<String>,
+    /// Options of the rule.
+    pub options: Value,
     pub job: Value,
 }
 
-/// The Jobs that break the rule of this name, and those that come close and break no rule.
+/// The Jobs that break the rule of this name, those that come close and break no rule, and those with exact findings.
 pub struct Cases {
     pub fail: Vec<Case>,
     pub pass: Vec<Case>,
+    pub told: Vec<Case>,
 }
 
 #[derive(Default, Deserialize)]
@@ -115,6 +118,7 @@ struct Change {
     says: String,
     #[serde(default)]
     also: Vec<String>,
+    options: Option<Value>,
     metadata: Option<Value>,
     spec: Option<Value>,
     /// The part of `spec.template.spec`.
@@ -131,6 +135,8 @@ struct File {
     base: Change,
     fail: BTreeMap<String, Change>,
     pass: BTreeMap<String, Change>,
+    #[serde(default)]
+    told: BTreeMap<String, Change>,
 }
 
 pub fn cases(rule: &str) -> Cases {
@@ -138,6 +144,7 @@ pub fn cases(rule: &str) -> Cases {
     Cases {
         fail: jobs(&file.base, file.fail),
         pass: jobs(&Change::default(), file.pass),
+        told: jobs(&Change::default(), file.told),
     }
 }
 
@@ -151,10 +158,12 @@ fn jobs(base: &Change, changes: BTreeMap<String, Change>) -> Vec<Case> {
         job["metadata"]["name"] = json!(format!("{stem}{}", seconds.next().unwrap()));
         change_by(&change, &mut job);
         let Change { says, also, .. } = change;
+        let options = change.options.unwrap_or_else(|| json!({}));
         Case {
             name,
             says,
             also,
+            options,
             job,
         }
     });

@@ -131,14 +131,14 @@ fn a_note_on_a_wait_has_its_commands() {
         job: "shop-migrate-1".to_owned(),
         age: SignedDuration::from_secs(75),
         user: "ci".to_owned(),
-        state: State::Running,
+        state: State::Unfinished,
     };
     judged.hear(Heard::Refused(Refusal::Held(holder), false));
     let happening = judged.finish().unwrap().happening.unwrap();
     assert_eq!(happening.reason, "MigrationWaiting");
     assert_eq!(
         happening.note,
-        "shop-migrate-1766361600: MW101 concurrent-migration: metadata.name: shop/shop-migrate-1 is still running, \
+        "shop-migrate-1766361600: MW101 concurrent-migration: metadata.name: shop/shop-migrate-1 has not ended, \
          created 75 seconds ago by \"ci\"; retry when that migration has finished; \
          To look: kubectl describe job shop-migrate-1 -n shop; \
          To stop it halfway: kubectl annotate job shop-migrate-1 -n shop migration-warden.io/allow-delete=true; \

@@ -78,6 +78,14 @@ fn a_stamped_job_without_its_label_is_guarded() {
         let (answer, response) = ask(Validate, &update, &validate::builtin());
         assert_eq!(ids(&response), ["MW102", "MW104"]);
         assert_eq!(line(&answer)["operation"], "UPDATE");
+        let message = response["status"]["message"].as_str().unwrap();
+        let job = "shop-migrate-1766361600";
+        let lost = format!(
+            "MW104 forged-stamp: metadata.labels: shop/{job} was admitted as a migration Job, and is not one after this \
+             update; leave stamps out of charts and manifests, and keep the label of a stamped Job\n\
+             To remove the Job:\n  kubectl delete job {job} -n shop"
+        );
+        assert!(message.ends_with(&lost), "{message}");
         update["request"]["subResource"] = json!("status");
         assert_eq!(
             ids(&ask(Validate, &update, &validate::builtin()).1),

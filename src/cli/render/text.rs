@@ -211,15 +211,8 @@ fn notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// A problem, after `lead` and its place if it is about a file.
 fn told(problem: &Problem, lead: &str) -> String {
-    let message = one_line(&problem.message);
-    let Some(file) = &problem.file else {
-        return message.into_owned();
-    };
-    let file = one_line(file);
-    match problem.position {
-        Some(at) => format!("{lead}{file}:{}:{}: {message}", at.line, at.column),
-        None => format!("{lead}{file}: {message}"),
-    }
+    let lead = if problem.file.is_some() { lead } else { "" };
+    format!("{lead}{}", one_line(&problem.to_string()))
 }
 
 fn looked_at(report: &Report) -> String {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::protocol::{Claim, Standing};
-use crate::core::job::running::{Pod, Progress, Wait, progress};
+use crate::core::job::running::{Pod, progress};
 use crate::core::policy::rules::concurrent_migration::{Holder, State};
 
 /// The Job that a migration has to wait for.
@@ -29,7 +29,7 @@ impl Blocker {
             (Standing::NotYetThere, _) => State::NotYetThere,
             (Standing::Active { suspended: true }, _) => State::Suspended,
             (Standing::Active { .. }, None) => State::Unfinished,
-            (Standing::Active { .. }, Some(pods)) => progress(pods).into(),
+            (Standing::Active { .. }, Some(pods)) => State::Active(progress(pods)),
         };
         let facts = Holder {
             namespace: claim.namespace.clone(),
@@ -42,22 +42,12 @@ impl Blocker {
     }
 }
 
-impl From<Progress> for State {
-    fn from(progress: Progress) -> Self {
-        match progress {
-            Progress::NotStarted(Wait { reason, message }) => Self::NotStarted { reason, message },
-            Progress::Running => Self::Running,
-            Progress::Stopped(Wait { reason, message }) => Self::Stopped { reason, message },
-            Progress::Ended => Self::Ended,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::core::job::running::{Progress, Wait};
 
     const ACTIVE: Standing = Standing::Active { suspended: false };
 
@@ -90,27 +80,26 @@ mod tests {
     fn the_pods_of_an_active_job_say_how_far_it_is() {
         let container = |state: Value| json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state});
         let pod = |phase: &str, state: Value| json!({"status": {"phase": phase, "containerStatuses": [container(state)]}});
-        let words = |reason: &str, message: &str| (reason.to_owned(), message.to_owned());
-        let not_started = |reason, message| {
-            let (reason, message) = words(reason, message);
-            State::NotStarted { reason, message }
+        let wait = |reason: &str, message: &str| Wait {
+            reason: reason.to_owned(),
+            message: message.to_owned(),
         };
-        let stopped = |reason, message| {
-            let (reason, message) = words(reason, message);
-            State::Stopped { reason, message }
-        };
+        let not_started = |reason, message| Progress::NotStarted(wait(reason, message));
         let back_off = json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"x\""}});
         for (pods, state) in [
             (
                 json!([pod("Running", json!({"running": {}}))]),
-                State::Running,
+                Progress::Running,
             ),
             (
                 json!([pod("Running", json!({"terminated": {"exitCode": 0}}))]),
-                State::Ended,
+                Progress::Ended,
             ),
             // Between two attempts only the failed pod exists.
-            (json!([{"status": {"phase": "Failed"}}]), stopped("", "")),
+            (
+                json!([{"status": {"phase": "Failed"}}]),
+                Progress::Stopped(Wait::default()),
+            ),
             (
                 json!([pod("Pending", back_off)]),
                 not_started("ImagePullBackOff", "Back-off pulling image \"x\""),
@@ -118,7 +107,11 @@ mod tests {
             (json!([]), not_started("NoPod", "")),
         ] {
             let read: Vec<Pod> = serde_json::from_value(pods.clone()).unwrap();
-            assert_eq!(facts(ACTIVE, Some(&read)).state, state, "{pods}");
+            assert_eq!(
+                facts(ACTIVE, Some(&read)).state,
+                State::Active(state),
+                "{pods}"
+            );
         }
     }
 }

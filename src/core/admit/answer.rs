@@ -9,7 +9,7 @@ use crate::core::job::release::Release;
 use crate::core::namespace;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::{self, Outcome};
-use crate::core::policy::{Action, OnFailure};
+use crate::core::policy::{Action, WithoutRecord};
 use crate::core::review::response::{Cause, Refusal, Response};
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
@@ -129,7 +129,7 @@ impl Judged<'_> {
         let cap = || policy.cap(&migration.job, migration.selection, migration.mode.cap());
         // Only a create starts a migration, so only a create has to be logged.
         if self.operation != Operation::Create
-            || policy.on_record_failure == OnFailure::Allow
+            || policy.without_record == WithoutRecord::Allow
             || cap() < Action::Deny
         {
             return Ok(None);

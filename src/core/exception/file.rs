@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::core::exception::resource::MigrationException;
 use crate::core::exception::{Exception, Unusable};
-use crate::core::manifest::{self, Document, FileFault, Node, Position, typed};
+use crate::core::manifest::{self, Document, Node, Position, typed};
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::{self, RULES};
+use crate::core::report::Problem;
 
 /// An exception and the place of its name.
 #[derive(Debug)]
@@ -26,13 +27,9 @@ pub(crate) fn read(
     text: &str,
     namespace: &str,
     now: Timestamp,
-) -> Result<Vec<Written>, Vec<FileFault>> {
+) -> Result<Vec<Written>, Vec<Problem>> {
     let (mut read, mut faults) = (Vec::new(), Vec::new());
-    let fault = |position, message| FileFault {
-        file: file.to_owned(),
-        position,
-        message,
-    };
+    let fault = |position, message| Problem::at(file, position, message);
     for document in manifest::documents(text) {
         let document = match document {
             Ok(document) => document,

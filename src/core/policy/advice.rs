@@ -111,12 +111,13 @@ impl<'a> Stray<'a> {
     #[must_use]
     pub(crate) fn of(job: &Job<'a>, annotation: Annotation) -> Option<Self> {
         let (key, template) = (annotation.key(), &job.spec.template.metadata);
+        let pods = template.annotations.get(annotation);
         let places = [
             ("metadata.labels", "a label", job.metadata.labels.get(key)),
             (
                 "spec.template.metadata.annotations",
                 "an annotation of the pod template",
-                template.annotations.get(annotation),
+                pods,
             ),
             (
                 "spec.template.metadata.labels",
@@ -125,12 +126,11 @@ impl<'a> Stray<'a> {
             ),
         ];
         places.into_iter().find_map(|(path, place, value)| {
-            let path = FieldPath::of(path).key(key);
-            value.map(|value| Self {
+            Some(Self {
                 annotation,
-                path,
+                path: FieldPath::of(path).key(key),
                 place,
-                value,
+                value: value?,
             })
         })
     }
@@ -138,19 +138,8 @@ impl<'a> Stray<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-    use serde_json::json;
-
     use super::*;
-    use crate::core::job::Kind;
-    use crate::core::job::object::Object;
-    use crate::core::policy::testing::job;
-
-    fn purpose(events: &str) -> Purpose {
-        let job = job(|_| {});
-        let object = Object::deserialize(&job).unwrap();
-        Purpose::of(&Job::new(&object, Kind::Job, "shop"), events)
-    }
+    use crate::core::policy::testing::{job, stored};
 
     #[test]
     fn events_say_what_a_job_is_for() {
@@ -168,41 +157,8 @@ mod tests {
             (Purpose::Other, "test"),
             (Purpose::Other, "post-delete,pre-delete"),
         ] {
-            assert_eq!(purpose(events), expected, "{events:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_job_for_upgrades_may_be_told_to_run_before_them() {
-        for events in ["pre-rollback", "post-upgrade", "test"] {
-            let advice = purpose(events).advice().unwrap();
-            assert!(!advice.contains("pre-upgrade"), "{advice}");
-            assert!(advice.contains("MigrationException"), "{advice}");
-        }
-        assert_eq!(purpose("pre-upgrade").advice(), None);
-    }
-
-    #[test]
-    fn a_stray_annotation_is_found_where_it_stands() {
-        for (path, pointer) in [
-            ("metadata.labels['helm.sh/hook']", "/metadata"),
-            (
-                "spec.template.metadata.labels['helm.sh/hook']",
-                "/spec/template/metadata",
-            ),
-        ] {
-            let job = job(|job| {
-                job.pointer_mut(pointer).unwrap()["labels"] =
-                    json!({"helm.sh/hook": "pre-install"});
-            });
-            let object = Object::deserialize(&job).unwrap();
-            let job = Job::new(&object, Kind::Job, "shop");
-            let stray = Stray::of(&job, Annotation::Hook).unwrap();
-            assert_eq!(
-                (&*stray.path.to_string(), stray.value),
-                (path, "pre-install")
-            );
-            assert!(Stray::of(&job, Annotation::DeletePolicy).is_none());
+            let purpose = stored(&job(|_| {}), |job| Purpose::of(job, events));
+            assert_eq!(purpose, expected, "{events:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Claims {
     pub databases: Vec<Database>,
     /// What happens to a migration Job if its claim could not be checked.
     #[serde(default)]
-    pub on_failure: OnFailure,
+    pub on_failure: WithoutClaim,
 }
 
 /// Migrations in a namespace with the same value run one at a time.
@@ -47,7 +47,7 @@ pub struct Database {
 /// What happens to a migration Job if its claim could not be checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum OnFailure {
+pub enum WithoutClaim {
     /// The Job is asked to wait.
     #[default]
     Deny,
@@ -59,11 +59,10 @@ impl Claims {
     /// The namespaces that share this database with `namespace`.
     #[must_use]
     pub fn shared_with(&self, database: &str, namespace: &str) -> Option<&[String]> {
-        self.databases
-            .iter()
-            .find(|listed| {
-                listed.name == database && listed.namespaces.iter().any(|n| n == namespace)
-            })
-            .map(|listed| listed.namespaces.as_slice())
+        let has = |listed: &&Database| {
+            listed.name == database && listed.namespaces.iter().any(|name| name == namespace)
+        };
+        let listed = self.databases.iter().find(has)?;
+        Some(&listed.namespaces)
     }
 }

@@ -5,10 +5,11 @@
 //! (`k8s.io/apiserver: webhook/mutating/dispatcher.go`).
 
 use std::borrow::Cow;
+use std::iter;
 
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::core::policy::path::FieldPath;
 
@@ -46,9 +47,8 @@ impl Fix {
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
         let path = self.path.pointer();
-        path.tokens()
-            .map(|step| step.decoded().into_owned())
-            .collect()
+        let steps = path.tokens().map(|step| step.decoded().into_owned());
+        steps.collect()
     }
 
     /// Removes `path`.
@@ -89,16 +89,13 @@ pub(crate) fn patch<'f>(
             continue;
         }
         let from = operations.len();
-        let Some(value) = value else {
+        if let Some(value) = value {
+            let parents = missing_parents(&path, &patched);
+            operations.extend(parents.map(|parent| add(parent, json!({}))));
+            operations.push(add(path, value));
+        } else {
             operations.push(PatchOperation::Remove(RemoveOperation { path }));
-            json_patch::patch(&mut patched, &operations[from..]).ok()?;
-            continue;
-        };
-        operations.extend(
-            missing_parents(&path, &patched)
-                .map(|parent| add(parent, Value::Object(serde_json::Map::new()))),
-        );
-        operations.push(add(path, value));
+        }
         json_patch::patch(&mut patched, &operations[from..]).ok()?;
     }
     (!operations.is_empty()).then_some(Patch(operations))
@@ -109,18 +106,15 @@ fn missing_parents<'p>(
     path: &'p Pointer,
     object: &Value,
 ) -> impl Iterator<Item = PointerBuf> + use<'p> {
-    let mut missing = Vec::new();
-    let mut parent = path.parent();
-    while let Some(pointer) = parent.filter(|pointer| !pointer.is_root()) {
-        if object
-            .pointer(pointer.as_str())
-            .is_some_and(|value| !value.is_null())
-        {
-            break;
-        }
-        missing.push(pointer.to_buf());
-        parent = pointer.parent();
-    }
+    let parents = iter::successors(path.parent(), |pointer| pointer.parent());
+    let is_missing = |pointer: &&Pointer| {
+        let value = object.pointer(pointer.as_str());
+        !pointer.is_root() && value.is_none_or(Value::is_null)
+    };
+    let missing: Vec<_> = parents
+        .take_while(is_missing)
+        .map(Pointer::to_buf)
+        .collect();
     missing.into_iter().rev()
 }
 
@@ -133,7 +127,6 @@ fn add(path: PointerBuf, value: Value) -> PatchOperation {
 mod tests {
     use super::*;
     use crate::core::job::annotation::Annotation;
-    use serde_json::json;
 
     fn now() -> jiff::Timestamp {
         jiff::Timestamp::from_second(1_766_361_600).unwrap()
@@ -175,18 +168,14 @@ mod tests {
 
     #[test]
     fn removes_what_is_there() {
-        let path = FieldPath::of("spec.template.spec.containers")
+        let path = FieldPath::of("spec.containers")
             .index(0)
             .field("restartPolicyRules");
         let fix = Fix::remove(path);
-        let mut object =
-            json!({"spec": {"template": {"spec": {"containers": [{"restartPolicyRules": []}]}}}});
+        let mut object = json!({"spec": {"containers": [{"restartPolicyRules": []}]}});
         let first = patch([&fix], &object, now()).unwrap();
         json_patch::patch(&mut object, &first).unwrap();
-        assert_eq!(
-            object["spec"]["template"]["spec"]["containers"],
-            json!([{}])
-        );
+        assert_eq!(object, json!({"spec": {"containers": [{}]}}));
         assert_eq!(patch([&fix], &object, now()), None);
         assert_eq!(patch([&fix], &json!({}), now()), None);
     }

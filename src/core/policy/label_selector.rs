@@ -52,15 +52,10 @@ impl From<LabelSelector> for meta::LabelSelector {
             operator: format!("{:?}", r.operator),
             values: (!r.values.is_empty()).then_some(r.values),
         };
+        let requirements = selector.match_expressions.into_iter().map(requirement);
         Self {
             match_labels: Some(selector.match_labels),
-            match_expressions: Some(
-                selector
-                    .match_expressions
-                    .into_iter()
-                    .map(requirement)
-                    .collect(),
-            ),
+            match_expressions: Some(requirements.collect()),
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::ptr;
 
 use jiff::SignedDuration;
+use serde_json::json;
 
-use crate::core::policy::rules::RULES;
 use crate::core::time;
 
 /// An option of a rule, declared as a `static`: its address is its identity.
 #[derive(Debug)]
 pub struct RuleOption<T: 'static> {
-    /// The key in the policy file. Rules with the same key take the same type.
+    /// The key in the policy file.
     pub key: &'static str,
     /// What it does, for the file's JSON Schema.
     pub about: &'static str,
@@ -28,20 +28,7 @@ pub enum AnyOption {
 }
 
 impl AnyOption {
-    /// The options of all rules.
-    pub fn all() -> impl Iterator<Item = Self> {
-        RULES.iter().flat_map(|rule| rule.options).copied()
-    }
-
-    /// The option of any rule that has this key: it tells the type.
-    #[must_use]
-    pub fn with_key(key: &str) -> Option<Self> {
-        Self::all().find(|option| option.key() == key)
-    }
-
-    /// The key in the policy file.
-    #[must_use]
-    pub fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Switch(option) => option.key,
             Self::Duration(option) => option.key,
@@ -49,63 +36,29 @@ impl AnyOption {
     }
 
     /// The JSON Schema of its value.
-    #[must_use]
-    pub fn schema(self) -> serde_json::Value {
+    pub(crate) fn schema(self) -> serde_json::Value {
         let (about, written) = match self {
             Self::Switch(option) => (option.about, "boolean"),
             Self::Duration(option) => (option.about, "string"),
         };
-        serde_json::json!({"description": about, "type": [written, "null"]})
+        json!({"description": about, "type": [written, "null"]})
     }
-}
-
-/// A value in the policy file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// Of an [`AnyOption::Switch`].
-    Switch(bool),
-    /// Of an [`AnyOption::Duration`].
-    Text(String),
 }
 
 /// The options that a policy sets; the others have their defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    pub(super) switches: Vec<(&'static RuleOption<bool>, bool)>,
-    pub(super) durations: Vec<(&'static RuleOption<SignedDuration>, SignedDuration)>,
+    pub(crate) switches: Vec<(&'static RuleOption<bool>, bool)>,
+    pub(crate) durations: Vec<(&'static RuleOption<SignedDuration>, SignedDuration)>,
 }
 
 impl Options {
-    /// Whether a switch is on.
-    #[must_use]
-    pub fn is_on(&self, switch: &'static RuleOption<bool>) -> bool {
+    pub(crate) fn is_on(&self, switch: &'static RuleOption<bool>) -> bool {
         value(&self.switches, switch)
     }
 
-    /// The value of an option that is a duration.
-    #[must_use]
-    pub fn duration(&self, option: &'static RuleOption<SignedDuration>) -> SignedDuration {
+    pub(crate) fn duration(&self, option: &'static RuleOption<SignedDuration>) -> SignedDuration {
         value(&self.durations, option)
-    }
-
-    /// Sets an option. Fails with a message if the value is not one of its type.
-    pub fn set(&mut self, option: AnyOption, written: &Written) -> Result<(), String> {
-        match (option, written) {
-            (AnyOption::Switch(switch), Written::Switch(is_on)) => {
-                self.switches.push((switch, *is_on));
-            }
-            (AnyOption::Duration(option), Written::Text(text)) => {
-                let duration = duration(text)?;
-                self.durations.push((option, duration));
-            }
-            (AnyOption::Switch(_), Written::Text(text)) => {
-                return Err(format!("{text:?} is neither true nor false"));
-            }
-            (AnyOption::Duration(option), Written::Switch(is_on)) => {
-                self.durations.push((option, duration(&is_on.to_string())?));
-            }
-        }
-        Ok(())
     }
 }
 

@@ -123,29 +123,26 @@ mod tests {
 
     #[test]
     fn is_written_in_both_notations() {
-        let hook = FieldPath::annotation(Annotation::Hook);
-        assert_eq!(hook.to_string(), "metadata.annotations['helm.sh/hook']");
-        assert_eq!(
-            hook.pointer().as_str(),
-            "/metadata/annotations/helm.sh~1hook"
-        );
-        let argument = FieldPath::of("spec.template.spec.containers")
-            .index(0)
-            .field("args")
-            .index(3);
-        assert_eq!(
-            argument.to_string(),
-            "spec.template.spec.containers[0].args[3]"
-        );
-        assert_eq!(
-            argument.pointer().as_str(),
-            "/spec/template/spec/containers/0/args/3"
-        );
-        assert_eq!(
-            FieldPath::of("metadata.labels")
-                .within(Kind::CronJob)
-                .to_string(),
-            "spec.jobTemplate.metadata.labels"
-        );
+        let containers = FieldPath::of("spec.template.spec.containers").index(0);
+        for (path, notation, pointer) in [
+            (
+                FieldPath::annotation(Annotation::Hook),
+                "metadata.annotations['helm.sh/hook']",
+                "/metadata/annotations/helm.sh~1hook",
+            ),
+            (
+                containers.field("args").index(3),
+                "spec.template.spec.containers[0].args[3]",
+                "/spec/template/spec/containers/0/args/3",
+            ),
+            (
+                FieldPath::of("metadata.labels").within(Kind::CronJob),
+                "spec.jobTemplate.metadata.labels",
+                "/spec/jobTemplate/metadata/labels",
+            ),
+        ] {
+            assert_eq!(path.to_string(), notation);
+            assert_eq!(path.pointer().as_str(), pointer);
+        }
     }
 }

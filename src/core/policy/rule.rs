@@ -138,22 +138,14 @@ impl Rule {
     #[must_use]
     pub fn summary(&self) -> String {
         let first = self.docs.split("\n\n").next().unwrap_or_default();
-        first
-            .lines()
-            .map(str::trim)
-            .collect::<Vec<_>>()
-            .join(" ")
-            .trim()
-            .to_owned()
+        first.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The documentation as Markdown, without the indent of doc comments.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let lines = self
-            .docs
-            .lines()
-            .map(|line| line.strip_prefix(' ').unwrap_or(line));
+        let lines = self.docs.lines();
+        let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
         lines.collect::<Vec<_>>().join("\n").trim().to_owned()
     }
 }

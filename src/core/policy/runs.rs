@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::word::word;
+use super::word::{on_or_off, word};
 
 /// Runs kept per release by default: some weeks of deployments.
 const KEEP_PER_RELEASE: u16 = 20;
@@ -18,7 +18,7 @@ const KEEP_TOTAL: u32 = 10_000;
 pub struct Runs {
     /// Whether runs are recorded.
     #[serde(deserialize_with = "word")]
-    #[schemars(schema_with = "mode_schema")]
+    #[schemars(schema_with = "on_or_off::<RunMode>")]
     pub mode: RunMode,
     /// Number of newest runs to keep per release. Runs that have not ended are always kept.
     #[schemars(range(min = 1, max = 1000))]
@@ -47,12 +47,4 @@ impl Default for Runs {
             keep_total: KEEP_TOTAL,
         }
     }
-}
-
-/// The schema of the modes, which also accepts booleans.
-fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    // `true` is `on` and `false` is `off`, as YAML 1.1 reads them.
-    schemars::json_schema!({
-        "anyOf": [generator.subschema_for::<RunMode>(), {"type": "boolean"}],
-    })
 }

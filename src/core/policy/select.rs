@@ -11,7 +11,8 @@ use crate::core::json::Map;
 use crate::core::policy::Action;
 
 /// Why a Job is evaluated, or why not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Selection {
     /// A selector of the policy matches.
     Labelled,
@@ -27,12 +28,7 @@ impl Selection {
     /// The word for it in decisions.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Labelled => "labelled",
-            Self::Detected(_) => "detected",
-            Self::OptedOut => "opted-out",
-            Self::None => "none",
-        }
+        self.into()
     }
 }
 
@@ -49,28 +45,14 @@ pub struct Selectors {
 impl Selectors {
     /// Fails on an operator that Kubernetes does not know, or values that it does not allow.
     pub fn new(selectors: Vec<LabelSelector>) -> Result<Self, ParseExpressionError> {
-        let mut keys = BTreeSet::new();
-        for selector in &selectors {
-            keys.extend(
-                selector
-                    .match_labels
-                    .iter()
-                    .flat_map(BTreeMap::keys)
-                    .cloned(),
-            );
-            keys.extend(
-                selector
-                    .match_expressions
-                    .iter()
-                    .flatten()
-                    .map(|e| e.key.clone()),
-            );
-        }
-        let parsed = selectors
-            .iter()
-            .cloned()
-            .map(Selector::try_from)
-            .collect::<Result<_, _>>()?;
+        let keys = selectors.iter().flat_map(|selector| {
+            let labels = selector.match_labels.iter().flat_map(BTreeMap::keys);
+            let expressions = selector.match_expressions.iter().flatten();
+            labels.chain(expressions.map(|expression| &expression.key))
+        });
+        let keys = keys.cloned().collect();
+        let parsed = selectors.iter().cloned().map(Selector::try_from);
+        let parsed = parsed.collect::<Result<_, _>>()?;
         Ok(Self {
             written: selectors,
             parsed,
@@ -93,9 +75,8 @@ impl Selectors {
     /// Whether any selector matches these labels.
     #[must_use]
     pub fn match_labels(&self, labels: &Map<'_>) -> bool {
-        let asked: BTreeMap<String, String> = self
-            .keys
-            .iter()
+        let keys = self.keys.iter();
+        let asked: BTreeMap<String, String> = keys
             .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))
             .collect();
         self.parsed.iter().any(|selector| selector.matches(&asked))
@@ -107,10 +88,8 @@ impl Selectors {
         // A chart labels either the CronJob itself or its Job template.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let mut labels = [Some(job.labels), own].into_iter().flatten();
-        if labels
-            .clone()
-            .any(|labels| labels.get(MIGRATION_LABEL) == Some("false"))
-        {
+        let has_opted_out = |labels: &Map<'_>| labels.get(MIGRATION_LABEL) == Some("false");
+        if labels.clone().any(has_opted_out) {
             return Selection::OptedOut;
         }
         if labels.any(|labels| self.match_labels(labels)) {

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -14,14 +15,18 @@ pub(crate) fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Word::deserialize(deserializer).map(|word| word.0)
 }
 
-/// The same for an optional field.
-pub(crate) fn word_if_any<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Option::<Word<T>>::deserialize(deserializer).map(|word| word.map(|word| word.0))
+/// For `schema_with` on an enum that has the words `on` and `off`.
+pub(crate) fn on_or_off<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [generator.subschema_for::<T>(), {"type": "boolean"}]})
 }
 
-struct Word<T>(T);
+/// For `schema_with` on an enum that has the word `off`.
+pub(crate) fn or_off<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"anyOf": [generator.subschema_for::<T>(), {"const": false}]})
+}
+
+/// A value that is a word.
+pub(crate) struct Word<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::core::policy::tidy_up::{self, MIN_TTL_SECONDS, TidyMode};
-use crate::core::policy::word::word;
+use crate::core::policy::word::{on_or_off, word};
 
 /// What to do with migration Jobs that have finished.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -12,7 +12,7 @@ use crate::core::policy::word::word;
 pub struct TidyUp {
     /// Whether finished Jobs are removed.
     #[serde(deserialize_with = "word")]
-    #[schemars(schema_with = "mode_schema")]
+    #[schemars(schema_with = "on_or_off::<TidyMode>")]
     pub mode: TidyMode,
     /// Number of newest failed Jobs to keep for debugging, per migration.
     pub keep_failed: u16,
@@ -62,12 +62,4 @@ impl From<TidyUp> for tidy_up::Cleanup {
             ttl_seconds: (seconds != 0).then_some(seconds),
         }
     }
-}
-
-/// The modes.
-fn mode_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    // `true` is `on` and `false` is `off`, as YAML 1.1 reads them.
-    schemars::json_schema!({
-        "anyOf": [generator.subschema_for::<TidyMode>(), {"type": "boolean"}],
-    })
 }

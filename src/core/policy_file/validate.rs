@@ -3,23 +3,20 @@
 //! [`super::parse`] reports faults of syntax and types one at a time; faults of meaning are all reported at once. Both
 //! have file, line and column.
 
-mod claims;
-mod runs;
-
 use std::fmt;
 
 use jiff::SignedDuration;
 
-use crate::core::manifest::FileFault;
+use super::{Fault, parse, rules, sections};
 use crate::core::policy::claims::Claims;
-use crate::core::policy::label_selector::{LabelSelector, misused};
 use crate::core::policy::options::{Options, duration};
-use crate::core::policy::rule::{Patch, Rule};
-use crate::core::policy::rules::{self, RULES};
+use crate::core::policy::rules::RULES;
+use crate::core::policy::runs::Runs;
 use crate::core::policy::select::Selectors;
-use crate::core::policy::{Action, NamespaceMode, Policy, name_patterns};
-use crate::core::policy_file::parse::parse;
-use crate::core::policy_file::{Profile, RuleSetting};
+use crate::core::policy::tidy_up::Cleanup;
+use crate::core::policy::{Action, Policy, WithoutRecord};
+use crate::core::policy_file::{MigrationPolicy, Profile};
+use crate::core::report::Problem;
 use crate::core::text;
 
 /// Hex digits of the digest that names a policy: enough to distinguish all policies of a cluster.
@@ -29,16 +26,13 @@ const HASH_DIGITS: usize = 12;
 /// renew the reason.
 const MAX_EXCEPTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Longest `help`, in characters: each denial repeats it.
-const MAX_HELP: usize = 256;
-
 /// All faults of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct InvalidPolicy(pub Vec<FileFault>);
+pub struct InvalidPolicy(pub Vec<Problem>);
 
 impl fmt::Display for InvalidPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(FileFault::to_string).collect();
+        let lines: Vec<String> = self.0.iter().map(Problem::to_string).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -56,121 +50,80 @@ pub fn builtin() -> Policy {
         namespaces: Vec::new(),
         claims: Claims::default(),
         max_exception: MAX_EXCEPTION,
-        on_record_failure: crate::core::policy::OnFailure::Allow,
-        runs: crate::core::policy::runs::Runs::default(),
-        tidy_up: crate::core::policy::tidy_up::Cleanup::default(),
+        without_record: WithoutRecord::Allow,
+        runs: Runs::default(),
+        tidy_up: Cleanup::default(),
         help: None,
     }
 }
 
 /// Reads a policy file. `file` is its name, for messages.
 pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
-    let at = |position, message| FileFault {
-        file: file.to_owned(),
-        position,
-        message,
-    };
-    let (written, document) = parse(text).map_err(|faults| {
-        let faults = faults.into_iter();
-        InvalidPolicy(faults.map(|(place, message)| at(place, message)).collect())
-    })?;
-    let place = |pointer: &str| document.locate(document.root(), pointer).0;
-    let mut faults = Vec::new();
-    let mut fault = |pointer: &str, message: String| faults.push(at(place(pointer), message));
-
-    let mut policy = builtin();
-    policy.hash = hash(text);
-    policy.on_record_failure = written.record.on_failure;
-    for (pointer, message) in runs::faults(written.record.runs) {
-        fault(pointer, message);
+    let at = |(position, message)| Problem::at(file, position, message);
+    let (written, document) =
+        parse::parse(text).map_err(|faults| InvalidPolicy(faults.into_iter().map(at).collect()))?;
+    let (policy, faults) = policy_of(written);
+    if faults.is_empty() {
+        let hash = text::sha256(text)[..HASH_DIGITS].to_owned();
+        return Ok(Policy { hash, ..policy });
     }
-    policy.runs = written.record.runs;
+    let place = |(pointer, message): Fault| (document.locate(document.root(), &pointer).0, message);
+    let mut placed: Vec<_> = faults.into_iter().map(place).collect();
+    placed.sort_by_key(|(position, _)| (position.line, position.column));
+    Err(InvalidPolicy(placed.into_iter().map(at).collect()))
+}
+
+fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {
+    let mut policy = Policy {
+        actions: profile_actions(written.profile),
+        detection: written.detection.max_action,
+        without_record: written.record.on_failure,
+        runs: written.record.runs,
+        ..builtin()
+    };
+    let mut faults = rules::apply(&written.rules, &mut policy);
+    faults.extend(sections::runs(policy.runs));
+    faults.extend(sections::selectors(&written.matching.selectors));
+    faults.extend(sections::claims(&written.claims));
+    policy.claims = written.claims;
+    let mut fault = |pointer: &str, message: String| faults.push((pointer.to_owned(), message));
     if let Some(message) = written.tidy_up.fault() {
         fault("/tidyUp/ttlSecondsAfterFinished", message);
     }
     policy.tidy_up = written.tidy_up.into();
-    if let Some(text) = &written.help {
-        match help(text) {
-            Ok(help) => policy.help = Some(help),
-            Err(message) => fault("/help", message),
-        }
+    match written.help.as_deref().map(sections::help).transpose() {
+        Ok(help) => policy.help = help,
+        Err(message) => fault("/help", message),
     }
-    policy.actions = profile_actions(written.profile);
-    if let limit @ (Action::Patch | Action::Wait) = written.detection.max_action {
+    if let limit @ (Action::Patch | Action::Wait) = policy.detection {
         let limit = limit.as_str();
         let message = format!(
             "detection.maxAction: {limit} is not a limit; write deny, which includes {limit}"
         );
         fault("/detection/maxAction", message);
     }
-    policy.detection = written.detection.max_action;
-    let mut set = [None::<&str>; RULES.len()];
-    for (key, setting) in &written.rules {
-        let pointer = format!("/rules/{key}");
-        let Some(index) = RULES
-            .iter()
-            .position(|rule| *key == rule.id || *key == rule.name)
-        else {
-            fault(&pointer, rules::unknown(key));
-            continue;
-        };
-        if let Some(other) = set[index].replace(key) {
-            fault(
-                &pointer,
-                format!("{key} and {other} are the same rule; keep one of them"),
-            );
-        }
-        let (action, options) = (&mut policy.actions[index], &mut policy.options);
-        for (option, message) in apply(RULES[index], setting, action, options) {
-            fault(&format!("{pointer}/{option}"), message);
-        }
-    }
-    for (pointer, message) in misread(&written.matching.selectors) {
-        fault(&pointer, message);
-    }
-    let selectors = written
-        .matching
-        .selectors
-        .into_iter()
-        .map(Into::into)
-        .collect();
-    policy.selectors = Selectors::new(selectors).unwrap_or_default();
+    let selectors = written.matching.selectors.into_iter().map(Into::into);
+    policy.selectors = Selectors::new(selectors.collect()).unwrap_or_default();
     for (index, entry) in written.namespaces.iter().enumerate() {
-        let pointer = format!("/namespaces/{index}/names");
-        if entry.names.is_empty() {
-            fault(
-                &pointer,
-                "names is empty: the entry would match no namespace".to_owned(),
-            );
-        }
-        match name_patterns::compile(&entry.names) {
-            Ok(names) => policy.namespaces.push(NamespaceMode {
-                names,
-                mode: entry.mode,
-            }),
-            Err(error) => fault(&pointer, error.to_string()),
+        match sections::namespace_mode(entry) {
+            Ok(mode) => policy.namespaces.push(mode),
+            Err(message) => fault(&format!("/namespaces/{index}/names"), message),
         }
     }
-    for (pointer, message) in claims::faults(&written.claims) {
-        fault(&pointer, message);
+    match written
+        .exceptions
+        .max_duration
+        .as_deref()
+        .map(duration)
+        .transpose()
+    {
+        Ok(max) => policy.max_exception = max.unwrap_or(MAX_EXCEPTION),
+        Err(message) => fault("/exceptions/maxDuration", message),
     }
-    policy.claims = written.claims;
-    if let Some(text) = &written.exceptions.max_duration {
-        match duration(text) {
-            Ok(max) => policy.max_exception = max,
-            Err(message) => fault("/exceptions/maxDuration", message),
-        }
-    }
-    if faults.is_empty() {
-        return Ok(policy);
-    }
-    faults.sort_by_key(|fault| (fault.position.line, fault.position.column));
-    Err(InvalidPolicy(faults))
+    (policy, faults)
 }
 
-/// The action of each rule in a profile.
-#[must_use]
-pub fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
+fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
     RULES.map(|rule| match profile {
         Profile::Guide => rule.guide,
         Profile::Strict => rule.strict,
@@ -178,85 +131,170 @@ pub fn profile_actions(profile: Profile) -> [Action; RULES.len()] {
     })
 }
 
-/// Applies one setting. Returns the faults, each with its option.
-fn apply(
-    rule: &Rule,
-    setting: &RuleSetting,
-    action: &mut Action,
-    options: &mut Options,
-) -> Vec<(&'static str, String)> {
-    let mut faults = Vec::new();
-    if let (Some(Action::Patch), Patch::Refused(reason)) = (setting.action, rule.patch) {
-        let message = format!("{} {} cannot be patched: {reason}", rule.id, rule.name);
-        faults.push(("action", message));
-    }
-    if setting.action == Some(Action::Wait) && rule.guide != Action::Wait {
-        let message = format!(
-            "{} {} cannot wait: a retry would have the same finding",
-            rule.id, rule.name
-        );
-        faults.push(("action", message));
-    }
-    *action = setting.action.unwrap_or(*action);
-    for (option, written) in &setting.options {
-        let key = option.key();
-        let own = rule.options.iter().find(|own| own.key() == key);
-        let result = match own {
-            Some(own) => options.set(*own, written),
-            None if rule.options.is_empty() => Err(format!(
-                "{} has no option {key}; it takes no options",
-                rule.name
-            )),
-            None => Err(format!(
-                "{} has no option {key}; it takes {}",
-                rule.name,
-                rule.option_keys().join(", ")
-            )),
-        };
-        faults.extend(result.err().map(|message| (key, message)));
-    }
-    faults
-}
-
-/// The text for the end of each denial, in one line and without credentials.
-fn help(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("help is empty; write a URL or a sentence, or leave the key out".to_owned()),
-        text if text.chars().count() > MAX_HELP => Err(format!(
-            "help is longer than {MAX_HELP} characters; write a URL with the details"
-        )),
-        text => Ok(text::bounded(text, text.len().max(text::DETAIL)).into_owned()),
-    }
-}
-
-/// The faults of the selectors, each with the JSON Pointer of its value.
-fn misread(selectors: &[LabelSelector]) -> Vec<(String, String)> {
-    if selectors.is_empty() {
-        let message = "match.selectors is empty: no Job would be a migration";
-        return vec![("/match/selectors".to_owned(), message.to_owned())];
-    }
-    let fault = |selector: &LabelSelector| {
-        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
-            return Some("an empty selector matches every Job; name a label".to_owned());
-        }
-        let misused = selector.match_expressions.iter().find_map(misused);
-        misused.or_else(|| {
-            let parsed = Selectors::new(vec![selector.clone().into()]);
-            parsed.err().map(|error| error.to_string())
-        })
-    };
-    let faults = selectors
-        .iter()
-        .enumerate()
-        .filter_map(|(index, selector)| {
-            Some((format!("/match/selectors/{index}"), fault(selector)?))
-        });
-    faults.collect()
-}
-
-fn hash(text: &str) -> String {
-    text::sha256(text)[..HASH_DIGITS].to_owned()
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::core::policy::Mode;
+    use crate::core::policy::claims::{Database, Scope, WithoutClaim};
+    use crate::core::policy::options::AnyOption;
+    use crate::core::policy::runs::RunMode;
+    use crate::core::policy::testing::policy;
+    use crate::core::policy::tidy_up::TidyMode;
+    use crate::testing::{POLICY, table};
+
+    fn action(policy: &Policy, id: &str) -> Action {
+        let index = RULES.iter().position(|rule| rule.id == id).unwrap();
+        policy.actions[index]
+    }
+
+    /// The value of an option, as text.
+    fn option(policy: &Policy, id: &str, key: &str) -> String {
+        let options = crate::core::policy::rules::find(id).unwrap().options;
+        match *options.iter().find(|option| option.key() == key).unwrap() {
+            AnyOption::Switch(switch) => policy.options.is_on(switch).to_string(),
+            AnyOption::Duration(option) => format!("{:#}", policy.options.duration(option)),
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Faulty {
+        policy: String,
+        faults: Vec<String>,
+    }
+
+    #[test]
+    fn a_fault_has_a_position_and_says_what_to_write() {
+        for Faulty { policy, faults } in table::<Vec<Faulty>>("policy_faults") {
+            // A part of a file follows the two lines that every file begins with.
+            let is_whole = policy.is_empty() || policy.contains("ind: ");
+            let text = if is_whole {
+                policy
+            } else {
+                format!("{POLICY}{policy}")
+            };
+            let found = read("policy.yaml", &text).map(|_| ()).unwrap_err().0;
+            let found = found.iter().map(ToString::to_string);
+            let found: Vec<_> = found
+                .map(|line| line.replacen("policy.yaml:", "", 1))
+                .collect();
+            assert_eq!(found, faults, "{text}");
+        }
+        let long = format!("{POLICY}help: {}\n", "x".repeat(257));
+        assert_eq!(
+            read("policy.yaml", &long).unwrap_err().to_string(),
+            "policy.yaml:3:7: help is longer than 256 characters; write a URL with the details"
+        );
+    }
+
+    #[test]
+    fn the_least_file_is_the_builtin_policy() {
+        let (least, builtin) = (policy(""), builtin());
+        assert_eq!(least.actions, builtin.actions);
+        assert_eq!(least.detection, Action::Audit);
+        assert_eq!(least.hash.len(), HASH_DIGITS);
+        assert_eq!(
+            (least.runs, &least.claims),
+            (Runs::default(), &Claims::default())
+        );
+        assert_eq!(
+            (least.claims.key, least.claims.on_failure),
+            (Scope::Name, WithoutClaim::Deny)
+        );
+        assert!(Selectors::new(crate::core::policy_file::default_selectors()).is_ok());
+    }
+
+    #[test]
+    fn the_designs_example_is_read() {
+        let policy = policy(
+            r"profile: strict
+match:
+  selectors:
+    - matchLabels: {app.kubernetes.io/component: migration}
+rules:
+  restarting-pod: patch
+  stale-timestamp: {action: warn, maxAge: 12h, maxSkew: 5m}
+  MW006: off
+  no-deadline: {action: off}
+  missing-hook: {argocd: true}
+  MW003: {argocd: false}
+namespaces:
+  - {names: [sandbox-*], mode: audit}
+  - {names: [legacy], mode: off}
+claims:
+  key: release
+  databases:
+    - {name: orders, namespaces: [shop, billing]}
+  onFailure: allow
+record: {onFailure: deny}
+",
+        );
+        let actions = ["MW004", "MW005", "MW006", "MW007", "MW008"].map(|id| action(&policy, id));
+        let (patch, warn, off, deny) = (Action::Patch, Action::Warn, Action::Off, Action::Deny);
+        assert_eq!(actions, [patch, warn, off, off, deny]);
+        for (id, key, value) in [
+            ("MW005", "maxAge", "12h"),
+            ("MW005", "maxSkew", "5m"),
+            ("MW002", "argocd", "true"),
+            ("MW003", "argocd", "false"),
+        ] {
+            assert_eq!(option(&policy, id, key), value, "{id} {key}");
+        }
+        for (namespace, mode) in [
+            ("sandbox-1", Mode::Audit),
+            ("my-sandbox-1", Mode::Enforce),
+            ("legacy", Mode::Off),
+            ("legacy-2", Mode::Enforce),
+        ] {
+            assert_eq!(policy.mode(namespace), mode, "{namespace}");
+        }
+        let claims = Claims {
+            key: Scope::Release,
+            databases: vec![Database {
+                name: "orders".to_owned(),
+                namespaces: vec!["shop".to_owned(), "billing".to_owned()],
+            }],
+            on_failure: WithoutClaim::Allow,
+        };
+        assert_eq!(policy.claims, claims);
+        assert_eq!(
+            (policy.without_record, policy.runs),
+            (WithoutRecord::Deny, Runs::default())
+        );
+    }
+
+    #[test]
+    fn the_profile_audit_denies_nothing() {
+        let policy = policy("profile: audit\n");
+        assert!(policy.actions.iter().all(|&action| action <= Action::Audit));
+        assert_eq!(action(&policy, "MW019"), Action::Off);
+    }
+
+    #[test]
+    fn a_bare_on_or_off_is_a_word() {
+        for off in ["off", "'off'", "false"] {
+            let policy = policy(&format!(
+                "tidyUp: {{mode: {off}}}\nrecord: {{runs: {{mode: {off}, keepPerRelease: 5, keepTotal: 200}}}}\n\
+                 rules: {{MW004: {off}, MW005: {{action: {off}}}}}\ndetection: {{maxAction: {off}}}\n\
+                 namespaces: [{{names: [a], mode: {off}}}]\n"
+            ));
+            let runs = Runs {
+                mode: RunMode::Off,
+                keep_per_release: 5,
+                keep_total: 200,
+            };
+            assert_eq!((policy.tidy_up.mode, policy.runs), (TidyMode::Off, runs));
+            let off = (Action::Off, Action::Off, Action::Off, Mode::Off);
+            let actions = (action(&policy, "MW004"), action(&policy, "MW005"));
+            assert_eq!(
+                (actions.0, actions.1, policy.detection, policy.mode("a")),
+                off
+            );
+        }
+        assert_eq!(
+            policy("record: {runs: {mode: on}}\n").runs.mode,
+            RunMode::On
+        );
+    }
+}

@@ -46,24 +46,3 @@ fn expression(_: &Options) -> String {
          n <= (v.startsWith('-') ? '9223372036854775808' : '9223372036854775807'))).orValue(true)"
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn tells_what_helm_reads() {
-        let with = |value: &str| {
-            findings(
-                "MW016",
-                &job(|j| j["metadata"]["annotations"]["helm.sh/hook-weight"] = json!(value)),
-            )
-        };
-        assert_eq!(
-            with("1e1"),
-            [r#"metadata.annotations['helm.sh/hook-weight']: found "1e1", which Helm reads as 0"#]
-        );
-        assert!(with("-5").is_empty());
-    }
-}

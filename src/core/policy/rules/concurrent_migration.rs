@@ -4,7 +4,8 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
-use crate::core::policy::claims::OnFailure;
+use crate::core::job::running::{Progress, Wait};
+use crate::core::policy::claims::WithoutClaim;
 use crate::core::policy::rule::prelude::*;
 use crate::core::time;
 
@@ -69,24 +70,8 @@ pub struct Holder {
 /// How far a Job is that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It is running.
-    Running,
-    /// No container of it has started.
-    NotStarted {
-        /// Kubernetes' reason, such as `ImagePullBackOff`.
-        reason: String,
-        /// Kubernetes' message; may be empty.
-        message: String,
-    },
-    /// It has run, and none of its containers is running: another attempt may follow.
-    Stopped {
-        /// Kubernetes' reason, such as `CrashLoopBackOff`; empty between two pods.
-        reason: String,
-        /// Kubernetes' message; may be empty.
-        message: String,
-    },
-    /// Its containers have ended, except sidecars, which keep its pod running.
-    Ended,
+    /// Its pods show this.
+    Active(Progress),
     /// It was admitted a moment ago, and does not exist yet.
     NotYetThere,
     /// It was deleted, and its pod is still running.
@@ -110,12 +95,21 @@ pub enum Refusal {
 }
 
 /// The breach of a migration that does not get its claim.
-pub fn check(refusal: &Refusal, on_failure: OnFailure) -> Breach {
-    match (refusal, on_failure) {
-        (Refusal::Held(holder), _) => held(holder),
-        (Refusal::Crowded(why), _) => crowded(why),
-        (Refusal::Unknown(why), OnFailure::Deny) => unknown(why),
-        (Refusal::Unknown(why), OnFailure::Allow) => unknown(why).at_most(Warn),
+pub(crate) fn check(refusal: &Refusal, without_claim: WithoutClaim) -> Breach {
+    let why = match refusal {
+        Refusal::Held(holder) => return held(holder),
+        Refusal::Crowded(why) => {
+            format!("{why}; a claim whose Job does not arrive expires within a minute")
+        }
+        Refusal::Unknown(why) => format!(
+            "could not determine whether another migration is running: {why} (if this persists, contact the \
+             operators of migration-warden; claims.onFailure: allow in its policy admits such Jobs)"
+        ),
+    };
+    let breach = Breach::new("metadata.name", why);
+    match (refusal, without_claim) {
+        (Refusal::Unknown(_), WithoutClaim::Allow) => breach.at_most(Warn),
+        _ => breach,
     }
 }
 
@@ -136,10 +130,10 @@ fn held(holder: &Holder) -> Breach {
     );
     match state {
         // These may be deleted as they are.
-        State::NotStarted { .. } | State::Stopped { .. } | State::Suspended => breach
+        State::Active(Progress::NotStarted(_) | Progress::Stopped(_)) | State::Suspended => breach
             .command(LOOK, describe)
             .command("To give it up", delete),
-        State::Ended => breach
+        State::Active(Progress::Ended) => breach
             .command(LOOK, describe)
             .command("To remove it", delete),
         State::Deleted => breach
@@ -150,7 +144,7 @@ fn held(holder: &Holder) -> Breach {
             ),
         State::NotYetThere => breach,
         // MW102 guards these.
-        State::Running | State::Unfinished => {
+        State::Active(Progress::Running) | State::Unfinished => {
             const STOP: &str = "To stop it halfway";
             let key = Annotation::AllowDelete.key();
             let allow = format!("kubectl annotate job {job} -n {namespace} {key}=true");
@@ -162,115 +156,104 @@ fn held(holder: &Holder) -> Breach {
 
 const LOOK: &str = "To look";
 
-/// The breach of a Job beside which another migration may be running.
-fn unknown(why: &str) -> Breach {
-    let detail = format!(
-        "could not determine whether another migration is running: {why} (if this persists, contact the operators of \
-         migration-warden; claims.onFailure: allow in its policy admits such Jobs)"
-    );
-    Breach::new("metadata.name", detail)
-}
-
-/// The breach of a Job in a namespace that has no room for another claim.
-fn crowded(why: &str) -> Breach {
-    let detail = format!("{why}; a claim whose Job does not arrive expires within a minute");
-    Breach::new("metadata.name", detail)
-}
-
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Running => f.write_str("is still running"),
-            Self::NotStarted { reason, message } => {
-                f.write_str("has not started")?;
-                wait(f, reason, message)
+        let (words, wait) = match self {
+            Self::Active(Progress::Running) => ("is still running", None),
+            Self::Active(Progress::NotStarted(wait)) => ("has not started", Some(wait)),
+            Self::Active(Progress::Stopped(wait)) => (
+                "has started, but none of its containers is running",
+                Some(wait),
+            ),
+            Self::Active(Progress::Ended) => {
+                ("has ended, but a sidecar keeps its pod running", None)
             }
-            Self::Stopped { reason, message } => {
-                f.write_str("has started, but none of its containers is running")?;
-                wait(f, reason, message)
+            Self::NotYetThere => (
+                "is about to be created, or its claim expires within a minute",
+                None,
+            ),
+            Self::Deleted => ("is deleted, but its pod is still running", None),
+            Self::Suspended => ("is suspended", None),
+            Self::Unfinished => ("has not ended", None),
+        };
+        f.write_str(words)?;
+        match wait {
+            Some(Wait { reason, message }) if message.is_empty() && !reason.is_empty() => {
+                write!(f, " ({reason})")
             }
-            Self::Ended => f.write_str("has ended, but a sidecar keeps its pod running"),
-            Self::NotYetThere => {
-                f.write_str("is about to be created, or its claim expires within a minute")
+            Some(Wait { reason, message }) if !reason.is_empty() => {
+                write!(f, " ({reason}: {})", shown(message))
             }
-            Self::Deleted => f.write_str("is deleted, but its pod is still running"),
-            Self::Suspended => f.write_str("is suspended"),
-            Self::Unfinished => f.write_str("has not ended"),
+            _ => Ok(()),
         }
-    }
-}
-
-fn wait(f: &mut fmt::Formatter<'_>, reason: &str, message: &str) -> fmt::Result {
-    match (reason, message) {
-        ("", _) => Ok(()),
-        (_, "") => write!(f, " ({reason})"),
-        _ => write!(f, " ({reason}: {})", shown(message)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::policy::testing;
+    use crate::core::job::Kind;
+    use crate::core::policy::Action;
+    use crate::core::policy::finding::Finding;
 
-    fn holder(state: State, user: &str) -> Holder {
-        Holder {
+    fn told(refusal: &Refusal, without_claim: WithoutClaim) -> (Action, String) {
+        let breach = check(refusal, without_claim);
+        let found = Finding::new(&CONCURRENT_MIGRATION, Wait, Kind::Job, breach);
+        (found.action, found.message())
+    }
+
+    fn held(state: State, user: &str) -> String {
+        let holder = Holder {
             namespace: "shop".to_owned(),
             job: "migrate-1".to_owned(),
             age: SignedDuration::from_secs(75),
             user: user.to_owned(),
             state,
-        }
-    }
-
-    fn told(breach: Breach) -> String {
-        testing::told(&CONCURRENT_MIGRATION, breach)
+        };
+        told(&Refusal::Held(holder), WithoutClaim::Allow).1
     }
 
     #[test]
     fn the_holder_is_named_with_what_can_be_done() {
-        let pulling = State::NotStarted {
-            reason: "ImagePullBackOff".to_owned(),
-            message: "Back-off pulling image".to_owned(),
-        };
-        let stopped = |reason: &str| State::Stopped {
+        let wait = |reason: &str, message: &str| Wait {
             reason: reason.to_owned(),
-            message: String::new(),
+            message: message.to_owned(),
         };
+        let stopped = |reason| Progress::Stopped(wait(reason, ""));
+        let pulling = Progress::NotStarted(wait("ImagePullBackOff", "Back-off pulling image"));
+        let pods = "-n shop -l batch.kubernetes.io/job-name=migrate-1";
+        let delete = "kubectl delete job migrate-1 -n shop";
         let look = "To look:\n  kubectl describe job migrate-1 -n shop";
-        let give_up = format!("{look}\nTo give it up:\n  kubectl delete job migrate-1 -n shop");
-        let stop = format!(
-            "{look}\nTo stop it halfway:\n  \
-             kubectl annotate job migrate-1 -n shop migration-warden.io/allow-delete=true\n  \
-             kubectl delete job migrate-1 -n shop"
+        let give_up = &format!("{look}\nTo give it up:\n  {delete}");
+        let stop = &format!(
+            "{look}\nTo stop it halfway:\n  kubectl annotate job migrate-1 -n shop \
+             migration-warden.io/allow-delete=true\n  {delete}"
         );
-        let remove = format!("{look}\nTo remove it:\n  kubectl delete job migrate-1 -n shop");
-        let force = "To look:\n  kubectl get pods -n shop -l batch.kubernetes.io/job-name=migrate-1\n\
-                     If its node is lost and cannot run it any more:\n  \
-                     kubectl delete pods -n shop -l batch.kubernetes.io/job-name=migrate-1 --force";
+        let remove = &format!("{look}\nTo remove it:\n  {delete}");
+        let force = &format!(
+            "To look:\n  kubectl get pods {pods}\nIf its node is lost and cannot run it any more:\n  \
+             kubectl delete pods {pods} --force"
+        );
+        let stopped_words = "has started, but none of its containers is running";
         for (state, words, commands) in [
-            (State::Running, "is still running", stop.as_str()),
-            (State::Unfinished, "has not ended", stop.as_str()),
+            (State::Active(Progress::Running), "is still running", stop),
+            (State::Unfinished, "has not ended", stop),
             (
-                pulling,
+                State::Active(pulling),
                 "has not started (ImagePullBackOff: \"Back-off pulling image\")",
-                give_up.as_str(),
+                give_up,
             ),
             (
-                stopped("CrashLoopBackOff"),
-                "has started, but none of its containers is running (CrashLoopBackOff)",
-                give_up.as_str(),
+                State::Active(stopped("CrashLoopBackOff")),
+                &format!("{stopped_words} (CrashLoopBackOff)"),
+                give_up,
             ),
+            (State::Active(stopped("")), stopped_words, give_up),
+            (State::Suspended, "is suspended", give_up),
             (
-                stopped(""),
-                "has started, but none of its containers is running",
-                give_up.as_str(),
-            ),
-            (State::Suspended, "is suspended", give_up.as_str()),
-            (
-                State::Ended,
+                State::Active(Progress::Ended),
                 "has ended, but a sidecar keeps its pod running",
-                remove.as_str(),
+                remove,
             ),
             (
                 State::Deleted,
@@ -280,26 +263,35 @@ mod tests {
             (
                 State::NotYetThere,
                 "is about to be created, or its claim expires within a minute",
-                "",
+                &String::new(),
             ),
         ] {
             let line = format!(
                 "MW101 concurrent-migration: metadata.name: shop/migrate-1 {words}, created 75 seconds ago by \"ci\"; \
                  retry when that migration has finished\n{commands}"
             );
-            assert_eq!(told(held(&holder(state, "ci"))), line.trim_end());
+            assert_eq!(held(state, "ci"), line.trim_end());
         }
-        let nobody = told(held(&holder(State::Running, "")));
+        let nobody = held(State::Unfinished, "");
         assert!(nobody.contains("75 seconds ago; retry"), "{nobody}");
     }
 
     #[test]
-    fn what_could_not_be_determined_is_said() {
+    fn only_what_could_not_be_determined_may_be_allowed() {
+        let late = "the API server did not answer in time".to_owned();
+        let message = "MW101 concurrent-migration: metadata.name: could not determine whether another migration is running: \
+                       the API server did not answer in time (if this persists, contact the operators of migration-warden; \
+                       claims.onFailure: allow in its policy admits such Jobs); retry when that migration has finished";
+        let unknown = Refusal::Unknown(late);
+        for (without_claim, action) in [(WithoutClaim::Deny, Wait), (WithoutClaim::Allow, Warn)] {
+            assert_eq!(told(&unknown, without_claim), (action, message.to_owned()));
+        }
+        let crowded = Refusal::Crowded("the namespace has 1000 claims".to_owned());
+        let message = "MW101 concurrent-migration: metadata.name: the namespace has 1000 claims; a claim whose Job does \
+                       not arrive expires within a minute; retry when that migration has finished";
         assert_eq!(
-            told(unknown("the API server did not answer in time")),
-            "MW101 concurrent-migration: metadata.name: could not determine whether another migration is running: \
-             the API server did not answer in time (if this persists, contact the operators of migration-warden; \
-             claims.onFailure: allow in its policy admits such Jobs); retry when that migration has finished"
+            told(&crowded, WithoutClaim::Allow),
+            (Wait, message.to_owned())
         );
     }
 }

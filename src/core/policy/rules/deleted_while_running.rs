@@ -81,48 +81,33 @@ pub(crate) fn check(
     pods: Option<&Result<bool, String>>,
 ) -> Option<Breach> {
     let (namespace, name) = (job.namespace, job.name.shown());
-    let is_allowed = || job.annotations.get(Annotation::AllowDelete) == Some("true");
-    Some(match (loss.said(job), pods) {
-        (Said::Running, _) | (Said::Unclear, Some(Ok(true))) => match loss.is_deletion {
-            true if is_allowed() => allowed(namespace, name).at_most(Audit),
-            true => running(namespace, name),
-            false => unlabelled(namespace, name),
-        },
-        (Said::Unclear, Some(Err(why))) => unknown(namespace, name, why).at_most(Audit),
+    let key = Annotation::AllowDelete.key();
+    let breach = match (loss.said(job), pods) {
+        (Said::Running, _) | (Said::Unclear, Some(Ok(true))) => {
+            let running = format!("{namespace}/{name} is running, and");
+            if !loss.is_deletion {
+                let detail = format!(
+                    "{running} without its label nothing protects it from being deleted halfway"
+                );
+                Breach::new("metadata.labels", detail)
+            } else if job.annotations.get(Annotation::AllowDelete) == Some("true") {
+                let detail = format!("{running} {key}: \"true\" allows the deletion");
+                Breach::new("metadata.name", detail).at_most(Audit)
+            } else {
+                let detail = format!("{running} deleting it stops the migration halfway");
+                let allow = format!("kubectl annotate job {name} -n {namespace} {key}=true");
+                Breach::new("metadata.name", detail).command("To allow the deletion", allow)
+            }
+        }
+        (Said::Unclear, Some(Err(why))) => {
+            let detail = format!(
+                "could not determine whether {namespace}/{name} is running, so the request is allowed: {why}"
+            );
+            Breach::new("metadata.name", detail).at_most(Audit)
+        }
         _ => return None,
-    })
-}
-
-/// The breach of a deletion of `job`, which is running.
-fn running(namespace: &str, job: &str) -> Breach {
-    let detail =
-        format!("{namespace}/{job} is running, and deleting it stops the migration halfway");
-    let key = Annotation::AllowDelete.key();
-    let allow = format!("kubectl annotate job {job} -n {namespace} {key}=true");
-    Breach::new("metadata.name", detail).command("To allow the deletion", allow)
-}
-
-/// The breach of a deletion of `job`, which is running, on purpose.
-fn allowed(namespace: &str, job: &str) -> Breach {
-    let key = Annotation::AllowDelete.key();
-    let detail = format!("{namespace}/{job} is running, and {key}: \"true\" allows the deletion");
-    Breach::new("metadata.name", detail)
-}
-
-/// The breach of an update after which `job`, which is running, is not a migration Job.
-fn unlabelled(namespace: &str, job: &str) -> Breach {
-    let detail = format!(
-        "{namespace}/{job} is running, and without its label nothing protects it from being deleted halfway"
-    );
-    Breach::new("metadata.labels", detail)
-}
-
-/// The breach of a deletion of `job`, which may be running.
-fn unknown(namespace: &str, job: &str, why: &str) -> Breach {
-    let detail = format!(
-        "could not determine whether {namespace}/{job} is running, so the request is allowed: {why}"
-    );
-    Breach::new("metadata.name", detail)
+    };
+    Some(breach)
 }
 
 #[cfg(test)]
@@ -133,46 +118,7 @@ mod tests {
     use crate::core::job::Kind;
     use crate::core::policy::Action;
     use crate::core::policy::finding::Finding;
-    use crate::core::policy::testing::{self, told};
-
-    #[test]
-    fn each_breach_has_its_words() {
-        let late = "the API server did not answer in time";
-        let end = "; wait for its end, or allow the deletion with an annotation";
-        let job = "metadata.name: shop/migrate-1";
-        for (breach, words) in [
-            (
-                running("shop", "migrate-1"),
-                format!(
-                    "{job} is running, and deleting it stops the migration halfway{end}\nTo allow the deletion:\n  \
-                     kubectl annotate job migrate-1 -n shop migration-warden.io/allow-delete=true"
-                ),
-            ),
-            (
-                allowed("shop", "migrate-1"),
-                format!(
-                    "{job} is running, and migration-warden.io/allow-delete: \"true\" allows the deletion{end}"
-                ),
-            ),
-            (
-                unknown("shop", "migrate-1", late),
-                format!(
-                    "metadata.name: could not determine whether shop/migrate-1 is running, so the request is allowed: \
-                     {late}{end}"
-                ),
-            ),
-            (
-                unlabelled("shop", "migrate-1"),
-                format!(
-                    "metadata.labels: shop/migrate-1 is running, and without its label nothing protects it from being \
-                     deleted halfway{end}"
-                ),
-            ),
-        ] {
-            let told = told(&DELETED_WHILE_RUNNING, breach);
-            assert_eq!(told, format!("MW102 deleted-while-running: {words}"));
-        }
-    }
+    use crate::core::policy::testing;
 
     const DELETION: Loss = Loss {
         is_deletion: true,
@@ -187,120 +133,114 @@ mod tests {
         ..DELETION
     };
 
-    fn changed(tweak: impl FnOnce(&mut Value)) -> Value {
+    fn changed(change: &Value) -> Value {
         let mut job = json!({
-            "metadata": {
-                "name": "web-migrate",
-                "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"},
-            },
+            "metadata": {"name": "migrate-1", "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"}},
             "status": {"ready": 1, "active": 1},
         });
-        tweak(&mut job);
+        json_patch::merge(&mut job, change);
         job
     }
 
-    fn job() -> Value {
-        changed(|_| {})
+    fn permitted(value: &str) -> Value {
+        changed(&json!({"metadata": {"annotations": {"migration-warden.io/allow-delete": value}}}))
     }
 
-    fn ended(condition: &str, status: &str) -> Value {
-        changed(|job| {
-            job["status"] = json!({"ready": 0, "conditions": [
-                {"type": "SuccessCriteriaMet", "status": "True"},
-                {"type": condition, "status": status},
-            ]});
-        })
-    }
-
-    fn with_permission(value: &str) -> Value {
-        changed(|job| {
-            job["metadata"]["annotations"]["migration-warden.io/allow-delete"] = json!(value);
-        })
-    }
-
-    /// What is found if the pods show this wherever they are needed.
-    fn findings(job: &Value, loss: Loss, pods: Result<bool, &str>, action: Action) -> Vec<Finding> {
+    /// The action and the message if the pods, which are asked only when they are needed, show this.
+    fn judged(job: &Value, loss: Loss, pods: Result<bool, &str>) -> Option<(Action, String)> {
         testing::stored(job, |job| {
             let pods = pods.map_err(str::to_owned);
             let is_unclear = loss.is_unclear(job);
             assert!(!is_unclear || check(job, loss, None).is_none());
-            let breach = check(job, loss, is_unclear.then_some(&pods));
-            let breaches = breach.into_iter().collect();
-            Finding::list(&DELETED_WHILE_RUNNING, action, Kind::Job, breaches)
+            let breach = check(job, loss, is_unclear.then_some(&pods))?;
+            let found = Finding::new(&DELETED_WHILE_RUNNING, Deny, Kind::Job, breach);
+            let message = found.message();
+            let told = message.strip_prefix("MW102 deleted-while-running: metadata.")?;
+            Some((found.action, told.to_owned()))
         })
     }
 
-    fn actions(job: &Value, loss: Loss, action: Action) -> Vec<Action> {
-        let found = findings(job, loss, Err("no answer"), action);
-        found.iter().map(|found| found.action).collect()
-    }
+    const LATE: Result<bool, &str> = Err("the API server did not answer in time");
 
     #[test]
-    fn what_runs_is_not_deleted() {
-        assert_eq!(actions(&job(), DELETION, Deny), [Deny]);
-        let half = changed(|job| {
-            job["status"]["conditions"] = ended("Complete", "False")["status"]["conditions"].take();
-        });
-        assert_eq!(actions(&half, DELETION, Deny), [Deny]);
-        assert_eq!(actions(&job(), DELETION, Warn), [Warn]);
-        assert_eq!(actions(&job(), DELETION, Off), []);
+    fn what_runs_is_not_lost() {
+        let end = "; wait for its end, or allow the deletion with an annotation";
+        let denied = format!(
+            "name: shop/migrate-1 is running, and deleting it stops the migration halfway{end}\nTo allow the deletion:\n  \
+             kubectl annotate job migrate-1 -n shop migration-warden.io/allow-delete=true"
+        );
+        let allowed = format!(
+            "name: shop/migrate-1 is running, and migration-warden.io/allow-delete: \"true\" allows the deletion{end}"
+        );
+        let unlabelled = format!(
+            "labels: shop/migrate-1 is running, and without its label nothing protects it from being deleted halfway{end}"
+        );
+        let half = json!({"conditions": [
+            {"type": "SuccessCriteriaMet", "status": "True"},
+            {"type": "Complete", "status": "False"},
+        ]});
+        let init = changed(&json!({"status": {"ready": 0}}));
+        for (job, loss, pods, action, message) in [
+            (changed(&json!({})), DELETION, LATE, Deny, &denied),
+            (
+                changed(&json!({"status": half})),
+                DELETION,
+                LATE,
+                Deny,
+                &denied,
+            ),
+            (init.clone(), DELETION, Ok(true), Deny, &denied),
+            (permitted("true"), DELETION, LATE, Audit, &allowed),
+            (permitted(""), DELETION, LATE, Deny, &denied),
+            (permitted("yes"), DELETION, LATE, Deny, &denied),
+            (permitted("True"), DELETION, LATE, Deny, &denied),
+            (permitted("false"), DELETION, LATE, Deny, &denied),
+            (changed(&json!({})), UNLABELLED, LATE, Deny, &unlabelled),
+            (permitted("true"), UNLABELLED, LATE, Deny, &unlabelled),
+            (init, UNLABELLED, Ok(true), Deny, &unlabelled),
+        ] {
+            let expected = Some((action, message.clone()));
+            assert_eq!(judged(&job, loss, pods), expected, "{job}");
+        }
     }
 
     #[test]
     fn what_does_not_run_or_goes_anyway_is() {
-        for job in [
-            changed(|job| job["status"] = Value::Null),
-            changed(|job| job["status"] = json!({"ready": 0, "active": 0, "terminating": 0})),
-            changed(|job| job["status"] = json!({"ready": null, "conditions": null})),
-            changed(|job| {
-                job["status"]["ready"] = json!(0);
-                job["spec"] = json!({"managedBy": "kueue.x-k8s.io/multikueue"});
-            }),
-            changed(|job| {
-                job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-            }),
-            ended("Complete", "True"),
-            ended("Failed", "True"),
+        let ended = |condition| json!({"status": {"ready": 0, "conditions": [{"type": condition, "status": "True"}]}});
+        for change in [
+            json!({"status": null}),
+            json!({"status": {"ready": 0, "active": 0, "terminating": 0}}),
+            json!({"status": {"ready": null, "active": null, "conditions": null}}),
+            json!({"status": {"ready": 0}, "spec": {"managedBy": "kueue.x-k8s.io/multikueue"}}),
+            json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
+            ended("Complete"),
+            ended("Failed"),
         ] {
-            assert_eq!(actions(&job, DELETION, Deny), [], "{job}");
+            assert_eq!(judged(&changed(&change), DELETION, LATE), None, "{change}");
         }
-        assert_eq!(actions(&job(), NAMESPACE_GOES, Deny), []);
+        assert_eq!(judged(&changed(&json!({})), NAMESPACE_GOES, LATE), None);
     }
 
     /// Init containers, a second container, a failing probe: only the pods show whether it is running.
     #[test]
     fn what_may_run_is_asked_about() {
+        let message = "name: could not determine whether shop/migrate-1 is running, so the request is allowed: the API \
+                       server did not answer in time; wait for its end, or allow the deletion with an annotation";
         for status in [
-            json!({"ready": 0, "active": 1}),
-            json!({"active": 1}),
+            json!({"ready": 0}),
+            json!({"ready": null}),
             json!({"ready": 0, "active": 0, "terminating": 1}),
         ] {
-            let job = changed(|job| job["status"] = status.clone());
-            assert_eq!(actions(&job, DELETION, Deny), [Audit], "{job}");
-            assert_eq!(actions(&job, DELETION, Off), [], "{job}");
-            assert_eq!(actions(&job, NAMESPACE_GOES, Deny), [], "{job}");
+            let job = changed(&json!({"status": status}));
+            let unknown = Some((Audit, message.to_owned()));
+            assert_eq!(judged(&job, DELETION, LATE), unknown, "{job}");
+            for (loss, pods) in [
+                (DELETION, Ok(false)),
+                (UNLABELLED, Ok(false)),
+                (NAMESPACE_GOES, LATE),
+            ] {
+                assert_eq!(judged(&job, loss, pods), None, "{job}");
+            }
         }
-    }
-
-    #[test]
-    fn a_permission_is_written_down() {
-        assert_eq!(actions(&with_permission("true"), DELETION, Deny), [Audit]);
-        for other in ["", "yes", "True", "false"] {
-            assert_eq!(actions(&with_permission(other), DELETION, Deny), [Deny]);
-        }
-    }
-
-    #[test]
-    fn the_label_is_guarded_like_the_job() {
-        let init = changed(|job| job["status"] = json!({"ready": 0, "active": 1}));
-        for job in [&job(), &init, &with_permission("true")] {
-            let found = findings(job, UNLABELLED, Ok(true), Deny);
-            let found: Vec<_> = found
-                .iter()
-                .map(|f| (f.path.to_string(), f.action))
-                .collect();
-            assert_eq!(found, [("metadata.labels".to_owned(), Deny)]);
-        }
-        assert!(findings(&init, UNLABELLED, Ok(false), Deny).is_empty());
     }
 }

@@ -63,27 +63,3 @@ fn expression(_: &Options) -> String {
         cel::list(&others)
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn case_and_spaces_do_not_make_another_event() {
-        let with = |value: &str| {
-            findings(
-                "MW014",
-                &job(|j| j["metadata"]["annotations"]["helm.sh/hook"] = json!(value)),
-            )
-        };
-        let value = "pre-install,pre-upgrade, Pre-Install";
-        assert_eq!(
-            with(value),
-            [format!(
-                "metadata.annotations['helm.sh/hook']: found {value:?}"
-            )]
-        );
-        assert!(with("pre-install,pre-upgrade").is_empty());
-    }
-}

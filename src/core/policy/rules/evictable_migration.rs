@@ -51,29 +51,3 @@ fn expression(_: &Options) -> String {
         cel::pod_annotation(Annotation::DoNotDisrupt)
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn either_autoscaler_will_do() {
-        let with = |annotations| {
-            findings(
-                "MW020",
-                &job(|j| j["spec"]["template"]["metadata"]["annotations"] = annotations),
-            )
-        };
-        assert_eq!(
-            with(json!({})),
-            [
-                "spec.template.metadata.annotations: no annotation keeps the autoscaler from evicting it"
-            ]
-        );
-        assert!(with(json!({"karpenter.sh/do-not-disrupt": "true"})).is_empty());
-        assert!(
-            with(json!({"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"})).is_empty()
-        );
-    }
-}

@@ -61,36 +61,3 @@ fn expression(_: &Options) -> String {
     let pod = "object.spec.template.spec";
     format!("{pod}.containers.all(c, {fine}) && {pod}.?initContainers.orValue([]).all(c, {fine})")
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn a_port_is_no_tag() {
-        let with = |image: &str| {
-            findings(
-                "MW011",
-                &job(|j| j["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image)),
-            )
-        };
-        let path = "spec.template.spec.containers[0].image";
-        for image in [
-            "shop",
-            "shop:latest",
-            "registry:5000/shop",
-            "registry:5000/shop:latest",
-        ] {
-            assert_eq!(with(image), [format!("{path}: found {image:?}")]);
-        }
-        for image in [
-            "shop:1",
-            "registry:5000/shop:1.2",
-            "shop@sha256:abc",
-            "shop:latest@sha256:abc",
-        ] {
-            assert!(with(image).is_empty(), "{image}");
-        }
-    }
-}

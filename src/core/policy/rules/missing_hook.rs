@@ -203,4 +203,60 @@ fn expression(options: &Options) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::core::policy::Action;
+    use crate::core::policy::select::Selection;
+    use crate::core::policy::testing::{self, job};
+
+    /// The findings of a whole policy, by rule and action, with what each says. `metadata` is a merge patch.
+    fn judged(rules: &str, metadata: &Value) -> Vec<(&'static str, Action, String)> {
+        let policy = testing::policy(rules);
+        // MW001 to MW003 and MW014 to MW017 would all have something to say.
+        let job = job(|job| {
+            job["metadata"]["name"] = json!("shop-migrate");
+            job["metadata"]["annotations"] = json!({
+                "helm.sh/hook": "pre-install,pre-install,test,x", "helm.sh/hook-weight": "high",
+            });
+            json_patch::merge(&mut job["metadata"], metadata);
+        });
+        let findings = testing::stored(&job, |job| {
+            policy.evaluate(job, Selection::Labelled, Action::Deny)
+        });
+        let told = findings.iter().map(|f| (f.rule.id, f.action, f.message()));
+        told.collect()
+    }
+
+    #[test]
+    fn a_deployer_without_hooks_is_warned_of_once_and_of_nothing_else() {
+        let sent =
+            |manager: &str| json!({"managedFields": [{"manager": manager, "operation": "Apply"}]});
+        let labelled = json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}});
+        let flux = "Flux's kustomize-controller deploys this Job and does not run hooks; put the Job into its own \
+                    Kustomization with force: true and wait: true, and list that in the application's dependsOn";
+        let kubectl = "kubectl deploys this Job and does not run hooks; before the new version starts, run kubectl \
+                       wait --for=condition=complete job/shop-migrate";
+        for (deployer, words) in [
+            (labelled, flux),
+            (sent("kustomize-controller"), flux),
+            (sent("kubectl-create"), kubectl),
+        ] {
+            let said = format!("MW002 missing-hook: metadata.annotations['helm.sh/hook']: {words}");
+            for (rules, action) in [
+                ("", Warn),
+                ("profile: strict\n", Warn),
+                ("rules: {missing-hook: warn}\n", Warn),
+                ("rules: {missing-hook: audit}\n", Audit),
+            ] {
+                let found = judged(rules, &deployer);
+                assert_eq!(found, [("MW002", action, said.clone())], "{rules}");
+            }
+            assert_eq!(judged("rules: {missing-hook: off}\n", &deployer), []);
+        }
+        let found = judged("", &sent("werf")).into_iter();
+        let ids = found.map(|(id, ..)| id).collect::<Vec<_>>().join(" ");
+        assert_eq!(ids, "MW001 MW002 MW003 MW014 MW015 MW016 MW017 MW023");
+    }
+}

@@ -47,33 +47,3 @@ fn expression(_: &Options) -> String {
     "has(object.spec.activeDeadlineSeconds) || has(object.spec.template.spec.activeDeadlineSeconds)"
         .to_owned()
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn asks_for_one() {
-        let with = |value| {
-            findings(
-                "MW007",
-                &job(|j| j["spec"]["activeDeadlineSeconds"] = value),
-            )
-        };
-        assert_eq!(
-            with(json!(null)),
-            ["spec.activeDeadlineSeconds: it is not set, and no deployer's timeout stops the Job"]
-        );
-        assert!(with(json!(60)).is_empty());
-    }
-
-    #[test]
-    fn takes_the_pods_own() {
-        let pods = job(|j| {
-            j["spec"]["activeDeadlineSeconds"] = json!(null);
-            j["spec"]["template"]["spec"]["activeDeadlineSeconds"] = json!(60);
-        });
-        assert!(findings("MW007", &pods).is_empty());
-    }
-}

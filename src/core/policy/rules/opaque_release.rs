@@ -57,25 +57,3 @@ fn expression(_: &Options) -> String {
          {job}[?'{FLUX_NAME}'].orValue('') != '' || {tracking}.orValue('').split(':')[0] != ''"
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn the_pod_template_will_do() {
-        let bare = job(|j| {
-            j["metadata"]["labels"] = json!({"app.kubernetes.io/component": "migration"});
-            j["spec"]["template"]["metadata"]["labels"] = json!({});
-        });
-        assert_eq!(
-            findings("MW021", &bare),
-            ["metadata.labels: only the name indicates the release"]
-        );
-        let mut pod = bare.clone();
-        pod["spec"]["template"]["metadata"]["labels"] =
-            json!({"app.kubernetes.io/instance": "shop"});
-        assert!(findings("MW021", &pod).is_empty());
-    }
-}

@@ -40,17 +40,3 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 fn expression(_: &Options) -> String {
     "object.spec.?parallelism.orValue(1) <= 1".to_owned()
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn takes_one_and_none() {
-        let with = |value| findings("MW008", &job(|j| j["spec"]["parallelism"] = value));
-        assert_eq!(with(json!(2)), ["spec.parallelism: found 2"]);
-        assert!(with(json!(1)).is_empty());
-        assert!(with(json!(null)).is_empty());
-    }
-}

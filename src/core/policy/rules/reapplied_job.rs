@@ -46,7 +46,12 @@ pub(crate) fn check(old: &Job<'_>, new: &Job<'_>, manager: &str) -> Option<Breac
     if !old.is_finished() || !is_hook || is_going || !is_applied(new, manager) {
         return None;
     }
-    Some(finished(old.namespace, old.name.shown()))
+    let (namespace, job) = (old.namespace, old.name.shown());
+    let detail =
+        format!("{namespace}/{job} has already finished, and applying it again runs nothing");
+    let delete = format!("kubectl delete job {job} -n {namespace}");
+    let breach = Breach::new("metadata.name", detail);
+    Some(breach.command("For this upgrade, before you retry", delete))
 }
 
 /// Whether Helm, or a program that embeds it, applies the whole Job under this field manager.
@@ -65,68 +70,70 @@ fn is_applied(new: &Job<'_>, manager: &str) -> bool {
     deployer::may_embed_helm(manager) && sets_the_spec
 }
 
-/// The breach of an update that applies `job`, which has finished, again.
-fn finished(namespace: &str, job: &str) -> Breach {
-    let detail =
-        format!("{namespace}/{job} has already finished, and applying it again runs nothing");
-    let delete = format!("kubectl delete job {job} -n {namespace}");
-    Breach::new("metadata.name", detail).command("For this upgrade, before you retry", delete)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::policy::testing::{self, told};
+    use crate::core::policy::testing;
 
-    #[test]
-    fn what_to_do_now_and_for_good_is_told() {
-        assert_eq!(
-            told(&REAPPLIED_JOB, finished("shop", "web-migrate")),
-            "MW103 reapplied-job: metadata.name: shop/web-migrate has already finished, and applying it again runs \
-             nothing; add a timestamp to the name, or before-hook-creation to the delete policy\n\
-             For this upgrade, before you retry:\n  kubectl delete job web-migrate -n shop"
-        );
-    }
-
-    fn running() -> Value {
-        json!({
-            "metadata": {
-                "name": "web-migrate",
-                "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"},
-            },
-            "status": {"ready": 1, "active": 1},
-        })
-    }
-
-    fn ended(condition: &str) -> Value {
-        let mut job = running();
-        job["status"] = json!({"ready": 0, "conditions": [
-            {"type": "SuccessCriteriaMet", "status": "True"},
-            {"type": condition, "status": "True"},
-        ]});
-        job
-    }
-
-    fn on_update(old: &Value, new: &Value, manager: &str) -> bool {
+    fn is_reapplied(old: &Value, new: &Value, manager: &str) -> bool {
         testing::stored(old, |old| {
             testing::stored(new, |new| check(old, new, manager).is_some())
         })
     }
 
+    /// A hook Job that has ended.
+    fn done() -> Value {
+        json!({
+            "metadata": {"name": "web-migrate", "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"}},
+            "status": {"ready": 0, "conditions": [{"type": "Complete", "status": "True"}]},
+        })
+    }
+
+    fn changed(change: &Value) -> Value {
+        let mut job = done();
+        json_patch::merge(&mut job, change);
+        job
+    }
+
     #[test]
-    fn what_has_ended_is_not_applied_again() {
-        for condition in ["Complete", "Failed"] {
-            let job = ended(condition);
+    fn only_helm_may_not_apply_a_hook_that_has_ended() {
+        let failed =
+            changed(&json!({"status": {"conditions": [{"type": "Failed", "status": "True"}]}}));
+        for job in [done(), failed] {
             for manager in [
                 "helm",
                 "helm-controller",
                 "terraform-provider-helm_v3.0.2",
                 "werf",
             ] {
-                assert!(on_update(&job, &job, manager), "{manager}");
+                assert!(is_reapplied(&job, &job, manager), "{manager}");
             }
+            for manager in [
+                "kubectl-client-side-apply",
+                "argocd-controller",
+                "kustomize-controller",
+                "kubectl",
+                "",
+            ] {
+                assert!(!is_reapplied(&job, &job, manager), "{manager}");
+            }
+        }
+        let (done, plain) = (done(), changed(&json!({"metadata": {"annotations": null}})));
+        let running = changed(&json!({"status": {"ready": 1, "active": 1, "conditions": null}}));
+        let late = changed(&json!({"metadata": {"annotations": {"helm.sh/hook": "post-upgrade"}}}));
+        let going = changed(&json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}));
+        for (old, new) in [
+            (&running, &running),
+            (&plain, &plain),
+            (&plain, &done),
+            (&done, &plain),
+            (&late, &late),
+            (&going, &going),
+            (&done, &going),
+        ] {
+            assert!(!is_reapplied(old, new, "helm"), "{old} {new}");
         }
     }
 
@@ -134,51 +141,22 @@ mod tests {
     /// label the Job.
     #[test]
     fn only_an_apply_of_the_whole_job_is_one() {
-        let job = ended("Complete");
-        let with = |operation: &str, fields: Value| {
-            let mut new = job.clone();
-            new["metadata"]["managedFields"] = json!([
+        let whole = json!({"f:metadata": {}, "f:spec": {"f:template": {}}});
+        let labels = json!({"f:metadata": {"f:labels": {}}});
+        for (operation, fields, expected) in [
+            ("Apply", &whole, true),
+            ("Update", &whole, false),
+            ("Apply", &labels, false),
+        ] {
+            let new = changed(&json!({"metadata": {"managedFields": [
                 {"manager": "werf", "operation": operation, "fieldsV1": fields},
                 {"manager": "werf", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
-            ]);
-            on_update(&job, &new, "werf")
-        };
-        let whole = json!({"f:metadata": {}, "f:spec": {"f:template": {}}});
-        assert!(with("Apply", whole.clone()));
-        assert!(!with("Update", whole));
-        assert!(!with("Apply", json!({"f:metadata": {"f:labels": {}}})));
-    }
-
-    #[test]
-    fn every_other_update_passes() {
-        let done = ended("Complete");
-        let tweaked = |tweak: fn(&mut Value)| {
-            let mut job = done.clone();
-            tweak(&mut job);
-            job
-        };
-        let plain = tweaked(|job| job["metadata"]["annotations"] = Value::Null);
-        let late = tweaked(|job| {
-            job["metadata"]["annotations"]["helm.sh/hook"] = json!("post-upgrade");
-        });
-        let going = tweaked(|job| {
-            job["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        });
-        for (old, new, manager) in [
-            (&done, &done, "kubectl-client-side-apply"),
-            (&done, &done, "argocd-controller"),
-            (&done, &done, "kustomize-controller"),
-            (&done, &done, "kubectl"),
-            (&done, &done, ""),
-            (&running(), &running(), "helm"),
-            (&plain, &plain, "helm"),
-            (&plain, &done, "helm"),
-            (&done, &plain, "helm"),
-            (&late, &late, "helm"),
-            (&going, &going, "helm"),
-            (&done, &going, "helm"),
-        ] {
-            assert!(!on_update(old, new, manager), "{old} {new} {manager}");
+            ]}}));
+            assert_eq!(
+                is_reapplied(&done(), &new, "werf"),
+                expected,
+                "{operation} {fields}"
+            );
         }
     }
 }

@@ -43,26 +43,3 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 fn expression(_: &Options) -> String {
     "object.spec.?completions.orValue(1) <= 1 && object.spec.?completionMode.orValue('') != 'Indexed'".to_owned()
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn tells_the_field_at_fault() {
-        assert_eq!(
-            findings("MW009", &job(|j| j["spec"]["completions"] = json!(3))),
-            ["spec.completions: found 3"]
-        );
-        let indexed = job(|j| {
-            j["spec"]["completions"] = json!(1);
-            j["spec"]["completionMode"] = json!("Indexed");
-        });
-        assert_eq!(
-            findings("MW009", &indexed),
-            [r#"spec.completionMode: found "Indexed""#]
-        );
-        assert!(findings("MW009", &job(|j| j["spec"]["completions"] = json!(1))).is_empty());
-    }
-}

@@ -41,19 +41,3 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 fn expression(_: &Options) -> String {
     "!object.spec.?suspend.orValue(false)".to_owned()
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn flags_only_true() {
-        let with = |value| findings("MW018", &job(|j| j["spec"]["suspend"] = value));
-        assert_eq!(
-            with(json!(true)),
-            ["spec.suspend: found true, so Helm waits until its timeout"]
-        );
-        assert!(with(json!(false)).is_empty());
-    }
-}

@@ -43,22 +43,3 @@ fn check(_: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     let detail = format!("looks like a migration: {detection}");
     Some(Breach::new("metadata.labels", detail))
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::core::policy::testing::{findings, job};
-    use serde_json::json;
-
-    #[test]
-    fn says_what_gave_it_away() {
-        let found = findings(
-            "MW022",
-            &job(|j| j["metadata"]["labels"] = json!({"app": "shop"})),
-        );
-        assert_eq!(
-            found,
-            ["metadata.labels: looks like a migration: it runs Atlas"]
-        );
-        assert!(findings("MW022", &job(|_| ())).is_empty());
-    }
-}

@@ -12,7 +12,8 @@ rule! {
     /// A migration Job whose name does not end in a timestamp.
     ///
     /// The timestamp follows a dash and is a real date between 2015 and 2099. It is seconds or milliseconds since 1970
-    /// (10 or 13 digits), `YYYYMMDDHHMMSS`, `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` or `YYYYMMDDtHHMMSSz`. With `generateName` the timestamp may stand before the generated characters.
+    /// (10 or 13 digits), `YYYYMMDDHHMMSS`, `YYYYMMDD-HHMMSS`, `YYYY-MM-DD-HH-MM-SS` or `YYYYMMDDtHHMMSSz`. With
+    /// `generateName` the timestamp may stand before the generated characters.
     ///
     /// Argo CD builds the name of a hook from its `generateName`, the commit, the phase and the time. So the rule
     /// admits an Argo CD hook with `generateName`: a Job with `argocd.argoproj.io/hook`, or a Job with `helm.sh/hook`
@@ -178,4 +179,46 @@ fn expression(_: &Options) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    /// The name that a patch makes of this text, without its timestamp.
+    fn stamped(text: &str) -> Option<String> {
+        match fix(text)?.value {
+            Replacement::Stamped(prefix) => Some(prefix),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_becomes_a_valid_name_is_patched() {
+        let (long, dotted) = ("x".repeat(60), "a".repeat(51));
+        for (text, prefix) in [
+            ("shop-", "shop-".to_owned()),
+            ("shop.", "shop-".to_owned()),
+            ("shop-.-", "shop-".to_owned()),
+            ("shop.migrate.", "shop.migrate-".to_owned()),
+            ("a-2026-", "a-2026-".to_owned()),
+            (&format!("{long}-"), format!("{}-", &long[..52])),
+            (&format!("{dotted}.b-"), format!("{dotted}-")),
+            (&format!("{dotted}.bbbbbbbb"), format!("{dotted}-")),
+        ] {
+            assert_eq!(stamped(text), Some(prefix), "{text}");
+        }
+        for text in [
+            "Shop-", "-", "--", ".", "-shop-", "a..b-", "a b-", "a.-b-", "é-",
+        ] {
+            assert_eq!(stamped(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_patch_makes_an_invalid_name(text in "[-.a-z0-9A-Zé]{1,80}") {
+            if let Some(prefix) = stamped(&text) {
+                let name = format!("{prefix}1766361600");
+                proptest::prop_assert!(is_subdomain(&name) && name.len() <= MAX_LABEL, "{}", name);
+            }
+        }
+    }
+}

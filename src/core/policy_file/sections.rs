@@ -1,0 +1,107 @@
+//! What the types of the policy file cannot hold: the faults of meaning, section by section.
+
+use super::{Fault, NamespaceEntry};
+use crate::core::job::dns;
+use crate::core::policy::claims::Claims;
+use crate::core::policy::label_selector::{LabelSelector, misused};
+use crate::core::policy::runs::Runs;
+use crate::core::policy::select::Selectors;
+use crate::core::policy::{NamespaceMode, name_patterns};
+use crate::core::text;
+
+/// Longest `help`, in characters: each denial repeats it.
+const MAX_HELP: usize = 256;
+
+pub(super) fn namespace_mode(entry: &NamespaceEntry) -> Result<NamespaceMode, String> {
+    if entry.names.is_empty() {
+        return Err("names is empty: the entry would match no namespace".to_owned());
+    }
+    let names = name_patterns::compile(&entry.names).map_err(|error| error.to_string())?;
+    let mode = entry.mode;
+    Ok(NamespaceMode { names, mode })
+}
+
+pub(super) fn runs(runs: Runs) -> Vec<Fault> {
+    let (per_release, total) = (u32::from(runs.keep_per_release), runs.keep_total);
+    let fields = [
+        ("keepPerRelease", per_release, 1..=1000),
+        ("keepTotal", total, 100..=100_000),
+    ];
+    let outside = fields
+        .into_iter()
+        .filter(|(_, value, range)| !range.contains(value));
+    let fault = outside.map(|(key, value, range)| {
+        let message = format!(
+            "{key}: {value} is not between {} and {}",
+            range.start(),
+            range.end()
+        );
+        (format!("/record/runs/{key}"), message)
+    });
+    fault.collect()
+}
+
+/// The text for the end of each denial, in one line and without credentials.
+pub(super) fn help(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("help is empty; write a URL or a sentence, or leave the key out".to_owned()),
+        text if text.chars().count() > MAX_HELP => Err(format!(
+            "help is longer than {MAX_HELP} characters; write a URL with the details"
+        )),
+        text => Ok(text::bounded(text, text.len().max(text::DETAIL)).into_owned()),
+    }
+}
+
+pub(super) fn selectors(selectors: &[LabelSelector]) -> Vec<Fault> {
+    if selectors.is_empty() {
+        let message = "match.selectors is empty: no Job would be a migration";
+        return vec![("/match/selectors".to_owned(), message.to_owned())];
+    }
+    let fault = |selector: &LabelSelector| {
+        if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
+            return Some("an empty selector matches every Job; name a label".to_owned());
+        }
+        let misused = selector.match_expressions.iter().find_map(misused);
+        misused.or_else(|| {
+            let parsed = Selectors::new(vec![selector.clone().into()]);
+            parsed.err().map(|error| error.to_string())
+        })
+    };
+    let all = selectors.iter().enumerate();
+    all.filter_map(|(index, selector)| {
+        Some((format!("/match/selectors/{index}"), fault(selector)?))
+    })
+    .collect()
+}
+
+pub(super) fn claims(claims: &Claims) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (index, database) in claims.databases.iter().enumerate() {
+        let pointer = format!("/claims/databases/{index}");
+        let name = &database.name;
+        if name.is_empty() {
+            let message = "name is empty: no annotation has that value".to_owned();
+            faults.push((format!("{pointer}/name"), message));
+        } else if claims.databases[..index]
+            .iter()
+            .any(|other| other.name == *name)
+        {
+            let message =
+                format!("database {name} is listed twice; write all its namespaces in one entry");
+            faults.push((format!("{pointer}/name"), message));
+        }
+        if database.namespaces.is_empty() {
+            let message = "namespaces is empty: no namespace would share the database".to_owned();
+            faults.push((format!("{pointer}/namespaces"), message));
+        }
+        for (at, namespace) in database.namespaces.iter().enumerate() {
+            if !dns::is_label(namespace) {
+                let message = format!(
+                    "{namespace:?} is not the name of a namespace; write each name in full, without *"
+                );
+                faults.push((format!("{pointer}/namespaces/{at}"), message));
+            }
+        }
+    }
+    faults
+}
