@@ -3,6 +3,8 @@
 //! The API server evaluates it, so it works while no replica answers. It does not know exceptions or other objects, it
 //! does not patch, and a denial names only the first broken rule. The CEL of each rule is in the rule's own file.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::core::job;
@@ -68,25 +70,19 @@ impl Default for Settings {
 #[must_use]
 pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
     use ValidationAction::{Audit, Deny, Warn};
-    let groups = [
+    let mut manifests = Vec::new();
+    for (action, strongest, suffix) in [
         (Action::Deny, Deny, ""),
         (Action::Warn, Warn, "-warn"),
         (Action::Audit, Audit, "-audit"),
-    ];
-    let mut manifests = Vec::new();
-    for (action, strongest, suffix) in groups {
-        let rules = RULES.iter().zip(&policy.actions);
-        let rules: Vec<_> = rules
-            // If the webhook patched a Job, it is correct by now; otherwise it is denied.
-            .filter(|(_, done)| {
-                (if **done == Action::Patch {
-                    Action::Deny
-                } else {
-                    **done
-                }) == action
-            })
-            .filter_map(|(rule, _)| Some((*rule, expression(rule, &policy.options)?)))
-            .collect();
+    ] {
+        let rules = RULES.into_iter().zip(policy.actions);
+        // If the webhook patched a Job, it is correct by now; otherwise it is denied.
+        let rules = rules.filter(|(_, done)| {
+            *done == action || (*done, action) == (Action::Patch, Action::Deny)
+        });
+        let rules = rules.filter_map(|(rule, _)| Some((rule, expression(rule, &policy.options)?)));
+        let rules: Vec<_> = rules.collect();
         if !rules.is_empty() {
             let name = format!("{}{suffix}", settings.name);
             manifests.push(validating_policy(&name, policy, settings, action, &rules));
@@ -98,13 +94,14 @@ pub fn manifests(policy: &Policy, settings: &Settings) -> Vec<Value> {
 
 /// The CEL expression of a rule, if it has one.
 fn expression(rule: &Rule, options: &Options) -> Option<String> {
-    match rule.cel {
-        Cel::Expression(expression) if rule.scope == Scope::Hook => {
-            Some(format!("!variables.runsHooks || ({})", expression(options)))
-        }
-        Cel::Expression(expression) => Some(expression(options)),
-        Cel::Refused(_) => None,
-    }
+    let Cel::Expression(expression) = rule.cel else {
+        return None;
+    };
+    let expression = expression(options);
+    Some(match rule.scope {
+        Scope::Hook => format!("!variables.runsHooks || ({expression})"),
+        _ => expression,
+    })
 }
 
 fn validating_policy(
@@ -114,30 +111,29 @@ fn validating_policy(
     action: Action,
     rules: &[(&Rule, String)],
 ) -> Value {
-    let excluded: Vec<&str> = SYSTEM_NAMESPACES
-        .into_iter()
-        .chain(settings.excluded_namespaces.iter().map(String::as_str))
+    let mut excluded = SYSTEM_NAMESPACES.map(str::to_owned).to_vec();
+    excluded.extend_from_slice(&settings.excluded_namespaces);
+    let modes = [Mode::Warn, Mode::Audit, Mode::Off].into_iter();
+    let milder: Vec<_> = modes
+        .filter(|mode| mode.cap() < action)
+        .map(Mode::as_str)
         .collect();
-    let milder = milder(action);
-    let validations: Vec<Value> = rules
-        .iter()
-        .map(|(rule, expression)| {
-            json!({
-                "expression": format!("variables.mode in {milder} || ({expression})"),
-                "message": message(rule),
-                "reason": "Forbidden",
-            })
+    let milder = job::cel::list(&milder);
+    let validation = |(rule, expression): &(&Rule, String)| {
+        json!({
+            "expression": format!("variables.mode in {milder} || ({expression})"),
+            // As by the webhook, but without the values found.
+            "message": format!("{} {}: {}; {}", rule.id, rule.name, rule.reason, rule.remediation),
+            "reason": "Forbidden",
         })
-        .collect();
+    };
+    let validations: Vec<_> = rules.iter().map(validation).collect();
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": name},
         "spec": {
-            "failurePolicy": match settings.failure_policy {
-                FailurePolicy::Fail => "Fail",
-                FailurePolicy::Ignore => "Ignore",
-            },
+            "failurePolicy": format!("{:?}", settings.failure_policy),
             "matchConstraints": {
                 "namespaceSelector": {"matchExpressions": [{
                     "key": "kubernetes.io/metadata.name",
@@ -153,10 +149,7 @@ fn validating_policy(
             },
             "matchConditions": [
                 {"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS},
-                {
-                    "name": cel::MIGRATION,
-                    "expression": cel::migration("object", policy.selectors.as_written()),
-                },
+                {"name": cel::MIGRATION, "expression": cel::migration("object", policy.selectors.as_written())},
             ],
             "variables": variables(policy, rules),
             "validations": validations,
@@ -165,15 +158,10 @@ fn validating_policy(
 }
 
 fn binding(name: &str, settings: &Settings, strongest: ValidationAction) -> Value {
-    let mut actions: Vec<_> = settings
-        .actions
-        .iter()
-        .map(|action| *action.min(&strongest))
-        .collect();
-    actions.sort_unstable();
-    actions.dedup();
+    let actions = settings.actions.iter().map(|action| action.min(&strongest));
     // The strongest first, as in Kubernetes' own examples.
-    let actions: Vec<_> = actions.iter().rev().map(|a| format!("{a:?}")).collect();
+    let actions = actions.collect::<BTreeSet<_>>().into_iter().rev();
+    let actions: Vec<_> = actions.map(|action| format!("{action:?}")).collect();
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
@@ -182,46 +170,19 @@ fn binding(name: &str, settings: &Settings, strongest: ValidationAction) -> Valu
     })
 }
 
-/// The message of a denial, as by the webhook, but without the values found.
-fn message(rule: &Rule) -> String {
-    format!(
-        "{} {}: {}; {}",
-        rule.id, rule.name, rule.reason, rule.remediation
-    )
-}
-
-/// The modes of a namespace that do not allow `action`, as a list.
-fn milder(action: Action) -> String {
-    let modes = [
-        (Mode::Warn, "warn"),
-        (Mode::Audit, "audit"),
-        (Mode::Off, "off"),
-    ];
-    let names: Vec<_> = modes
-        .iter()
-        .filter(|(mode, _)| mode.cap() < action)
-        .map(|(_, name)| *name)
-        .collect();
-    job::cel::list(&names)
-}
-
 /// The variables: the mode of the Job's namespace, and the facts that the rules use.
 fn variables(policy: &Policy, rules: &[(&Rule, String)]) -> Vec<Value> {
-    let mut used: Vec<(&str, String)> = Vec::new();
+    let mut texts: String = rules.iter().map(|(_, text)| text.as_str()).collect();
+    let mut used = Vec::new();
     for (name, text) in job::cel::variables().into_iter().rev() {
-        let mention = format!("variables.{name}");
-        let mut texts = rules
-            .iter()
-            .map(|(_, t)| t)
-            .chain(used.iter().map(|(_, t)| t));
-        if texts.any(|text| text.contains(&mention)) {
+        if texts.contains(&format!("variables.{name}")) {
+            texts.push_str(&text);
             used.push((name, text));
         }
     }
     used.push(("mode", mode(policy)));
-    used.iter()
-        .rev()
-        .map(|(name, expression)| json!({"name": name, "expression": expression}))
+    let all = used.iter().rev();
+    all.map(|(name, expression)| json!({"name": name, "expression": expression}))
         .collect()
 }
 
@@ -230,19 +191,12 @@ fn variables(policy: &Policy, rules: &[(&Rule, String)]) -> Vec<Value> {
 fn mode(policy: &Policy) -> String {
     let mut otherwise = "'enforce'".to_owned();
     for entry in policy.namespaces.iter().rev() {
-        let matches: Vec<_> = entry
-            .names
-            .patterns()
-            .iter()
+        let patterns = entry.names.patterns().iter();
+        let matches: Vec<_> = patterns
             .map(|pattern| format!("request.namespace.matches({})", string(pattern)))
             .collect();
-        let mode = match entry.mode {
-            Mode::Enforce => "enforce",
-            Mode::Warn => "warn",
-            Mode::Audit => "audit",
-            Mode::Off => "off",
-        };
-        otherwise = format!("{} ? '{mode}' : {otherwise}", matches.join(" || "));
+        let (matches, mode) = (matches.join(" || "), entry.mode.as_str());
+        otherwise = format!("{matches} ? '{mode}' : {otherwise}");
     }
     format!(
         "namespaceObject.metadata.?labels[?'migration-warden.io/mode']\

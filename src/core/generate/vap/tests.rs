@@ -1,101 +1,80 @@
 use super::*;
-use crate::core::policy_file::validate::{builtin, read};
-
-fn policy(text: &str) -> Policy {
-    let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
-    read("policy.yaml", &format!("{head}{text}")).unwrap()
-}
+use crate::core::policy::testing::policy;
 
 /// `name: actions: rules` of each policy and its binding.
-fn outline(policy: &Policy, actions: &[ValidationAction]) -> Vec<String> {
+fn outline(text: &str, actions: &[ValidationAction]) -> Vec<String> {
     let settings = Settings {
         actions: actions.to_vec(),
         ..Settings::default()
     };
-    let manifests = manifests(policy, &settings);
-    let pairs = manifests.chunks(2).map(|pair| {
-        let [policy, binding] = pair else {
-            panic!("a policy has a binding")
-        };
+    let manifests = manifests(&policy(text), &settings);
+    let (pairs, rest) = manifests.as_chunks();
+    assert!(rest.is_empty());
+    let outline = |[policy, binding]: &[Value; 2]| {
         let name = policy["metadata"]["name"].as_str().unwrap();
-        assert_eq!(binding["metadata"]["name"], name);
-        assert_eq!(binding["spec"]["policyName"], name);
+        let names = [&binding["metadata"]["name"], &binding["spec"]["policyName"]];
+        assert_eq!(names, [name; 2]);
         let validations = policy["spec"]["validations"].as_array().unwrap().iter();
-        let ids = validations.map(|v| &v["message"].as_str().unwrap()[2..5]);
-        let ids: Vec<_> = ids.collect();
+        let ids: Vec<_> = validations
+            .map(|validation| &validation["message"].as_str().unwrap()[2..5])
+            .collect();
         format!(
             "{name}: {}: {}",
             binding["spec"]["validationActions"],
             ids.join(" ")
         )
-    });
-    pairs.collect()
+    };
+    pairs.iter().map(outline).collect()
 }
 
 #[test]
 fn a_rule_is_never_held_more_strictly_than_by_the_webhook() {
     use ValidationAction::{Audit, Deny, Warn};
-    assert_eq!(
-        outline(&builtin(), &[Deny, Audit]),
-        [
-            r#"migration-warden: ["Deny","Audit"]: 001 002 003 004 013 015 024"#,
-            r#"migration-warden-warn: ["Warn","Audit"]: 005 006 007 008 009 012 014 016 017 018"#,
-            r#"migration-warden-audit: ["Audit"]: 011 021 023"#,
-        ]
-    );
-    assert_eq!(
-        outline(&builtin(), &[Warn]),
-        [
-            r#"migration-warden: ["Warn"]: 001 002 003 004 013 015 024"#,
-            r#"migration-warden-warn: ["Warn"]: 005 006 007 008 009 012 014 016 017 018"#,
-            r#"migration-warden-audit: ["Audit"]: 011 021 023"#,
-        ]
-    );
+    let warned = "005 006 007 008 009 012 014 016 017 018";
+    for (actions, denied, warns) in [
+        (
+            &[Deny, Audit][..],
+            r#"["Deny","Audit"]"#,
+            r#"["Warn","Audit"]"#,
+        ),
+        (&[Warn], r#"["Warn"]"#, r#"["Warn"]"#),
+    ] {
+        let expected = [
+            format!("migration-warden: {denied}: 001 002 003 004 013 015 024"),
+            format!("migration-warden-warn: {warns}: {warned}"),
+            r#"migration-warden-audit: ["Audit"]: 011 021 023"#.to_owned(),
+        ];
+        assert_eq!(outline("", actions), expected);
+    }
     // A rule with `patch` is denied if the Job was not patched.
     let few = "profile: audit\nrules: {restarting-pod: patch, untimestamped-name: off}\n";
-    assert_eq!(
-        outline(&policy(few), &[Deny]),
-        [
-            r#"migration-warden: ["Deny"]: 004"#,
-            r#"migration-warden-audit: ["Audit"]: 002 003 005 006 007 008 009 011 012 013 014 015 016 017 018 021 023 024"#,
-        ]
-    );
+    let audited = "002 003 005 006 007 008 009 011 012 013 014 015 016 017 018 021 023 024";
+    let expected = [
+        r#"migration-warden: ["Deny"]: 004"#.to_owned(),
+        format!(r#"migration-warden-audit: ["Audit"]: {audited}"#),
+    ];
+    assert_eq!(outline(few, &[Deny]), expected);
 }
 
 #[test]
 fn holds_what_it_uses_and_no_more() {
-    let only = |rules: &str| {
-        let rules: Vec<String> = RULES
-            .iter()
-            .map(|rule| {
-                let action = if rules.contains(rule.name) {
-                    "deny"
-                } else {
-                    "off"
-                };
-                format!("  {}: {action}", rule.name)
-            })
-            .collect();
-        let manifests = manifests(
-            &policy(&format!("rules:\n{}\n", rules.join("\n"))),
-            &Settings::default(),
-        );
+    for (only, names) in [
+        ("restarting-pod", &["mode"][..]),
+        ("stale-timestamp", &["mode", "names", "stamp", "time"]),
+        (
+            "unknown-hook-event",
+            &["mode", "managers", "runsHooks", "hook"],
+        ),
+    ] {
+        let mut policy = policy("");
+        let action = |is_it| if is_it { Action::Deny } else { Action::Off };
+        policy.actions = RULES.map(|rule| action(rule.name == only));
+        let manifests = manifests(&policy, &Settings::default());
         assert_eq!(manifests.len(), 2);
-        let variables = manifests[0]["spec"]["variables"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let names = variables
-            .iter()
-            .map(|v| v["name"].as_str().unwrap().to_owned());
-        names.collect::<Vec<_>>()
-    };
-    assert_eq!(only("restarting-pod"), ["mode"]);
-    assert_eq!(only("stale-timestamp"), ["mode", "names", "stamp", "time"]);
-    assert_eq!(
-        only("unknown-hook-event"),
-        ["mode", "managers", "runsHooks", "hook"]
-    );
+        let variables = manifests[0]["spec"]["variables"].as_array().unwrap().iter();
+        let found: Vec<_> = variables.map(|v| v["name"].as_str().unwrap()).collect();
+        assert_eq!(found, names);
+    }
 }
 
 #[test]
@@ -116,9 +95,12 @@ fn a_message_says_what_to_write_instead() {
 fn the_label_wins_over_the_policy_and_its_first_entry_over_the_others() {
     let written =
         "namespaces:\n  - {names: [sandbox-*, x], mode: audit}\n  - {names: ['*'], mode: warn}\n";
+    let label = "namespaceObject.metadata.?labels[?'migration-warden.io/mode']\
+                 .optMap(v, v in ['warn', 'audit', 'off'] ? v : 'enforce')";
+    let entries = r"request.namespace.matches('^sandbox\\-.*$') || request.namespace.matches('^x$') ? 'audit' : request.namespace.matches('^.*$') ? 'warn' : 'enforce'";
     assert_eq!(
         mode(&policy(written)),
-        r"namespaceObject.metadata.?labels[?'migration-warden.io/mode'].optMap(v, v in ['warn', 'audit', 'off'] ? v : 'enforce').orValue(request.namespace.matches('^sandbox\\-.*$') || request.namespace.matches('^x$') ? 'audit' : request.namespace.matches('^.*$') ? 'warn' : 'enforce')"
+        format!("{label}.orValue({entries})")
     );
 }
 
