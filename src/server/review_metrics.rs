@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
-use strum::VariantNames;
+use strum::{VariantArray, VariantNames};
 
 use super::refusal::Rejection;
 use crate::core::policy::Action;
@@ -110,7 +110,7 @@ impl ReviewMetrics {
         };
         for phase in [Phase::Mutate, Phase::Validate] {
             for operation in Operation::ALL {
-                for verdict in Outcome::ALL {
+                for verdict in Outcome::VARIANTS {
                     drop(metrics.review(phase, operation, verdict.as_str()));
                 }
             }

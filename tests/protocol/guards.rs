@@ -81,7 +81,11 @@ fn guards_keep_to_the_mode_and_to_labelled_jobs() {
         let policy = policy(&format!("namespaces: [{{names: [shop], mode: {mode}}}]\n"));
         let (answer, response) = ask(Validate, &running, &policy);
         assert_eq!(response["allowed"], true, "{mode}");
-        assert_eq!(response["warnings"].is_null(), mode != "warn", "{mode}");
+        let warning = "MW102 metadata.name: shop/shop-migrate-1766361600 is running, and deleting it stops the migration \
+                       halfway. To allow the deletion: kubectl annotate job shop-migrate-1766361600 -n shop \
+                       migration-warden.io/allow-delete=true";
+        let expected = (mode == "warn").then(|| json!([warning]));
+        assert_eq!(response["warnings"], expected.unwrap_or_default(), "{mode}");
         assert_eq!(line(&answer)["verdict"], verdict);
     }
     assert_eq!(

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::core::job::annotation::Annotation;
 use crate::core::policy::Action;
+use crate::core::policy::breach::Command;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::fix::Fix;
 use crate::core::policy::path::FieldPath;
@@ -20,8 +21,21 @@ const MAX_WARNING: usize = 256;
 const MAX_WARNINGS: usize = 3600;
 
 /// The outcome of a review, mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Outcome {
     /// Admitted without findings to report.
     Allowed,
@@ -33,25 +47,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All outcomes, mildest first.
-    pub const ALL: [Self; 5] = [
-        Self::Allowed,
-        Self::Warned,
-        Self::Patched,
-        Self::Waiting,
-        Self::Denied,
-    ];
-
     /// The word for it in decisions and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Warned => "warned",
-            Self::Patched => "patched",
-            Self::Waiting => "waiting",
-            Self::Denied => "denied",
-        }
+        self.into()
     }
 }
 
@@ -125,24 +124,37 @@ pub fn message(findings: &[Finding], action: Action) -> String {
 /// too long is cut, because the decision has all of it.
 #[must_use]
 pub fn warning(finding: &Finding) -> String {
-    let Finding {
-        rule,
-        path,
-        remediation,
-        ..
-    } = finding;
+    let remediation = &finding.remediation;
     let (what, instead) = match (&finding.exception, finding.action) {
         (Some(exception), _) => {
             let (until, name) = (exception.expires_at, &exception.name);
-            let what = format!("exempted by {name} until {until}");
-            (Cow::Owned(what), String::new())
+            (
+                format!("exempted by {name} until {until}").into(),
+                String::new(),
+            )
         }
         (None, Action::Patch) => ("patched".into(), format!("; in the chart, {remediation}")),
-        (None, _) => (finding.detail.as_str().into(), format!("; {remediation}")),
+        (None, _) => (Cow::Borrowed(&*finding.detail), format!("; {remediation}")),
     };
-    let start = format!("{} {path}: ", rule.id);
-    let room = MAX_WARNING.saturating_sub(start.chars().count() + instead.chars().count());
+    let start = format!("{} {}: ", finding.rule.id, finding.path);
+    let room = MAX_WARNING.saturating_sub(start.chars().count());
+    let instead = with_command(finding, instead, room.saturating_sub(what.chars().count()));
+    let room = room.saturating_sub(instead.chars().count());
     one_line(&format!("{start}{}{instead}", shortened(&what, room)))
+}
+
+/// The advice in at most `room` characters, with the first command that helps. Without room for both, the command stands
+/// alone: it is more precise. Without room for the command, the decision has it.
+fn with_command(finding: &Finding, advice: String, room: usize) -> String {
+    let is_exempted = finding.exception.is_some();
+    let Some(Command { purpose, line }) = finding.commands.first().filter(|_| !is_exempted) else {
+        return advice;
+    };
+    let command = format!(". {purpose}: {line}");
+    let both = format!("{advice}{command}");
+    let mut candidates = [both, command].into_iter();
+    let fits = candidates.find(|text| text.chars().count() <= room);
+    fits.unwrap_or(advice)
 }
 
 /// Makes a text fit for a warning: the API server drops warnings with control characters.
@@ -183,4 +195,35 @@ pub fn warnings<'f>(findings: impl Iterator<Item = &'f Finding>) -> Vec<String> 
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::job::Kind;
+    use crate::core::policy::breach::Breach;
+    use crate::core::policy::rules::concurrent_migration::CONCURRENT_MIGRATION;
+
+    #[test]
+    fn a_warning_keeps_the_first_command_if_it_fits() {
+        let start = "MW101 metadata.name: ";
+        let advice = "; retry when that migration has finished";
+        let command = ". To look: kubectl describe job a -n shop";
+        let both = format!("{advice}{command}");
+        let room = MAX_WARNING - start.len();
+        for (length, end) in [
+            (1, &*both),
+            (room - both.len(), &both),
+            (room - both.len() + 1, command),
+            (room - command.len(), command),
+            (room - command.len() + 1, advice),
+        ] {
+            let detail = "x".repeat(length);
+            let breach = Breach::new("metadata.name", &*detail)
+                .command("To look", "kubectl describe job a -n shop")
+                .command("To give it up", "kubectl delete job a -n shop");
+            let found = Finding::new(&CONCURRENT_MIGRATION, Action::Warn, Kind::Job, breach);
+            assert_eq!(warning(&found), format!("{start}{detail}{end}"));
+        }
+    }
 }
