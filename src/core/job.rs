@@ -15,7 +15,6 @@ pub(crate) mod hooks;
 pub mod mesh;
 pub(crate) mod name;
 pub mod object;
-mod pattern;
 pub mod release;
 pub(crate) mod running;
 pub(crate) mod sidecar;

@@ -3,88 +3,18 @@
 //! Beside a migration such a container keeps the Job from completing, and it does not show that the migration is still
 //! running. Only well-known ones are listed here. [`crate::core::job::mesh`] covers service meshes that inject one.
 
+use std::sync::LazyLock;
+
 use crate::core::job::Job;
 use crate::core::job::object::Container;
 
-/// Names of containers and of images: in lower case, without registry, folder and tag, with `-` for `_`.
-pub(crate) const KNOWN: &[&str] = &[
-    // Database proxies of the clouds. Sources: Google's and AWS's documentation.
-    "cloud-sql-proxy",
-    "cloudsql-proxy",
-    "cloudsql-auth-proxy",
-    "cloud-sql-auth-proxy",
-    "cloudsqlproxy",
-    "sql-proxy",
-    "gce-proxy",
-    "csql-proxy",
-    "alloydb-auth-proxy",
-    "alloydb-proxy",
-    "alloy-db-proxy",
-    "aws-sigv4-proxy",
-    "rds-proxy",
-    "spanner-proxy",
-    "pgadapter",
-    "db-proxy",
-    "database-proxy",
-    // Poolers and database proxies that teams run themselves.
-    "pgbouncer",
-    "pg-bouncer",
-    "pgcat",
-    "pgpool",
-    "pgpool-ii",
-    "pgpool2",
-    "odyssey",
-    "proxysql",
-    "maxscale",
-    "mysql-router",
-    "twemproxy",
-    "nutcracker",
-    "haproxy",
-    // Service meshes, as they are injected or written by hand.
-    "istio-proxy",
-    "proxyv2",
-    "ztunnel",
-    "linkerd-proxy",
-    "envoy",
-    "envoy-proxy",
-    "envoy-sidecar",
-    "envoy-distroless",
-    "aws-appmesh-envoy",
-    "kuma-sidecar",
-    "kuma-dp",
-    "kong-mesh-dp",
-    "consul-dataplane",
-    "consul-connect-envoy-sidecar",
-    "consul-connect-lifecycle-sidecar",
-    "osm-envoy",
-    "daprd",
-    // Tunnels and identity.
-    "tailscale",
-    "cloudflared",
-    "tbot",
-    "oauth2-proxy",
-    "spiffe-helper",
-    // Agents that renew secrets for as long as the pod lives.
-    "vault-agent",
-    "bao-agent",
-    "openbao-agent",
-    // Logs, metrics and traces.
-    "fluent-bit",
-    "fluentbit",
-    "fluentd",
-    "filebeat",
-    "promtail",
-    "grafana-agent",
-    "alloy",
-    "otel-collector",
-    "otc-container",
-    "opentelemetry-collector",
-    "opentelemetry-collector-contrib",
-    "datadog-agent",
-    "statsd-exporter",
-    "postgres-exporter",
-    "pgbouncer-exporter",
-];
+/// The names in `sidecars.txt`, of containers and of images.
+pub(crate) static KNOWN: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let lines = include_str!("sidecars.txt").lines();
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect()
+});
 
 /// Images whose last path element alone is ambiguous, by the end of their path.
 pub(crate) const IMAGES: &[&str] = &[
@@ -98,7 +28,6 @@ pub(crate) const IMAGES: &[&str] = &[
 
 /// Images that contain a proxy among other programs. [`SERVES`] has the commands that start it.
 pub(crate) const SERVERS: [&str; 3] = ["vault", "openbao", "bao"];
-/// The commands that start the proxy in one of [`SERVERS`].
 pub(crate) const SERVES: [&str; 2] = ["agent", "proxy"];
 /// Arguments with which a proxy ends by itself.
 pub(crate) const ENDS: [&str; 2] = ["exit-after-auth", "exit_after_auth"];
@@ -112,14 +41,12 @@ pub(crate) const MAX_SEARCHED: usize = 65_536;
 pub(crate) enum Stop {
     Istio,
     Linkerd,
-    /// A proxy among the containers.
     Proxy,
 }
 
 impl Stop {
     /// The texts in a script that stop it. They do not count in an option (`-…`), except a proxy's own
     /// `--quitquitquit`: it is only set if something calls that endpoint.
-    #[must_use]
     pub(crate) const fn texts(self) -> &'static [&'static str] {
         match self {
             Self::Istio => &["quitquitquit", "scuttle"],
@@ -136,7 +63,6 @@ impl Stop {
 }
 
 /// Whether something in the pod stops this sidecar once the migration has ended.
-#[must_use]
 pub(crate) fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
     let shared = job.spec.template.spec.share_process_namespace;
     job.containers().any(|(_, _, container)| {
@@ -155,7 +81,6 @@ pub(crate) fn is_stopped(job: &Job<'_>, stop: Stop) -> bool {
 }
 
 /// Whether a container is a proxy that keeps running when the others have ended.
-#[must_use]
 pub(crate) fn never_ends(container: &Container<'_>) -> bool {
     let first = words(container).next().unwrap_or_default();
     let program = first.rsplit('/').next().unwrap_or_default();
@@ -169,7 +94,6 @@ pub(crate) fn never_ends(container: &Container<'_>) -> bool {
 }
 
 /// Whether a container is a proxy by its name, its image or its command.
-#[must_use]
 pub(crate) fn is_proxy(container: &Container<'_>) -> bool {
     let program = repository(&container.image)
         .rsplit('/')
@@ -190,7 +114,6 @@ fn words<'c>(container: &'c Container<'_>) -> impl Iterator<Item = &'c str> {
 /// Whether a container of this name and image is a well-known proxy or agent, which never ends by itself.
 ///
 /// It is a sidecar only if the pod has a container that is not one of these.
-#[must_use]
 pub(crate) fn is_known_proxy(name: &str, image: &str) -> bool {
     let repository = repository(image);
     let program = repository.rsplit('/').next().unwrap_or_default();
@@ -225,40 +148,12 @@ pub(super) fn repository(image: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::table;
 
     #[test]
-    fn knows_a_proxy_by_its_name_or_its_image() {
-        for (name, image) in [
-            ("cloud-sql-proxy", "registry.example.com/csp:1"),
-            (
-                "proxy",
-                "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.18.0",
-            ),
-            ("x", "gcr.io/cloudsql-docker/gce-proxy:1.33.2-alpine"),
-            ("cloud_sql_proxy", "x"),
-            ("x", "registry:5000/mirror/pgbouncer"),
-            ("x", "docker.io/istio/proxyv2@sha256:00"),
-            ("linkerd-proxy", ""),
-            ("x", "cr.l5d.io/linkerd/proxy:stable-2.14"),
-            ("vault-agent", "hashicorp/vault:1.20"),
-            ("x", "envoyproxy/envoy:v1.35.0"),
-        ] {
-            assert!(is_known_proxy(name, image), "{name} {image}");
-        }
-    }
-
-    #[test]
-    fn takes_nothing_else_for_one() {
-        for (name, image) in [
-            ("migrate", "registry.example.com/shop:1.4.2"),
-            ("wait-for-cloud-sql-proxy", "busybox:1.37"),
-            ("vault-agent-init", "hashicorp/vault:1.20"),
-            ("proxy", "registry.example.com/proxy:1"),
-            ("migrate", "mylinkerd/proxy:1"),
-            ("migrate", "pgbouncer:5000/shop"),
-            ("", ""),
-        ] {
-            assert!(!is_known_proxy(name, image), "{name} {image}");
+    fn knows_a_proxy_by_its_name_or_its_image_and_nothing_else() {
+        for (is_proxy, name, image) in table::<Vec<(bool, String, String)>>("job/sidecars") {
+            assert_eq!(is_known_proxy(&name, &image), is_proxy, "{name} {image}");
         }
     }
 }

@@ -3,25 +3,21 @@
 //! It catches charts without the label, among them the Atlas guide's own Job. In doubt it does not report anything. The
 //! policy caps the action for these Jobs at `detection.maxAction`.
 
-mod command_words;
-mod known;
 mod line;
 mod script;
+mod tables;
 
 use std::sync::LazyLock;
 
-use regex::bytes::{RegexSet, RegexSetBuilder};
-
-use crate::core::job::pattern::{Pattern, is, of_any_case};
 use crate::core::job::tool::line::Said;
 use crate::core::job::{Job, sidecar};
+
+pub(super) use tables::{TABLES, Words};
 
 /// How a migration was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detection {
-    /// A command line of this tool.
     Command(&'static str),
-    /// An image of this tool.
     Image(&'static str),
     /// It runs something called `migrate`.
     Generic,
@@ -39,32 +35,9 @@ impl std::fmt::Display for Detection {
     }
 }
 
-const NAME: &str = r"(^|-)(db-?|schema-?|auto-?)?migrat(e|ions?|or)(-|$)";
-
-/// Names of Jobs that deal with a migration but are not one.
-const NOT_BY_NAME: &str = r"(^|-)(wait|waiter|check|checks|verify|backup|dump|restore|status|cleanup|notify|report|smoke)(-|$)";
-
-/// Things that are called migration but do not migrate a database schema.
-const FALSE_FRIENDS: &str = r"storage-version-migrat|resource-migration|(crd|volume|pvc?|bucket|vm|node|live)s?-migrat|\bvelero/velero\b";
-
-static IMAGE_SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
-    RegexSetBuilder::new(known::IMAGES.iter().map(|(_, pattern)| pattern))
-        .unicode(false)
-        .build()
-        .ok()
-});
-static NAME_RE: Pattern = LazyLock::new(|| of_any_case(NAME));
-static NOT_BY_NAME_RE: Pattern = LazyLock::new(|| of_any_case(NOT_BY_NAME));
-static FALSE_RE: Pattern = LazyLock::new(|| of_any_case(FALSE_FRIENDS));
-
 /// Compiles the signatures in advance, so that the first unlabelled Job does not wait for it.
 pub fn warm_up() {
-    LazyLock::force(&IMAGE_SET);
-    for regex in [&NAME_RE, &NOT_BY_NAME_RE, &FALSE_RE] {
-        LazyLock::force(regex);
-    }
-    command_words::warm_up();
-    super::direction::warm_up();
+    LazyLock::force(&TABLES);
 }
 
 /// What a container's image and command line show.
@@ -78,7 +51,7 @@ enum Evidence {
 #[must_use]
 pub fn detect(job: &Job<'_>) -> Option<Detection> {
     let name = job.name.shown();
-    if is(&FALSE_RE, name) {
+    if TABLES.false_friends.is_in(name) {
         return None;
     }
     let (mut generic, mut only_against) = (false, job.containers().next().is_some());
@@ -91,7 +64,7 @@ pub fn detect(job: &Job<'_>) -> Option<Detection> {
             Evidence::None => only_against = false,
         }
     }
-    if (generic || !only_against) && is(&NAME_RE, name) && !is(&NOT_BY_NAME_RE, name) {
+    if (generic || !only_against) && TABLES.name.is_in(name) && !TABLES.not_by_name.is_in(name) {
         return Some(Detection::Name);
     }
     generic.then_some(Detection::Generic)
@@ -108,9 +81,8 @@ pub fn named<'c, W: Iterator<Item = &'c str> + Clone>(
     })
 }
 
-/// The evidence in one container.
 fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Evidence {
-    if is(&FALSE_RE, image) {
+    if TABLES.false_friends.is_in(image) {
         return Evidence::Against;
     }
     let program = program(image);
@@ -119,11 +91,10 @@ fn evidence<'c>(image: &str, words: impl Iterator<Item = &'c str> + Clone) -> Ev
         Said::Runs(tool) => Evidence::For(Detection::Command(tool)),
         Said::Looks => Evidence::Against,
         Said::Migrates | Said::Nothing => {
-            let made_for =
-                made_for(image).filter(|_| said == Said::Migrates || !line::reads(words));
-            match made_for {
+            let tool = TABLES.images.of(image);
+            match tool.filter(|_| said == Said::Migrates || !line::reads(words)) {
                 Some(tool) => Evidence::For(Detection::Image(tool)),
-                None if said == Said::Migrates || is_migration(program) => {
+                None if said == Said::Migrates || line::word(program) == Said::Migrates => {
                     Evidence::For(Detection::Generic)
                 }
                 None => Evidence::None,
@@ -152,21 +123,6 @@ pub(super) fn runs_a_tool(command: &[&str]) -> bool {
 fn program(image: &str) -> &str {
     let repository = sidecar::repository(image);
     repository.rsplit('/').next().unwrap_or_default()
-}
-
-/// Whether a Job's name is that of a migration.
-fn is_migration(name: &str) -> bool {
-    command_words::word(name) == Said::Migrates
-}
-
-/// The tool that an image is made for.
-fn made_for(image: &str) -> Option<&'static str> {
-    let found = IMAGE_SET
-        .as_ref()?
-        .matches(image.as_bytes())
-        .iter()
-        .next()?;
-    known::IMAGES.get(found).map(|(tool, _)| *tool)
 }
 
 #[cfg(test)]

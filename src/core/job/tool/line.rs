@@ -2,13 +2,8 @@
 //!
 //! Each command is recognized by its words. Passes are linear in the text, and the text is cut to [`MAX_TEXT`].
 
-use super::command_words::{
-    ASIDE, CLIENTS, CLUSTER, COMMAND_SET, COPIES, DRY, INTERPRETERS, OPTION_RE, READS, TASK_RE,
-    THROUGH, VALUED_RE, WRITES, word,
-};
-use super::known;
 use super::script::{base, commands, cut, program_first, script, tokens};
-use crate::core::job::pattern::is;
+use super::tables::TABLES;
 
 /// Most bytes of a container's command line that are read.
 const MAX_TEXT: usize = 64 * 1024;
@@ -22,7 +17,6 @@ pub(super) enum Said {
     Looks,
     /// It runs something called `migrate`.
     Migrates,
-    /// It runs this tool.
     Runs(&'static str),
 }
 
@@ -65,12 +59,11 @@ pub(super) fn reads<'c>(words: impl Iterator<Item = &'c str>) -> bool {
     let is_question = matches!(*argv, ["-v" | "-V" | "-h"]);
     let reads = |word: &str| {
         let is_sql = word.ends_with("-sql") || word.ends_with("SQL");
-        READS.contains(&word.trim_start_matches('-')) || is_sql && !word.starts_with('-')
+        TABLES.reads.has(word.trim_start_matches('-')) || is_sql && !word.starts_with('-')
     };
     is_question || argv.iter().flat_map(|word| tokens(word)).any(reads)
 }
 
-/// The meaning of one command.
 pub(super) fn command(words: &[&str]) -> Said {
     let words = program_first(words);
     let Some(program) = words.first().map(|word| base(word)) else {
@@ -81,7 +74,7 @@ pub(super) fn command(words: &[&str]) -> Said {
         return said;
     }
     let text = words.join(" ");
-    let tool = tool(&text);
+    let tool = TABLES.commands.of(&text);
     let (mut last, mut looks) = (None, false);
     for index in 0..words.len() {
         match at(words, index) {
@@ -90,8 +83,8 @@ pub(super) fn command(words: &[&str]) -> Said {
             Said::Nothing => {}
         }
     }
-    let migrates = last.is_some() || is(&TASK_RE, &text);
-    let dry = words.iter().any(|word| DRY.contains(word)) || text.contains("flask db migrate");
+    let migrates = last.is_some() || TABLES.task.is_in(&text);
+    let dry = words.iter().any(|word| TABLES.dry.has(word)) || text.contains("flask db migrate");
     match tool {
         Some(_) if dry || (looks && last.is_none()) => Said::Looks,
         Some(_) if text.contains("alembic") && words.contains(&"--sql") => Said::Looks,
@@ -110,15 +103,15 @@ fn aside(program: &str, rest: &[&str]) -> Option<Said> {
     };
     if waits(program) {
         Some(waited(rest))
-    } else if ASIDE.contains(&program) {
+    } else if TABLES.aside.has(program) {
         Some(Said::Nothing)
-    } else if CLUSTER.contains(&program) {
-        let through = rest.iter().any(|word| THROUGH.contains(word));
+    } else if TABLES.cluster.has(program) {
+        let through = rest.iter().any(|word| TABLES.through.has(word));
         (!through).then_some(Said::Looks)
-    } else if CLIENTS.contains(&program) {
+    } else if TABLES.clients.has(program) {
         let runs = rest.iter().any(sql);
         Some(if runs { Said::Migrates } else { Said::Nothing })
-    } else if COPIES.contains(&program) || program.contains("backup") || program.contains("dump") {
+    } else if TABLES.copies.has(program) || program.contains("backup") || program.contains("dump") {
         Some(Said::Looks)
     } else {
         None
@@ -144,16 +137,27 @@ fn waited(rest: &[&str]) -> Said {
     command(rest).max(Said::Looks)
 }
 
-fn tool(text: &str) -> Option<&'static str> {
-    let found = COMMAND_SET
-        .as_ref()?
-        .matches(text.as_bytes())
-        .iter()
-        .next()?;
-    known::COMMANDS.get(found).map(|(tool, _)| *tool)
+/// The meaning of a word, without any folders before it.
+pub(super) fn word(text: &str) -> Said {
+    if TABLES.shows.has(text) {
+        return Said::Looks;
+    }
+    let captures = TABLES.word.captures(text);
+    let found = captures.and_then(|captures| captures.get(1).or_else(|| captures.get(2)));
+    let Some(found) = found else {
+        let looks = TABLES.joined.is_in(text);
+        return if looks { Said::Looks } else { Said::Nothing };
+    };
+    let before = text.get(..found.start()).unwrap_or_default();
+    let after = text.get(found.end()..).unwrap_or_default();
+    let looks = TABLES.looks_before.is_in(before) && !TABLES.and.is_in(before);
+    if looks || TABLES.looks_after.is_in(after) {
+        Said::Looks
+    } else {
+        Said::Migrates
+    }
 }
 
-/// The meaning of the word at `index`.
 fn at(words: &[&str], index: usize) -> Said {
     let text = words[index];
     if !text
@@ -165,16 +169,16 @@ fn at(words: &[&str], index: usize) -> Said {
     }
     let before = index.checked_sub(1).map_or("", |before| words[before]);
     if text.starts_with('-') {
-        return if is(&OPTION_RE, text) {
+        return if TABLES.option.is_in(text) {
             Said::Migrates
         } else {
             Said::Nothing
         };
     }
-    if text.contains("://") || text.contains('=') || is(&VALUED_RE, before) {
+    if text.contains("://") || text.contains('=') || TABLES.valued.is_in(before) {
         return Said::Nothing;
     }
-    let is_program = index == 0 || INTERPRETERS.contains(&before) || before.starts_with("python");
+    let is_program = index == 0 || TABLES.interpreters.has(before) || before.starts_with("python");
     if !text.contains('/') || text.starts_with('@') {
         return word(text);
     }
@@ -196,13 +200,13 @@ fn only_reads(words: &[&str], last: Option<usize>) -> bool {
         return false;
     };
     let before = last.checked_sub(1).filter(|&index| index > 0);
-    if before.is_some_and(|index| READS.contains(&words[index])) {
+    if before.is_some_and(|index| TABLES.reads.has(words[index])) {
         return true;
     }
     let after = words.get(last + 1..).unwrap_or_default();
     // `lint --latest 1` writes nothing.
     after
         .iter()
-        .any(|word| READS.contains(&word.trim_start_matches('-')))
-        && !after.iter().any(|word| WRITES.contains(word))
+        .any(|word| TABLES.reads.has(word.trim_start_matches('-')))
+        && !after.iter().any(|word| TABLES.writes.has(word))
 }

@@ -1,6 +1,6 @@
 //! Splits the command line of a container into its commands, and those into words.
 
-use super::command_words::{ASIDE, BEFORE, SHELLS};
+use super::tables::TABLES;
 
 /// Calls `each` with the words of each command of a container, except for programs that only print or prepare.
 /// `program` is the last part of its image's name.
@@ -12,7 +12,7 @@ pub(super) fn each<'c>(
 ) {
     let mut judge = |own: &[&str], all: &[&str]| {
         let first = program_first(own).first();
-        if !first.is_some_and(|program| ASIDE.contains(&base(program))) {
+        if !first.is_some_and(|program| TABLES.aside.has(base(program))) {
             each(program_first(all));
         }
     };
@@ -55,7 +55,7 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
 
 /// The script that a shell in these words gets with `-c`.
 pub(super) fn script<'a, 'c>(argv: &'a [&'c str]) -> Option<&'a [&'c str]> {
-    let shell = argv.iter().position(|word| SHELLS.contains(&base(word)))?;
+    let shell = argv.iter().position(|word| TABLES.shells.has(base(word)))?;
     let options = argv.get(shell + 1..)?;
     // `-c`, `-ec`, `-o pipefail -c`, `su postgres -c`: the script follows the first option that ends in `c`.
     let option =
@@ -78,12 +78,10 @@ pub(super) fn commands(script: &str) -> impl Iterator<Item = &str> {
         .flat_map(|part| part.split(" & "))
 }
 
-/// The last part of a path.
 pub(super) fn base(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or_default()
 }
 
-/// The words from the program on.
 pub(super) fn program_first<'a, 'c>(mut words: &'a [&'c str]) -> &'a [&'c str] {
     while let [first, rest @ ..] = words {
         let assigns = first.split_once('=').is_some_and(|(name, _)| {
@@ -92,7 +90,7 @@ pub(super) fn program_first<'a, 'c>(mut words: &'a [&'c str]) -> &'a [&'c str] {
                     .bytes()
                     .all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
         });
-        if !assigns && !BEFORE.contains(first) {
+        if !assigns && !TABLES.before.has(first) {
             break;
         }
         words = rest;

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 
 use super::*;
-use crate::core::job::Kind;
-use crate::core::job::object::Object;
+use crate::core::policy::testing::stored;
 use crate::testing::table;
 
 #[derive(Deserialize)]
@@ -22,15 +21,7 @@ fn detected<W: AsRef<str>>(name: &str, image: &str, words: &[W]) -> Option<Detec
         "metadata": {"name": name},
         "spec": {"template": {"spec": {"containers": [{"image": image, "args": words}]}}},
     });
-    let text = json.to_string();
-    let object: Object<'_> = serde_json::from_str(&text).unwrap();
-    detect(&Job::new(&object, Kind::Job, "shop"))
-}
-
-#[test]
-fn all_signatures_compile() {
-    assert!(command_words::warm_up() && IMAGE_SET.is_some());
-    assert!(NAME_RE.is_some() && NOT_BY_NAME_RE.is_some() && FALSE_RE.is_some());
+    stored(&json, detect)
 }
 
 #[test]

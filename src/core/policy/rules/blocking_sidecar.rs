@@ -147,7 +147,7 @@ fn proxies() -> String {
         "(c.name.replace('_', '-') in {known} || [c.?image.orValue('').split('@')[0].split('/')].exists(p, \
          {last}.replace('_', '-') in {known} || size(p) > 1 && p[size(p) - 2] + '/' + {last} in {images} || \
          {last} in {servers} && {WORDS}.exists(w, w in {serves})))",
-        known = list(sidecar::KNOWN),
+        known = list(&sidecar::KNOWN),
         images = list(sidecar::IMAGES),
         servers = list(&sidecar::SERVERS),
         serves = list(&sidecar::SERVES),
