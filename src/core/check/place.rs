@@ -27,7 +27,7 @@ pub(super) fn of(
     let mut places: Vec<Place> = Vec::with_capacity(hits.len());
     let mut value: Option<Value<'_>> = None;
     for (index, hit) in hits.iter().enumerate() {
-        let is_next = index > 0 && hit.is_with(&hits[index - 1]);
+        let is_next = index > 0 && hit.place == hits[index - 1].place;
         let here = match &mut value {
             Some(value) if is_next => value,
             _ => {

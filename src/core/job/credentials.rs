@@ -5,7 +5,6 @@
 //! passwords, not every secret that exists. [`scan`] finds credentials in text, [`hidden`] hides other copies of them.
 
 mod assignment;
-mod code;
 mod command;
 mod context;
 mod ends;
@@ -13,22 +12,22 @@ mod glance;
 mod hidden;
 mod key;
 mod location;
+mod mask;
 mod option;
 mod place;
 mod printf;
 mod scan;
 mod structure;
 mod value;
+mod words;
 
-use std::borrow::Cow;
-use std::fmt::Write;
 use std::ops::Range;
 
 pub(super) use glance::may_hold_any;
 pub use hidden::Secrets;
 pub(super) use key::is_key;
+pub use mask::{blot, hide, mask};
 
-use crate::core::job::Job;
 use crate::core::job::name::cut;
 use crate::core::job::object::Container;
 use context::Context;
@@ -36,14 +35,11 @@ use scan::Reader;
 
 /// Most bytes of one Job that are searched, not counting texts that cannot hold a credential at first sight.
 pub const BUDGET: usize = 256 * 1024;
-/// Most bytes of one text that are shown.
-const SHOWN: usize = 64 * 1024;
 /// Longest name that is shown for the key of a credential.
 const NAME: usize = 64;
 /// Longest word that is searched even if it holds nothing at first sight: it may name a program.
 const SHORT: usize = 32;
 
-/// How a credential is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `scheme://user:password@host`, or the `user:password@tcp(host)` of Go's MySQL driver.
@@ -58,6 +54,12 @@ pub enum Form {
     Assignment(String),
     /// Unknown: this many bytes were not searched.
     Unread(usize),
+}
+
+impl Form {
+    fn named(key: &str) -> Self {
+        Self::Assignment(key.to_owned())
+    }
 }
 
 impl std::fmt::Display for Form {
@@ -81,37 +83,28 @@ impl std::fmt::Display for Form {
     }
 }
 
-/// A credential in a container.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Hit<'c> {
-    /// Path of the list that the container is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
     pub list: &'static str,
-    /// Index of the container in it.
     pub container: usize,
     /// `command`, `args` or `env`.
     pub field: &'static str,
-    /// Index in that list.
     pub index: usize,
-    /// How it is written.
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hit<'c> {
+    pub place: Place,
     pub form: Form,
     /// Byte range of the credential in that text.
     pub range: Range<usize>,
-    /// The text that holds it.
     pub text: &'c str,
     line: usize,
 }
 
 impl std::fmt::Debug for Hit<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            list,
-            container,
-            field,
-            index,
-            form,
-            ..
-        } = self;
-        write!(f, "{list}[{container}].{field}[{index}]: {form}")
+        write!(f, "{:?}: {}", self.place, self.form)
     }
 }
 
@@ -119,13 +112,6 @@ impl Hit<'_> {
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.text[self.range.clone()]
-    }
-
-    /// Whether both are in the same text.
-    #[must_use]
-    pub fn is_with(&self, other: &Self) -> bool {
-        let place = |hit: &Self| (hit.list, hit.container, hit.field, hit.index);
-        place(self) == place(other)
     }
 }
 
@@ -151,19 +137,9 @@ pub fn told<'h, 'c>(hits: &'h [Hit<'c>]) -> Vec<&'h Hit<'c>> {
     let is_unread = |hit: &Hit<'_>| matches!(hit.form, Form::Unread(_));
     let mut told: Vec<_> = hits.iter().collect();
     told.dedup_by(|later, first| {
-        later.line == first.line && later.is_with(first) && !is_unread(later)
+        later.line == first.line && later.place == first.place && !is_unread(later)
     });
     told
-}
-
-/// Hides a Job's credentials in texts about it.
-pub fn hide<'d>(job: &Job<'_>, details: impl Iterator<Item = &'d mut String>) {
-    let mut details = details.peekable();
-    if details.peek().is_none() {
-        return;
-    }
-    let secrets = Secrets::of(job.credentials());
-    details.for_each(|detail| secrets.hide_in(detail));
 }
 
 struct Search<'c> {
@@ -171,15 +147,6 @@ struct Search<'c> {
     left: usize,
     /// Only one, because a Job of a megabyte may have very many texts.
     unread: Option<Hit<'c>>,
-}
-
-/// The place of a text in the Job.
-#[derive(Clone, Copy)]
-struct Place {
-    list: &'static str,
-    container: usize,
-    field: &'static str,
-    index: usize,
 }
 
 impl<'c> Search<'c> {
@@ -224,7 +191,7 @@ impl<'c> Search<'c> {
 
     fn variable(&mut self, place: Place, name: &str, value: &'c str) {
         if is_key(name) && value::is_secret(value, Reader::Shell) {
-            let form = Form::Assignment(cut(name, NAME + 1).to_owned());
+            let form = Form::named(cut(name, NAME + 1));
             self.read(place, value, |read| vec![(0..read.len(), form)]);
         } else {
             self.scan(place, value, &mut Context::default());
@@ -244,12 +211,6 @@ impl<'c> Search<'c> {
         text: &'c str,
         find: impl FnOnce(&str) -> Vec<(Range<usize>, Form)>,
     ) {
-        let Place {
-            list,
-            container,
-            field,
-            index,
-        } = place;
         let read = cut(text, self.left);
         self.left -= read.len();
         let mut found = if read.is_empty() {
@@ -263,10 +224,7 @@ impl<'c> Search<'c> {
             line += memchr::memchr_iter(b'\n', &text.as_bytes()[from..range.start]).count();
             from = range.start;
             Hit {
-                list,
-                container,
-                field,
-                index,
+                place,
                 form,
                 range,
                 text,
@@ -286,94 +244,6 @@ impl<'c> Search<'c> {
             unread => *unread = Some(hit(rest.clone(), Form::Unread(rest.len()))),
         }
     }
-}
-
-/// `text` with every credential in it replaced by `***`, and cut if it is very long.
-#[must_use]
-pub fn mask(text: &str) -> Cow<'_, str> {
-    /// Passes: once a credential is masked, the rest may look like another.
-    const AGAIN: usize = 2;
-    let mut masked = mask_once(text);
-    for _ in 0..AGAIN {
-        let Cow::Owned(again) = mask_once(&masked) else {
-            break;
-        };
-        masked = Cow::Owned(again);
-    }
-    masked
-}
-
-fn mask_once(text: &str) -> Cow<'_, str> {
-    let shown = shown(text);
-    if shown.len() == text.len() && !may_hold_any(text) {
-        return Cow::Borrowed(text);
-    }
-    let ranges = ranges(shown);
-    if shown.len() == text.len() && ranges.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    let mut masked = String::with_capacity(shown.len());
-    let mut from = 0;
-    for range in ranges {
-        if range.start >= from {
-            masked.push_str(shown.get(from..range.start).unwrap_or_default());
-            masked.push_str("***");
-        }
-        from = from.max(range.end);
-    }
-    masked.push_str(shown.get(from..).unwrap_or_default());
-    let kept = cut(&masked, SHOWN).len();
-    let lost = text.len() - shown.len() + masked.len() - kept;
-    if lost > 0 {
-        masked.truncate(kept);
-        let _ = write!(masked, " … ({lost} bytes cut)");
-    }
-    Cow::Owned(masked)
-}
-
-/// The searched part of a text that is to be shown: all of it, or the whole words that fit. Half a credential would no
-/// longer look like one.
-fn shown(text: &str) -> &str {
-    /// Room for the note about the rest.
-    const MARK: usize = 64;
-    if text.len() <= SHOWN {
-        return text;
-    }
-    let fits = cut(text, SHOWN - MARK);
-    let end = fits
-        .rfind(|c: char| c.is_ascii_whitespace())
-        .unwrap_or_default();
-    &fits[..end]
-}
-
-/// `text` with every byte of a credential replaced by a star, so that positions do not change. Text that is too long to
-/// be searched is replaced as well.
-#[must_use]
-pub fn blot(text: &str) -> String {
-    let shown = shown(text);
-    let mut bytes = text.as_bytes().to_vec();
-    bytes[shown.len()..].fill(b'*');
-    for range in ranges(shown) {
-        bytes[range].fill(b'*');
-    }
-    // Ranges begin and end at ASCII characters, so no character was cut.
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The byte ranges of the credentials in a text that is to be shown, in order.
-fn ranges(text: &str) -> Vec<Range<usize>> {
-    if !may_hold_any(text) {
-        return Vec::new();
-    }
-    // Both readers are tried, so that nothing the rule finds is shown. To Kubernetes, most references of a shell are
-    // part of a password.
-    let has_words = memchr::memchr2(b'$', b'`', text.as_bytes()).is_some();
-    let readers = [Some(Reader::Kubernetes), has_words.then_some(Reader::Shell)];
-    let readers = readers.into_iter().flatten();
-    let found = readers.flat_map(|reader| scan::secrets(text, reader, &mut Context::default()));
-    let mut ranges: Vec<_> = found.map(|(range, _)| range).collect();
-    ranges.sort_by_key(|range| range.start);
-    ranges
 }
 
 #[cfg(test)]

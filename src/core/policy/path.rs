@@ -57,11 +57,12 @@ impl FieldPath {
     /// The path of a credential.
     #[must_use]
     pub fn credential(hit: &Hit<'_>) -> Self {
-        let path = Self::of(hit.list)
-            .index(hit.container)
-            .field(hit.field)
-            .index(hit.index);
-        if hit.field == "env" {
+        let place = &hit.place;
+        let path = Self::of(place.list)
+            .index(place.container)
+            .field(place.field)
+            .index(place.index);
+        if place.field == "env" {
             path.field("value")
         } else {
             path

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use super::Form;
-use super::code::is_code;
 use super::ends::End;
 use super::key::{MAX_KEY, is_authorization, is_header, is_key, is_key_byte, is_token};
+use super::place::is_code;
 use super::scan::{Reader, Scan};
 use super::value::{default, is_literal, references};
+use super::words;
 
 impl Scan<'_, '_> {
     /// Finds the value after `=` or `:`, if the name before it is that of a password.
@@ -36,7 +37,7 @@ impl Scan<'_, '_> {
         let name = &self.text[key.clone()];
         let start = at + 1 + usize::from(sign == b'=' && next == Some(&b'>'));
         let before = &self.text[..key.start];
-        let form = || Form::Assignment(name.to_owned());
+        let form = || Form::named(name);
         // `PWD` is a shell's working directory, but in ODBC a password.
         let is_key = is_key(name) || name == "PWD" && before.ends_with(';');
         if before.ends_with("${") && is_key {
@@ -179,10 +180,7 @@ impl Scan<'_, '_> {
             .take(32)
             .take_while(u8::is_ascii_alphanumeric)
             .count();
-        let schemes = ["bearer", "basic", "token", "digest", "apikey", "splunk"];
-        let is_scheme = schemes
-            .iter()
-            .any(|scheme| scheme.eq_ignore_ascii_case(&rest[..word]));
+        let is_scheme = words::is("bearer basic token digest apikey splunk", &rest[..word]);
         let after = &rest[word..];
         let blank = if after.starts_with("%20") {
             3

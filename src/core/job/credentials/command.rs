@@ -68,18 +68,14 @@ pub(super) fn program(word: &str) -> Option<Takes> {
     })
 }
 
-/// The place of an option's password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// In the word, from this byte on.
     Here(usize),
-    /// It is the next word.
     Next,
     /// It is the next word, or begins at this byte in quotes.
     NextOrHere(usize),
-    /// After the colon in the word, from this byte on.
     User(usize),
-    /// After the colon in the next word.
     NextUser,
 }
 

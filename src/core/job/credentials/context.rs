@@ -9,13 +9,13 @@ use super::value::is_secret;
 use crate::core::job::name::cut;
 
 /// What the previous words imply for the next: the program that runs, an option that waits for its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Context {
     pub(super) takes: Option<Takes>,
     /// The option that the previous text ended with, and whether a user precedes its password.
     pub(super) waiting: Option<(Form, bool)>,
-    /// A command begins here.
-    pub(super) is_start: bool,
+    /// A word of the command was read.
+    pub(super) has_begun: bool,
     pub(super) is_quiet: bool,
     pub(super) is_comment: bool,
     /// Number of words for which SQL's `IDENTIFIED`, or `login` of `.netrc`, stays in effect.
@@ -31,21 +31,6 @@ struct Heredoc {
     end: String,
     is_open: bool,
     takes: Option<Takes>,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        Self {
-            takes: None,
-            waiting: None,
-            is_start: true,
-            is_quiet: false,
-            is_comment: false,
-            identified: 0,
-            login: 0,
-            heredoc: None,
-        }
-    }
 }
 
 impl Context {
@@ -68,7 +53,6 @@ impl Context {
         is_found.then_some((start..text.len(), form))
     }
 
-    /// A new command begins.
     pub(super) fn ended(&mut self) {
         *self = Self {
             waiting: self.waiting.take(),
@@ -93,7 +77,6 @@ impl Context {
 
     /// Tracks where lines of input begin and end. True if the word ends them.
     pub(super) fn reads(&mut self, word: &str) -> bool {
-        /// Longest word that is kept.
         const MAX: usize = 32;
         let end = word.strip_prefix("<<").filter(|end| !end.starts_with('<'));
         if let Some(end) = end {
@@ -111,7 +94,7 @@ impl Context {
         if heredoc.end.is_empty() {
             cut(word, MAX).clone_into(&mut heredoc.end);
         }
-        let is_end = heredoc.is_open && self.is_start && heredoc.end == word;
+        let is_end = heredoc.is_open && !self.has_begun && heredoc.end == word;
         if is_end {
             self.heredoc = None;
             self.takes = None;

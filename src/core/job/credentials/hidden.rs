@@ -1,6 +1,5 @@
 //! Hides every other copy of a password that was found.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -13,7 +12,6 @@ const SHORTEST: usize = 4;
 /// Most of a text that is shown before it is cut (see [`crate::core::policy::breach::shown`]).
 const SHOWN: usize = 80;
 
-/// The passwords of one Job.
 #[derive(Clone, Default)]
 pub struct Secrets {
     sorted: Vec<String>,
@@ -73,13 +71,6 @@ impl Secrets {
         }
     }
 
-    /// Applies [`Self::hide`] to a sentence in place.
-    pub fn hide_in(&self, sentence: &mut String) {
-        if let Cow::Owned(hidden) = self.hide(sentence) {
-            *sentence = hidden;
-        }
-    }
-
     /// [`Self::hide_in`] for a text from elsewhere, which is hidden as a whole if not all of the Job was searched.
     pub fn hide_in_others(&self, text: &mut String) {
         if self.has_unread {
@@ -89,17 +80,17 @@ impl Secrets {
         }
     }
 
-    /// `text` with `***` for each password, also for the first part of one at the end of a cut text.
-    #[must_use]
-    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+    /// Writes `***` for each password in a sentence, also for the first part of one at the end of a cut text.
+    pub fn hide_in(&self, sentence: &mut String) {
         if self.has_unread {
-            return unquoted(text).into();
+            *sentence = unquoted(sentence);
+            return;
         }
         let Some(automaton) = &self.automaton else {
-            return Cow::Borrowed(text);
+            return;
         };
         let mut hidden = String::new();
-        automaton.replace_all_with(text, &mut hidden, |_, _, to| {
+        automaton.replace_all_with(sentence, &mut hidden, |_, _, to| {
             to.push_str("***");
             true
         });
@@ -109,7 +100,7 @@ impl Secrets {
                 hidden.replace_range(part, "***");
             }
         }
-        Cow::Owned(hidden)
+        *sentence = hidden;
     }
 
     /// The first part of a password at the end of a text that was cut.
@@ -122,7 +113,7 @@ impl Secrets {
             .last()
     }
 
-    /// Like [`Self::hide`], with a star for each byte, so that positions do not change.
+    /// Like [`Self::hide_in`], with a star for each byte, so that positions do not change.
     #[must_use]
     pub fn blot(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
@@ -141,7 +132,6 @@ impl Secrets {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether a password begins like this.
     fn begins(&self, part: &str) -> bool {
         let at = self.sorted.partition_point(|secret| **secret < *part);
         self.sorted

@@ -2,159 +2,104 @@
 //!
 //! [`super::value`] evaluates the value itself.
 
+use super::words;
+
 /// Longest name that is read; of a longer one, only its end is.
 pub(super) const MAX_KEY: usize = 64;
 
-/// Endings of such a name, without separators and in lower case.
-const ENDINGS: [&str; 7] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passwort",
-    "pwd",
-    "secretaccesskey",
-    "clientsecret",
-];
+/// Endings of such a name, without separators.
+const ENDINGS: &str = "password passwd passphrase passwort pwd secretaccesskey clientsecret";
 /// Names that hold a password only as a whole.
-const NAMES: [&str; 5] = [
-    "accountkey",
-    "sharedaccesskey",
-    "pw",
-    "requirepass",
-    "masterauth",
-];
+const NAMES: &str = "accountkey sharedaccesskey pw requirepass masterauth";
 /// Prefixes that form one word with `pw`.
-const BEFORE_PW: [&str; 9] = ["d", "db", "root", "user", "admin", "pg", "my", "sql", "sa"];
+const BEFORE_PW: &str = "d db root user admin pg my sql sa";
 /// Words that end in `pass` but have nothing to do with passwords.
-const OTHER_PASS: [&str; 9] = [
-    "bypass",
-    "compass",
-    "encompass",
-    "surpass",
-    "trespass",
-    "overpass",
-    "underpass",
-    "multipass",
-    "singlepass",
-];
+const OTHER_PASS: &str = "\
+    bypass compass encompass surpass trespass overpass underpass multipass singlepass";
 /// Words that make a name a switch: `MYSQL_ALLOW_EMPTY_PASSWORD`.
-const SWITCHES: [&str; 20] = [
-    "no", "without", "allow", "random", "ask", "prompt", "disable", "disabled", "enable",
-    "enabled", "require", "required", "skip", "show", "hide", "forgot", "expire", "proxy",
-    "fastcgi", "uwsgi",
-];
+const SWITCHES: &str = "\
+    no without allow random ask prompt disable disabled enable enabled require required skip show \
+    hide forgot expire proxy fastcgi uwsgi";
+/// Parameters of a URL that hold a token.
+const TOKENS: &str = "\
+    token access_token auth_token authToken private_token job_token api_key apikey sig secret";
+/// HTTP headers that hold a token.
+const HEADERS: &str = "x-api-key api-key apikey private-token x-auth-token x-vault-token";
 
 /// Whether a variable or option of this name holds a password.
 pub(in crate::core::job) fn is_key(name: &str) -> bool {
-    let bytes = tail(name.as_bytes());
+    let whole = tail(name);
     // `DB_PASSWORD_2`
-    let digits = bytes
-        .iter()
-        .rev()
-        .take_while(|b| b.is_ascii_digit())
-        .count();
-    let bytes = match digits {
-        1 | 2 => &bytes[..bytes.len() - digits],
-        _ => bytes,
+    let stem = whole.trim_end_matches(|c: char| c.is_ascii_digit());
+    let stem = match whole.len() - stem.len() {
+        1 | 2 => stem.strip_suffix('_').unwrap_or(stem),
+        _ => whole,
     };
-    let bytes = bytes
-        .strip_suffix(b"_")
-        .filter(|_| digits > 0)
-        .unwrap_or(bytes);
     // Most names do not end like this, which is cheap to check.
-    let may_be = matches!(
-        bytes,
-        [
-            ..,
-            b'd' | b'D'
-                | b's'
-                | b'S'
-                | b'w'
-                | b'W'
-                | b'e'
-                | b'E'
-                | b'y'
-                | b'Y'
-                | b't'
-                | b'T'
-                | b'h'
-                | b'H'
-        ]
-    );
-    may_be && !matches!(name, "PWD" | "OLDPWD") && ends_as_one(bytes) && !is_switch(bytes)
+    let ends = |last: &u8| b"dswepythDSWEPYTH".contains(last);
+    stem.as_bytes().last().is_some_and(ends)
+        && !matches!(name, "PWD" | "OLDPWD")
+        && ends_as_one(stem)
+        && !is_switch(stem)
 }
 
-fn tail(bytes: &[u8]) -> &[u8] {
-    &bytes[bytes.len().saturating_sub(MAX_KEY)..]
+fn tail(name: &str) -> &str {
+    let mut start = name.len().saturating_sub(MAX_KEY);
+    while !name.is_char_boundary(start) {
+        start += 1;
+    }
+    &name[start..]
 }
 
-fn ends_as_one(bytes: &[u8]) -> bool {
+fn ends_as_one(name: &str) -> bool {
     let mut lower = [0; MAX_KEY];
-    let letters = bytes.iter().filter(|byte| !is_separator(**byte));
+    let letters = name.bytes().filter(|byte| !is_separator(*byte));
     let mut length = 0;
     for (slot, byte) in lower.iter_mut().zip(letters) {
         *slot = byte.to_ascii_lowercase();
         length += 1;
     }
     let squeezed = &lower[..length];
-    let is = |name: &&str| squeezed == name.as_bytes();
-    if ENDINGS.iter().any(|end| squeezed.ends_with(end.as_bytes())) || NAMES.iter().any(is) {
+    let ends = |word: &str| squeezed.ends_with(word.as_bytes());
+    let is = |word: &str| squeezed == word.as_bytes();
+    if ENDINGS.split(' ').any(ends) || NAMES.split(' ').any(is) {
         return true;
     }
-    let last = words(bytes).last().unwrap_or_default();
-    let is_last = |word: &&str| last.eq_ignore_ascii_case(word.as_bytes());
-    let last_word = bytes
-        .rsplit(|byte| is_separator(*byte))
-        .next()
-        .unwrap_or_default();
-    let is_last_word = |word: &&str| last_word.eq_ignore_ascii_case(word.as_bytes());
-    if squeezed.ends_with(b"pass") {
-        return is_last(&"pass") || !OTHER_PASS.iter().any(is_last_word);
+    let last = parts(name).last().unwrap_or_default();
+    if ends("pass") {
+        let last_word = name.rsplit(['_', '-', '.']).next().unwrap_or_default();
+        return words::is("pass", last) || !words::is(OTHER_PASS, last_word);
     }
-    let before = last.len().checked_sub(2).map(|at| last.split_at(at));
-    before.is_some_and(|(before, end)| {
-        end.eq_ignore_ascii_case(b"pw")
-            && (before.is_empty()
-                || BEFORE_PW
-                    .iter()
-                    .any(|name| before.eq_ignore_ascii_case(name.as_bytes())))
+    let before = last
+        .len()
+        .checked_sub(2)
+        .map(|at| last.split_at_checked(at));
+    before.flatten().is_some_and(|(before, end)| {
+        words::is("pw", end) && (before.is_empty() || words::is(BEFORE_PW, before))
     })
 }
 
-fn is_switch(bytes: &[u8]) -> bool {
-    let is = |word: &[u8]| {
-        SWITCHES
-            .iter()
-            .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
-    };
-    words(bytes).any(is) || contains(bytes, b"nopass") || contains(bytes, b"askpass")
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes
-        .windows(part.len())
-        .any(|window| window.eq_ignore_ascii_case(part))
+fn is_switch(name: &str) -> bool {
+    parts(name).any(|part| words::is(SWITCHES, part))
+        || words::has("nopass", name)
+        || words::has("askpass", name)
 }
 
 fn is_separator(byte: u8) -> bool {
     matches!(byte, b'_' | b'-' | b'.')
 }
 
-/// The words of a name: `DB_PASS`, `db-pass` and `dbPass` have two.
-fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let start = rest.iter().position(|byte| !is_separator(*byte))?;
-        let word = &rest[start..];
-        let is_end = |pair: &[u8]| {
-            is_separator(pair[1]) || pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase()
-        };
-        let end = word
-            .windows(2)
-            .position(is_end)
-            .map_or(word.len(), |at| at + 1);
-        rest = &word[end..];
-        Some(&word[..end])
+/// The parts of a name: `DB_PASS`, `db-pass` and `dbPass` have two.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    name.split(['_', '-', '.']).flat_map(|word| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let is_end = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+            let end = rest.as_bytes().windows(2).position(is_end);
+            let (part, after) = rest.split_at(end.map_or(rest.len(), |at| at + 1));
+            rest = after;
+            (!part.is_empty()).then_some(part)
+        })
     })
 }
 
@@ -165,105 +110,17 @@ pub(super) fn is_key_byte(byte: u8) -> bool {
 
 /// Whether a parameter of a URL with this name holds a token.
 pub(super) fn is_token(name: &str) -> bool {
-    let names = [
-        "token",
-        "access_token",
-        "auth_token",
-        "authToken",
-        "private_token",
-        "job_token",
-        "api_key",
-        "apikey",
-        "sig",
-        "secret",
-    ];
-    names.iter().any(|token| name.eq_ignore_ascii_case(token))
+    words::is(TOKENS, name)
 }
 
 /// Whether an HTTP header of this name holds a token.
 pub(super) fn is_header(name: &str) -> bool {
-    let names = [
-        "x-api-key",
-        "api-key",
-        "apikey",
-        "private-token",
-        "x-auth-token",
-        "x-vault-token",
-    ];
-    names.iter().any(|header| name.eq_ignore_ascii_case(header))
+    words::is(HEADERS, name)
 }
 
 /// Whether a name is that of the `Authorization` header.
 pub(super) fn is_authorization(name: &str) -> bool {
-    let name = tail(name.as_bytes());
-    let end = name.len().saturating_sub("authorization".len());
-    name[end..].eq_ignore_ascii_case(b"authorization")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_key;
-
-    #[test]
-    fn knows_the_names_of_passwords() {
-        for name in [
-            "DB_PASSWORD",
-            "dbPassword",
-            "DBPASS",
-            "db_pass",
-            "userPass",
-            "DB_PW",
-            "dbPw",
-            "rootpw",
-            "--pw",
-            "-pw",
-            "PGPASSWORD",
-            "MYSQL_PWD",
-            "Pwd",
-            "-Dflyway.password",
-            "--dbPassword",
-            "spring.datasource.password",
-            "Database__Password",
-            "DB_PASSWORD_2",
-            "--requirepass",
-            "AWS_SECRET_ACCESS_KEY",
-            "secretAccessKey",
-            "AccountKey",
-            "storepass",
-            "KEY_PASSPHRASE",
-        ] {
-            assert!(is_key(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn knows_what_is_a_switch_or_a_place() {
-        for name in [
-            "",
-            "PWD",
-            "OLDPWD",
-            "DB_PASSWORD_FILE",
-            "PGPASSFILE",
-            "--password-stdin",
-            "--no-password",
-            "MYSQL_ALLOW_EMPTY_PASSWORD",
-            "allowEmptyPassword",
-            "MYSQL_RANDOM_ROOT_PASSWORD",
-            "FORCE_SSL_BYPASS",
-            "compass",
-            "DISABLE_PASSWORD",
-            "PASSWORD_MIN_LENGTH",
-            "--ask-pass",
-            "--askpass",
-            "SSH_ASKPASS",
-            "password_encryption",
-            "proxy_pass",
-            "kpw",
-            "passwords",
-            "nopasswd",
-            "SECRET_NAME",
-        ] {
-            assert!(!is_key(name), "{name}");
-        }
-    }
+    let end = name.len().checked_sub("authorization".len());
+    end.and_then(|at| name.get(at..))
+        .is_some_and(|end| words::is("authorization", end))
 }

@@ -7,7 +7,7 @@ use super::ends::End;
 use super::key::is_key;
 use super::scan::{Reader, Scan};
 use super::value::is_secret;
-use super::{Form, location};
+use super::{Form, location, words};
 
 impl Scan<'_, '_> {
     pub(super) fn command(&mut self, word: Range<usize>) {
@@ -38,7 +38,7 @@ impl Scan<'_, '_> {
         if raw.ends_with([';', '|', '&']) {
             self.context.ended();
         } else {
-            self.context.is_start = false;
+            self.context.has_begun = true;
         }
     }
 
@@ -46,11 +46,8 @@ impl Scan<'_, '_> {
     fn word_of_program(&mut self, start: usize, written: &str) {
         match self.context.takes {
             Some(Takes::Operand) => self.slashed(start, written),
-            Some(Takes::Connect) if self.context.is_start => {
-                let is_command = ["connect", "conn"]
-                    .iter()
-                    .any(|command| written.eq_ignore_ascii_case(command));
-                if is_command {
+            Some(Takes::Connect) if !self.context.has_begun => {
+                if words::is("connect conn", written) {
                     self.context.takes = Some(Takes::Operand);
                 } else if written.contains('@') {
                     self.slashed(start, written);
@@ -58,7 +55,7 @@ impl Scan<'_, '_> {
             }
             Some(takes @ Takes::Next(_)) if command::place(takes, written).is_some() => {
                 let end = start + written.len();
-                let form = Form::Assignment(written.to_owned());
+                let form = Form::named(written);
                 let second = self
                     .second(end)
                     .filter(|_| written.eq_ignore_ascii_case("auth"));
@@ -94,7 +91,7 @@ impl Scan<'_, '_> {
 
     fn option(&mut self, start: usize, written: &str) {
         let end = start + written.len();
-        let form = || Form::Assignment(written.to_owned());
+        let form = || Form::named(written);
         let place = self
             .context
             .takes
@@ -105,7 +102,7 @@ impl Scan<'_, '_> {
             [first, next, ..] if b"';)".contains(first) => next.is_ascii_whitespace(),
             [first, ..] => first.is_ascii_whitespace(),
         };
-        let short = |at: usize| Form::Assignment(written[..at].trim_end_matches('=').to_owned());
+        let short = |at: usize| Form::named(written[..at].trim_end_matches('='));
         // `-p$MYSQL_PWD` is not an option of that name, and `-pOurPwd` may not be one.
         if is_name(written) && is_key(written) {
             self.await_operand(end, form(), false);
@@ -158,12 +155,11 @@ impl Scan<'_, '_> {
         let Some((range, _)) = self.extent(from) else {
             return;
         };
-        if let Some(colon) = self.text[range.clone()].find(':') {
-            let user = &self.text[range.start..range.start + colon];
-            let secret = range.start + colon + 1..range.end;
-            if !user.contains('/') && is_secret(&self.text[secret.clone()], self.reader) {
-                self.hits.push((secret, form));
-            }
+        if let Some((user, secret)) = self.text[range.clone()].split_once(':')
+            && !user.contains('/')
+            && is_secret(secret, self.reader)
+        {
+            self.hits.push((range.end - secret.len()..range.end, form));
         }
     }
 
@@ -171,11 +167,8 @@ impl Scan<'_, '_> {
     fn slashed(&mut self, start: usize, written: &str) {
         let from = written.find('=').map_or(0, |at| at + 1);
         let end = memchr::memrchr(b'@', written.as_bytes()).unwrap_or(written.len());
-        if let Some(range) = location::slashed(written, from, end, self.reader) {
-            let range = start + range.start..start + range.end;
-            self.hits
-                .push((range, Form::Assignment("user/password".to_owned())));
-        }
+        let found = location::slashed(written, from, end, self.reader);
+        self.record(start, found, Form::named("user/password"));
     }
 
     /// `user:password@host` of MySQL's shell.
@@ -184,10 +177,14 @@ impl Scan<'_, '_> {
             Some(at) if written.starts_with('-') => at + 1,
             _ => 0,
         };
-        if let Some(range) = location::login(written, from, self.reader) {
-            let range = start + range.start..start + range.end;
-            self.hits.push((range, Form::Url));
-        }
+        let found = location::login(written, from, self.reader);
+        self.record(start, found, Form::Url);
+    }
+
+    /// Records what was found in a word that begins at `start`.
+    fn record(&mut self, start: usize, found: Option<Range<usize>>, form: Form) {
+        let hit = found.map(|range| (start + range.start..start + range.end, form));
+        self.hits.extend(hit);
     }
 
     /// SQL's `PASSWORD 'x'` and `IDENTIFIED BY 'x'`, and `login x password y` of `.netrc`.
@@ -209,11 +206,11 @@ impl Scan<'_, '_> {
         };
         let after = self.text[end..].trim_start_matches([' ', '\t']);
         let is_quoted = after.starts_with('\'') && after.len() < self.text.len() - end;
-        let form = || Form::Assignment(written.to_owned());
+        let form = || Form::named(written);
         let is_random =
-            after.len() >= 15 && after.as_bytes()[..15].eq_ignore_ascii_case(b"random password");
+            words::begins("random", after) && words::begins("password", after[6..].trim_start());
         if identified > 0 && is("by") && !is_random {
-            self.await_operand(end, Form::Assignment("IDENTIFIED BY".to_owned()), false);
+            self.await_operand(end, Form::named("IDENTIFIED BY"), false);
         } else if login > 0 && is("password") || is("requirepass") {
             self.await_operand(end, form(), false);
         } else if is_quoted && is("password") && !self.context.is_quiet {

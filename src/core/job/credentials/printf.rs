@@ -58,7 +58,7 @@ impl Scan<'_, '_> {
         if named.ends_with([':', '='])
             && let Some(name) = name()
         {
-            Some(Form::Assignment(name.to_owned()))
+            Some(Form::named(name))
         } else if before.ends_with(':')
             && before.contains("://")
             && after[1..].get(1..)?.starts_with('@')
@@ -67,7 +67,7 @@ impl Scan<'_, '_> {
         } else if location::pgpass_secret(segment) == Some(segment.len()) {
             Some(Form::PassFile)
         } else {
-            is_netrc.then(|| Form::Assignment("password".to_owned()))
+            is_netrc.then(|| Form::named("password"))
         }
     }
 }

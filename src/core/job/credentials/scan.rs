@@ -77,7 +77,7 @@ impl Scan<'_, '_> {
         let written = &text[word.clone()];
         let is_first = word.start == 0 || text.as_bytes()[word.start - 1].is_ascii_whitespace();
         if self.reader == Reader::Shell && is_first {
-            let is_sql = written == "--" && self.context.is_start;
+            let is_sql = written == "--" && !self.context.has_begun;
             self.context.is_comment |= written.starts_with('#') || is_sql;
         }
         let rest = text.len() - word.end;

@@ -6,6 +6,7 @@ use super::Form;
 use super::ends::End;
 use super::key::is_key;
 use super::scan::Scan;
+use super::words;
 use crate::core::job::name::cut;
 
 impl Scan<'_, '_> {
@@ -15,7 +16,7 @@ impl Scan<'_, '_> {
         const GAP: usize = 64;
         let text = self.text;
         let word = text[key.clone()].trim_start_matches(['-', '.']);
-        if word.eq_ignore_ascii_case("name") || word.eq_ignore_ascii_case("key") {
+        if words::is("name key", word) {
             let named = self.extent(start).map(|(range, _)| range);
             let plain = named.map(|range| {
                 let name = text[range.clone()].trim_end_matches(['\\', ',', '\'']);
@@ -36,7 +37,7 @@ impl Scan<'_, '_> {
         let is_pair = gap.is_some_and(|gap| gap.len() <= GAP && gap.bytes().all(is_gap));
         if is_pair {
             let below = self.below(key.start, start);
-            self.value(below, Form::Assignment(text[named].to_owned()));
+            self.value(below, Form::named(&text[named]));
         }
         is_pair
     }
@@ -93,7 +94,7 @@ impl Scan<'_, '_> {
         let name = &self.text[key.clone()];
         let is_element = self.text[..key.start].ends_with('<') && is_key(name);
         if is_element && cut(&self.text[at + 1..], MAX).contains("</") {
-            let form = Form::Assignment(name.to_owned());
+            let form = Form::named(name);
             self.value(at + 1, form);
         }
     }

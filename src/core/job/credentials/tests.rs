@@ -2,8 +2,11 @@
 
 use std::sync::LazyLock;
 
+use proptest::collection::vec;
+use proptest::strategy::Strategy;
 use serde::Deserialize;
 
+use super::mask::ranges;
 use super::*;
 use crate::testing::table;
 
@@ -13,6 +16,10 @@ struct Texts {
     harmless: Vec<String>,
     resolved_by_a_shell: Vec<String>,
     planted: Vec<String>,
+    keys: Vec<String>,
+    other_names: Vec<String>,
+    code: Vec<String>,
+    not_code: Vec<String>,
 }
 
 static TEXTS: LazyLock<Texts> = LazyLock::new(|| table("job/masked"));
@@ -21,6 +28,21 @@ static TEXTS: LazyLock<Texts> = LazyLock::new(|| table("job/masked"));
 fn masks_every_way_a_password_is_written() {
     for (text, masked) in &TEXTS.masked {
         assert_eq!(mask(text), *masked);
+    }
+}
+
+#[test]
+fn tells_names_of_passwords_and_expressions() {
+    type Is = fn(&str) -> bool;
+    for (texts, is, expected) in [
+        (&TEXTS.keys, is_key as Is, true),
+        (&TEXTS.other_names, is_key, false),
+        (&TEXTS.code, place::is_code, true),
+        (&TEXTS.not_code, place::is_code, false),
+    ] {
+        for text in texts {
+            assert_eq!(is(text), expected, "{text}");
+        }
     }
 }
 
@@ -48,22 +70,9 @@ const MORE_PARTS: &str = "(curl -sSu |mysqlsh |redis-cli |auth |sqlplus |<<E\\n|
     login |password |\\\\n|printf '|%s|' |name: |value: |password:|pw=|pwd>|</|\\|\\n  |\\n  - |\\n|svc:|svc/|hunter22|\
     @db|\\$A|#\\{X\\}|\\[\\[|\\]\\]|config\\.|get\\(|[ =:;,'\"\\\\<>$\\[-])";
 
-fn found(text: &str, reader: Reader) -> Vec<Range<usize>> {
-    let found = scan::secrets(text, reader, &mut Context::default());
-    found.into_iter().map(|(range, _)| range).collect()
-}
-
-/// Asserts that everything the rule finds is masked.
-fn assert_masked(text: &str) {
-    let masked = ranges(text);
-    for range in found(text, Reader::Shell) {
-        let is_masked = |at| masked.iter().any(|other| other.contains(&at));
-        assert!(
-            range.clone().all(is_masked) && may_hold_any(text),
-            "{:?} of {text:?}",
-            &text[range]
-        );
-    }
+fn texts() -> impl Strategy<Value = String> {
+    let (few, more) = (vec(PARTS, 0..12), vec(MORE_PARTS, 0..14));
+    proptest::prop_oneof![few, more].prop_map(|parts| parts.concat())
 }
 
 proptest::proptest! {
@@ -74,28 +83,20 @@ proptest::proptest! {
     }
 
     #[test]
-    fn masking_what_looks_like_passwords_is_idempotent(text in proptest::collection::vec(PARTS, 0..12)) {
-        let once = mask(&text.concat()).into_owned();
+    fn masking_what_looks_like_passwords_is_idempotent(text in texts()) {
+        let once = mask(&text).into_owned();
         proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
-        proptest::prop_assert_eq!(blot(&text.concat()).len(), text.concat().len());
+        proptest::prop_assert_eq!(blot(&text).len(), text.len());
     }
 
     #[test]
-    fn masking_forms_of_more_parts_is_idempotent(text in proptest::collection::vec(MORE_PARTS, 0..14)) {
-        let once = mask(&text.concat()).into_owned();
-        proptest::prop_assert_eq!(mask(&once).into_owned(), once.clone());
-    }
-
-    #[test]
-    fn what_the_rule_finds_in_forms_of_more_parts_is_masked(
-        text in proptest::collection::vec(MORE_PARTS, 0..14),
-    ) {
-        assert_masked(&text.concat());
-    }
-
-    #[test]
-    fn what_the_rule_finds_is_masked(text in proptest::collection::vec(PARTS, 0..12)) {
-        assert_masked(&text.concat());
+    fn what_the_rule_finds_is_masked(text in texts()) {
+        let masked = ranges(&text);
+        for (range, _) in scan::secrets(&text, Reader::Shell, &mut Context::default()) {
+            let is_masked = |at| masked.iter().any(|other| other.contains(&at));
+            let is_hidden = range.clone().all(is_masked) && may_hold_any(&text);
+            proptest::prop_assert!(is_hidden, "{:?} of {:?}", &text[range], text);
+        }
     }
 
     #[test]

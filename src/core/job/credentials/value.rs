@@ -5,6 +5,7 @@
 use super::key::is_key;
 use super::place::is_place;
 use super::scan::Reader;
+use super::words;
 use crate::core::job::name::cut;
 
 /// Longest reference that is recognised: a variable's name, or a short command of a shell.
@@ -15,43 +16,37 @@ const MAX_BLANK: usize = 64;
 const MAX_REFERENCES: usize = 8;
 
 /// Values that switch something on or off, or mean nothing.
-const SWITCHES: [&str; 22] = [
-    "true",
-    "false",
-    "yes",
-    "no",
-    "on",
-    "off",
-    "null",
-    "none",
-    "nil",
-    "undefined",
-    "enabled",
-    "disabled",
-    "required",
-    "optional",
-    "prompt",
-    "0",
-    "1",
-    "y",
-    "n",
-    "t",
-    "f",
-    "~",
-];
+const SWITCHES: &str = "\
+    true false yes no on off null none nil undefined enabled disabled required optional prompt 0 1 \
+    y n t f ~";
 /// How a regular expression or a format continues after a key.
-const PATTERNS: [&str; 20] = [
-    ".*", ".+", ".{", ".\\", "[^", "[[:", "\\S", "\\s", "\\w", "\\K", "\\(", "(.*", "(.+", "(?",
-    ")", "%s", "%v", "%q", "%d", "%w",
-];
-/// Words in brackets that replace a secret which is not shown.
-const UNSAID: [&str; 6] = [
-    "redacted", "hidden", "masked", "omitted", "not set", "unset",
-];
+const PATTERNS: &str = ".* .+ .{ .\\ [^ [[: \\S \\s \\w \\K \\( (.* (.+ (? ) %s %v %q %d %w";
 /// Names of lookups, as in `${SECRET:name}`, up to the first dot.
-const LOOKUPS: [&str; 10] = [
-    "secret", "secrets", "vault", "env", "file", "aws", "azure", "gcp", "sops", "ssm",
+const LOOKUPS: &str = "secret secrets vault env file aws azure gcp sops ssm";
+
+/// What encloses a placeholder, and the bytes that it consists of.
+type Blank = (&'static str, &'static str, fn(u8) -> bool);
+const BLANKS: [Blank; 11] = [
+    ("__", "__", is_constant),
+    ("@@", "@@", is_constant),
+    ("@", "@", is_constant),
+    ("%", "%", is_constant),
+    ("#{", "}#", is_name),
+    ("%(", ")s", is_name),
+    ("%env(", ")%", is_name),
+    ("{", "}", is_name),
+    (":'", "'", is_name),
+    (":\"", "\"", is_name),
+    ("[", "]", |b| b.is_ascii_alphabetic() || b"_- ".contains(&b)),
 ];
+
+fn is_constant(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-:/#".contains(&byte)
+}
 
 /// Whether a whole value is a secret rather than a reference to one, a switch, or nothing.
 pub(super) fn is_secret(value: &str, reader: Reader) -> bool {
@@ -135,12 +130,12 @@ pub(super) fn default(inner: &str) -> Option<(usize, &str)> {
     let written = &rest[operator.len()..];
     let has_lower = |name: &str| name.bytes().any(|byte| byte.is_ascii_lowercase());
     let kind = before.split('.').next().unwrap_or_default();
-    let is_lookup = |kind: &str| LOOKUPS.iter().any(|known| kind.eq_ignore_ascii_case(known));
     // `${env:NAME}` looks something up, and `${db-password}` is a property.
     let looks_up = match *operator {
         ":" => {
             !is_key(before)
-                && (is_lookup(kind) || before.bytes().all(|byte| byte.is_ascii_lowercase()))
+                && (words::is(LOOKUPS, kind)
+                    || before.bytes().all(|byte| byte.is_ascii_lowercase()))
         }
         "-" | "=" => has_lower(before),
         _ => false,
@@ -163,9 +158,9 @@ fn bare(value: &str) -> &str {
 /// Whether a value has content: it is not a switch, not a placeholder, and not masked yet.
 pub(super) fn is_filled(value: &str) -> bool {
     let bare = bare(value);
-    let is_switch = SWITCHES.iter().any(|word| bare.eq_ignore_ascii_case(word));
+    let is_switch = words::is(SWITCHES, bare);
     let is_empty = bare.bytes().all(|byte| b"{[(|>,\\'\"".contains(&byte));
-    let is_pattern = PATTERNS.iter().any(|start| value.starts_with(start));
+    let is_pattern = PATTERNS.split(' ').any(|start| value.starts_with(start));
     !(is_empty || is_switch || is_pattern || is_masked(bare) || is_blank(value))
 }
 
@@ -173,58 +168,29 @@ fn is_masked(value: &str) -> bool {
     let all = |byte: u8| value.bytes().all(|found| found == byte);
     let is_crossed_out = value.len() > 2 && (all(b'x') || all(b'X') || all(b'.') || all(b'-'));
     let inner = value.trim_start_matches(['[', '(', '<']);
-    let begins = |word: &str| {
-        let start = inner.as_bytes().get(..word.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let is_said = begins(UNSAID[0]) || inner.len() < value.len() && UNSAID.into_iter().any(begins);
+    let is_said = words::begins("redacted", inner)
+        || inner.len() < value.len()
+            && (words::begins("hidden masked omitted unset", inner)
+                || words::has("not set", cut(inner, 7)));
     all(b'*') || is_crossed_out || value.starts_with(['…', '•']) || is_said
 }
 
 /// Whether a value is a placeholder that a person or a tool fills in: `<password>`, `@PASSWORD@`, `:pw`.
 fn is_blank(value: &str) -> bool {
-    if value.starts_with('<') && value.ends_with('>') {
-        return true;
-    }
     let short = cut(value, MAX_BLANK);
-    let inside = |open: &str, close: &str| {
-        let (inner, rest) = short.strip_prefix(open)?.split_once(close)?;
-        let is_all = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
-        (is_all && !inner.is_empty()).then_some(inner)
+    let is_inside = |&(open, close, is): &Blank| {
+        let inside = short
+            .strip_prefix(open)
+            .and_then(|rest| rest.split_once(close));
+        inside.is_some_and(|(inner, rest)| {
+            let is_all = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+            is_all && !inner.is_empty() && inner.bytes().all(is)
+        })
     };
-    let is_name = |name: &str| {
-        name.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.-:/#".contains(&b))
-    };
-    let is_word = |words: &str| {
-        words
-            .bytes()
-            .all(|b| b.is_ascii_alphabetic() || b"_- ".contains(&b))
-    };
-    let is_constant = |name: &str| {
-        name.bytes()
-            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
-    };
-    let constants = [("__", "__"), ("@@", "@@"), ("@", "@"), ("%", "%")];
-    let names = [
-        ("#{", "}#"),
-        ("%(", ")s"),
-        ("%env(", ")%"),
-        ("{", "}"),
-        (":'", "'"),
-        (":\"", "\""),
-    ];
     let is_bind = short.strip_prefix([':', '&']).is_some_and(|name| {
         let name = name.trim_end_matches([';', ')', '"', '\'']);
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_')
     });
-    constants
-        .iter()
-        .any(|(open, close)| inside(open, close).is_some_and(is_constant))
-        || names
-            .iter()
-            .any(|(open, close)| inside(open, close).is_some_and(is_name))
-        || inside("[", "]").is_some_and(is_word)
-        || is_bind
-        || short == "?"
+    let is_element = value.starts_with('<') && value.ends_with('>');
+    is_element || is_bind || short == "?" || BLANKS.iter().any(is_inside)
 }

@@ -59,7 +59,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
     hits.map(|hit| {
         let breach = Breach::new(FieldPath::credential(hit), hit.form.to_string());
         let breach = breach.in_part(hit.range.clone());
-        if hit.field == "env" {
+        if hit.place.field == "env" {
             return breach;
         }
         breach.advise(
