@@ -7,29 +7,7 @@
 use crate::core::job::annotation::Annotation;
 use crate::core::job::deployer::{ARGOCD, KUBECTL, KUSTOMIZE_CONTROLLER, KUSTOMIZE_NAME};
 
-/// The hook events that Helm knows, except `pre-install` and `pre-upgrade`.
-pub(crate) const OTHER_EVENTS: [&str; 8] = [
-    "post-install",
-    "pre-delete",
-    "post-delete",
-    "post-upgrade",
-    "pre-rollback",
-    "post-rollback",
-    "test",
-    "test-success",
-];
-
-/// Every event that Helm knows; the same as in [`crate::core::job::hooks::event`].
-#[must_use]
-pub(crate) fn events() -> Vec<&'static str> {
-    ["pre-install", "pre-upgrade"]
-        .into_iter()
-        .chain(OTHER_EVENTS)
-        .collect()
-}
-
 /// Names and expressions of the variables, each after those it uses.
-#[must_use]
 pub(crate) fn variables() -> [(&'static str, String); 8] {
     [
         ("managers", MANAGERS.to_owned()),
@@ -44,13 +22,11 @@ pub(crate) fn variables() -> [(&'static str, String); 8] {
 }
 
 /// The value of one of the Job's annotations, as an optional.
-#[must_use]
 pub(crate) fn annotation(annotation: Annotation) -> String {
     format!("object.metadata.?annotations[?'{}']", annotation.key())
 }
 
 /// The value of one of its pods' annotations, as an optional.
-#[must_use]
 pub(crate) fn pod_annotation(annotation: Annotation) -> String {
     format!(
         "object.spec.template.?metadata.?annotations[?'{}']",
@@ -59,7 +35,6 @@ pub(crate) fn pod_annotation(annotation: Annotation) -> String {
 }
 
 /// A CEL list of strings, which must not contain quotes or backslashes.
-#[must_use]
 pub(crate) fn list(words: &[&str]) -> String {
     format!("['{}']", words.join("', '"))
 }
@@ -85,7 +60,6 @@ fn is_argocds() -> String {
 }
 
 /// [`crate::core::job::deployer::Deployer::is_argocd_hook`], if the deployer runs hooks.
-#[must_use]
 pub(crate) fn is_argocd_hook() -> String {
     let (own, helm) = (
         annotation(Annotation::ArgoCdHook),
@@ -162,23 +136,7 @@ mod tests {
     use regex::Regex;
 
     use super::*;
-    use crate::core::job::hooks::{self, Event};
     use crate::core::job::name::Name;
-
-    #[test]
-    fn knows_the_events_that_the_grammar_knows() {
-        for event in OTHER_EVENTS {
-            assert_eq!(hooks::event(event), Some(Event::Other), "{event}");
-        }
-        assert_eq!(
-            events()
-                .into_iter()
-                .filter_map(hooks::event)
-                .filter(|event| *event != Event::Other)
-                .collect::<Vec<_>>(),
-            [Event::PreInstall, Event::PreUpgrade]
-        );
-    }
 
     #[test]
     fn takes_every_real_date_and_no_other() {
@@ -214,17 +172,9 @@ mod tests {
             assert!(pattern.is_match(&format!("a-{stamp}")), "{stamp}");
             assert_eq!(LOCAL.contains(&stamp.len().to_string()), local, "{stamp}");
         }
-        for name in [
-            "a1766361600",
-            "-1766361600",
-            "a-17663616001",
-            "a-20251222T000000z",
-            "a-20251222t000000",
-            "a-20251222000000z",
-            "a-20251222-240000",
-            "a-20251222-006000",
-            "a-2025-1222-00-00-00",
-        ] {
+        let others = "a1766361600 -1766361600 a-17663616001 a-20251222T000000z a-20251222t000000 \
+            a-20251222000000z a-20251222-240000 a-20251222-006000 a-2025-1222-00-00-00";
+        for name in others.split(' ') {
             assert!(!pattern.is_match(name), "{name}");
             assert!(Name::new(name, "").stamp().is_none(), "{name}");
         }

@@ -8,19 +8,16 @@ const MAX_SUBDOMAIN: usize = 253;
 pub(crate) const MAX_LABEL: usize = 63;
 
 /// Whether a namespace can have this name: a DNS-1123 label.
-#[must_use]
 pub(crate) fn is_label(text: &str) -> bool {
     text.len() <= MAX_LABEL && is_part(text)
 }
 
 /// Whether a Job can have this name: a DNS-1123 subdomain, whose parts may be longer than a label.
-#[must_use]
 pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
 }
 
 /// Why a namespace or a container cannot have this name, if it cannot.
-#[must_use]
 pub(crate) fn label_fault(name: &str) -> Option<String> {
     let wanted = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
                   and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
@@ -29,7 +26,6 @@ pub(crate) fn label_fault(name: &str) -> Option<String> {
 }
 
 /// Why an object cannot have this name, if it cannot.
-#[must_use]
 pub(crate) fn subdomain_fault(name: &str) -> Option<String> {
     let wanted = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
                   must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \

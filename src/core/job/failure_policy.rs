@@ -26,7 +26,6 @@ pub(crate) enum Fate {
 impl Fate {
     /// The effect if this container fails, or if its pod is evicted while it runs. An evicted container also ends with
     /// an exit code. `counts`: whether a counted failure may lead to another attempt.
-    #[must_use]
     pub(crate) fn of(rules: &[FailureRule<'_>], container: &Container<'_>, counts: bool) -> Self {
         let mut failed = Failed::default();
         for (index, rule) in rules.iter().enumerate().take(MAX_RULES) {
@@ -89,56 +88,42 @@ fn conditions<'r>(rule: &'r FailureRule<'r>) -> impl Iterator<Item = &'r PodCond
     rule.on_pod_conditions.iter().take(MAX_CONDITIONS)
 }
 
-/// A set of exit codes, without 0.
-struct Codes {
-    some: [bool; CODES],
-    /// Whether all higher codes are in it.
-    others: bool,
-}
+/// A set of exit codes without 0: whether each is in it, and at the end whether all higher ones are.
+struct Codes([bool; CODES + 1]);
 
 impl Default for Codes {
     fn default() -> Self {
-        Self {
-            some: [false; CODES],
-            others: false,
-        }
+        Self([false; CODES + 1])
     }
 }
 
 impl Codes {
     fn of(codes: &ExitCodes<'_>) -> Self {
         let is_in = &*codes.operator == "In";
-        let mut set = Self {
-            some: [!is_in; CODES],
-            others: !is_in,
-        };
+        let mut set = [!is_in; CODES + 1];
         for &code in codes.values.iter().take(MAX_CODES) {
-            match usize::try_from(code)
-                .ok()
-                .and_then(|code| set.some.get_mut(code))
-            {
-                Some(some) => *some = is_in,
-                // A single higher code is not tracked; it only means that not all others match.
-                None => set.others = false,
+            match usize::try_from(code) {
+                Ok(code) if code < CODES => set[code] = is_in,
+                // A single higher code is not tracked; it only means that not all of them match.
+                _ => set[CODES] = false,
             }
         }
-        set.some[0] = false;
-        set
+        set[0] = false;
+        Self(set)
     }
 
     fn join(&mut self, more: &Self) {
-        for (some, more) in self.some.iter_mut().zip(more.some) {
-            *some |= more;
+        for (has, more) in self.0.iter_mut().zip(more.0) {
+            *has |= more;
         }
-        self.others |= more.others;
     }
 
     fn are_all(&self) -> bool {
-        self.others && self.some[1..].iter().all(|some| *some)
+        self.0[1..].iter().all(|has| *has)
     }
 
     fn have(&self, these: &Self) -> bool {
-        let mut pairs = self.some.iter().zip(these.some);
-        (self.others || !these.others) && pairs.all(|(some, this)| *some || !this)
+        let mut pairs = self.0.iter().zip(these.0);
+        pairs.all(|(has, this)| *has || !this)
     }
 }

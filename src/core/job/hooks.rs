@@ -37,20 +37,31 @@ pub(crate) fn elements(value: &str) -> impl Iterator<Item = Cow<'_, str>> {
     })
 }
 
+/// The events that Helm knows, those before an install or an upgrade first.
+pub(crate) const EVENTS: [&str; 10] = [
+    "pre-install",
+    "pre-upgrade",
+    "post-install",
+    "pre-delete",
+    "post-delete",
+    "post-upgrade",
+    "pre-rollback",
+    "post-rollback",
+    "test",
+    "test-success",
+];
+
 /// The event of an element, or `None` for one that Helm does not know: Helm then drops the manifest.
-#[must_use]
 pub(crate) fn event(element: &str) -> Option<Event> {
-    match element {
-        "pre-install" => Some(Event::PreInstall),
-        "pre-upgrade" => Some(Event::PreUpgrade),
-        "post-install" | "pre-delete" | "post-delete" | "post-upgrade" | "pre-rollback"
-        | "post-rollback" | "test" | "test-success" => Some(Event::Other),
-        _ => None,
-    }
+    let found = EVENTS.iter().position(|event| *event == element)?;
+    Some(match found {
+        0 => Event::PreInstall,
+        1 => Event::PreUpgrade,
+        _ => Event::Other,
+    })
 }
 
 /// Whether Go's `strconv.Atoi` accepts this weight; Helm reads any other as 0.
-#[must_use]
 pub(crate) fn is_weight(value: &str) -> bool {
     // Like Rust, Go accepts a sign and ASCII digits within 64 bits.
     value.parse::<i64>().is_ok()
@@ -62,13 +73,11 @@ const HOOK_SUCCEEDED: &str = "hook-succeeded";
 /// Whether Helm deletes an earlier hook before it creates the next one. That is the default only if the annotation is
 /// missing: Helm keeps a word that it does not know, and then deletes nothing (`execHook` in Helm's
 /// `pkg/action/hooks.go`).
-#[must_use]
 pub(crate) fn deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| elements(policy).any(|element| element == BEFORE_HOOK_CREATION))
 }
 
 /// Whether Helm deletes a hook once it has succeeded.
-#[must_use]
 pub(crate) fn deletes_succeeded(policy: Option<&str>) -> bool {
     policy
         .into_iter()
@@ -87,7 +96,6 @@ pub(crate) const ARGOCD_TYPES: [&str; 6] = [
 ];
 
 /// The longest type of an Argo CD hook. Argo CD reads Helm's annotation only if its own does not name a type.
-#[must_use]
 pub(crate) fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'static str> {
     let mut types = ARGOCD_TYPES.into_iter();
     if let Some(found) = types.find(|name| argocd_has(own, name)) {
@@ -104,13 +112,11 @@ pub(crate) fn argocd_type(own: Option<&str>, helm: Option<&str>) -> Option<&'sta
 }
 
 /// Whether the annotation of an Argo CD hook has `element`. Argo CD compares it case-sensitively.
-#[must_use]
 pub(crate) fn argocd_has(value: Option<&str>, element: &str) -> bool {
     value.is_some_and(|value| value.split(',').any(|found| found.trim() == element))
 }
 
 /// Whether Argo CD deletes an earlier hook before it creates the next; that is also its default.
-#[must_use]
 pub(crate) fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
     policy.is_none_or(|policy| policy.is_empty() || argocd_has(Some(policy), "BeforeHookCreation"))
 }
@@ -119,79 +125,36 @@ pub(crate) fn argocd_deletes_before_creation(policy: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    fn read(value: &str) -> Vec<String> {
-        elements(value).map(Cow::into_owned).collect()
+    #[derive(serde::Deserialize)]
+    struct Hooks {
+        elements: Vec<(String, Vec<String>)>,
+        unknown_events: Vec<String>,
+        policies: Vec<(Option<String>, bool, bool)>,
+        weights: Vec<String>,
+        not_weights: Vec<String>,
     }
 
     #[test]
-    fn splits_trims_and_lowers_as_helm_does() {
-        assert_eq!(
-            read("pre-install,pre-upgrade"),
-            ["pre-install", "pre-upgrade"]
-        );
-        assert_eq!(
-            read(" Pre-Install ,\u{a0}PRE-UPGRADE\t"),
-            ["pre-install", "pre-upgrade"]
-        );
-        assert_eq!(read("pre-install,"), ["pre-install", ""]);
-        assert_eq!(read("PRE-İNSTALL"), ["pre-install"]);
-        assert_eq!(read(""), [""]);
-        assert_eq!(read("pre-install pre-upgrade"), ["pre-install pre-upgrade"]);
-    }
-
-    #[test]
-    fn knows_helm_3_events_and_the_helm_2_alias() {
+    fn annotations_are_read_as_helm_reads_them() {
+        let hooks: Hooks = crate::testing::table("job/hooks");
+        for (value, expected) in &hooks.elements {
+            assert_eq!(&elements(value).collect::<Vec<_>>(), expected, "{value:?}");
+        }
         assert_eq!(event("pre-install"), Some(Event::PreInstall));
+        assert_eq!(event("pre-upgrade"), Some(Event::PreUpgrade));
         assert_eq!(event("test-success"), Some(Event::Other));
-        for unknown in ["crd-install", "pre-instal", "", "test-failure"] {
+        for unknown in &hooks.unknown_events {
             assert_eq!(event(unknown), None, "{unknown:?}");
         }
-    }
-
-    #[test]
-    fn a_delete_policy_is_before_hook_creation_only_where_none_is_written() {
-        for policy in [
-            None,
-            Some("hook-succeded,before-hook-creation"),
-            Some(" Before-Hook-Creation"),
-            Some("hook-failed,before-hook-creation"),
-        ] {
-            assert!(deletes_before_creation(policy), "{policy:?}");
-            assert!(!deletes_succeeded(policy), "{policy:?}");
+        for (policy, before_creation, succeeded) in &hooks.policies {
+            let policy = policy.as_deref();
+            let deletes = (deletes_before_creation(policy), deletes_succeeded(policy));
+            assert_eq!(deletes, (*before_creation, *succeeded), "{policy:?}");
         }
-        for unknown in [
-            "",
-            "hook-succeded",
-            "before-hook-creation hook-succeeded",
-            "hook-failed",
-        ] {
-            assert!(!deletes_before_creation(Some(unknown)), "{unknown:?}");
-            assert!(!deletes_succeeded(Some(unknown)), "{unknown:?}");
-        }
-        for policy in ["hook-succeeded", "hook-succeded,Hook-Succeeded"] {
-            assert!(!deletes_before_creation(Some(policy)), "{policy:?}");
-            assert!(deletes_succeeded(Some(policy)), "{policy:?}");
-        }
-    }
-
-    #[test]
-    fn weights_are_what_atoi_takes() {
-        for good in ["0", "-5", "+5", "05", "9223372036854775807"] {
-            assert!(is_weight(good), "{good:?}");
-        }
-        for bad in [
-            "",
-            " 5",
-            "5 ",
-            "0x5",
-            "1e1",
-            "1_0",
-            "high",
-            "9223372036854775808",
-            "+",
-            "٣",
-        ] {
-            assert!(!is_weight(bad), "{bad:?}");
+        for (weights, good) in [(&hooks.weights, true), (&hooks.not_weights, false)] {
+            for weight in weights {
+                assert_eq!(is_weight(weight), good, "{weight:?}");
+            }
         }
     }
 }

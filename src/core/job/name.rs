@@ -25,18 +25,15 @@ pub enum Form {
     Local,
 }
 
-/// A timestamp found at the end of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp<'a> {
     /// The name without the timestamp and the dash before it.
     pub base: &'a str,
     /// The moment; a date without a zone is read as UTC.
     pub time: Timestamp,
-    /// How the timestamp is written.
     pub form: Form,
 }
 
-/// The name of a Job, given or to be generated.
 #[derive(Clone, Copy, Debug)]
 pub struct Name<'a> {
     full: &'a str,
@@ -45,13 +42,11 @@ pub struct Name<'a> {
     is_generated: bool,
     /// Argo CD may have made the name from `generate`.
     is_argocds: bool,
-    /// The CronJob that owns the Job.
     cron_job: Option<&'a str>,
 }
 
 impl<'a> Name<'a> {
     /// From `metadata.name` and `metadata.generateName`; either may be empty.
-    #[must_use]
     pub fn new(full: &'a str, generate: &'a str) -> Self {
         // A client may set both: then the name was not generated, and `generateName` has no effect.
         let cut = cut(generate, MAX_GENERATED_BASE);
@@ -71,33 +66,27 @@ impl<'a> Name<'a> {
 
     /// The same name, for a Job that this CronJob owns. All its Jobs are attempts of one migration, whether named by
     /// the CronJob or by a person.
-    #[must_use]
     pub fn owned_by(self, cron_job: Option<&'a str>) -> Self {
         let cron_job = cron_job.filter(|name| !name.is_empty());
         Self { cron_job, ..self }
     }
 
     /// The same name, with whether Argo CD runs the Job as a hook.
-    #[must_use]
     pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
         self.is_argocds = is_hook;
         self
     }
 
     /// `metadata.name`; empty while it is still to be generated.
-    #[must_use]
     pub fn full(&self) -> &'a str {
         self.full
     }
 
     /// The `generateName` that the name was or will be made from.
-    #[must_use]
     pub fn generate(&self) -> Option<&'a str> {
         (self.is_generated && !self.generate.is_empty()).then_some(self.generate)
     }
 
-    /// The name, or the known beginning of it.
-    #[must_use]
     pub fn shown(&self) -> &'a str {
         if self.full.is_empty() {
             self.generate
@@ -106,8 +95,6 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The timestamp at the end, before any generated characters.
-    #[must_use]
     pub fn stamp(&self) -> Option<Stamp<'a>> {
         match self.generate() {
             Some(prefix) => {
@@ -120,7 +107,6 @@ impl<'a> Name<'a> {
 
     /// The base name, which all attempts of one migration share: the name without its timestamp and without the commit
     /// and the phase that Argo CD writes before it, or the name of its CronJob.
-    #[must_use]
     pub fn base(&self) -> &'a str {
         if let Some(cron_job) = self.cron_job {
             return cron_job;
@@ -137,7 +123,6 @@ impl<'a> Name<'a> {
 }
 
 /// How many characters Argo CD appends to the `generateName` of a hook of this type.
-#[must_use]
 pub(crate) fn appended_by_argocd(hook_type: &str) -> usize {
     REVISION + 1 + hook_type.len() + SECONDS
 }
@@ -183,7 +168,6 @@ fn is_revision(text: &str) -> bool {
 }
 
 /// The longest prefix of at most `length` bytes, on a character boundary.
-#[must_use]
 pub(crate) fn cut(text: &str, length: usize) -> &str {
     let mut end = length.min(text.len());
     while !text.is_char_boundary(end) {
@@ -258,7 +242,9 @@ mod tests {
     struct Names {
         stamped: Vec<String>,
         unstamped: Vec<String>,
+        generated: Vec<(String, String, bool, bool, String)>,
         argocd: Vec<(String, String, String)>,
+        cron_jobs: Vec<(String, String, String)>,
     }
 
     fn names() -> Names {
@@ -279,66 +265,28 @@ mod tests {
 
     #[test]
     fn a_generated_name_is_judged_by_its_prefix() {
-        let stamped = Name::new("", "shop-migrate-1766361600-");
-        assert_eq!(stamped.stamp().map(|s| s.base), Some("shop-migrate"));
-        let stored = Name::new("shop-migrate-1766361600-x7k2p", "shop-migrate-1766361600-");
-        assert_eq!(stored.stamp(), stamped.stamp());
-        let plain = Name::new("shop-migrate-x7k2p", "shop-migrate-");
-        assert_eq!((plain.stamp(), plain.base()), (None, "shop-migrate"));
-        // Patched from generateName: the name is no longer generated.
-        let named = Name::new("shop-migrate-1766361600", "shop-migrate-");
-        assert_eq!(named.base(), "shop-migrate");
-        assert_eq!(named.generate(), None);
-    }
-
-    /// The base name of a name that Argo CD made from this `generateName`.
-    fn argocd_base<'n>(name: &'n str, generate: &'n str) -> &'n str {
-        Name::new(name, generate).of_argocd_hook(true).base()
+        for (full, generate, is_generated, is_stamped, base) in names().generated {
+            let name = Name::new(&full, &generate);
+            let expected = is_generated.then_some(&*generate);
+            assert_eq!(name.generate(), expected, "{full:?} {generate:?}");
+            assert_eq!(name.stamp().is_some(), is_stamped, "{full:?} {generate:?}");
+            assert_eq!(name.base(), base, "{full:?} {generate:?}");
+        }
     }
 
     #[test]
-    fn commit_and_phase_are_no_part_of_the_base_of_argo_cds_hooks() {
+    fn attempts_of_one_migration_share_a_base() {
         for (generate, name, base) in names().argocd {
-            assert_eq!(argocd_base(&name, &generate), base, "{generate:?} {name:?}");
+            let found = Name::new(&name, &generate).of_argocd_hook(true);
+            assert_eq!(found.base(), base, "{generate:?} {name:?}");
         }
         let name = Name::new("db-apply-abcdef0-presync-1766361600", "db-apply-");
         assert_eq!(name.base(), "db-apply-abcdef0-presync");
         let stamp = name.of_argocd_hook(true).stamp().unwrap();
         assert_eq!(stamp.time.as_second(), 1_766_361_600);
-    }
-
-    #[test]
-    fn the_jobs_of_a_cron_job_share_its_name() {
-        for name in ["nightly-29384756", "nightly-29386196", "by-hand"] {
-            let of_cron_job = Name::new(name, "").owned_by(Some("nightly"));
-            assert_eq!(of_cron_job.base(), "nightly");
-            assert_eq!(of_cron_job.full(), name);
+        for (cron_job, name, base) in names().cron_jobs {
+            let found = Name::new(&name, "").owned_by(Some(&cron_job));
+            assert_eq!((found.base(), found.full()), (&*base, &*name));
         }
-        let nameless = Name::new("nightly-29384756", "").owned_by(Some(""));
-        assert_eq!(nameless.base(), "nightly-29384756");
-    }
-
-    #[test]
-    fn a_timestamp_that_will_be_cut_off_does_not_count() {
-        let prefix = format!("{}-1766361600-", "a".repeat(50));
-        assert_eq!(Name::new("", &prefix).stamp(), None);
-        let prefix = format!("{}-1766361600-", "a".repeat(46));
-        assert!(Name::new("", &prefix).stamp().is_some());
-    }
-
-    #[test]
-    fn a_name_that_was_given_is_judged_by_itself() {
-        let given = Name::new("shop-migrate-1766361600", "shop-migrate-17663");
-        assert_eq!(given.base(), "shop-migrate");
-    }
-
-    #[test]
-    fn a_long_generated_name_is_cut_before_the_random_part() {
-        let prefix = "a".repeat(60);
-        let stored = format!("{}x7k2p", "a".repeat(58));
-        assert_eq!(
-            Name::new(&stored, &prefix).generate(),
-            Some(prefix.as_str())
-        );
     }
 }

@@ -51,8 +51,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 }
 
 fn expression(_: &Options) -> String {
-    let events = cel::events();
-    let others: Vec<_> = events
+    let others: Vec<_> = hooks::EVENTS
         .into_iter()
         .filter(|e| !e.starts_with("test"))
         .collect();

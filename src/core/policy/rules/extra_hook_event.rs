@@ -54,8 +54,6 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
 }
 
 fn expression(_: &Options) -> String {
-    format!(
-        "!variables.hook.exists(e, e in {})",
-        cel::list(&cel::OTHER_EVENTS)
-    )
+    let [_, _, others @ ..] = &hooks::EVENTS;
+    format!("!variables.hook.exists(e, e in {})", cel::list(others))
 }

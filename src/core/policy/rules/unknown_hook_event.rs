@@ -68,11 +68,11 @@ fn remediation(unknown: &str, value: &str) -> Option<Cow<'static, str>> {
         // An event of Helm 2 which looks like one of today.
         return Some("remove crd-install from helm.sh/hook".into());
     }
-    let event = text::most_alike(cut(unknown, MAX), cel::events(), SURELY)?;
+    let event = text::most_alike(cut(unknown, MAX), hooks::EVENTS, SURELY)?;
     let is_there = hooks::elements(value).any(|element| element == event);
     (!is_there).then(|| format!("write {event} instead").into())
 }
 
 fn expression(_: &Options) -> String {
-    format!("variables.hook.all(e, e in {})", cel::list(&cel::events()))
+    format!("variables.hook.all(e, e in {})", cel::list(&hooks::EVENTS))
 }
