@@ -4,16 +4,18 @@
 //! API server. Detected Jobs are not in it, because no selector finds them.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::{SelectAll, StreamExt};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::api::{ApiError, failed};
 use super::{Watch, WatchMetrics};
+use crate::core::job::Job;
 use crate::core::job::stored::{StoredJob, WatchedJob};
 use crate::core::policy::select::Selectors;
 use crate::core::runs::facts::Facts;
@@ -46,11 +48,12 @@ pub struct Seen {
     pub facts: Facts,
 }
 
-impl From<WatchedJob> for Seen {
-    fn from(job: WatchedJob) -> Self {
-        let facts = Facts::of(&job);
-        let job = Arc::new(StoredJob::from(job));
-        Self { job, facts }
+impl From<&Job<'_>> for Seen {
+    fn from(job: &Job<'_>) -> Self {
+        Self {
+            job: Arc::new(job.into()),
+            facts: Facts::of(job),
+        }
     }
 }
 
@@ -63,16 +66,17 @@ pub(super) async fn next(news: &mut broadcast::Receiver<News>) -> News {
     }
 }
 
-/// The Job with this uid, as the API server has it now; `None` if it is gone.
-pub(super) async fn find(
+/// The facts of the Job with this uid, as the API server has it now; `None` if it is gone.
+pub(super) async fn find<T: for<'b, 'j> From<&'b Job<'j>> + Clone + Debug>(
     client: &Client,
     namespace: &str,
     name: &str,
     uid: &str,
-) -> Result<Option<WatchedJob>, ApiError> {
-    let api: Api<WatchedJob> = Api::namespaced(client.clone(), namespace);
+) -> Result<Option<T>, ApiError> {
+    let api: Api<WatchedJob<T>> = Api::namespaced(client.clone(), namespace);
     let found = api.get_opt(name).await.map_err(failed("get jobs"))?;
-    Ok(found.filter(|job| job.metadata.uid == uid))
+    let found = found.filter(|job| job.meta().uid.as_deref() == Some(uid));
+    Ok(found.map(|job| job.facts))
 }
 
 /// The cache of migration Jobs. Clones share it.
@@ -160,7 +164,7 @@ impl Jobs {
             let config = watcher::Config::default()
                 .labels_from(selector)
                 .page_size(PAGE);
-            let api: Api<WatchedJob> = Api::all(client.clone());
+            let api: Api<WatchedJob<Seen>> = Api::all(client.clone());
             let watched = watcher(api, config).default_backoff();
             events.push(watched.map(move |event| (index, event)).boxed());
         }
@@ -175,7 +179,7 @@ impl Jobs {
         }
     }
 
-    fn take(&self, index: usize, event: watcher::Event<WatchedJob>) {
+    fn take(&self, index: usize, event: watcher::Event<WatchedJob<Seen>>) {
         let mut known = self.known();
         let Some((matched, listed)) = known.selectors.get_mut(index) else {
             return;
@@ -184,18 +188,15 @@ impl Jobs {
         match event {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(job) => {
-                let uid = job.metadata.uid.clone();
-                let known = matched.as_ref().map(|matched| matched.get(&uid));
-                let job = match known {
-                    // A Job that ended while the watch was down may be deleted before a scan reads it.
-                    Some(former) if former.is_none_or(|former| former.end.is_none()) => {
-                        let seen = Arc::new(Seen::from(job));
-                        news = news_of(former.map(|former| &**former), &seen);
-                        Arc::clone(&seen.job)
-                    }
-                    _ => Arc::new(StoredJob::from(job)),
-                };
-                listed.insert(uid, job);
+                let seen = Arc::new(job.facts);
+                let known = matched.as_ref().map(|matched| matched.get(&seen.job.uid));
+                // A Job that ended while the watch was down may be deleted before a scan reads it.
+                if let Some(former) = known
+                    && former.is_none_or(|former| former.end.is_none())
+                {
+                    news = news_of(former.map(|former| &**former), &seen);
+                }
+                listed.insert(seen.job.uid.clone(), Arc::clone(&seen.job));
             }
             watcher::Event::InitDone => {
                 *matched = Some(std::mem::take(listed));
@@ -203,7 +204,7 @@ impl Jobs {
                 news = all.then_some(News::Listed);
             }
             watcher::Event::Apply(job) => {
-                let seen = Arc::new(Seen::from(job));
+                let seen = Arc::new(job.facts);
                 let job = &seen.job;
                 let matched = matched.get_or_insert_default();
                 let former = matched.insert(job.uid.clone(), Arc::clone(job));
@@ -211,7 +212,7 @@ impl Jobs {
             }
             // Also sent if the labels no longer match: then it is not a migration any more.
             watcher::Event::Delete(job) => {
-                let last = Seen::from(job);
+                let last = job.facts;
                 if let Some(matched) = matched {
                     matched.remove(&last.job.uid);
                 }

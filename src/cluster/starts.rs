@@ -118,8 +118,8 @@ mod tests {
             },
             "status": {"active": 1, "ready": 0},
         });
-        let job: WatchedJob = serde_json::from_value(job).unwrap();
-        vec![Arc::new(job.into())]
+        let job: WatchedJob<StoredJob> = serde_json::from_value(job).unwrap();
+        vec![Arc::new(job.facts)]
     }
 
     fn pods(state: &Value) -> Value {

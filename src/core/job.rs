@@ -32,8 +32,8 @@ use crate::core::job::deployer::Deployer;
 use crate::core::job::hooks::Event;
 use crate::core::job::mesh::Mesh;
 use crate::core::job::name::Name;
-use crate::core::job::object::{Container, Metadata, Object, Spec, Status};
-use crate::core::job::running::{Counts, Said};
+use crate::core::job::object::{Condition, Container, Metadata, Object, Spec, Status};
+use crate::core::job::running::Said;
 use crate::core::json::Map;
 
 /// The label that marks a migration Job; with `false` a Job opts out.
@@ -42,7 +42,6 @@ pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 /// Path of a Job's init containers.
 pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
-/// Whether an object is a Job or a CronJob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Job,
@@ -53,7 +52,6 @@ pub enum Kind {
 /// The facts of a Job or of a CronJob's template.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
-    /// Whether it is a Job or a CronJob.
     pub kind: Kind,
     /// Namespace of the request or manifest; empty if a manifest sets none.
     pub namespace: &'a str,
@@ -62,15 +60,10 @@ pub struct Job<'a> {
     /// Labels; those of the pod template if the Job has none.
     pub labels: &'a Map<'a>,
     pub annotations: &'a Annotations<'a>,
-    /// Metadata of the object that was sent.
     pub metadata: &'a Metadata<'a>,
-    /// Spec of the Job.
     pub spec: &'a Spec<'a>,
-    /// Status of the object that was sent; empty while it is being created.
     pub status: &'a Status<'a>,
-    /// When the API server created it, if known.
     pub created: Option<Timestamp>,
-    /// The deployer that keeps it as desired state.
     pub deployer: Deployer,
     /// It is part of a request, not a manifest that is yet to be sent.
     pub is_sent: bool,
@@ -79,25 +72,22 @@ pub struct Job<'a> {
     hits: OnceLock<Vec<Hit<'a>>>,
 }
 
-fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: &str) -> Deployer {
+fn managers<'a>(metadata: &'a Metadata<'_>) -> impl Iterator<Item = &'a str> + Clone {
     let fields = metadata.managed_fields.iter();
-    let managers = fields
+    fields
         .filter(|field| field.subresource.is_empty())
-        .map(|field| &*field.manager);
+        .map(|field| &*field.manager)
+}
+
+fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: &str) -> Deployer {
     Deployer::of(
         |label| metadata.labels.get(label).is_some(),
         |annotation| annotations.get(annotation).is_some(),
-        managers.chain([manager]),
+        managers(metadata).chain([manager]),
     )
 }
 
-/// Whether a Job has ended, from type and status of its conditions.
-pub fn has_ended<'c>(mut conditions: impl Iterator<Item = (&'c str, &'c str)>) -> bool {
-    conditions.any(|(kind, status)| matches!(kind, "Complete" | "Failed") && status == "True")
-}
-
 impl Kind {
-    /// The kind of an object of the API group `batch`, if that kind is evaluated.
     #[must_use]
     pub fn parse(kind: &str) -> Option<Self> {
         match kind {
@@ -144,7 +134,7 @@ impl<'a> Job<'a> {
             },
             name: Name::new(&metadata.name, &metadata.generate_name)
                 .owned_by(cron_job(metadata))
-                .of_argocd_hook(deployer.is_argocd_hook(|key| annotations.get(key).is_some())),
+                .of_argocd_hook(deployer.is_argocd_hook(annotations)),
             labels,
             annotations,
             metadata,
@@ -198,6 +188,11 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// The field managers that set its fields, except those of its status.
+    pub(crate) fn managers(&self) -> impl Iterator<Item = &'a str> {
+        managers(self.metadata)
+    }
+
     /// Init containers, then containers, each with the path of its list and its index.
     pub fn containers(
         &self,
@@ -223,11 +218,21 @@ impl<'a> Job<'a> {
         list == INIT_CONTAINERS && container.restart_policy.as_deref() == Some("Always")
     }
 
-    /// Whether it has succeeded or failed. Kubernetes sets that once its pods have ended.
+    /// The condition that it ended with, and whether it succeeded. Only the final conditions count: before them pods
+    /// may still be running.
+    #[must_use]
+    pub(crate) fn ending(&self) -> Option<(&'a Condition<'a>, bool)> {
+        let of = |kind: &str| {
+            let mut conditions = self.status.conditions.iter();
+            conditions.find(|condition| &*condition.kind == kind && &*condition.status == "True")
+        };
+        let good = of("Complete").map(|condition| (condition, true));
+        good.or_else(|| Some((of("Failed")?, false)))
+    }
+
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let conditions = self.status.conditions.iter();
-        has_ended(conditions.map(|condition| (&*condition.kind, &*condition.status)))
+        self.ending().is_some()
     }
 
     /// Whether it is running, as far as its own status shows it.
@@ -236,12 +241,7 @@ impl<'a> Job<'a> {
         if self.is_finished() {
             return Said::Idle;
         }
-        let counts = Counts {
-            active: self.status.active.unwrap_or_default(),
-            ready: self.status.ready,
-            terminating: self.status.terminating.unwrap_or_default(),
-        };
-        counts.say(self.spec.managed_by.as_deref())
+        Said::of(self.status, self.spec.managed_by.as_deref())
     }
 
     /// Whether it is already deleted and only waits for its finalizers.
@@ -288,9 +288,7 @@ impl<'a> Job<'a> {
     /// Whether Argo CD runs it as a hook, by either kind of annotation.
     #[must_use]
     pub fn is_argocd_hook(&self) -> bool {
-        let annotations = self.annotations;
-        self.deployer
-            .is_argocd_hook(|annotation| annotations.get(annotation).is_some())
+        self.deployer.is_argocd_hook(self.annotations)
     }
 
     /// Whether its author uses Argo CD's annotations. A hook with Helm's annotations belongs to a chart, even if Argo

@@ -4,16 +4,20 @@
 //! that rules read are named; the parser skips everything else. [`crate::core::job`] knows what the fields mean, and
 //! Kubernetes' defaults for them.
 
+mod limit;
+
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
-/// A string borrowed from the input, or owned if it had escape sequences.
+use limit::entry;
+pub(crate) use limit::{document, few, fold, has_too_many};
+
+/// A string borrowed from the input, or owned if it had escape sequences. `null` and a missing field read as the empty
+/// string, as in Go's decoder.
 ///
 /// `Cow<str>` alone would copy inside `Option`, `Vec` and maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +41,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 f.write_str("a string")
             }
 
+            fn visit_none<E>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, text: D) -> Result<Self::Value, D::Error> {
+                text.deserialize_str(self)
+            }
+
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
                 Ok(Text(Cow::Borrowed(text)))
             }
@@ -45,20 +61,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(TextVisitor)
+        deserializer.deserialize_option(TextVisitor)
     }
 }
 
 /// A map of strings (labels, annotations) in the order it was written.
 ///
-/// A linear search of a few entries is faster than hashing. A `null` value reads as the empty string, as in Go's
-/// decoder.
+/// A linear search of a few entries is faster than hashing.
 #[derive(Clone, Debug, Default)]
 pub struct Map<'a>(Vec<(Text<'a>, Text<'a>)>);
 
 impl Map<'_> {
     /// The value of `key`; the last one of a repeated key, as in Go.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0
             .iter()
@@ -67,8 +81,6 @@ impl Map<'_> {
             .map(|(_, value)| &**value)
     }
 
-    /// Whether the map is empty.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -76,25 +88,53 @@ impl Map<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MapVisitor;
-        impl<'de> Visitor<'de> for MapVisitor {
-            type Value = Map<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(8);
-                while let Some((key, value)) = map.next_entry::<Text<'de>, Option<Text<'de>>>()? {
-                    entry()?;
-                    entries.push((key, value.unwrap_or_default()));
-                }
-                Ok(Map(entries))
-            }
-        }
-        deserializer.deserialize_map(MapVisitor)
+        let entries = entries(deserializer, Some)?;
+        Ok(Self(entries.unwrap_or_default()))
     }
+}
+
+/// Reads the entries of a map of strings whose key is `wanted`. They count. `None` for `null`, or if the map is missing.
+pub(crate) fn entries<'de, D: Deserializer<'de>, K>(
+    deserializer: D,
+    wanted: fn(Text<'de>) -> Option<K>,
+) -> Result<Option<Vec<(K, Text<'de>)>>, D::Error> {
+    struct Entries<'de, K>(fn(Text<'de>) -> Option<K>);
+    impl<'de, K> Visitor<'de> for Entries<'de, K> {
+        type Value = Option<Vec<(K, Text<'de>)>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map of strings")
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, map: D) -> Result<Self::Value, D::Error> {
+            map.deserialize_map(self)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while let Some(key) = map.next_key()? {
+                if let Some(key) = (self.0)(key) {
+                    entry()?;
+                    if kept.is_empty() {
+                        kept.reserve(8);
+                    }
+                    kept.push((key, map.next_value()?));
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(Some(kept))
+        }
+    }
+    deserializer.deserialize_option(Entries(wanted))
 }
 
 /// The input cannot be parsed. The parser's own message is left out: it would quote the wrong value, which may be a
@@ -121,20 +161,17 @@ impl From<serde_json::Error> for Unreadable {
 pub(crate) struct Page<'a, T> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     metadata: ListMeta<'a>,
-    /// The objects on the page.
     #[serde(default = "Vec::new", deserialize_with = "nullable")]
     pub items: Vec<T>,
 }
 
 #[derive(Default, Deserialize)]
 struct ListMeta<'a> {
-    #[serde(borrow, default, deserialize_with = "nullable")]
+    #[serde(borrow)]
     r#continue: Text<'a>,
 }
 
 impl<T> Page<'_, T> {
-    /// The token of the next page; `None` on the last one.
-    #[must_use]
     pub(crate) fn next(&self) -> Option<String> {
         let token = &*self.metadata.r#continue;
         (!token.is_empty()).then(|| token.to_owned())
@@ -150,6 +187,7 @@ pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 pub(crate) fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
     fold(deserializer, |list: &mut Vec<i64>, Integer(value)| {
         list.push(value);
+        true
     })
 }
 
@@ -196,166 +234,4 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Most entries of all lists and maps of one document together. Parsed, an entry may take fifty times its text, and a
-/// list of containers holds lists. A real Job has some hundred entries.
-const MOST: usize = 20_000;
-/// The error for a document with more entries.
-const TOO_MANY: &str = "more than 20000 entries in its lists and maps";
-
-thread_local! {
-    /// How many more entries the document that this thread is reading may have. `None` outside of [`document`].
-    static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// Reads one document from a client. Fails if its lists and maps have too many entries together.
-pub(crate) fn document<T>(read: impl FnOnce() -> T) -> T {
-    struct End;
-    impl Drop for End {
-        fn drop(&mut self) {
-            LEFT.set(None);
-        }
-    }
-    LEFT.set(Some(MOST));
-    let _end = End;
-    read()
-}
-
-/// Counts one more kept entry of the document; fails if there are too many.
-pub(crate) fn entry<E: Error>() -> Result<(), E> {
-    let Some(left) = LEFT.get() else {
-        return Ok(());
-    };
-    let left = left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
-    LEFT.set(Some(left));
-    Ok(())
-}
-
-/// Whether a document could not be read because it has too many entries.
-#[must_use]
-pub(crate) fn has_too_many(error: &serde_json::Error) -> bool {
-    error.is_data() && error.to_string().starts_with(TOO_MANY)
-}
-
-/// Reads a list whose entries count. `null` reads as an empty list.
-pub(crate) fn few<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    fold(deserializer, |list: &mut Vec<T>, next| list.push(next))
-}
-
-/// Reads a list entry by entry, and folds the entries with `take`. They count, and `null` reads as an empty list.
-pub(crate) fn fold<'de, D, T, R>(
-    deserializer: D,
-    take: impl FnMut(&mut R, T),
-) -> Result<R, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-    R: Default,
-{
-    struct Fold<F, T, R>(F, PhantomData<(T, R)>);
-    impl<'de, F: FnMut(&mut R, T), T: Deserialize<'de>, R: Default> Visitor<'de> for Fold<F, T, R> {
-        type Value = R;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_unit<E>(self) -> Result<R, E> {
-            Ok(R::default())
-        }
-
-        fn visit_none<E>(self) -> Result<R, E> {
-            Ok(R::default())
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
-            let mut kept = R::default();
-            while let Some(next) = entries.next_element()? {
-                entry()?;
-                (self.0)(&mut kept, next);
-            }
-            Ok(kept)
-        }
-    }
-    deserializer.deserialize_option(Fold(take, PhantomData))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Debug, Default, Deserialize)]
-    struct Holder<'a> {
-        #[serde(default, deserialize_with = "few")]
-        list: Vec<u8>,
-        #[serde(borrow, default, deserialize_with = "nullable")]
-        map: Map<'a>,
-        #[serde(borrow, default, deserialize_with = "few")]
-        inner: Vec<Holder<'a>>,
-    }
-
-    fn list(length: usize) -> String {
-        format!("[{}]", vec!["1"; length].join(","))
-    }
-
-    #[test]
-    fn a_document_has_an_end() {
-        let half = list(MOST / 2);
-        let labels: Vec<_> = (0..MOST / 2).map(|n| format!("\"{n}\":\"\"")).collect();
-        let labels = labels.join(",");
-        for (text, more) in [
-            (
-                format!("{{\"list\":{}", list(MOST)),
-                ",\"map\":{\"a\":\"\"}",
-            ),
-            (
-                format!("{{\"list\":{half},\"map\":{{{labels}}}"),
-                ",\"inner\":[{}]",
-            ),
-            (
-                format!(
-                    "{{\"inner\":[{{\"list\":{half}}},{{\"list\":{}}}]",
-                    list(MOST / 2 - 2)
-                ),
-                ",\"list\":[1]",
-            ),
-        ] {
-            let read = |text: &str| {
-                document(|| {
-                    serde_json::from_str::<Holder<'_>>(text).map(|read| read.map.is_empty())
-                })
-            };
-            assert!(read(&format!("{text}}}")).is_ok());
-            let error = read(&format!("{text}{more}}}")).unwrap_err();
-            assert!(has_too_many(&error), "{error}");
-            let expected = "more than 20000 entries in its lists and maps at line 1 column ";
-            assert!(error.to_string().starts_with(expected), "{error}");
-            // The next document is counted from zero again.
-            assert!(read(&format!("{text}}}")).is_ok());
-        }
-    }
-
-    #[test]
-    fn only_a_clients_document_is_counted() {
-        let text = format!("{{\"list\":{}}}", list(MOST + 1));
-        let holder: Holder<'_> = serde_json::from_str(&text).unwrap();
-        assert_eq!(holder.list.len(), MOST + 1);
-        let empty: Holder<'_> = serde_json::from_str("{\"list\":null,\"inner\":null}").unwrap();
-        assert!(empty.list.is_empty() && empty.inner.is_empty());
-        let wrong = serde_json::from_str::<Holder<'_>>("{\"list\":{}}").unwrap_err();
-        assert_eq!(
-            wrong.to_string(),
-            "invalid type: map, expected a list at line 1 column 8"
-        );
-        assert!(!has_too_many(&wrong));
-    }
 }

@@ -14,11 +14,10 @@ pub(crate) mod retention;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::core::job::Job;
-use crate::core::job::credentials::Secrets;
 use crate::core::job::name::cut;
 use crate::core::job::stored::StoredJob;
 use crate::core::text;
-use facts::{Facts, MAX_MESSAGE, MAX_NAME, filled};
+use facts::Facts;
 use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, ReleaseReference};
 
 /// The label of a run that names its release, as [`release_label`] writes it.
@@ -67,26 +66,7 @@ pub(crate) struct Ending {
 impl Ending {
     /// How this Job ended, as its own status says, if it has.
     pub(crate) fn said(job: &Job<'_>) -> Option<Self> {
-        let of = |kind: &str| {
-            let mut conditions = job.status.conditions.iter();
-            conditions.find(|condition| &*condition.kind == kind && &*condition.status == "True")
-        };
-        let (last, outcome) = match of("Complete") {
-            Some(complete) => (complete, Outcome::Succeeded),
-            None => (of("Failed")?, Outcome::Failed),
-        };
-        let secrets = Secrets::of(job.credentials());
-        let why = |text: &str, length| {
-            let mut text = filled(text, length).filter(|_| outcome == Outcome::Failed)?;
-            secrets.hide_in_others(&mut text);
-            Some(text)
-        };
-        Some(Self {
-            outcome,
-            at: last.last_transition_time.parse().ok()?,
-            reason: why(&last.reason, MAX_NAME),
-            message: why(&last.message, MAX_MESSAGE),
-        })
+        Self::of(&job.into(), &Facts::of(job))
     }
 
     /// How this Job ended, if it has.

@@ -27,13 +27,11 @@ pub(crate) const EXCEPTIONS: usize = 16;
 const MORE: char = '…';
 
 /// `text` without credentials, in one line of at most `max` bytes. A cut text ends in `…`.
-#[must_use]
 pub(crate) fn bounded(text: &str, max: usize) -> Cow<'_, str> {
     fit(text, max).0
 }
 
 /// Like [`bounded`], with whether the text was cut.
-#[must_use]
 pub(crate) fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
     let masked = credentials::mask(text);
     if is_plain(&masked) {
@@ -46,7 +44,6 @@ pub(crate) fn fit(text: &str, max: usize) -> (Cow<'_, str>, bool) {
 }
 
 /// `text` in one line: blanks replace characters that would end a line or control a terminal.
-#[must_use]
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if is_plain(text) || !text.chars().any(is_harmful) {
         return text.into();

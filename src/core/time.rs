@@ -3,7 +3,6 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 /// Nothing if the text is not a duration, or a negative one. Months and years are not, as they differ in length.
-#[must_use]
 pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     let span: Span = text.parse().ok()?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
@@ -11,7 +10,6 @@ pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
 }
 
 /// A duration in words, in the largest unit of which there are at least two: `75 seconds`, `67 days`.
-#[must_use]
 pub(crate) fn in_words(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (count, unit) = match seconds {

@@ -31,6 +31,7 @@ use crate::cluster::api::seats::Seats;
 use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_or_gone};
 use crate::cluster::jobs::{self, Jobs};
 use crate::cluster::pods::Pods;
+use crate::core::job;
 use crate::core::job::running::Pod;
 use crate::core::policy::claims::Claims as Policy;
 use crate::core::policy::select::Selectors;
@@ -249,13 +250,7 @@ impl Claims {
     /// The state of the Job that a claim names.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
         let found = jobs::find(&self.client, &claim.namespace, &claim.job, &claim.uid).await?;
-        Ok(match found {
-            None => Found::Gone,
-            Some(job) if job.status.has_ended() => Found::Finished,
-            Some(job) => Found::Unfinished {
-                suspended: job.spec.suspend,
-            },
-        })
+        Ok(found.unwrap_or(Found::Gone))
     }
 
     /// The pods of the Job that a claim names.
@@ -276,6 +271,16 @@ impl Claims {
             // If it fails, the next migration that waits, or the elected replica, does it.
             let _ = self.mark_seen(&wanted.key.lease_name(), version).await;
         }
+    }
+}
+
+impl From<&job::Job<'_>> for Found {
+    fn from(job: &job::Job<'_>) -> Self {
+        if job.is_finished() {
+            return Self::Finished;
+        }
+        let suspended = job.spec.suspend.unwrap_or_default();
+        Self::Unfinished { suspended }
     }
 }
 

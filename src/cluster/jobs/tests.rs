@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::TryRecvError;
 use watcher::Event;
 
-fn job(uid: &str, finished: bool) -> WatchedJob {
+fn job(uid: &str, finished: bool) -> WatchedJob<Seen> {
     let conditions = json!([
         {"type": "Failed", "status": "True", "lastTransitionTime": "2025-12-22T00:02:00Z"}
     ]);
@@ -27,7 +27,7 @@ fn jobs() -> (Jobs, broadcast::Receiver<News>) {
     (jobs, news)
 }
 
-fn list(jobs: &Jobs, index: usize, listed: Vec<WatchedJob>) {
+fn list(jobs: &Jobs, index: usize, listed: Vec<WatchedJob<Seen>>) {
     jobs.take(index, Event::Init);
     for job in listed {
         jobs.take(index, Event::InitApply(job));
@@ -120,7 +120,7 @@ fn a_job_that_goes_on_is_news_and_one_that_is_only_written_to_is_not() {
     list(&jobs, 0, vec![]);
     list(&jobs, 1, vec![]);
     told(&mut news);
-    let job = |status: serde_json::Value| -> WatchedJob {
+    let job = |status: serde_json::Value| -> WatchedJob<Seen> {
         serde_json::from_value(json!({
             "metadata": {"name": "migrate", "namespace": "team", "uid": "a"},
             "status": status,

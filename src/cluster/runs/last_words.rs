@@ -103,7 +103,7 @@ impl Shown {
             jobs::find(&self.client, &key.namespace, &key.job, &key.uid).await
         };
         match by(deadline, asked).await {
-            Ok(Some(job)) => Heard::Confirmed(job.into()),
+            Ok(Some(job)) => Heard::Confirmed(job),
             _ => Heard::Said(key, ending),
         }
     }

@@ -225,8 +225,7 @@ impl Store {
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Seen>, Unwritten> {
-        let found = jobs::find(&self.client, &key.namespace, &key.job, &key.uid).await?;
-        Ok(found.map(Seen::from))
+        Ok(jobs::find(&self.client, &key.namespace, &key.job, &key.uid).await?)
     }
 
     /// The facts from its pods; `None` if they cannot be listed.

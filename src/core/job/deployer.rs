@@ -5,31 +5,22 @@
 
 use serde::Serialize;
 
-use crate::core::job::annotation::Annotation;
+use crate::core::job::annotation::{Annotation, Annotations};
 use crate::core::job::release::FLUX_NAME;
 
 /// The label that Flux's kustomize-controller adds to everything it applies.
 pub(crate) const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
-/// The field manager of Flux's kustomize-controller.
 pub(crate) const KUSTOMIZE_CONTROLLER: &str = "kustomize-controller";
-/// The field manager of Flux's helm-controller.
 const HELM_CONTROLLER: &str = "helm-controller";
 /// Prefix of Argo CD's field managers: `argocd-controller`, `argocd-application-controller`.
 pub(crate) const ARGOCD: &str = "argocd";
 /// Prefix of kubectl's field managers: `kubectl-create`, `kubectl-client-side-apply`, `kubectl`.
 pub(crate) const KUBECTL: &str = "kubectl";
-/// Field managers of kubectl commands that only change a Job created by another deployer.
+/// Commands of kubectl that only change a Job created by another deployer: its field manager is `kubectl-edit`.
 const CHANGES: [&str; 7] = [
-    "kubectl-annotate",
-    "kubectl-edit",
-    "kubectl-label",
-    "kubectl-patch",
-    "kubectl-rollout",
-    "kubectl-scale",
-    "kubectl-set",
+    "annotate", "edit", "label", "patch", "rollout", "scale", "set",
 ];
 
-/// The deployer that keeps a Job as desired state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deployer {
@@ -51,7 +42,6 @@ impl Deployer {
     ///
     /// Programs that embed Helm use field managers of their own, so a Job counts as Helm's unless there is a positive
     /// sign of another deployer. `app.kubernetes.io/managed-by` is not such a sign: charts write it.
-    #[must_use]
     pub fn of<'m>(
         label: impl Fn(&str) -> bool,
         annotation: impl Fn(Annotation) -> bool,
@@ -62,7 +52,11 @@ impl Deployer {
         if label(KUSTOMIZE_NAME) || sent(&|manager| manager == KUSTOMIZE_CONTROLLER) {
             return Self::KustomizeController;
         }
-        if sent(&|manager| manager.starts_with(KUBECTL) && !CHANGES.contains(&manager)) {
+        let is_kubectl = |manager: &str| {
+            let command = manager.strip_prefix(KUBECTL);
+            command.is_some_and(|name| !CHANGES.contains(&name.trim_start_matches('-')))
+        };
+        if sent(&is_kubectl) {
             return Self::Kubectl;
         }
         if annotation(Annotation::ArgoCdTrackingId) || sent(&|manager| manager.starts_with(ARGOCD))
@@ -85,20 +79,17 @@ impl Deployer {
     }
 
     /// Whether it reads hook annotations and runs hooks.
-    #[must_use]
     pub fn runs_hooks(self) -> bool {
         !matches!(self, Self::KustomizeController | Self::Kubectl)
     }
 
     /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or Helm's, which Argo CD also
     /// honours in objects it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
-    #[must_use]
-    pub fn is_argocd_hook(self, annotation: impl Fn(Annotation) -> bool) -> bool {
-        annotation(Annotation::ArgoCdHook) || self == Self::ArgoCd && annotation(Annotation::Hook)
+    pub fn is_argocd_hook(self, annotations: &Annotations<'_>) -> bool {
+        let has = |annotation| annotations.get(annotation).is_some();
+        has(Annotation::ArgoCdHook) || self == Self::ArgoCd && has(Annotation::Hook)
     }
 
-    /// Its name for use in a message.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Helm => "Helm",
@@ -111,7 +102,6 @@ impl Deployer {
 }
 
 /// Whether an object that this field manager applies may be applied by Helm.
-#[must_use]
 pub(crate) fn may_embed_helm(manager: &str) -> bool {
     !manager.is_empty()
         && manager != KUSTOMIZE_CONTROLLER
@@ -139,17 +129,6 @@ mod tests {
             );
             let signs = format!("{label:?} {annotations:?} {managers:?}");
             assert_eq!(format!("{found:?}"), expected, "{signs}");
-        }
-    }
-
-    #[test]
-    fn only_two_run_no_hooks() {
-        use Deployer::{ArgoCd, Helm, HelmController, Kubectl, KustomizeController};
-        for deployer in [Helm, HelmController, ArgoCd] {
-            assert!(deployer.runs_hooks(), "{deployer:?}");
-        }
-        for deployer in [KustomizeController, Kubectl] {
-            assert!(!deployer.runs_hooks(), "{deployer:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::core::job::object::Status;
 use crate::core::job::sidecar::is_known_proxy;
 use crate::core::json::nullable;
 
@@ -16,7 +17,6 @@ const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
 /// Waiting reasons of a container that is about to start.
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
-/// Whether a Job is running, as far as its own status shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Said {
     /// It has no pod left that may be running.
@@ -28,35 +28,24 @@ pub enum Said {
     Unclear,
 }
 
-/// The counts in a Job's status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Pods that are pending or running and not being deleted.
-    pub active: i64,
-    /// The ready ones among them; `None` if the Job's controller does not count them.
-    pub ready: Option<i64>,
-    /// Pods that are being deleted and have not ended.
-    pub terminating: i64,
-}
-
-impl Counts {
-    /// What they show about a Job that has not finished.
+impl Said {
+    /// What the status of a Job that has not finished shows.
     ///
     /// A pod is ready only once its init containers have ended, all its containers are running and their readiness
     /// probes pass. If another controller manages the Job, its pods may be in another cluster, so the status decides.
-    #[must_use]
-    pub(crate) fn say(self, managed_by: Option<&str>) -> Said {
-        if self.ready.is_some_and(|ready| ready > 0) {
-            return Said::Running;
+    pub(super) fn of(status: &Status<'_>, managed_by: Option<&str>) -> Self {
+        let active = status.active.unwrap_or_default();
+        if status.ready.is_some_and(|ready| ready > 0) {
+            return Self::Running;
         }
         if is_managed_by_another(managed_by) {
-            let is_active = self.ready.is_none() && self.active > 0;
-            return if is_active { Said::Running } else { Said::Idle };
+            let is_active = status.ready.is_none() && active > 0;
+            return if is_active { Self::Running } else { Self::Idle };
         }
-        if self.active > 0 || self.terminating > 0 {
-            Said::Unclear
+        if active > 0 || status.terminating.unwrap_or_default() > 0 {
+            Self::Unclear
         } else {
-            Said::Idle
+            Self::Idle
         }
     }
 }
@@ -79,12 +68,10 @@ pub enum Progress {
     Ended,
 }
 
-/// What a pod waits for, quoted from its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
     /// Such as `ImagePullBackOff`; empty if no reason is given.
     pub reason: String,
-    /// Details of the reason; may be empty.
     pub message: String,
 }
 
@@ -127,7 +114,6 @@ struct Container {
     restart_policy_rules: Vec<IgnoredAny>,
 }
 
-/// Progress of one pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     NotStarted,
@@ -139,8 +125,6 @@ enum Stage {
     Over,
 }
 
-/// Progress of the migration with these pods.
-#[must_use]
 pub(crate) fn progress(pods: &[Pod]) -> Progress {
     let mut stages = pods.iter().map(Pod::stage);
     let has = |stage: Stage| pods.iter().any(|pod| pod.stage() == stage);
@@ -158,7 +142,6 @@ pub(crate) fn progress(pods: &[Pod]) -> Progress {
 impl Pod {
     /// Whether a container of the migration is running, or may still start. It suffices for a Job that is gone, because
     /// no new pods follow.
-    #[must_use]
     pub fn is_live(&self) -> bool {
         !matches!(self.stage(), Stage::Ended | Stage::Over)
     }
@@ -255,7 +238,6 @@ fn runs(status: &ContainerStatus) -> bool {
     status.state.as_ref().is_some_and(|s| s.running.is_some())
 }
 
-/// Why a container waits, if it does; empty if no reason is given.
 fn waits(status: &ContainerStatus) -> Option<&str> {
     let state = status.state.as_ref();
     if state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()) {

@@ -10,6 +10,7 @@ use uuid::{Uuid, Variant, Version};
 use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
+use crate::core::job::object::{ManagedField, StampFields};
 
 pub(crate) const STAMPS: [Annotation; 4] = [
     Annotation::Decision,
@@ -25,8 +26,6 @@ const MAX_USER: usize = 1024;
 /// The greatest age of a stamp of the same request, in milliseconds: the API server's limit for a request.
 const FRESH: i64 = 60_000;
 
-/// Whether a Job carries a stamp.
-#[must_use]
 pub(crate) fn is_stamped(job: &Job<'_>) -> bool {
     STAMPS
         .iter()
@@ -34,7 +33,6 @@ pub(crate) fn is_stamped(job: &Job<'_>) -> bool {
 }
 
 /// The stamp with the requesting user's name. A name that is too long is cut and ends in `…`.
-#[must_use]
 pub(crate) fn requested_by(user: &str) -> Cow<'_, str> {
     let kept = cut(user, MAX_USER);
     if kept.len() == user.len() {
@@ -46,7 +44,6 @@ pub(crate) fn requested_by(user: &str) -> Cow<'_, str> {
 
 /// The id in the stamps of a Job that is being created, if they can come from the same request: they name its user, and
 /// the id is recent.
-#[must_use]
 pub(crate) fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid> {
     let stamp = |stamp| job.annotations.get(stamp);
     let text = stamp(Annotation::Decision)?;
@@ -65,14 +62,17 @@ pub(crate) fn decision(job: &Job<'_>, user: &str, now: Timestamp) -> Option<Uuid
 
 /// Whether the client may have written the id itself. The API server records the client's fields in `managedFields`
 /// before it calls any webhook, and records fields that webhooks add under no name.
-#[must_use]
 pub(crate) fn is_the_clients(job: &Job<'_>) -> bool {
     let fields = &job.metadata.managed_fields;
-    let names_it = |manager: &crate::core::job::object::ManagedField<'_>| {
-        let metadata = manager.fields.metadata.as_ref();
-        metadata.is_some_and(|fields| fields.annotations.decision.is_some())
-    };
-    fields.is_empty() || fields.iter().any(names_it)
+    let mut stamps = fields.iter().filter_map(ManagedField::stamps);
+    fields.is_empty() || stamps.any(|stamps| stamps.decision.is_some())
+}
+
+/// Whether a client may have written any stamp of a stored Job. If no fields are listed at all, a client has wiped them.
+pub(crate) fn may_be_a_clients(job: &Job<'_>) -> bool {
+    let fields = &job.metadata.managed_fields;
+    let mut stamps = fields.iter().filter_map(ManagedField::stamps);
+    fields.iter().all(|field| field.fields.is_none()) || stamps.any(StampFields::has_any)
 }
 
 #[cfg(test)]
@@ -80,8 +80,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::job::Kind;
-    use crate::core::job::object::Object;
+    use crate::core::policy::testing::stored;
 
     const NOW: i64 = 1_766_361_605;
 
@@ -101,15 +100,9 @@ mod tests {
         }})
     }
 
-    fn facts<T>(job: &Value, ask: impl FnOnce(&Job<'_>) -> T) -> T {
-        let text = job.to_string();
-        let object: Object<'_> = serde_json::from_str(&text).unwrap();
-        ask(&Job::new(&object, Kind::Job, "shop"))
-    }
-
     fn taken(job: &Value) -> Option<String> {
         let now = Timestamp::from_second(NOW).unwrap();
-        facts(job, |job| decision(job, "ci", now)).map(|id| id.to_string())
+        stored(job, |job| decision(job, "ci", now)).map(|id| id.to_string())
     }
 
     #[test]
@@ -148,14 +141,14 @@ mod tests {
     #[test]
     fn the_apiserver_knows_what_a_client_wrote() {
         let webhooks = stamped(&at(0), &json!("ci"));
-        assert!(!facts(&webhooks, is_the_clients));
+        assert!(!stored(&webhooks, is_the_clients));
         let mut clients = webhooks.clone();
         clients["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:annotations"]["f:migration-warden.io/decision"] =
             json!({});
-        assert!(facts(&clients, is_the_clients));
+        assert!(stored(&clients, is_the_clients));
         let mut unknown = webhooks;
         unknown["metadata"]["managedFields"] = Value::Null;
-        assert!(facts(&unknown, is_the_clients));
+        assert!(stored(&unknown, is_the_clients));
     }
 
     #[test]

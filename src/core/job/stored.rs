@@ -2,24 +2,20 @@
 //!
 //! A cluster may have ten thousand, so only the fields that are read elsewhere are kept. Nothing is decided here.
 
-mod watched;
-
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::borrow::Cow;
 
-use crate::core::job::MIGRATION_LABEL;
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1 as batch;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+
 use crate::core::job::annotation::Annotation;
-use crate::core::job::deployer::Deployer;
-use crate::core::job::hooks;
-use crate::core::job::name::Name;
-use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
+use crate::core::job::object::Object;
+use crate::core::job::release::{self, Source};
 use crate::core::job::running::Said;
+use crate::core::job::{Job, Kind, MIGRATION_LABEL, hooks};
 
-pub(crate) use watched::Metadata;
-pub(crate) use watched::WatchedJob;
-
-/// How a Job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
     pub at: Timestamp,
@@ -37,32 +33,23 @@ pub struct StoredJob {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    /// The `resourceVersion` of the Job that was read.
     pub resource_version: String,
     /// The base name: the name without its timestamp, or that of the Job's CronJob. Attempts of one migration share it,
     /// the namespace and the release.
     pub base: String,
-    /// Name of the release.
     pub release: String,
-    /// Where the release's name was found.
     pub release_source: Source,
-    /// When the API server created it.
     pub created: Timestamp,
     /// When its controller started it; `None` while it is suspended.
     pub started: Option<Timestamp>,
-    /// `activeDeadlineSeconds` of the Job.
     pub deadline: Option<i64>,
-    /// Whether it is running, as far as its own status shows it.
     pub said: Said,
     /// One of its pods has ended, so it has started whatever the others show.
     pub has_tried: bool,
-    /// How it ended; `None` while it may still be running.
     pub end: Option<End>,
-    /// Whether it is being deleted.
     pub is_deleting: bool,
     /// Whether Argo CD's finalizer still holds it.
     pub is_held: bool,
-    /// Whether its label opts it out.
     pub is_opted_out: bool,
     /// Whether it is a hook that the deployer deletes before it creates the next one.
     pub deletes_before_creation: bool,
@@ -72,8 +59,6 @@ pub struct StoredJob {
 }
 
 impl StoredJob {
-    /// The release it belongs to.
-    #[must_use]
     pub fn release(&self) -> release::Release<'_> {
         release::Release {
             namespace: &self.namespace,
@@ -83,67 +68,105 @@ impl StoredJob {
     }
 }
 
-impl From<WatchedJob> for StoredJob {
-    fn from(job: WatchedJob) -> Self {
-        let end = job.status.end();
-        let started = job.status.start_time.as_ref().map(|Time(at)| *at);
-        let said = job.status.said(job.spec.managed_by.as_deref());
-        let has_tried = job.status.has_tried();
-        let deadline = job.spec.active_deadline_seconds;
-        let template = job.spec.template.metadata.labels;
-        let meta = job.metadata;
-        let label = |key: &'static str| meta.labels.get(key);
-        let annotation = |key: Annotation| meta.annotations.get(key);
-        let deployer = Deployer::of(
-            |key| meta.labels.has(key),
-            |key| annotation(key).is_some(),
-            meta.managed_fields.managers(),
-        );
-        let base = Name::new(&meta.name, &meta.generate_name)
-            .owned_by(meta.cron_job.as_deref())
-            .of_argocd_hook(deployer.is_argocd_hook(|key| annotation(key).is_some()))
-            .base()
-            .to_owned();
-        let (release, release_source) = release::choose(
-            [label(INSTANCE), template.get(INSTANCE)],
-            label(FLUX_NAME),
-            annotation(Annotation::ArgoCdTrackingId),
-            &base,
-        );
-        let runs_hooks = deployer.runs_hooks();
-        let helm = runs_hooks && annotation(Annotation::Hook).is_some();
-        let argocd = runs_hooks && annotation(Annotation::ArgoCdHook).is_some();
+impl From<&Job<'_>> for StoredJob {
+    fn from(job: &Job<'_>) -> Self {
+        let metadata = job.metadata;
+        let annotation = |key| job.annotations.get(key);
+        let runs_hooks = job.deployer.runs_hooks();
+        let is_hook = |key| runs_hooks && annotation(key).is_some();
+        let (helm, argocd) = (is_hook(Annotation::Hook), is_hook(Annotation::ArgoCdHook));
         let policy = annotation(Annotation::DeletePolicy);
         let argocd_policy = annotation(Annotation::ArgoCdDeletePolicy);
         let patched = annotation(Annotation::Patched)
             .is_some_and(|ids| ids.split(',').any(|id| ["MW001", "MW003"].contains(&id)));
-        let deletes_before_creation = helm && hooks::deletes_before_creation(policy)
-            || argocd && hooks::argocd_deletes_before_creation(argocd_policy);
-        let deletes_succeeded = patched
-            && (helm && hooks::deletes_succeeded(policy)
-                || argocd && hooks::argocd_has(argocd_policy, "HookSucceeded"));
+        let (release, release_source) = release::find(job);
+        let tried = [job.status.succeeded, job.status.failed];
         Self {
+            namespace: job.namespace.to_owned(),
+            name: job.name.full().to_owned(),
+            uid: metadata.uid.to_string(),
+            resource_version: metadata.resource_version.to_string(),
+            base: job.name.base().to_owned(),
             release: release.to_owned(),
             release_source,
-            base,
-            is_opted_out: label(MIGRATION_LABEL) == Some("false"),
-            namespace: meta.namespace,
-            name: meta.name,
-            uid: meta.uid,
-            resource_version: meta.resource_version,
-            created: meta
-                .creation_timestamp
-                .map_or(Timestamp::MAX, |Time(at)| at),
-            started,
-            deadline,
-            said,
-            has_tried,
-            end,
-            is_deleting: meta.deletion_timestamp.is_some(),
-            is_held: meta.is_held,
-            deletes_before_creation,
-            deletes_succeeded,
+            created: job.created.unwrap_or(Timestamp::MAX),
+            started: time(job.status.start_time.as_deref()),
+            deadline: job.spec.active_deadline_seconds,
+            said: job.said(),
+            has_tried: tried.iter().flatten().any(|pods| *pods > 0),
+            end: End::of(job),
+            is_deleting: job.is_terminating(),
+            is_held: metadata.is_held,
+            is_opted_out: metadata.labels.get(MIGRATION_LABEL) == Some("false"),
+            deletes_before_creation: helm && hooks::deletes_before_creation(policy)
+                || argocd && hooks::argocd_deletes_before_creation(argocd_policy),
+            deletes_succeeded: patched
+                && (helm && hooks::deletes_succeeded(policy)
+                    || argocd && hooks::argocd_has(argocd_policy, "HookSucceeded")),
         }
+    }
+}
+
+impl End {
+    /// The API server always sets a time. A Job without one counts as not ended, so that it is left alone.
+    fn of(job: &Job<'_>) -> Option<Self> {
+        let (condition, succeeded) = job.ending()?;
+        let at = time(Some(&condition.last_transition_time))?;
+        Some(Self { at, succeeded })
+    }
+}
+
+fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok()
+}
+
+/// A Job that the API server sends. Only these facts of it are kept: tenants write most of a Job, and it may be large.
+#[derive(Clone, Debug)]
+pub(crate) struct WatchedJob<T> {
+    pub(crate) facts: T,
+    /// Only the version, for kube's watcher, and the uid.
+    metadata: ObjectMeta,
+}
+
+impl<'de, T: for<'b, 'j> From<&'b Job<'j>>> Deserialize<'de> for WatchedJob<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Object::deserialize(deserializer)?;
+        let metadata = ObjectMeta {
+            resource_version: Some(object.metadata.resource_version.to_string()),
+            uid: Some(object.metadata.uid.to_string()),
+            ..ObjectMeta::default()
+        };
+        let facts = T::from(&Job::new(&object, Kind::Job, ""));
+        Ok(Self { facts, metadata })
+    }
+}
+
+impl<T> Resource for WatchedJob<T> {
+    type DynamicType = ();
+    type Scope = <batch::Job as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        batch::Job::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        batch::Job::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        batch::Job::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        batch::Job::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
     }
 }
 

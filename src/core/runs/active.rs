@@ -91,7 +91,7 @@ mod tests {
 "#;
         for (time, change, expected) in yaml::<Vec<(String, serde_json::Value, String)>>(rows) {
             let now = format!("2026-01-01T00:{time}Z").parse().unwrap();
-            let found = start(&job(&change.to_string()).into(), now);
+            let found = start(&job(&change.to_string()), now);
             assert_eq!(format!("{found:?}"), expected, "{change}");
         }
     }
@@ -113,7 +113,7 @@ mod tests {
 "#;
         let changes = yaml::<Vec<serde_json::Value>>(rows).into_iter();
         let jobs: Vec<_> = changes
-            .map(|change| Arc::new(job(&change.to_string()).into()))
+            .map(|change| Arc::new(job(&change.to_string())))
             .collect();
         let now = "2026-01-01T03:00:00Z".parse().unwrap();
         let expected = Active {

@@ -1,4 +1,4 @@
-//! The facts about a Job that only its run needs. Pure: from a Job that a watch returns.
+//! The facts about a Job that only its run needs. Pure: from a Job that the API server sends.
 //!
 //! They are not kept with the Jobs in memory, but collected before a write and dropped after it.
 
@@ -9,8 +9,7 @@ use super::resource::Deployer;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::credentials::Secrets;
 use crate::core::job::release::{CHART, FLUX_NAME};
-use crate::core::job::stored::{Metadata, WatchedJob};
-use crate::core::job::tool;
+use crate::core::job::{Job, stamp, tool};
 
 /// Longest name of an object or a user.
 pub(super) const MAX_NAME: usize = 253;
@@ -44,34 +43,30 @@ pub struct Facts {
 
 impl Facts {
     /// Reads the facts of a Job.
-    pub(crate) fn of(job: &WatchedJob) -> Self {
-        let meta = &job.metadata;
-        let stamp = |stamp| filled(meta.annotations.get(stamp)?, MAX_MESSAGE);
-        let pod = &job.spec.template.spec;
-        let containers = || pod.init_containers.iter().chain(&pod.containers);
+    pub(crate) fn of(job: &Job<'_>) -> Self {
+        let written = |stamp| filled(job.annotations.get(stamp)?, MAX_MESSAGE);
+        let containers = || job.containers().map(|(_, _, container)| container);
         // A stamp that is not an id, or that the client may have written, is ignored together with the other stamps.
-        let decision = stamp(Annotation::Decision)
-            .filter(|id| Uuid::parse_str(id).is_ok() && !meta.managed_fields.may_have_a_stamp());
-        let stamp = |of: Annotation| decision.as_ref().and_then(|_| stamp(of));
+        let decision = written(Annotation::Decision)
+            .filter(|id| Uuid::parse_str(id).is_ok() && !stamp::may_be_a_clients(job));
+        let stamp = |of| decision.as_ref().and_then(|_| written(of));
         let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
-        let (reason, message) = job.status.last_words();
+        let labels = &job.metadata.labels;
+        let last = job.ending().map(|(condition, _)| condition);
         let mut facts = Self {
-            chart: meta
-                .labels
-                .get(CHART)
-                .and_then(|chart| filled(chart, MAX_NAME)),
+            chart: labels.get(CHART).and_then(|chart| filled(chart, MAX_NAME)),
             tool: tool::named(containers().map(|container| {
                 let words = container.command.iter().chain(&container.args);
-                (&*container.image, words.map(String::as_str))
+                (&*container.image, words.map(|word| &**word))
             })),
             images: entries(containers().map(|c| image(&c.image)), MAX_IMAGE),
-            deployer: deployer(meta),
+            deployer: deployer(job),
             requested_by: stamp(Annotation::RequestedBy),
             decision,
             exceptions: entries(exceptions.split(','), MAX_NAME),
-            reason: reason.and_then(|text| filled(text, MAX_NAME)),
-            message: message.and_then(|text| filled(text, MAX_MESSAGE)),
-            secrets: job.secrets(),
+            reason: last.and_then(|last| filled(&last.reason, MAX_NAME)),
+            message: last.and_then(|last| filled(&last.message, MAX_MESSAGE)),
+            secrets: Secrets::of(job.credentials()),
         };
         facts.hide();
         facts
@@ -116,16 +111,20 @@ pub(super) fn filled(text: &str, length: usize) -> Option<String> {
 }
 
 /// The deployer of a Job; the most reliable signs come first.
-fn deployer(meta: &Metadata) -> Deployer {
-    let has = |annotation| meta.annotations.get(annotation).is_some();
-    if meta.cron_job.is_some() && !has(Annotation::StartedByHand) {
+fn deployer(job: &Job<'_>) -> Deployer {
+    if job.is_made_by_cronjob() {
         return Deployer::CronJob;
     }
-    let managers = || meta.managed_fields.managers();
-    let is_managed = |by: &[&str]| managers().any(|m| by.iter().any(|name| m.starts_with(name)));
-    if has(Annotation::ArgoCdTrackingId) || is_managed(&["argocd"]) {
+    let is_managed = |by: &[&str]| {
+        let mut managers = job.managers();
+        managers.any(|manager| by.iter().any(|name| manager.starts_with(name)))
+    };
+    let labels = &job.metadata.labels;
+    let is_tracked = job.annotations.get(Annotation::ArgoCdTrackingId).is_some();
+    if is_tracked || is_managed(&["argocd"]) {
         Deployer::ArgoCD
-    } else if meta.labels.has(FLUX_NAME) || is_managed(&["helm-controller", "kustomize-controller"])
+    } else if labels.get(FLUX_NAME).is_some()
+        || is_managed(&["helm-controller", "kustomize-controller"])
     {
         Deployer::Flux
     } else if is_managed(&["helm"]) {
@@ -142,6 +141,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::jobs::Seen;
     use crate::core::runs::testing::{job, yaml};
 
     /// A Job that a user has created with Helm, and that has failed.
@@ -168,7 +168,7 @@ status:
     fn facts(change: &str) -> Facts {
         let mut all = yaml(STAMPED);
         crate::testing::merge(&mut all, Some(&yaml(change)));
-        Facts::of(&job(&all.to_string()))
+        job::<Seen>(&all.to_string()).facts
     }
 
     #[test]
@@ -187,7 +187,7 @@ status:
             secrets: Secrets::default(),
         };
         assert_eq!(facts("{}"), expected);
-        let bare = Facts::of(&job("{spec: null, status: null}"));
+        let bare = job::<Seen>("{spec: null, status: null}").facts;
         assert!(!bare.is_reviewed());
         assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
         assert_eq!((bare.images, bare.reason), (Vec::new(), None));

@@ -18,11 +18,14 @@ spec: {template: {spec: {containers: [{name: m, image: 'app:1'}]}}}
 status: {}
 ";
 
-/// The Job with this change, a merge patch.
-pub(super) fn job(change: &str) -> WatchedJob {
+/// What is kept of the Job with this change, a merge patch.
+pub(super) fn job<T>(change: &str) -> T
+where
+    WatchedJob<T>: DeserializeOwned,
+{
     let mut job = yaml(JOB);
     merge(&mut job, Some(&yaml::<Value>(change)));
-    serde_json::from_value(job).unwrap()
+    serde_json::from_value::<WatchedJob<T>>(job).unwrap().facts
 }
 
 pub(super) fn yaml<T: DeserializeOwned>(text: &str) -> T {

@@ -150,7 +150,7 @@ fn seen(condition: &str) -> Seen {
         ),
     };
     let status = format!("{{startTime: 2026-01-01T00:00:02Z, conditions: [{conditions}]}}");
-    testing::job(&format!("status: {status}")).into()
+    testing::job(&format!("status: {status}"))
 }
 
 /// This many seconds after the Job was created.
@@ -249,7 +249,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
 #[test]
 fn a_jobs_own_password_is_in_no_run() {
     let secret = "hunter2zq";
-    let seen = Seen::from(testing::job(&format!(
+    let seen: Seen = testing::job(&format!(
         "
 metadata: {{labels: {{helm.sh/chart: {secret}}}}}
 spec: {{template: {{spec: {{containers: [
@@ -257,7 +257,7 @@ spec: {{template: {{spec: {{containers: [
 status: {{conditions: [{{type: Failed, status: 'True', lastTransitionTime: 2026-01-01T00:01:30Z,
   reason: {secret}, message: 'FATAL: {secret} rejected'}}]}}
 "
-    )));
+    ));
     let pods = PodFacts {
         message: Some(format!("FATAL: {secret} rejected for app")),
         image_ids: vec![format!("registry.example.com/{secret}@sha256:0")],

@@ -20,13 +20,13 @@ fn seen(uid: &str, due: Instant, ended: bool) -> Waiting {
     let conditions = json!([
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]);
-    let job: WatchedJob = serde_json::from_value(json!({
+    let job: WatchedJob<Seen> = serde_json::from_value(json!({
         "metadata": {"name": "x", "namespace": "team", "uid": uid},
         "status": {"conditions": if ended { conditions } else { json!([]) }},
     }))
     .unwrap();
     Waiting {
-        seen: Some(Arc::new(job.into())),
+        seen: Some(Arc::new(job.facts)),
         ..waiting(uid, due)
     }
 }

@@ -122,34 +122,6 @@ fn pods_show_how_far_the_migration_is() {
     }
 }
 
-/// Kubernetes starts these again at once, so the migration is not over.
-#[test]
-fn a_container_that_comes_back_has_not_ended() {
-    for change in [
-        json!({"spec": {"restartPolicy": "OnFailure"}}),
-        json!({"spec": {"containers": [{"name": "done", "restartPolicy": "OnFailure"}]}}),
-        json!({"spec": {"containers": [{"name": "done", "restartPolicyRules": [{"action": "Restart"}]}]}}),
-    ] {
-        let shows = |done: &str, is_deleted: bool| {
-            let mut change = change.clone();
-            if is_deleted {
-                change["metadata"]["deletionTimestamp"] = json!("2026-11-24T23:00:00Z");
-            }
-            let (migrate, done) = (Some("ended 0".to_owned()), Some(done.to_owned()));
-            let changes = Changes {
-                migrate,
-                done,
-                change,
-                whole: None,
-            };
-            shown(&[pod(&changes, None)])
-        };
-        assert_eq!(shows("ended 1", false), "Running", "{change}");
-        assert_eq!(shows("ended 0", false), "Ended", "{change}");
-        assert_eq!(shows("ended 1", true), "Ended", "{change}");
-    }
-}
-
 #[test]
 fn the_jobs_own_status_says_it_where_it_can() {
     for Shown {
@@ -158,12 +130,7 @@ fn the_jobs_own_status_says_it_where_it_can() {
         another,
     } in table::<Cases>("job/pods").statuses
     {
-        let of = |field: &str| status[field].as_i64();
-        let counts = Counts {
-            active: of("active").unwrap_or_default(),
-            ready: of("ready"),
-            terminating: of("terminating").unwrap_or_default(),
-        };
+        let counts = Status::deserialize(&status).unwrap();
         let ours = [None, Some(""), Some("kubernetes.io/job-controller")];
         for (expected, controllers) in [
             (kubernetes, &ours[..]),
@@ -171,7 +138,7 @@ fn the_jobs_own_status_says_it_where_it_can() {
         ] {
             let Some(expected) = expected else { continue };
             for controller in controllers {
-                let said = format!("{:?}", counts.say(*controller));
+                let said = format!("{:?}", Said::of(&counts, *controller));
                 assert_eq!(said, expected, "{status} {controller:?}");
             }
         }

@@ -7,6 +7,12 @@ use crate::testing::{merge, table};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+fn known(job: Value) -> StoredJob {
+    serde_json::from_value::<WatchedJob<StoredJob>>(job)
+        .unwrap()
+        .facts
+}
+
 /// A failed Job of the guide, with this merge patch.
 fn stored(change: &Value) -> StoredJob {
     let mut job = json!({
@@ -31,7 +37,7 @@ fn stored(change: &Value) -> StoredJob {
         ]},
     });
     merge(&mut job, Some(change));
-    serde_json::from_value::<WatchedJob>(job).unwrap().into()
+    known(job)
 }
 
 #[test]
@@ -93,47 +99,4 @@ fn keeps_what_a_change_says() {
         }
         assert_eq!(kept(&stored(&case.change)), expected, "{name}");
     }
-}
-
-/// Tenants write these lists, and a replica has little memory.
-#[test]
-fn nothing_else_is_kept_however_long_it_is() {
-    let many = |entry: Value| Value::Array(vec![entry; 1000]);
-    let noise: serde_json::Map<_, _> = (0..1000)
-        .map(|n| (format!("noise-{n}"), json!("noise")))
-        .collect();
-    let mut labels = noise.clone();
-    labels.insert("helm.sh/chart".to_owned(), json!("shop-1"));
-    let mut managers = vec![json!({"manager": "helm", "fieldsV1": {"noise": noise}}); 1000];
-    let stamp = json!({"f:metadata": {"f:annotations": {"f:migration-warden.io/patched": {}}}});
-    managers.push(json!({"manager": "ci", "fieldsV1": stamp}));
-    let container = json!({"name": "noise", "command": many(json!("a")), "args": many(json!("a"))});
-    let job = json!({
-        "metadata": {
-            "labels": labels, "annotations": noise, "finalizers": many(json!("noise")),
-            "ownerReferences": many(json!({"kind": "noise", "name": "noise"})), "managedFields": managers,
-        },
-        "spec": {"template": {"metadata": {"labels": noise}, "spec": {"containers": many(container)}}},
-        "status": {"conditions": many(json!({"type": "Complete", "status": "True", "reason": "x"}))},
-    });
-    let job: WatchedJob = serde_json::from_value(job).unwrap();
-    assert!(!format!("{job:?}").contains("noise"), "{job:?}");
-    let meta = &job.metadata;
-    assert_eq!(meta.labels.get("helm.sh/chart"), Some("shop-1"));
-    assert_eq!(meta.managed_fields.managers().count(), 256);
-    // Stamps count even beyond the entries that are kept.
-    assert!(meta.managed_fields.may_have_a_stamp());
-    let containers = &job.spec.template.spec.containers;
-    assert_eq!(
-        (
-            containers.len(),
-            containers[255].command.len(),
-            containers[255].args.len()
-        ),
-        (256, 256, 256)
-    );
-    assert_eq!(job.status.last_words(), (Some("x"), None));
-    let twice = r#"{"metadata": {"labels": {"helm.sh/chart": "a", "helm.sh\/chart": "b"}}}"#;
-    let twice: WatchedJob = serde_json::from_str(twice).unwrap();
-    assert_eq!(twice.metadata.labels.get("helm.sh/chart"), Some("b"));
 }

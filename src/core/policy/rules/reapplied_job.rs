@@ -59,14 +59,15 @@ pub(crate) fn check(old: &Job<'_>, new: &Job<'_>, manager: &str) -> Option<Breac
 /// Controllers also write labels and annotations under field managers of their own, but those updates are not an apply.
 fn is_applied(new: &Job<'_>, manager: &str) -> bool {
     let fields = new.metadata.managed_fields.iter();
-    let mut theirs = fields
-        .filter(|field| &*field.manager == manager && field.subresource.is_empty())
-        // The API server lists the fields. Without a list, nothing shows that the Job was not applied.
-        .filter(|field| field.fields.metadata.is_some() || field.fields.spec.is_some())
+    let theirs = fields.filter(|field| &*field.manager == manager && field.subresource.is_empty());
+    // The API server lists the fields. Without a list, nothing shows that the Job was not applied.
+    let mut listed = theirs
+        .filter_map(|field| Some((&*field.operation, field.fields.as_ref()?)))
+        .filter(|(_, fields)| fields.metadata.is_some() || fields.spec.is_some())
         .peekable();
     let sets_the_spec = HELMS.contains(&manager)
-        || theirs.peek().is_none()
-        || theirs.any(|field| &*field.operation == "Apply" && field.fields.spec.is_some());
+        || listed.peek().is_none()
+        || listed.any(|(operation, fields)| operation == "Apply" && fields.spec.is_some());
     deployer::may_embed_helm(manager) && sets_the_spec
 }
 
