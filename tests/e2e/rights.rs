@@ -46,6 +46,16 @@ pub(crate) fn without(space: &Space, resource: &str, verb: &str) -> String {
     space
         .kubectl_with(&["create", "-f", "-"], &list.to_string())
         .succeeds();
+    // The API server learns of a binding by a watch.
+    let known = if resource == "namespaces" {
+        "pods"
+    } else {
+        "namespaces"
+    };
+    eventually("the rights of the user", || {
+        let asked = space.kubectl(&["auth", "can-i", "list", known, "-A", "--as", &user]);
+        asked.stdout.contains("yes").then_some(())
+    });
     user
 }
 
