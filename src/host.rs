@@ -6,7 +6,7 @@ pub mod decision_log;
 pub(crate) mod file_watch;
 pub mod health;
 pub(crate) mod line_writer;
-pub mod metrics;
+pub(crate) mod metrics;
 pub mod policy_watch;
 pub mod telemetry;
 pub mod tls;

@@ -90,7 +90,7 @@ pub struct Trace {
 
 /// A review that was answered.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub(crate) struct Answered<'a> {
     /// Which of the two.
     pub phase: Phase,
     /// Headers of the request.
@@ -220,7 +220,7 @@ async fn until_ready(readiness: &Readiness) {
 }
 
 #[derive(Debug)]
-pub struct StopSignals {
+pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -229,7 +229,7 @@ impl StopSignals {
     /// From now on these signals no longer end the process by themselves.
     ///
     /// Fails when signals cannot be received.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -237,7 +237,7 @@ impl StopSignals {
     }
 
     /// Resolves with the next signal: SIGTERM means gently, SIGINT (Ctrl-C) now.
-    pub async fn next(&mut self) -> Stop {
+    pub(crate) async fn next(&mut self) -> Stop {
         tokio::select! {
             _ = self.terminate.recv() => Stop::Gently,
             _ = self.interrupt.recv() => Stop::Now,

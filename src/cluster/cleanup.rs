@@ -30,7 +30,7 @@ use crate::core::policy::tidy_up::TidyMode;
 use crate::core::policy::{Policy, WithoutRecord};
 use crate::host::decision_log::{LIMIT, Sink};
 use crate::host::policy_watch::LivePolicy;
-pub use metrics::CleanupMetrics;
+pub(crate) use metrics::CleanupMetrics;
 use metrics::CleanupResult;
 
 /// How often the plan is made without news, because Jobs also become due without news.

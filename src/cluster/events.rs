@@ -81,7 +81,7 @@ impl Events {
     }
 
     /// Queues an Event, if there is room.
-    pub fn tell(&self, happening: Happening) {
+    pub(crate) fn tell(&self, happening: Happening) {
         let Some(shared) = &self.0 else { return };
         if shared.queue.try_send(happening).is_err() {
             shared.metrics.0.inc(Delivery::Dropped);

@@ -56,7 +56,7 @@ struct Shared {
 
 /// The metrics of exceptions. Clones share the values.
 #[derive(Clone, Debug)]
-pub struct ExceptionMetrics {
+pub(crate) struct ExceptionMetrics {
     used: Counters,
     dropped: Counter,
 }

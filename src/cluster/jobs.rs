@@ -29,7 +29,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 const NEWS: usize = 1024;
 
 #[derive(Clone, Debug)]
-pub enum News {
+pub(crate) enum News {
     /// All Jobs were listed. Any of them may have changed, and others may be gone.
     Listed,
     /// A Job is new, or has changed in a way that its run records.
@@ -41,7 +41,7 @@ pub enum News {
 
 /// A Job as the watch has just returned it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The part that is cached.
     pub job: Arc<StoredJob>,
     /// The part that is not cached, because there may be ten thousand Jobs.
@@ -109,7 +109,7 @@ impl Default for Jobs {
 impl Jobs {
     /// All Jobs; `None` until all are known.
     #[must_use]
-    pub fn all(&self) -> Option<Vec<Arc<StoredJob>>> {
+    pub(crate) fn all(&self) -> Option<Vec<Arc<StoredJob>>> {
         let known = self.known();
         let mut all = Matched::new();
         for (matched, _) in &known.selectors {
@@ -121,7 +121,7 @@ impl Jobs {
 
     /// The Job with this uid, if it is in the cache.
     #[must_use]
-    pub fn get(&self, uid: &str) -> Option<Arc<StoredJob>> {
+    pub(crate) fn get(&self, uid: &str) -> Option<Arc<StoredJob>> {
         let known = self.known();
         let mut selectors = known.selectors.iter();
         selectors.find_map(|(matched, _)| matched.as_ref()?.get(uid).cloned())
@@ -135,7 +135,7 @@ impl Jobs {
 
     /// News from now on. A subscriber that lags behind has to read [`all`](Self::all).
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<News> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<News> {
         self.0.news.subscribe()
     }
 

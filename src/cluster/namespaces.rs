@@ -61,7 +61,11 @@ impl Namespaces {
 
     /// Asks the API server whether a namespace is being deleted, or gone. Fails if the answer does not come before the
     /// deadline.
-    pub async fn is_terminating(&self, name: &str, deadline: Instant) -> Result<bool, String> {
+    pub(crate) async fn is_terminating(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<bool, String> {
         let Some(KnownNamespaces { api, .. }) = &self.0 else {
             return Ok(false);
         };

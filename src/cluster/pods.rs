@@ -66,7 +66,7 @@ impl Pods {
 
     /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
     /// review is not worth a LIST.
-    pub async fn of_existing(
+    pub(crate) async fn of_existing(
         &self,
         jobs: &Jobs,
         (namespace, name, uid): (&str, &str, &str),

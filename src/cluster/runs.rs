@@ -30,7 +30,7 @@ use crate::core::runs::event::{News, happenings};
 use crate::host::policy_watch::LivePolicy;
 pub use health::Trouble;
 pub use last_words::{LastWords, Words, last_words};
-pub use metrics::RunMetrics;
+pub(crate) use metrics::RunMetrics;
 use metrics::Wrote;
 use store::{Change, Store};
 use worker::Worker;

@@ -79,7 +79,7 @@ impl Answer {
 
     /// Turns into the denial for a line that could not be written, if the policy says `deny`. Then no exception was
     /// used, and no Event reports an admitted Job.
-    pub fn lose_line(&mut self) {
+    pub(crate) fn lose_line(&mut self) {
         if let Some(denial) = self.if_lost.take() {
             self.body = denial;
             self.outcome = Outcome::Denied;

@@ -25,7 +25,7 @@ use crate::core::policy::{Action, name_patterns};
 /// An exception, ready for use.
 #[derive(Clone, Debug)]
 pub struct Exception {
-    pub reference: Arc<ExceptionRef>,
+    pub(crate) reference: Arc<ExceptionRef>,
     /// When it was created; for one from a file, the time it was read.
     pub created: Timestamp,
     rules: Vec<&'static Rule>,
@@ -45,7 +45,7 @@ pub struct Unusable {
 
 /// Whether an exception is honoured. The words are the reasons of its condition.
 #[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
-pub enum Standing {
+pub(crate) enum Standing {
     Honoured,
     Expired,
     /// It lasts longer than the policy allows; the value is the limit.
@@ -79,7 +79,7 @@ impl Exception {
 
     /// Whether it is honoured now, if exceptions may last at most `max`.
     #[must_use]
-    pub fn standing(&self, now: Timestamp, max: SignedDuration) -> Standing {
+    pub(crate) fn standing(&self, now: Timestamp, max: SignedDuration) -> Standing {
         let expires_at = self.reference.expires_at;
         if expires_at <= now {
             Standing::Expired
@@ -175,7 +175,7 @@ pub struct Use {
 
 /// The uses recorded in findings, one for each exception.
 #[must_use]
-pub fn uses(findings: &[Finding], job: &str, at: Timestamp) -> Vec<Use> {
+pub(crate) fn uses(findings: &[Finding], job: &str, at: Timestamp) -> Vec<Use> {
     let mut found: BTreeMap<&str, Use> = BTreeMap::new();
     for finding in findings {
         let Some(exception) = &finding.exception else {

@@ -24,7 +24,7 @@ const NODE: &str = "system:node:";
 
 /// Whether this is one of the control plane's own users, which are never blocked.
 #[must_use]
-pub fn is_control_plane(user: &str) -> bool {
+pub(crate) fn is_control_plane(user: &str) -> bool {
     CONTROL_PLANE.contains(&user) || user.starts_with(NODE)
 }
 

@@ -107,7 +107,7 @@ pub(crate) struct History {
     release: Option<String>,
     entries: Vec<Entry>,
     /// Number of runs that could not be parsed, as those of a newer version.
-    pub unreadable: usize,
+    pub(crate) unreadable: usize,
 }
 
 impl History {

@@ -37,10 +37,10 @@ use crate::core::job::running::Said;
 use crate::core::json::Map;
 
 /// The label that marks a migration Job; with `false` a Job opts out.
-pub const MIGRATION_LABEL: &str = "migration-warden.io/migration";
+pub(crate) const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
 /// Path of a Job's init containers.
-pub const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
+pub(crate) const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -64,9 +64,9 @@ pub struct Job<'a> {
     pub spec: &'a Spec<'a>,
     pub status: &'a Status<'a>,
     pub created: Option<Timestamp>,
-    pub deployer: Deployer,
+    pub(crate) deployer: Deployer,
     /// It is part of a request, not a manifest that is yet to be sent.
-    pub is_sent: bool,
+    pub(crate) is_sent: bool,
     /// The service mesh that its namespace injects, if a cluster was asked.
     pub mesh: Option<Mesh>,
     hits: OnceLock<Vec<Hit<'a>>>,
@@ -153,7 +153,7 @@ impl<'a> Job<'a> {
 
     /// The same Job, sent by this field manager.
     #[must_use]
-    pub fn sent_by(mut self, manager: &str) -> Self {
+    pub(crate) fn sent_by(mut self, manager: &str) -> Self {
         self.deployer = deployer_of(self.metadata, self.annotations, manager);
         self.name = self.name.of_argocd_hook(self.is_argocd_hook());
         self.is_sent = true;
@@ -174,14 +174,14 @@ impl<'a> Job<'a> {
 
     /// `backoffLimit`; defaults to 6, or to no limit with `backoffLimitPerIndex`.
     #[must_use]
-    pub fn backoff_limit(&self) -> i64 {
+    pub(crate) fn backoff_limit(&self) -> i64 {
         let written = self.spec.backoff_limit;
         written.unwrap_or_else(|| self.default_backoff_limit())
     }
 
     /// The default that Kubernetes sets for a missing `backoffLimit`.
     #[must_use]
-    pub fn default_backoff_limit(&self) -> i64 {
+    pub(crate) fn default_backoff_limit(&self) -> i64 {
         match self.spec.backoff_limit_per_index {
             Some(_) => i64::from(i32::MAX),
             None => 6,
@@ -194,7 +194,7 @@ impl<'a> Job<'a> {
     }
 
     /// Init containers, then containers, each with the path of its list and its index.
-    pub fn containers(
+    pub(crate) fn containers(
         &self,
     ) -> impl Iterator<Item = (&'static str, usize, &'a Container<'a>)> + use<'a> {
         let pod = &self.spec.template.spec;
@@ -206,7 +206,7 @@ impl<'a> Job<'a> {
 
     /// The credentials written into its containers, which are searched once. If not everything was searched, the last
     /// hit is where the rest begins.
-    pub fn credentials(&self) -> &[Hit<'a>] {
+    pub(crate) fn credentials(&self) -> &[Hit<'a>] {
         let find = || credentials::find_in(self.containers());
         self.hits.get_or_init(find)
     }
@@ -214,7 +214,7 @@ impl<'a> Job<'a> {
     /// Whether this container of `list` is a native sidecar: an init container that Kubernetes restarts, and
     /// stops once the pod's ordinary containers have ended.
     #[must_use]
-    pub fn is_native_sidecar(list: &str, container: &Container<'_>) -> bool {
+    pub(crate) fn is_native_sidecar(list: &str, container: &Container<'_>) -> bool {
         list == INIT_CONTAINERS && container.restart_policy.as_deref() == Some("Always")
     }
 
@@ -246,13 +246,13 @@ impl<'a> Job<'a> {
 
     /// Whether it is already deleted and only waits for its finalizers.
     #[must_use]
-    pub fn is_terminating(&self) -> bool {
+    pub(crate) fn is_terminating(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 
     /// Whether Helm runs it before an install or an upgrade.
     #[must_use]
-    pub fn is_pre_hook(&self) -> bool {
+    pub(crate) fn is_pre_hook(&self) -> bool {
         let hook = self.annotations.get(Annotation::Hook).unwrap_or_default();
         hooks::elements(hook).any(|element| {
             matches!(
@@ -265,20 +265,20 @@ impl<'a> Job<'a> {
     /// Whether a CronJob created it, as its metadata claims: then the CronJob is evaluated instead.
     /// `kubectl create job --from` also names the CronJob as controller, but that Job is evaluated.
     #[must_use]
-    pub fn is_made_by_cronjob(&self) -> bool {
+    pub(crate) fn is_made_by_cronjob(&self) -> bool {
         self.kind == Kind::Job && self.is_owned_by_cronjob() && !self.is_started_by_hand()
     }
 
     /// Whether its `ownerReferences` name a CronJob as controller. Any client can write that.
     #[must_use]
-    pub fn is_owned_by_cronjob(&self) -> bool {
+    pub(crate) fn is_owned_by_cronjob(&self) -> bool {
         cron_job(self.metadata).is_some()
     }
 
     /// Whether its deployer runs it as a hook, which is created once and never applied again. The template of any other
     /// Job is immutable, and a patch would conflict with the next apply.
     #[must_use]
-    pub fn is_patchable(&self) -> bool {
+    pub(crate) fn is_patchable(&self) -> bool {
         let is_hook = |annotation| self.annotations.get(annotation).is_some();
         self.kind == Kind::Job
             && self.deployer.runs_hooks()
@@ -287,21 +287,21 @@ impl<'a> Job<'a> {
 
     /// Whether Argo CD runs it as a hook, by either kind of annotation.
     #[must_use]
-    pub fn is_argocd_hook(&self) -> bool {
+    pub(crate) fn is_argocd_hook(&self) -> bool {
         self.deployer.is_argocd_hook(self.annotations)
     }
 
     /// Whether its author uses Argo CD's annotations. A hook with Helm's annotations belongs to a chart, even if Argo
     /// CD deploys it: Argo CD reads those, too.
     #[must_use]
-    pub fn is_in_argocds_words(&self) -> bool {
+    pub(crate) fn is_in_argocds_words(&self) -> bool {
         let has = |annotation| self.annotations.get(annotation).is_some();
         !has(Annotation::Hook) && (self.deployer == Deployer::ArgoCd || self.is_argocd_hook())
     }
 
     /// Whether its deployer creates it again after a deletion, because it is not a hook.
     #[must_use]
-    pub fn is_recreated(&self) -> bool {
+    pub(crate) fn is_recreated(&self) -> bool {
         match self.deployer {
             Deployer::KustomizeController => true,
             Deployer::ArgoCd | Deployer::HelmController => !self.is_patchable(),
@@ -312,14 +312,14 @@ impl<'a> Job<'a> {
 
     /// Whether a person created it from a CronJob: `kubectl create job --from=cronjob/NAME`.
     #[must_use]
-    pub fn is_started_by_hand(&self) -> bool {
+    pub(crate) fn is_started_by_hand(&self) -> bool {
         self.annotations.get(Annotation::StartedByHand).is_some()
     }
 
     /// Whether it may be renamed, because it was sent by a plain create. A server-side apply has the name in its URL,
     /// and some tools look for the Job under the name that they wrote.
     #[must_use]
-    pub fn is_renameable(&self) -> bool {
+    pub(crate) fn is_renameable(&self) -> bool {
         let fields = &self.metadata.managed_fields;
         !fields.is_empty()
             && fields.iter().all(|field| &*field.operation == "Update")

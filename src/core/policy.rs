@@ -108,7 +108,7 @@ pub enum Mode {
 impl Mode {
     /// The strongest action that is carried out in this mode.
     #[must_use]
-    pub fn cap(self) -> Action {
+    pub(crate) fn cap(self) -> Action {
         match self {
             Self::Enforce => Action::Deny,
             Self::Warn => Action::Warn,
@@ -119,7 +119,7 @@ impl Mode {
 
     /// The word for it, which is also the value of the Namespace label `migration-warden.io/mode`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         self.into()
     }
 }
@@ -176,7 +176,7 @@ pub struct Policy {
 impl Policy {
     /// The mode that the policy file sets for a namespace, if any.
     #[must_use]
-    pub fn mode(&self, namespace: &str) -> Mode {
+    pub(crate) fn mode(&self, namespace: &str) -> Mode {
         let mut entries = self.namespaces.iter();
         let entry = entries.find(|entry| entry.names.is_match(namespace));
         entry.map_or_else(Mode::default, |entry| entry.mode)
@@ -184,14 +184,14 @@ impl Policy {
 
     /// The last line of a denial, if the policy has one.
     #[must_use]
-    pub fn help_line(&self) -> Option<String> {
+    pub(crate) fn help_line(&self) -> Option<String> {
         let help = self.help.as_deref()?;
         Some(format!("Why, and how to ask for an exception: {help}"))
     }
 
     /// The strongest action for this Job; `cap` is that of its namespace.
     #[must_use]
-    pub fn cap(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+    pub(crate) fn cap(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
         let cap = match selection {
             Selection::Labelled => cap,
             Selection::Detected(_) => cap.min(self.detection),
@@ -207,7 +207,13 @@ impl Policy {
 
     /// The action for a rule's findings in this Job; `cap` is that of its namespace.
     #[must_use]
-    pub fn action(&self, rule: &Rule, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
+    pub(crate) fn action(
+        &self,
+        rule: &Rule,
+        job: &Job<'_>,
+        selection: Selection,
+        cap: Action,
+    ) -> Action {
         let index = RULES.iter().position(|other| other.id == rule.id);
         let action = index.map_or(Action::Off, |index| self.actions[index]);
         action.min(self.cap(job, selection, cap))

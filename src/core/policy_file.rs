@@ -46,7 +46,7 @@ pub struct MigrationPolicy {
     pub kind: Kind,
     /// The starting point for every rule.
     #[serde(default)]
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// A URL or a sentence for the end of each denial: why the policy is as it is, and how to ask for an exception.
     #[schemars(length(min = 1, max = 256))]
     pub help: Option<String>,
@@ -55,7 +55,7 @@ pub struct MigrationPolicy {
     pub matching: Match,
     /// How to treat adopted Jobs, which look like migrations but have no label.
     #[serde(default)]
-    pub detection: Detection,
+    pub(crate) detection: Detection,
     /// Rules by id or name: an action, or an action with options.
     #[serde(default)]
     #[schemars(schema_with = "rules::schema")]
@@ -63,7 +63,7 @@ pub struct MigrationPolicy {
     /// Modes of namespaces. The first entry that matches wins. The namespace's own label
     /// `migration-warden.io/mode` overrides all entries.
     #[serde(default)]
-    pub namespaces: Vec<NamespaceEntry>,
+    pub(crate) namespaces: Vec<NamespaceEntry>,
     /// Claims, which let one migration run at a time.
     #[serde(default)]
     pub claims: Claims,
@@ -72,10 +72,10 @@ pub struct MigrationPolicy {
     pub exceptions: Exceptions,
     /// What is recorded: decisions and runs.
     #[serde(default)]
-    pub record: Record,
+    pub(crate) record: Record,
     /// What to do with migration Jobs that have finished.
     #[serde(default)]
-    pub tidy_up: tidy_up::TidyUp,
+    pub(crate) tidy_up: tidy_up::TidyUp,
 }
 
 /// Version of the file's format.
@@ -96,7 +96,7 @@ pub enum Kind {
 /// The starting point for every rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Profile {
+pub(crate) enum Profile {
     /// Denies violations of the four basic rules, and anything that is certain to break a migration.
     #[default]
     Guide,
@@ -138,11 +138,11 @@ impl Default for Match {
 /// How to treat adopted Jobs, which look like migrations but have no label.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Detection {
+pub(crate) struct Detection {
     /// The strongest action for adopted Jobs. `off` turns detection off.
     #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "max_action_schema")]
-    pub max_action: Action,
+    pub(crate) max_action: Action,
 }
 
 impl Default for Detection {
@@ -156,7 +156,7 @@ impl Default for Detection {
 /// The mode of some namespaces.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NamespaceEntry {
+pub(crate) struct NamespaceEntry {
     /// Names of namespaces. `*` matches any characters.
     #[schemars(length(min = 1))]
     pub names: Vec<String>,
@@ -172,13 +172,13 @@ pub struct NamespaceEntry {
 pub struct Exceptions {
     /// The longest time from the creation of an exception to its expiry, such as `720h`, the default.
     /// Longer ones are not honoured. With `0s` no exception is honoured.
-    pub max_duration: Option<String>,
+    pub(crate) max_duration: Option<String>,
 }
 
 /// What is recorded: decisions and runs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Record {
+pub(crate) struct Record {
     /// What happens to a review whose decision could not be logged.
     #[serde(default)]
     pub on_failure: WithoutRecord,

@@ -88,7 +88,7 @@ pub struct Ignored {
     pub name: String,
     /// Where it stands, and why it is not honoured.
     #[serde(flatten)]
-    pub problem: Problem,
+    pub(crate) problem: Problem,
 }
 
 /// The counts, and everything but the findings. It is serialized as the end of the JSON report.
@@ -104,15 +104,15 @@ pub struct Report {
     pub jobs: usize,
     /// Those with a finding that no exception covers.
     #[serde(skip)]
-    pub jobs_with_problems: usize,
+    pub(crate) jobs_with_problems: usize,
     #[serde(skip_serializing_if = "OptedOut::is_empty")]
-    pub opted_out: OptedOut,
+    pub(crate) opted_out: OptedOut,
     /// Parts that could not be checked, or that Kubernetes refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
     /// Problems that do not change the verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
     #[serde(rename = "ignored_exceptions", skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<Ignored>,
     /// The last line if something is denied.
@@ -122,7 +122,7 @@ pub struct Report {
     pub counts: Counts,
     /// The counts of each broken rule, by id.
     #[serde(skip)]
-    pub rules: BTreeMap<&'static str, (&'static Rule, Counts)>,
+    pub(crate) rules: BTreeMap<&'static str, (&'static Rule, Counts)>,
 }
 
 /// The objects of a cluster.
@@ -138,19 +138,19 @@ pub struct Objects {
     pub made_by_cronjobs: usize,
     /// Namespaces whose label is not a mode.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub unknown_modes: BTreeSet<UnknownMode>,
+    pub(crate) unknown_modes: BTreeSet<UnknownMode>,
 }
 
 /// A namespace with the value of its label `migration-warden.io/mode`.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct UnknownMode {
+pub(crate) struct UnknownMode {
     pub namespace: String,
     pub mode: String,
 }
 
 /// The Jobs with the label `migration-warden.io/migration: "false"`.
 #[derive(Debug, Default, Serialize)]
-pub struct OptedOut {
+pub(crate) struct OptedOut {
     pub count: usize,
     /// `namespace/name` of the first ones.
     pub jobs: Vec<String>,
@@ -193,7 +193,7 @@ impl Counts {
 
     /// The findings that no exception covers.
     #[must_use]
-    pub fn problems(&self) -> usize {
+    pub(crate) fn problems(&self) -> usize {
         self.deny + self.patch + self.warn + self.audit - self.exempted
     }
 }

@@ -9,7 +9,7 @@ use prometheus_client::metrics::{counter::Counter, family::Family, info::Info};
 use prometheus_client::registry::{self, Metric};
 
 /// Content type of the text that [`Registry::encode`] returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One label and its value.
 pub(crate) type Label = [(&'static str, &'static str); 1];

@@ -94,7 +94,7 @@ pub struct PolicyFile {
 impl LivePolicy {
     /// The built-in policy, which never changes.
     #[must_use]
-    pub fn builtin(metrics: &PolicyMetrics) -> Self {
+    pub(crate) fn builtin(metrics: &PolicyMetrics) -> Self {
         Self::new(validate::builtin(), metrics)
     }
 
@@ -114,7 +114,12 @@ impl LivePolicy {
     }
 
     /// Reads the file every `period` and uses a new policy if it is valid. Runs until it is dropped.
-    pub async fn keep_fresh(self, file: PolicyFile, period: Duration, metrics: PolicyMetrics) {
+    pub(crate) async fn keep_fresh(
+        self,
+        file: PolicyFile,
+        period: Duration,
+        metrics: PolicyMetrics,
+    ) {
         let PolicyFile { name, poller } = file;
         let apply = |contents| match read(&name, contents) {
             Ok(policy) => {

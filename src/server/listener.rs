@@ -79,7 +79,7 @@ fn is_for(asked: SocketAddr, kept: &TcpListener) -> bool {
 impl Keeper {
     /// Gives the socket to the holder, and to each later holder. Until this is dropped, connections are not refused,
     /// even if no process accepts them.
-    pub async fn keep(mut self) -> Infallible {
+    pub(crate) async fn keep(mut self) -> Infallible {
         let mut is_told = false;
         loop {
             match self.hand_over().await {

@@ -28,14 +28,14 @@ pub struct Metrics {
     pub policy: PolicyMetrics,
     pub certificates: CertificateMetrics,
     pub registration: RegistrationMetrics,
-    pub exceptions: ExceptionMetrics,
+    pub(crate) exceptions: ExceptionMetrics,
     pub watches: WatchMetrics,
     pub claims: ClaimMetrics,
     pub events: EventMetrics,
     pub leader: Gauge,
     pub cleanup: CleanupMetrics,
     pub runs: RunMetrics,
-    pub not_started: Gauge,
+    pub(crate) not_started: Gauge,
 }
 
 impl Default for Metrics {

@@ -47,7 +47,7 @@ pub struct Otlp {
 
 /// Why the exporters cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum OtlpError {
+pub(crate) enum OtlpError {
     /// The endpoint is not a usable URL.
     #[error(
         "failed to use {0} as an OTLP endpoint: write a collector's base URL such as \
@@ -66,7 +66,7 @@ impl Otlp {
     /// Sends to the collector at this base URL, on the current Tokio runtime. These environment variables of
     /// OpenTelemetry's specification apply: `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`,
     /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_*`, `OTEL_BLRP_*`.
-    pub fn new(endpoint: &str) -> Result<Self, OtlpError> {
+    pub(crate) fn new(endpoint: &str) -> Result<Self, OtlpError> {
         let uri: Option<Uri> = endpoint.parse().ok();
         let usable = |uri: &Uri| uri.scheme_str() == Some("http") && uri.authority().is_some();
         let Some(uri) = uri.filter(usable) else {
@@ -116,7 +116,7 @@ impl Otlp {
     }
 
     /// Sends what is still queued. Blocks for a few seconds at most.
-    pub fn shut_down(&self) {
+    pub(crate) fn shut_down(&self) {
         for result in [self.traces.shutdown(), self.logs.shutdown()] {
             if let Err(error) = result {
                 tracing::warn!(%error, "failed to send the last traces and logs");
@@ -125,7 +125,7 @@ impl Otlp {
     }
 
     /// Sends the trace of a review that was answered, and the line of its decision. Never blocks.
-    pub fn answered(&self, review: &Answered<'_>) {
+    pub(crate) fn answered(&self, review: &Answered<'_>) {
         let parent = TraceContextPropagator::new()
             .extract_with_context(&Context::new(), &HeaderExtractor(review.headers));
         let (name, path) = match review.phase {

@@ -61,7 +61,7 @@ impl Key {
 
     /// The name of the Lease that is the claim.
     #[must_use]
-    pub fn lease_name(&self) -> String {
+    pub(crate) fn lease_name(&self) -> String {
         format!("claim-{}", text::sha256(&self.text))
     }
 }

@@ -13,13 +13,13 @@ use crate::core::policy::cel::{self, string};
 
 /// Name of the match condition that selects Jobs that are migrations as they are stored. It also selects Jobs with
 /// stamps that are deleted or become migrations.
-pub const GUARDED: &str = "guarded-migration";
+pub(crate) const GUARDED: &str = "guarded-migration";
 /// Name of the match condition that selects deletions, and those updates that may be a [`reapplied_job`], may be a
 /// [`forged_stamp`], or change whether the Job is a migration.
 ///
 /// [`reapplied_job`]: crate::core::policy::rules::reapplied_job
 /// [`forged_stamp`]: crate::core::policy::rules::forged_stamp
-pub const DELETED_REAPPLIED_OR_FORGED: &str = "deleted-reapplied-or-forged";
+pub(crate) const DELETED_REAPPLIED_OR_FORGED: &str = "deleted-reapplied-or-forged";
 
 /// Name and expression of each condition, in order.
 #[must_use]

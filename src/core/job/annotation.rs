@@ -9,12 +9,12 @@ use crate::core::json::{Text, entries};
 macro_rules! annotations {
     ($($(#[doc = $doc:literal])* $name:ident = $key:literal,)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Annotation {
+        pub(crate) enum Annotation {
             $($(#[doc = $doc])* $name,)+
         }
 
         impl Annotation {
-            pub const fn key(self) -> &'static str {
+            pub(crate) const fn key(self) -> &'static str {
                 match self {
                     $(Self::$name => $key,)+
                 }
@@ -73,7 +73,7 @@ pub struct Annotations<'a> {
 }
 
 impl Annotations<'_> {
-    pub fn get(&self, annotation: Annotation) -> Option<&str> {
+    pub(crate) fn get(&self, annotation: Annotation) -> Option<&str> {
         let mut entries = self.entries.iter().rev();
         let (_, value) = entries.find(|(found, _)| *found == annotation)?;
         Some(value)
@@ -81,7 +81,7 @@ impl Annotations<'_> {
 
     /// Whether the object has a map of annotations, even an empty one, so that one can be added. False if the map is
     /// missing or `null`.
-    pub fn is_map(&self) -> bool {
+    pub(crate) fn is_map(&self) -> bool {
         self.is_map
     }
 }

@@ -41,7 +41,7 @@ const NAME: usize = 64;
 const SHORT: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// `scheme://user:password@host`, or the `user:password@tcp(host)` of Go's MySQL driver.
     Url,
     /// `?token=x` in a URL.
@@ -84,7 +84,7 @@ impl std::fmt::Display for Form {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     pub list: &'static str,
     pub container: usize,
     /// `command`, `args` or `env`.
@@ -93,7 +93,7 @@ pub struct Place {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-pub struct Hit<'c> {
+pub(crate) struct Hit<'c> {
     pub place: Place,
     pub form: Form,
     /// Byte range of the credential in that text.
@@ -110,7 +110,7 @@ impl std::fmt::Debug for Hit<'_> {
 
 impl Hit<'_> {
     #[must_use]
-    pub fn secret(&self) -> &str {
+    pub(crate) fn secret(&self) -> &str {
         &self.text[self.range.clone()]
     }
 }
@@ -133,7 +133,7 @@ pub(super) fn find_in<'c>(
 
 /// The hits to report, one for each line.
 #[must_use]
-pub fn told<'h, 'c>(hits: &'h [Hit<'c>]) -> Vec<&'h Hit<'c>> {
+pub(crate) fn told<'h, 'c>(hits: &'h [Hit<'c>]) -> Vec<&'h Hit<'c>> {
     let is_unread = |hit: &Hit<'_>| matches!(hit.form, Form::Unread(_));
     let mut told: Vec<_> = hits.iter().collect();
     told.dedup_by(|later, first| {

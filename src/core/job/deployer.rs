@@ -23,7 +23,7 @@ const CHANGES: [&str; 7] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deployer {
+pub(crate) enum Deployer {
     /// Helm, or a program that embeds it: the default without a sign of another deployer.
     Helm,
     /// Flux's helm-controller, which embeds Helm.
@@ -42,7 +42,7 @@ impl Deployer {
     ///
     /// Programs that embed Helm use field managers of their own, so a Job counts as Helm's unless there is a positive
     /// sign of another deployer. `app.kubernetes.io/managed-by` is not such a sign: charts write it.
-    pub fn of<'m>(
+    pub(crate) fn of<'m>(
         label: impl Fn(&str) -> bool,
         annotation: impl Fn(Annotation) -> bool,
         managers: impl Iterator<Item = &'m str> + Clone,
@@ -79,18 +79,18 @@ impl Deployer {
     }
 
     /// Whether it reads hook annotations and runs hooks.
-    pub fn runs_hooks(self) -> bool {
+    pub(crate) fn runs_hooks(self) -> bool {
         !matches!(self, Self::KustomizeController | Self::Kubectl)
     }
 
     /// Whether Argo CD runs the object as a hook: it has Argo CD's own annotation, or Helm's, which Argo CD also
     /// honours in objects it deploys (`IsHook` in `argoproj/gitops-engine: pkg/sync/hook/hook.go`, 0.7.3).
-    pub fn is_argocd_hook(self, annotations: &Annotations<'_>) -> bool {
+    pub(crate) fn is_argocd_hook(self, annotations: &Annotations<'_>) -> bool {
         let has = |annotation| annotations.get(annotation).is_some();
         has(Annotation::ArgoCdHook) || self == Self::ArgoCd && has(Annotation::Hook)
     }
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Helm => "Helm",
             Self::HelmController => "Flux's helm-controller",

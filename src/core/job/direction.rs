@@ -20,7 +20,7 @@ enum Way {
 
 impl Job<'_> {
     /// Whether it undoes a migration, or wipes a database.
-    pub fn is_downward(&self) -> bool {
+    pub(crate) fn is_downward(&self) -> bool {
         // The first direction counts, because a fallback comes later: `alembic upgrade head || alembic downgrade -1`.
         let (mut first, mut wipes) = (None, false);
         for (_, _, container) in self.containers() {

@@ -12,10 +12,10 @@ use crate::core::json::{Text, fold};
 ///
 /// An environment may be a megabyte long, and no rule reads the others.
 #[derive(Debug, Default)]
-pub struct Environment<'a>(pub Vec<(usize, EnvVar<'a>)>);
+pub(crate) struct Environment<'a>(pub Vec<(usize, EnvVar<'a>)>);
 
 #[derive(Debug, Default, Deserialize)]
-pub struct EnvVar<'a> {
+pub(crate) struct EnvVar<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
     /// Empty if it comes from elsewhere.

@@ -10,7 +10,7 @@ use crate::core::job::sidecar::Stop;
 use crate::core::job::{Job, sidecar};
 
 /// The annotations that ask Linkerd for a native sidecar, the newest first.
-pub const LINKERD_NATIVE: [Annotation; 3] = [
+pub(crate) const LINKERD_NATIVE: [Annotation; 3] = [
     Annotation::LinkerdNativeSidecar,
     Annotation::LinkerdNativeSidecarBeta,
     Annotation::LinkerdNativeSidecarAlpha,

@@ -18,7 +18,7 @@ const SECONDS: usize = 11;
 const REVISION: usize = 7;
 /// How a timestamp is written, which decides whether its time zone is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Seconds or milliseconds since 1970, or a date marked `z`: an exact moment.
     Exact,
     /// A date in the unknown time zone of the machine that rendered the chart.
@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp<'a> {
+pub(crate) struct Stamp<'a> {
     /// The name without the timestamp and the dash before it.
     pub base: &'a str,
     /// The moment; a date without a zone is read as UTC.
@@ -66,13 +66,13 @@ impl<'a> Name<'a> {
 
     /// The same name, for a Job that this CronJob owns. All its Jobs are attempts of one migration, whether named by
     /// the CronJob or by a person.
-    pub fn owned_by(self, cron_job: Option<&'a str>) -> Self {
+    pub(crate) fn owned_by(self, cron_job: Option<&'a str>) -> Self {
         let cron_job = cron_job.filter(|name| !name.is_empty());
         Self { cron_job, ..self }
     }
 
     /// The same name, with whether Argo CD runs the Job as a hook.
-    pub fn of_argocd_hook(mut self, is_hook: bool) -> Self {
+    pub(crate) fn of_argocd_hook(mut self, is_hook: bool) -> Self {
         self.is_argocds = is_hook;
         self
     }
@@ -95,7 +95,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    pub fn stamp(&self) -> Option<Stamp<'a>> {
+    pub(crate) fn stamp(&self) -> Option<Stamp<'a>> {
         match self.generate() {
             Some(prefix) => {
                 let kept = cut(prefix, MAX_GENERATED_BASE);

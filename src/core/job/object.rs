@@ -32,20 +32,20 @@ pub struct Status<'a> {
     pub terminating: Option<i64>,
     pub succeeded: Option<i64>,
     pub failed: Option<i64>,
-    pub start_time: Option<Text<'a>>,
+    pub(crate) start_time: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "few")]
-    pub conditions: Vec<Condition<'a>>,
+    pub(crate) conditions: Vec<Condition<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Condition<'a> {
+pub(crate) struct Condition<'a> {
     /// `Complete`, `Failed`, …
     #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,
     /// `True`, `False` or `Unknown`.
     pub status: Text<'a>,
-    pub last_transition_time: Text<'a>,
+    pub(crate) last_transition_time: Text<'a>,
     pub reason: Text<'a>,
     pub message: Text<'a>,
 }
@@ -62,20 +62,20 @@ pub struct Metadata<'a> {
     /// Set by the API server, between the two phases.
     pub uid: Text<'a>,
     /// Time of creation, set by the API server between the two phases (RFC 3339).
-    pub creation_timestamp: Option<Text<'a>>,
+    pub(crate) creation_timestamp: Option<Text<'a>>,
     /// When it was deleted, if it only waits for its finalizers (RFC 3339).
-    pub deletion_timestamp: Option<Text<'a>>,
-    pub resource_version: Text<'a>,
+    pub(crate) deletion_timestamp: Option<Text<'a>>,
+    pub(crate) resource_version: Text<'a>,
     /// Whether Argo CD keeps it until its sync is over.
     #[serde(rename = "finalizers", default, deserialize_with = "is_held")]
     pub is_held: bool,
     pub labels: Map<'a>,
     pub annotations: Annotations<'a>,
     #[serde(default, deserialize_with = "few")]
-    pub owner_references: Vec<OwnerReference<'a>>,
+    pub(crate) owner_references: Vec<OwnerReference<'a>>,
     /// Which field manager set which field; distinguishes an apply from a plain create.
     #[serde(default, deserialize_with = "few")]
-    pub managed_fields: Vec<ManagedField<'a>>,
+    pub(crate) managed_fields: Vec<ManagedField<'a>>,
 }
 
 fn is_held<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -86,7 +86,7 @@ fn is_held<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct OwnerReference<'a> {
+pub(crate) struct OwnerReference<'a> {
     #[serde(borrow)]
     pub kind: Text<'a>,
     pub name: Text<'a>,
@@ -95,7 +95,7 @@ pub struct OwnerReference<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct ManagedField<'a> {
+pub(crate) struct ManagedField<'a> {
     #[serde(borrow)]
     pub manager: Text<'a>,
     /// `Apply` or `Update`.
@@ -110,21 +110,21 @@ pub struct ManagedField<'a> {
 #[derive(Debug, Default, Deserialize)]
 pub struct Fields {
     #[serde(rename = "f:metadata")]
-    pub metadata: Option<MetadataFields>,
+    pub(crate) metadata: Option<MetadataFields>,
     /// Whether it set any field of the spec.
     #[serde(rename = "f:spec")]
     pub spec: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct MetadataFields {
+pub(crate) struct MetadataFields {
     #[serde(rename = "f:annotations", default, deserialize_with = "nullable")]
     pub annotations: StampFields,
 }
 
 /// The stamps among the annotations.
 #[derive(Debug, Default, Deserialize)]
-pub struct StampFields {
+pub(crate) struct StampFields {
     #[serde(rename = "f:migration-warden.io/decision")]
     pub decision: Option<IgnoredAny>,
     #[serde(rename = "f:migration-warden.io/requested-by")]
@@ -137,7 +137,7 @@ pub struct StampFields {
 
 impl StampFields {
     #[must_use]
-    pub fn has_any(&self) -> bool {
+    pub(crate) fn has_any(&self) -> bool {
         let all = [
             &self.decision,
             &self.requested_by,
@@ -151,7 +151,7 @@ impl StampFields {
 impl ManagedField<'_> {
     /// The stamps that it set.
     #[must_use]
-    pub fn stamps(&self) -> Option<&StampFields> {
+    pub(crate) fn stamps(&self) -> Option<&StampFields> {
         let metadata = self.fields.as_ref()?.metadata.as_ref()?;
         Some(&metadata.annotations)
     }
@@ -162,34 +162,34 @@ impl ManagedField<'_> {
 #[serde(rename_all = "camelCase")]
 pub struct Spec<'a> {
     #[serde(default, deserialize_with = "integer")]
-    pub backoff_limit: Option<i64>,
+    pub(crate) backoff_limit: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
-    pub backoff_limit_per_index: Option<i64>,
+    pub(crate) backoff_limit_per_index: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
-    pub active_deadline_seconds: Option<i64>,
+    pub(crate) active_deadline_seconds: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
     pub parallelism: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
     pub completions: Option<i64>,
     /// `NonIndexed` or `Indexed`.
     #[serde(borrow)]
-    pub completion_mode: Option<Text<'a>>,
+    pub(crate) completion_mode: Option<Text<'a>>,
     #[serde(default, deserialize_with = "integer")]
-    pub ttl_seconds_after_finished: Option<i64>,
+    pub(crate) ttl_seconds_after_finished: Option<i64>,
     /// The controller that manages it; defaults to Kubernetes' own.
-    pub managed_by: Option<Text<'a>>,
+    pub(crate) managed_by: Option<Text<'a>>,
     /// Whether pods are not to be started yet.
     pub suspend: Option<bool>,
     /// What Kubernetes does with a failed pod instead of counting it.
     #[serde(default, deserialize_with = "nullable")]
-    pub pod_failure_policy: PodFailurePolicy<'a>,
+    pub(crate) pod_failure_policy: PodFailurePolicy<'a>,
     #[serde(default, deserialize_with = "nullable")]
-    pub template: PodTemplate<'a>,
-    pub job_template: Option<Box<Object<'a>>>,
+    pub(crate) template: PodTemplate<'a>,
+    pub(crate) job_template: Option<Box<Object<'a>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct PodTemplate<'a> {
+pub(crate) struct PodTemplate<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub metadata: Metadata<'a>,
     #[serde(default, deserialize_with = "nullable")]
@@ -198,24 +198,24 @@ pub struct PodTemplate<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodSpec<'a> {
+pub(crate) struct PodSpec<'a> {
     /// `Always`, `OnFailure` or `Never`.
     #[serde(borrow)]
     pub restart_policy: Option<Text<'a>>,
     #[serde(default, deserialize_with = "integer")]
-    pub active_deadline_seconds: Option<i64>,
+    pub(crate) active_deadline_seconds: Option<i64>,
     /// Whether a container sees the processes of the others, and can stop them.
     #[serde(default, deserialize_with = "nullable")]
-    pub share_process_namespace: bool,
+    pub(crate) share_process_namespace: bool,
     #[serde(default, deserialize_with = "few")]
-    pub init_containers: Vec<Container<'a>>,
+    pub(crate) init_containers: Vec<Container<'a>>,
     #[serde(default, deserialize_with = "few")]
     pub containers: Vec<Container<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Container<'a> {
+pub(crate) struct Container<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
     pub image: Text<'a>,
@@ -228,26 +228,26 @@ pub struct Container<'a> {
     pub restart_policy: Option<Text<'a>>,
     /// Rules that restart the container on some exit codes whatever its policy, from Kubernetes 1.35 on.
     #[serde(default, deserialize_with = "few")]
-    pub restart_policy_rules: Vec<RestartRule<'a>>,
+    pub(crate) restart_policy_rules: Vec<RestartRule<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RestartRule<'a> {
+pub(crate) struct RestartRule<'a> {
     /// `Restart` or `RestartAllContainers`.
     #[serde(borrow)]
     pub action: Text<'a>,
     #[serde(default, deserialize_with = "nullable")]
-    pub exit_codes: ExitCodes<'a>,
+    pub(crate) exit_codes: ExitCodes<'a>,
 }
 
 /// Exit codes that a rule applies to.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ExitCodes<'a> {
+pub(crate) struct ExitCodes<'a> {
     /// The only container whose exit codes count; all containers if absent.
     #[serde(borrow)]
-    pub container_name: Option<Text<'a>>,
+    pub(crate) container_name: Option<Text<'a>>,
     /// `In` or `NotIn`.
     pub operator: Text<'a>,
     #[serde(default, deserialize_with = "integers")]
@@ -258,24 +258,24 @@ pub struct ExitCodes<'a> {
 pub struct PodFailurePolicy<'a> {
     /// The first rule that applies to a failed pod decides.
     #[serde(borrow, default, deserialize_with = "few")]
-    pub rules: Vec<FailureRule<'a>>,
+    pub(crate) rules: Vec<FailureRule<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FailureRule<'a> {
+pub(crate) struct FailureRule<'a> {
     /// `FailJob`, `FailIndex`, `Ignore` or `Count`.
     #[serde(borrow)]
     pub action: Text<'a>,
     /// The exit codes it applies to; if absent, it applies to conditions of the pod.
-    pub on_exit_codes: Option<ExitCodes<'a>>,
+    pub(crate) on_exit_codes: Option<ExitCodes<'a>>,
     /// It applies to pods with one of these conditions.
     #[serde(default, deserialize_with = "few")]
-    pub on_pod_conditions: Vec<PodCondition<'a>>,
+    pub(crate) on_pod_conditions: Vec<PodCondition<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct PodCondition<'a> {
+pub(crate) struct PodCondition<'a> {
     /// Such as `DisruptionTarget`.
     #[serde(borrow, rename = "type")]
     pub kind: Text<'a>,

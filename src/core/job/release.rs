@@ -30,11 +30,11 @@ pub enum Source {
 }
 
 /// The label that names a release in most charts.
-pub const INSTANCE: &str = "app.kubernetes.io/instance";
+pub(crate) const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label that holds chart and version in most charts.
 pub const CHART: &str = "helm.sh/chart";
 /// The label Flux adds to objects of its releases.
-pub const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
+pub(crate) const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
 
 impl<'a> Release<'a> {
     #[must_use]

@@ -142,7 +142,7 @@ pub(crate) fn progress(pods: &[Pod]) -> Progress {
 impl Pod {
     /// Whether a container of the migration is running, or may still start. It suffices for a Job that is gone, because
     /// no new pods follow.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         !matches!(self.stage(), Stage::Ended | Stage::Over)
     }
 

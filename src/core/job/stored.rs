@@ -17,7 +17,7 @@ use crate::core::job::running::Said;
 use crate::core::job::{Job, Kind, MIGRATION_LABEL, hooks};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
+pub(crate) struct End {
     pub at: Timestamp,
     /// Whether it is complete; otherwise it failed.
     pub succeeded: bool,
@@ -29,37 +29,37 @@ pub struct End {
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own, and none excludes another"
 )]
-pub struct StoredJob {
+pub(crate) struct StoredJob {
     pub namespace: String,
     pub name: String,
     pub uid: String,
-    pub resource_version: String,
+    pub(crate) resource_version: String,
     /// The base name: the name without its timestamp, or that of the Job's CronJob. Attempts of one migration share it,
     /// the namespace and the release.
     pub base: String,
     pub release: String,
-    pub release_source: Source,
+    pub(crate) release_source: Source,
     pub created: Timestamp,
     /// When its controller started it; `None` while it is suspended.
     pub started: Option<Timestamp>,
     pub deadline: Option<i64>,
     pub said: Said,
     /// One of its pods has ended, so it has started whatever the others show.
-    pub has_tried: bool,
+    pub(crate) has_tried: bool,
     pub end: Option<End>,
-    pub is_deleting: bool,
+    pub(crate) is_deleting: bool,
     /// Whether Argo CD's finalizer still holds it.
     pub is_held: bool,
-    pub is_opted_out: bool,
+    pub(crate) is_opted_out: bool,
     /// Whether it is a hook that the deployer deletes before it creates the next one.
-    pub deletes_before_creation: bool,
+    pub(crate) deletes_before_creation: bool,
     /// Whether it is a hook that must be deleted after it succeeds, but not by its deployer, which does not know that
     /// its delete policy or its name was patched here.
-    pub deletes_succeeded: bool,
+    pub(crate) deletes_succeeded: bool,
 }
 
 impl StoredJob {
-    pub fn release(&self) -> release::Release<'_> {
+    pub(crate) fn release(&self) -> release::Release<'_> {
         release::Release {
             namespace: &self.namespace,
             name: Cow::Borrowed(&self.release),

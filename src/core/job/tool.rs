@@ -49,7 +49,7 @@ enum Evidence {
 
 /// How this Job is recognised as a migration, strongest evidence first; `None` if it is not.
 #[must_use]
-pub fn detect(job: &Job<'_>) -> Option<Detection> {
+pub(crate) fn detect(job: &Job<'_>) -> Option<Detection> {
     let name = job.name.shown();
     if TABLES.false_friends.is_in(name) {
         return None;

@@ -16,9 +16,9 @@ pub(crate) struct BrokenDocument {
     /// The fault, and what to write instead.
     pub message: String,
     /// Whether the document contains `{{`, as a template does.
-    pub is_template: bool,
+    pub(crate) is_template: bool,
     /// Whether the fault is between two documents, which are still read.
-    pub is_between: bool,
+    pub(crate) is_between: bool,
 }
 
 /// The documents of a stream that are not empty, one by one.

@@ -12,14 +12,14 @@ pub struct CertificateFacts {
     pub issuer: String,
     /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
-    pub not_before: Timestamp,
+    pub(crate) not_before: Timestamp,
     pub not_after: Timestamp,
-    pub der: CertificateDer<'static>,
+    pub(crate) der: CertificateDer<'static>,
 }
 
 impl CertificateFacts {
     /// Reads all certificates of a PEM text, in order. Fails if there is none.
-    pub fn all(pem: &[u8]) -> Result<Vec<Self>, TlsError> {
+    pub(crate) fn all(pem: &[u8]) -> Result<Vec<Self>, TlsError> {
         let chain = super::chain(pem)?;
         if chain.is_empty() {
             return Err(TlsError::NoCertificate);
@@ -53,7 +53,7 @@ impl CertificateFacts {
 
     /// Whether the key of this CA has signed it.
     #[must_use]
-    pub fn is_signed_by(&self, ca: &Self) -> bool {
+    pub(crate) fn is_signed_by(&self, ca: &Self) -> bool {
         let read = |der| X509Certificate::from_der(der).map(|(_, certificate)| certificate);
         let (Ok(leaf), Ok(ca)) = (read(&self.der), read(&ca.der)) else {
             return false;

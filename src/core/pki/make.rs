@@ -49,7 +49,7 @@ impl Ca {
     }
 
     /// Loads a CA from its stored certificate and key.
-    pub fn load(cert_pem: &str, key_pem: &str) -> Result<Self, MakeError> {
+    pub(crate) fn load(cert_pem: &str, key_pem: &str) -> Result<Self, MakeError> {
         let damaged = || MakeError::Damaged("certificate");
         let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(|_| damaged())?;
         let (_, certificate) = X509Certificate::from_der(&der).map_err(|_| damaged())?;

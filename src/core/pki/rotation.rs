@@ -43,7 +43,7 @@ pub struct Material {
     /// `ca.key`: key of the CA that signs.
     pub ca_key: String,
     /// `next-ca.key`: key of a CA that is already trusted but does not sign yet; empty without one.
-    pub next_ca_key: String,
+    pub(crate) next_ca_key: String,
     /// `tls.crt`: the server's certificate.
     pub cert: String,
     /// `tls.key`: its key.
@@ -77,7 +77,7 @@ impl Material {
 
     /// The data of a Secret.
     #[must_use]
-    pub fn to_data(&self) -> BTreeMap<String, ByteString> {
+    pub(crate) fn to_data(&self) -> BTreeMap<String, ByteString> {
         [
             ("ca.crt", &self.ca_certs),
             ("ca.key", &self.ca_key),
@@ -91,14 +91,18 @@ impl Material {
 
     /// Whether the stored certificate can be served to callers that trust the stored CAs.
     #[must_use]
-    pub fn is_usable(&self, names: &[String], now: Timestamp) -> bool {
+    pub(crate) fn is_usable(&self, names: &[String], now: Timestamp) -> bool {
         let trusted = unexpired(&self.ca_certs, now);
         shown_until(&self.cert, &self.key, names, &trusted, now)
             .is_some_and(|expires| expires > now)
     }
 
     /// The data to store instead at `now`, for a server with these names; `None` if nothing is due.
-    pub fn renewed(&self, names: &[String], now: Timestamp) -> Result<Option<Self>, MakeError> {
+    pub(crate) fn renewed(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Option<Self>, MakeError> {
         let mut trusted = unexpired(&self.ca_certs, now);
         let mut signing = find(&trusted, &self.ca_key, now);
         let mut next = find(&trusted, &self.next_ca_key, now);
@@ -152,7 +156,7 @@ pub fn usable(bundle: &str, now: Timestamp) -> bool {
 /// The newest few of its other CAs stay until they expire: another replica may use another bundle for a while, with a
 /// certificate that only that one covers.
 #[must_use]
-pub fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
+pub(crate) fn trusting(bundle: &str, found: &[u8], now: Timestamp) -> Option<String> {
     let mut found = unexpired(&String::from_utf8_lossy(found), now);
     let mut wanted = unexpired(bundle, now);
     let among = |ca: &CertificateFacts, others: &[CertificateFacts]| {

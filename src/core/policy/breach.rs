@@ -18,7 +18,7 @@ const MAX_LISTED: usize = 16;
 /// One breach of one rule.
 #[must_use]
 #[derive(Debug)]
-pub struct Breach {
+pub(crate) struct Breach {
     pub(super) path: FieldPath,
     pub(super) within: Option<Range<usize>>,
     pub(super) detail: String,
@@ -30,7 +30,7 @@ pub struct Breach {
 
 impl Breach {
     /// `path` is the field at fault, and `detail` what is wrong with it. Values of the Job in `detail` are [`shown`].
-    pub fn new(path: impl Into<FieldPath>, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(path: impl Into<FieldPath>, detail: impl Into<String>) -> Self {
         Self {
             path: path.into(),
             within: None,
@@ -43,19 +43,19 @@ impl Breach {
     }
 
     /// Only this byte range of the field's text is at fault.
-    pub fn in_part(self, part: Range<usize>) -> Self {
+    pub(crate) fn in_part(self, part: Range<usize>) -> Self {
         let within = Some(part);
         Self { within, ..self }
     }
 
     /// Adds the correction.
-    pub fn fixed_by(self, fix: impl Into<Option<Fix>>) -> Self {
+    pub(crate) fn fixed_by(self, fix: impl Into<Option<Fix>>) -> Self {
         let fix = fix.into();
         Self { fix, ..self }
     }
 
     /// Replaces the rule's remediation by one that fits this Job better.
-    pub fn advise(self, remediation: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn advise(self, remediation: impl Into<Cow<'static, str>>) -> Self {
         let remediation = Some(remediation.into());
         Self {
             remediation,
@@ -64,30 +64,30 @@ impl Breach {
     }
 
     /// Adds a command that helps. Consecutive commands with one purpose belong together.
-    pub fn command(mut self, purpose: &'static str, line: impl Into<String>) -> Self {
+    pub(crate) fn command(mut self, purpose: &'static str, line: impl Into<String>) -> Self {
         let line = line.into();
         self.commands.push(Command { purpose, line });
         self
     }
 
     /// Limits the action, whatever the policy says.
-    pub fn at_most(self, most: Action) -> Self {
+    pub(crate) fn at_most(self, most: Action) -> Self {
         Self { most, ..self }
     }
 }
 
 /// A command that helps, which a denial shows on a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+pub(crate) struct Command {
     /// Such as "To look".
-    pub purpose: &'static str,
+    pub(crate) purpose: &'static str,
     /// The command line.
     pub line: String,
 }
 
 /// The breaches of one rule in one Job: the first [`MAX_LISTED`], and how many more there are.
 #[derive(Debug, Default)]
-pub struct Breaches {
+pub(crate) struct Breaches {
     pub(super) listed: Vec<Breach>,
     pub(super) more: usize,
 }
@@ -95,7 +95,7 @@ pub struct Breaches {
 impl Breaches {
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.listed.is_empty()
     }
 }

@@ -13,7 +13,7 @@ pub const MIGRATION: &str = "migration";
 pub const NOT_A_MIGRATION: &str = "not-a-migration";
 /// Name of the match condition that selects only Jobs that have opted out. It replaces [`NOT_A_MIGRATION`] if detection
 /// is off.
-pub const ONLY_OPTED_OUT: &str = "opted-out";
+pub(crate) const ONLY_OPTED_OUT: &str = "opted-out";
 /// Name of the match condition that leaves out requests of the control plane.
 pub const NOT_THE_CONTROL_PLANE: &str = "not-the-control-plane";
 

@@ -15,10 +15,10 @@ pub struct Claims {
     /// Databases that are migrated from several namespaces. For all other databases, the annotation
     /// `migration-warden.io/database` applies within its namespace only.
     #[serde(default)]
-    pub databases: Vec<Database>,
+    pub(crate) databases: Vec<Database>,
     /// What happens to a migration Job if its claim could not be checked.
     #[serde(default)]
-    pub on_failure: WithoutClaim,
+    pub(crate) on_failure: WithoutClaim,
 }
 
 /// Migrations in a namespace with the same value run one at a time.
@@ -35,7 +35,7 @@ pub enum Scope {
 /// A database that is migrated from several namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Database {
+pub(crate) struct Database {
     /// The value of the annotation `migration-warden.io/database`.
     #[schemars(length(min = 1))]
     pub name: String,
@@ -47,7 +47,7 @@ pub struct Database {
 /// What happens to a migration Job if its claim could not be checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum WithoutClaim {
+pub(crate) enum WithoutClaim {
     /// The Job is asked to wait.
     #[default]
     Deny,
@@ -58,7 +58,7 @@ pub enum WithoutClaim {
 impl Claims {
     /// The namespaces that share this database with `namespace`.
     #[must_use]
-    pub fn shared_with(&self, database: &str, namespace: &str) -> Option<&[String]> {
+    pub(crate) fn shared_with(&self, database: &str, namespace: &str) -> Option<&[String]> {
         let has = |listed: &&Database| {
             listed.name == database && listed.namespaces.iter().any(|name| name == namespace)
         };

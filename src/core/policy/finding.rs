@@ -25,7 +25,7 @@ pub struct ExceptionRef {
     /// Its uid; empty for an exception from a file.
     pub uid: String,
     /// When it expires.
-    pub expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// One breach of one rule.
@@ -42,15 +42,15 @@ pub struct Finding {
     /// What is wrong, with the values found, in one line; never a credential.
     pub detail: String,
     /// Whether `detail` was cut.
-    pub is_cut: bool,
+    pub(crate) is_cut: bool,
     /// What to write instead: the rule's own text, unless it does not fit this Job.
     pub remediation: Cow<'static, str>,
     /// Commands that help.
-    pub commands: Vec<Command>,
+    pub(crate) commands: Vec<Command>,
     /// The correction, if this Job can be corrected.
-    pub fix: Option<Fix>,
+    pub(crate) fix: Option<Fix>,
     /// The exception that limits the action to `audit`.
-    pub exception: Option<Arc<ExceptionRef>>,
+    pub(crate) exception: Option<Arc<ExceptionRef>>,
 }
 
 impl Finding {
@@ -78,7 +78,12 @@ impl Finding {
 
     /// The findings of one rule in an object of `kind`; none if its action is `off`.
     #[must_use]
-    pub fn list(rule: &'static Rule, action: Action, kind: Kind, breaches: Breaches) -> Vec<Self> {
+    pub(crate) fn list(
+        rule: &'static Rule,
+        action: Action,
+        kind: Kind,
+        breaches: Breaches,
+    ) -> Vec<Self> {
         let mut findings = Vec::new();
         if action > Action::Off {
             Self::extend(&mut findings, rule, action, kind, breaches);
@@ -103,7 +108,7 @@ impl Finding {
     }
 
     /// Appends `more` to the detail, which is cut to make room.
-    pub fn append(&mut self, more: &str) {
+    pub(crate) fn append(&mut self, more: &str) {
         self.is_cut |= text::append(&mut self.detail, more, text::DETAIL);
     }
 

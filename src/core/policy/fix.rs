@@ -15,7 +15,7 @@ use crate::core::policy::path::FieldPath;
 
 /// A correction: a field and what it should hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fix {
+pub(crate) struct Fix {
     /// The field to correct.
     pub path: FieldPath,
     /// The value it gets.
@@ -24,7 +24,7 @@ pub struct Fix {
 
 /// The new value of a corrected field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replacement {
+pub(crate) enum Replacement {
     Text(Cow<'static, str>),
     /// This prefix and the time of the review, in seconds since 1970.
     Stamped(String),
@@ -36,7 +36,7 @@ pub enum Replacement {
 impl Fix {
     /// Sets `path` to a text.
     #[must_use]
-    pub fn set(path: FieldPath, text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn set(path: FieldPath, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             path,
             value: Replacement::Text(text.into()),
@@ -45,7 +45,7 @@ impl Fix {
 
     /// The steps to the field: field names and indices.
     #[must_use]
-    pub fn steps(&self) -> Vec<String> {
+    pub(crate) fn steps(&self) -> Vec<String> {
         let path = self.path.pointer();
         let steps = path.tokens().map(|step| step.decoded().into_owned());
         steps.collect()
@@ -53,7 +53,7 @@ impl Fix {
 
     /// Removes `path`.
     #[must_use]
-    pub fn remove(path: FieldPath) -> Self {
+    pub(crate) fn remove(path: FieldPath) -> Self {
         Self {
             path,
             value: Replacement::Nothing,
@@ -62,7 +62,7 @@ impl Fix {
 
     /// The field's value when patched at `now`; `None` if it is removed.
     #[must_use]
-    pub fn value(&self, now: jiff::Timestamp) -> Option<Value> {
+    pub(crate) fn value(&self, now: jiff::Timestamp) -> Option<Value> {
         Some(match &self.value {
             Replacement::Text(text) => (**text).into(),
             Replacement::Stamped(prefix) => format!("{prefix}{}", now.as_second()).into(),

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct LabelSelector {
     /// Labels that must have exactly these values.
     #[serde(default)]
-    pub match_labels: BTreeMap<String, String>,
+    pub(crate) match_labels: BTreeMap<String, String>,
     /// Requirements that must all hold.
     #[serde(default)]
-    pub match_expressions: Vec<LabelSelectorRequirement>,
+    pub(crate) match_expressions: Vec<LabelSelectorRequirement>,
 }
 
 /// A requirement on one label.

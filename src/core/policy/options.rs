@@ -9,7 +9,7 @@ use crate::core::time;
 
 /// An option of a rule, declared as a `static`: its address is its identity.
 #[derive(Debug)]
-pub struct RuleOption<T: 'static> {
+pub(crate) struct RuleOption<T: 'static> {
     /// The key in the policy file.
     pub key: &'static str,
     /// What it does, for the file's JSON Schema.
@@ -20,7 +20,7 @@ pub struct RuleOption<T: 'static> {
 
 /// An option of any type.
 #[derive(Clone, Copy, Debug)]
-pub enum AnyOption {
+pub(crate) enum AnyOption {
     /// On or off.
     Switch(&'static RuleOption<bool>),
     /// A duration such as `24h`.

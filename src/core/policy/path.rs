@@ -23,40 +23,40 @@ pub struct FieldPath(Vec<Step>);
 impl FieldPath {
     /// From field names joined by dots.
     #[must_use]
-    pub fn of(dotted: &'static str) -> Self {
+    pub(crate) fn of(dotted: &'static str) -> Self {
         Self(dotted.split('.').map(Step::Field).collect())
     }
 
     /// The path of an annotation.
     #[must_use]
-    pub fn annotation(annotation: Annotation) -> Self {
+    pub(crate) fn annotation(annotation: Annotation) -> Self {
         Self::of("metadata.annotations").key(annotation.key())
     }
 
     /// Steps into an entry of a map.
     #[must_use]
-    pub fn key(mut self, key: &'static str) -> Self {
+    pub(crate) fn key(mut self, key: &'static str) -> Self {
         self.0.push(Step::Key(key));
         self
     }
 
     /// Steps into a field.
     #[must_use]
-    pub fn field(mut self, name: &'static str) -> Self {
+    pub(crate) fn field(mut self, name: &'static str) -> Self {
         self.0.push(Step::Field(name));
         self
     }
 
     /// Steps into an element of a list.
     #[must_use]
-    pub fn index(mut self, index: usize) -> Self {
+    pub(crate) fn index(mut self, index: usize) -> Self {
         self.0.push(Step::Index(index));
         self
     }
 
     /// The path of a credential.
     #[must_use]
-    pub fn credential(hit: &Hit<'_>) -> Self {
+    pub(crate) fn credential(hit: &Hit<'_>) -> Self {
         let place = &hit.place;
         let path = Self::of(place.list)
             .index(place.container)
@@ -71,7 +71,7 @@ impl FieldPath {
 
     /// The path of a Job's field in an object of this kind.
     #[must_use]
-    pub fn within(self, kind: Kind) -> Self {
+    pub(crate) fn within(self, kind: Kind) -> Self {
         match kind {
             Kind::Job => self,
             Kind::CronJob => {
@@ -84,7 +84,7 @@ impl FieldPath {
 
     /// The path as a JSON Pointer (RFC 6901), `/` and `~` in keys escaped.
     #[must_use]
-    pub fn pointer(&self) -> PointerBuf {
+    pub(crate) fn pointer(&self) -> PointerBuf {
         PointerBuf::from_tokens(self.0.iter().map(|step| match step {
             Step::Field(name) | Step::Key(name) => (*name).to_owned(),
             Step::Index(index) => index.to_string(),

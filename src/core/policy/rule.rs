@@ -38,7 +38,7 @@ impl Patch {
     /// # Panics
     /// While the program is built, for a scope without such a reason.
     #[must_use]
-    pub const fn refused_by(scope: Scope) -> Self {
+    pub(crate) const fn refused_by(scope: Scope) -> Self {
         match scope {
             Scope::Hook => HOOKS_NOT_PATCHABLE,
             Scope::Cluster => CLUSTER_STATE_NOT_PATCHABLE,
@@ -48,7 +48,7 @@ impl Patch {
 }
 
 /// Why no rule about hook annotations may patch them.
-pub const HOOKS_NOT_PATCHABLE: Patch = Patch::Refused(
+pub(crate) const HOOKS_NOT_PATCHABLE: Patch = Patch::Refused(
     "Helm reads the rendered chart, not the cluster: a patched hook annotation changes nothing",
 );
 
@@ -64,16 +64,16 @@ pub enum Cel {
 
 /// What a check may know besides the Job.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// Why the Job is evaluated.
     pub selection: Selection,
     /// What the policy sets.
-    pub options: &'a Options,
+    pub(crate) options: &'a Options,
 }
 
 /// The function of a rule. Pure.
 #[derive(Clone, Copy, Debug)]
-pub enum Check {
+pub(crate) enum Check {
     /// A Job breaks the rule at most once.
     One(fn(&Job<'_>, &Context<'_>) -> Option<Breach>),
     /// A Job may break it in several places.
@@ -87,12 +87,12 @@ const CLUSTER_STATE_NOT_PATCHABLE: Patch =
     Patch::Refused("what it finds is in the cluster, not in the Job");
 
 /// Why no rule of [`Scope::Cluster`] can be a `ValidatingAdmissionPolicy`.
-pub const NEEDS_THE_CLUSTER: Cel = Cel::Refused(
+pub(crate) const NEEDS_THE_CLUSTER: Cel = Cel::Refused(
     "the policy sees only the request, and the rule depends on what else is in the cluster",
 );
 
 /// Why no rule about an existing Job can be a `ValidatingAdmissionPolicy`.
-pub const NOT_A_CREATION: Cel = Cel::Refused(
+pub(crate) const NOT_A_CREATION: Cel = Cel::Refused(
     "the policy is evaluated only for creations, and the rule evaluates updates and deletions",
 );
 
@@ -118,19 +118,19 @@ pub struct Rule {
     /// Whether it may patch.
     pub patch: Patch,
     /// Its options in the policy file.
-    pub options: &'static [AnyOption],
+    pub(crate) options: &'static [AnyOption],
     /// Its CEL expression, or why it has none.
     pub cel: Cel,
     /// Markdown: what it flags, why, and what to write instead.
     pub docs: &'static str,
     /// Finds the breaches.
-    pub check: Check,
+    pub(crate) check: Check,
 }
 
 impl Rule {
     /// The keys of its options in the policy file.
     #[must_use]
-    pub fn option_keys(&self) -> Vec<&'static str> {
+    pub(crate) fn option_keys(&self) -> Vec<&'static str> {
         self.options.iter().map(|option| option.key()).collect()
     }
 

@@ -19,19 +19,19 @@ pub struct Runs {
     /// Whether runs are recorded.
     #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "on_or_off::<RunMode>")]
-    pub mode: RunMode,
+    pub(crate) mode: RunMode,
     /// Number of newest runs to keep per release. Runs that have not ended are always kept.
     #[schemars(range(min = 1, max = 1000))]
-    pub keep_per_release: u16,
+    pub(crate) keep_per_release: u16,
     /// Number of runs to keep in the whole cluster. The runs that ended first are removed first.
     #[schemars(range(min = 100, max = 100_000))]
-    pub keep_total: u32,
+    pub(crate) keep_total: u32,
 }
 
 /// Whether runs are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum RunMode {
+pub(crate) enum RunMode {
     /// Every migration Job that exists gets a run.
     #[default]
     On,

@@ -27,7 +27,7 @@ pub enum Selection {
 impl Selection {
     /// The word for it in decisions.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         self.into()
     }
 }
@@ -62,7 +62,7 @@ impl Selectors {
 
     /// The selectors as they were given.
     #[must_use]
-    pub fn as_written(&self) -> &[LabelSelector] {
+    pub(crate) fn as_written(&self) -> &[LabelSelector] {
         &self.written
     }
 
@@ -74,7 +74,7 @@ impl Selectors {
 
     /// Whether any selector matches these labels.
     #[must_use]
-    pub fn match_labels(&self, labels: &Map<'_>) -> bool {
+    pub(crate) fn match_labels(&self, labels: &Map<'_>) -> bool {
         let keys = self.keys.iter();
         let asked: BTreeMap<String, String> = keys
             .filter_map(|key| Some((key.clone(), labels.get(key)?.to_owned())))

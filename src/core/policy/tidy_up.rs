@@ -18,7 +18,7 @@ const TTL_SECONDS: u32 = 7 * 24 * 60 * 60;
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum TidyMode {
+pub(crate) enum TidyMode {
     /// Jobs are removed, and each removal is logged.
     #[default]
     On,
@@ -31,7 +31,7 @@ pub enum TidyMode {
 impl TidyMode {
     /// This mode, capped by the mode of the namespace.
     #[must_use]
-    pub fn capped(self, mode: Mode) -> Self {
+    pub(crate) fn capped(self, mode: Mode) -> Self {
         match (self, mode) {
             (Self::Off, _) | (_, Mode::Off) => Self::Off,
             (Self::DryRun, _) | (_, Mode::Warn | Mode::Audit) => Self::DryRun,
@@ -44,11 +44,11 @@ impl TidyMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cleanup {
     /// Whether anything is removed.
-    pub mode: TidyMode,
+    pub(crate) mode: TidyMode,
     /// How many of the newest failed Jobs of a migration stay.
-    pub keep_failed: usize,
+    pub(crate) keep_failed: usize,
     /// The `ttlSecondsAfterFinished` for hook Jobs that have none; `None` to add nothing.
-    pub ttl_seconds: Option<u32>,
+    pub(crate) ttl_seconds: Option<u32>,
 }
 
 impl Default for Cleanup {
@@ -64,7 +64,7 @@ impl Default for Cleanup {
 impl Cleanup {
     /// The correction that sets `ttlSecondsAfterFinished`.
     #[must_use]
-    pub fn ttl(&self) -> Option<Fix> {
+    pub(crate) fn ttl(&self) -> Option<Fix> {
         let seconds = self.ttl_seconds.filter(|_| self.mode == TidyMode::On)?;
         Some(Fix {
             path: FieldPath::of("spec.ttlSecondsAfterFinished"),

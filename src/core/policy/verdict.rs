@@ -58,7 +58,7 @@ impl Outcome {
 ///
 /// `patchable`: whether this object can be patched at all. Only a hook Job can, while it is being created, in the
 /// mutating phase.
-pub fn settle(findings: &mut [Finding], patchable: bool) {
+pub(crate) fn settle(findings: &mut [Finding], patchable: bool) {
     for finding in findings {
         if finding.action == Action::Patch && !(patchable && finding.fix.is_some()) {
             finding.action = Action::Deny;
@@ -79,13 +79,13 @@ pub fn outcome(findings: &[Finding]) -> Outcome {
 }
 
 /// The corrections of the findings that are patched.
-pub fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
+pub(crate) fn fixes(findings: &[Finding]) -> impl Iterator<Item = &Fix> {
     with(findings, Action::Patch).filter_map(|finding| finding.fix.as_ref())
 }
 
 /// The stamp that lists the rules whose findings were patched, now and `before`; `None` if nothing is patched now.
 #[must_use]
-pub fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
+pub(crate) fn stamp(findings: &[Finding], before: Option<&str>) -> Option<Fix> {
     let now: Vec<_> = with(findings, Action::Patch).map(|f| f.rule.id).collect();
     if now.is_empty() {
         return None;
@@ -159,7 +159,7 @@ fn with_command(finding: &Finding, advice: String, room: usize) -> String {
 
 /// Makes a text fit for a warning: the API server drops warnings with control characters.
 #[must_use]
-pub fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     shortened(&text::one_line(text), MAX_WARNING).into_owned()
 }
 

@@ -9,16 +9,16 @@ use crate::core::policy::word::{on_or_off, word};
 /// What to do with migration Jobs that have finished.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct TidyUp {
+pub(crate) struct TidyUp {
     /// Whether finished Jobs are removed.
     #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "on_or_off::<TidyMode>")]
     pub mode: TidyMode,
     /// Number of newest failed Jobs to keep for debugging, per migration.
-    pub keep_failed: u16,
+    pub(crate) keep_failed: u16,
     /// The `ttlSecondsAfterFinished` for hook Jobs that do not set it: 3600 or more, or 0 to add none.
     #[schemars(range(max = 2_147_483_647))]
-    pub ttl_seconds_after_finished: u32,
+    pub(crate) ttl_seconds_after_finished: u32,
 }
 
 impl Default for TidyUp {

@@ -50,7 +50,7 @@ pub enum MalformedReview {
 
 /// Group and kind of the object of a request.
 #[derive(Debug, Default, Deserialize)]
-pub struct GroupKind<'a> {
+pub(crate) struct GroupKind<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub group: Text<'a>,
     #[serde(borrow, default, deserialize_with = "nullable")]
@@ -59,7 +59,7 @@ pub struct GroupKind<'a> {
 
 /// The user who sent the request, as authenticated by the API server.
 #[derive(Debug, Default, Deserialize)]
-pub struct UserInfo<'a> {
+pub(crate) struct UserInfo<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub username: Text<'a>,
     #[serde(borrow, default, deserialize_with = "few")]
@@ -71,7 +71,7 @@ pub struct UserInfo<'a> {
 pub struct Options<'a> {
     /// The field manager; clients choose it, and a DELETE has none.
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub field_manager: Text<'a>,
+    pub(crate) field_manager: Text<'a>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,10 +81,10 @@ pub struct Request<'a, O = Object<'a>> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub uid: Text<'a>,
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub kind: GroupKind<'a>,
+    pub(crate) kind: GroupKind<'a>,
     /// `status`, `scale`, …; empty for the object itself.
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub sub_resource: Text<'a>,
+    pub(crate) sub_resource: Text<'a>,
     /// Name of the object; empty if the API server has not generated it yet.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub name: Text<'a>,
@@ -95,14 +95,14 @@ pub struct Request<'a, O = Object<'a>> {
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub operation: Text<'a>,
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub user_info: UserInfo<'a>,
+    pub(crate) user_info: UserInfo<'a>,
     /// Whether this is a dry run, which stores nothing.
     #[serde(default, deserialize_with = "nullable")]
     pub dry_run: bool,
     /// The object to be stored; absent on DELETE.
     pub object: Option<O>,
     /// The object as it is stored; absent on CREATE.
-    pub old_object: Option<O>,
+    pub(crate) old_object: Option<O>,
     /// `CreateOptions`, `UpdateOptions` or `DeleteOptions`.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub options: Options<'a>,
@@ -120,14 +120,14 @@ struct Review<'a, R> {
 
 /// A request about a kind that is evaluated, or about any other kind.
 #[derive(Debug)]
-pub enum Parsed<'a> {
+pub(crate) enum Parsed<'a> {
     /// `batch` Job or CronJob.
     Judged(Box<Request<'a>>),
     /// Any other kind: only the envelope was parsed.
     Other(Box<Request<'a, IgnoredAny>>),
 }
 
-pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
+pub(crate) fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
     // The whole text is validated first: the parser does not validate strings that it skips, and is faster on `str`.
     let text =
         std::str::from_utf8(body).map_err(|error| MalformedReview::Utf8(error.valid_up_to()))?;
@@ -158,7 +158,7 @@ pub fn parse(body: &[u8]) -> Result<Parsed<'_>, MalformedReview> {
 ///
 /// `None` if there is no object. Only called on a body that [`parse`] has accepted.
 #[must_use]
-pub fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Value> {
+pub(crate) fn object_along(body: &[u8], paths: &[Vec<String>]) -> Option<serde_json::Value> {
     let review: Review<'_, Request<'_, &RawValue>> = serde_json::from_slice(body).ok()?;
     let object = review.request?.object?.get();
     let mut deserializer = serde_json::Deserializer::from_str(object);

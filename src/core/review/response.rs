@@ -35,7 +35,7 @@ pub(crate) struct Response<'a> {
     pub warnings: Vec<String>,
     /// Entries for the API server's audit log. Keys have no `/` and at most 63 characters.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
-    pub audit_annotations: Vec<(&'static str, Cow<'a, str>)>,
+    pub(crate) audit_annotations: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 /// The status of a denial, which clients show.

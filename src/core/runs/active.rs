@@ -46,7 +46,7 @@ pub(crate) struct Active {
     /// How many there are.
     pub count: i64,
     /// How many of them are overdue.
-    pub overdue: i64,
+    pub(crate) overdue: i64,
     /// When the oldest of them was created.
     pub oldest: Option<Timestamp>,
 }

@@ -22,7 +22,7 @@ pub(super) const MAX_MESSAGE: usize = 1024;
 
 /// The facts about a Job that its run records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     pub chart: Option<String>,
     pub tool: Option<&'static str>,
     /// Images of its containers.

@@ -18,11 +18,11 @@ pub(crate) struct Brief {
     /// How it ended, or that it is still running.
     pub outcome: Outcome,
     /// When the run itself was created; `None` if it is not stored.
-    pub recorded_at: Option<Timestamp>,
+    pub(crate) recorded_at: Option<Timestamp>,
     /// When its Job was created.
     pub admitted_at: Timestamp,
     /// Whether its start was observed.
-    pub has_started: bool,
+    pub(crate) has_started: bool,
     /// When it ended; `None` while it is running.
     pub finished_at: Option<Timestamp>,
 }

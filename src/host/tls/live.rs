@@ -59,7 +59,7 @@ struct Parts {
 
 /// Expiry of what is in use; `None` if it is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expiry {
+pub(crate) struct Expiry {
     /// When the certificate of the server expires.
     pub certificate: Option<Timestamp>,
     /// When the last CA in the published bundle expires.
@@ -127,7 +127,7 @@ impl LiveTls {
 
     /// When the certificate and the CAs in use expire.
     #[must_use]
-    pub fn expiry(&self) -> Expiry {
+    pub(crate) fn expiry(&self) -> Expiry {
         self.parts().expiry
     }
 

@@ -44,7 +44,7 @@ impl TlsFiles {
     }
 
     /// Loads the CA of client certificates for the first time.
-    pub fn client_ca(ca: PathBuf, live: &LiveTls) -> Result<Self, LoadError> {
+    pub(crate) fn client_ca(ca: PathBuf, live: &LiveTls) -> Result<Self, LoadError> {
         Self::load(Purpose::Demand, vec![ca], live)
     }
 
@@ -83,7 +83,7 @@ impl TlsFiles {
 
 /// Reads the CAs to publish (PEM) from `file` every `period`, and sends each change to `bundle`. Runs until it is
 /// dropped.
-pub async fn keep_bundle(
+pub(crate) async fn keep_bundle(
     file: PathBuf,
     period: Duration,
     live: LiveTls,

@@ -38,7 +38,7 @@ impl Eq for Secrets {}
 impl Secrets {
     /// The passwords that were found, except very short ones.
     #[must_use]
-    pub fn of(hits: &[Hit<'_>]) -> Self {
+    pub(crate) fn of(hits: &[Hit<'_>]) -> Self {
         let plain = hits
             .iter()
             .filter(|hit| !matches!(hit.form, Form::Unread(_)))
@@ -72,7 +72,7 @@ impl Secrets {
     }
 
     /// [`Self::hide_in`] for a text from elsewhere, which is hidden as a whole if not all of the Job was searched.
-    pub fn hide_in_others(&self, text: &mut String) {
+    pub(crate) fn hide_in_others(&self, text: &mut String) {
         if self.has_unread {
             "***".clone_into(text);
         } else {
@@ -81,7 +81,7 @@ impl Secrets {
     }
 
     /// Writes `***` for each password in a sentence, also for the first part of one at the end of a cut text.
-    pub fn hide_in(&self, sentence: &mut String) {
+    pub(crate) fn hide_in(&self, sentence: &mut String) {
         if self.has_unread {
             *sentence = unquoted(sentence);
             return;

@@ -38,7 +38,7 @@ rule! {
     /// {onFailure: allow}` admits it.
     ///
     /// Source: `k8s.io/client-go: rest/with_retry.go`, what clients do with `Retry-After`.
-    pub static CONCURRENT_MIGRATION = {
+    pub(crate) static CONCURRENT_MIGRATION = {
         id: "MW101",
         name: "concurrent-migration",
         reason: "another migration holds the key",

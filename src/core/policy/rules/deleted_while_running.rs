@@ -50,9 +50,9 @@ rule! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
     /// It is deleted. Otherwise it loses its label, without which nothing guards it.
-    pub is_deletion: bool,
+    pub(crate) is_deletion: bool,
     /// Its namespace is being deleted, with all its objects.
-    pub is_namespace_terminating: bool,
+    pub(crate) is_namespace_terminating: bool,
 }
 
 impl Loss {
