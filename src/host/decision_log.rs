@@ -8,6 +8,9 @@
 //! first task that resumes writes all lines in one system call: a call that wakes the reader costs as much as
 //! evaluating a review. If a write might have to wait (a full pipe, a terminal), the writer thread does it. Lines
 //! stay in the queue until they can be written, so that a caller that gives up can still remove its own line.
+//!
+//! One thread that writes all lines would need 250 lines of code less. A logged review of 3.5 KB then costs 51 µs of CPU
+//! instead of 34, in the same run of `cargo bench`.
 
 mod queue;
 
