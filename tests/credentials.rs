@@ -264,6 +264,31 @@ fn the_time_is_linear_in_the_text_of_every_field() {
     }
 }
 
+/// Many candidates end in the same run of characters, which belongs to none of them.
+#[test]
+#[ignore = "measures time: run tests/long"]
+fn a_run_behind_many_candidates_is_read_once() {
+    warm_up();
+    let more = [
+        "key=",
+        "name=",
+        "value=",
+        "password=",
+        "\"key\":\"",
+        "--token=",
+        "u:p@",
+    ];
+    for unit in UNITS.into_iter().chain(more) {
+        for tail in ["'", "\\", ",", "\"", " ", "-", ")", ";", "*", "\\n"] {
+            assert_linear(&format!("{unit:?} before {tail:?}"), |bytes| {
+                let (units, tails) = (bytes / 2 / unit.len(), bytes / 2 / tail.len());
+                let text = format!("pw {}{}", unit.repeat(units), tail.repeat(tails));
+                judged(&job(&[json!({"args": [text]})]).to_string())
+            });
+        }
+    }
+}
+
 fn warm_up() {
     migration_warden::core::job::tool::warm_up();
     judged(&job(&[]).to_string());

@@ -14,10 +14,13 @@ impl Scan<'_, '_> {
     /// key is part of such a pair.
     pub(super) fn pair(&mut self, key: &Range<usize>, start: usize) -> bool {
         const GAP: usize = 64;
+        /// Longest name that is read: the rest of a word may follow each of many `name=`.
+        const NAME: usize = 256;
         let text = self.text;
         let word = text[key.clone()].trim_start_matches(['-', '.']);
         if words::is("name key", word) {
             let named = self.extent(start).map(|(range, _)| range);
+            let named = named.filter(|range| range.len() <= NAME);
             let plain = named.map(|range| {
                 let name = text[range.clone()].trim_end_matches(['\\', ',', '\'']);
                 range.start..range.start + name.len()
