@@ -33,6 +33,7 @@ use crate::cluster::jobs::{self, Jobs};
 use crate::cluster::pods::Pods;
 use crate::core::job;
 use crate::core::job::running::Pod;
+use crate::core::json;
 use crate::core::policy::claims::Claims as Policy;
 use crate::core::policy::select::Selectors;
 
@@ -242,7 +243,8 @@ impl Claims {
         let mut listed = Vec::new();
         let _seat = self.lists.take(namespace).await;
         while let Some(page) = list.next().await? {
-            active_jobs::add(list.read(&page)?, wanted, &mut listed);
+            let jobs = json::sample(|| list.read(&page))?;
+            active_jobs::add(jobs, wanted, &mut listed);
         }
         Ok(listed)
     }

@@ -11,10 +11,15 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer};
 
 use crate::core::job::annotation::Annotation;
+use crate::core::job::name::cut;
 use crate::core::job::object::Object;
 use crate::core::job::release::{self, Source};
 use crate::core::job::running::Said;
 use crate::core::job::{Job, Kind, MIGRATION_LABEL, hooks};
+use crate::core::json;
+
+/// Most bytes of a name that is kept: those of a Kubernetes name. A release or an owner may be named by a longer text.
+const MAX_NAME: usize = 253;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
@@ -86,8 +91,8 @@ impl From<&Job<'_>> for StoredJob {
             name: job.name.full().to_owned(),
             uid: metadata.uid.to_string(),
             resource_version: metadata.resource_version.to_string(),
-            base: job.name.base().to_owned(),
-            release: release.to_owned(),
+            base: cut(job.name.base(), MAX_NAME).to_owned(),
+            release: cut(release, MAX_NAME).to_owned(),
             release_source,
             created: job.created.unwrap_or(Timestamp::MAX),
             started: time(job.status.start_time.as_deref()),
@@ -130,7 +135,7 @@ pub(crate) struct WatchedJob<T> {
 
 impl<'de, T: for<'b, 'j> From<&'b Job<'j>>> Deserialize<'de> for WatchedJob<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = Object::deserialize(deserializer)?;
+        let object = json::sample(|| Object::deserialize(deserializer))?;
         let metadata = ObjectMeta {
             resource_version: Some(object.metadata.resource_version.to_string()),
             uid: Some(object.metadata.uid.to_string()),

@@ -5,14 +5,19 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 /// Most entries of all lists and maps of one document together. Parsed, an entry may take fifty times its text, and a
 /// list of containers holds lists. A real Job has some hundred entries.
 const MOST: usize = 20_000;
 const TOO_MANY: &str = "more than 20000 entries in its lists and maps";
 
+/// Most entries of each list of a [`sample`].
+const FIRST: usize = 256;
+
 thread_local! {
+    /// Whether this thread is reading a [`sample`].
+    static SAMPLES: Cell<bool> = const { Cell::new(false) };
     /// How many more entries the document that this thread is reading may have. `None` outside of [`document`].
     static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -26,6 +31,20 @@ pub(crate) fn document<T>(read: impl FnOnce() -> T) -> T {
         }
     }
     LEFT.set(Some(MOST));
+    let _end = End;
+    read()
+}
+
+/// Reads an object that the API server has stored, and of each of its lists the first entries only: tenants write most of
+/// it, and an error would end a watch for all others.
+pub(crate) fn sample<T>(read: impl FnOnce() -> T) -> T {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            SAMPLES.set(false);
+        }
+    }
+    SAMPLES.set(true);
     let _end = End;
     read()
 }
@@ -94,11 +113,16 @@ where
 
         fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
             let mut kept = R::default();
-            while let Some(next) = entries.next_element()? {
+            let mut left = if SAMPLES.get() { FIRST } else { usize::MAX };
+            while left > 0
+                && let Some(next) = entries.next_element()?
+            {
                 if (self.0)(&mut kept, next) {
                     entry()?;
+                    left -= 1;
                 }
             }
+            while entries.next_element::<IgnoredAny>()?.is_some() {}
             Ok(kept)
         }
     }
@@ -154,6 +178,19 @@ mod tests {
             // The next document is counted from zero again.
             assert!(read(&enough).is_ok());
         }
+    }
+
+    #[test]
+    fn a_sample_has_the_first_entries_of_each_list() {
+        let long = vec![1; FIRST + 1];
+        let text = json!({"list": long, "inner": vec![json!({"list": long}); FIRST + 1]});
+        let text = text.to_string();
+        let read = || serde_json::from_str::<Holder<'_>>(&text).unwrap();
+        let sampled = sample(read);
+        let lengths = |holder: &Holder<'_>| (holder.list.len(), holder.inner.len());
+        assert_eq!(lengths(&sampled), (FIRST, FIRST));
+        assert_eq!(lengths(&sampled.inner[0]), (FIRST, 0));
+        assert_eq!(lengths(&read()), (FIRST + 1, FIRST + 1));
     }
 
     #[test]

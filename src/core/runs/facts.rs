@@ -66,7 +66,7 @@ impl Facts {
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: last.and_then(|last| filled(&last.reason, MAX_NAME)),
             message: last.and_then(|last| filled(&last.message, MAX_MESSAGE)),
-            secrets: Secrets::of(job.credentials()),
+            secrets: Secrets::kept_of(job.credentials()),
         };
         facts.hide();
         facts
@@ -246,6 +246,28 @@ metadata:
         assert!(by_clock.is_reviewed() && by_clock.deployer == Deployer::CronJob);
         let by_hand = with("cronjob.kubernetes.io/instantiate");
         assert!(!by_hand.is_reviewed() && by_hand.deployer == Deployer::Helm);
+    }
+
+    #[test]
+    fn of_too_many_passwords_none_is_kept() {
+        let of = |count: usize, length: usize| {
+            let args: Vec<_> = (0..count)
+                .map(|index| format!("--password={index:0>length$}x"))
+                .collect();
+            let container = json!({"name": "m", "image": "app:1", "args": args});
+            let facts = facts(
+                &json!({"spec": {"template": {"spec": {"containers": [container]}}}}).to_string(),
+            );
+            (format!("{:?}", facts.secrets), facts.message.unwrap())
+        };
+        let message = "Job has reached the specified backoff limit".to_owned();
+        assert_eq!(of(64, 40), ("64 secrets".to_owned(), message));
+        for (count, length) in [(65, 10), (1, 5000)] {
+            assert_eq!(
+                of(count, length),
+                ("0 secrets".to_owned(), "***".to_owned())
+            );
+        }
     }
 
     #[test]

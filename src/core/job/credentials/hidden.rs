@@ -12,6 +12,10 @@ const SHORTEST: usize = 4;
 /// Most of a text that is shown before it is cut (see [`crate::core::policy::breach::shown`]).
 const SHOWN: usize = 80;
 
+/// Most passwords that are kept of a Job, and most bytes of all of them. A kept byte takes up to 90 bytes.
+const KEPT: usize = 64;
+const KEPT_BYTES: usize = 4096;
+
 #[derive(Clone, Default)]
 pub struct Secrets {
     sorted: Vec<String>,
@@ -68,6 +72,19 @@ impl Secrets {
             sorted,
             automaton: automaton.flatten(),
             has_unread: hits.iter().any(|hit| matches!(hit.form, Form::Unread(_))),
+        }
+    }
+
+    /// Like [`Self::of`], for a Job that is kept in memory: tenants decide how many passwords a Job has, and how long they
+    /// are. If they are too many none is kept, and texts are hidden as a whole.
+    pub(crate) fn kept_of(hits: &[Hit<'_>]) -> Self {
+        let bytes: usize = hits.iter().map(|hit| hit.secret().len()).sum();
+        if hits.len() <= KEPT && bytes <= KEPT_BYTES {
+            return Self::of(hits);
+        }
+        Self {
+            has_unread: true,
+            ..Self::default()
         }
     }
 

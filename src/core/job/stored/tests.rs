@@ -100,3 +100,15 @@ fn keeps_what_a_change_says() {
         assert_eq!(kept(&stored(&case.change)), expected, "{name}");
     }
 }
+
+/// A tenant writes these texts, and each Job of the cluster keeps them.
+#[test]
+fn names_are_cut() {
+    let long = "n".repeat(100_000);
+    let owner = json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": long, "uid": "c", "controller": true});
+    let job = stored(&json!({"metadata": {
+        "ownerReferences": [owner],
+        "annotations": {"argocd.argoproj.io/tracking-id": format!("{long}:batch/Job:shop/x")},
+    }, "spec": {"template": null}}));
+    assert_eq!((job.base.len(), job.release.len()), (MAX_NAME, MAX_NAME));
+}
