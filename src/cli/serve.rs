@@ -45,6 +45,9 @@ use crate::server::otlp::Otlp;
 use crate::server::run;
 use crate::server::{Stop, StopSignals};
 
+/// How long the process waits for blocking work after all else has ended.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("files").args(["tls_cert", "tls_key"]).multiple(true))]
@@ -170,12 +173,17 @@ impl Args {
         let layer = otlp.as_ref().map(|otlp| Box::new(otlp.layer()) as Another);
         telemetry::init(self.log_format, &self.log_level, layer)?;
         let served = runtime.block_on(self.serve(otlp.clone()));
-        if served.as_ref().is_err_and(anyhow::Error::is::<Interrupted>) {
-            drop(entered);
-            runtime.shutdown_background();
-        } else if let Some(otlp) = otlp {
+        let is_interrupted = served.as_ref().is_err_and(anyhow::Error::is::<Interrupted>);
+        if let Some(otlp) = otlp.filter(|_| !is_interrupted) {
             otlp.shut_down();
         }
+        drop(entered);
+        // A read of a volume that hangs must not keep the process.
+        runtime.shutdown_timeout(if is_interrupted {
+            Duration::ZERO
+        } else {
+            LEFT_OVER
+        });
         served?;
         Ok(ExitCode::SUCCESS)
     }

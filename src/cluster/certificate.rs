@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, api::PostParams};
 use tokio::{sync::watch, time};
 
-use super::api::{ApiError, CompareAndSwap, failed, in_time, unless_changed};
+use super::api::{ApiError, CompareAndSwap, ask, unless_changed};
 use crate::core::pki::TlsError;
 use crate::core::pki::make::MakeError;
 use crate::core::pki::rotation::Material;
@@ -77,9 +77,9 @@ impl KeptCertificate {
         let mut swap = CompareAndSwap::default();
         loop {
             swap.begin(&write)?;
-            let secret = self.api.get(&self.name).await;
-            let mut secret =
-                secret.map_err(failed(format_args!("read the Secret {}", self.name)))?;
+            // Each request has its own limit: what was read is still served if the write does not end.
+            let read = format!("read the Secret {}", self.name);
+            let mut secret = ask(read, self.api.get(&self.name)).await?;
             *kept = Material::from_data(secret.data.as_ref());
             let Some(renewed) = kept.renewed(&self.names, now)? else {
                 return Ok(());
@@ -87,8 +87,8 @@ impl KeptCertificate {
             let data = secret.data.get_or_insert_default();
             data.extend(renewed.to_data());
             let params = PostParams::default();
-            let written = self.api.replace(&self.name, &params, &secret).await;
-            if unless_changed(written.map_err(failed(&write)))?.is_some() {
+            let written = self.api.replace(&self.name, &params, &secret);
+            if unless_changed(ask(&write, written).await)?.is_some() {
                 tracing::info!(secret = %self.name, "renewed the certificate in the Secret");
                 *kept = renewed;
                 return Ok(());
@@ -128,7 +128,7 @@ impl KeptCertificate {
         shown: &mut Material,
         bundle: &watch::Sender<String>,
     ) -> Result<bool, KeptError> {
-        let (material, error) = in_time(self.at(Timestamp::now())).await?;
+        let (material, error) = self.at(Timestamp::now()).await?;
         let news = material != *shown;
         if news {
             live.show(material.cert.as_bytes(), material.key.as_bytes())?;

@@ -108,9 +108,10 @@ impl Runs {
     }
 
     fn count(&self) {
-        let jobs = self.jobs.all().unwrap_or_default();
-        let active = Active::of(&jobs, Timestamp::now());
-        self.metrics.active(active);
+        // While the Jobs are being listed, nothing is known of them.
+        if let Some(jobs) = self.jobs.all() {
+            self.metrics.active(Active::of(&jobs, Timestamp::now()));
+        }
     }
 
     fn is_on(&self) -> bool {

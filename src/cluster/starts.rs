@@ -44,7 +44,10 @@ impl Starts {
         let mut started = HashSet::new();
         loop {
             ticks.tick().await;
-            let jobs = self.jobs.all().unwrap_or_default();
+            // While the Jobs are being listed, nothing is known of them.
+            let Some(jobs) = self.jobs.all() else {
+                continue;
+            };
             let existing: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
             started.retain(|uid: &String| existing.contains(&**uid));
             let late = self.late(&jobs, &mut started, Timestamp::now()).await;

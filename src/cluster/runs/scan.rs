@@ -211,7 +211,8 @@ impl Store {
     ) -> Result<(), Unwritten> {
         let failed = |error| classified("list", error);
         let mut list = List::of::<MigrationRun>(&self.client, namespace, params.limit(PAGE));
-        while let Some(page) = in_time(list.next().map_err(failed)).await? {
+        // The client limits each try, and goes on from a page that failed.
+        while let Some(page) = list.next().map_err(failed).await? {
             let runs = list.read::<Scanned>(&page).map_err(failed)?;
             look(runs.into_iter().map(brief).collect());
         }
