@@ -13,7 +13,7 @@ TOKEN = re.compile(
 DESCRIPTION = re.compile(r'"(?:title|description)": "(?P<text>(?:\\.|[^"\\])*)"')
 PROSE = re.compile(r"[a-z]{2,}[^a-z]? [a-z]+")
 # Tests, and the words of Kubernetes itself.
-SKIPPED = re.compile(r"(^|/)(tests?|testing|model|check/refused|job/dns)(/|\.rs$)")
+SKIPPED = re.compile(r"(^|/)(tests?|testing|model|check/refused|job/dns|credentials/place)(/|\.rs$)")
 
 
 def messages(path):
