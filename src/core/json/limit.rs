@@ -15,47 +15,49 @@ const TOO_MANY: &str = "more than 20000 entries in its lists and maps";
 /// Most entries of each list of a [`sample`].
 const FIRST: usize = 256;
 
+/// What bounds the lists that this thread is reading.
+#[derive(Clone, Copy)]
+enum Bound {
+    None,
+    /// How many more entries all lists and maps may have together, or the document is refused.
+    Together(usize),
+    /// The rest of each list is skipped.
+    Each,
+}
+
 thread_local! {
-    /// Whether this thread is reading a [`sample`].
-    static SAMPLES: Cell<bool> = const { Cell::new(false) };
-    /// How many more entries the document that this thread is reading may have. `None` outside of [`document`].
-    static LEFT: Cell<Option<usize>> = const { Cell::new(None) };
+    static BOUND: Cell<Bound> = const { Cell::new(Bound::None) };
 }
 
 /// Reads one document from a client. Fails if its lists and maps have too many entries together.
 pub(crate) fn document<T>(read: impl FnOnce() -> T) -> T {
-    struct End;
-    impl Drop for End {
-        fn drop(&mut self) {
-            LEFT.set(None);
-        }
-    }
-    LEFT.set(Some(MOST));
-    let _end = End;
-    read()
+    bounded(Bound::Together(MOST), read)
 }
 
 /// Reads an object that the API server has stored, and of each of its lists the first entries only: tenants write most of
 /// it, and an error would end a watch for all others.
 pub(crate) fn sample<T>(read: impl FnOnce() -> T) -> T {
+    bounded(Bound::Each, read)
+}
+
+fn bounded<T>(bound: Bound, read: impl FnOnce() -> T) -> T {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
-            SAMPLES.set(false);
+            BOUND.set(Bound::None);
         }
     }
-    SAMPLES.set(true);
+    BOUND.set(bound);
     let _end = End;
     read()
 }
 
 /// Counts one more kept entry of the document; fails if there are too many.
 pub(super) fn entry<E: Error>() -> Result<(), E> {
-    let Some(left) = LEFT.get() else {
-        return Ok(());
-    };
-    let left = left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
-    LEFT.set(Some(left));
+    if let Bound::Together(left) = BOUND.get() {
+        let left = left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY))?;
+        BOUND.set(Bound::Together(left));
+    }
     Ok(())
 }
 
@@ -113,7 +115,10 @@ where
 
         fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
             let mut kept = R::default();
-            let mut left = if SAMPLES.get() { FIRST } else { usize::MAX };
+            let mut left = match BOUND.get() {
+                Bound::Each => FIRST,
+                _ => usize::MAX,
+            };
             while left > 0
                 && let Some(next) = entries.next_element()?
             {
