@@ -214,7 +214,7 @@ impl Warden {
         };
         let policy = asking.policy;
         let wanted = Wanted {
-            key: &Key::of(job, &policy.claims),
+            keys: &Key::all_of(job, &policy.claims),
             policy: &policy.claims,
             selectors: &policy.selectors,
             claimant: store::Claimant {
@@ -233,7 +233,7 @@ impl Warden {
                 Heard::Refused(Refusal::Held(holder.facts), !holder.first)
             }
             Err(error) => {
-                tracing::warn!(%error, key = %wanted.key, "failed to take a claim");
+                tracing::warn!(%error, job = %format_args!("{}/{name}", job.namespace), "failed to take a claim");
                 let why = error.to_string();
                 let refusal = match error {
                     ClaimError::Crowded(_) => Refusal::Crowded(why),

@@ -193,6 +193,22 @@ fn releases_share_a_database_where_they_say_so() {
     is_created(&space, &migrates("stock", &endless("three")));
 }
 
+/// A chart may begin to name its database, or stop, while a Job of the release before still runs.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_database_is_a_key_besides_the_name() {
+    let space = guarded("");
+    let (plain, named) = (endless("plain"), migrates("stock", &endless("named")));
+    is_created(&space, &plain);
+    waits(&space, &migrates("orders", &again(&plain)));
+    // The one that waits has left no claim of its database behind.
+    is_created(&space, &migrates("orders", &endless("other")));
+    is_created(&space, &named);
+    let unnamed = again(&named).replace("migration-warden.io/database: stock", "x: y");
+    let told = waits(&space, &unnamed);
+    assert!(told.contains("named-migrate-"), "{told}");
+}
+
 /// Else any tenant could hold up another's deploys.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]

@@ -156,7 +156,7 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
     let selectors = Selectors::new(default_selectors()).unwrap();
     let text = json!({"metadata": {"name": asker.job}}).to_string();
     let object: Object<'_> = serde_json::from_str(&text).unwrap();
-    let key = Key::of(&Job::new(&object, Kind::Job, &asker.namespace), &policy);
+    let keys = Key::all_of(&Job::new(&object, Kind::Job, &asker.namespace), &policy);
     let claimant = Claimant {
         namespace: &asker.namespace,
         job: &asker.job,
@@ -166,7 +166,7 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
         user: "deployer",
     };
     let wanted = Wanted {
-        key: &key,
+        keys: &keys,
         policy: &policy,
         selectors: &selectors,
         claimant,

@@ -1,4 +1,4 @@
-//! Selects the active Jobs of a key from a page of a LIST. Pure.
+//! Selects the active Jobs that share a key from a page of a LIST. Pure.
 //!
 //! It uses the same borrowed types as a review, so that a Job has the same key in both.
 
@@ -10,7 +10,7 @@ use crate::core::job::{Job, Kind};
 use crate::core::policy::Action;
 use crate::core::policy::select::Selection;
 
-/// Adds those of these Jobs that are active and have the wanted key, each once.
+/// Adds those of these Jobs that are active and have one of the wanted keys, each once.
 pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<Listed>) {
     for object in page {
         let job = Job::new(&object, Kind::Job, "");
@@ -21,7 +21,15 @@ pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<L
         let migrates = wanted.selectors.select(&job, Action::Off) == Selection::Labelled;
         let uid = &*object.metadata.uid;
         let known = listed.iter().any(|other| other.claim.uid == uid);
-        if !migrates || known || Key::of(&job, wanted.policy) != *wanted.key {
+        if !migrates || known {
+            continue;
+        }
+        let keys = Key::all_of(&job, wanted.policy);
+        let shared = |wanted: &Key| keys.contains(wanted);
+        let places = wanted.keys.iter().enumerate();
+        let places = places.filter(|(_, wanted)| shared(wanted));
+        let keys: Vec<_> = places.map(|(place, _)| place).collect();
+        if keys.is_empty() {
             continue;
         }
         let claim = Claim {
@@ -32,7 +40,11 @@ pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<L
             seen: true,
             ..Claim::default()
         };
-        listed.push(Listed { claim, suspended });
+        listed.push(Listed {
+            claim,
+            suspended,
+            keys,
+        });
     }
 }
 
@@ -64,7 +76,7 @@ mod tests {
         let mine = stored("shop-migrate-1766361600", "me", |_| {});
         let object = Object::deserialize(&mine).unwrap();
         let wanted = Wanted {
-            key: &Key::of(&Job::new(&object, Kind::Job, ""), &policy),
+            keys: &Key::all_of(&Job::new(&object, Kind::Job, ""), &policy),
             policy: &policy,
             selectors: &selectors,
             claimant: Claimant {
@@ -120,6 +132,14 @@ mod tests {
             ..Claim::default()
         };
         let suspended = true;
-        assert_eq!(added(&[item]), [Listed { claim, suspended }]);
+        let keys = vec![0];
+        assert_eq!(
+            added(&[item]),
+            [Listed {
+                claim,
+                suspended,
+                keys
+            }]
+        );
     }
 }

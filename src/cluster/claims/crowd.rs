@@ -3,12 +3,15 @@
 //! Any client that reaches the port can cause claims for Jobs that are never created. Each claim is a Lease until it
 //! expires, so their number is limited per namespace. A Job counts as seen if it is in this replica's cache.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Most claims of a namespace whose Jobs have not been seen. A real Job is seen within seconds.
 pub(super) const MOST: usize = 50;
+
+/// Most keys of a Job, and so most claims that name it: that of its name and that of its database.
+const KEYS: usize = 2;
 
 /// Below this number the namespace's claims are not listed, so that most claims do not wait for a LIST. Each replica
 /// may exceed [`MOST`] by as many.
@@ -88,12 +91,16 @@ impl Begun {
             !writes.is_empty()
         });
         let writes = begun.entry(namespace.to_owned()).or_default();
-        // One Job has one claim, although forged reviews may name it in several.
-        let of_seen = writes.iter().filter(|write| write.is_seen);
-        let mut seen: HashSet<String> = of_seen.map(|write| write.claim.uid.clone()).collect();
+        // A Job has a claim for each of its keys, although forged reviews may name it in many.
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for write in writes.iter().filter(|write| write.is_seen) {
+            *seen.entry(write.claim.uid.clone()).or_default() += 1;
+        }
         for write in writes.iter_mut().filter(|write| !write.is_seen) {
             let uid = &write.claim.uid;
-            write.is_seen = is_seen(uid) && seen.insert(uid.clone());
+            let claims = seen.entry(uid.clone()).or_default();
+            write.is_seen = *claims < KEYS && is_seen(uid);
+            *claims += usize::from(write.is_seen);
         }
         let others = writes.clone();
         let claim = Unseen {
@@ -144,17 +151,21 @@ impl Turn {
 
     /// The number of other claims of the namespace that exist or may exist, and whose Jobs have not been seen.
     fn count(&self, listed: &[Unseen], is_seen: impl Fn(&str) -> bool) -> usize {
-        let mut seen: HashMap<&str, &str> = HashMap::new();
-        for Write { claim, .. } in self.others.iter().filter(|other| other.is_seen) {
-            seen.insert(&claim.uid, &claim.lease);
-        }
-        for claim in listed.iter().filter(|claim| is_seen(&claim.uid)) {
-            seen.entry(&claim.uid).or_insert(&claim.lease);
+        let of_seen = self.others.iter().filter(|other| other.is_seen);
+        let of_seen = of_seen.map(|other| &other.claim);
+        let listed_seen = listed.iter().filter(|claim| is_seen(&claim.uid));
+        let mut seen: HashMap<&str, Vec<&str>> = HashMap::new();
+        for claim in of_seen.chain(listed_seen) {
+            let leases = seen.entry(&claim.uid).or_default();
+            if leases.len() < KEYS && !leases.contains(&&*claim.lease) {
+                leases.push(&claim.lease);
+            }
         }
         let written = self.others.iter().filter(|other| other.may_come());
         let claims = listed.iter().chain(written.map(|other| &other.claim));
         let counted = claims.filter(|claim| {
-            let is_seen = seen.get(&*claim.uid) == Some(&&*claim.lease);
+            let leases = seen.get(&*claim.uid);
+            let is_seen = leases.is_some_and(|leases| leases.contains(&&*claim.lease));
             !is_seen && claim.lease != self.claim.lease
         });
         let mut leases: Vec<_> = counted.map(|claim| &claim.lease).collect();

@@ -1,7 +1,7 @@
-//! The concurrency key: two migrations with the same key must not run at the same time.
+//! The concurrency keys of a Job: two migrations that share a key must not run at the same time.
 //!
-//! Pure. By default it is the namespace and the base name, so that different migrations of one release may run at the
-//! same time, as with subcharts and Argo CD.
+//! Pure. Every Job has the key of its namespace and base name, so that different migrations of one release may run at
+//! the same time, as with subcharts and Argo CD. A Job that names its database has the key of that database, too.
 
 use std::fmt;
 
@@ -22,47 +22,57 @@ const SHOWN: usize = 320;
 pub struct Key {
     text: String,
     namespaces: Vec<String>,
+    lease_name: String,
 }
 
 impl Key {
-    #[must_use]
-    pub fn of(job: &Job<'_>, claims: &Claims) -> Self {
-        let namespace = job.namespace;
-        let own = |rest: String| Self {
-            text: format!("{namespace}/{rest}"),
-            namespaces: vec![namespace.to_owned()],
-        };
-        let annotation = job.annotations.get(Annotation::Database);
-        if let Some(written) = annotation.filter(|name| !name.is_empty()) {
-            // The annotation may hold a URL with a password.
-            let database = credentials::mask(written);
-            return match claims.shared_with(written, namespace) {
-                Some(namespaces) => Self {
-                    text: format!("*/database/{database}"),
-                    namespaces: namespaces.to_vec(),
-                },
-                None => own(format!("database/{database}")),
-            };
+    fn new(text: String, namespaces: Vec<String>) -> Self {
+        let lease_name = format!("claim-{}", text::sha256(&text));
+        Self {
+            text,
+            namespaces,
+            lease_name,
         }
-        match claims.key {
+    }
+
+    /// The keys of a Job, in the order of the names of their Leases: every replica writes them in this order.
+    #[must_use]
+    pub fn all_of(job: &Job<'_>, claims: &Claims) -> Vec<Self> {
+        let namespace = job.namespace;
+        let own =
+            |rest: String| Self::new(format!("{namespace}/{rest}"), vec![namespace.to_owned()]);
+        let mut keys = vec![match claims.key {
             Scope::Name => own(job.name.base().to_owned()),
             Scope::Release => own(format!(
                 "release/{}",
                 credentials::mask(release::find(job).0)
             )),
+        }];
+        let annotation = job.annotations.get(Annotation::Database);
+        if let Some(written) = annotation.filter(|name| !name.is_empty()) {
+            // The annotation may hold a URL with a password.
+            let database = credentials::mask(written);
+            keys.push(match claims.shared_with(written, namespace) {
+                Some(namespaces) => {
+                    Self::new(format!("*/database/{database}"), namespaces.to_vec())
+                }
+                None => own(format!("database/{database}")),
+            });
         }
+        keys.sort_by(|a, b| a.lease_name.cmp(&b.lease_name));
+        keys
     }
 
     /// The namespaces in which Jobs may have this key.
     #[must_use]
-    pub fn namespaces(&self) -> &[String] {
+    pub(crate) fn namespaces(&self) -> &[String] {
         &self.namespaces
     }
 
     /// The name of the Lease that is the claim.
     #[must_use]
-    pub(crate) fn lease_name(&self) -> String {
-        format!("claim-{}", text::sha256(&self.text))
+    pub(crate) fn lease_name(&self) -> &str {
+        &self.lease_name
     }
 }
 
@@ -102,9 +112,17 @@ mod tests {
         }
     }
 
-    fn key(namespace: &str, claims: &Claims, job: &Value) -> Key {
+    /// The keys of a Job, as they are shown, with their namespaces.
+    fn keys(namespace: &str, claims: &Claims, job: &Value) -> Vec<Key> {
         let object = Object::deserialize(job).unwrap();
-        Key::of(&Job::new(&object, Kind::Job, namespace), claims)
+        Key::all_of(&Job::new(&object, Kind::Job, namespace), claims)
+    }
+
+    /// The key of the database, if there is one, and the other.
+    fn database(keys: &[Key]) -> (Option<&Key>, &Key) {
+        let of_database = |key: &&Key| key.text.contains("/database/");
+        let other = keys.iter().find(|key| !of_database(key)).unwrap();
+        (keys.iter().find(of_database), other)
     }
 
     #[test]
@@ -119,6 +137,7 @@ mod tests {
             metadata: Option<Value>,
             annotations: Option<Value>,
             key: String,
+            database: Option<String>,
         }
         for row in table::<Vec<Row>>("claim_keys") {
             let job = job(|job| {
@@ -128,15 +147,22 @@ mod tests {
                 }
             });
             let namespace = row.namespace.as_deref().unwrap_or("shop");
-            let found = key(namespace, &policy(&row.by), &job);
-            assert_eq!(found.to_string(), row.key);
-            let shared = row.key.starts_with('*');
-            let namespaces = if shared {
-                vec!["shop", "billing"]
-            } else {
-                vec![namespace]
-            };
-            assert_eq!(found.namespaces(), namespaces, "{}", row.key);
+            let found = keys(namespace, &policy(&row.by), &job);
+            assert_eq!(found.len(), 1 + usize::from(row.database.is_some()));
+            assert!(found.is_sorted_by_key(Key::lease_name));
+            let (database, other) = database(&found);
+            assert_eq!(other.to_string(), row.key);
+            assert_eq!(other.namespaces(), [namespace]);
+            assert_eq!(database.map(ToString::to_string), row.database);
+            if let Some(database) = database {
+                let shared = database.text.starts_with('*');
+                let namespaces = if shared {
+                    vec!["shop", "billing"]
+                } else {
+                    vec![namespace]
+                };
+                assert_eq!(database.namespaces(), namespaces, "{database}");
+            }
         }
     }
 
@@ -151,7 +177,7 @@ mod tests {
         }))
         .unwrap();
         let listed = serde_json::to_value(&stored).unwrap();
-        let found = |by| key("shop", &policy(by), &listed).to_string();
+        let found = |by| keys("shop", &policy(by), &listed)[0].to_string();
         assert_eq!(
             (&*found("name"), &*found("release")),
             ("shop/shop-migrate", "shop/release/shop")
@@ -160,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_lease_name_is_a_hash_of_the_whole_key() {
-        let name = key("shop", &Claims::default(), &job(|_| {})).lease_name();
+        let of_name = keys("shop", &Claims::default(), &job(|_| {}));
         assert_eq!(
-            name,
+            of_name[0].lease_name(),
             "claim-e929aa476b11a1c5eaf8e8cfc766b5ef3319f2fb68f9a1f765a63ee33430cb71"
         );
         let long = |end: &str| {
@@ -171,7 +197,8 @@ mod tests {
                 job["metadata"]["annotations"]["migration-warden.io/database"] = json!(database);
             })
         };
-        let [one, two] = ["1", "2"].map(|end| key("shop", &Claims::default(), &long(end)));
+        let [one, two] = ["1", "2"].map(|end| keys("shop", &Claims::default(), &long(end)));
+        let (one, two) = (database(&one).0.unwrap(), database(&two).0.unwrap());
         assert_eq!(one.to_string(), two.to_string());
         assert_ne!(one.lease_name(), two.lease_name());
     }

@@ -2,8 +2,10 @@
 //!
 //! Requests, a sweeper and an API server take their steps in any order; replicas die at any step, with their last write
 //! lost, done, or still to come; creates commit late or never; Jobs finish, or are deleted and leave a pod. The steps
-//! are those of the real [`Take`] and [`Sweep`], so the check covers the real code. States are explored breadth first,
-//! so that a counterexample is as short as possible.
+//! are those of the real [`Take`] and [`Sweep`], and the store itself reads the answers to writes, so the check covers
+//! the real code. States are explored breadth first, so that a counterexample is as short as possible.
+//!
+//! A Job may have two keys. A Job that is failed because it never started counts as one that finishes.
 //!
 //! Written by hand, because `stateright` brings some thirty crates and a web server for what is a queue and a set here.
 //! Not in the model: time within [`world::TICK`], and so clocks that differ by less than that (that
@@ -16,10 +18,10 @@ mod world;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
-use super::protocol::{Conclusion, Reply, Step, Take};
+use super::protocol::{Conclusion, Reply, Step, Version};
 use super::sweep::{Sweep, SweepStep};
 use strum::VariantArray;
-use world::{Action, Job, Sabotage, Scene, TWO, World};
+use world::{Action, BOTH, DATABASE, Job, NAME, Sabotage, Scene, TWO, World};
 
 #[derive(Debug)]
 struct Explored {
@@ -69,7 +71,8 @@ fn way(parents: &HashMap<u64, Option<(u64, Action)>>, mut at: u64) -> Vec<Action
 }
 
 fn two_active(world: &World) -> Option<&'static str> {
-    (world.active() > 1).then_some("two active at once")
+    let is_shared = |key: &usize| world.active(*key) > 1;
+    BOTH.iter().any(is_shared).then_some("two active at once")
 }
 
 fn fault(world: &World, settled: &mut HashSet<u64>) -> Option<&'static str> {
@@ -82,43 +85,40 @@ fn fault(world: &World, settled: &mut HashSet<u64>) -> Option<&'static str> {
     if !settled.insert(hasher.hash_one(&quiet)) {
         return None;
     }
-    if stays_claimed(quiet.clone()) {
+    if BOTH.iter().any(|&key| stays_claimed(quiet.clone(), key)) {
         return Some("a claim stays though its holder cannot run");
     }
-    let held = takes(quiet.clone());
-    match (held, quiet.active()) {
-        (true, 0) | (false, 1) => None,
-        (true, _) => Some("a second one would be let in"),
-        (false, _) => Some("nobody runs and nobody is let in"),
+    let keys = quiet.keys(world::EXTRA);
+    let is_free = keys.iter().all(|&key| quiet.active(key) == 0);
+    match (takes(quiet), is_free) {
+        (true, false) => Some("a second one would be let in"),
+        (false, true) => Some("nobody runs and nobody is let in"),
+        _ => None,
     }
 }
 
 /// Whether a sweep leaves a claim behind whose holder cannot run.
-fn stays_claimed(mut world: World) -> bool {
-    let Some(stored) = world.lease.clone() else {
+fn stays_claimed(mut world: World, key: usize) -> bool {
+    let Some(stored) = world.leases[key].clone() else {
         return false;
     };
     let mut sweep = Sweep::new(stored, world.now());
     while !matches!(sweep.step(), SweepStep::Leave) {
-        if !world.sweep(&mut sweep) {
+        if !world.sweep(key, &mut sweep) {
             break;
         }
     }
-    world
-        .lease
-        .as_ref()
-        .is_some_and(|stored| !world.runs(&stored.claim.uid))
+    let left = world.leases[key].as_ref();
+    left.is_some_and(|stored| !world.runs(&stored.claim.uid))
 }
 
 /// Whether one more request is admitted.
 fn takes(mut world: World) -> bool {
-    let me = world.claim_of(world::EXTRA);
-    let reply = world.serve(Take::first(&me, false));
-    let mut take = Take::opened(me, false, world.list(), reply);
+    let mut take = world.attempt(world::EXTRA);
     loop {
         match take.step() {
             Step::Done(outcome) => return matches!(outcome, Conclusion::Held { .. }),
-            step => take.on(world.serve(step)),
+            step => take.on(world.serve(world::EXTRA, step)),
         }
     }
 }
@@ -136,6 +136,45 @@ fn two_requests_and_a_crash() {
     let scene = Scene {
         ticks: 1,
         crashes: 1,
+        ..TWO
+    };
+    holds(scene, 10_000);
+}
+
+/// Claims expire, the sweeper gives them up, and a replica dies.
+#[test]
+fn two_requests_an_expiry_and_a_crash() {
+    let scene = Scene {
+        ticks: 2,
+        crashes: 1,
+        ..TWO
+    };
+    holds(scene, 10_000);
+}
+
+/// One request has two keys, and the others one of them each.
+#[test]
+fn a_request_with_two_keys_beside_others() {
+    for first in [Job::Absent, Job::Active] {
+        let scene = Scene {
+            requests: 3,
+            ticks: 1,
+            swept: false,
+            first,
+            keys: [BOTH, NAME, DATABASE, BOTH, BOTH],
+            ..TWO
+        };
+        holds(scene, 10_000);
+    }
+}
+
+#[test]
+fn two_requests_with_two_keys_and_a_crash() {
+    let scene = Scene {
+        ticks: 1,
+        crashes: 1,
+        swept: false,
+        keys: [BOTH; 5],
         ..TWO
     };
     holds(scene, 10_000);
@@ -202,9 +241,9 @@ fn every_safeguard_is_needed() {
             },
             Sabotage::UncountedWrites => Scene {
                 ticks: 0,
-                crashes: 1,
+                crashes: 2,
                 swept: false,
-                first: Job::Active,
+                first: Job::Coming,
                 ..TWO
             },
             Sabotage::EmptyList => Scene {
@@ -229,9 +268,30 @@ fn every_safeguard_is_needed() {
 fn every_step_is_answered() {
     let mut world = World::new(TWO);
     let me = world.claim_of(0);
-    assert!(matches!(
-        world.serve(Step::Create(me.clone())),
-        Reply::Written(_)
-    ));
-    assert_eq!(world.serve(Step::Create(me)), Reply::Lost);
+    let Reply::Written(stored) = world.serve(0, Step::Create(0, me.clone())) else {
+        panic!("nobody has it");
+    };
+    assert_eq!(world.serve(0, Step::Create(0, me.clone())), Reply::Lost);
+    let other = Version {
+        uid: "other".to_owned(),
+        ..stored.version.clone()
+    };
+    assert_eq!(
+        world.serve(0, Step::Delete(0, other.clone())),
+        Reply::Deleted
+    );
+    assert_eq!(
+        world.serve(0, Step::Look(0)),
+        Reply::Looked(Some(stored.clone()))
+    );
+    assert_eq!(
+        world.serve(0, Step::Replace(0, other, me.clone())),
+        Reply::Lost
+    );
+    let version = stored.version;
+    assert_eq!(
+        world.serve(0, Step::Delete(0, version.clone())),
+        Reply::Deleted
+    );
+    assert_eq!(world.serve(0, Step::Replace(0, version, me)), Reply::Lost);
 }

@@ -9,9 +9,16 @@
 //! - or it is gone, none of its pods is running, and its create cannot commit any more. The last part is certain once
 //!   the Job has been seen, or [`EXPIRY`] after the API server began to create it.
 //!
-//! Every write is bound to the resourceVersion it was decided on, so the claim has not changed when the write takes
-//! effect. A consistent LIST finds Jobs without a claim, which were created without a review; the first of them gets
-//! the claim.
+//! An attempt reads the claim of each key and looks whether its holder can run. Only then it lists the active Jobs, and
+//! writes the claims at last, in the order of their names. So who has to wait needs no LIST, and nothing is left behind
+//! if a LIST fails.
+//!
+//! Every write is bound to what was read at first: to the resourceVersion of the claim, or to its absence. So no other
+//! Job was admitted with a claim of that key in between, and the LIST, which was consistent and came later, has shown
+//! all that were created without one. The first of those gets the claim, so that its pods keep the key if it is deleted.
+//!
+//! A Job with two keys that loses the second claim gives the first one back at once. If its replica dies in between, the
+//! first one expires.
 //!
 //! Assumptions, besides the API server's own consistency:
 //!
@@ -76,6 +83,8 @@ pub(crate) struct Listed {
     pub(crate) claim: Claim,
     /// Whether it is suspended, so that its pods are not started.
     pub(crate) suspended: bool,
+    /// Which keys of the Job that asks it has, too.
+    pub(crate) keys: Vec<usize>,
 }
 
 /// The result of a consistent GET of the Job with a certain uid.
@@ -105,14 +114,21 @@ pub(crate) enum Standing {
     NotYetThere,
 }
 
+/// What an attempt does next. A key is named by its place among the Job's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
-    Create(Claim),
-    Look,
+    /// Read the claim of this key.
+    Look(usize),
     FindJob(Claim),
     FindPods(Claim),
-    /// Overwrite the claim that has this version.
-    Replace(Version, Claim),
+    /// List the active Jobs that share a key with this one.
+    List,
+    /// Create the claim of this key.
+    Create(usize, Claim),
+    /// Overwrite the claim of this key, if it still has this version.
+    Replace(usize, Version, Claim),
+    /// Delete the claim of this key, if it still has this version.
+    Delete(usize, Version),
     /// Do nothing more: this is the outcome.
     Done(Conclusion),
 }
@@ -120,32 +136,34 @@ pub(crate) enum Step {
 /// The reply to a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reply {
-    /// The claim was created or replaced.
-    Written(Stored),
-    /// The claim exists already, or has another version: another replica was faster.
-    Lost,
     /// The claim that was read, if it exists.
     Looked(Option<Stored>),
     /// The state of the Job that was read.
     Job(Found),
     /// Whether a pod is still running.
     Pods(bool),
+    Listed(Vec<Listed>),
+    /// The claim was created or replaced.
+    Written(Stored),
+    /// The claim exists already, is gone, or has another version: another replica was faster.
+    Lost,
+    Deleted,
 }
 
 /// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Conclusion {
-    /// This Job has the claim.
+    /// This Job has the claims of all its keys.
     Held {
-        /// The previous holder, if it could not run any more.
+        /// A previous holder, if one could not run any more.
         taken_over: Option<Claim>,
     },
     /// Another Job is still running, or may be.
     Waiting {
         /// That Job, and the claim that names it if there is one.
         holder: Claim,
-        /// The version of that claim.
-        version: Option<Version>,
+        /// The key and the version of that claim.
+        lease: Option<(usize, Version)>,
         /// Why this Job has to wait for it.
         standing: Standing,
     },

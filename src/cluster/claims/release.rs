@@ -115,7 +115,8 @@ impl Claims {
         }
     }
 
-    async fn release(&self, name: &str, version: &Version) -> Result<bool, ClaimError> {
+    /// Deletes a claim of this version, and returns whether it was there.
+    pub(super) async fn release(&self, name: &str, version: &Version) -> Result<bool, ClaimError> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(version.uid.clone()),

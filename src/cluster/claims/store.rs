@@ -1,10 +1,11 @@
 //! Takes a claim: carries out the protocol's steps against the API server.
 //!
-//! The usual case takes two parallel steps: list the active Jobs, and create the claim after checking the namespace's
-//! limit. Everything ends before the review's deadline.
+//! The usual case takes three steps: read the claim, list the active Jobs, and create the claim if the namespace has
+//! room for it. Everything ends before the review's deadline.
 
 mod room;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::active_jobs;
 use super::blocker::Blocker;
-use super::crowd::Begun;
+use super::crowd::{Begun, Turn};
 use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
@@ -61,7 +62,8 @@ pub struct Claimant<'a> {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
-    pub key: &'a Key,
+    /// Its keys, in the order of [`Key::all_of`].
+    pub keys: &'a [Key],
     /// The policy, which determines the keys of other Jobs.
     pub policy: &'a Policy,
     pub selectors: &'a Selectors,
@@ -121,7 +123,7 @@ impl Claims {
 
     async fn attempt(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<Taken, ClaimError> {
         let outcome = by(deadline, self.decide(wanted)).await?;
-        let (holder, version, standing) = match outcome {
+        let (holder, lease, standing) = match outcome {
             Conclusion::Held { taken_over } => {
                 let taken_over =
                     taken_over.map(|claim| format!("{}/{}", claim.namespace, claim.job));
@@ -132,14 +134,14 @@ impl Claims {
             }
             Conclusion::Waiting {
                 holder,
-                version,
+                lease,
                 standing,
-            } => (holder, version, standing),
+            } => (holder, lease, standing),
         };
         // The rest is only for the message, so it is left out if it takes too long.
         let now = wanted.claimant.created;
         let pods = async { self.pods(&holder).await.ok() };
-        let mark = self.mark_holder(wanted, &holder, version.as_ref(), standing);
+        let mark = self.mark_holder(wanted, &holder, lease, standing);
         let looked = timeout_at(deadline, async { tokio::join!(pods, mark) }).await;
         let pods = looked.ok().and_then(|(pods, ())| pods);
         let pods = pods.as_ref().map(|pods| pods.as_slice());
@@ -163,44 +165,40 @@ impl Claims {
             user: claimant.user.to_owned(),
             ..Claim::default()
         };
-        let first = Take::first(&me, wanted.dry_run);
-        // The LIST is sent first. The API server answers it at once if nothing has been written since its last news of
-        // Jobs, and otherwise, as after the claim itself, after up to 100 ms.
-        let (listed, (reply, turn)) =
-            tokio::try_join!(self.list(wanted), self.begin(wanted, first))?;
-        let mut take = Take::opened(me, wanted.dry_run, listed, reply);
+        let mut take = Take::new(me, wanted.keys.len(), wanted.dry_run);
+        let mut turns: Vec<Option<Turn>> = wanted.keys.iter().map(|_| None).collect();
         loop {
             match take.step() {
                 Step::Done(outcome) => {
-                    if let Some(turn) = turn {
-                        turn.over(!matches!(outcome, Conclusion::Waiting { .. }));
+                    let is_held = matches!(outcome, Conclusion::Held { .. });
+                    for turn in turns.into_iter().flatten() {
+                        turn.over(is_held);
                     }
                     return Ok(outcome);
                 }
-                step => take.on(self.carry_out(wanted.key, step).await?),
+                step => take.on(self.carry_out(wanted, step, &mut turns).await?),
             }
         }
     }
 
-    async fn carry_out(&self, key: &Key, step: Step) -> Result<Reply, ClaimError> {
-        let name = key.lease_name();
+    async fn carry_out(
+        &self,
+        wanted: &Wanted<'_>,
+        step: Step,
+        turns: &mut [Option<Turn>],
+    ) -> Result<Reply, ClaimError> {
+        let key = |place: usize| {
+            (
+                wanted.keys[place].lease_name(),
+                wanted.keys[place].to_string(),
+            )
+        };
         match step {
-            Step::Create(claim) => {
-                let lease = lease::to_lease(&name, &key.to_string(), &claim, None);
-                let created = self.leases.create(&PostParams::default(), &lease).await;
-                written(&name, "create", created)
-            }
-            Step::Replace(version, claim) => {
-                let lease = lease::to_lease(&name, &key.to_string(), &claim, Some(&version));
-                let params = PostParams::default();
-                let replaced = self.leases.replace(&name, &params, &lease).await;
-                written(&name, "update", replaced)
-            }
-            // A finished attempt has no further step; reading the claim is always safe.
-            Step::Look | Step::Done(_) => {
-                let lease = self.leases.get_opt(&name).await;
+            Step::Look(place) => {
+                let (name, _) = key(place);
+                let lease = self.leases.get_opt(name).await;
                 let lease = lease.map_err(failed("get leases"))?;
-                let read = lease.map(|lease| read(&name, &lease)).transpose()?;
+                let read = lease.map(|lease| read(name, &lease)).transpose()?;
                 Ok(Reply::Looked(read))
             }
             Step::FindJob(claim) => Ok(Reply::Job(self.job(&claim).await?)),
@@ -208,15 +206,38 @@ impl Claims {
                 let pods = self.pods(&claim).await?;
                 Ok(Reply::Pods(pods.iter().any(Pod::is_live)))
             }
+            // A finished attempt has no further step.
+            Step::List | Step::Done(_) => Ok(Reply::Listed(self.list(wanted).await?)),
+            Step::Create(place, claim) => {
+                self.make_room(wanted, place, &claim, turns).await?;
+                let (name, key) = key(place);
+                let lease = lease::to_lease(name, &key, &claim, None);
+                let created = self.leases.create(&PostParams::default(), &lease).await;
+                written(name, true, created.map_err(failed("create leases")))
+            }
+            Step::Replace(place, version, claim) => {
+                self.make_room(wanted, place, &claim, turns).await?;
+                let (name, key) = key(place);
+                let lease = lease::to_lease(name, &key, &claim, Some(&version));
+                let params = PostParams::default();
+                let replaced = self.leases.replace(name, &params, &lease).await;
+                written(name, false, replaced.map_err(failed("update leases")))
+            }
+            Step::Delete(place, version) => {
+                let (name, _) = key(place);
+                self.release(name, &version).await?;
+                Ok(Reply::Deleted)
+            }
         }
     }
 
-    /// The active Jobs of the key: a consistent read, because it asks for no resourceVersion.
+    /// The active Jobs that share a key: a consistent read, because it asks for no resourceVersion.
     ///
     /// `status.successful=0` would make it shorter and miss a Job with several completions.
     async fn list(&self, wanted: &Wanted<'_>) -> Result<Vec<Listed>, ClaimError> {
         let selectors = wanted.selectors.as_written();
-        let lists = wanted.key.namespaces().iter().flat_map(|namespace| {
+        let namespaces: BTreeSet<_> = wanted.keys.iter().flat_map(Key::namespaces).collect();
+        let lists = namespaces.into_iter().flat_map(|namespace| {
             selectors
                 .iter()
                 .map(move |selector| self.list_one(wanted, namespace, selector))
@@ -265,13 +286,14 @@ impl Claims {
         &self,
         wanted: &Wanted<'_>,
         holder: &Claim,
-        version: Option<&Version>,
+        lease: Option<(usize, Version)>,
         standing: Standing,
     ) {
         let is_new = !holder.seen && standing != Standing::NotYetThere;
-        if let Some(version) = version.filter(|_| is_new && !wanted.dry_run) {
+        if let Some((place, version)) = lease.filter(|_| is_new && !wanted.dry_run) {
             // If it fails, the next migration that waits, or the elected replica, does it.
-            let _ = self.mark_seen(&wanted.key.lease_name(), version).await;
+            let name = wanted.keys[place].lease_name();
+            let _ = self.mark_seen(name, &version).await;
         }
     }
 }
@@ -286,18 +308,18 @@ impl From<&job::Job<'_>> for Found {
     }
 }
 
-fn written(
+/// What the answer to a write of a claim says. On a replace 404 means the Lease, on a create the namespace.
+pub(super) fn written(
     name: &str,
-    verb: &'static str,
-    reply: kube::Result<Lease>,
+    is_create: bool,
+    answer: Result<Lease, ApiError>,
 ) -> Result<Reply, ClaimError> {
-    let reply = reply.map_err(failed(format_args!("{verb} leases")));
-    // On a replace 404 means the Lease, on a create the namespace.
-    let written = match verb {
-        "update" => unless_changed_or_gone(reply)?,
-        _ => unless_changed(reply)?,
+    let written = if is_create {
+        unless_changed(answer)
+    } else {
+        unless_changed_or_gone(answer)
     };
-    match written {
+    match written? {
         Some(lease) => Ok(Reply::Written(read(name, &lease)?)),
         None => Ok(Reply::Lost),
     }

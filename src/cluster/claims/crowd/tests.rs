@@ -84,7 +84,7 @@ fn a_migration_whose_job_was_seen_counts_no_more() {
 }
 
 #[test]
-fn a_job_has_one_claim_though_it_is_named_in_many() {
+fn a_job_has_two_claims_though_it_is_named_in_many() {
     let begun = Begun::default();
     let forged: Vec<_> = (0..60)
         .map(|number| Unseen {
@@ -98,8 +98,8 @@ fn a_job_has_one_claim_though_it_is_named_in_many() {
         let turn = turn.has_room(&forged[..count], is_seen);
         turn.map(|turn| turn.over(false)).is_some()
     };
-    assert!(room(50) && !room(51));
-    write(&begun, &forged[..9]);
+    assert!(room(51) && !room(52));
+    write(&begun, &forged[..10]);
     let turn = begun.begin("shop", "claim-new", "uid-new", is_seen);
     assert!(!turn.is_one_of_few());
 }

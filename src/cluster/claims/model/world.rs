@@ -4,9 +4,15 @@ mod steps;
 
 use jiff::{SignedDuration, Timestamp};
 
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::core::Status;
+
+use crate::cluster::api::{ApiError, failed, unless_changed_or_gone};
+use crate::cluster::claims::lease;
 use crate::cluster::claims::protocol::{
     COMMIT, Claim, EXPIRY, Found, Listed, Reply, Step, Stored, Take, Version,
 };
+use crate::cluster::claims::store::written;
 use crate::cluster::claims::sweep::{Sweep, SweepStep};
 
 /// One step of time: within one a create may still commit and a claim still holds; after two, neither.
@@ -41,6 +47,8 @@ pub(super) enum Sabotage {
 pub(super) enum Job {
     #[default]
     Absent,
+    /// It will be created without a review, before a LIST that could miss it.
+    Coming,
     Active,
     Finished,
     /// Deleted while its pod keeps running.
@@ -53,8 +61,6 @@ pub(super) enum Job {
 enum Request {
     #[default]
     Unsent,
-    /// The first step and the LIST are under way.
-    Opening(Option<Box<Reply>>, Option<Vec<Listed>>),
     Taking(Box<Take>),
     /// Allowed, so that the Job may still be created.
     Allowed,
@@ -67,7 +73,8 @@ enum Sweeper {
     Absent,
     #[default]
     Idle,
-    Sweeping(Box<Sweep>),
+    /// It checks the claim of this key.
+    Sweeping(usize, Box<Sweep>),
 }
 
 /// An actor and what it does.
@@ -75,15 +82,18 @@ pub(super) type Action = (&'static str, &'static str);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct World {
-    pub(super) lease: Option<Stored>,
+    /// The claim of each key.
+    pub(super) leases: [Option<Stored>; KEYS],
+    /// The keys of each Job.
+    keys: [&'static [usize]; UIDS.len()],
     jobs: [Job; UIDS.len()],
     since: [u8; UIDS.len()],
     requests: Vec<Request>,
     sweeper: Sweeper,
-    /// Writes of replicas that died, not yet arrived.
-    late: Vec<Step>,
-    /// Claims created so far.
-    created: u8,
+    /// Writes of replicas that died, not yet arrived, with the request they are for.
+    late: Vec<(usize, Step)>,
+    /// Claims created so far, for each key.
+    created: [u8; KEYS],
     tick: u8,
     last_tick: u8,
     crashes: u8,
@@ -100,6 +110,8 @@ pub(super) struct Scene {
     pub(super) crashes: u8,
     /// Whether a sweeper gives claims up.
     pub(super) swept: bool,
+    /// The keys of the requests, of the first Job, and of the one that is sent when all is quiet.
+    pub(super) keys: [&'static [usize]; UIDS.len()],
     /// The Job before the requests: an active one was created without a review, a finished one has the claim.
     pub(super) first: Job,
     pub(super) sabotage: Option<Sabotage>,
@@ -111,14 +123,22 @@ pub(super) const TWO: Scene = Scene {
     ticks: LAST_TICK,
     crashes: 0,
     swept: true,
+    keys: [NAME; UIDS.len()],
     first: Job::Absent,
     sabotage: None,
 };
+
+/// The keys of a Job: its name, its database, or both.
+pub(super) const NAME: &[usize] = &[0];
+pub(super) const DATABASE: &[usize] = &[1];
+pub(super) const BOTH: &[usize] = &[0, 1];
+const KEYS: usize = 2;
 
 impl World {
     pub(super) fn new(scene: Scene) -> Self {
         let mut world = Self {
             requests: vec![Request::Unsent; scene.requests],
+            keys: scene.keys,
             last_tick: scene.ticks,
             crashes: scene.crashes,
             sabotage: scene.sabotage,
@@ -131,13 +151,22 @@ impl World {
         };
         world.jobs[UNCLAIMED] = scene.first;
         if scene.first == Job::Finished {
-            world.write(world.claim_of(UNCLAIMED));
+            for key in scene.keys[UNCLAIMED] {
+                world.write(*key, &world.claim_of(UNCLAIMED));
+            }
         }
         world
     }
 
-    pub(super) fn active(&self) -> usize {
-        UIDS.iter().filter(|uid| self.runs(uid)).count()
+    /// How many Jobs run that have this key.
+    pub(super) fn active(&self, key: usize) -> usize {
+        let having = (0..UIDS.len()).filter(|&index| self.keys[index].contains(&key));
+        having.filter(|&index| self.runs(UIDS[index])).count()
+    }
+
+    /// The keys of a Job.
+    pub(super) fn keys(&self, index: usize) -> &'static [usize] {
+        self.keys[index]
     }
 
     pub(super) fn runs(&self, uid: &str) -> bool {
@@ -147,7 +176,8 @@ impl World {
     /// The same world much later, when nothing is in progress any more.
     pub(super) fn quiet(&self) -> Self {
         let mut quiet = Self {
-            lease: self.lease.clone(),
+            leases: self.leases.clone(),
+            keys: self.keys,
             jobs: self.jobs,
             since: self.since,
             created: self.created,
@@ -171,9 +201,18 @@ impl World {
         }
     }
 
+    /// Whether all claims of its keys name this Job.
     fn is_claimed(&self, index: usize) -> bool {
-        let lease = self.lease.as_ref();
-        lease.is_some_and(|stored| stored.claim.uid == UIDS[index])
+        let names = |lease: &Option<Stored>| {
+            let uid = lease.as_ref().map(|stored| &*stored.claim.uid);
+            uid == Some(UIDS[index])
+        };
+        self.keys[index].iter().all(|key| names(&self.leases[*key]))
+    }
+
+    /// A new attempt of this request.
+    pub(super) fn attempt(&self, index: usize) -> Take {
+        Take::new(self.claim_of(index), self.keys[index].len(), false)
     }
 
     fn job(&self, uid: &str) -> Job {
@@ -181,8 +220,8 @@ impl World {
         index.map_or(Job::Absent, |index| self.jobs[index])
     }
 
-    /// The LIST of active Jobs.
-    pub(super) fn list(&self) -> Vec<Listed> {
+    /// The LIST of active Jobs that share a key with this one.
+    fn list(&self, asking: usize) -> Vec<Listed> {
         if self.sabotage == Some(Sabotage::EmptyList) {
             return Vec::new();
         }
@@ -194,40 +233,65 @@ impl World {
                     ..self.claim_of(index)
                 },
                 suspended: false,
+                keys: self.shared(asking, index),
             })
+            .filter(|job| !job.keys.is_empty())
             .collect()
     }
 
-    /// One step of a request.
-    pub(super) fn serve(&mut self, step: Step) -> Reply {
+    /// The places of those keys that another Job has, too.
+    fn shared(&self, asking: usize, other: usize) -> Vec<usize> {
+        let own = self.keys[asking];
+        let places = 0..own.len();
+        places
+            .filter(|place| self.keys[other].contains(&own[*place]))
+            .collect()
+    }
+
+    /// One step of a request. The answers to writes are those of the API server, and the store reads them.
+    pub(super) fn serve(&mut self, index: usize, step: Step) -> Reply {
+        let key = |place: usize| self.keys[index][place];
         match step {
-            Step::Create(_) if self.lease.is_some() => Reply::Lost,
-            Step::Create(claim) => self.write(claim),
-            Step::Replace(version, claim) if self.is_current(&version) => self.write(claim),
-            Step::Replace(..) => Reply::Lost,
-            Step::Look | Step::Done(_) => Reply::Looked(self.lease.clone()),
+            Step::Look(place) => Reply::Looked(self.leases[key(place)].clone()),
             Step::FindJob(claim) => Reply::Job(self.find(&claim)),
             Step::FindPods(claim) => Reply::Pods(self.has_pods(&claim)),
+            Step::List | Step::Done(_) => Reply::Listed(self.list(index)),
+            Step::Create(place, claim) => {
+                let key = key(place);
+                let answer = match self.leases[key] {
+                    Some(_) => Err(refused(409)),
+                    None => Ok(self.write(key, &claim)),
+                };
+                written("claim", true, answer).unwrap()
+            }
+            Step::Replace(place, version, claim) => {
+                let key = key(place);
+                let answer = self.current(key, &version);
+                let answer = answer.map(|()| self.write(key, &claim));
+                written("claim", false, answer).unwrap()
+            }
+            Step::Delete(place, version) => {
+                self.delete(key(place), &version);
+                Reply::Deleted
+            }
         }
     }
 
     /// One step of a sweep; returns whether there is another one.
-    pub(super) fn sweep(&mut self, sweep: &mut Sweep) -> bool {
+    pub(super) fn sweep(&mut self, key: usize, sweep: &mut Sweep) -> bool {
         match sweep.step().clone() {
             SweepStep::FindJob(claim) => sweep.on_job(self.find(&claim)),
             SweepStep::FindPods(claim) => sweep.on_pods(self.has_pods(&claim)),
             SweepStep::MarkSeen(version) => {
-                if self.is_current(&version) {
-                    let mut claim = self.lease.as_ref().unwrap().claim.clone();
+                if self.current(key, &version).is_ok() {
+                    let mut claim = self.leases[key].as_ref().unwrap().claim.clone();
                     claim.seen = true;
-                    self.write(claim);
+                    self.write(key, &claim);
                 }
                 return false;
             }
             SweepStep::Release(version) => {
-                if self.is_current(&version) {
-                    self.lease = None;
-                }
+                self.delete(key, &version);
                 return false;
             }
             SweepStep::Leave => return false,
@@ -237,37 +301,52 @@ impl World {
 
     /// The version counts how often the claim has been created and overwritten. That is as good as the API server's
     /// count of all writes, with far fewer states to explore.
-    fn write(&mut self, claim: Claim) -> Reply {
-        self.created += u8::from(self.lease.is_none());
+    fn write(&mut self, key: usize, claim: &Claim) -> Lease {
+        self.created[key] += u8::from(self.leases[key].is_none());
         let counted = self.sabotage != Some(Sabotage::UncountedWrites);
         let count = if counted { claim.transitions } else { 0 };
         let version = Version {
-            uid: self.created.to_string(),
+            uid: self.created[key].to_string(),
             resource_version: format!("{} {} {count}", claim.uid, claim.seen),
         };
-        let stored = Stored { claim, version };
-        self.lease = Some(stored.clone());
-        Reply::Written(stored)
+        let lease = lease::to_lease("claim", "key", claim, Some(&version));
+        self.leases[key] = lease::from_lease(&lease);
+        lease
     }
 
-    fn is_current(&self, version: &Version) -> bool {
+    fn delete(&mut self, key: usize, version: &Version) {
+        let current = self.current(key, version);
+        if unless_changed_or_gone(current).unwrap().is_some() {
+            self.leases[key] = None;
+        }
+    }
+
+    /// The API server's answer to a write that is bound to a version.
+    fn current(&self, key: usize, version: &Version) -> Result<(), ApiError> {
         let blind = self.sabotage == Some(Sabotage::NoVersions);
-        self.lease
-            .as_ref()
-            .is_some_and(|stored| blind || stored.version == *version)
+        match &self.leases[key] {
+            None => Err(refused(404)),
+            Some(stored) if blind || stored.version == *version => Ok(()),
+            Some(_) => Err(refused(409)),
+        }
     }
 
     fn find(&self, claim: &Claim) -> Found {
         match self.job(&claim.uid) {
             Job::Active => Found::Unfinished { suspended: false },
             Job::Finished => Found::Finished,
-            Job::Absent | Job::Orphaned | Job::Gone => Found::Gone,
+            Job::Absent | Job::Coming | Job::Orphaned | Job::Gone => Found::Gone,
         }
     }
 
     fn has_pods(&self, claim: &Claim) -> bool {
         self.sabotage != Some(Sabotage::BlindToPods) && self.runs(&claim.uid)
     }
+}
+
+fn refused(code: u16) -> ApiError {
+    let status = Status::failure("", "").with_code(code);
+    failed("write the claim")(kube::Error::Api(status.boxed()))
 }
 
 fn time(tick: u8) -> Timestamp {

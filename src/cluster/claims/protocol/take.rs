@@ -1,214 +1,203 @@
-//! One attempt to take a claim: a state machine that gets the reply to each step and returns the next one.
+//! One attempt to take the claims of a Job: a state machine that gets the reply to each step and returns the next one.
 
-use super::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Stored, Version};
+use super::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Stored};
 
-/// How many writes may be lost to others before the attempt is given up. A holder costs four at most: the create that
-/// finds its claim, the mark that its Job was seen, its release, and the next holder, for which this Job then waits.
+/// How many writes may be lost to others before the attempt is given up. A holder costs four at most: its claim, the
+/// mark that its Job was seen, its release, and the next holder, for which this Job then waits.
 const MAX_LOSSES: u8 = 4;
 
-/// One attempt to take a claim, after its first step.
+/// One attempt to take the claims of a Job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Take {
     me: Claim,
     dry_run: bool,
-    /// The active Jobs of the key, from the LIST.
-    listed: Vec<Listed>,
-    /// Whether the claim has been written in this attempt.
-    written: bool,
+    /// The claims of its keys, as they were last read or written.
+    leases: Vec<Option<Stored>>,
+    /// The first holder whose claim this attempt has overwritten.
+    taken_over: Option<Claim>,
     losses: u8,
     stage: Stage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Stage {
-    Create,
-    Look,
-    /// Finds out whether the suspect with this index can still run.
+    /// Read the claim of this key.
+    Look(usize),
+    /// Find out whether the holder of this key can still run.
     Judge {
-        lease: Option<Stored>,
-        suspect: usize,
+        key: usize,
         gone: bool,
     },
-    Write {
-        version: Version,
-        claim: Claim,
-        standing: Option<Standing>,
-        over: Option<Claim>,
-    },
+    List,
+    /// Write the claim of this key.
+    Claim(usize),
+    /// Write the claims that an active Job without one shares with this one, from this place in its keys.
+    Assign(Listed, usize),
+    /// Give the claim of this key back, because that of a later key was lost.
+    GiveBack(usize),
     Done(Conclusion),
 }
 
 impl Take {
-    /// The first step, which is sent together with the LIST. A dry run does not take the claim.
+    /// An attempt for a Job with so many keys. A dry run takes no claim.
     #[must_use]
-    pub(crate) fn first(me: &Claim, dry_run: bool) -> Step {
-        if dry_run {
-            Step::Look
-        } else {
-            Step::Create(me.clone())
-        }
-    }
-
-    /// Continues with the reply to the first step and the active Jobs of the key, from the LIST.
-    #[must_use]
-    pub(crate) fn opened(me: Claim, dry_run: bool, mut listed: Vec<Listed>, reply: Reply) -> Self {
-        listed.retain(|job| job.claim.uid != me.uid);
-        let mut take = Self {
+    pub(crate) fn new(me: Claim, keys: usize, dry_run: bool) -> Self {
+        Self {
             me,
             dry_run,
-            listed,
-            written: false,
+            leases: vec![None; keys],
+            taken_over: None,
             losses: 0,
-            stage: if dry_run { Stage::Look } else { Stage::Create },
-        };
-        take.on(reply);
-        take
+            stage: Stage::Look(0),
+        }
     }
 
     #[must_use]
     pub(crate) fn step(&self) -> Step {
         match &self.stage {
-            Stage::Create => Step::Create(self.me.clone()),
-            Stage::Look => Step::Look,
-            Stage::Judge {
-                lease,
-                suspect,
-                gone,
-            } => match (self.suspect(lease.as_ref(), *suspect), gone) {
-                (Some(job), false) => Step::FindJob(job.clone()),
-                (Some(job), true) => Step::FindPods(job.clone()),
-                // This does not occur: without a suspect there is nothing to judge.
-                (None, _) => Step::Look,
+            Stage::Look(key) => Step::Look(*key),
+            Stage::Judge { key, gone } => match (self.leases.get(*key), gone) {
+                (Some(Some(holder)), false) => Step::FindJob(holder.claim.clone()),
+                (Some(Some(holder)), true) => Step::FindPods(holder.claim.clone()),
+                // This does not occur: without a holder there is nothing to judge.
+                _ => Step::Look(0),
             },
-            Stage::Write { version, claim, .. } => Step::Replace(version.clone(), claim.clone()),
+            Stage::List => Step::List,
+            Stage::Claim(key) => self.write(*key, &self.me),
+            Stage::Assign(job, place) => self.write(job.keys[*place], &job.claim),
+            Stage::GiveBack(key) => match &self.leases[*key] {
+                Some(own) => Step::Delete(*key, own.version.clone()),
+                // This does not occur: only what was written is given back.
+                None => Step::Look(0),
+            },
             Stage::Done(outcome) => Step::Done(outcome.clone()),
         }
     }
 
     /// Continues with the reply to the step.
     pub(crate) fn on(&mut self, reply: Reply) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Look);
+        let stage = std::mem::replace(&mut self.stage, Stage::List);
         self.stage = match (stage, reply) {
-            (Stage::Create, Reply::Written(stored)) => {
-                self.written = true;
-                self.judge(Some(stored), 0)
+            (Stage::Look(key), Reply::Looked(lease)) => {
+                self.leases[key] = lease;
+                self.look(key + 1)
             }
-            (Stage::Look, Reply::Looked(None)) if !self.dry_run => Stage::Create,
-            (Stage::Look, Reply::Looked(lease)) => self.judge(lease, 0),
-            (Stage::Judge { lease, suspect, .. }, Reply::Job(Found::Gone)) => Stage::Judge {
-                lease,
-                suspect,
-                gone: true,
-            },
-            (Stage::Judge { lease, suspect, .. }, Reply::Job(found)) => {
-                self.judged(lease, suspect, found, false)
+            (Stage::Judge { key, .. }, Reply::Job(Found::Gone)) => Stage::Judge { key, gone: true },
+            (Stage::Judge { key, .. }, Reply::Job(found)) => self.judged(key, found, false),
+            (Stage::Judge { key, .. }, Reply::Pods(live)) => self.judged(key, Found::Gone, live),
+            (Stage::List, Reply::Listed(listed)) => self.listed(listed),
+            (Stage::Claim(key), Reply::Written(stored)) => {
+                let former = self.leases[key].replace(stored).map(|lease| lease.claim);
+                let former = former.filter(|claim| claim.uid != self.me.uid);
+                self.taken_over = self.taken_over.take().or(former);
+                self.claim(key + 1)
             }
-            (Stage::Judge { lease, suspect, .. }, Reply::Pods(live)) => {
-                self.judged(lease, suspect, Found::Gone, live)
+            (Stage::Claim(key), Reply::Lost) | (Stage::GiveBack(key), _) if key > 0 => {
+                Stage::GiveBack(key - 1)
             }
-            (Stage::Write { standing, over, .. }, Reply::Written(stored)) => {
-                Stage::Done(match standing {
-                    Some(standing) => Conclusion::Waiting {
-                        holder: stored.claim,
-                        version: Some(stored.version),
-                        standing,
-                    },
-                    None => Conclusion::Held { taken_over: over },
-                })
+            (Stage::Assign(job, place), Reply::Written(stored)) => {
+                self.assigned(job, place, stored)
             }
-            // For any other reply, reading the claim again is always safe.
+            // After any other reply, a new start is safe.
             _ => self.lost(),
         };
     }
 
-    /// The migrations that may be running: the claim's holder first, then the Jobs without a claim.
-    fn suspect<'a>(&'a self, lease: Option<&'a Stored>, index: usize) -> Option<&'a Claim> {
-        let holder = lease
-            .map(|stored| &stored.claim)
-            .filter(|claim| claim.uid != self.me.uid);
-        let unclaimed = self
-            .listed
-            .iter()
-            .map(|listed| &listed.claim)
-            .filter(|job| holder.is_none_or(|holder| holder.uid != job.uid));
-        holder.into_iter().chain(unclaimed).nth(index)
+    /// Overwrites the claim that was read, or creates it if there was none.
+    fn write(&self, key: usize, claim: &Claim) -> Step {
+        match &self.leases[key] {
+            None => Step::Create(key, claim.clone()),
+            // Our own claim from an earlier attempt is written again: a late write of that attempt must not find the
+            // version it was decided on.
+            Some(read) => Step::Replace(key, read.version.clone(), claim.over(read)),
+        }
     }
 
-    /// Begins to judge the suspect with this index, or ends if there is none.
-    fn judge(&self, lease: Option<Stored>, suspect: usize) -> Stage {
-        let Some(job) = self.suspect(lease.as_ref(), suspect) else {
-            return self.free(lease);
-        };
-        let holds = lease
-            .as_ref()
-            .is_some_and(|lease| lease.claim.uid == job.uid);
-        // The LIST has just returned it: no need to read it again.
-        let active = self
-            .listed
-            .iter()
-            .find(|listed| listed.claim.uid == job.uid);
-        if let Some(&Listed { suspended, .. }) = active.filter(|_| holds) {
-            let standing = Standing::Active { suspended };
-            return Stage::Done(waiting(lease.as_ref(), job, standing));
+    fn look(&self, key: usize) -> Stage {
+        if key < self.leases.len() {
+            Stage::Look(key)
+        } else {
+            self.judge(0)
         }
-        Stage::Judge {
-            lease,
-            suspect,
+    }
+
+    /// Begins to judge the next holder, from this key on.
+    fn judge(&self, from: usize) -> Stage {
+        let others = |lease: &Option<Stored>| {
+            let holder = lease.as_ref().map(|lease| &lease.claim.uid);
+            holder.is_some_and(|uid| *uid != self.me.uid)
+        };
+        let next = self.leases.iter().skip(from).position(others);
+        next.map_or(Stage::List, |next| Stage::Judge {
+            key: from + next,
             gone: false,
+        })
+    }
+
+    fn judged(&self, key: usize, found: Found, live: bool) -> Stage {
+        let Some(Stored { claim, version }) = self.leases[key].clone() else {
+            return self.judge(key + 1);
+        };
+        match claim.standing(found, live, self.me.since) {
+            None => self.judge(key + 1),
+            Some(standing) => Stage::Done(Conclusion::Waiting {
+                holder: claim,
+                lease: Some((key, version)),
+                standing,
+            }),
         }
     }
 
-    fn judged(&self, lease: Option<Stored>, index: usize, found: Found, live: bool) -> Stage {
-        let Some(job) = self.suspect(lease.as_ref(), index) else {
-            return self.free(lease);
-        };
-        let Some(standing) = job.standing(found, live, self.me.since) else {
-            return self.judge(lease, index + 1);
-        };
-        match &lease {
-            // It has no claim, and the claim's holder does not run: it gets the claim.
-            Some(stored) if stored.claim.uid != job.uid && !self.dry_run => Stage::Write {
-                version: stored.version.clone(),
-                claim: job.over(stored),
-                standing: Some(standing),
-                over: None,
-            },
-            _ => Stage::Done(waiting(lease.as_ref(), job, standing)),
+    /// No holder can run. An active Job without a claim comes first.
+    fn listed(&self, listed: Vec<Listed>) -> Stage {
+        let others = |job: &Listed| job.claim.uid != self.me.uid && !job.keys.is_empty();
+        match listed.into_iter().find(others) {
+            None => self.claim(0),
+            Some(job) if self.dry_run => Stage::Done(waiting(job, None)),
+            Some(job) => Stage::Assign(job, 0),
         }
     }
 
-    /// No other migration is running. Our own claim from an earlier attempt is written again: a late write of that
-    /// attempt must not find the version it was decided on.
-    fn free(&self, lease: Option<Stored>) -> Stage {
-        match lease {
-            Some(stored) if !self.written && !self.dry_run => Stage::Write {
-                claim: self.me.over(&stored),
-                version: stored.version,
-                standing: None,
-                over: Some(stored.claim).filter(|claim| claim.uid != self.me.uid),
-            },
-            _ => Stage::Done(Conclusion::Held { taken_over: None }),
+    fn assigned(&mut self, mut job: Listed, place: usize, stored: Stored) -> Stage {
+        let key = job.keys[place];
+        if place + 1 < job.keys.len() {
+            self.leases[key] = Some(stored);
+            return Stage::Assign(job, place + 1);
+        }
+        job.claim = stored.claim;
+        Stage::Done(waiting(job, Some((key, stored.version))))
+    }
+
+    /// Writes the claims, from this key on.
+    fn claim(&self, key: usize) -> Stage {
+        if self.dry_run {
+            Stage::Done(Conclusion::Held { taken_over: None })
+        } else if key < self.leases.len() {
+            Stage::Claim(key)
+        } else {
+            let taken_over = self.taken_over.clone();
+            Stage::Done(Conclusion::Held { taken_over })
         }
     }
 
     fn lost(&mut self) -> Stage {
         self.losses += 1;
-        self.written = false;
+        self.taken_over = None;
         if self.losses > MAX_LOSSES {
             Stage::Done(Conclusion::Contended)
         } else {
-            Stage::Look
+            Stage::Look(0)
         }
     }
 }
 
-fn waiting(lease: Option<&Stored>, job: &Claim, standing: Standing) -> Conclusion {
+fn waiting(job: Listed, lease: Option<(usize, super::Version)>) -> Conclusion {
     Conclusion::Waiting {
-        holder: job.clone(),
-        version: lease
-            .filter(|lease| lease.claim.uid == job.uid)
-            .map(|lease| lease.version.clone()),
-        standing,
+        holder: job.claim,
+        lease,
+        standing: Standing::Active {
+            suspended: job.suspended,
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks whether a namespace has room for one more claim, while that claim is written.
+//! Checks whether a namespace has room for one more claim, before and while that claim is written.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
@@ -10,22 +10,24 @@ use crate::cluster::api::list::List;
 use crate::cluster::claims::crowd::{Turn, Unseen};
 use crate::cluster::claims::error::ClaimError;
 use crate::cluster::claims::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
-use crate::cluster::claims::protocol::{Reply, Step};
+use crate::cluster::claims::protocol::Claim;
 
 impl Claims {
-    /// Carries out the first step, if the namespace has room for one more claim.
-    pub(super) async fn begin(
+    /// Checks that the namespace has room for the claim of this key, if it is that of the Job that asks.
+    pub(super) async fn make_room(
         &self,
         wanted: &Wanted<'_>,
-        first: Step,
-    ) -> Result<(Reply, Option<Turn>), ClaimError> {
-        if wanted.dry_run {
-            return Ok((self.carry_out(wanted.key, first).await?, None));
-        }
+        place: usize,
+        claim: &Claim,
+        turns: &mut [Option<Turn>],
+    ) -> Result<(), ClaimError> {
         let Claimant { namespace, uid, .. } = wanted.claimant;
+        if claim.uid != uid || turns[place].is_some() {
+            return Ok(());
+        }
         let is_seen = |uid: &str| self.jobs.knows(namespace, uid);
-        let lease = wanted.key.lease_name();
-        let turn = self.begun.begin(namespace, &lease, uid, is_seen);
+        let lease = wanted.keys[place].lease_name();
+        let turn = self.begun.begin(namespace, lease, uid, is_seen);
         let listed = if turn.is_one_of_few() || turn.is_one_too_many() {
             Vec::new()
         } else {
@@ -34,7 +36,8 @@ impl Claims {
         let Some(turn) = turn.has_room(&listed, is_seen) else {
             return Err(ClaimError::Crowded(namespace.to_owned()));
         };
-        Ok((self.carry_out(wanted.key, first).await?, Some(turn)))
+        turns[place] = Some(turn);
+        Ok(())
     }
 
     /// The namespace's claims that are not marked as seen.

@@ -10,13 +10,13 @@ use crate::core::policy::rule::prelude::*;
 use crate::core::time;
 
 rule! {
-    /// A migration Job that arrives while another one with the same key may still be running.
+    /// A migration Job that arrives while another one that shares a key with it may still be running.
     ///
     /// The key is the namespace and the Job's name without its timestamp, so different migrations of one release may
-    /// run side by side. With `claims: {key: release}` the key is the release. The annotation
-    /// `migration-warden.io/database: NAME` on the Job makes the key a database that several releases of a namespace
-    /// share. The policy's `claims.databases` lists the databases that several namespaces share. The rule needs a
-    /// cluster, so `check` does not apply it.
+    /// run side by side. With `claims: {key: release}` the key is the release. With the annotation
+    /// `migration-warden.io/database: NAME` the Job has a second key, the database, which several releases of a
+    /// namespace may share. The policy's `claims.databases` lists the databases that several namespaces share. The rule
+    /// needs a cluster, so `check` does not apply it.
     ///
     /// ## Why is this bad?
     /// A deploy that is interrupted leaves its Job running. After a rollback and a second attempt, Helm starts another

@@ -1,7 +1,7 @@
 //! All possible next steps of a world.
 
 use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, time};
-use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Step, Take};
+use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Step};
 use crate::cluster::claims::sweep::Sweep;
 
 /// Collects the possible successors of a world.
@@ -30,10 +30,10 @@ impl World {
             self.requested(index, request, &mut next);
             self.crashed(index, request, &mut next);
         }
-        for (index, step) in self.late.iter().enumerate() {
+        for (place, (_, step)) in self.late.iter().enumerate() {
             next.may("late", name(step), |world| {
-                let step = world.late.remove(index);
-                world.serve(step);
+                let (index, step) = world.late.remove(place);
+                world.serve(index, step);
             });
         }
         for (index, job) in self.jobs.iter().enumerate() {
@@ -44,6 +44,9 @@ impl World {
                 // Before it has a claim nothing names it, and a pod alone has no key.
                 Job::Active if index == UNCLAIMED && !self.is_claimed(index) => &[finished, gone],
                 Job::Active => &[finished, orphaned, gone],
+                Job::Coming if self.is_before_lists() => {
+                    &[("is created without a review", Job::Active)]
+                }
                 Job::Orphaned => &[("ends its last pod", Job::Gone)],
                 _ => &[],
             };
@@ -58,35 +61,37 @@ impl World {
         next.found
     }
 
+    /// Whether nobody runs, and nobody has listed the Jobs who may still be admitted.
+    fn is_before_lists(&self) -> bool {
+        let is_before = |request: &Request| match request {
+            Request::Unsent | Request::Over => true,
+            Request::Allowed => false,
+            Request::Taking(take) => matches!(
+                take.step(),
+                Step::Look(_) | Step::FindJob(_) | Step::FindPods(_) | Step::List
+            ),
+        };
+        UIDS.iter().all(|uid| !self.runs(uid)) && self.requests.iter().all(is_before)
+    }
+
     fn requested(&self, index: usize, request: &Request, next: &mut Next<'_>) {
         let uid = UIDS[index];
         match request {
-            // Requests differ only by their uid, so one order of arrival is enough.
-            Request::Unsent if index == 0 || self.requests[index - 1] != Request::Unsent => {
+            // Requests with the same keys differ only by their uid, so one order of arrival is enough.
+            Request::Unsent
+                if index == 0
+                    || self.requests[index - 1] != Request::Unsent
+                    || self.keys[index - 1] != self.keys[index] =>
+            {
                 let ahead = u8::from(self.sabotage == Some(Sabotage::FastClock) && index > 0);
                 next.may(uid, "is sent", |world| {
                     world.since[index] = world.tick + ahead;
-                    world.requests[index] = Request::Opening(None, None);
+                    world.requests[index] = Request::Taking(Box::new(world.attempt(index)));
                 });
-            }
-            Request::Opening(reply, listed) => {
-                if reply.is_none() {
-                    next.may(uid, "opens", |world| {
-                        let first = Take::first(&world.claim_of(index), false);
-                        let reply = Box::new(world.serve(first));
-                        world.requests[index] = Request::Opening(Some(reply), listed.clone());
-                    });
-                }
-                if listed.is_none() {
-                    next.may(uid, "lists", |world| {
-                        let listed = world.list();
-                        world.requests[index] = Request::Opening(reply.clone(), Some(listed));
-                    });
-                }
             }
             Request::Taking(take) => next.may(uid, name(&take.step()), |world| {
                 let mut take = take.clone();
-                take.on(world.serve(take.step()));
+                take.on(world.serve(index, take.step()));
                 world.requests[index] = Request::Taking(take);
             }),
             Request::Allowed => next.may(uid, "commits", |world| {
@@ -99,49 +104,52 @@ impl World {
 
     /// Its replica dies. A write it has sent may still arrive, and the API server may call another replica.
     fn crashed(&self, index: usize, request: &Request, next: &mut Next<'_>) {
-        let sent = match request {
-            Request::Opening(None, _) => Some(Take::first(&self.claim_of(index), false)),
-            Request::Opening(..) => None,
-            Request::Taking(take) => Some(take.step()),
-            _ => return,
+        let Request::Taking(take) = request else {
+            return;
         };
         if self.crashes == 0 {
             return;
         }
-        let write = sent.filter(|step| matches!(step, Step::Create(_) | Step::Replace(..)));
+        let write = Some(take.step()).filter(|step| {
+            matches!(
+                step,
+                Step::Create(..) | Step::Replace(..) | Step::Delete(..)
+            )
+        });
+        let again = Request::Taking(Box::new(self.attempt(index)));
         for (what, after) in [
             ("loses its replica and fails", Request::Over),
-            (
-                "loses its replica and asks again",
-                Request::Opening(None, None),
-            ),
+            ("loses its replica and asks again", again),
         ] {
             next.may(UIDS[index], what, |world| {
                 world.crashes -= 1;
-                world.late.extend(write.clone());
+                world.late.extend(write.clone().map(|step| (index, step)));
                 world.requests[index] = after;
             });
         }
     }
 
     fn swept(&self, next: &mut Next<'_>) {
-        match (&self.sweeper, &self.lease) {
-            (Sweeper::Idle, Some(stored)) => {
-                next.may("sweeper", "reads claim and clock", |world| {
-                    let sweep = Sweep::new(stored.clone(), world.now());
-                    world.sweeper = Sweeper::Sweeping(Box::new(sweep));
-                });
+        match &self.sweeper {
+            Sweeper::Idle => {
+                for (key, lease) in self.leases.iter().enumerate() {
+                    let Some(stored) = lease else { continue };
+                    next.may("sweeper", "reads claim and clock", |world| {
+                        let sweep = Sweep::new(stored.clone(), world.now());
+                        world.sweeper = Sweeper::Sweeping(key, Box::new(sweep));
+                    });
+                }
             }
-            (Sweeper::Sweeping(sweep), _) => next.may("sweeper", "goes on", |world| {
+            Sweeper::Sweeping(key, sweep) => next.may("sweeper", "goes on", |world| {
                 let mut sweep = sweep.clone();
-                let more = world.sweep(&mut sweep);
+                let more = world.sweep(*key, &mut sweep);
                 world.sweeper = if more {
-                    Sweeper::Sweeping(sweep)
+                    Sweeper::Sweeping(*key, sweep)
                 } else {
                     Sweeper::Idle
                 };
             }),
-            (Sweeper::Idle | Sweeper::Absent, _) => {}
+            Sweeper::Absent => {}
         }
     }
 
@@ -153,10 +161,6 @@ impl World {
             let me = self.claim_of(index);
             let age = time(self.tick).duration_since(me.since);
             let request = &mut self.requests[index];
-            if let Request::Opening(Some(reply), Some(listed)) = request {
-                let take = Take::opened(me, false, listed.clone(), (**reply).clone());
-                *request = Request::Taking(Box::new(take));
-            }
             if let Request::Taking(take) = request
                 && let Step::Done(outcome) = take.step()
             {
@@ -174,11 +178,13 @@ impl World {
 
 fn name(step: &Step) -> &'static str {
     match step {
-        Step::Create(_) => "creates the claim",
-        Step::Look => "reads the claim",
+        Step::Look(_) => "reads a claim",
         Step::FindJob(_) => "reads the Job",
         Step::FindPods(_) => "lists the pods",
-        Step::Replace(..) => "replaces the claim",
+        Step::List => "lists the Jobs",
+        Step::Create(..) => "creates a claim",
+        Step::Replace(..) => "replaces a claim",
+        Step::Delete(..) => "gives a claim back",
         Step::Done(_) => "is done",
     }
 }

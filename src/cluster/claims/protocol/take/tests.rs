@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::cluster::claims::protocol::EXPIRY;
+use crate::cluster::claims::protocol::{EXPIRY, Version};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000 + second).unwrap()
@@ -35,10 +35,11 @@ fn stored(claim: Claim, version: &str) -> Stored {
     Stored { claim, version }
 }
 
-fn listed(uid: &str) -> Listed {
+fn listed(uid: &str, keys: &[usize]) -> Listed {
     Listed {
         claim: seen(uid, 0),
         suspended: false,
+        keys: keys.to_vec(),
     }
 }
 
@@ -64,96 +65,102 @@ fn held(taken_over: Option<Claim>) -> Step {
 }
 
 fn waiting(holder: Claim, version: Option<&str>, standing: Standing) -> Step {
-    let version = version.map(|version| stored(holder.clone(), version).version);
+    waiting_by(0, holder, version, standing)
+}
+
+fn waiting_by(key: usize, holder: Claim, version: Option<&str>, standing: Standing) -> Step {
+    let lease = version.map(|version| (key, stored(holder.clone(), version).version));
     Step::Done(Conclusion::Waiting {
         holder,
-        version,
+        lease,
         standing,
     })
 }
 
-/// The attempt after its create found the claim of this holder.
-fn meets(holder: &Claim, listed: Vec<Listed>) -> Take {
-    let mut take = Take::opened(me(), false, listed, Reply::Lost);
-    assert_eq!(take.step(), Step::Look);
-    take.on(Reply::Looked(Some(stored(holder.clone(), "7"))));
+/// An attempt for a Job with these claims in the way, one for each of its keys, after it has read them.
+fn after_looking(claims: &[Option<&Claim>], dry_run: bool) -> Take {
+    let mut take = Take::new(me(), claims.len(), dry_run);
+    for (key, claim) in claims.iter().enumerate() {
+        assert_eq!(take.step(), Step::Look(key));
+        take.on(Reply::Looked(claim.map(|claim| stored(claim.clone(), "7"))));
+    }
     take
 }
 
+/// The attempt after it found the claim of this holder.
+fn meets(holder: &Claim) -> Take {
+    after_looking(&[Some(holder)], false)
+}
+
+/// The step after the LIST, which is next.
+fn lists(take: &mut Take, found: Vec<Listed>) -> Step {
+    assert_eq!(take.step(), Step::List);
+    take.on(Reply::Listed(found));
+    take.step()
+}
+
+fn replace(key: usize, claim: Claim) -> Step {
+    Step::Replace(key, stored(me(), "7").version, over(claim))
+}
+
 #[test]
-fn with_nobody_in_the_way_it_is_one_step() {
-    assert_eq!(Take::first(&me(), false), Step::Create(me()));
-    let written = Reply::Written(stored(me(), "1"));
-    let take = Take::opened(me(), false, vec![listed("me")], written);
+fn the_claim_is_written_at_last() {
+    let mut take = after_looking(&[None], false);
+    let step = lists(&mut take, vec![listed("me", &[0])]);
+    assert_eq!(step, Step::Create(0, me()));
+    take.on(Reply::Written(stored(me(), "1")));
     assert_eq!(take.step(), held(None));
 }
 
 #[test]
-fn an_active_job_without_a_claim_gets_the_new_one() {
-    let written = Reply::Written(stored(me(), "1"));
-    let mut take = Take::opened(me(), false, vec![listed("old")], written);
+fn who_waits_needs_no_list() {
+    let mut take = meets(&seen("old", 0));
     assert_eq!(take.step(), Step::FindJob(seen("old", 0)));
     take.on(Reply::Job(UNFINISHED));
-    let version = stored(me(), "1").version;
-    assert_eq!(take.step(), Step::Replace(version, over(seen("old", 0))));
-    let old = over(seen("old", 0));
-    take.on(Reply::Written(stored(old.clone(), "2")));
-    assert_eq!(take.step(), waiting(old, Some("2"), ACTIVE));
+    assert_eq!(take.step(), waiting(seen("old", 0), Some("7"), ACTIVE));
 }
 
 #[test]
-fn a_listed_job_that_has_finished_since_is_not_in_the_way() {
-    let written = Reply::Written(stored(me(), "1"));
-    let mut take = Take::opened(me(), false, vec![listed("old")], written);
-    take.on(Reply::Job(Found::Finished));
-    assert_eq!(take.step(), held(None));
+fn an_active_job_without_a_claim_gets_one() {
+    let mut take = after_looking(&[None], false);
+    let step = lists(&mut take, vec![listed("old", &[0])]);
+    assert_eq!(step, Step::Create(0, seen("old", 0)));
+    take.on(Reply::Written(stored(seen("old", 0), "2")));
+    assert_eq!(take.step(), waiting(seen("old", 0), Some("2"), ACTIVE));
 }
 
 #[test]
 fn the_claim_of_the_same_review_is_held() {
     // It is written once more, so that no write of the earlier attempt can still take effect.
-    let mut take = meets(&me(), Vec::new());
-    let version = stored(me(), "7").version;
-    assert_eq!(take.step(), Step::Replace(version, over(me())));
+    let mut take = meets(&me());
+    assert_eq!(lists(&mut take, Vec::new()), replace(0, me()));
     take.on(Reply::Written(stored(over(me()), "8")));
     assert_eq!(take.step(), held(None));
     // A Job without a claim still has priority: the first replica may have died too early.
-    let take = meets(&me(), vec![listed("old")]);
-    assert_eq!(take.step(), Step::FindJob(seen("old", 0)));
-}
-
-#[test]
-fn a_holder_that_the_list_shows_needs_no_further_look() {
-    let take = meets(&seen("old", 0), vec![listed("old")]);
-    assert_eq!(take.step(), waiting(seen("old", 0), Some("7"), ACTIVE));
+    let step = lists(&mut meets(&me()), vec![listed("old", &[0])]);
+    assert_eq!(step, replace(0, seen("old", 0)));
 }
 
 #[test]
 fn a_finished_holder_is_followed() {
-    let mut take = meets(&claim("old", 99), Vec::new());
-    assert_eq!(take.step(), Step::FindJob(claim("old", 99)));
-    take.on(Reply::Job(Found::Finished));
-    assert_eq!(
-        take.step(),
-        Step::Replace(stored(me(), "7").version, over(me()))
-    );
+    let finished = || {
+        let mut take = meets(&claim("old", 99));
+        assert_eq!(take.step(), Step::FindJob(claim("old", 99)));
+        take.on(Reply::Job(Found::Finished));
+        take
+    };
+    let mut take = finished();
+    assert_eq!(lists(&mut take, Vec::new()), replace(0, me()));
     take.on(Reply::Written(stored(me(), "8")));
     assert_eq!(take.step(), held(Some(claim("old", 99))));
+    // But not past a Job without a claim.
+    let step = lists(&mut finished(), vec![listed("older", &[0])]);
+    assert_eq!(step, replace(0, seen("older", 0)));
 }
 
-#[test]
-fn a_finished_holder_is_not_followed_past_a_job_without_a_claim() {
-    let mut take = meets(&claim("old", 99), vec![listed("older")]);
-    take.on(Reply::Job(Found::Finished));
-    assert_eq!(take.step(), Step::FindJob(seen("older", 0)));
-    take.on(Reply::Job(UNFINISHED));
-    let version = stored(me(), "7").version;
-    assert_eq!(take.step(), Step::Replace(version, over(seen("older", 0))));
-}
-
-/// The step for a holder that is gone.
+/// What is next after a holder that is gone.
 fn gone(holder: &Claim, live: bool) -> Step {
-    let mut take = meets(holder, Vec::new());
+    let mut take = meets(holder);
     take.on(Reply::Job(Found::Gone));
     assert_eq!(take.step(), Step::FindPods(holder.clone()));
     take.on(Reply::Pods(live));
@@ -166,10 +173,9 @@ fn a_holder_that_may_still_come_is_waited_for() {
     let young = claim("old", 100 - expiry);
     let expected = waiting(young.clone(), Some("7"), Standing::NotYetThere);
     assert_eq!(gone(&young, false), expected);
-    let follow = Step::Replace(stored(me(), "7").version, over(me()));
-    assert_eq!(gone(&claim("old", 99 - expiry), false), follow);
+    assert_eq!(gone(&claim("old", 99 - expiry), false), Step::List);
     // A Job that was seen once is not created a second time.
-    assert_eq!(gone(&seen("old", 99), false), follow);
+    assert_eq!(gone(&seen("old", 99), false), Step::List);
 }
 
 #[test]
@@ -181,41 +187,89 @@ fn a_pod_that_still_runs_is_waited_for() {
 }
 
 #[test]
-fn who_loses_a_write_looks_again() {
-    let mut take = meets(&claim("old", 0), Vec::new());
+fn who_loses_a_write_starts_again() {
+    let mut take = meets(&claim("old", 0));
     take.on(Reply::Job(Found::Finished));
+    assert_eq!(lists(&mut take, Vec::new()), replace(0, me()));
     take.on(Reply::Lost);
-    assert_eq!(take.step(), Step::Look);
+    assert_eq!(take.step(), Step::Look(0));
     take.on(Reply::Looked(None));
-    assert_eq!(take.step(), Step::Create(me()));
+    assert_eq!(lists(&mut take, Vec::new()), Step::Create(0, me()));
     take.on(Reply::Written(stored(me(), "9")));
     assert_eq!(take.step(), held(None));
 }
 
 #[test]
 fn who_always_loses_gives_up() {
-    let mut take = Take::opened(me(), false, Vec::new(), Reply::Lost);
-    for _ in 0..MAX_LOSSES {
+    let mut take = Take::new(me(), 1, false);
+    for _ in 0..=MAX_LOSSES {
         take.on(Reply::Looked(None));
-        assert_eq!(take.step(), Step::Create(me()));
+        assert_eq!(lists(&mut take, Vec::new()), Step::Create(0, me()));
         take.on(Reply::Lost);
     }
     assert_eq!(take.step(), Step::Done(Conclusion::Contended));
 }
 
 #[test]
+fn both_claims_are_written_in_their_order() {
+    let mut take = after_looking(&[None, None], false);
+    assert_eq!(lists(&mut take, Vec::new()), Step::Create(0, me()));
+    take.on(Reply::Written(stored(me(), "1")));
+    assert_eq!(take.step(), Step::Create(1, me()));
+    take.on(Reply::Written(stored(me(), "2")));
+    assert_eq!(take.step(), held(None));
+}
+
+#[test]
+fn the_holder_of_either_key_is_waited_for() {
+    let other = seen("old", 0);
+    for (claims, key) in [([Some(&other), None], 0), ([None, Some(&other)], 1)] {
+        let mut take = after_looking(&claims, false);
+        assert_eq!(take.step(), Step::FindJob(other.clone()));
+        take.on(Reply::Job(UNFINISHED));
+        let expected = waiting_by(key, other.clone(), Some("7"), ACTIVE);
+        assert_eq!(take.step(), expected);
+    }
+}
+
+#[test]
+fn who_loses_the_second_claim_gives_the_first_one_back() {
+    let mut take = after_looking(&[None, None], false);
+    assert_eq!(lists(&mut take, Vec::new()), Step::Create(0, me()));
+    take.on(Reply::Written(stored(me(), "1")));
+    take.on(Reply::Lost);
+    assert_eq!(take.step(), Step::Delete(0, stored(me(), "1").version));
+    take.on(Reply::Deleted);
+    assert_eq!(take.step(), Step::Look(0));
+}
+
+#[test]
+fn a_job_without_claims_gets_those_that_it_shares() {
+    let mut take = after_looking(&[None, None], false);
+    let old = seen("old", 0);
+    let step = lists(&mut take, vec![listed("old", &[0, 1])]);
+    assert_eq!(step, Step::Create(0, old.clone()));
+    take.on(Reply::Written(stored(old.clone(), "1")));
+    assert_eq!(take.step(), Step::Create(1, old.clone()));
+    take.on(Reply::Written(stored(old.clone(), "2")));
+    let expected = waiting_by(1, old.clone(), Some("2"), ACTIVE);
+    assert_eq!(take.step(), expected);
+
+    let mut take = after_looking(&[None, None], false);
+    let step = lists(&mut take, vec![listed("old", &[1])]);
+    assert_eq!(step, Step::Create(1, old));
+}
+
+#[test]
 fn a_dry_run_writes_nothing() {
-    assert_eq!(Take::first(&me(), true), Step::Look);
-    let free = Take::opened(me(), true, Vec::new(), Reply::Looked(None));
-    assert_eq!(free.step(), held(None));
+    let mut free = after_looking(&[None], true);
+    assert_eq!(lists(&mut free, Vec::new()), held(None));
 
-    let mut unclaimed = Take::opened(me(), true, vec![listed("old")], Reply::Looked(None));
-    assert_eq!(unclaimed.step(), Step::FindJob(seen("old", 0)));
-    unclaimed.on(Reply::Job(UNFINISHED));
-    assert_eq!(unclaimed.step(), waiting(seen("old", 0), None, ACTIVE));
+    let mut unclaimed = after_looking(&[None], true);
+    let step = lists(&mut unclaimed, vec![listed("old", &[0])]);
+    assert_eq!(step, waiting(seen("old", 0), None, ACTIVE));
 
-    let lease = Reply::Looked(Some(stored(claim("old", 0), "7")));
-    let mut finished = Take::opened(me(), true, Vec::new(), lease);
+    let mut finished = after_looking(&[Some(&claim("old", 0))], true);
     finished.on(Reply::Job(Found::Finished));
-    assert_eq!(finished.step(), held(None));
+    assert_eq!(lists(&mut finished, Vec::new()), held(None));
 }
