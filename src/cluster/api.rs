@@ -2,11 +2,12 @@
 //! a request failed.
 //!
 //! [`list`] reads the pages of a LIST, [`mod@patient`] bounds the bytes of a page and repeats it, [`seats`] bounds
-//! concurrent requests.
+//! concurrent requests, [`shared`] has callers with the same question share one.
 
 pub(crate) mod list;
 pub(crate) mod patient;
 pub(super) mod seats;
+pub(super) mod shared;
 
 use std::error::Error as StdError;
 use std::fmt::Display;
@@ -162,10 +163,38 @@ pub(super) fn unless_changed_or_gone<T>(
 
 #[cfg(test)]
 pub(super) mod testing {
+    use std::sync::Arc;
+
     use axum::http::{Request, Response};
     use kube::Client;
     use kube::client::Body;
     use serde_json::Value;
+    use tokio::sync::Notify;
+    use tokio::task::yield_now;
+
+    /// Time that a test moves on: every request takes until the next tick.
+    #[derive(Clone, Default)]
+    pub(in crate::cluster) struct Clock(Arc<Notify>);
+
+    impl Clock {
+        pub(in crate::cluster) async fn next(&self) {
+            self.0.notified().await;
+        }
+
+        /// Lets all requests be sent, and answers those under way.
+        pub(in crate::cluster) async fn tick(&self) {
+            self.settle().await;
+            self.0.notify_waiters();
+            self.settle().await;
+        }
+
+        /// Lets all tasks go on until they wait for a tick.
+        pub(in crate::cluster) async fn settle(&self) {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        }
+    }
 
     /// The client of an API server that answers each request with this status and body.
     pub(in crate::cluster) fn client<F>(

@@ -3,11 +3,8 @@
 //!
 //! [`crate::core::job::running`] interprets the pods.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1;
 use kube::api::ListParams;
@@ -16,6 +13,7 @@ use kube::{Api, Client};
 use super::api::list::List;
 use super::api::patient::prompt;
 use super::api::seats::Seats;
+use super::api::shared::Questions;
 use super::api::{ApiError, failed};
 use super::jobs::Jobs;
 use crate::core::job::running::Pod;
@@ -36,14 +34,10 @@ pub struct Pods(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    lists: Seats,
+    /// By namespace and uid.
+    lists: Questions<(String, String), Arc<Vec<Pod>>>,
     gets: Seats,
-    /// By namespace and uid, the LISTs that have not been sent yet.
-    waiting: Mutex<HashMap<(String, String), WeakShared<Asking>>>,
 }
-
-/// One LIST, for which many callers may wait.
-type Asking = BoxFuture<'static, Result<Arc<Vec<Pod>>, ApiError>>;
 
 impl Pods {
     /// Lists with this client, for at most `share` Jobs of one namespace at once.
@@ -51,9 +45,8 @@ impl Pods {
     pub fn new(client: Client, share: usize) -> Self {
         Self(Arc::new(Inner {
             client: prompt(client),
-            lists: Seats::new(LISTS, share),
+            lists: Questions::new(Seats::new(LISTS, share)),
             gets: Seats::new(GETS, GETS_SHARE),
-            waiting: Mutex::default(),
         }))
     }
 
@@ -61,7 +54,10 @@ impl Pods {
     ///
     /// Callers that wait for the same Job share one LIST, which begins after they called.
     pub async fn of(&self, namespace: &str, uid: &str) -> Result<Arc<Vec<Pod>>, ApiError> {
-        self.ask((namespace.to_owned(), uid.to_owned())).await
+        let job = (namespace.to_owned(), uid.to_owned());
+        let (inner, asked) = (Arc::clone(&self.0), job.clone());
+        let request = async move { inner.list(&asked.0, &asked.1).await.map(Arc::new) };
+        self.0.lists.ask(namespace, job, request).await
     }
 
     /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
@@ -77,32 +73,9 @@ impl Pods {
             Ok(Arc::default())
         }
     }
-
-    fn ask(&self, job: (String, String)) -> Shared<Asking> {
-        let mut waiting = self.0.waiting();
-        // Drops LISTs whose callers have all given up.
-        waiting.retain(|_, asking| asking.upgrade().is_some());
-        if let Some(asking) = waiting.get(&job).and_then(WeakShared::upgrade) {
-            return asking;
-        }
-        let (inner, asked) = (Arc::clone(&self.0), job.clone());
-        let asking = async move {
-            let _seat = inner.lists.take(&asked.0).await;
-            // Later callers need a LIST that begins later.
-            inner.waiting().remove(&asked);
-            inner.list(&asked.0, &asked.1).await.map(Arc::new)
-        };
-        let asking = asking.boxed().shared();
-        waiting.extend(asking.downgrade().map(|weak| (job, weak)));
-        asking
-    }
 }
 
 impl Inner {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<(String, String), WeakShared<Asking>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn exists(&self, namespace: &str, name: &str, uid: &str) -> Result<bool, ApiError> {
         let api: Api<Job> = Api::namespaced(self.client.clone(), namespace);
         let _seat = self.gets.take(namespace).await;
@@ -220,7 +193,6 @@ mod tests {
         // Callers that gave up leave nothing behind.
         join_all(crowd).await;
         assert!(timeout(SOON, pods.of("victim", "u1")).await.is_ok());
-        assert!(pods.0.waiting().is_empty());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! The caller limits the time.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
@@ -12,9 +13,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit
 #[derive(Debug)]
 pub(in crate::cluster) struct Seats {
     all: Semaphore,
-    share: usize,
-    /// The namespaces with a seat or a waiting request.
-    namespaces: Mutex<HashMap<String, Arc<Semaphore>>>,
+    own: Shares<String>,
 }
 
 /// Permission for one request, until it is dropped.
@@ -24,33 +23,48 @@ pub(in crate::cluster) struct Seat<'s> {
     _own: Result<OwnedSemaphorePermit, AcquireError>,
 }
 
+/// The same number of permits for each of any number of places.
+#[derive(Debug)]
+pub(super) struct Shares<K> {
+    each: usize,
+    /// The places with a permit that is taken or waited for.
+    places: Mutex<HashMap<K, Arc<Semaphore>>>,
+}
+
 impl Seats {
     pub(in crate::cluster) fn new(all: usize, share: usize) -> Self {
         Self {
             all: Semaphore::new(all),
-            share,
-            namespaces: Mutex::default(),
+            own: Shares::new(share),
         }
     }
 
     /// Waits for a seat. At most `share` requests of one namespace wait in the common queue.
     pub(in crate::cluster) async fn take(&self, namespace: &str) -> Seat<'_> {
         // The semaphores are never closed.
-        let own = self.of(namespace).acquire_owned().await;
+        let own = self.own.of(namespace.to_owned()).acquire_owned().await;
         let all = self.all.acquire().await;
         Seat {
             _all: all,
             _own: own,
         }
     }
+}
 
-    fn of(&self, namespace: &str) -> Arc<Semaphore> {
-        let namespaces = self.namespaces.lock();
-        let mut namespaces = namespaces.unwrap_or_else(PoisonError::into_inner);
+impl<K: Eq + Hash> Shares<K> {
+    pub(super) fn new(each: usize) -> Self {
+        Self {
+            each,
+            places: Mutex::default(),
+        }
+    }
+
+    pub(super) fn of(&self, place: K) -> Arc<Semaphore> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         // Reviews may name any number of namespaces.
-        namespaces.retain(|_, seats| Arc::strong_count(seats) > 1);
-        let seats = namespaces.entry(namespace.to_owned());
-        Arc::clone(seats.or_insert_with(|| Arc::new(Semaphore::new(self.share))))
+        places.retain(|_, permits| Arc::strong_count(permits) > 1);
+        let permits = places.entry(place);
+        Arc::clone(permits.or_insert_with(|| Arc::new(Semaphore::new(self.each))))
     }
 }
 
@@ -90,6 +104,6 @@ mod tests {
             let seat = seats.take(&number.to_string()).now_or_never();
             assert!(seat.is_some());
         }
-        assert_eq!(seats.namespaces.lock().unwrap().len(), 1);
+        assert_eq!(seats.own.places.lock().unwrap().len(), 1);
     }
 }
