@@ -1,5 +1,5 @@
 //! LISTs that are bounded in bytes, so that large objects of tenants cannot fill the memory of a replica, and that
-//! continue from the same page after an error.
+//! continue from the same page after an error. For reviews, also GETs that are repeated. Writes are never repeated.
 //!
 //! kube's watcher asks for pages by number of objects, however large they are, and starts a list over if one page
 //! fails. With many Jobs and an API server that sometimes fails, it never finishes. So this is a layer below its
@@ -32,13 +32,15 @@ const PATIENT: Bounds = Bounds {
     page: 1 << 20,
     at_once: 4,
     tries: 8,
+    first_tries: 0,
     time: Duration::from_secs(60),
 };
-/// The bounds of reviews, which have only seconds and whose LISTs take turns before they come here.
+/// The bounds of reviews, which have only seconds and whose LISTs take turns before they come here: up to 36 at once.
 const PROMPT: Bounds = Bounds {
-    page: 4 << 20,
+    page: 2 << 20,
     at_once: Semaphore::MAX_PERMITS,
     tries: 2,
+    first_tries: 1,
     time: Duration::from_secs(60),
 };
 
@@ -47,7 +49,10 @@ struct Bounds {
     page: usize,
     /// Most pages that are read at the same time.
     at_once: usize,
+    /// How often a page is read again after a transient error, if earlier pages would be lost.
     tries: usize,
+    /// How often a first page or an object is read again. Without it, objects are read unbounded.
+    first_tries: usize,
     time: Duration,
 }
 
@@ -88,7 +93,7 @@ where
         let reader = Arc::clone(&reader);
         async move {
             let (parts, body) = request.into_parts();
-            match Listing::of(&parts) {
+            match Listing::of(&parts, bounds.first_tries > 0) {
                 Some(listing) => reader.page(&listing, pauses()).await,
                 None => reader.client.send(Request::from_parts(parts, body)).await,
             }
@@ -97,7 +102,7 @@ where
     Client::new(service, namespace)
 }
 
-/// A request for one page of a list.
+/// A request for one page of a list, or for one object.
 struct Listing {
     parts: Parts,
     /// The number of objects that the caller asked for.
@@ -108,7 +113,7 @@ struct Listing {
 
 impl Listing {
     /// `None` for any other request.
-    fn of(parts: &Parts) -> Option<Self> {
+    fn of(parts: &Parts, with_objects: bool) -> Option<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let value = |key: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -119,7 +124,11 @@ impl Listing {
         }
         Some(Self {
             parts: parts.clone(),
-            limit: value("limit")?.parse().ok()?,
+            limit: match value("limit") {
+                Some(limit) => limit.parse().ok()?,
+                None if with_objects => 1,
+                None => return None,
+            },
             continues: value("continue").is_some_and(|token| !token.is_empty()),
         })
     }
@@ -162,7 +171,11 @@ impl Reader {
     ) -> Result<Response<Body>, Error> {
         let path = listing.parts.uri.path();
         let mut limit = self.limit(path).unwrap_or(listing.limit).min(listing.limit);
-        let mut pauses = pauses.take(self.bounds.tries);
+        let mut pauses = pauses.take(if listing.continues {
+            self.bounds.tries
+        } else {
+            self.bounds.first_tries
+        });
         loop {
             let read = match self.in_turn(listing, limit).await {
                 Ok(Read::TooLarge) if limit > 1 => {
@@ -188,10 +201,10 @@ impl Reader {
                 Ok(page) => page.status().to_string(),
                 Err(error) => root(error),
             };
-            let Some(pause) = pauses.next().filter(|_| listing.continues) else {
+            let Some(pause) = pauses.next() else {
                 return read;
             };
-            tracing::warn!(path, error, "failed to get a page of a list, retrying");
+            tracing::warn!(path, error, "failed to read from the API server, retrying");
             time::sleep(pause).await;
         }
     }

@@ -1,8 +1,10 @@
 //! Tests against a service that answers like an API server and fails on demand, which a real one cannot.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::core::PartialObjectMeta;
 use serde_json::json;
 
@@ -128,6 +130,65 @@ async fn a_page_is_given_up_before_its_token_is_forgotten() {
     assert!(bounds.contains(&took), "{took:?}");
 }
 
+/// [`prompt`] without its pauses.
+fn quick(client: Client) -> Client {
+    with(client, PROMPT, || iter::repeat(Duration::ZERO))
+}
+
+/// A client of an API server that fails as often as this, and the number of requests it gets.
+fn failing(times: usize, code: u16) -> (Client, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    let client = testing::client(move |_| {
+        let fails = seen.fetch_add(1, Ordering::Relaxed) < times;
+        let status = json!({"status": "Failure", "message": "no", "reason": "no", "code": code});
+        let found = json!({"metadata": {"name": "shop"}, "items": []});
+        std::future::ready(if fails { (code, status) } else { (200, found) })
+    });
+    (client, asked)
+}
+
+#[tokio::test]
+async fn a_review_reads_once_more() {
+    let params = ListParams::default().limit(100);
+    for (code, times, is_read, requests) in [
+        (500, 1, true, 2),
+        (429, 1, true, 2),
+        (503, 2, false, 2),
+        (403, 1, false, 1),
+        (404, 1, false, 1),
+    ] {
+        let (client, asked) = failing(times, code);
+        let api: Api<PartialObjectMeta<Namespace>> = Api::all(quick(client));
+        assert_eq!(api.list(&params).await.is_ok(), is_read, "{code}");
+        assert_eq!(asked.swap(0, Ordering::Relaxed), requests, "{code}");
+        assert_eq!(api.get("shop").await.is_ok(), is_read, "{code}");
+        assert_eq!(asked.load(Ordering::Relaxed), requests, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_review_never_writes_twice() {
+    let (client, asked) = failing(1, 503);
+    let api: Api<Namespace> = Api::all(quick(client));
+    let (params, namespace) = (PostParams::default(), Namespace::default());
+    assert!(api.create(&params, &namespace).await.is_err());
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_a_transient_error() {
+    let lost = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&lost);
+    let service = tower::service_fn(move |_: Request<Body>| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Err::<Response<Body>, _>(std::io::Error::other("reset")))
+    });
+    let api: Api<Namespace> = Api::all(quick(Client::new(service, "default")));
+    assert!(api.get("shop").await.is_err());
+    assert_eq!(lost.load(Ordering::Relaxed), 2);
+}
+
 #[tokio::test]
 async fn a_page_has_as_many_objects_as_fit() {
     let (client, asked) = server(PATIENT, 60, 100 << 10, |_| None);
@@ -165,7 +226,8 @@ async fn an_object_beyond_all_bounds_is_an_error() {
 fn only_lists_by_pages_are_touched() {
     let of = |method: Method, uri: &str| {
         let request = Request::builder().method(method).uri(uri).body(()).unwrap();
-        Listing::of(&request.into_parts().0).map(|listing| (listing.limit, listing.continues))
+        Listing::of(&request.into_parts().0, false)
+            .map(|listing| (listing.limit, listing.continues))
     };
     let jobs = "/apis/batch/v1/jobs";
     assert_eq!(
