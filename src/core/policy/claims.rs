@@ -5,6 +5,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// Most namespaces of one database. Every claim of the database lists the Jobs of each of them.
+pub(crate) const MAX_NAMESPACES: usize = 50;
+
 /// Claims, which let one migration run at a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -39,8 +42,8 @@ pub(crate) struct Database {
     /// The value of the annotation `migration-warden.io/database`.
     #[schemars(length(min = 1))]
     pub name: String,
-    /// The namespaces whose migrations of this database run one at a time.
-    #[schemars(length(min = 1))]
+    /// The namespaces whose migrations of this database run one at a time, at most 50.
+    #[schemars(length(min = 1, max = MAX_NAMESPACES))]
     pub namespaces: Vec<String>,
 }
 

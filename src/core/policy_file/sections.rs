@@ -2,7 +2,7 @@
 
 use super::{Fault, NamespaceEntry};
 use crate::core::job::dns;
-use crate::core::policy::claims::Claims;
+use crate::core::policy::claims::{Claims, MAX_NAMESPACES};
 use crate::core::policy::label_selector::{LabelSelector, misused};
 use crate::core::policy::runs::Runs;
 use crate::core::policy::select::Selectors;
@@ -92,6 +92,14 @@ pub(super) fn claims(claims: &Claims) -> Vec<Fault> {
         }
         if database.namespaces.is_empty() {
             let message = "namespaces is empty: no namespace would share the database".to_owned();
+            faults.push((format!("{pointer}/namespaces"), message));
+        }
+        let many = database.namespaces.len();
+        if many > MAX_NAMESPACES {
+            let message = format!(
+                "namespaces has {many} entries, more than {MAX_NAMESPACES}; each claim of the database lists the Jobs \
+                 of all of them, so list only those that migrate it"
+            );
             faults.push((format!("{pointer}/namespaces"), message));
         }
         for (at, namespace) in database.namespaces.iter().enumerate() {
