@@ -1,7 +1,8 @@
 //! Claims: at most one active migration Job per concurrency key, across replicas and API servers.
 //!
 //! A claim is a Lease in our own namespace that names one Job and its uid. [`key`] defines what is claimed,
-//! [`protocol`] decides each step from observations, [`store`] carries the steps out, [`release`] and [`sweeper`] give
+//! [`protocol`] decides each step from observations, [`store`] carries the steps out, `lists` and `looks`
+//! observe, [`release`] and [`sweeper`] give
 //! claims up, and [`blocker`] describes the other migration to the user. The policy for a migration that has to wait is
 //! not known here.
 
@@ -11,7 +12,9 @@ mod crowd;
 pub mod error;
 pub mod key;
 mod lease;
+mod lists;
 mod logged;
+mod looks;
 pub(crate) mod metrics;
 #[cfg(test)]
 mod model;

@@ -73,7 +73,7 @@ impl Stopwatch {
 /// What a question to the API server needs besides the question.
 #[derive(Clone, Copy)]
 struct Asking<'a> {
-    policy: &'a Policy,
+    policy: &'a Arc<Policy>,
     /// Why the namespace of the Job is not known, if it is not: then the API server is not asked again.
     nowhere: Option<&'a str>,
     started: Instant,
@@ -215,8 +215,7 @@ impl Warden {
         let policy = asking.policy;
         let wanted = Wanted {
             keys: &Key::all_of(job, &policy.claims),
-            policy: &policy.claims,
-            selectors: &policy.selectors,
+            policy,
             claimant: store::Claimant {
                 namespace: job.namespace,
                 job: name,

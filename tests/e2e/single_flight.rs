@@ -5,6 +5,7 @@
 
 mod undecided;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,10 +23,8 @@ use migration_warden::cluster::claims::store::{Claimant, Claims, Taken, Wanted};
 use migration_warden::cluster::jobs::Jobs;
 use migration_warden::core::job::object::Object;
 use migration_warden::core::job::{Job, Kind};
-use migration_warden::core::policy::claims::Claims as Policy;
 use migration_warden::core::policy::rules::concurrent_migration::State;
-use migration_warden::core::policy::select::Selectors;
-use migration_warden::core::policy_file::default_selectors;
+use migration_warden::core::policy_file::validate::builtin;
 use migration_warden::server::metrics::Metrics;
 use serde_json::{Value, json};
 
@@ -152,11 +151,13 @@ impl Rig {
 
 /// With the test's namespace as its own; as this user if one is given.
 async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, ClaimError> {
-    let policy = Policy::default();
-    let selectors = Selectors::new(default_selectors()).unwrap();
+    let policy = Arc::new(builtin());
     let text = json!({"metadata": {"name": asker.job}}).to_string();
     let object: Object<'_> = serde_json::from_str(&text).unwrap();
-    let keys = Key::all_of(&Job::new(&object, Kind::Job, &asker.namespace), &policy);
+    let keys = Key::all_of(
+        &Job::new(&object, Kind::Job, &asker.namespace),
+        &policy.claims,
+    );
     let claimant = Claimant {
         namespace: &asker.namespace,
         job: &asker.job,
@@ -168,7 +169,6 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
     let wanted = Wanted {
         keys: &keys,
         policy: &policy,
-        selectors: &selectors,
         claimant,
         dry_run,
     };

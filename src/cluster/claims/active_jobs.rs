@@ -1,64 +1,72 @@
-//! Selects the active Jobs that share a key from a page of a LIST. Pure.
+//! Selects the active Jobs from a page of a LIST, with their keys. Pure.
 //!
 //! It uses the same borrowed types as a review, so that a Job has the same key in both.
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};
-use super::store::Wanted;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
-use crate::core::policy::Action;
 use crate::core::policy::select::Selection;
+use crate::core::policy::{Action, Policy};
 
-/// Adds those of these Jobs that are active and have one of the wanted keys, each once.
-pub(super) fn add(page: Vec<Object<'_>>, wanted: &Wanted<'_>, listed: &mut Vec<Listed>) {
+/// An active Job.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) claim: Claim,
+    suspended: bool,
+    /// The names of the Leases of its keys, which are short, whatever an annotation says.
+    leases: Vec<String>,
+}
+
+impl Active {
+    /// This Job for one with these keys, if they share any.
+    pub(super) fn shared(&self, keys: &[Key]) -> Option<Listed> {
+        let places = keys.iter().enumerate();
+        let has = |key: &Key| self.leases.iter().any(|lease| lease == key.lease_name());
+        let places = places.filter(|(_, key)| has(key));
+        let keys: Vec<_> = places.map(|(place, _)| place).collect();
+        (!keys.is_empty()).then(|| Listed {
+            claim: self.claim.clone(),
+            suspended: self.suspended,
+            keys,
+        })
+    }
+}
+
+/// Adds those of these Jobs that are active migrations under this policy.
+pub(super) fn add(page: Vec<Object<'_>>, policy: &Policy, active: &mut Vec<Active>) {
     for object in page {
         let job = Job::new(&object, Kind::Job, "");
-        if job.is_finished() {
-            continue;
-        }
-        let suspended = object.spec.suspend == Some(true);
-        let migrates = wanted.selectors.select(&job, Action::Off) == Selection::Labelled;
-        let uid = &*object.metadata.uid;
-        let known = listed.iter().any(|other| other.claim.uid == uid);
-        if !migrates || known {
-            continue;
-        }
-        let keys = Key::all_of(&job, wanted.policy);
-        let shared = |wanted: &Key| keys.contains(wanted);
-        let places = wanted.keys.iter().enumerate();
-        let places = places.filter(|(_, wanted)| shared(wanted));
-        let keys: Vec<_> = places.map(|(place, _)| place).collect();
-        if keys.is_empty() {
+        let migrates = || policy.selectors.select(&job, Action::Off) == Selection::Labelled;
+        if job.is_finished() || !migrates() {
             continue;
         }
         let claim = Claim {
             namespace: job.namespace.to_owned(),
             job: job.name.full().to_owned(),
-            uid: uid.to_owned(),
+            uid: (*object.metadata.uid).to_owned(),
             since: job.created.unwrap_or_default(),
             seen: true,
             ..Claim::default()
         };
-        listed.push(Listed {
+        let suspended = object.spec.suspend == Some(true);
+        let keys = Key::all_of(&job, &policy.claims).into_iter();
+        active.push(Active {
             claim,
             suspended,
-            keys,
+            leases: keys.map(|key| key.lease_name().to_owned()).collect(),
         });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde::Deserialize;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::claims::store::Claimant;
-    use crate::core::policy::claims::Claims;
-    use crate::core::policy::select::Selectors;
     use crate::core::policy::testing::job;
+    use crate::core::policy_file::validate::builtin;
 
     fn stored(name: &str, uid: &str, more: impl FnOnce(&mut Value)) -> Value {
         job(|job| {
@@ -71,39 +79,24 @@ mod tests {
 
     /// The active Jobs among these that have the key of a migration `shop-migrate`.
     fn added(items: &[Value]) -> Vec<Listed> {
-        let policy = Claims::default();
-        let selectors = Selectors::new(crate::core::policy_file::default_selectors()).unwrap();
+        let policy = builtin();
         let mine = stored("shop-migrate-1766361600", "me", |_| {});
         let object = Object::deserialize(&mine).unwrap();
-        let wanted = Wanted {
-            keys: &Key::all_of(&Job::new(&object, Kind::Job, ""), &policy),
-            policy: &policy,
-            selectors: &selectors,
-            claimant: Claimant {
-                namespace: "shop",
-                job: "shop-migrate-1766361600",
-                generate_name: None,
-                uid: "me",
-                created: Timestamp::UNIX_EPOCH,
-                user: "ci",
-            },
-            dry_run: false,
-        };
+        let keys = Key::all_of(&Job::new(&object, Kind::Job, ""), &policy.claims);
         let page = items.iter().map(|item| Object::deserialize(item).unwrap());
-        let mut listed = Vec::new();
-        add(page.collect(), &wanted, &mut listed);
-        listed
+        let mut active = Vec::new();
+        add(page.collect(), &policy, &mut active);
+        active.iter().filter_map(|job| job.shared(&keys)).collect()
     }
 
     #[test]
-    fn active_jobs_of_the_key_are_found_once() {
+    fn active_jobs_of_the_key_are_found() {
         let condition = |kind: &str, status: &str| {
             let condition = json!([{"type": kind, "status": status}]);
             move |job: &mut Value| job["status"]["conditions"] = condition
         };
         let name = "shop-migrate-1766361000";
         let items = [
-            stored(name, "a", |_| {}),
             stored(name, "a", |_| {}),
             stored(name, "failing", condition("FailureTarget", "True")),
             stored(name, "complete", condition("Complete", "True")),
@@ -131,15 +124,11 @@ mod tests {
             seen: true,
             ..Claim::default()
         };
-        let suspended = true;
-        let keys = vec![0];
-        assert_eq!(
-            added(&[item]),
-            [Listed {
-                claim,
-                suspended,
-                keys
-            }]
-        );
+        let listed = Listed {
+            claim,
+            suspended: true,
+            keys: vec![0],
+        };
+        assert_eq!(added(&[item]), [listed]);
     }
 }

@@ -98,11 +98,11 @@ impl Claims {
         loop {
             match sweep.step() {
                 SweepStep::FindJob(claim) => {
-                    let found = self.job(claim).await?;
+                    let found = self.looks.job(claim).await?;
                     sweep.on_job(found);
                 }
                 SweepStep::FindPods(claim) => {
-                    let pods = self.pods(claim).await?;
+                    let pods = self.looks.pods(claim).await?;
                     sweep.on_pods(pods.iter().any(Pod::is_live));
                 }
                 SweepStep::MarkSeen(version) => {

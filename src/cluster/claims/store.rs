@@ -5,46 +5,33 @@
 
 mod room;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{ListParams, PostParams};
-use kube::core::Selector;
+use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::time::{Instant, timeout_at};
 
-use super::active_jobs;
 use super::blocker::Blocker;
 use super::crowd::{Begun, Turn};
 use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
+use super::lists::Lists;
 use super::logged::Logged;
+use super::looks::Looks;
 use super::metrics::ClaimMetrics;
-use super::protocol::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Take, Version};
-use crate::cluster::api::list::List;
+use super::protocol::{Claim, Conclusion, Found, Reply, Standing, Step, Take, Version};
 use crate::cluster::api::patient::prompt;
-use crate::cluster::api::seats::Seats;
 use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_or_gone};
-use crate::cluster::jobs::{self, Jobs};
+use crate::cluster::jobs::Jobs;
 use crate::cluster::pods::Pods;
 use crate::core::job;
 use crate::core::job::running::Pod;
-use crate::core::json;
-use crate::core::policy::claims::Claims as Policy;
-use crate::core::policy::select::Selectors;
+use crate::core::policy::Policy;
 
-/// Jobs or claims per page of a LIST, if they are not too large.
-const PAGE: u32 = 100;
-/// Concurrent LISTs, in all and per namespace: each holds a page in memory.
-const LISTS: usize = 8;
-const LISTS_SHARE: usize = LISTS / 2;
-/// Jobs of one namespace whose pods are listed at once. Waiting migrations mostly need the same Job, and share its
-/// answer.
+/// Jobs of one namespace whose pods are listed at once for the guards.
 const PODS_SHARE: usize = 1;
 
 /// The migration Job that requests a claim, from the validating review.
@@ -65,8 +52,7 @@ pub struct Wanted<'a> {
     /// Its keys, in the order of [`Key::all_of`].
     pub keys: &'a [Key],
     /// The policy, which determines the keys of other Jobs.
-    pub policy: &'a Policy,
-    pub selectors: &'a Selectors,
+    pub policy: &'a Arc<Policy>,
     pub claimant: Claimant<'a>,
     /// Whether to check only, without taking the claim.
     pub dry_run: bool,
@@ -87,7 +73,9 @@ pub enum Taken {
 pub struct Claims {
     pub(super) client: Client,
     pub(super) leases: Api<Lease>,
-    lists: Arc<Seats>,
+    lists: Lists,
+    pub(super) looks: Looks,
+    /// For the guards and the alerts.
     pub pods: Pods,
     pub jobs: Jobs,
     begun: Begun,
@@ -100,13 +88,15 @@ impl Claims {
     #[must_use]
     pub fn new(client: Client, jobs: Jobs, metrics: ClaimMetrics) -> Self {
         let pods = Pods::new(client.clone(), PODS_SHARE);
+        let looks = Looks::new(client.clone());
         let client = prompt(client);
         Self {
             leases: Api::default_namespaced(client.clone()),
+            lists: Lists::new(client.clone()),
+            looks,
             pods,
             jobs,
             client,
-            lists: Arc::new(Seats::new(LISTS, LISTS_SHARE)),
             begun: Begun::default(),
             logged: Arc::default(),
             metrics,
@@ -140,7 +130,7 @@ impl Claims {
         };
         // The rest is only for the message, so it is left out if it takes too long.
         let now = wanted.claimant.created;
-        let pods = async { self.pods(&holder).await.ok() };
+        let pods = async { self.looks.pods(&holder).await.ok() };
         let mark = self.mark_holder(wanted, &holder, lease, standing);
         let looked = timeout_at(deadline, async { tokio::join!(pods, mark) }).await;
         let pods = looked.ok().and_then(|(pods, ())| pods);
@@ -201,13 +191,16 @@ impl Claims {
                 let read = lease.map(|lease| read(name, &lease)).transpose()?;
                 Ok(Reply::Looked(read))
             }
-            Step::FindJob(claim) => Ok(Reply::Job(self.job(&claim).await?)),
+            Step::FindJob(claim) => Ok(Reply::Job(self.looks.job(&claim).await?)),
             Step::FindPods(claim) => {
-                let pods = self.pods(&claim).await?;
+                let pods = self.looks.pods(&claim).await?;
                 Ok(Reply::Pods(pods.iter().any(Pod::is_live)))
             }
             // A finished attempt has no further step.
-            Step::List | Step::Done(_) => Ok(Reply::Listed(self.list(wanted).await?)),
+            Step::List | Step::Done(_) => {
+                let listed = self.lists.active(wanted.keys, wanted.policy).await?;
+                Ok(Reply::Listed(listed))
+            }
             Step::Create(place, claim) => {
                 self.make_room(wanted, place, &claim, turns).await?;
                 let (name, key) = key(place);
@@ -229,56 +222,6 @@ impl Claims {
                 Ok(Reply::Deleted)
             }
         }
-    }
-
-    /// The active Jobs that share a key: a consistent read, because it asks for no resourceVersion.
-    ///
-    /// `status.successful=0` would make it shorter and miss a Job with several completions.
-    async fn list(&self, wanted: &Wanted<'_>) -> Result<Vec<Listed>, ClaimError> {
-        let selectors = wanted.selectors.as_written();
-        let namespaces: BTreeSet<_> = wanted.keys.iter().flat_map(Key::namespaces).collect();
-        let lists = namespaces.into_iter().flat_map(|namespace| {
-            selectors
-                .iter()
-                .map(move |selector| self.list_one(wanted, namespace, selector))
-        });
-        let mut listed: Vec<Listed> = Vec::new();
-        for found in try_join_all(lists).await?.into_iter().flatten() {
-            if !listed.iter().any(|job| job.claim.uid == found.claim.uid) {
-                listed.push(found);
-            }
-        }
-        Ok(listed)
-    }
-
-    async fn list_one(
-        &self,
-        wanted: &Wanted<'_>,
-        namespace: &str,
-        selector: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
-    ) -> Result<Vec<Listed>, ClaimError> {
-        // The policy's selectors have been parsed before; the fallback would only list too much.
-        let selector = Selector::try_from(selector.clone()).unwrap_or_default();
-        let params = ListParams::default().labels_from(&selector).limit(PAGE);
-        let mut list = List::of::<Job>(&self.client, Some(namespace), params);
-        let mut listed = Vec::new();
-        let _seat = self.lists.take(namespace).await;
-        while let Some(page) = list.next().await? {
-            let jobs = json::sample(|| list.read(&page))?;
-            active_jobs::add(jobs, wanted, &mut listed);
-        }
-        Ok(listed)
-    }
-
-    /// The state of the Job that a claim names.
-    pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ClaimError> {
-        let found = jobs::find(&self.client, &claim.namespace, &claim.job, &claim.uid).await?;
-        Ok(found.unwrap_or(Found::Gone))
-    }
-
-    /// The pods of the Job that a claim names.
-    pub(super) async fn pods(&self, claim: &Claim) -> Result<Arc<Vec<Pod>>, ClaimError> {
-        Ok(self.pods.of(&claim.namespace, &claim.uid).await?)
     }
 
     /// Marks the holder as seen on its claim. Once marked, the claim can be taken over as soon as the Job is gone.
