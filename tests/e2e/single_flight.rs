@@ -3,6 +3,7 @@
 //! The claimants are mostly no real Jobs: what they will become is the apiserver's part, and the claims
 //! look at nothing but the review. Where a Job has to stay unfinished it is suspended.
 
+mod measured;
 mod undecided;
 
 use std::sync::Arc;
