@@ -24,11 +24,13 @@ use self::{
 };
 use crate::core::admit::{Answer, Unanswered};
 use crate::core::review::Phase;
+use crate::core::time::in_words;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 use rustix::process::{Resource, getrlimit};
 use std::{
     convert::Infallible,
@@ -179,8 +181,8 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         if stop == Stop::Gently {
             let delay = service.shutdown_delay;
             tracing::info!(
-                ?delay,
-                "stopping: still serving until endpoints are updated"
+                "stopping: still serving for {}, until endpoints are updated",
+                in_words(delay.try_into().unwrap_or(SignedDuration::MAX))
             );
             tokio::time::sleep(delay).await;
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use axum::http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
+use jiff::SignedDuration;
 use kube::client::Body;
 use kube::{Client, Config};
 use tokio::time::timeout;
@@ -18,7 +19,7 @@ use super::progress;
 use crate::cluster::api::list::Address;
 use crate::cluster::api::patient::patient_untimed;
 use crate::cluster::api::{Unread, root};
-use crate::core::text;
+use crate::core::{text, time};
 
 /// How long the API server may be silent before stderr says that it is being waited for.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -52,7 +53,8 @@ pub(super) fn new(config: Config, limit: Duration) -> anyhow::Result<Client> {
                 }
                 asking.await
             };
-            let late = format!("it took longer than {limit:?} (--request-timeout)");
+            let limit = time::in_words(limit.try_into().unwrap_or(SignedDuration::MAX));
+            let late = format!("it took longer than {limit} (--request-timeout)");
             answer.unwrap_or_else(|_| Err(no_answer(&address, &late).into()))
         }
     });

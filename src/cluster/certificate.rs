@@ -134,7 +134,7 @@ impl KeptCertificate {
             live.show(material.cert.as_bytes(), material.key.as_bytes())?;
             live.trusted(&material.ca_certs);
             bundle.send_replace(material.ca_certs.clone());
-            tracing::info!(expiry = ?live.expiry(), "the certificate of the Secret is in use");
+            tracing::info!(expiry = %live.expiry(), "the certificate of the Secret is in use");
             *shown = material;
         }
         error.map_or(Ok(news), Err)

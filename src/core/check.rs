@@ -21,6 +21,7 @@ use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, poin
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
 use crate::core::report::{Located, Problem, Report, Sink};
+use crate::core::text;
 
 /// A check in progress.
 #[derive(Debug)]
@@ -109,7 +110,8 @@ impl Here<'_, '_> {
             // Names of annotations may have 253 characters, after a prefix of the same length.
             let key: String = duplicate.key.chars().take(507).collect();
             let message = format!(
-                "one map has the key {key:?} {lines}; kubectl and Helm take the last value, Flux refuses the file"
+                "one map has the key {} {lines}; kubectl and Helm take the last value, Flux refuses the file",
+                text::quoted(&key)
             );
             self.warning(duplicate.later, message);
         }

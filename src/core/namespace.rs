@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::core::exception::Exception;
 use crate::core::job::mesh::{self, Mesh};
 use crate::core::policy::{Mode, Policy};
+use crate::core::text;
 
 /// The Namespace label that sets the mode.
 const MODE_LABEL: &str = "migration-warden.io/mode";
@@ -39,7 +40,8 @@ impl NamespaceView {
 /// The message about a label whose value is not a mode.
 pub(crate) fn unknown_mode(label: &str) -> String {
     format!(
-        "namespace label {MODE_LABEL}: {label:?} is not a mode, so the policy is enforced; write enforce, warn, audit or off"
+        "namespace label {MODE_LABEL}: {} is not a mode, so the policy is enforced; write enforce, warn, audit or off",
+        text::quoted(label)
     )
 }
 

@@ -52,6 +52,27 @@ pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     text.chars().map(harmless).collect::<String>().into()
 }
 
+/// `text` in the quotes of JSON. Characters that would end a line or control a terminal are escaped, too.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if is_harmful(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(quoted, "\\u{unit:04x}");
+                }
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// The known name that is most like `word`, which is not one: what the author of a typo meant.
 pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Two names that score less have little in common; clap's suggestions use the same limit.
@@ -194,6 +215,23 @@ mod tests {
         assert_eq!(text, "aaaaaaaaaa; b");
         append(&mut text, "; c", 13);
         assert_eq!(text, "aaaaaaa…; c");
+    }
+
+    #[test]
+    fn quotes_are_those_of_json() {
+        for (text, shown) in [
+            ("shop", r#""shop""#),
+            ("it's \"a\\b\"", r#""it's \"a\\b\"""#),
+            ("a\tb\r\n", r#""a\tb\r\n""#),
+            (
+                "\u{1b}[2J\u{202e}\u{e0001}",
+                r#""\u001b[2J\u202e\udb40\udc01""#,
+            ),
+            ("é 日本", r#""é 日本""#),
+        ] {
+            assert_eq!(quoted(text), shown);
+            assert_eq!(serde_json::from_str::<String>(shown).unwrap(), text);
+        }
     }
 
     proptest! {

@@ -9,10 +9,11 @@ pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
     (!duration.is_negative()).then_some(duration)
 }
 
-/// A duration in words, in the largest unit of which there are at least two: `75 seconds`, `67 days`.
+/// A duration in words, in the largest unit of which there are at least two: `75 seconds`, `67 days`, `50 milliseconds`.
 pub(crate) fn in_words(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     let (count, unit) = match seconds {
+        0 if duration.subsec_millis() > 0 => (duration.subsec_millis().into(), "milliseconds"),
         1 => return "1 second".to_owned(),
         0..120 => (seconds, "seconds"),
         120..7_200 => (seconds / 60, "minutes"),
@@ -30,6 +31,7 @@ mod tests {
     fn words_have_one_unit() {
         for (seconds, text) in [
             (-3, "0 seconds"),
+            (0, "0 seconds"),
             (1, "1 second"),
             (119, "119 seconds"),
             (120, "2 minutes"),
@@ -39,6 +41,9 @@ mod tests {
         ] {
             assert_eq!(in_words(SignedDuration::from_secs(seconds)), text);
         }
+        let short = SignedDuration::from_millis(50);
+        assert_eq!(in_words(short), "50 milliseconds");
+        assert_eq!(in_words(-short), "0 seconds");
     }
 
     #[test]

@@ -73,7 +73,8 @@ pub fn filter(text: &str) -> Result<String, String> {
         let meant = text::nearest(&level.to_lowercase(), LEVELS)
             .map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
         return Err(format!(
-            "{level:?} is not one of {}{meant}",
+            "{} is not one of {}{meant}",
+            text::quoted(level),
             LEVELS.join(", ")
         ));
     }

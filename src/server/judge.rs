@@ -120,9 +120,15 @@ impl Judge for Warden {
         }
         if let Some(trace) = trace {
             let log = trace.answered.elapsed();
+            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             tracing::debug!(
-                phase = answer.phase.as_str(), verdict = outcome, judging = ?trace.judging,
-                api_server = ?trace.cluster, decision_log = ?log, "reviewed {}", trace.asked
+                phase = answer.phase.as_str(),
+                verdict = outcome,
+                judging_us = micros(trace.judging),
+                api_server_us = micros(trace.cluster),
+                decision_log_us = micros(log),
+                "reviewed {}",
+                trace.asked
             );
         }
         self.exceptions.used(answer.exceptions.drain(..));

@@ -326,12 +326,12 @@ fn an_api_server_that_does_not_answer_is_named() {
     let (code, out, err) = apiserver.run(&["history", "--request-timeout", "50ms"]);
     assert_eq!((code, &*out), (2, ""));
     let list = "error: failed to list migrationruns.migration-warden.io in namespace shop";
-    assert_eq!(err, format!("{list}: {}", none("50ms")));
+    assert_eq!(err, format!("{list}: {}", none("50 milliseconds")));
     let (code, out, err) = apiserver.run(&["verify", "--request-timeout", "2050ms"]);
     assert_eq!((code, &*out), (2, ""));
     let waiting = format!("note: waiting for the API server at http://{address}");
     let error = "error: failed to create a Job as a dry run";
-    assert_eq!(err, format!("{waiting}\n{error}: {}", none("2.05s")));
+    assert_eq!(err, format!("{waiting}\n{error}: {}", none("2 seconds")));
 }
 
 #[test]

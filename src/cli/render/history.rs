@@ -88,7 +88,7 @@ fn cells(entry: &Entry, layout: Layout, now: Timestamp) -> Vec<String> {
     ];
     if layout.wide {
         cells.extend([
-            format!("{:?}", entry.deployer),
+            <&str>::from(entry.deployer).to_owned(),
             text(&entry.chart),
             text(&entry.decision),
         ]);

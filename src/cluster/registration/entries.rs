@@ -132,7 +132,7 @@ pub(super) fn fault(
         .any(|entry| entry.condition(cel::MIGRATION).is_some());
     (!asked).then(|| {
         format!(
-            "no entry of the {of} has the match condition {:?}: install the chart again",
+            "no entry of the {of} has the match condition \"{}\": install the chart again",
             cel::MIGRATION
         )
     })

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use crate::core::job::{Kind, dns};
+use crate::core::text;
 
 /// A JSON Pointer to a value, and its fault.
 type Refused = (String, String);
@@ -121,7 +122,7 @@ fn names(object: &Value, spec: &str, faults: &mut Vec<Refused>) {
         if let (Some(name), Some(fault)) = (name, fault) {
             // The name is untrusted, and a manifest may hold one of any length.
             let shown: String = name.chars().take(SHOWN).collect();
-            faults.push(invalid(at, &format!("{shown:?}"), &fault));
+            faults.push(invalid(at, &text::quoted(&shown), &fault));
         }
     }
 }

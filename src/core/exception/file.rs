@@ -11,6 +11,7 @@ use crate::core::manifest::{self, Document, Node, Position, typed};
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::{self, RULES};
 use crate::core::report::Problem;
+use crate::core::text;
 
 /// An exception and the place of its name.
 #[derive(Debug)]
@@ -39,7 +40,10 @@ pub(crate) fn read(
             }
         };
         faults.extend(document.duplicates().map(|twice| {
-            let message = format!("the key {:?} is written twice in one map", twice.key);
+            let message = format!(
+                "the key {} is written twice in one map",
+                text::quoted(&twice.key)
+            );
             fault(twice.later, message)
         }));
         for node in objects(&document) {
@@ -80,8 +84,10 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
     for (field, wanted) in [("apiVersion", &*version), ("kind", "MigrationException")] {
         let found = value.get(field).and_then(Value::as_str).unwrap_or_default();
         if found != wanted {
-            let message =
-                format!("{field} is {found:?}, not {wanted}; this file may hold only exceptions");
+            let message = format!(
+                "{field} is {}, not {wanted}; this file may hold only exceptions",
+                text::quoted(found)
+            );
             return Err(vec![Unusable::at(&format!("/{field}"), message)]);
         }
     }

@@ -57,8 +57,11 @@ fn plain(error: &str, found: Option<&Value>) -> String {
             _ => format!("one of {}", words.join(", ")),
         };
         return match text::nearest(&found, words.iter().copied()) {
-            Some(nearest) => format!("{found:?} is not {known}; did you mean {nearest}?"),
-            None => format!("{found:?} is not {known}"),
+            Some(nearest) => format!(
+                "{} is not {known}; did you mean {nearest}?",
+                text::quoted(&found)
+            ),
+            None => format!("{} is not {known}", text::quoted(&found)),
         };
     }
     if error.starts_with("missing field") {

@@ -10,6 +10,7 @@ use crate::core::job::name::cut;
 use crate::core::policy::Action;
 use crate::core::policy::fix::Fix;
 use crate::core::policy::path::FieldPath;
+use crate::core::text;
 
 /// Most breaches of one rule in one Job that are listed. A Job of a megabyte may hold ten thousand, and the answer has
 /// to stay readable.
@@ -145,5 +146,5 @@ pub(crate) fn shown(value: &str) -> String {
     let masked = credentials::mask(value);
     let cut = cut(&masked, MAX);
     let more = if cut.len() < masked.len() { "…" } else { "" };
-    format!("{cut:?}{more}")
+    format!("{}{more}", text::quoted(cut))
 }

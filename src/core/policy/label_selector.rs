@@ -33,7 +33,7 @@ pub struct LabelSelectorRequirement {
 }
 
 /// How a label is compared with values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display)]
 pub enum Operator {
     /// The label has one of the values.
     In,
@@ -49,7 +49,7 @@ impl From<LabelSelector> for meta::LabelSelector {
     fn from(selector: LabelSelector) -> Self {
         let requirement = |r: LabelSelectorRequirement| meta::LabelSelectorRequirement {
             key: r.key,
-            operator: format!("{:?}", r.operator),
+            operator: r.operator.to_string(),
             values: (!r.values.is_empty()).then_some(r.values),
         };
         let requirements = selector.match_expressions.into_iter().map(requirement);
@@ -65,8 +65,8 @@ pub(crate) fn misused(requirement: &LabelSelectorRequirement) -> Option<String> 
     let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
     let operator = requirement.operator;
     match (takes_values, requirement.values.is_empty()) {
-        (true, true) => Some(format!("operator {operator:?} needs values")),
-        (false, false) => Some(format!("operator {operator:?} takes no values")),
+        (true, true) => Some(format!("operator {operator} needs values")),
+        (false, false) => Some(format!("operator {operator} takes no values")),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::ptr;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::core::time;
+use crate::core::{text, time};
 
 /// An option of a rule, declared as a `static`: its address is its identity.
 #[derive(Debug)]
@@ -70,5 +70,10 @@ fn value<T: Copy>(set: &[(&'static RuleOption<T>, T)], option: &'static RuleOpti
 /// Reads a duration of the policy file. Fails with a message.
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
     let duration = time::duration(text);
-    duration.ok_or_else(|| format!("{text:?} is not a duration; write one such as 24h or 15m"))
+    duration.ok_or_else(|| {
+        format!(
+            "{} is not a duration; write one such as 24h or 15m",
+            text::quoted(text)
+        )
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::core::manifest::{self, Document, Position, typed};
 use crate::core::policy_file::MigrationPolicy;
+use crate::core::text;
 
 /// A position and what is wrong there.
 pub(super) type Fault = (Position, String);
@@ -28,7 +29,10 @@ pub(super) fn parse(text: &str) -> Result<(MigrationPolicy, Document<'_>), Vec<F
     let twice: Vec<_> = document
         .duplicates()
         .map(|twice| {
-            let message = format!("the key {:?} is written twice in one map", twice.key);
+            let message = format!(
+                "the key {} is written twice in one map",
+                text::quoted(&twice.key)
+            );
             (twice.later, message)
         })
         .collect();

@@ -105,7 +105,8 @@ pub(super) fn claims(claims: &Claims) -> Vec<Fault> {
         for (at, namespace) in database.namespaces.iter().enumerate() {
             if !dns::is_label(namespace) {
                 let message = format!(
-                    "{namespace:?} is not the name of a namespace; write each name in full, without *"
+                    "{} is not the name of a namespace; write each name in full, without *",
+                    text::quoted(namespace)
                 );
                 faults.push((format!("{pointer}/namespaces/{at}"), message));
             }

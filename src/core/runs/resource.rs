@@ -91,7 +91,17 @@ pub struct ReleaseReference {
 
 /// A program that deploys Jobs.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
 )]
 pub enum Deployer {
     /// `helm`, by the field manager of the Job.

@@ -2,6 +2,7 @@
 //!
 //! [`super::reload`] updates them from files, [`crate::cluster::certificate`] from a Secret.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -64,6 +65,19 @@ pub(crate) struct Expiry {
     pub certificate: Option<Timestamp>,
     /// When the last CA in the published bundle expires.
     pub ca: Option<Timestamp>,
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (part, what) in [(self.certificate, "certificate "), (self.ca, ", CA ")] {
+            f.write_str(what)?;
+            match part {
+                Some(time) => write!(f, "{time}")?,
+                None => f.write_str("unknown")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 impl LiveTls {

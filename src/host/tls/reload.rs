@@ -70,7 +70,7 @@ impl TlsFiles {
         let apply = |contents| match apply(purpose, &live, contents) {
             Ok(()) => {
                 live.reloaded(true);
-                tracing::info!(expiry = ?live.expiry(), "the certificate files were reloaded");
+                tracing::info!(expiry = %live.expiry(), "the certificate files were reloaded");
             }
             Err(error) => {
                 live.reloaded(false);

@@ -40,7 +40,7 @@ const FIELDS: [Field; 24] = [
     ("exit_code", |entry| known(entry.exit_code)),
     ("message", |entry| text(entry.message.as_ref())),
     ("requested_by", |entry| text(entry.requested_by.as_ref())),
-    ("deployer", |entry| format!("{:?}", entry.deployer)),
+    ("deployer", |entry| <&str>::from(entry.deployer).to_owned()),
     ("chart", |entry| text(entry.chart.as_ref())),
     ("tool", |entry| text(entry.tool.as_ref())),
     ("images", |entry| no_formula(&entry.images.join(" "))),
