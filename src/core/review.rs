@@ -6,6 +6,7 @@
 mod pruned;
 pub mod request;
 pub(crate) mod response;
+pub(crate) mod retry;
 
 /// The webhook to which a review was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

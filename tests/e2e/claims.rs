@@ -39,11 +39,16 @@ pub(crate) fn is_created(space: &Space, manifest: &str) -> Value {
 }
 
 pub(crate) fn waits(space: &Space, manifest: &str) -> String {
+    waits_for(space, manifest).0
+}
+
+/// What the client is told, and the seconds after which it is to try again.
+pub(crate) fn waits_for(space: &Space, manifest: &str) -> (String, u32) {
     let status = create(space, manifest, &PostParams::default()).unwrap_err();
     assert_eq!((status.code, &*status.reason), (429, "TooManyRequests"));
-    let details = status.details.unwrap();
-    assert_eq!(details.retry_after_seconds, 15);
-    status.message
+    let seconds = status.details.unwrap().retry_after_seconds;
+    assert!((15..=60).contains(&seconds), "{seconds}");
+    (status.message, seconds)
 }
 
 pub(crate) fn guarded(policy: &str) -> Guarded {
@@ -99,6 +104,8 @@ fn a_second_attempt_waits_and_others_do_not() {
         )),
         "{told}"
     );
+    let patience = "\nHelm and kubectl retry by themselves for eight to ten minutes.";
+    assert!(told.ends_with(patience), "{told}");
     let _ = waits(&space, &second);
     is_created(&space, &endless("other"));
     let waiting = space.warden.decisions().into_iter();
@@ -149,6 +156,7 @@ fn a_dry_run_looks_and_takes_nothing() {
     let told = create(&space, &first, &dry).unwrap_err();
     assert_eq!(told.code, 429);
     // A pipeline that tries its chart wants to know now.
+    assert!(!told.message.contains("retry by themselves"), "{told:?}");
     assert_eq!(told.details.unwrap().retry_after_seconds, 0);
 }
 

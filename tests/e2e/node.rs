@@ -4,6 +4,7 @@ mod argocd;
 mod claims;
 mod image;
 mod kustomize;
+mod patience;
 mod recorded;
 mod restart;
 mod running;

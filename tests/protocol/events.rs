@@ -117,31 +117,3 @@ fn a_note_names_every_finding_before_the_commands_that_fit() {
     let expected = "CREATE of shop-migrate-1766361600: MW004; MW010";
     assert_eq!(told(&many).unwrap().2, expected);
 }
-
-#[test]
-fn a_note_on_a_wait_has_its_commands() {
-    let body = review(&job()).to_string();
-    let (policy, circumstances) = (policy(""), circumstances());
-    let parsed = admit::parse(Validate, body.as_bytes()).unwrap();
-    let case = parsed.select(&policy).expect("a migration");
-    let mut judged = case.judge(&circumstances, NamespaceView::default());
-    assert!(matches!(judged.question(), Some(Question::Claim(_))));
-    let holder = Holder {
-        namespace: "shop".to_owned(),
-        job: "shop-migrate-1".to_owned(),
-        age: SignedDuration::from_secs(75),
-        user: "ci".to_owned(),
-        state: State::Unfinished,
-    };
-    judged.hear(Heard::Refused(Refusal::Held(holder), false));
-    let happening = judged.finish().unwrap().happening.unwrap();
-    assert_eq!(happening.reason, "MigrationWaiting");
-    assert_eq!(
-        happening.note,
-        "shop-migrate-1766361600: MW101 concurrent-migration: metadata.name: shop/shop-migrate-1 has not ended, \
-         created 75 seconds ago by \"ci\"; retry when that migration has finished; \
-         To look: kubectl describe job shop-migrate-1 -n shop; \
-         To stop it halfway: kubectl annotate job shop-migrate-1 -n shop migration-warden.io/allow-delete=true; \
-         kubectl delete job shop-migrate-1 -n shop"
-    );
-}

@@ -20,6 +20,7 @@ mod selection;
 mod stamps;
 #[path = "../common/testing.rs"]
 mod testing;
+mod waits;
 
 use base64::Engine;
 use jiff::{SignedDuration, Timestamp};

@@ -1,5 +1,7 @@
 //! Builds the answer and the decision from a case.
 
+use std::iter;
+
 use super::judge::Judged;
 use super::{Answer, Unanswered};
 use crate::core::decision::Decision;
@@ -26,16 +28,21 @@ impl Judged<'_> {
         let is_dry_run = self.request.dry_run;
         let refused = match outcome {
             Outcome::Denied => Some((Action::Deny, Refusal::Final)),
-            Outcome::Waiting => Some((Action::Wait, Refusal::Later { is_dry_run })),
+            Outcome::Waiting => Some((
+                Action::Wait,
+                Refusal::Later((!is_dry_run).then_some(self.retry)),
+            )),
             _ => None,
         };
         if let Some((action, refusal)) = refused {
             let told = verdict::with(findings, action).take(text::FINDINGS);
             let causes = told.map(cause).collect();
-            let mut message = verdict::message(findings, action);
-            if let (Action::Deny, Some(help)) = (action, self.migration.policy.help_line()) {
-                message = format!("{message}\n{help}");
-            }
+            let last = match refusal {
+                Refusal::Final => self.migration.policy.help_line(),
+                Refusal::Later(retry) => retry.map(|retry| format!("{}.", retry.words())),
+            };
+            let message = iter::once(verdict::message(findings, action)).chain(last);
+            let message = message.collect::<Vec<_>>().join("\n");
             response.refuse(self.name(), self.resource(), message, causes, refusal);
         }
         let corrections = self.correction.patch.iter().flat_map(|patch| &patch.0);

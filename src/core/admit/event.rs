@@ -31,7 +31,9 @@ impl Judged<'_> {
                 (true, "MigrationDenied", "Deny", note)
             }
             Outcome::Waiting if !self.is_told => {
-                let note = self.refusal(&shown(name), Action::Wait);
+                // The client shows nothing while it waits.
+                let (note, retry) = (self.refusal(&shown(name), Action::Wait), self.retry.words());
+                let note = format!("{note}; {retry}");
                 (false, "MigrationWaiting", "Wait", note)
             }
             Outcome::Waiting => return None,

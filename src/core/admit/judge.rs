@@ -13,6 +13,7 @@ use crate::core::policy::rules::forged_stamp::{self, FORGED_STAMP};
 use crate::core::policy::rules::reapplied_job::{self, REAPPLIED_JOB};
 use crate::core::policy::select::Selection;
 use crate::core::review::request::Request;
+use crate::core::review::retry::Retry;
 use crate::core::review::{Operation, Phase};
 
 /// A review of a migration with its findings, its patch and everything else that the answer needs.
@@ -30,6 +31,8 @@ pub struct Judged<'a> {
     pub(super) is_open: bool,
     /// This holder was already reported to this client.
     pub(super) is_told: bool,
+    /// When the client should retry if it has to wait.
+    pub(super) retry: Retry,
     /// An update about which there is nothing to say: Jobs are updated all the time.
     pub(super) is_idle: bool,
     pub(super) correction: Correction,
@@ -74,6 +77,7 @@ impl<'a> Case<'a> {
             unclear,
             is_open: true,
             is_told: false,
+            retry: Retry::default(),
             correction,
         }
     }

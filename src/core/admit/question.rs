@@ -8,6 +8,7 @@ use crate::core::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATIO
 use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
 use crate::core::policy::select::Selection;
 use crate::core::policy::verdict::{self, Outcome};
+use crate::core::review::retry::Retry;
 use crate::core::review::{Operation, Phase};
 use crate::core::text;
 
@@ -110,6 +111,7 @@ impl<'a> Judged<'a> {
             }
             Heard::Refused(refusal, is_told) => {
                 self.is_told = is_told;
+                self.retry = Retry(refusal.age());
                 let claims = &self.migration.policy.claims;
                 let breach = concurrent_migration::check(&refusal, claims.on_failure);
                 let found = self.migration.find(&CONCURRENT_MIGRATION, [breach]);

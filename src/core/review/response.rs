@@ -10,10 +10,8 @@ use json_patch::PatchOperation;
 use k8s_openapi::ByteString;
 use serde::{Serialize, Serializer};
 
+use crate::core::review::retry::Retry;
 use crate::core::text;
-
-/// When a client that has to wait should retry, in seconds. Clients give up after ten retries.
-const RETRY_AFTER_SECONDS: u32 = 15;
 
 /// The answer to one request.
 #[derive(Debug, Serialize)]
@@ -59,7 +57,7 @@ struct Details<'a> {
     kind: &'static str,
     causes: Vec<Cause>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_seconds: Option<u32>,
+    retry_after_seconds: Option<i64>,
 }
 
 /// How a request is refused.
@@ -68,9 +66,9 @@ pub(crate) enum Refusal {
     /// 403 Forbidden. Not 409, on which Helm retries within milliseconds, and not 422, which would claim that the
     /// object is not a valid Job.
     Final,
-    /// 429 `TooManyRequests`: Helm, kubectl and all other programs with client-go wait and retry by themselves, at most
-    /// ten times (`k8s.io/client-go: rest/with_retry.go`). In a dry run they must not wait.
-    Later { is_dry_run: bool },
+    /// 429 `TooManyRequests`: Helm, kubectl and all other programs with client-go wait and retry by themselves. Without
+    /// [`Retry`], as in a dry run, they do not.
+    Later(Option<Retry>),
 }
 
 /// One cause of a denial.
@@ -113,10 +111,7 @@ impl<'a> Response<'a> {
     ) {
         let (code, reason, retry_after_seconds) = match refusal {
             Refusal::Final => (403, "Forbidden", None),
-            Refusal::Later { is_dry_run } => {
-                let retry_after = (!is_dry_run).then_some(RETRY_AFTER_SECONDS);
-                (429, "TooManyRequests", retry_after)
-            }
+            Refusal::Later(retry) => (429, "TooManyRequests", retry.map(Retry::seconds)),
         };
         self.allowed = false;
         self.status = Some(Status {

@@ -4,6 +4,8 @@ mod holder;
 
 pub use holder::{Holder, State};
 
+use jiff::SignedDuration;
+
 use crate::core::job::running::Progress;
 use crate::core::policy::claims::WithoutClaim;
 use crate::core::policy::rule::prelude::*;
@@ -24,9 +26,10 @@ rule! {
     /// rollback takes it.
     ///
     /// ## Instead
-    /// Wait. With the action `wait`, the default, migration-warden asks the client to retry in 15 seconds (429
-    /// `TooManyRequests`). Helm and kubectl retry by themselves ten times, for some 150 seconds. With `deny` clients do
-    /// not retry.
+    /// Wait. With the action `wait`, the default, migration-warden asks the client to retry (429 `TooManyRequests`). The
+    /// client waits as long as the other migration has lasted so far, at least 15 seconds and at most 60. Helm and kubectl
+    /// retry by themselves ten times, for eight to ten minutes, and show nothing meanwhile. With `deny` clients do not
+    /// retry.
     ///
     /// You may delete a Job that has not started, which still holds its key. To delete one that is running, first
     /// annotate it `migration-warden.io/allow-delete: "true"` (MW102).
@@ -62,6 +65,16 @@ pub enum Refusal {
     Crowded(String),
     /// Another migration may be running.
     Unknown(String),
+}
+
+impl Refusal {
+    /// How old the migration is that the Job waits for, if one is known to exist.
+    pub(crate) fn age(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Held(holder) if holder.state != State::NotYetThere => Some(holder.age),
+            Self::Held(_) | Self::Crowded(_) | Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// The breach of a migration that does not get its claim.
@@ -128,8 +141,6 @@ const LOOK: &str = "To look";
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
     use crate::core::job::Kind;
     use crate::core::job::running::Wait;
@@ -142,14 +153,17 @@ mod tests {
         (found.action, found.message())
     }
 
-    fn held(state: State, user: &str) -> String {
-        let holder = Holder {
+    fn holder(state: State) -> Holder {
+        Holder {
             namespace: "shop".to_owned(),
             job: "migrate-1".to_owned(),
             age: SignedDuration::from_secs(75),
-            user: user.to_owned(),
+            user: "ci".to_owned(),
             state,
-        };
+        }
+    }
+
+    fn held(holder: Holder) -> String {
         told(&Refusal::Held(holder), WithoutClaim::Allow).1
     }
 
@@ -210,10 +224,25 @@ mod tests {
                 "MW101 concurrent-migration: metadata.name: shop/migrate-1 {words}, created 75 seconds ago by \"ci\"; \
                  retry when that migration has finished\n{commands}"
             );
-            assert_eq!(held(state, "ci"), line.trim_end());
+            assert_eq!(held(holder(state)), line.trim_end());
         }
-        let nobody = held(State::Unfinished, "");
+        let nobody = held(Holder {
+            user: String::new(),
+            ..holder(State::Unfinished)
+        });
         assert!(nobody.contains("75 seconds ago; retry"), "{nobody}");
+    }
+
+    #[test]
+    fn only_a_migration_that_exists_has_an_age() {
+        let seconds = |refusal: Refusal| refusal.age().map(|age| age.as_secs());
+        assert_eq!(seconds(Refusal::Held(holder(State::Deleted))), Some(75));
+        let blind = [
+            Refusal::Held(holder(State::NotYetThere)),
+            Refusal::Crowded(String::new()),
+            Refusal::Unknown(String::new()),
+        ];
+        assert_eq!(blind.map(seconds), [None; 3]);
     }
 
     #[test]
