@@ -4,6 +4,7 @@
 //! review give the same facts. This module knows neither rules nor policies.
 
 pub(crate) mod annotation;
+pub(crate) mod attempts;
 pub(crate) mod cel;
 pub mod credentials;
 pub(crate) mod deployer;

@@ -28,7 +28,9 @@ use migration_warden::core::admit::{self, Answer, Circumstances, Heard, Question
 use migration_warden::core::exception::Exception;
 use migration_warden::core::job::mesh::Mesh;
 use migration_warden::core::namespace::NamespaceView;
-use migration_warden::core::policy::rules::concurrent_migration::{Holder, Refusal, State};
+use migration_warden::core::policy::rules::concurrent_migration::{
+    Failures, Holder, Refusal, State,
+};
 use migration_warden::core::policy::verdict::Outcome;
 use migration_warden::core::policy::{Action, Policy};
 use migration_warden::core::policy_file::validate;

@@ -9,6 +9,11 @@ fn holder(age: i64, state: State) -> Refusal {
         age: SignedDuration::from_secs(age),
         user: "ci".to_owned(),
         state,
+        failures: Some(Failures {
+            failed: 3,
+            limit: Some(7),
+            end: "2025-12-22T00:12:00Z".parse().ok(),
+        }),
     })
 }
 
@@ -29,7 +34,8 @@ fn answered(rules: &str, is_dry_run: bool, why: Refusal) -> (Answer, Value) {
 }
 
 const HELD: &str = "MW101 concurrent-migration: metadata.name: shop/shop-migrate-1 has not ended, created 75 seconds ago \
-                    by \"ci\"; retry when that migration has finished";
+                    by \"ci\"; 3 of 7 attempts failed, ends by itself at about 2025-12-22 00:12 UTC; retry when that \
+                    migration has finished";
 const STOP: &str =
     "kubectl annotate job shop-migrate-1 -n shop migration-warden.io/allow-delete=true";
 

@@ -4,6 +4,7 @@
 
 use super::key::Key;
 use super::protocol::{Claim, Listed};
+use crate::core::job::attempts::Unfinished;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
 use crate::core::policy::select::Selection;
@@ -13,7 +14,7 @@ use crate::core::policy::{Action, Policy};
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) claim: Claim,
-    suspended: bool,
+    job: Unfinished,
     /// The names of the Leases of its keys, which are short, whatever an annotation says.
     leases: Vec<String>,
 }
@@ -27,7 +28,7 @@ impl Active {
         let keys: Vec<_> = places.map(|(place, _)| place).collect();
         (!keys.is_empty()).then(|| Listed {
             claim: self.claim.clone(),
-            suspended: self.suspended,
+            job: self.job,
             keys,
         })
     }
@@ -49,11 +50,10 @@ pub(super) fn add(page: Vec<Object<'_>>, policy: &Policy, active: &mut Vec<Activ
             seen: true,
             ..Claim::default()
         };
-        let suspended = object.spec.suspend == Some(true);
         let keys = Key::all_of(&job, &policy.claims).into_iter();
         active.push(Active {
             claim,
-            suspended,
+            job: Unfinished::from(&job),
             leases: keys.map(|key| key.lease_name().to_owned()).collect(),
         });
     }
@@ -124,11 +124,12 @@ mod tests {
             seen: true,
             ..Claim::default()
         };
-        let listed = Listed {
-            claim,
-            suspended: true,
-            keys: vec![0],
+        let plain = added(&[stored("shop-migrate-1766361000", "a", |_| {})]);
+        let job = Unfinished {
+            is_suspended: true,
+            ..plain[0].job
         };
-        assert_eq!(added(&[item]), [listed]);
+        let keys = vec![0];
+        assert_eq!(added(&[item]), [Listed { claim, job, keys }]);
     }
 }

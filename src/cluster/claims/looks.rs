@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use super::protocol::{Claim, Found};
+use super::protocol::{Claim, Found, Listed};
 use crate::cluster::api::ApiError;
 use crate::cluster::api::patient::prompt;
 use crate::cluster::api::seats::Seats;
@@ -37,7 +37,7 @@ impl Looks {
         }
     }
 
-    /// The state of the Job that a claim names.
+    /// The state of the Job that a claim names. If it is being deleted, its pods decide, because no others follow.
     pub(super) async fn job(&self, claim: &Claim) -> Result<Found, ApiError> {
         let job = [&claim.namespace, &claim.job, &claim.uid].map(Clone::clone);
         let (client, asked) = (self.client.clone(), job.clone());
@@ -46,7 +46,32 @@ impl Looks {
             let found = jobs::find(&client, &namespace, &name, &uid).await?;
             Ok(found.unwrap_or(Found::Gone))
         };
-        self.jobs.ask(&claim.namespace, job, request).await
+        let found = self.jobs.ask(&claim.namespace, job, request).await?;
+        if let Found::Unfinished(job) = found
+            && job.is_terminating
+            && !self.is_live(claim).await?
+        {
+            return Ok(Found::Finished);
+        }
+        Ok(found)
+    }
+
+    /// Those of these active Jobs that can still run. Of several that are being deleted one is enough.
+    pub(super) async fn running(&self, listed: Vec<Listed>) -> Result<Vec<Listed>, ApiError> {
+        let (deleted, mut running): (Vec<_>, Vec<_>) =
+            listed.into_iter().partition(|job| job.job.is_terminating);
+        for job in deleted {
+            if self.is_live(&job.claim).await? {
+                running.push(job);
+                break;
+            }
+        }
+        Ok(running)
+    }
+
+    /// Whether a pod of the Job that a claim names is running.
+    pub(super) async fn is_live(&self, claim: &Claim) -> Result<bool, ApiError> {
+        Ok(self.pods(claim).await?.iter().any(Pod::is_live))
     }
 
     /// The pods of the Job that a claim names.
@@ -54,3 +79,6 @@ impl Looks {
         self.pods.of(&claim.namespace, &claim.uid).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@
 //! Not in the model: time within [`world::TICK`], and so clocks that differ by less than that (that
 //! [`EXPIRY`](super::protocol::EXPIRY) covers them is arithmetic); more than three requests; the mark that a watch or a
 //! waiter sets on a holder it has seen, because the sweeper sets the same one; more than one API server, because
-//! consistent reads make them one; and pods that the Job controller creates for a Job that is gone.
+//! consistent reads make them one; a Job that is being deleted, which counts as active or as finished by its pods; and
+//! pods that the Job controller creates for a Job that is gone.
 
 mod world;
 

@@ -6,6 +6,7 @@
 //! Job until it is no longer active, because a claim is given up only if its holder cannot run (any more):
 //!
 //! - it has finished: it has the condition, which Kubernetes sets after its pods have ended;
+//! - or it is being deleted, and none of its pods is running;
 //! - or it is gone, none of its pods is running, and its create cannot commit any more. The last part is certain once
 //!   the Job has been seen, or [`EXPIRY`] after the API server began to create it.
 //!
@@ -27,14 +28,16 @@
 //!   `creationTimestamp` of the requesting Job;
 //! - no other program writes our Leases;
 //! - a Job without a claim was stored before the LIST began;
-//! - the Job controller does not create pods for a Job that is gone, and a pod that is gone or has ended does not run.
-//!   This fails on a node that has lost its network, once its pods are deleted by force.
+//! - the Job controller does not create pods for a Job that is gone or being deleted, and a pod that is gone or has
+//!   ended does not run. This fails on a node that has lost its network, once its pods are deleted by force.
 
 mod take;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub(crate) use take::Take;
+
+use crate::core::job::attempts::Unfinished;
 
 /// How long after its `creationTimestamp` a create may still commit: the API server's limit for a request (34 s),
 /// etcd's limit for a write it has received (7 s), and the second by which a `creationTimestamp` is rounded down.
@@ -76,13 +79,12 @@ pub(crate) struct Stored {
     pub(crate) version: Version,
 }
 
-/// An active Job of the key, from the LIST.
+/// An active Job of the key, from the LIST. If it is being deleted, one of its pods is running.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Listed {
     /// The claim that would name it.
     pub(crate) claim: Claim,
-    /// Whether it is suspended, so that its pods are not started.
-    pub(crate) suspended: bool,
+    pub(crate) job: Unfinished,
     /// Which keys of the Job that asks it has, too.
     pub(crate) keys: Vec<usize>,
 }
@@ -90,11 +92,9 @@ pub(crate) struct Listed {
 /// The result of a consistent GET of the Job with a certain uid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Found {
-    /// It exists and has not finished.
-    Unfinished {
-        /// Whether it is suspended, so that its pods are not started.
-        suspended: bool,
-    },
+    /// It exists and has not finished. If it is being deleted, one of its pods is running.
+    Unfinished(Unfinished),
+    /// It exists, and none of its pods runs or follows.
     Finished,
     /// It does not exist, or has another uid.
     Gone,
@@ -104,10 +104,7 @@ pub(crate) enum Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     /// It exists and has not finished.
-    Active {
-        /// Whether it is suspended, so that its pods are not started.
-        suspended: bool,
-    },
+    Active(Unfinished),
     /// It is gone, and one of its pods is still running.
     Deleted,
     /// It does not exist, but may still be created.
@@ -195,7 +192,7 @@ impl Claim {
     /// if the Job is gone. `now` must have been read before the Job.
     pub(super) fn standing(&self, found: Found, live: bool, now: Timestamp) -> Option<Standing> {
         match found {
-            Found::Unfinished { suspended } => Some(Standing::Active { suspended }),
+            Found::Unfinished(job) => Some(Standing::Active(job)),
             Found::Finished => None,
             Found::Gone if live => Some(Standing::Deleted),
             Found::Gone => self.may_commit(now).then_some(Standing::NotYetThere),

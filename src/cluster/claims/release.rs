@@ -18,7 +18,6 @@ use super::store::{Claims, read};
 use super::sweep::{Sweep, SweepStep};
 use crate::cluster::api::list::List;
 use crate::cluster::api::{ApiError, ask, failed, in_time, unless_changed_or_gone};
-use crate::core::job::running::Pod;
 
 /// Claims that are checked at once: one slow answer must not delay the others.
 const AT_ONCE: usize = 8;
@@ -102,8 +101,8 @@ impl Claims {
                     sweep.on_job(found);
                 }
                 SweepStep::FindPods(claim) => {
-                    let pods = self.looks.pods(claim).await?;
-                    sweep.on_pods(pods.iter().any(Pod::is_live));
+                    let live = self.looks.is_live(claim).await?;
+                    sweep.on_pods(live);
                 }
                 SweepStep::MarkSeen(version) => {
                     self.mark_seen(name, version).await?;

@@ -28,7 +28,6 @@ use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_o
 use crate::cluster::jobs::Jobs;
 use crate::cluster::pods::Pods;
 use crate::core::job;
-use crate::core::job::running::Pod;
 use crate::core::policy::Policy;
 
 /// Jobs of one namespace whose pods are listed at once for the guards.
@@ -192,14 +191,11 @@ impl Claims {
                 Ok(Reply::Looked(read))
             }
             Step::FindJob(claim) => Ok(Reply::Job(self.looks.job(&claim).await?)),
-            Step::FindPods(claim) => {
-                let pods = self.looks.pods(&claim).await?;
-                Ok(Reply::Pods(pods.iter().any(Pod::is_live)))
-            }
+            Step::FindPods(claim) => Ok(Reply::Pods(self.looks.is_live(&claim).await?)),
             // A finished attempt has no further step.
             Step::List | Step::Done(_) => {
                 let listed = self.lists.active(wanted.keys, wanted.policy).await?;
-                Ok(Reply::Listed(listed))
+                Ok(Reply::Listed(self.looks.running(listed).await?))
             }
             Step::Create(place, claim) => {
                 self.make_room(wanted, place, &claim, turns).await?;
@@ -244,10 +240,10 @@ impl Claims {
 impl From<&job::Job<'_>> for Found {
     fn from(job: &job::Job<'_>) -> Self {
         if job.is_finished() {
-            return Self::Finished;
+            Self::Finished
+        } else {
+            Self::Unfinished(job.into())
         }
-        let suspended = job.spec.suspend.unwrap_or_default();
-        Self::Unfinished { suspended }
     }
 }
 

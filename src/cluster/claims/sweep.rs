@@ -59,7 +59,7 @@ impl Sweep {
         match claim.standing(found, live, self.now) {
             None => SweepStep::Release(version),
             // Once marked, its claim can be released as soon as the Job is gone.
-            Some(Standing::Active { .. } | Standing::Deleted) if !claim.seen => {
+            Some(Standing::Active(_) | Standing::Deleted) if !claim.seen => {
                 SweepStep::MarkSeen(version)
             }
             Some(_) => SweepStep::Leave,

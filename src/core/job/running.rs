@@ -51,7 +51,7 @@ impl Said {
 }
 
 /// Whether a controller other than Kubernetes' own manages a Job with this `spec.managedBy`.
-fn is_managed_by_another(managed_by: Option<&str>) -> bool {
+pub(super) fn is_managed_by_another(managed_by: Option<&str>) -> bool {
     managed_by.is_some_and(|name| !name.is_empty() && name != JOB_CONTROLLER)
 }
 

@@ -1,4 +1,4 @@
-//! How long it is waited: by clients, for what never comes, and for what never starts. How long it is
+//! How long it is waited: by clients, for what fails, for what never comes, and for what never starts. How long it is
 //! until clients give up is among the tests on a real node, because it takes minutes.
 
 use std::{
@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use kube::api::PostParams;
 
 use super::{again, create, endless, guarded, is_created, waits, waits_for};
@@ -72,6 +73,49 @@ fn the_longer_the_holder_lasts_the_later_is_the_next_try() {
     let most = u32::try_from(since.elapsed().as_secs()).unwrap() + 1;
     assert!((25..=most).contains(&one), "{one}");
     assert!((one..=most).contains(&other), "{one}, {other}");
+}
+
+/// The Job's status is written as if two of its pods had failed: on the fake node none does.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_holder_that_has_failed_says_how_often_and_when_it_ends() {
+    let space = guarded(ALONE);
+    let pod = "spec:\n  template:\n    spec:\n";
+    let first = Chart::good()
+        .with(pod, &format!("{pod}      nodeSelector: {{none: such}}\n"))
+        .with("backoffLimit: 0", "backoffLimit: 6")
+        .render("app");
+    let held = is_created(&space, &first);
+    let holder = held["metadata"]["name"].as_str().unwrap();
+    let start = eventually("the Job to start", || {
+        let job = space.get("job", holder);
+        Some(job["status"]["startTime"].as_str()?.to_owned())
+    });
+    let failed = r#"{"status": {"failed": 2}}"#;
+    let patch = [
+        "patch",
+        "job",
+        holder,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        failed,
+    ];
+    space.kubectl(&patch).succeeds();
+    let told = eventually("the scheduler to have looked", || {
+        let told = waits(&space, &again(&first));
+        told.contains("Unschedulable").then_some(told)
+    });
+    let start: Timestamp = start.parse().unwrap();
+    let end = start + SignedDuration::from_secs(600);
+    let end = end.strftime("%Y-%m-%d %H:%M UTC");
+    for part in [
+        format!("{holder} has started, but none of its containers is running (Unschedulable: "),
+        format!("; 2 of 7 attempts failed, ends by itself at about {end}; retry when "),
+    ] {
+        assert!(told.contains(&part), "{part} is not in {told}");
+    }
+    space.kubectl(&["delete", "job", holder]).succeeds();
 }
 
 /// It holds, because a pod of it may yet start; the message says why it does not, and how to give it up.

@@ -48,7 +48,9 @@ async fn fill(rig: &Rig) {
             );
             tokio::spawn(async move {
                 for _ in 0..MANY / CROWD {
-                    jobs.create(&PostParams::default(), job.as_ref()).await.unwrap();
+                    jobs.create(&PostParams::default(), job.as_ref())
+                        .await
+                        .unwrap();
                 }
             })
         })

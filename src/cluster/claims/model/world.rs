@@ -14,6 +14,7 @@ use crate::cluster::claims::protocol::{
 };
 use crate::cluster::claims::store::written;
 use crate::cluster::claims::sweep::{Sweep, SweepStep};
+use crate::core::job::attempts::Unfinished;
 
 /// One step of time: within one a create may still commit and a claim still holds; after two, neither.
 pub(super) const TICK: SignedDuration = SignedDuration::from_secs(41);
@@ -232,7 +233,7 @@ impl World {
                     seen: true,
                     ..self.claim_of(index)
                 },
-                suspended: false,
+                job: Unfinished::default(),
                 keys: self.shared(asking, index),
             })
             .filter(|job| !job.keys.is_empty())
@@ -333,7 +334,7 @@ impl World {
 
     fn find(&self, claim: &Claim) -> Found {
         match self.job(&claim.uid) {
-            Job::Active => Found::Unfinished { suspended: false },
+            Job::Active => Found::Unfinished(Unfinished::default()),
             Job::Finished => Found::Finished,
             Job::Absent | Job::Coming | Job::Orphaned | Job::Gone => Found::Gone,
         }

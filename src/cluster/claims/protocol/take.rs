@@ -195,9 +195,7 @@ fn waiting(job: Listed, lease: Option<(usize, super::Version)>) -> Conclusion {
     Conclusion::Waiting {
         holder: job.claim,
         lease,
-        standing: Standing::Active {
-            suspended: job.suspended,
-        },
+        standing: Standing::Active(job.job),
     }
 }
 

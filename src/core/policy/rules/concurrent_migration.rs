@@ -2,7 +2,7 @@
 
 mod holder;
 
-pub use holder::{Holder, State};
+pub use holder::{Failures, Holder, State};
 
 use jiff::SignedDuration;
 
@@ -30,6 +30,8 @@ rule! {
     /// client waits as long as the other migration has lasted so far, at least 15 seconds and at most 60. Helm and kubectl
     /// retry by themselves ten times, for eight to ten minutes, and show nothing meanwhile. With `deny` clients do not
     /// retry.
+    ///
+    /// The message names the other migration, its failed attempts, and when it ends by itself if that can be estimated.
     ///
     /// You may delete a Job that has not started, which still holds its key. To delete one that is running, first
     /// annotate it `migration-warden.io/allow-delete: "true"` (MW102).
@@ -104,7 +106,9 @@ fn held(holder: &Holder) -> Breach {
         user => format!(" by {}", shown(user)),
     };
     let (state, age) = (&holder.state, time::in_words(holder.age));
-    let detail = format!("{namespace}/{job} {state}, created {age} ago{by}");
+    let failures = holder.failures.map(|failures| format!("; {failures}"));
+    let failures = failures.unwrap_or_default();
+    let detail = format!("{namespace}/{job} {state}, created {age} ago{by}{failures}");
     let breach = Breach::new("metadata.name", detail);
     let pods = format!("-n {namespace} -l batch.kubernetes.io/job-name={job}");
     let (describe, delete) = (
@@ -160,6 +164,7 @@ mod tests {
             age: SignedDuration::from_secs(75),
             user: "ci".to_owned(),
             state,
+            failures: None,
         }
     }
 
@@ -231,6 +236,32 @@ mod tests {
             ..holder(State::Unfinished)
         });
         assert!(nobody.contains("75 seconds ago; retry"), "{nobody}");
+    }
+
+    #[test]
+    fn failed_attempts_are_counted() {
+        let end = "2026-11-29T23:58:59Z".parse().ok();
+        for (failed, limit, end, words) in [
+            (3, Some(7), None, "3 of 7 attempts failed"),
+            (
+                1,
+                Some(7),
+                end,
+                "1 of 7 attempts failed, ends by itself at about 2026-11-29 23:58 UTC",
+            ),
+            (1, None, None, "1 attempt failed"),
+            (2, None, None, "2 attempts failed"),
+        ] {
+            let message = held(Holder {
+                failures: Some(Failures { failed, limit, end }),
+                ..holder(State::Active(Progress::Running))
+            });
+            let expected = format!(
+                "shop/migrate-1 is still running, created 75 seconds ago by \"ci\"; {words}; retry when that migration has \
+                 finished\nTo look:"
+            );
+            assert!(message.contains(&expected), "{message}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::cluster::claims::protocol::{EXPIRY, Version};
+use crate::core::job::attempts::{Attempts, Unfinished};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000 + second).unwrap()
@@ -38,13 +39,23 @@ fn stored(claim: Claim, version: &str) -> Stored {
 fn listed(uid: &str, keys: &[usize]) -> Listed {
     Listed {
         claim: seen(uid, 0),
-        suspended: false,
+        job: PLAIN,
         keys: keys.to_vec(),
     }
 }
 
-const UNFINISHED: Found = Found::Unfinished { suspended: false };
-const ACTIVE: Standing = Standing::Active { suspended: false };
+const PLAIN: Unfinished = Unfinished {
+    is_suspended: false,
+    is_terminating: false,
+    attempts: Attempts {
+        failed: 0,
+        limit: None,
+        since: None,
+        deadline: None,
+    },
+};
+const UNFINISHED: Found = Found::Unfinished(PLAIN);
+const ACTIVE: Standing = Standing::Active(PLAIN);
 
 /// The claim as it is written over another one.
 fn over(claim: Claim) -> Claim {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::core::job::running::{Progress, Wait};
 use crate::core::policy::breach::shown;
@@ -20,6 +20,19 @@ pub struct Holder {
     pub user: String,
     /// How far it is.
     pub state: State,
+    /// Its failed attempts, if there are any and others may follow.
+    pub failures: Option<Failures>,
+}
+
+/// The failed attempts of a Job that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// How many there are.
+    pub failed: i64,
+    /// With how many the Job ends, if that is known.
+    pub limit: Option<i64>,
+    /// When the Job ends if the other attempts fail too, if that is known.
+    pub end: Option<Timestamp>,
 }
 
 /// How far a Job is that has not ended.
@@ -66,6 +79,26 @@ impl fmt::Display for State {
                 write!(f, " ({reason}: {})", shown(message))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failed, limit, end } = self;
+        match limit {
+            Some(limit) => write!(f, "{failed} of {limit} attempts failed")?,
+            None if *failed == 1 => f.write_str("1 attempt failed")?,
+            None => write!(f, "{failed} attempts failed")?,
+        }
+        match end {
+            // With its date, because logs and Events are also read days later.
+            Some(end) => write!(
+                f,
+                ", ends by itself at about {}",
+                end.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+            None => Ok(()),
         }
     }
 }
