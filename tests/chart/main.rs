@@ -188,6 +188,8 @@ fn bad_values_are_refused() {
         // A bare `off`, once Helm has read it.
         (true, json!({"policy": {"rules": {"MW011": false}}})),
         (true, json!({"policy": {"detection": {"maxAction": false}}})),
+        (true, json!({"policy": {"claims": {"supersede": false}}})),
+        (false, json!({"policy": {"claims": {"supersede": "never"}}})),
         (false, json!({"policy": {"apiVersion": "v1"}})),
         (false, json!({"webhooks": {"failurePolicy": "fail"}})),
         (false, json!({"webhooks": {"timeoutSeconds": 10}})),

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::word::{or_off, word};
+
 /// Most namespaces of one database. Every claim of the database lists the Jobs of each of them.
 pub(crate) const MAX_NAMESPACES: usize = 50;
 
@@ -22,6 +24,10 @@ pub struct Claims {
     /// What happens to a migration Job if its claim could not be checked.
     #[serde(default)]
     pub(crate) on_failure: WithoutClaim,
+    /// Which holder of a claim gives way to a newer attempt of the same migration.
+    #[serde(default, deserialize_with = "word")]
+    #[schemars(schema_with = "or_off::<Supersede>")]
+    pub(crate) supersede: Supersede,
 }
 
 /// Migrations in a namespace with the same value run one at a time.
@@ -45,6 +51,17 @@ pub(crate) struct Database {
     /// The namespaces whose migrations of this database run one at a time, at most 50.
     #[schemars(length(min = 1, max = MAX_NAMESPACES))]
     pub namespaces: Vec<String>,
+}
+
+/// Which holder of a claim gives way to a newer attempt of the same migration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Supersede {
+    /// A hook Job that has not started within a minute and cannot, such as for a missing image. It is failed.
+    #[default]
+    NeverStarted,
+    /// None.
+    Off,
 }
 
 /// What happens to a migration Job if its claim could not be checked.

@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
     use crate::core::policy::Mode;
-    use crate::core::policy::claims::{Database, Scope, WithoutClaim};
+    use crate::core::policy::claims::{Database, Scope, Supersede, WithoutClaim};
     use crate::core::policy::options::AnyOption;
     use crate::core::policy::runs::RunMode;
     use crate::core::policy::testing::policy;
@@ -202,6 +202,7 @@ mod tests {
             (least.claims.key, least.claims.on_failure),
             (Scope::Name, WithoutClaim::Deny)
         );
+        assert_eq!(least.claims.supersede, Supersede::NeverStarted);
         assert!(Selectors::new(crate::core::policy_file::default_selectors()).is_ok());
     }
 
@@ -227,6 +228,7 @@ claims:
   databases:
     - {name: orders, namespaces: [shop, billing]}
   onFailure: allow
+  supersede: off
 record: {onFailure: deny}
 ",
         );
@@ -256,6 +258,7 @@ record: {onFailure: deny}
                 namespaces: vec!["shop".to_owned(), "billing".to_owned()],
             }],
             on_failure: WithoutClaim::Allow,
+            supersede: Supersede::Off,
         };
         assert_eq!(policy.claims, claims);
         assert_eq!(
@@ -275,7 +278,7 @@ record: {onFailure: deny}
     fn a_bare_on_or_off_is_a_word() {
         for off in ["off", "'off'", "false"] {
             let policy = policy(&format!(
-                "tidyUp: {{mode: {off}}}\nrecord: {{runs: {{mode: {off}, keepPerRelease: 5, keepTotal: 200}}}}\n\
+                "tidyUp: {{mode: {off}}}\nclaims: {{supersede: {off}}}\nrecord: {{runs: {{mode: {off}, keepPerRelease: 5, keepTotal: 200}}}}\n\
                  rules: {{MW004: {off}, MW005: {{action: {off}}}}}\ndetection: {{maxAction: {off}}}\n\
                  namespaces: [{{names: [a], mode: {off}}}]\n"
             ));
@@ -285,6 +288,7 @@ record: {onFailure: deny}
                 keep_total: 200,
             };
             assert_eq!((policy.tidy_up.mode, policy.runs), (TidyMode::Off, runs));
+            assert_eq!(policy.claims.supersede, Supersede::Off);
             let off = (Action::Off, Action::Off, Action::Off, Mode::Off);
             let actions = (action(&policy, "MW004"), action(&policy, "MW005"));
             assert_eq!(
