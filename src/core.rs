@@ -24,5 +24,6 @@ pub mod report;
 pub mod review;
 pub mod runs;
 pub(crate) mod scan;
+pub(crate) mod supersede;
 pub(crate) mod text;
 pub(crate) mod time;

@@ -21,5 +21,6 @@ mod model;
 pub mod protocol;
 pub mod release;
 pub mod store;
+mod supersede;
 mod sweep;
 pub(crate) mod sweeper;

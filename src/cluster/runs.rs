@@ -128,7 +128,11 @@ impl Runs {
             runs.unreviewed();
         }
         if let Some(outcome) = news.ended {
-            runs.ended(outcome, known.status.length());
+            if known.status.is_superseded() {
+                runs.superseded();
+            } else {
+                runs.ended(outcome, known.status.length());
+            }
         }
         for happening in happenings(&change.run, news) {
             tracing::warn!(

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::core::job::Job;
 use crate::core::job::name::cut;
 use crate::core::job::stored::StoredJob;
+use crate::core::supersede::SUPERSEDED;
 use crate::core::text;
 use facts::Facts;
 use resource::{MigrationRun, MigrationRunSpec, MigrationRunStatus, Outcome, ReleaseReference};
@@ -190,7 +191,10 @@ impl Known {
     /// The same facts with this start, if the run has ended and its start was not observed.
     pub(crate) fn started(mut self, at: Option<Timestamp>) -> Self {
         let status = &mut self.status;
-        if status.outcome > Outcome::Deleted && status.started_at.is_none() {
+        if status.outcome > Outcome::Deleted
+            && status.started_at.is_none()
+            && !status.is_superseded()
+        {
             status.started_at = at;
             status.duration = status.length().map(duration_text);
         }
@@ -199,6 +203,14 @@ impl Known {
 }
 
 impl MigrationRunStatus {
+    /// Whether it was failed before it started, so that a newer attempt can run.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.outcome == Outcome::Failed
+            && self.reason.as_deref() == Some(SUPERSEDED)
+            && self.started_at.is_none()
+            && self.exit_code.is_none()
+    }
+
     fn join(&self, other: &Self) -> Self {
         // Reason, message and exit code must come from the observation with the final outcome.
         let outcome = self.outcome.max(other.outcome);

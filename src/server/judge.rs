@@ -202,10 +202,11 @@ impl Warden {
     /// Takes the claim that a migration needs.
     async fn claim(
         &self,
-        Claimant { job, user, dry_run }: Claimant<'_, '_>,
+        claimant: Claimant<'_, '_>,
         claims: &Claims,
         asking: Asking<'_>,
     ) -> Heard {
+        let Claimant { job, user, .. } = claimant;
         let unknown = |why: &str| Heard::Refused(Refusal::Unknown(why.to_owned()), false);
         if let Some(why) = asking.nowhere {
             return unknown(why);
@@ -230,11 +231,15 @@ impl Warden {
                 created,
                 user,
             },
-            dry_run,
+            dry_run: claimant.dry_run,
+            supersedes: claimant.supersedes.then(|| job.name.base()),
         };
         match claims.take(&wanted, asking.deadline).await {
             Ok(Taken::Held { .. }) => Heard::Nothing,
-            Ok(Taken::Waiting(holder)) => {
+            Ok(Taken::Waiting(mut holder)) => {
+                if let Some(happening) = holder.event.take() {
+                    self.events.tell(*happening);
+                }
                 Heard::Refused(Refusal::Held(holder.facts), !holder.first)
             }
             Err(error) => {

@@ -18,6 +18,7 @@ mod patches;
 mod published;
 mod selection;
 mod stamps;
+mod supersede;
 #[path = "../common/testing.rs"]
 mod testing;
 mod waits;

@@ -37,6 +37,7 @@ pub struct ClaimMetrics {
     duration: Histogram,
     pub(super) released: Counter,
     pub(super) sweep_failures: Counter,
+    pub(super) superseded: Counters,
 }
 
 impl ClaimMetrics {
@@ -60,6 +61,10 @@ impl ClaimMetrics {
             sweep_failures: registry.add(
                 "claim_sweep_failures",
                 "Failures to list, read or release claims",
+            ),
+            superseded: registry.results(
+                "claims_superseded",
+                "Migrations that never started and were failed so that a newer attempt can run, by result",
             ),
         }
     }

@@ -55,9 +55,12 @@ pub struct Wanted<'a> {
     pub claimant: Claimant<'a>,
     /// Whether to check only, without taking the claim.
     pub dry_run: bool,
+    /// The base name of the Job, if it is refused unless it gets the claim, and an earlier attempt that never started
+    /// gives way to it.
+    pub supersedes: Option<&'a str>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Taken {
     /// The Job has the claim and may run; in a dry run, it could.
     Held {
@@ -140,8 +143,12 @@ impl Claims {
             wanted.dry_run,
             std::time::Instant::now(),
         );
-        let holder = Blocker::new(&holder, standing, pods, now, first);
-        Ok(Taken::Waiting(holder))
+        let mut blocker = Blocker::new(&holder, standing, pods, now, first);
+        if let Some(pods) = pods {
+            self.supersede(wanted, &holder, pods, deadline, &mut blocker)
+                .await;
+        }
+        Ok(Taken::Waiting(blocker))
     }
 
     async fn decide(&self, wanted: &Wanted<'_>) -> Result<Conclusion, ClaimError> {

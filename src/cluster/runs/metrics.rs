@@ -23,6 +23,9 @@ const ENDS: [Outcome; 4] = [
     Outcome::Lost,
 ];
 
+/// The label of runs that failed before they started, so that a newer attempt can run: no alert counts them.
+const SUPERSEDED: Label = [("outcome", "superseded")];
+
 /// Result of writing a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
@@ -86,6 +89,7 @@ impl RunMetrics {
                 Wrote::VARIANTS,
             ),
         };
+        drop(metrics.ended.get_or_create(&SUPERSEDED));
         for end in ENDS.map(label) {
             drop(metrics.ended.get_or_create(&end));
             drop(metrics.duration.get_or_create(&end));
@@ -101,6 +105,11 @@ impl RunMetrics {
             let duration = self.duration.get_or_create(&labels);
             duration.observe(took.as_secs_f64().max(0.0));
         }
+    }
+
+    /// Counts a run that failed before it started, so that a newer attempt can run.
+    pub(super) fn superseded(&self) {
+        self.ended.get_or_create(&SUPERSEDED).inc();
     }
 
     /// Counts a migration Job that exists without a decision.
@@ -142,6 +151,7 @@ mod tests {
         let mut registry = Registry::new();
         let metrics = RunMetrics::new(&mut registry);
         metrics.ended(Outcome::Failed, Some(SignedDuration::from_secs(3)));
+        metrics.superseded();
         metrics.active(Active {
             count: 3,
             overdue: 1,
@@ -149,6 +159,7 @@ mod tests {
         });
         registry.assert_has(&[
             r#"runs_total{outcome="failed"} 1"#,
+            r#"runs_total{outcome="superseded"} 1"#,
             r#"run_duration_seconds_bucket{le="2.0",outcome="failed"} 0"#,
             r#"run_duration_seconds_bucket{le="5.0",outcome="failed"} 1"#,
             "runs_active 3",

@@ -4,6 +4,8 @@
 use super::judge::Judged;
 use crate::core::job::{Job, Kind};
 use crate::core::policy::Action;
+use crate::core::policy::breach::Breach;
+use crate::core::policy::claims::Supersede;
 use crate::core::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Refusal};
 use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
 use crate::core::policy::select::Selection;
@@ -36,6 +38,8 @@ pub struct Claimant<'q, 'a> {
     pub user: &'q str,
     /// Whether this is a dry run, which stores nothing.
     pub dry_run: bool,
+    /// Whether an earlier attempt that never started gives way to it.
+    pub supersedes: bool,
 }
 
 /// The cluster's answer.
@@ -74,11 +78,23 @@ impl<'a> Judged<'a> {
                         job,
                         user: &self.request.user_info.username,
                         dry_run: self.request.dry_run,
+                        supersedes: self.supersedes(),
                     })
                 })
             }
             _ => None,
         }
+    }
+
+    /// Whether an earlier attempt that never started gives way: not if this one is not refused on its account.
+    fn supersedes(&self) -> bool {
+        let migration = &self.migration;
+        if self.request.dry_run || migration.policy.claims.supersede == Supersede::Off {
+            return false;
+        }
+        let breach = Breach::new("metadata.name", "");
+        let found = migration.find(&CONCURRENT_MIGRATION, [breach]);
+        verdict::outcome(&found) >= Outcome::Waiting
     }
 
     /// Takes the answer to the question into account.

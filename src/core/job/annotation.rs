@@ -50,6 +50,8 @@ annotations! {
     /// Ours: the id of the decision that admitted the Job.
     Decision = "migration-warden.io/decision",
     RequestedBy = "migration-warden.io/requested-by",
+    /// Ours: why the Job never started, and which newer attempt it was failed for.
+    Superseded = "migration-warden.io/superseded",
     Exceptions = "migration-warden.io/exceptions",
     SafeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict",
     DoNotDisrupt = "karpenter.sh/do-not-disrupt",

@@ -32,9 +32,27 @@ pub struct Status<'a> {
     pub terminating: Option<i64>,
     pub succeeded: Option<i64>,
     pub failed: Option<i64>,
+    /// Pods that have ended and are not among those two yet.
+    #[serde(default, deserialize_with = "nullable")]
+    pub(crate) uncounted_terminated_pods: Uncounted,
     pub(crate) start_time: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "few")]
     pub(crate) conditions: Vec<Condition<'a>>,
+}
+
+/// The uids of pods.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Uncounted {
+    #[serde(default, deserialize_with = "few")]
+    succeeded: Vec<IgnoredAny>,
+    #[serde(default, deserialize_with = "few")]
+    failed: Vec<IgnoredAny>,
+}
+
+impl Uncounted {
+    pub(crate) fn has_any(&self) -> bool {
+        !self.succeeded.is_empty() || !self.failed.is_empty()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -51,7 +51,7 @@ impl Said {
 }
 
 /// Whether a controller other than Kubernetes' own manages a Job with this `spec.managedBy`.
-pub(super) fn is_managed_by_another(managed_by: Option<&str>) -> bool {
+pub(crate) fn is_managed_by_another(managed_by: Option<&str>) -> bool {
     managed_by.is_some_and(|name| !name.is_empty() && name != JOB_CONTROLLER)
 }
 
@@ -251,7 +251,7 @@ fn waits(status: &ContainerStatus) -> Option<&str> {
     )
 }
 
-fn has_started(status: &ContainerStatus) -> bool {
+pub(crate) fn has_started(status: &ContainerStatus) -> bool {
     let ran = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
     status.restart_count > 0
         || status.state.as_ref().is_some_and(ran)

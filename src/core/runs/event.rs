@@ -53,7 +53,8 @@ pub(crate) fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
         );
         happenings.push(warning("MigrationUnreviewed", &note));
     }
-    if news.ended == Some(Outcome::Failed) {
+    // The replica that failed it has sent an Event about the Job.
+    if news.ended == Some(Outcome::Failed) && !status.is_superseded() {
         let mut note = format!("{job} of {release} failed, attempt {}", spec.attempt);
         if let Some(reason) = &status.reason {
             note = format!("{note}: {reason}");
@@ -143,6 +144,20 @@ status: {{outcome: {outcome}, reason: OOMKilled, exitCode: 137, message: loading
                 assert_eq!(serde_json::to_value(regarding).unwrap(), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_superseded_job_has_its_event_already() {
+        let mut run = run("Failed", true);
+        let status = run.status.as_mut().unwrap();
+        (status.reason, status.exit_code) = (Some("Superseded".to_owned()), None);
+        let news = News::of(
+            &Known::of(&run),
+            Some(Outcome::Running),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(news.ended, Some(Outcome::Failed));
+        assert_eq!(happenings(&run, news), []);
     }
 
     #[test]

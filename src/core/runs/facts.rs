@@ -10,6 +10,7 @@ use crate::core::job::annotation::Annotation;
 use crate::core::job::credentials::Secrets;
 use crate::core::job::release::{CHART, FLUX_NAME};
 use crate::core::job::{Job, stamp, tool};
+use crate::core::supersede::{self, SUPERSEDED};
 
 /// Longest name of an object or a user.
 pub(super) const MAX_NAME: usize = 253;
@@ -52,7 +53,7 @@ impl Facts {
         let stamp = |of| decision.as_ref().and_then(|_| written(of));
         let exceptions = stamp(Annotation::Exceptions).unwrap_or_default();
         let labels = &job.metadata.labels;
-        let last = job.ending().map(|(condition, _)| condition);
+        let (reason, message) = ended(job).unzip();
         let mut facts = Self {
             chart: labels.get(CHART).and_then(|chart| filled(chart, MAX_NAME)),
             tool: tool::named(containers().map(|container| {
@@ -64,8 +65,8 @@ impl Facts {
             requested_by: stamp(Annotation::RequestedBy),
             decision,
             exceptions: entries(exceptions.split(','), MAX_NAME),
-            reason: last.and_then(|last| filled(&last.reason, MAX_NAME)),
-            message: last.and_then(|last| filled(&last.message, MAX_MESSAGE)),
+            reason: reason.and_then(|reason| filled(reason, MAX_NAME)),
+            message: message.and_then(|message| filled(message, MAX_MESSAGE)),
             secrets: Secrets::kept_of(job.credentials()),
         };
         facts.hide();
@@ -83,6 +84,15 @@ impl Facts {
     /// Whether there is a decision about it. The decision about a CronJob covers the Jobs that its controller creates.
     pub(crate) fn is_reviewed(&self) -> bool {
         self.decision.is_some() || self.deployer == Deployer::CronJob
+    }
+}
+
+/// Reason and message of the condition it ended with, or why it was failed before it started.
+fn ended<'a>(job: &'a Job<'_>) -> Option<(&'a str, &'a str)> {
+    let (condition, _) = job.ending()?;
+    match supersede::superseded(job) {
+        Some(why) => Some((SUPERSEDED, why)),
+        None => Some((&condition.reason, &condition.message)),
     }
 }
 

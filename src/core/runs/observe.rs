@@ -6,6 +6,7 @@ use super::resource::{JobReference, MigrationRunSpec, MigrationRunStatus, Releas
 use super::{Ending, Known, clean};
 use crate::core::job::release::Source;
 use crate::core::job::stored::StoredJob;
+use crate::core::supersede::SUPERSEDED;
 use crate::core::text;
 
 /// The facts for its run; `pods` is `None` if its pods could not be read. The attempt is not known here.
@@ -44,8 +45,14 @@ pub(crate) fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -
         status.outcome = ending.outcome;
         status.finished_at = Some(ending.at);
         status.exit_code = asked.exit_code;
-        status.reason = asked.reason.or(ending.reason);
-        status.message = asked.message.or(ending.message);
+        // The Job says why its pod did not start, and the pod is deleted.
+        let has_started = asked.started_at.is_some() || asked.exit_code.is_some();
+        if ending.reason.as_deref() == Some(SUPERSEDED) && !has_started {
+            (status.reason, status.message) = (ending.reason, ending.message);
+        } else {
+            status.reason = asked.reason.or(ending.reason);
+            status.message = asked.message.or(ending.message);
+        }
     }
     let known = Known { spec, status };
     // Normalised, as if it were joined with another.

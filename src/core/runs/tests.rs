@@ -215,6 +215,48 @@ fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
 }
 
 #[test]
+fn a_job_that_was_superseded_says_so_unless_it_had_started() {
+    let seen: Seen = testing::job(
+        "
+metadata: {annotations: {migration-warden.io/superseded: 'ErrImagePull: x; shop-migrate-2 waited for it'}}
+spec: {activeDeadlineSeconds: 1}
+status: {startTime: 2026-01-01T00:00:02Z, conditions: [{type: Failed, status: 'True', reason: DeadlineExceeded,
+  message: Job was active longer than specified deadline, lastTransitionTime: 2026-01-01T00:01:30Z}]}
+",
+    );
+    let stopped = PodFacts {
+        reason: Some("Evicted".to_owned()),
+        message: Some("y".to_owned()),
+        ..PodFacts::default()
+    };
+    for pods in [None, Some(&stopped)] {
+        let known = observe(&seen.job, &seen.facts, pods).started(Some(at(2)));
+        let status = &known.status;
+        assert!(status.is_superseded(), "{status:?}");
+        assert_eq!(status.reason.as_deref(), Some("Superseded"));
+        let message = "ErrImagePull: x; shop-migrate-2 waited for it";
+        assert_eq!(status.message.as_deref(), Some(message));
+        assert_eq!(status.started_at, None);
+    }
+    let ran = PodFacts {
+        started_at: Some(at(5)),
+        ..PodFacts::default()
+    };
+    let ended = PodFacts {
+        exit_code: Some(137),
+        reason: Some("OOMKilled".to_owned()),
+        ..PodFacts::default()
+    };
+    let known = observe(&seen.job, &seen.facts, None);
+    for pods in [ran, ended] {
+        let seen_to_run = observe(&seen.job, &seen.facts, Some(&pods));
+        assert!(!seen_to_run.status.is_superseded());
+        // Another replica may find its pods gone.
+        assert!(!known.join(&seen_to_run).status.is_superseded());
+    }
+}
+
+#[test]
 fn a_job_that_succeeded_gives_no_reason() {
     let seen = seen("Complete");
     let status = observe(&seen.job, &seen.facts, None).status;

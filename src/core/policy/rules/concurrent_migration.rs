@@ -33,6 +33,9 @@ rule! {
     ///
     /// The message names the other migration, its failed attempts, and when it ends by itself if that can be estimated.
     ///
+    /// A hook that never started, such as for a missing image, gives way once it is a minute old. migration-warden fails
+    /// it when a newer attempt of the same migration arrives. `claims: {supersede: off}` prevents that.
+    ///
     /// You may delete a Job that has not started, which still holds its key. To delete one that is running, first
     /// annotate it `migration-warden.io/allow-delete: "true"` (MW102).
     ///
@@ -70,11 +73,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// How old the migration is that the Job waits for, if one is known to exist.
+    /// How old the migration is that the Job waits for, if that says how long it may last.
     pub(crate) fn age(&self) -> Option<SignedDuration> {
         match self {
-            Self::Held(holder) if holder.state != State::NotYetThere => Some(holder.age),
-            Self::Held(_) | Self::Crowded(_) | Self::Unknown(_) => None,
+            Self::Held(holder) => match holder.state {
+                State::NotYetThere | State::Superseded(_) => None,
+                _ => Some(holder.age),
+            },
+            Self::Crowded(_) | Self::Unknown(_) => None,
         }
     }
 }
@@ -130,6 +136,7 @@ fn held(holder: &Holder) -> Breach {
                 format!("kubectl delete pods {pods} --force"),
             ),
         State::NotYetThere => breach,
+        State::Superseded(_) => breach.command(LOOK, describe),
         // MW102 guards these.
         State::Active(Progress::Running) | State::Unfinished => {
             const STOP: &str = "To stop it halfway";
@@ -182,7 +189,7 @@ mod tests {
         let pulling = Progress::NotStarted(wait("ImagePullBackOff", "Back-off pulling image"));
         let pods = "-n shop -l batch.kubernetes.io/job-name=migrate-1";
         let delete = "kubectl delete job migrate-1 -n shop";
-        let look = "To look:\n  kubectl describe job migrate-1 -n shop";
+        let look = &"To look:\n  kubectl describe job migrate-1 -n shop".to_owned();
         let give_up = &format!("{look}\nTo give it up:\n  {delete}");
         let stop = &format!(
             "{look}\nTo stop it halfway:\n  kubectl annotate job migrate-1 -n shop \
@@ -209,6 +216,11 @@ mod tests {
             ),
             (State::Active(stopped("")), stopped_words, give_up),
             (State::Suspended, "is suspended", give_up),
+            (
+                State::Superseded(wait("ErrImagePull", "not found")),
+                "never started and is failed now (ErrImagePull: \"not found\")",
+                look,
+            ),
             (
                 State::Active(Progress::Ended),
                 "has ended, but a sidecar keeps its pod running",

@@ -46,6 +46,8 @@ pub enum State {
     Deleted,
     /// It is suspended.
     Suspended,
+    /// It has not started for this reason, and is failed now.
+    Superseded(Wait),
     /// It has not ended; more is not known.
     Unfinished,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for State {
             ),
             Self::Deleted => ("is deleted, but its pod is still running", None),
             Self::Suspended => ("is suspended", None),
+            Self::Superseded(wait) => ("never started and is failed now", Some(wait)),
             Self::Unfinished => ("has not ended", None),
         };
         f.write_str(words)?;
