@@ -106,6 +106,12 @@ because those are recorded.
 {{- eq $action "false" | ternary "off" $action }}
 {{- end }}
 
+{{/* Which holder of a claim gives way. Helm reads `off` without quotes as false. */}}
+{{- define "migration-warden.supersede" -}}
+{{- $holder := dig "claims" "supersede" "neverStarted" .Values.policy | toString }}
+{{- eq $holder "false" | ternary "off" $holder }}
+{{- end }}
+
 {{/* Whether finished Jobs are removed. Helm reads `on` and `off` without quotes as booleans. */}}
 {{- define "migration-warden.tidyUp" -}}
 {{- $mode := dig "tidyUp" "mode" "on" .Values.policy | toString }}
