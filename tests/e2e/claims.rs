@@ -2,6 +2,7 @@
 
 mod forged;
 pub(crate) mod patience;
+mod superseded;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;

@@ -17,7 +17,7 @@ fn guarded(policy: &str) -> Guarded {
 }
 
 /// Our Events of the namespace.
-fn events(space: &Space) -> Vec<Value> {
+pub(crate) fn events(space: &Space) -> Vec<Value> {
     let args = ["get", "events.v1.events.k8s.io", "-o", "json"];
     let mut list = space.kubectl(&args).succeeds().json();
     let mut events: Vec<Value> = serde_json::from_value(list["items"].take()).unwrap();
@@ -26,7 +26,7 @@ fn events(space: &Space) -> Vec<Value> {
 }
 
 /// The one with this reason, as soon as it is there.
-fn event(space: &Space, reason: &str) -> Value {
+pub(crate) fn event(space: &Space, reason: &str) -> Value {
     eventually(&format!("an Event {reason}"), || {
         let mut events = events(space).into_iter();
         events.find(|event| event["reason"] == reason)

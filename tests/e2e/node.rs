@@ -8,6 +8,7 @@ mod patience;
 mod recorded;
 mod restart;
 mod running;
+mod superseded;
 
 use crate::harness::{Chart, Guarded, Helm, NodeKind, RESTARTING_POD, Space};
 

@@ -2,16 +2,17 @@
 
 use std::{thread, time::Duration};
 
+use kube::api::PostParams;
 use serde_json::json;
 
-use crate::claims::{again, endless, is_created, waits};
+use crate::claims::{self, again, endless, is_created, waits};
 use crate::guards::{create, deletion, nowhere, running};
-use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, action, eventually};
+use crate::harness::{Chart, Guarded, Space, Warden, Webhooks, action, eventually, within};
 
 /// What `serve` asks of a cluster in these tests: group, resource and verbs.
 const RIGHTS: [(&str, &str, &[&str]); 5] = [
     ("", "namespaces", &["get", "list", "watch"]),
-    ("batch", "jobs", &["get", "list", "watch"]),
+    ("batch", "jobs", &["get", "list", "watch", "patch"]),
     ("", "pods", &["list"]),
     (
         "coordination.k8s.io",
@@ -96,6 +97,30 @@ fn a_claim_that_another_holds_says_which_one_it_lacks() {
     is_created(&space, &first);
     let told = waits(&space, &again(&first));
     assert!(told.contains(" is suspended"), "{told}");
+}
+
+/// A replica that may not fail the holder says so, and the holder keeps its key.
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_holder_that_may_not_be_failed_is_waited_for() {
+    let space = guarded("jobs", "patch");
+    let first = nowhere(600).render("app");
+    let (held, second) = (is_created(&space, &first), again(&first));
+    let holder = held["metadata"]["name"].as_str().unwrap();
+    let failures = "claims_superseded_total{result=\"failure\"}";
+    within(Duration::from_secs(120), "the first try to fail it", || {
+        thread::sleep(Duration::from_secs(1));
+        let told = claims::create(&space, &second, &PostParams::default()).unwrap_err();
+        assert!(told.message.contains(" has not started "), "{told:?}");
+        (space.warden.metric(failures) > 0).then_some(())
+    });
+    let log = space.warden.stderr();
+    let lacks = format!("failed to patch jobs: jobs.batch \"{holder}\" is forbidden");
+    assert!(log.contains(&lacks), "{log}");
+    assert_eq!(
+        space.get("job", holder)["spec"]["activeDeadlineSeconds"],
+        600
+    );
 }
 
 /// Giving claims up is tidiness: who finds one in his way takes it over.

@@ -172,6 +172,7 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
         policy: &policy,
         claimant,
         dry_run,
+        supersedes: None,
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     claims.take(&wanted, deadline).await
