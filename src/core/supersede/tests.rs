@@ -27,7 +27,7 @@ struct Row {
 }
 
 #[derive(Deserialize)]
-struct Rows {
+struct Table {
     job: Value,
     pod: Value,
     rows: Vec<Row>,
@@ -35,7 +35,7 @@ struct Rows {
 
 #[test]
 fn each_condition_alone_keeps_it() {
-    let Rows {
+    let Table {
         job: change,
         pod,
         rows,
