@@ -5,7 +5,7 @@
 //! are those of the real [`Take`] and [`Sweep`], and the store itself reads the answers to writes, so the check covers
 //! the real code. States are explored breadth first, so that a counterexample is as short as possible.
 //!
-//! A Job may have two keys. A Job that is failed because it never started counts as one that finishes.
+//! A Job may have two keys. A refused request may fail the Job that it has to wait for, started or not.
 //!
 //! Written by hand, because `stateright` brings some thirty crates and a web server for what is a queue and a set here.
 //! Not in the model: time within [`world::TICK`], and so clocks that differ by less than that (that
@@ -219,6 +219,21 @@ fn two_requests_after_a_finished_one() {
     holds(scene, 10_000);
 }
 
+/// A refused one fails the other, whose pods run until Kubernetes has stopped them.
+#[test]
+fn two_requests_of_which_one_supersedes_the_other() {
+    for (first, crashes) in [(Job::Absent, 1), (Job::Active, 0)] {
+        let scene = Scene {
+            ticks: 1,
+            crashes,
+            first,
+            supersedes: true,
+            ..TWO
+        };
+        holds(scene, 10_000);
+    }
+}
+
 #[test]
 fn three_requests() {
     let scene = Scene {
@@ -236,6 +251,11 @@ fn every_safeguard_is_needed() {
     for sabotage in Sabotage::VARIANTS {
         let scene = match sabotage {
             Sabotage::LateCommit | Sabotage::BlindToPods | Sabotage::FastClock => TWO,
+            Sabotage::FailedAtOnce => Scene {
+                first: Job::Active,
+                supersedes: true,
+                ..TWO
+            },
             Sabotage::NoVersions => Scene {
                 first: Job::Finished,
                 ..TWO

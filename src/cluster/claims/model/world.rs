@@ -40,6 +40,8 @@ pub(super) enum Sabotage {
     UncountedWrites,
     /// The LIST misses Jobs.
     EmptyList,
+    /// A Job counts as failed before Kubernetes has stopped its pods.
+    FailedAtOnce,
     /// One API server's clock is ahead by more than [`SKEW`](crate::cluster::claims::protocol::SKEW).
     FastClock,
 }
@@ -51,6 +53,8 @@ pub(super) enum Job {
     /// It will be created without a review, before a LIST that could miss it.
     Coming,
     Active,
+    /// Kubernetes is to fail it, and stops its pods.
+    Failing,
     Finished,
     /// Deleted while its pod keeps running.
     Orphaned,
@@ -65,6 +69,8 @@ enum Request {
     Taking(Box<Take>),
     /// Allowed, so that the Job may still be created.
     Allowed,
+    /// Refused because of the Job with this index, which it may fail.
+    Refused(usize),
     Over,
 }
 
@@ -98,6 +104,7 @@ pub(super) struct World {
     tick: u8,
     last_tick: u8,
     crashes: u8,
+    supersedes: bool,
     sabotage: Option<Sabotage>,
 }
 
@@ -115,6 +122,8 @@ pub(super) struct Scene {
     pub(super) keys: [&'static [usize]; UIDS.len()],
     /// The Job before the requests: an active one was created without a review, a finished one has the claim.
     pub(super) first: Job,
+    /// Whether a refused request may fail the Job that it has to wait for.
+    pub(super) supersedes: bool,
     pub(super) sabotage: Option<Sabotage>,
 }
 
@@ -126,6 +135,7 @@ pub(super) const TWO: Scene = Scene {
     swept: true,
     keys: [NAME; UIDS.len()],
     first: Job::Absent,
+    supersedes: false,
     sabotage: None,
 };
 
@@ -142,6 +152,7 @@ impl World {
             keys: scene.keys,
             last_tick: scene.ticks,
             crashes: scene.crashes,
+            supersedes: scene.supersedes,
             sabotage: scene.sabotage,
             sweeper: if scene.swept {
                 Sweeper::Idle
@@ -171,7 +182,7 @@ impl World {
     }
 
     pub(super) fn runs(&self, uid: &str) -> bool {
-        matches!(self.job(uid), Job::Active | Job::Orphaned)
+        matches!(self.job(uid), Job::Active | Job::Failing | Job::Orphaned)
     }
 
     /// The same world much later, when nothing is in progress any more.
@@ -217,8 +228,7 @@ impl World {
     }
 
     fn job(&self, uid: &str) -> Job {
-        let index = UIDS.iter().position(|known| *known == uid);
-        index.map_or(Job::Absent, |index| self.jobs[index])
+        index(uid).map_or(Job::Absent, |index| self.jobs[index])
     }
 
     /// The LIST of active Jobs that share a key with this one.
@@ -226,7 +236,11 @@ impl World {
         if self.sabotage == Some(Sabotage::EmptyList) {
             return Vec::new();
         }
-        let active = (0..UIDS.len()).filter(|&index| self.jobs[index] == Job::Active);
+        let active = (0..UIDS.len()).filter(|&index| match self.jobs[index] {
+            Job::Active => true,
+            Job::Failing => self.sabotage != Some(Sabotage::FailedAtOnce),
+            _ => false,
+        });
         active
             .map(|index| Listed {
                 claim: Claim {
@@ -334,7 +348,8 @@ impl World {
 
     fn find(&self, claim: &Claim) -> Found {
         match self.job(&claim.uid) {
-            Job::Active => Found::Unfinished(Unfinished::default()),
+            Job::Failing if self.sabotage == Some(Sabotage::FailedAtOnce) => Found::Finished,
+            Job::Active | Job::Failing => Found::Unfinished(Unfinished::default()),
             Job::Finished => Found::Finished,
             Job::Absent | Job::Coming | Job::Orphaned | Job::Gone => Found::Gone,
         }
@@ -343,6 +358,10 @@ impl World {
     fn has_pods(&self, claim: &Claim) -> bool {
         self.sabotage != Some(Sabotage::BlindToPods) && self.runs(&claim.uid)
     }
+}
+
+fn index(uid: &str) -> Option<usize> {
+    UIDS.iter().position(|known| *known == uid)
 }
 
 fn refused(code: u16) -> ApiError {

@@ -1,7 +1,7 @@
 //! All possible next steps of a world.
 
-use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, time};
-use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Step};
+use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, index, time};
+use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Standing, Step};
 use crate::cluster::claims::sweep::Sweep;
 
 /// Collects the possible successors of a world.
@@ -43,7 +43,7 @@ impl World {
             let after: &[_] = match job {
                 // Before it has a claim nothing names it, and a pod alone has no key.
                 Job::Active if index == UNCLAIMED && !self.is_claimed(index) => &[finished, gone],
-                Job::Active => &[finished, orphaned, gone],
+                Job::Active | Job::Failing => &[finished, orphaned, gone],
                 Job::Coming if self.is_before_lists() => {
                     &[("is created without a review", Job::Active)]
                 }
@@ -64,7 +64,7 @@ impl World {
     /// Whether nobody runs, and nobody has listed the Jobs who may still be admitted.
     fn is_before_lists(&self) -> bool {
         let is_before = |request: &Request| match request {
-            Request::Unsent | Request::Over => true,
+            Request::Unsent | Request::Refused(_) | Request::Over => true,
             Request::Allowed => false,
             Request::Taking(take) => matches!(
                 take.step(),
@@ -96,6 +96,13 @@ impl World {
             }),
             Request::Allowed => next.may(uid, "commits", |world| {
                 world.jobs[index] = Job::Active;
+                world.requests[index] = Request::Over;
+            }),
+            Request::Refused(holder) => next.may(uid, "fails the other Job", |world| {
+                // The write is bound to the Job as it was read.
+                if world.jobs[*holder] == Job::Active {
+                    world.jobs[*holder] = Job::Failing;
+                }
                 world.requests[index] = Request::Over;
             }),
             Request::Unsent | Request::Over => {}
@@ -166,6 +173,13 @@ impl World {
             {
                 *request = match outcome {
                     Conclusion::Held { .. } => Request::Allowed,
+                    Conclusion::Waiting {
+                        holder,
+                        standing: Standing::Active(_),
+                        ..
+                    } if self.supersedes => {
+                        self::index(&holder.uid).map_or(Request::Over, Request::Refused)
+                    }
                     _ => Request::Over,
                 };
             }
