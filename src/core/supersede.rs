@@ -3,7 +3,7 @@
 //! Not for how it gives way: [`crate::cluster::claims`] has Kubernetes fail the Job.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::running::{Pod, Wait, has_started, is_managed_by_another};
@@ -18,6 +18,10 @@ pub(crate) const DEADLINE: i64 = 1;
 
 /// How old a Job must be: images are pulled and nodes are found within a minute, or do not come soon.
 const LEAST_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long the kubelet waits for a pod's volumes before it gives up and begins again (`podAttachAndMountTimeout` in
+/// `pkg/kubelet/volumemanager/volume_manager.go`, Kubernetes 1.37).
+const MOUNTED: SignedDuration = SignedDuration::from_secs(2 * 60 + 3);
 
 /// Reasons of waiting containers that do not mend themselves: the kubelet's own of `pkg/kubelet/images/types.go` and
 /// `kuberuntime_container.go`, and the two of the CRI about images (Kubernetes 1.37).
@@ -95,7 +99,7 @@ impl Held {
             });
         }
         // Each pod must be stuck: one of several may be about to start.
-        let stuck: Option<Vec<Wait>> = pods.iter().map(stuck).collect();
+        let stuck: Option<Vec<Wait>> = pods.iter().map(|pod| stuck(pod, newer.now)).collect();
         let first = stuck.and_then(|waits| waits.into_iter().next());
         first.ok_or("a container has started, or may start by itself")
     }
@@ -161,24 +165,28 @@ fn stays(job: &Job<'_>) -> Option<&'static str> {
 
 /// What keeps a pod from starting, if none of its containers has ever started, sidecars included, and that does not
 /// mend itself.
-fn stuck(pod: &Pod) -> Option<Wait> {
+fn stuck(pod: &Pod, now: Timestamp) -> Option<Wait> {
     let status = &pod.status;
     let debug = status.ephemeral_container_statuses.iter().flatten();
     let mut containers = pod.all().map(|(_, container)| container).chain(debug);
     if status.phase.as_deref() != Some("Pending") || containers.any(has_started) {
         return None;
     }
-    let mut lasting = None;
+    let (mut lasting, mut is_next) = (None, false);
     for (_, container) in pod.all() {
         let wait = wait(container)?;
         match &*wait.reason {
             reason if LASTING.contains(&reason) => lasting = lasting.or(Some(wait)),
             // It follows an init container.
             "PodInitializing" => {}
+            "ContainerCreating" => is_next = true,
             _ => return None,
         }
     }
-    lasting.or_else(|| unschedulable(status))
+    lasting
+        .filter(|_| !is_next)
+        .or_else(|| unschedulable(status))
+        .or_else(|| unmounted(status, now))
 }
 
 fn wait(container: &ContainerStatus) -> Option<Wait> {
@@ -191,16 +199,29 @@ fn wait(container: &ContainerStatus) -> Option<Wait> {
 
 fn unschedulable(status: &PodStatus) -> Option<Wait> {
     const UNSCHEDULABLE: &str = "Unschedulable";
-    let mut conditions = status.conditions.iter().flatten();
-    let found = conditions.find(|c| {
-        c.type_ == "PodScheduled"
-            && c.status == "False"
-            && c.reason.as_deref() == Some(UNSCHEDULABLE)
-    })?;
-    Some(Wait {
+    let found = unmet(status, "PodScheduled")?;
+    (found.reason.as_deref() == Some(UNSCHEDULABLE)).then(|| Wait {
         reason: UNSCHEDULABLE.to_owned(),
         message: found.message.clone().unwrap_or_default(),
     })
+}
+
+/// The kubelet has had no volumes or no network for the pod. Which of them, only its Events say.
+fn unmounted(status: &PodStatus, now: Timestamp) -> Option<Wait> {
+    let since = unmet(status, "PodReadyToStartContainers")?;
+    let since = since.last_transition_time.as_ref()?.0;
+    (now.duration_since(since) > MOUNTED).then(|| Wait {
+        reason: "ContainerCreating".to_owned(),
+        message:
+            "its volumes or its network are not there, such as for a missing Secret or ConfigMap"
+                .to_owned(),
+    })
+}
+
+/// The condition of this type, if it is false.
+fn unmet<'s>(status: &'s PodStatus, kind: &str) -> Option<&'s PodCondition> {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.find(|c| c.type_ == kind && c.status == "False")
 }
 
 /// Why this Job never started, and for which newer attempt it was failed, if it shows that: Kubernetes failed it by

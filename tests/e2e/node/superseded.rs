@@ -1,4 +1,5 @@
-//! A chart whose image cannot be pulled, and the next deploy, which mends it: nobody deletes a Job by hand.
+//! A chart whose image cannot be pulled, or whose Secret is missing, and the next deploy, which mends it: nobody deletes
+//! a Job by hand.
 
 use std::{
     process::Child,
@@ -87,6 +88,39 @@ fn the_first_fails_and_rolls_nothing_out(helm: Helm) {
     });
     assert!(!ended.success(), "{ended}");
     assert_eq!(version(&space, &release), "2");
+}
+
+/// The kubelet waits for a Secret two minutes before it gives up, and so does the next attempt. kubectl tries again by
+/// itself.
+#[test]
+#[ignore = "needs a cluster: run tests/long"]
+fn a_missing_secret_in_a_volume_is_mended_by_the_next_attempt() {
+    let space = guarded();
+    let volume = "      volumes: [{name: v, secret: {secretName: missing}}]\n";
+    let broken = running("true")
+        .with(
+            "      containers:\n",
+            &format!("{volume}      containers:\n"),
+        )
+        .with(
+            "command:",
+            "volumeMounts: [{name: v, mountPath: /v}]\n          command:",
+        );
+    let first = crate::claims::is_created(&space, &broken.render("app"));
+    let first = first["metadata"]["name"].as_str().unwrap();
+    thread::sleep(Duration::from_secs(1));
+    let since = Instant::now();
+    let mended = running("true").render("app");
+    space
+        .kubectl_with(&["create", "-f", "-"], &mended)
+        .succeeds();
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(240), "{took:?}");
+    let conditions = space.get("job", first)["status"]["conditions"].take();
+    assert!(
+        conditions.to_string().contains("DeadlineExceeded"),
+        "{conditions}"
+    );
 }
 
 #[test]
