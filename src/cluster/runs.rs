@@ -26,7 +26,7 @@ use super::jobs::{self, Jobs};
 use crate::core::policy::runs::RunMode;
 use crate::core::runs::Known;
 use crate::core::runs::active::Active;
-use crate::core::runs::event::{News, happenings};
+use crate::core::runs::event::{News, happenings, renamed_from};
 use crate::host::policy_watch::LivePolicy;
 pub use health::Trouble;
 pub use last_words::{LastWords, Words, last_words};
@@ -134,7 +134,9 @@ impl Runs {
                 runs.ended(outcome, known.status.length());
             }
         }
-        for happening in happenings(&change.run, news) {
+        let renamed = change.former.as_ref();
+        let renamed = renamed.map(|former| renamed_from(former, &change.run));
+        for happening in happenings(&change.run, news).into_iter().chain(renamed) {
             tracing::warn!(
                 namespace = happening.regarding.namespace,
                 reason = happening.reason,

@@ -6,6 +6,7 @@
 pub(crate) mod active;
 pub(crate) mod event;
 pub(crate) mod facts;
+pub(crate) mod naming;
 pub(crate) mod observe;
 pub(crate) mod pods;
 pub mod resource;

@@ -3,6 +3,7 @@
 mod doubt;
 mod kept;
 mod refused;
+mod renamed;
 mod replica;
 mod replicas;
 

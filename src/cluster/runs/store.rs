@@ -13,6 +13,7 @@ use crate::cluster::api::{self, CompareAndSwap};
 use crate::cluster::jobs::{self, Seen};
 use crate::cluster::pods::Pods;
 use crate::core::job::running::Said;
+use crate::core::runs::naming::former;
 use crate::core::runs::observe::observe;
 use crate::core::runs::pods::PodFacts;
 use crate::core::runs::resource::{MigrationRun, Outcome};
@@ -34,6 +35,16 @@ pub(super) struct Change {
     /// Its outcome before; `None` for a new one.
     pub(super) before: Option<Outcome>,
     pub(super) run: MigrationRun,
+    /// The name that its migration had before, if each version of the release has another one.
+    pub(super) former: Option<String>,
+}
+
+/// A run to create.
+struct New {
+    run: MigrationRun,
+    /// The surplus runs of its release.
+    old: Vec<Brief>,
+    former: Option<String>,
 }
 
 #[derive(Debug)]
@@ -150,31 +161,40 @@ impl Store {
                 // Reported twice rather than never.
                 let done = waiting.unsure.take().zip(stored);
                 return Ok(done.map_or(Ensured::Stored, |(Before(before), run)| {
-                    Ensured::Written(Box::new(Change { before, run }))
+                    let former = None;
+                    Ensured::Written(Box::new(Change {
+                        before,
+                        run,
+                        former,
+                    }))
                 }));
             }
-            let (verb, written) = if let Some(run) = stored {
+            let (verb, former, written) = if let Some(run) = stored {
                 let run = fill(run, &wanted);
                 let name = run.metadata.name.clone().unwrap_or_default();
                 waiting.unsure = earlier.or(Some(outcome));
-                ("update", api.replace(&name, &params, &run).await)
+                ("update", None, api.replace(&name, &params, &run).await)
             } else {
-                let Some((run, old)) = self.new_run(&key, wanted, keep).await? else {
+                let Some(new) = self.new_run(&key, wanted, keep).await? else {
                     return Ok(Ensured::Unneeded);
                 };
                 waiting.unsure = earlier.or(Some(outcome));
-                let created = api.create(&params, &run).await;
+                let created = api.create(&params, &new.run).await;
                 if created.is_ok() {
-                    for run in old.iter().take(SURPLUS) {
+                    for run in new.old.iter().take(SURPLUS) {
                         self.delete(run).await;
                     }
                 }
-                ("create", created)
+                ("create", new.former, created)
             };
             let error = match written.map_err(api::failed(format_args!("{verb} migrationruns"))) {
                 Ok(run) => {
                     let Before(before) = waiting.unsure.take().unwrap_or(outcome);
-                    return Ok(Ensured::Written(Box::new(Change { before, run })));
+                    return Ok(Ensured::Written(Box::new(Change {
+                        before,
+                        run,
+                        former,
+                    })));
                 }
                 Err(error) => error,
             };
@@ -192,13 +212,13 @@ impl Store {
         }
     }
 
-    /// The run to create, and the surplus runs of its release; `None` if the new run would itself be surplus.
+    /// `None` if the new run would itself be surplus.
     async fn new_run(
         &self,
         key: &JobKey,
         mut wanted: Known,
         keep: usize,
-    ) -> Result<Option<(MigrationRun, Vec<Brief>)>, Unwritten> {
+    ) -> Result<Option<New>, Unwritten> {
         let others = self.of_release(&key.namespace, &wanted).await?;
         let new = brief(key, &wanted);
         let old = surplus(&others, &new, keep);
@@ -207,7 +227,11 @@ impl Store {
         }
         wanted.spec.attempt = attempt(&others, &new);
         let run = fill(MigrationRun::new(&new.name, wanted.spec.clone()), &wanted);
-        Ok(Some((run, old.into_iter().cloned().collect())))
+        Ok(Some(New {
+            run,
+            old: old.into_iter().cloned().collect(),
+            former: former(&others, &new).map(str::to_owned),
+        }))
     }
 
     async fn find(&self, key: &JobKey) -> Result<Option<MigrationRun>, Unwritten> {

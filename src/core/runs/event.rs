@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use super::Known;
-use super::resource::{MigrationRun, Outcome};
+use super::resource::{MigrationRun, MigrationRunSpec, Outcome};
 use crate::core::notice::{Happening, job, note};
 
 /// What is new in a run that has just been written.
@@ -36,15 +36,7 @@ impl News {
 /// The Events for a run that has been written; each is sent only once.
 pub(crate) fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
     let (spec, status) = (&run.spec, run.status.clone().unwrap_or_default());
-    let namespace = run.namespace().unwrap_or_default();
-    let warning = |reason, text: &str| Happening {
-        regarding: reference(run),
-        related: Some(job(&namespace, &spec.job.name, &spec.job.uid)),
-        is_warning: true,
-        reason,
-        action: "Record",
-        note: note(text),
-    };
+    let warning = |reason, text: &str| warning(run, reason, text);
     let mut happenings = Vec::new();
     let (job, release) = (&spec.job.name, &spec.release.name);
     if news.unreviewed {
@@ -74,6 +66,34 @@ pub(crate) fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
         happenings.push(warning("MigrationLost", &note));
     }
     happenings
+}
+
+/// The Event for a run whose migration was called `former` before, and something else with each version.
+pub(crate) fn renamed_from(former: &str, run: &MigrationRun) -> Happening {
+    let MigrationRunSpec {
+        job,
+        release,
+        migration,
+        ..
+    } = &run.spec;
+    let text = format!(
+        "{} of {}: the migration {migration} was called {former} before. Migrations with different names do not wait for \
+         each other. Leave the version and the revision out of metadata.name",
+        job.name, release.name
+    );
+    warning(run, "MigrationRenamed", &text)
+}
+
+fn warning(run: &MigrationRun, reason: &'static str, text: &str) -> Happening {
+    let at = &run.spec.job;
+    Happening {
+        regarding: reference(run),
+        related: Some(job(&run.namespace().unwrap_or_default(), &at.name, &at.uid)),
+        is_warning: true,
+        reason,
+        action: "Record",
+        note: note(text),
+    }
 }
 
 fn reference(run: &MigrationRun) -> ObjectReference {
@@ -144,6 +164,18 @@ status: {{outcome: {outcome}, reason: OOMKilled, exitCode: 137, message: loading
                 assert_eq!(serde_json::to_value(regarding).unwrap(), expected);
             }
         }
+    }
+
+    #[test]
+    fn a_migration_with_another_name_each_time_is_told() {
+        let Happening { reason, note, .. } =
+            renamed_from("shop-migrate-1-2-0", &run("Running", true));
+        assert_eq!(
+            format!("{reason}: {note}"),
+            "MigrationRenamed: shop-migrate-1766361600 of shop: the migration shop-migrate was called shop-migrate-1-2-0 \
+             before. Migrations with different names do not wait for each other. Leave the version and the revision out of \
+             metadata.name"
+        );
     }
 
     #[test]

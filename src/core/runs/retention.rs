@@ -29,7 +29,7 @@ pub(crate) struct Brief {
 
 impl Brief {
     /// The order of attempts; names order those of the same second.
-    fn age(&self) -> (Timestamp, &str) {
+    pub(super) fn age(&self) -> (Timestamp, &str) {
         (self.admitted_at, &self.name)
     }
 
