@@ -16,7 +16,7 @@ use kube::client::Body;
 use kube::runtime::watcher::DefaultBackoff;
 use kube::{Client, Error};
 use tokio::sync::Semaphore;
-use tokio::time;
+use tokio::time::{self, error::Elapsed};
 
 use super::{Unread, root};
 
@@ -35,10 +35,10 @@ const PATIENT: Bounds = Bounds {
     first_tries: 0,
     time: Duration::from_secs(60),
 };
-/// The bounds of reviews, which have only seconds and whose LISTs take turns before they come here: up to 36 at once.
+/// The bounds of reviews, which have only seconds.
 const PROMPT: Bounds = Bounds {
     page: 2 << 20,
-    at_once: Semaphore::MAX_PERMITS,
+    at_once: 8,
     tries: 2,
     first_tries: 1,
     time: Duration::from_secs(60),
@@ -47,7 +47,7 @@ const PROMPT: Bounds = Bounds {
 #[derive(Clone, Copy)]
 struct Bounds {
     page: usize,
-    /// Most pages that are read at the same time.
+    /// Most pages whose bytes are read at the same time.
     at_once: usize,
     /// How often a page is read again after a transient error, if earlier pages would be lost.
     tries: usize,
@@ -177,7 +177,7 @@ impl Reader {
             self.bounds.first_tries
         });
         loop {
-            let read = match self.in_turn(listing, limit).await {
+            let read = match self.read(listing, limit).await {
                 Ok(Read::TooLarge) if limit > 1 => {
                     limit = (limit / 4).max(1);
                     self.learn(path, limit);
@@ -209,19 +209,17 @@ impl Reader {
         }
     }
 
-    /// One try, once there is a free slot.
-    async fn in_turn(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
+    /// One try. A request that waits for its answer needs no seat: the API server answers consistent LISTs every 100 ms.
+    async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
+        let late = |late: Elapsed| Error::Service(late.into());
+        let most = if limit == 1 { OBJECT } else { self.bounds.page };
+        let answer = self.client.send(listing.request(limit)?);
+        let answer = time::timeout(self.bounds.time, answer).await;
+        let (parts, body) = answer.map_err(late)??.into_parts();
         // The semaphore is never closed.
         let _seat = self.seats.acquire().await;
-        let read = time::timeout(self.bounds.time, self.read(listing, limit)).await;
-        read.unwrap_or_else(|late| Err(Error::Service(late.into())))
-    }
-
-    async fn read(&self, listing: &Listing, limit: u32) -> Result<Read, Error> {
-        let most = if limit == 1 { OBJECT } else { self.bounds.page };
-        let answer = self.client.send(listing.request(limit)?).await?;
-        let (parts, body) = answer.into_parts();
-        match Limited::new(body, most).collect().await {
+        let body = Limited::new(body, most).collect();
+        match time::timeout(self.bounds.time, body).await.map_err(late)? {
             Ok(read) => {
                 let read = read.to_bytes();
                 let bytes = read.len();

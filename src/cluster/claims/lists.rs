@@ -26,11 +26,12 @@ use crate::core::policy::Policy;
 
 /// Jobs or claims per page of a LIST, if they are not too large.
 const PAGE: u32 = 100;
-/// Concurrent LISTs of Jobs: each holds a page in memory. One namespace has at most half of them.
-const JOBS: usize = 8;
+/// Concurrent LISTs of Jobs. Most of their time they wait for the API server, and hold nothing in memory. One namespace
+/// has at most half of them.
+const JOBS: usize = 64;
 /// Those of the namespaces that share a database. One database has at most half of them, which lists fifty namespaces
-/// with two selectors in about a second.
-const DATABASES: usize = 16;
+/// with two selectors in less than a second.
+const DATABASES: usize = 64;
 /// Concurrent LISTs of claims.
 const CLAIMS: usize = 4;
 /// Most active Jobs of a namespace that are kept in memory, some hundred bytes each.
