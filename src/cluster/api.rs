@@ -54,6 +54,15 @@ impl ApiError {
             _ => 0,
         }
     }
+
+    /// Whether the same request may succeed soon. A write may have taken effect all the same.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => patient::is_passing(status.code),
+            Self::Unanswered { .. } => true,
+            Self::Timeout | Self::Unreadable { .. } | Self::Contended(_) => false,
+        }
+    }
 }
 
 /// The API server's message. Some answers, and those of proxies, have none.

@@ -256,7 +256,7 @@ enum Read {
 }
 
 /// Whether the error is transient, so that the same request may succeed soon.
-fn is_passing(code: u16) -> bool {
+pub(super) fn is_passing(code: u16) -> bool {
     matches!(code, 429 | 500 | 502 | 503 | 504)
 }
 

@@ -163,17 +163,31 @@ impl Claims {
         };
         let mut take = Take::new(me, wanted.keys.len(), wanted.dry_run);
         let mut turns: Vec<Option<Turn>> = wanted.keys.iter().map(|_| None).collect();
+        let mut is_unsure = false;
         loop {
-            match take.step() {
-                Step::Done(outcome) => {
-                    let is_held = matches!(outcome, Conclusion::Held { .. });
-                    for turn in turns.into_iter().flatten() {
-                        turn.over(is_held);
-                    }
-                    return Ok(outcome);
+            let step = take.step();
+            if let Step::Done(outcome) = step {
+                let is_held = matches!(outcome, Conclusion::Held { .. });
+                // A write without an answer may still arrive.
+                for turn in turns
+                    .into_iter()
+                    .flatten()
+                    .filter(|_| is_held || !is_unsure)
+                {
+                    turn.over(is_held);
                 }
-                step => take.on(self.carry_out(wanted, step, &mut turns).await?),
+                return Ok(outcome);
             }
+            let is_write = matches!(step, Step::Create(..) | Step::Replace(..));
+            let reply = match self.carry_out(wanted, step, &mut turns).await {
+                // Once, the attempt starts over, which is safe whether or not the write took or takes effect.
+                Err(ClaimError::Api(error)) if is_write && !is_unsure && error.is_passing() => {
+                    is_unsure = true;
+                    Reply::Lost
+                }
+                reply => reply?,
+            };
+            take.on(reply);
         }
     }
 
@@ -274,3 +288,6 @@ pub(super) fn written(
 pub(super) fn read(name: &str, lease: &Lease) -> Result<super::protocol::Stored, ClaimError> {
     lease::from_lease(lease).ok_or_else(|| ClaimError::Unreadable(name.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;
