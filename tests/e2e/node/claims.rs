@@ -1,14 +1,25 @@
 //! A deploy that was interrupted and is tried again while its migration still runs.
 
+use std::thread;
+
 use serde_json::Value;
 
 use super::running;
-use crate::harness::{Guarded, Helm, NodeKind, Space, Warden, eventually};
+use crate::harness::{Chart, Guarded, Helm, NodeKind, Space, Warden, eventually};
+
+/// A chart whose migration runs this script, as it is deployed.
+type Deployed = fn(&str) -> Chart;
+
+/// Flux's helm-controller has Helm's library send the same requests, and these labels on all it deploys.
+fn by_flux(script: &str) -> Chart {
+    let labels = "labels:\n    helm.toolkit.fluxcd.io/name: app\n    helm.toolkit.fluxcd.io/namespace: flux-system\n";
+    running(script).with("labels:\n", labels)
+}
 
 /// Upgrades the release, kills Helm while the migration runs, and rolls back. Returns the Job's name.
-fn interrupted(space: &Space, helm: Helm, release: &str, seconds: u32) -> String {
-    space.install(helm, release, &running("true")).succeeds();
-    let chart = running(&format!("sleep {seconds}")).write();
+fn interrupted(space: &Space, helm: Helm, release: &str, slow: &Chart, plain: &Chart) -> String {
+    space.install(helm, release, plain).succeeds();
+    let chart = slow.write();
     let mut upgrade = space.begin(helm, "upgrade", release, &chart);
     let job = eventually("the migration to run", || {
         let jobs = space.jobs_of(release);
@@ -50,43 +61,64 @@ fn without_a_claim_two_run_at_once() {
     let space = Space::on(NodeKind::Real);
     for helm in Helm::BOTH {
         let release = helm.release("app");
-        let first = interrupted(&space, helm, &release, 20);
+        let (slow, plain) = (running("sleep 20"), running("true"));
+        let first = interrupted(&space, helm, &release, &slow, &plain);
         space.upgrade(helm, &release, &running("true")).succeeds();
         assert!(is_active(&space.get("job", &first)), "the first is over");
     }
 }
 
 /// Helm is told to wait, does, and goes on by itself.
-#[test]
-#[ignore = "needs a cluster: run tests/long"]
-fn a_retry_waits_for_the_migration_that_still_runs() {
+fn waits(helm: Helm, seconds: u32, chart: Deployed) {
     let space = Space::on(NodeKind::Real);
     let warden = Warden::with("").cluster().serve();
     let space = Guarded::by(warden, space, |webhooks| webhooks);
-    for helm in Helm::BOTH {
-        let release = helm.release("app");
-        let first = interrupted(&space, helm, &release, 12);
-        space.upgrade(helm, &release, &running("true")).succeeds();
+    let release = helm.release("app");
+    let (slow, plain) = (chart(&format!("sleep {seconds}")), chart("true"));
+    let first = interrupted(&space, helm, &release, &slow, &plain);
+    space.upgrade(helm, &release, &plain).succeeds();
 
-        let jobs = created(&space, &release);
-        let (second, _) = jobs.last().unwrap();
-        let first = space.get("job", &first);
-        let ended = first["status"]["completionTime"].as_str().unwrap();
-        // Both are UTC in whole seconds, so they compare as text.
-        assert!(ended <= &**second, "{ended} is after {second}: {jobs:?}");
-        let waiting: Vec<_> = space
-            .warden
-            .decisions()
-            .into_iter()
-            .filter(|d| d["verdict"] == "waiting" && d["release"]["name"] == *release)
-            .collect();
-        assert_eq!(waiting.len(), 1, "{waiting:#?}");
-        let findings = waiting[0]["findings"].as_array().unwrap();
-        let found = findings.iter().find(|f| f["rule"] == "MW101").unwrap();
-        let detail = found["detail"].as_str().unwrap();
-        let holder = first["metadata"]["name"].as_str().unwrap();
-        assert!(detail.contains(holder), "{detail}");
+    let jobs = created(&space, &release);
+    let (second, _) = jobs.last().unwrap();
+    let first = space.get("job", &first);
+    let ended = first["status"]["completionTime"].as_str().unwrap();
+    // Both are UTC in whole seconds, so they compare as text.
+    assert!(ended <= &**second, "{ended} is after {second}: {jobs:?}");
+    let waiting: Vec<_> = space
+        .warden
+        .decisions()
+        .into_iter()
+        .filter(|d| d["verdict"] == "waiting" && d["release"]["name"] == *release)
+        .collect();
+    assert_eq!(waiting.len(), 1, "{waiting:#?}");
+    let findings = waiting[0]["findings"].as_array().unwrap();
+    let found = findings.iter().find(|f| f["rule"] == "MW101").unwrap();
+    let detail = found["detail"].as_str().unwrap();
+    let holder = first["metadata"]["name"].as_str().unwrap();
+    assert!(detail.contains(holder), "{detail}");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/long"]
+fn a_retry_waits_for_the_migration_that_still_runs() {
+    for (helm, chart) in [
+        (Helm::V3, running as Deployed),
+        (Helm::V4, running),
+        (Helm::V4, by_flux),
+    ] {
+        waits(helm, 12, chart);
     }
+}
+
+/// More than clients wait if they try again every 15 seconds.
+#[test]
+#[ignore = "needs a cluster: run tests/long"]
+fn a_migration_of_400_seconds_is_waited_for() {
+    thread::scope(|scope| {
+        for helm in Helm::BOTH {
+            scope.spawn(move || waits(helm, 400, running));
+        }
+    });
 }
 
 /// Migrations of two names belong to one release, and Helm runs one after the other.
