@@ -1,5 +1,6 @@
 //! One migration at a time: who waits for whom, and what becomes of it where that cannot be known.
 
+mod chaos;
 mod forged;
 pub(crate) mod patience;
 mod superseded;

@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod audit;
 mod chart;
 mod cluster;
+mod faulty;
 mod net;
 mod outcome;
 mod proxy;
@@ -18,6 +19,7 @@ pub(crate) use chart::{
     WRONG_DELETE_POLICY, chart_role, epoch,
 };
 pub(crate) use cluster::{Cluster, Helm, NodeKind};
+pub(crate) use faulty::Faulty;
 pub(crate) use net::Net;
 pub(crate) use outcome::Outcome;
 pub(crate) use proxy::Proxy;

@@ -1,6 +1,7 @@
 //! The binary under test, serving.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{self, BufRead, BufReader, PipeWriter, Read as _, Write},
     net::TcpStream,
@@ -17,7 +18,7 @@ use migration_warden::host::tls::issue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Cluster, Outcome, Proxy, eventually};
+use super::{Cluster, Faulty, Outcome, Proxy, eventually};
 use crate::published::is_as_published;
 
 /// A running `migration-warden serve`; dropping it ends it.
@@ -54,6 +55,7 @@ impl Warden {
             args: Vec::new(),
             kubeconfig: None,
             registered_as: None,
+            program: PathBuf::from(env!("CARGO_BIN_EXE_migration-warden")),
         }
     }
 
@@ -253,6 +255,7 @@ pub(crate) struct Setup<'a> {
     args: Vec<String>,
     kubeconfig: Option<Value>,
     registered_as: Option<&'a str>,
+    program: PathBuf,
 }
 
 impl<'a> Setup<'a> {
@@ -276,6 +279,20 @@ impl<'a> Setup<'a> {
     pub(crate) fn admin(self, user: &str) -> Self {
         self.user(user).kubeconfig(|config| {
             config["users"][0]["user"]["as-groups"] = json!(["system:masters"]);
+        })
+    }
+
+    /// Another version's program, if one is given.
+    pub(crate) fn program(mut self, other: Option<OsString>) -> Self {
+        self.program = other.map_or(self.program, PathBuf::from);
+        self
+    }
+
+    /// With all rights, and an API server that often fails.
+    pub(crate) fn by(self, faulty: &Faulty) -> Self {
+        self.kubeconfig(|config| {
+            config["clusters"][0]["cluster"] = json!({"server": faulty.url()});
+            config["users"][0]["user"] = json!({});
         })
     }
 
@@ -321,7 +338,7 @@ impl<'a> Setup<'a> {
     fn command(&self, dir: &Path) -> Command {
         let tls = dir.join("tls");
         issue::ensure(&tls, jiff::Timestamp::now()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
+        let mut command = Command::new(&self.program);
         command
             .arg("serve")
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
