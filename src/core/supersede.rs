@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 use crate::core::job::annotation::Annotation;
 use crate::core::job::running::{Pod, Wait, has_started, is_managed_by_another};
 use crate::core::job::{Job, MIGRATION_LABEL};
-use crate::core::notice::{self, Happening};
 use crate::core::text;
 
 /// The reason of the run of a migration that gave way.
@@ -43,6 +42,17 @@ pub(crate) struct Newer<'a> {
     /// Its base name.
     pub(crate) base: &'a str,
     pub(crate) now: Timestamp,
+}
+
+impl Newer<'_> {
+    /// Whether a Job of this namespace that was created then may give way to it at all.
+    pub(crate) fn may_supersede(&self, namespace: &str, created: Timestamp) -> bool {
+        namespace == self.namespace && self.age_of(created) >= LEAST_AGE
+    }
+
+    fn age_of(&self, created: Timestamp) -> SignedDuration {
+        self.now.duration_since(created)
+    }
 }
 
 /// A Job that has a key, as far as the decision needs it.
@@ -81,10 +91,10 @@ impl Held {
         if (&*self.namespace, &*self.base) != (newer.namespace, newer.base) {
             return Err("it is another migration");
         }
-        let age = self
+        if self
             .created
-            .map(|created| newer.now.duration_since(created));
-        if age.is_none_or(|age| age < LEAST_AGE) {
+            .is_none_or(|created| newer.age_of(created) < LEAST_AGE)
+        {
             return Err("it is too young");
         }
         if i64::try_from(pods.len()) != Ok(self.active) {
@@ -244,20 +254,6 @@ pub(crate) fn why(wait: &Wait, newer: &str) -> String {
     let cut = |text, length| text::bounded(text, length);
     let (newer, message) = (cut(newer, text::NAME), cut(message, text::DETAIL));
     format!("{reason}: {message}; {newer} waited for it")
-}
-
-/// The Event about a Job that is failed for the newer attempt with this name.
-pub(crate) fn happening(namespace: &str, job: &str, uid: &str, why: &str) -> Happening {
-    let text =
-        format!("{job} never started and is failed, so that the next attempt can run: {why}");
-    Happening {
-        regarding: notice::job(namespace, job, uid),
-        related: None,
-        is_warning: true,
-        reason: "MigrationSuperseded",
-        action: "Supersede",
-        note: notice::note(&text),
-    }
 }
 
 #[cfg(test)]

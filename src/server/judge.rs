@@ -236,10 +236,7 @@ impl Warden {
         };
         match claims.take(&wanted, asking.deadline).await {
             Ok(Taken::Held { .. }) => Heard::Nothing,
-            Ok(Taken::Waiting(mut holder)) => {
-                if let Some(happening) = holder.event.take() {
-                    self.events.tell(*happening);
-                }
+            Ok(Taken::Waiting(holder)) => {
                 Heard::Refused(Refusal::Held(holder.facts), !holder.first)
             }
             Err(error) => {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
@@ -64,7 +65,14 @@ where
             let _seat = inner.seats.take(&place).await;
             // Later callers need a request that is sent later.
             inner.unsent().remove(&asked);
-            request.await
+            // Otherwise its other callers would wait for ever.
+            let answer = AssertUnwindSafe(request).catch_unwind().await;
+            answer.unwrap_or_else(|_| {
+                Err(ApiError::Unreadable {
+                    doing: "read from the API server".to_owned(),
+                    why: "the program has a defect".to_owned(),
+                })
+            })
         };
         let asking = asking.boxed().shared();
         unsent.extend(asking.downgrade().map(|weak| (question, weak)));

@@ -5,17 +5,14 @@ use jiff::{SignedDuration, Timestamp};
 use super::protocol::{Claim, Standing};
 use crate::core::job::attempts::{Attempts, last_failure};
 use crate::core::job::running::{Pod, Progress, progress};
-use crate::core::notice::Happening;
 use crate::core::policy::rules::concurrent_migration::{Failures, Holder, State};
 
 /// The Job that a migration has to wait for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
     pub facts: Holder,
     /// Whether this replica has not logged yet, as far as it remembers, that the migration waits for this one.
     pub first: bool,
-    /// The Event to send, if it is failed because it never started.
-    pub event: Option<Box<Happening>>,
 }
 
 impl Blocker {
@@ -48,11 +45,7 @@ impl Blocker {
             state,
             failures,
         };
-        Self {
-            facts,
-            first,
-            event: None,
-        }
+        Self { facts, first }
     }
 }
 

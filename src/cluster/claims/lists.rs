@@ -35,7 +35,7 @@ const DATABASES: usize = 64;
 /// Concurrent LISTs of claims.
 const CLAIMS: usize = 4;
 /// Most active Jobs of a namespace that are kept in memory, some hundred bytes each.
-const MOST: usize = 2000;
+const MOST: usize = 500;
 
 /// Clones share the LISTs and the limits on them.
 #[derive(Clone)]
@@ -78,7 +78,7 @@ impl Lists {
         keys: &[Key],
         policy: &Arc<Policy>,
     ) -> Result<Vec<Listed>, ApiError> {
-        let mut asked = Vec::new();
+        let (mut asked, mut scopes) = (Vec::new(), Vec::new());
         for key in keys {
             for namespace in key.namespaces() {
                 let (lists, place) = match key.namespaces() {
@@ -92,8 +92,12 @@ impl Lists {
                         selector,
                         policy: policy.hash.clone(),
                     };
-                    let request = jobs(self.client.clone(), scope.clone(), Arc::clone(policy));
-                    asked.push(lists.ask(place, scope, request));
+                    // Two keys may need the same LIST.
+                    if !scopes.contains(&scope) {
+                        let request = jobs(self.client.clone(), scope.clone(), Arc::clone(policy));
+                        asked.push(lists.ask(place, scope.clone(), request));
+                        scopes.push(scope);
+                    }
                 }
             }
         }

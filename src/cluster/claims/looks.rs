@@ -11,6 +11,7 @@ use crate::cluster::api::seats::Seats;
 use crate::cluster::api::shared::Questions;
 use crate::cluster::jobs;
 use crate::cluster::pods::Pods;
+use crate::core::job::Job;
 use crate::core::job::running::Pod;
 
 /// Concurrent GETs of Jobs, in all and per namespace: a few milliseconds each.
@@ -77,6 +78,16 @@ impl Looks {
     /// The pods of the Job that a claim names.
     pub(super) async fn pods(&self, claim: &Claim) -> Result<Arc<Vec<Pod>>, ApiError> {
         self.pods.of(&claim.namespace, &claim.uid).await
+    }
+}
+
+impl From<&Job<'_>> for Found {
+    fn from(job: &Job<'_>) -> Self {
+        if job.is_finished() {
+            Self::Finished
+        } else {
+            Self::Unfinished(job.into())
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::ClaimError;
 use super::store::Taken;
 use crate::host::metrics::{Counters, Registry};
 
-/// Upper bounds in seconds. A free claim takes one round trip to the API server.
+/// Upper bounds in seconds. A free claim takes three round trips to the API server.
 const SECONDS: [f64; 11] = [
     0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 ];

@@ -1,7 +1,7 @@
 //! A model check of the claims: explores every order of all steps and checks the invariants in every state.
 //!
 //! Requests, a sweeper and an API server take their steps in any order; replicas die at any step, with their last write
-//! lost, done, or still to come; creates commit late or never; Jobs finish, or are deleted and leave a pod. The steps
+//! lost, done, or still to come; answers to writes do not come; creates commit late or never; Jobs finish, or are deleted and leave a pod. The steps
 //! are those of the real [`Take`] and [`Sweep`], and the store itself reads the answers to writes, so the check covers
 //! the real code. States are explored breadth first, so that a counterexample is as short as possible.
 //!
@@ -140,6 +140,20 @@ fn two_requests_and_a_crash() {
         ..TWO
     };
     holds(scene, 10_000);
+}
+
+/// The attempt starts over, and the write may still arrive.
+#[test]
+fn two_requests_and_a_write_without_an_answer() {
+    for keys in [NAME, BOTH] {
+        let scene = Scene {
+            ticks: 1,
+            unanswered: 1,
+            keys: [keys; 5],
+            ..TWO
+        };
+        holds(scene, 10_000);
+    }
 }
 
 /// Claims expire, the sweeper gives them up, and a replica dies.

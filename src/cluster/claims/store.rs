@@ -22,16 +22,21 @@ use super::lists::Lists;
 use super::logged::Logged;
 use super::looks::Looks;
 use super::metrics::ClaimMetrics;
-use super::protocol::{Claim, Conclusion, Found, Reply, Standing, Step, Take, Version};
+use super::protocol::{Claim, Conclusion, Reply, Standing, Step, Take, Version};
 use crate::cluster::api::patient::prompt;
+use crate::cluster::api::seats::Seats;
 use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_or_gone};
 use crate::cluster::jobs::Jobs;
 use crate::cluster::pods::Pods;
-use crate::core::job;
 use crate::core::policy::Policy;
+use crate::core::policy::claims::WithoutClaim;
 
 /// Jobs of one namespace whose pods are listed at once for the guards.
 const PODS_SHARE: usize = 1;
+
+/// Jobs that are failed at once, in all and of one namespace.
+const FAILING: usize = 4;
+const FAILING_SHARE: usize = 1;
 
 /// The migration Job that requests a claim, from the validating review.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +65,15 @@ pub struct Wanted<'a> {
     pub supersedes: Option<&'a str>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+impl Wanted<'_> {
+    /// Whether the Job is refused for this error, whatever the policy's rules say of it.
+    fn is_refused_for(&self, error: &ClaimError) -> bool {
+        let is_crowded = matches!(error, ClaimError::Crowded(_));
+        is_crowded || self.policy.claims.on_failure == WithoutClaim::Deny
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The Job has the claim and may run; in a dry run, it could.
     Held {
@@ -76,7 +89,11 @@ pub struct Claims {
     pub(super) client: Client,
     pub(super) leases: Api<Lease>,
     lists: Lists,
-    pub(super) looks: Looks,
+    looks: Looks,
+    /// Those of the sweeper, which delays nobody who waits.
+    pub(super) swept: Looks,
+    /// For those who fail a Job.
+    pub(super) seats: Arc<Seats>,
     /// For the guards and the alerts.
     pub pods: Pods,
     pub jobs: Jobs,
@@ -96,6 +113,8 @@ impl Claims {
             leases: Api::default_namespaced(client.clone()),
             lists: Lists::new(client.clone()),
             looks,
+            swept: Looks::new(client.clone()),
+            seats: Arc::new(Seats::new(FAILING, FAILING_SHARE)),
             pods,
             jobs,
             client,
@@ -162,6 +181,21 @@ impl Claims {
             ..Claim::default()
         };
         let mut take = Take::new(me, wanted.keys.len(), wanted.dry_run);
+        let decided = self.run(wanted, &mut take).await;
+        if let Err(error) = &decided
+            && wanted.is_refused_for(error)
+        {
+            // Otherwise the first one of two would hold its key until it expires.
+            for (key, stored) in wanted.keys.iter().zip(take.written()) {
+                if let Some(stored) = stored {
+                    let _ = self.release(key.lease_name(), &stored.version).await;
+                }
+            }
+        }
+        decided
+    }
+
+    async fn run(&self, wanted: &Wanted<'_>, take: &mut Take) -> Result<Conclusion, ClaimError> {
         let mut turns: Vec<Option<Turn>> = wanted.keys.iter().map(|_| None).collect();
         let mut is_unsure = false;
         loop {
@@ -169,17 +203,22 @@ impl Claims {
             if let Step::Done(outcome) = step {
                 let is_held = matches!(outcome, Conclusion::Held { .. });
                 // A write without an answer may still arrive.
-                for turn in turns
-                    .into_iter()
-                    .flatten()
-                    .filter(|_| is_held || !is_unsure)
-                {
-                    turn.over(is_held);
+                if is_held || !is_unsure {
+                    turns
+                        .into_iter()
+                        .flatten()
+                        .for_each(|turn| turn.over(is_held));
                 }
                 return Ok(outcome);
             }
-            let is_write = matches!(step, Step::Create(..) | Step::Replace(..));
-            let reply = match self.carry_out(wanted, step, &mut turns).await {
+            let is_write = match &step {
+                Step::Create(_, claim) | Step::Replace(_, _, claim) => {
+                    self.make_room(wanted, claim, &mut turns).await?;
+                    true
+                }
+                _ => false,
+            };
+            let reply = match self.carry_out(wanted, step).await {
                 // Once, the attempt starts over, which is safe whether or not the write took or takes effect.
                 Err(ClaimError::Api(error)) if is_write && !is_unsure && error.is_passing() => {
                     is_unsure = true;
@@ -191,12 +230,7 @@ impl Claims {
         }
     }
 
-    async fn carry_out(
-        &self,
-        wanted: &Wanted<'_>,
-        step: Step,
-        turns: &mut [Option<Turn>],
-    ) -> Result<Reply, ClaimError> {
+    async fn carry_out(&self, wanted: &Wanted<'_>, step: Step) -> Result<Reply, ClaimError> {
         let key = |place: usize| {
             (
                 wanted.keys[place].lease_name(),
@@ -219,14 +253,12 @@ impl Claims {
                 Ok(Reply::Listed(self.looks.running(listed).await?))
             }
             Step::Create(place, claim) => {
-                self.make_room(wanted, place, &claim, turns).await?;
                 let (name, key) = key(place);
                 let lease = lease::to_lease(name, &key, &claim, None);
                 let created = self.leases.create(&PostParams::default(), &lease).await;
                 written(name, true, created.map_err(failed("create leases")))
             }
             Step::Replace(place, version, claim) => {
-                self.make_room(wanted, place, &claim, turns).await?;
                 let (name, key) = key(place);
                 let lease = lease::to_lease(name, &key, &claim, Some(&version));
                 let params = PostParams::default();
@@ -254,16 +286,6 @@ impl Claims {
             // If it fails, the next migration that waits, or the elected replica, does it.
             let name = wanted.keys[place].lease_name();
             let _ = self.mark_seen(name, &version).await;
-        }
-    }
-}
-
-impl From<&job::Job<'_>> for Found {
-    fn from(job: &job::Job<'_>) -> Self {
-        if job.is_finished() {
-            Self::Finished
-        } else {
-            Self::Unfinished(job.into())
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::cluster::jobs;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::running::{Pod, Progress, Wait};
 use crate::core::policy::rules::concurrent_migration::State;
-use crate::core::supersede::{DEADLINE, Held, Newer, happening, why};
+use crate::core::supersede::{DEADLINE, Held, Newer, why};
 
 /// How long the GET and the PATCH may delay the answer.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -47,14 +47,15 @@ impl Claims {
             // A forged review may be from the future.
             now: wanted.claimant.created.min(Timestamp::now()),
         };
-        let deadline = deadline.min(Instant::now() + LIMIT);
         let (namespace, job) = (&holder.namespace, &holder.job);
+        if !newer.may_supersede(namespace, holder.since) {
+            return;
+        }
+        let deadline = deadline.min(Instant::now() + LIMIT);
         match by(deadline, self.fail(wanted, holder, pods, &newer)).await {
             Ok(Ok((wait, why))) => {
                 self.metrics.superseded.inc_result(true);
                 tracing::info!(%namespace, %job, %why, "failed a migration that never started");
-                let event = happening(namespace, job, &holder.uid, &why);
-                blocker.event = Some(Box::new(event));
                 blocker.facts.state = State::Superseded(wait);
                 // What is done to the holder is logged, whoever was told to wait for it before.
                 blocker.first = true;
@@ -86,6 +87,7 @@ impl Claims {
             uid,
             ..
         } = holder;
+        let _seat = self.seats.take(namespace).await;
         let Some(held) = jobs::find::<Held>(&self.client, namespace, job, uid).await? else {
             return Ok(Err("it is gone"));
         };

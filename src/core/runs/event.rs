@@ -45,8 +45,13 @@ pub(crate) fn happenings(run: &MigrationRun, news: News) -> Vec<Happening> {
         );
         happenings.push(warning("MigrationUnreviewed", &note));
     }
-    // The replica that failed it has sent an Event about the Job.
-    if news.ended == Some(Outcome::Failed) && !status.is_superseded() {
+    if news.ended == Some(Outcome::Failed) && status.is_superseded() {
+        let why = status.message.as_deref().unwrap_or_default();
+        let note = format!(
+            "{job} of {release} never started, and was failed so that the next attempt can run: {why}"
+        );
+        happenings.push(warning("MigrationSuperseded", &note));
+    } else if news.ended == Some(Outcome::Failed) {
         let mut note = format!("{job} of {release} failed, attempt {}", spec.attempt);
         if let Some(reason) = &status.reason {
             note = format!("{note}: {reason}");
@@ -179,7 +184,7 @@ status: {{outcome: {outcome}, reason: OOMKilled, exitCode: 137, message: loading
     }
 
     #[test]
-    fn a_superseded_job_has_its_event_already() {
+    fn a_superseded_job_has_an_event_of_its_own() {
         let mut run = run("Failed", true);
         let status = run.status.as_mut().unwrap();
         (status.reason, status.exit_code) = (Some("Superseded".to_owned()), None);
@@ -189,7 +194,14 @@ status: {{outcome: {outcome}, reason: OOMKilled, exitCode: 137, message: loading
             Timestamp::UNIX_EPOCH,
         );
         assert_eq!(news.ended, Some(Outcome::Failed));
-        assert_eq!(happenings(&run, news), []);
+        let [Happening { reason, note, .. }] = &happenings(&run, news)[..] else {
+            panic!("one Event")
+        };
+        assert_eq!(
+            format!("{reason}: {note}"),
+            "MigrationSuperseded: shop-migrate-1766361600 of shop never started, and was failed so that the next attempt can \
+             run: loading"
+        );
     }
 
     #[test]

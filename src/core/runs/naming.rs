@@ -12,7 +12,7 @@ const AGE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The name that the migration of a new run had before, if its name changes with a version or a revision: the release has
 /// had at least two others that differ only there, and none was used again after the next one. `others` are the other
-/// runs of its namespace.
+/// runs of the release.
 pub(crate) fn former<'r>(others: &'r [Brief], new: &Brief) -> Option<&'r str> {
     let kind = kind(&new.migration);
     let alike =

@@ -137,7 +137,7 @@ fn a_holder_that_never_started_is_named_with_its_reason() {
         "{told}"
     );
     let give_up = format!(
-        "To give it up:\n  kubectl delete job {holder} -n {}",
+        "To give it up, once no Helm waits for it:\n  kubectl delete job {holder} -n {}",
         space.name()
     );
     assert!(told.contains(&give_up), "{told}");

@@ -62,8 +62,11 @@ fn a_holder_that_never_started_gives_way() {
     assert_eq!(status["message"], why, "{run:#}");
     assert_eq!(status["startedAt"], Value::Null, "{run:#}");
     let event = event(&space, "MigrationSuperseded");
-    assert_eq!(event["regarding"]["name"], holder, "{event:#}");
-    assert_eq!(event["regarding"]["uid"], held["metadata"]["uid"]);
+    assert_eq!(
+        event["regarding"]["uid"], run["metadata"]["uid"],
+        "{event:#}"
+    );
+    assert_eq!(event["related"]["uid"], held["metadata"]["uid"]);
     let all = events(&space);
     assert!(all.iter().all(|event| event["reason"] != "MigrationFailed"));
     let count = |series: &str| space.warden.metric(series);

@@ -52,7 +52,7 @@ fn gives_up(deploy: impl Fn(&Guarded) -> Outcome) {
         .says(" ago by \"")
         .says(&format!("kubectl describe job {holder} -n {name}"))
         .says(&format!(
-            "To give it up:\n  kubectl delete job {holder} -n {name}"
+            "To give it up, once no Helm waits for it:\n  kubectl delete job {holder} -n {name}"
         ))
         .says("Helm and kubectl retry by themselves for eight to ten minutes.");
     assert!((PATIENCE..MOST).contains(&took), "{took:?}");

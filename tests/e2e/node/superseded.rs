@@ -28,7 +28,8 @@ fn mistyped() -> Chart {
 fn begun(space: &Space, helm: Helm, release: &str) -> (Child, String) {
     space.install(helm, release, &running("true")).succeeds();
     space.upgrade(helm, release, &running("true")).succeeds();
-    let upgrade = space.begin(helm, "upgrade", release, &mistyped().write());
+    let chart = mistyped().write();
+    let upgrade = space.begin(helm, "upgrade", release, &chart);
     let job = within(Duration::from_secs(60), "the image not to be found", || {
         let job = space.jobs_of(release).pop()?;
         let job = job["metadata"]["name"].as_str()?.to_owned();

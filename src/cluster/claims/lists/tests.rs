@@ -181,7 +181,7 @@ async fn only_active_jobs_are_kept_and_not_too_many() {
         asking.await.unwrap().map_err(|error| error.to_string())
     };
     assert_eq!(answer(true).await.unwrap(), ["web-migrate-1766361000"]);
-    let told = "failed to list jobs.batch in namespace shop: more than 2000 of its migration Jobs are active";
+    let told = "failed to list jobs.batch in namespace shop: more than 500 of its migration Jobs are active";
     assert_eq!(answer(false).await.unwrap_err(), told);
 }
 

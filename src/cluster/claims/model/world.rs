@@ -104,6 +104,7 @@ pub(super) struct World {
     tick: u8,
     last_tick: u8,
     crashes: u8,
+    unanswered: u8,
     supersedes: bool,
     sabotage: Option<Sabotage>,
 }
@@ -116,6 +117,8 @@ pub(super) struct Scene {
     pub(super) ticks: u8,
     /// Most replicas that die.
     pub(super) crashes: u8,
+    /// Most writes whose answer does not come.
+    pub(super) unanswered: u8,
     /// Whether a sweeper gives claims up.
     pub(super) swept: bool,
     /// The keys of the requests, of the first Job, and of the one that is sent when all is quiet.
@@ -132,6 +135,7 @@ pub(super) const TWO: Scene = Scene {
     requests: 2,
     ticks: LAST_TICK,
     crashes: 0,
+    unanswered: 0,
     swept: true,
     keys: [NAME; UIDS.len()],
     first: Job::Absent,
@@ -152,6 +156,7 @@ impl World {
             keys: scene.keys,
             last_tick: scene.ticks,
             crashes: scene.crashes,
+            unanswered: scene.unanswered,
             supersedes: scene.supersedes,
             sabotage: scene.sabotage,
             sweeper: if scene.swept {

@@ -2,9 +2,9 @@
 
 use super::{Claim, Conclusion, Found, Listed, Reply, Standing, Step, Stored};
 
-/// How many writes may be lost to others before the attempt is given up. A holder costs four at most: its claim, the
-/// mark that its Job was seen, its release, and the next holder, for which this Job then waits.
-const MAX_LOSSES: u8 = 4;
+/// How many writes of one key may be lost to others before the attempt is given up. A holder costs four at most: its
+/// claim, the mark that its Job was seen, its release, and the next holder, for which this Job then waits.
+const MAX_LOSSES: usize = 4;
 
 /// One attempt to take the claims of a Job.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ pub(crate) struct Take {
     leases: Vec<Option<Stored>>,
     /// The first holder whose claim this attempt has overwritten.
     taken_over: Option<Claim>,
-    losses: u8,
+    losses: usize,
     stage: Stage,
 }
 
@@ -103,6 +103,15 @@ impl Take {
         };
     }
 
+    /// The claims that this attempt has written and not given back, in the order of the keys.
+    pub(crate) fn written(&self) -> &[Option<Stored>] {
+        match self.stage {
+            Stage::Claim(key) => &self.leases[..key],
+            Stage::GiveBack(key) => &self.leases[..=key],
+            _ => &[],
+        }
+    }
+
     /// Overwrites the claim that was read, or creates it if there was none.
     fn write(&self, key: usize, claim: &Claim) -> Step {
         match &self.leases[key] {
@@ -135,14 +144,13 @@ impl Take {
     }
 
     fn judged(&self, key: usize, found: Found, live: bool) -> Stage {
-        let Some(Stored { claim, version }) = self.leases[key].clone() else {
-            return self.judge(key + 1);
-        };
-        match claim.standing(found, live, self.me.since) {
+        let lease = self.leases[key].as_ref();
+        let standing = |lease: &Stored| lease.claim.standing(found, live, self.me.since);
+        match lease.and_then(|lease| Some((lease, standing(lease)?))) {
             None => self.judge(key + 1),
-            Some(standing) => Stage::Done(Conclusion::Waiting {
-                holder: claim,
-                lease: Some((key, version)),
+            Some((Stored { claim, version }, standing)) => Stage::Done(Conclusion::Waiting {
+                holder: claim.clone(),
+                lease: Some((key, version.clone())),
                 standing,
             }),
         }
@@ -183,7 +191,7 @@ impl Take {
     fn lost(&mut self) -> Stage {
         self.losses += 1;
         self.taken_over = None;
-        if self.losses > MAX_LOSSES {
+        if self.losses > MAX_LOSSES * self.leases.len() {
             Stage::Done(Conclusion::Contended)
         } else {
             Stage::Look(0)

@@ -1,5 +1,6 @@
 //! What becomes of an attempt whose write the API server does not answer.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,16 +10,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::api::testing;
-use crate::core::job::Kind;
+use crate::core::job::{self, Kind};
 use crate::core::job::object::Object;
 use crate::core::policy_file::validate::builtin;
 use crate::host::metrics::Registry;
 
-/// An API server without Jobs that answers so to one write of the claim after the other, and stores it or not.
+/// An API server without Jobs that answers so to one write of a claim after the other, and stores it or not. Then it
+/// answers as it should.
 #[derive(Default)]
 struct Server {
-    answers: Vec<(u16, bool)>,
-    lease: Option<Value>,
+    answers: VecDeque<(u16, bool)>,
+    /// By name.
+    leases: HashMap<String, Value>,
     asked: Vec<String>,
 }
 
@@ -35,18 +38,27 @@ impl Server {
             return (200, json!({"metadata": {}, "items": []}));
         }
         self.asked.push(verb.to_owned());
+        let name = path.rsplit('/').next().unwrap();
         if verb == "GET" {
-            return self
-                .lease
-                .clone()
-                .map_or_else(|| status(404), |lease| (200, lease));
+            let lease = self.leases.get(name).cloned();
+            return lease.map_or_else(|| status(404), |lease| (200, lease));
         }
-        let (code, is_stored) = self.answers.remove(0);
+        if verb == "DELETE" {
+            return match self.leases.remove(name) {
+                Some(_) => (
+                    200,
+                    json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}),
+                ),
+                None => status(404),
+            };
+        }
+        let (code, is_stored) = self.answers.pop_front().unwrap_or((200, true));
         let mut lease: Value = serde_json::from_slice(body).unwrap();
         lease["metadata"]["uid"] = json!("l1");
         lease["metadata"]["resourceVersion"] = json!(self.asked.len().to_string());
         if is_stored {
-            self.lease = Some(lease.clone());
+            let name = lease["metadata"]["name"].as_str().unwrap().to_owned();
+            self.leases.insert(name, lease.clone());
         }
         if code == 200 {
             (200, lease)
@@ -56,10 +68,13 @@ impl Server {
     }
 }
 
-/// The outcome of an attempt, and the verbs of the requests for the claim.
-async fn take(answers: &[(u16, bool)]) -> (Result<Taken, ClaimError>, String) {
+/// The outcome of an attempt, and the verbs of the requests for the claims.
+async fn take(
+    answers: &[(u16, bool)],
+    database: Option<&str>,
+) -> (Result<Taken, ClaimError>, String) {
     let server = Arc::new(Mutex::new(Server {
-        answers: answers.to_vec(),
+        answers: answers.to_vec().into(),
         ..Server::default()
     }));
     let shared = Arc::clone(&server);
@@ -77,7 +92,9 @@ async fn take(answers: &[(u16, bool)]) -> (Result<Taken, ClaimError>, String) {
         Jobs::default(),
         ClaimMetrics::new(&mut Registry::new()),
     );
-    let job = crate::testing::job(|_| {});
+    let job = crate::testing::job(|job| {
+        job["metadata"]["annotations"]["migration-warden.io/database"] = json!(database);
+    });
     let object = Object::deserialize(&job).unwrap();
     let policy = Arc::new(builtin());
     let wanted = Wanted {
@@ -112,7 +129,7 @@ async fn a_write_without_an_answer_is_decided_anew_once() {
         // It would be refused again.
         (vec![(403, false)], "GET POST", false),
     ] {
-        let (taken, verbs) = take(&answers).await;
+        let (taken, verbs) = take(&answers, None).await;
         assert_eq!(verbs, asked, "{answers:?}: {taken:?}");
         assert_eq!(
             matches!(taken, Ok(Taken::Held { taken_over: None })),
@@ -120,4 +137,18 @@ async fn a_write_without_an_answer_is_decided_anew_once() {
             "{taken:?}"
         );
     }
+}
+
+/// Whatever keeps the second one from being written.
+#[tokio::test]
+async fn the_first_of_two_claims_does_not_stay_behind() {
+    let refused = [(200, true), (403, false)];
+    let (taken, verbs) = take(&refused, Some("orders")).await;
+    assert!(matches!(taken, Err(ClaimError::Api(_))), "{taken:?}");
+    assert_eq!(verbs, "GET GET POST POST DELETE");
+    // Another Job was faster, and is gone.
+    let lost = [(200, true), (409, false)];
+    let (taken, verbs) = take(&lost, Some("orders")).await;
+    assert!(matches!(taken, Ok(Taken::Held { .. })), "{taken:?}");
+    assert_eq!(verbs, "GET GET POST POST DELETE GET GET POST POST");
 }

@@ -162,9 +162,6 @@ async fn the_job_is_failed_as_it_was_read_and_the_message_says_so() {
     assert_eq!(patched.1, patch);
     assert!(holder.first);
     assert!(matches!(holder.facts.state, State::Superseded(_)));
-    let event = holder.event.unwrap();
-    assert_eq!(event.regarding.name.as_deref(), Some(HOLDER));
-    assert!(event.note.ends_with(why), "{}", event.note);
     registry.assert_has(&[
         r#"claims_superseded_total{result="success"} 1"#,
         r#"claims_superseded_total{result="failure"} 0"#,
@@ -176,7 +173,6 @@ async fn an_answer_that_refuses_leaves_the_job_to_the_next_try() {
     for (answer, failures) in [(404, 0), (409, 0), (422, 0), (403, 1), (500, 1)] {
         let found = take(Case { answer, ..case() }).await;
         assert_eq!(found.asked.len(), 3, "{answer}");
-        assert_eq!(found.holder.event, None, "{answer}");
         let state = &found.holder.facts.state;
         assert!(matches!(state, State::Active(Progress::NotStarted(_))));
         let failed = format!(r#"claims_superseded_total{{result="failure"}} {failures}"#);
@@ -214,7 +210,7 @@ async fn nothing_is_changed_where_it_cannot_give_way() {
                 now: case().since + SignedDuration::from_secs(59),
                 ..case()
             },
-            2,
+            1,
         ),
         // A review may be forged: the Job is young, whatever it says.
         (
@@ -223,12 +219,12 @@ async fn nothing_is_changed_where_it_cannot_give_way() {
                 now: Timestamp::now() + SignedDuration::from_hours(24),
                 ..case()
             },
-            2,
+            1,
         ),
     ] {
         let found = take(change).await;
         assert_eq!(found.asked.len(), asked, "{:?}", found.asked);
         assert!(found.asked.iter().all(|(method, _)| method == "GET"));
-        assert_eq!(found.holder.event, None);
+        assert!(!matches!(found.holder.facts.state, State::Superseded(_)));
     }
 }

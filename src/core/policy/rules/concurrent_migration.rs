@@ -36,8 +36,8 @@ rule! {
     /// A hook that never started, such as for a missing image, gives way once it is a minute old. migration-warden fails
     /// it when a newer attempt of the same migration arrives. `claims: {supersede: off}` prevents that.
     ///
-    /// You may delete a Job that has not started, which still holds its key. To delete one that is running, first
-    /// annotate it `migration-warden.io/allow-delete: "true"` (MW102).
+    /// Once no Helm waits for it, you may delete a Job that has not started, which still holds its key. To delete one that
+    /// is running, first annotate it `migration-warden.io/allow-delete: "true"` (MW102).
     ///
     /// After a deletion, migrations wait for the Job's pod. On a lost node the pod never ends. If you know that nothing
     /// runs there any more, delete the pod with `--force`.
@@ -123,9 +123,9 @@ fn held(holder: &Holder) -> Breach {
     );
     match state {
         // These may be deleted as they are.
-        State::Active(Progress::NotStarted(_) | Progress::Stopped(_)) | State::Suspended => breach
-            .command(LOOK, describe)
-            .command("To give it up", delete),
+        State::Active(Progress::NotStarted(_) | Progress::Stopped(_)) | State::Suspended => {
+            breach.command(LOOK, describe).command(GIVE_UP, delete)
+        }
         State::Active(Progress::Ended) => breach
             .command(LOOK, describe)
             .command("To remove it", delete),
@@ -149,6 +149,8 @@ fn held(holder: &Holder) -> Breach {
 }
 
 const LOOK: &str = "To look";
+/// Helm 3 takes a hook that is deleted while it waits for one that succeeded.
+const GIVE_UP: &str = "To give it up, once no Helm waits for it";
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +192,7 @@ mod tests {
         let pods = "-n shop -l batch.kubernetes.io/job-name=migrate-1";
         let delete = "kubectl delete job migrate-1 -n shop";
         let look = &"To look:\n  kubectl describe job migrate-1 -n shop".to_owned();
-        let give_up = &format!("{look}\nTo give it up:\n  {delete}");
+        let give_up = &format!("{look}\n{GIVE_UP}:\n  {delete}");
         let stop = &format!(
             "{look}\nTo stop it halfway:\n  kubectl annotate job migrate-1 -n shop \
              migration-warden.io/allow-delete=true\n  {delete}"

@@ -1,7 +1,7 @@
 //! All possible next steps of a world.
 
 use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, index, time};
-use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Standing, Step};
+use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Reply, Standing, Step};
 use crate::cluster::claims::sweep::Sweep;
 
 /// Collects the possible successors of a world.
@@ -29,6 +29,7 @@ impl World {
         for (index, request) in self.requests.iter().enumerate() {
             self.requested(index, request, &mut next);
             self.crashed(index, request, &mut next);
+            self.unanswered(index, request, &mut next);
         }
         for (place, (_, step)) in self.late.iter().enumerate() {
             next.may("late", name(step), |world| {
@@ -132,6 +133,23 @@ impl World {
                 world.crashes -= 1;
                 world.late.extend(write.clone().map(|step| (index, step)));
                 world.requests[index] = after;
+            });
+        }
+    }
+
+    /// A write arrives later or never, and the request goes on as if it had lost it.
+    fn unanswered(&self, index: usize, request: &Request, next: &mut Next<'_>) {
+        let Request::Taking(take) = request else {
+            return;
+        };
+        let step = take.step();
+        if self.unanswered > 0 && matches!(step, Step::Create(..) | Step::Replace(..)) {
+            next.may(UIDS[index], "gets no answer", |world| {
+                let mut take = take.clone();
+                world.unanswered -= 1;
+                world.late.push((index, step));
+                take.on(Reply::Lost);
+                world.requests[index] = Request::Taking(take);
             });
         }
     }
