@@ -17,12 +17,13 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::time::{self, Instant};
 use uuid::Uuid;
 
 use super::api::{ApiError, ask, every, said};
 use super::jobs::{self, Jobs, News};
+use super::leader::Leads;
 use super::namespaces::Namespaces;
 use crate::core::cleanup::{Removal, plan};
 use crate::core::decision::removal::RemovalLine;
@@ -106,7 +107,7 @@ pub struct Cleanup {
 
 impl Cleanup {
     /// Tidies up while `leads` is true, for as long as it is awaited.
-    pub async fn run(self, mut leads: watch::Receiver<bool>) {
+    pub async fn run(self, mut leads: Leads) {
         let mut news = self.jobs.subscribe();
         let mut ticks = every(PERIOD);
         let mut told = Told::new();
@@ -114,9 +115,9 @@ impl Cleanup {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = finished(&mut news) => time::sleep(SETTLE).await,
-                changed = leads.changed() => if changed.is_err() { std::future::pending().await },
+                () = leads.changed() => {}
             }
-            if *leads.borrow() {
+            if leads.now() {
                 self.round(&leads, &mut told).await;
             } else {
                 told.clear();
@@ -124,7 +125,7 @@ impl Cleanup {
         }
     }
 
-    async fn round(&self, leads: &watch::Receiver<bool>, told: &mut Told) {
+    async fn round(&self, leads: &Leads, told: &mut Told) {
         let Some(jobs) = self.jobs.all() else {
             return;
         };
@@ -136,7 +137,7 @@ impl Cleanup {
         removals.sort_by_key(|removal| is_silent(told, &removal.job.uid));
         let mut silent = HashSet::new();
         for removal in removals {
-            if !*leads.borrow() {
+            if !leads.now() {
                 return;
             }
             if silent.contains(&removal.job.namespace) {

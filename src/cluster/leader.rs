@@ -29,9 +29,45 @@ pub(crate) fn metric(registry: &mut Registry) -> Gauge {
     registry.add("leader", "1 if this replica is the elected one, 0 if not")
 }
 
+/// Whether this replica does the work of the elected one. Clones follow the same election.
+#[derive(Clone, Debug)]
+pub struct Leads(watch::Receiver<bool>);
+
+impl Leads {
+    /// There is no election, so this replica does that work.
+    #[must_use]
+    pub fn always() -> Self {
+        Self(watch::channel(true).1)
+    }
+
+    #[must_use]
+    pub fn now(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it changes: forever if there is no election, or if the election has ended.
+    pub async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl From<watch::Receiver<bool>> for Leads {
+    fn from(elected: watch::Receiver<bool>) -> Self {
+        Self(elected)
+    }
+}
+
+impl From<Leads> for watch::Receiver<bool> {
+    fn from(leads: Leads) -> Self {
+        leads.0
+    }
+}
+
 #[derive(Debug)]
 pub struct Candidate {
-    leads: watch::Receiver<bool>,
+    leads: Leads,
     stop: oneshot::Sender<()>,
     standing: JoinHandle<()>,
 }
@@ -62,15 +98,14 @@ impl Candidate {
             }
         });
         Self {
-            leads,
+            leads: leads.into(),
             stop,
             standing,
         }
     }
 
-    /// Whether this replica leads, now and as it changes.
     #[must_use]
-    pub fn leads(&self) -> watch::Receiver<bool> {
+    pub fn leads(&self) -> Leads {
         self.leads.clone()
     }
 

@@ -18,11 +18,12 @@ use std::time::Duration;
 use futures_util::stream::StreamExt;
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
 use super::events::Events;
 use super::jobs::{self, Jobs};
+use super::leader::Leads;
 use crate::core::policy::runs::RunMode;
 use crate::core::runs::Known;
 use crate::core::runs::active::Active;
@@ -77,7 +78,7 @@ pub struct Runs {
 impl Runs {
     /// Records runs for as long as it is awaited. `leads`: whether this replica is elected. `words`: the endings from
     /// reviews of deletions.
-    pub async fn run(self, mut words: mpsc::Receiver<Words>, mut leads: watch::Receiver<bool>) {
+    pub async fn run(self, mut words: mpsc::Receiver<Words>, mut leads: Leads) {
         let store = Store::new(self.client.clone());
         let mut news = self.jobs.subscribe();
         let [mut scans, mut counts] = [self.pace.scan, COUNTED].map(|period| {
@@ -85,9 +86,7 @@ impl Runs {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         });
-        let leading = *leads.borrow_and_update();
-        let mut worker = Worker::new(&self, &store, leading);
-        let mut is_elected = true;
+        let mut worker = Worker::new(&self, &store, leads.now());
         loop {
             worker.begin();
             let due = worker.next();
@@ -95,11 +94,7 @@ impl Runs {
                 told = jobs::next(&mut news) => worker.hear(told),
                 Some(said) = words.recv() => worker.hear_last(said),
                 Some(done) = worker.working.next() => worker.settle(done),
-                changed = leads.changed(), if is_elected => match changed {
-                    Ok(()) => worker.lead(*leads.borrow_and_update()),
-                    // There is no election here, or it has ended.
-                    Err(_) => is_elected = false,
-                },
+                () = leads.changed() => worker.lead(leads.now()),
                 _ = scans.tick() => worker.look_around(),
                 _ = counts.tick() => self.count(),
                 () = time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Background;
@@ -14,7 +14,7 @@ use crate::cluster::cleanup::Cleanup;
 use crate::cluster::events::Events;
 use crate::cluster::exceptions::Exceptions;
 use crate::cluster::jobs::Jobs;
-use crate::cluster::leader::Candidate;
+use crate::cluster::leader::{Candidate, Leads};
 use crate::cluster::runs::{Pace, Runs, Trouble, Words};
 use crate::cluster::starts::Starts;
 use crate::cluster::version::KubernetesVersion;
@@ -66,16 +66,13 @@ pub(super) fn start(
     // Without a webhook configuration no reviews arrive here, and then this process must not delete Jobs.
     let installation = election.as_ref().map(|election| election.lease.clone());
     let candidate = election.map(|election| tidy_up(election, client.clone(), &mut beside));
-    // Without an election, this replica does the work of the elected one.
-    let leads = || {
-        let none = || watch::channel(true).1;
-        candidate.as_ref().map_or_else(none, Candidate::leads)
-    };
+    let elected = candidate.as_ref();
+    let leads = || elected.map_or_else(Leads::always, Candidate::leads);
     if beside.warden.claims.is_some() {
         // A second `Claims`, so that no review waits for the requests of the sweeper.
         let claims = Claims::new(client.clone(), jobs.clone(), metrics.claims.clone());
         let pods = claims.pods.clone();
-        let sweeping = sweeper::run(claims, leads(), jobs.subscribe());
+        let sweeping = sweeper::run(claims, leads().into(), jobs.subscribe());
         beside.background.add("releasing claims", sweeping);
         let starts = Starts {
             jobs: jobs.clone(),
@@ -118,7 +115,7 @@ pub(super) fn watch_exceptions(
 fn record_runs(
     client: Client,
     installation: Option<String>,
-    leads: watch::Receiver<bool>,
+    leads: Leads,
     shown: mpsc::Receiver<Words>,
     beside: &mut Beside<'_>,
 ) {

@@ -100,7 +100,7 @@ impl Replica {
             pace: PACE,
         };
         runtime.spawn(sending);
-        runtime.spawn(runs.run(shown, elected));
+        runtime.spawn(runs.run(shown, elected.into()));
         runtime.spawn(jobs.watch(client, policy, metrics.watches.clone()));
         drop(entered);
         Self {
