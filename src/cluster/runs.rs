@@ -11,6 +11,7 @@ mod metrics;
 mod queue;
 mod scan;
 mod store;
+mod waiting;
 mod worker;
 
 use std::time::Duration;

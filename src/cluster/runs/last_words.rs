@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::Instant;
 
 use super::metrics::{RunMetrics, Wrote};
-use super::queue::JobKey;
+use super::waiting::JobKey;
 use crate::cluster::api::by;
 use crate::cluster::api::seats::Seats;
 use crate::cluster::jobs::{self, Jobs, Seen};

@@ -15,8 +15,8 @@ use tokio::time;
 
 use super::Runs;
 use super::error::{Unwritten, classified, failed};
-use super::queue::JobKey;
 use super::store::Store;
+use super::waiting::JobKey;
 use crate::cluster::api::list::List;
 use crate::cluster::api::{ask, in_time};
 use crate::core::job::running::Said;

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 
 use super::error::{Unwritten, classified, failed};
 use super::now;
-use super::queue::{Before, JobKey, Waiting};
+use super::waiting::{Before, JobKey, Waiting};
 use crate::cluster::api::{self, CompareAndSwap};
 use crate::cluster::jobs::{self, Seen};
 use crate::cluster::pods::Pods;

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::error::Unwritten;
 use super::last_words::Heard;
-use super::queue::{Queue, WRITERS, Waiting};
+use super::queue::{Queue, WRITERS};
 use super::scan::Incomplete;
 use super::store::{Ensured, Store};
+use super::waiting::Waiting;
 use super::{Runs, Words, now};
 use crate::cluster::api::{TIMEOUT, by};
 use crate::cluster::jobs::{News, Seen};

@@ -1,9 +1,15 @@
 //! Tests of what waits, what is taken first, and what is dropped without room.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::cluster::jobs::Seen;
 use crate::core::job::stored::WatchedJob;
+use crate::core::runs::Ending;
+use crate::core::runs::resource::Outcome;
 
 fn waiting(uid: &str, due: Instant) -> Waiting {
     let key = JobKey {

@@ -9,9 +9,9 @@ use super::{Done, Worker};
 use crate::cluster::api::{ApiError, TIMEOUT};
 use crate::cluster::runs::error::Unwritten;
 use crate::cluster::runs::metrics::Wrote;
-use crate::cluster::runs::queue::Waiting;
 use crate::cluster::runs::scan::Incomplete;
 use crate::cluster::runs::store::Ensured;
+use crate::cluster::runs::waiting::Waiting;
 
 /// Pause of all writes if the API server refuses runs altogether.
 const REFUSED: Duration = Duration::from_secs(10);
