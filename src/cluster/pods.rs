@@ -17,6 +17,7 @@ use super::api::shared::Questions;
 use super::api::{ApiError, failed};
 use super::jobs::Jobs;
 use crate::core::job::running::Pod;
+use crate::core::json;
 
 /// Pods per page, if they are not too large.
 const PAGE: u32 = 100;
@@ -27,6 +28,8 @@ const GETS: usize = 8;
 const GETS_SHARE: usize = 2;
 /// Most pods of one Job that are read. A migration has few, and more of them would fill the memory of a replica.
 const MOST: usize = 1000;
+/// Most bytes that are kept of them: a thousand ordinary pods take 2 MB.
+const MOST_BYTES: usize = 4 << 20;
 
 /// The pods of the cluster. Clones share the limits on concurrent requests.
 #[derive(Clone)]
@@ -90,12 +93,15 @@ impl Inner {
         let selector = format!("batch.kubernetes.io/controller-uid={uid}");
         let params = ListParams::default().labels(&selector).limit(PAGE);
         let mut list = List::of::<v1::Pod>(&self.client, Some(namespace), params);
-        let mut pods = Vec::new();
+        let (mut pods, mut bytes) = (Vec::new(), 0);
         while let Some(page) = list.next().await? {
-            pods.extend(list.read::<Pod>(&page)?);
-            if pods.len() > MOST {
+            let page: Vec<Pod> = json::document(|| list.read(&page))?;
+            bytes += page.iter().map(Pod::size).sum::<usize>();
+            pods.extend(page);
+            if pods.len() > MOST || bytes > MOST_BYTES {
                 let doing = format!("list pods in namespace {namespace}");
-                let why = format!("the Job has more than {MOST} pods");
+                let why =
+                    format!("the Job has more than {MOST} pods, or their statuses are too long");
                 return Err(ApiError::Unreadable { doing, why });
             }
         }
@@ -216,5 +222,32 @@ mod tests {
         // A LIST that had already begun may be too old for them.
         let (_, lists) = api.asked();
         assert!((1..=2).contains(&lists), "{lists} LISTs");
+    }
+
+    #[tokio::test]
+    async fn pods_that_would_fill_the_memory_are_not_read() {
+        let list = async |pages: usize, text: usize| {
+            let said = "m".repeat(text);
+            let ended = json!({"state": {"terminated": {"exitCode": 1, "message": said}}});
+            let pod = json!({"status": {"message": said, "containerStatuses": [ended]}});
+            let page = json!({"metadata": {"continue": "more"}, "items": vec![pod; PAGE as usize]});
+            let mut pages = vec![page; pages];
+            pages[0]["metadata"] = json!({});
+            let pages = Mutex::new(pages);
+            let client = testing::client(move |_| {
+                let page = pages.lock().unwrap().pop().unwrap();
+                std::future::ready((200, page))
+            });
+            let pods = Pods::new(client, 1).of("shop", "u1").await;
+            pods.map(|pods| pods.len())
+                .map_err(|error| error.to_string())
+        };
+        let refused = "failed to list pods in namespace shop: the Job has more than 1000 pods, or \
+                       their statuses are too long";
+        assert_eq!(list(10, 100).await, Ok(1000));
+        assert_eq!(list(11, 100).await.unwrap_err(), refused);
+        // What is cut does not count.
+        assert_eq!(list(4, 9000).await, Ok(400));
+        assert_eq!(list(5, 9000).await.unwrap_err(), refused);
     }
 }

@@ -3,14 +3,12 @@
 //! A migration is running while any of its containers runs, except sidecars. Pure: it reads the status of the Job, and
 //! its pods if that status is not enough. [`crate::cluster::pods`] asks the API server.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+mod pod;
 
 use crate::core::job::object::Status;
 use crate::core::job::sidecar::is_known_proxy;
-use crate::core::json::nullable;
+use pod::Container;
+pub(crate) use pod::{ContainerState, ContainerStatus, Pod, PodStatus};
 
 /// `spec.managedBy` of a Job that Kubernetes' own controller manages.
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
@@ -75,45 +73,6 @@ pub struct Wait {
     pub message: String,
 }
 
-/// The parts of a pod that are read: parsing whole pods would make the program larger by a tenth.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Pod {
-    #[serde(default, deserialize_with = "nullable")]
-    metadata: Metadata,
-    #[serde(default, deserialize_with = "nullable")]
-    spec: Spec,
-    #[serde(default, deserialize_with = "nullable")]
-    pub status: PodStatus,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    deletion_timestamp: Option<Time>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    restart_policy: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
-    init_containers: Vec<Container>,
-    #[serde(default, deserialize_with = "nullable")]
-    containers: Vec<Container>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    image: String,
-    restart_policy: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
-    restart_policy_rules: Vec<IgnoredAny>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     NotStarted,
@@ -148,21 +107,21 @@ impl Pod {
 
     /// Init containers, then the others, which are marked with `true`. Sidecars are left out, unless there are only
     /// sidecars.
-    pub fn work(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
+    pub(crate) fn work(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
         let only_sidecars = self.all().all(|(_, status)| self.is_sidecar(status));
         self.all()
             .filter(move |(_, status)| only_sidecars || !self.is_sidecar(status))
     }
 
     /// Like [`Self::work`], with sidecars.
-    pub fn all(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
-        let init = self.status.init_container_statuses.iter().flatten();
-        let main = self.status.container_statuses.iter().flatten();
+    pub(crate) fn all(&self) -> impl Iterator<Item = (bool, &ContainerStatus)> {
+        let init = self.status.init_container_statuses.iter();
+        let main = self.status.container_statuses.iter();
         init.map(|c| (false, c)).chain(main.map(|c| (true, c)))
     }
 
     fn stage(&self) -> Stage {
-        let phase = self.status.phase.as_deref().unwrap_or_default();
+        let phase = &*self.status.phase;
         if matches!(phase, "Succeeded" | "Failed") {
             return Stage::Over;
         }
@@ -199,16 +158,16 @@ impl Pod {
 
     /// Whether a container has ended for good.
     fn has_ended(&self, status: &ContainerStatus) -> bool {
-        let Some(end) = status.state.as_ref().and_then(|s| s.terminated.as_ref()) else {
+        let Some(end) = &status.state.terminated else {
             return false;
         };
         let container = self.container(status);
-        let own = container.and_then(|c| c.restart_policy.as_deref());
-        let policy = own.or(self.spec.restart_policy.as_deref());
-        let has_rules = container.is_some_and(|c| !c.restart_policy_rules.is_empty());
-        let comes_back = match policy {
-            Some("Always") => true,
-            Some("OnFailure") => end.exit_code != 0,
+        let own = container.map(|c| &*c.restart_policy);
+        let own = own.filter(|policy| !policy.is_empty());
+        let has_rules = container.is_some_and(|c| c.has_restart_rules);
+        let comes_back = match own.unwrap_or(&self.spec.restart_policy) {
+            "Always" => true,
+            "OnFailure" => end.exit_code != 0,
             _ => has_rules && end.exit_code != 0,
         };
         // In a deleted pod no container starts again.
@@ -221,7 +180,7 @@ impl Pod {
         let init = self.spec.init_containers.iter();
         let is_native = init
             .filter(|c| c.name == status.name)
-            .any(|c| c.restart_policy.as_deref() == Some("Always"));
+            .any(|c| &*c.restart_policy == "Always");
         // The status may show the image by its digest only.
         let image = self.container(status).map_or(&status.image, |c| &c.image);
         is_native || is_known_proxy(&status.name, image)
@@ -235,27 +194,17 @@ impl Pod {
 }
 
 fn runs(status: &ContainerStatus) -> bool {
-    status.state.as_ref().is_some_and(|s| s.running.is_some())
+    status.state.running.is_some()
 }
 
 fn waits(status: &ContainerStatus) -> Option<&str> {
-    let state = status.state.as_ref();
-    if state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()) {
-        return None;
-    }
-    let waiting = state.and_then(|s| s.waiting.as_ref());
-    Some(
-        waiting
-            .and_then(|w| w.reason.as_deref())
-            .unwrap_or_default(),
-    )
+    let ContainerState { waiting, .. } = &status.state;
+    let has_run = status.state.has_run();
+    (!has_run).then(|| waiting.as_ref().map_or("", |waiting| &waiting.reason))
 }
 
 pub(crate) fn has_started(status: &ContainerStatus) -> bool {
-    let ran = |state: &ContainerState| state.running.is_some() || state.terminated.is_some();
-    status.restart_count > 0
-        || status.state.as_ref().is_some_and(ran)
-        || status.last_state.as_ref().is_some_and(ran)
+    status.restart_count > 0 || status.state.has_run() || status.last_state.has_run()
 }
 
 /// The most serious reason why these pods wait.
@@ -263,18 +212,18 @@ fn worst(pods: &[Pod]) -> Wait {
     let live = || pods.iter().filter(|pod| pod.stage() != Stage::Over);
     let waiting = live()
         .flat_map(Pod::all)
-        .filter_map(|(_, container)| container.state.as_ref()?.waiting.as_ref())
-        .map(|waiting| (waiting.reason.as_deref(), waiting.message.as_deref()));
+        .filter_map(|(_, container)| container.state.waiting.as_ref())
+        .map(|waiting| (&*waiting.reason, &*waiting.message));
     let unscheduled = live()
-        .flat_map(|pod| pod.status.conditions.iter().flatten())
-        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
-        .map(|condition| (condition.reason.as_deref(), condition.message.as_deref()));
+        .filter_map(|pod| pod.status.conditions.unscheduled.as_ref())
+        .map(|condition| (&*condition.reason, &*condition.message));
     // Every waiting container has a reason; those of a healthy start come last.
     let worst = waiting
         .chain(unscheduled)
-        .min_by_key(|(reason, _)| reason.is_some_and(|reason| STARTING.contains(&reason)));
+        .min_by_key(|(reason, _)| STARTING.contains(reason));
     let (reason, message) = match worst {
-        Some((reason, message)) => (reason.unwrap_or("Pending"), message.unwrap_or_default()),
+        Some(("", message)) => ("Pending", message),
+        Some(worst) => worst,
         None if pods.is_empty() => ("NoPod", ""),
         None if live().next().is_none() => ("", ""),
         None => ("Pending", ""),

@@ -1,10 +1,9 @@
 //! The facts from the pods of a Job: when the run started, how it ended, which images ran. Pure.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
 
 use super::facts::{MAX_MESSAGE, entries, filled};
-use crate::core::job::running::Pod;
+use crate::core::job::running::{Pod, PodStatus};
 
 /// Reasons of containers that ended normally. The exit code is more specific.
 const PLAIN: [&str; 2] = ["Completed", "Error"];
@@ -33,8 +32,7 @@ impl PodFacts {
     /// Reads the pods of a Job that succeeded, or that failed or has not ended.
     pub(crate) fn of(pods: &[Pod], succeeded: bool) -> Self {
         let starts = pods.iter().flat_map(Pod::work).filter_map(|(_, c)| {
-            let states = [c.state.as_ref(), c.last_state.as_ref()];
-            let started = states.into_iter().flatten().filter_map(|state| {
+            let started = [&c.state, &c.last_state].into_iter().filter_map(|state| {
                 let running = state.running.as_ref().and_then(|s| s.started_at.as_ref());
                 let ended = state
                     .terminated
@@ -47,12 +45,12 @@ impl PodFacts {
         let ids = pods.iter().flat_map(Pod::all);
         let mut facts = Self {
             started_at: starts.min(),
-            image_ids: entries(ids.map(|(_, c)| c.image_id.as_str()), MAX_IMAGE),
+            image_ids: entries(ids.map(|(_, c)| &*c.image_id), MAX_IMAGE),
             ..Self::default()
         };
         let ends = pods.iter().flat_map(|pod| {
             pod.work().filter_map(move |(is_main, c)| {
-                let ended = c.state.as_ref()?.terminated.as_ref()?;
+                let ended = c.state.terminated.as_ref()?;
                 let rank = (ended.exit_code == 0) == succeeded;
                 let at = ended.finished_at.as_ref().map(|time| time.0);
                 Some(((rank && is_main, rank, is_main, at), pod, ended))
@@ -61,12 +59,13 @@ impl PodFacts {
         match ends.max_by_key(|(rank, ..)| *rank) {
             Some((_, pod, ended)) => {
                 facts.exit_code = Some(ended.exit_code);
-                let own = ended.reason.as_deref().filter(|word| !PLAIN.contains(word));
-                let status = &pod.status;
-                let why = own.or_else(|| (!succeeded).then(|| of_pod(status).0).flatten());
-                facts.reason = why.and_then(|text| filled(text, MAX_REASON));
-                let said = ended.message.as_deref().or(of_pod(status).1);
-                facts.message = said.and_then(|text| filled(text, MAX_MESSAGE));
+                let (reason, message) = of_pod(&pod.status);
+                let own = Some(&*ended.reason).filter(|word| !PLAIN.contains(word));
+                let own = own.and_then(|text| filled(text, MAX_REASON));
+                let others = filled(reason, MAX_REASON).filter(|_| !succeeded);
+                facts.reason = own.or(others);
+                let said = filled(&ended.message, MAX_MESSAGE);
+                facts.message = said.or_else(|| filled(message, MAX_MESSAGE));
             }
             None => facts.stopped_before(pods),
         }
@@ -76,29 +75,27 @@ impl PodFacts {
     /// For pods without an ended container: finds what stopped them, or kept them from starting.
     fn stopped_before(&mut self, pods: &[Pod]) {
         let mut stopped = pods.iter().map(|pod| of_pod(&pod.status));
-        let stopped = stopped.find(|(reason, _)| reason.is_some());
+        let stopped = stopped.find(|(reason, _)| !reason.is_empty());
         if let Some((reason, message)) = stopped {
-            self.reason = reason.and_then(|text| filled(text, MAX_REASON));
-            self.message = message.and_then(|text| filled(text, MAX_MESSAGE));
+            self.reason = filled(reason, MAX_REASON);
+            self.message = filled(message, MAX_MESSAGE);
             return;
         }
         let waiting = pods.iter().flat_map(Pod::all).find_map(|(_, c)| {
-            let waiting = c.state.as_ref()?.waiting.as_ref()?;
-            let reason = waiting.reason.as_deref()?;
-            let message = waiting.message.as_deref().unwrap_or_default();
-            (!STARTING.contains(&reason)).then(|| format!("{reason}: {message}"))
+            let waiting = c.state.waiting.as_ref()?;
+            let (reason, message) = (&*waiting.reason, &*waiting.message);
+            let is_starting = reason.is_empty() || STARTING.contains(&reason);
+            (!is_starting).then(|| format!("{reason}: {message}"))
         });
         self.message = waiting.and_then(|text| filled(&text, MAX_MESSAGE));
     }
 }
 
 /// Reason and message if something else ended the pod, such as a drain.
-fn of_pod(pod: &PodStatus) -> (Option<&str>, Option<&str>) {
-    let mut conditions = pod.conditions.iter().flatten();
-    let disruption = conditions.find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
-    match disruption {
-        Some(c) if pod.reason.is_none() => (c.reason.as_deref(), c.message.as_deref()),
-        _ => (pod.reason.as_deref(), pod.message.as_deref()),
+fn of_pod(pod: &PodStatus) -> (&str, &str) {
+    match &pod.conditions.disrupted {
+        Some(why) if pod.reason.is_empty() => (&why.reason, &why.message),
+        _ => (&pod.reason, &pod.message),
     }
 }
 
