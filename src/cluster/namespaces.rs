@@ -17,12 +17,11 @@ use tokio::time::Instant;
 use super::api::{by, failed};
 use super::{Watch, WatchMetrics};
 use crate::core::job::dns;
-use crate::core::namespace::NamespaceView;
+use crate::core::namespace::{NamespaceView, is_read};
 
 /// Namespaces per page of a list: 1 KB each on the wire.
 const PAGE: u32 = 250;
-/// The longest annotation that is kept, in bytes. Those that are read are single words, but tools store whole
-/// manifests.
+/// The longest annotation that is kept, in bytes: those that are read are single words.
 const LONGEST: usize = 64;
 
 #[derive(Clone, Debug, Default)]
@@ -85,8 +84,11 @@ impl Namespaces {
             .default_backoff()
             .modify(|namespace| {
                 namespace.managed_fields_mut().clear();
+                let is_kept = |key: &str, value: &str| is_read(key) && value.len() <= LONGEST;
                 let annotations = namespace.annotations_mut();
-                annotations.retain(|_, value| value.len() <= LONGEST);
+                annotations.retain(|key, value| is_kept(key, value));
+                let labels = namespace.labels_mut();
+                labels.retain(|key, value| is_kept(key, value));
             })
             .reflect(writer);
         let watching = events.for_each(move |event| {

@@ -37,6 +37,11 @@ impl NamespaceView {
     }
 }
 
+/// Whether a label or an annotation of this key says something about a namespace.
+pub(crate) fn is_read(key: &str) -> bool {
+    key == MODE_LABEL || mesh::is_key(key)
+}
+
 /// The message about a label whose value is not a mode.
 pub(crate) fn unknown_mode(label: &str) -> String {
     format!(
@@ -57,5 +62,21 @@ pub(crate) fn mode(
             Ok(mode) => (mode, None),
             Err(_) => (Mode::Enforce, Some(label)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the other labels and annotations the cluster's cache keeps nothing.
+    #[test]
+    fn each_key_of_the_view_is_one_that_is_read() {
+        let read = |key: &str| {
+            assert!(is_read(key), "{key}");
+            None
+        };
+        assert!(NamespaceView::of(read, read).mesh.is_none());
+        assert!(!is_read("kubernetes.io/metadata.name"));
     }
 }

@@ -36,6 +36,17 @@ impl std::fmt::Display for Mesh {
     }
 }
 
+/// The labels and annotations of namespaces that are read besides [`LINKERD_NATIVE`].
+const ISTIO_INJECTION: &str = "istio-injection";
+const ISTIO_REVISION: &str = "istio.io/rev";
+const LINKERD_INJECT: &str = "linkerd.io/inject";
+
+/// Whether [`of_namespace`] reads this label or annotation.
+pub(crate) fn is_key(key: &str) -> bool {
+    [ISTIO_INJECTION, ISTIO_REVISION, LINKERD_INJECT].contains(&key)
+        || LINKERD_NATIVE.iter().any(|native| native.key() == key)
+}
+
 /// The mesh that a namespace injects into its pods, by its labels and annotations.
 #[must_use]
 pub fn of_namespace<'a>(
@@ -43,9 +54,9 @@ pub fn of_namespace<'a>(
     annotation: impl Fn(&str) -> Option<&'a str>,
 ) -> Option<Mesh> {
     // `istio-injection` wins over a revision.
-    let istio = match label("istio-injection") {
+    let istio = match label(ISTIO_INJECTION) {
         Some(injection) => injection == "enabled",
-        None => label("istio.io/rev").is_some(),
+        None => label(ISTIO_REVISION).is_some(),
     };
     if istio {
         return Some(Mesh::Istio);
@@ -54,7 +65,7 @@ pub fn of_namespace<'a>(
     if native.any(|value| value == Some("true")) {
         return Some(Mesh::NativeLinkerd);
     }
-    matches!(annotation("linkerd.io/inject"), Some("enabled" | "ingress")).then_some(Mesh::Linkerd)
+    matches!(annotation(LINKERD_INJECT), Some("enabled" | "ingress")).then_some(Mesh::Linkerd)
 }
 
 /// The mesh that will inject an ordinary sidecar into the Job's pods, if nothing there stops that sidecar: the mesh the
@@ -74,7 +85,7 @@ fn istio(job: &Job<'_>) -> bool {
         .labels
         .get("sidecar.istio.io/inject")
         .or_else(|| template.annotations.get(Annotation::IstioInject));
-    let inherited = template.labels.get("istio.io/rev").is_some() || job.mesh == Some(Mesh::Istio);
+    let inherited = template.labels.get(ISTIO_REVISION).is_some() || job.mesh == Some(Mesh::Istio);
     native != Some("true") && (inject == Some("true") || inherited && inject != Some("false"))
 }
 
