@@ -70,6 +70,8 @@ pub struct Job<'a> {
     pub(crate) is_sent: bool,
     /// The service mesh that its namespace injects, if a cluster was asked.
     pub mesh: Option<Mesh>,
+    /// Whether the ends of long lists were not read.
+    is_cut: bool,
     hits: OnceLock<Vec<Hit<'a>>>,
 }
 
@@ -148,6 +150,7 @@ impl<'a> Job<'a> {
             deployer,
             is_sent: !metadata.managed_fields.is_empty(),
             mesh: None,
+            is_cut: object.is_cut,
             hits: OnceLock::new(),
         }
     }
@@ -208,7 +211,7 @@ impl<'a> Job<'a> {
     /// The credentials written into its containers, which are searched once. If not everything was searched, the last
     /// hit is where the rest begins.
     pub(crate) fn credentials(&self) -> &[Hit<'a>] {
-        let find = || credentials::find_in(self.containers());
+        let find = || credentials::find_in(self.containers(), self.is_cut);
         self.hits.get_or_init(find)
     }
 

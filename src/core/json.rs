@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 
 use limit::entry;
-pub(crate) use limit::{document, few, fold, has_too_many, sample};
+pub(crate) use limit::{document, few, fold, has_too_many, is_cut, sample};
 
 /// A string borrowed from the input, or owned if it had escape sequences. `null` and a missing field read as the empty
 /// string, as in Go's decoder.

@@ -115,14 +115,27 @@ impl Hit<'_> {
     }
 }
 
-/// The credentials written into containers, each with the path of its list and its index.
+/// The credentials written into containers, each with the path of its list and its index. If some of their text `is_cut`,
+/// it is not searched.
 pub(super) fn find_in<'c>(
     containers: impl Iterator<Item = (&'static str, usize, &'c Container<'c>)>,
+    is_cut: bool,
 ) -> Vec<Hit<'c>> {
     let mut search = Search {
         hits: Vec::new(),
         left: BUDGET,
-        unread: None,
+        unread: is_cut.then_some(Hit {
+            place: Place {
+                list: "spec.template.spec.containers",
+                container: 0,
+                field: "args",
+                index: 0,
+            },
+            form: Form::Unread(0),
+            range: 0..0,
+            text: "",
+            line: 0,
+        }),
     };
     for (list, index, container) in containers {
         search.container(list, index, container);

@@ -19,6 +19,9 @@ pub struct Object<'a> {
     pub spec: Spec<'a>,
     #[serde(default, deserialize_with = "nullable")]
     pub status: Status<'a>,
+    /// Whether the ends of long lists were not read.
+    #[serde(skip)]
+    pub(crate) is_cut: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

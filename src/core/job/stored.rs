@@ -135,7 +135,11 @@ pub(crate) struct WatchedJob<T> {
 
 impl<'de, T: for<'b, 'j> From<&'b Job<'j>>> Deserialize<'de> for WatchedJob<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = json::sample(|| Object::deserialize(deserializer))?;
+        let object = json::sample(|| {
+            let object = Object::deserialize(deserializer)?;
+            let is_cut = json::is_cut();
+            Ok(Object { is_cut, ..object })
+        })?;
         let metadata = ObjectMeta {
             resource_version: Some(object.metadata.resource_version.to_string()),
             uid: Some(object.metadata.uid.to_string()),

@@ -21,8 +21,8 @@ enum Bound {
     None,
     /// How many more entries all lists and maps may have together, or the document is refused.
     Together(usize),
-    /// The rest of each list is skipped.
-    Each,
+    /// The rest of each list is skipped; whether there was any.
+    Each(bool),
 }
 
 thread_local! {
@@ -37,7 +37,12 @@ pub(crate) fn document<T>(read: impl FnOnce() -> T) -> T {
 /// Reads an object that the API server has stored, and of each of its lists the first entries only: tenants write most of
 /// it, and an error would end a watch for all others.
 pub(crate) fn sample<T>(read: impl FnOnce() -> T) -> T {
-    bounded(Bound::Each, read)
+    bounded(Bound::Each(false), read)
+}
+
+/// Whether the [`sample`] that is being read has had longer lists so far.
+pub(crate) fn is_cut() -> bool {
+    matches!(BOUND.get(), Bound::Each(true))
 }
 
 fn bounded<T>(bound: Bound, read: impl FnOnce() -> T) -> T {
@@ -116,7 +121,7 @@ where
         fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
             let mut kept = R::default();
             let mut left = match BOUND.get() {
-                Bound::Each => FIRST,
+                Bound::Each(_) => FIRST,
                 _ => usize::MAX,
             };
             while left > 0
@@ -127,7 +132,9 @@ where
                     left -= 1;
                 }
             }
-            while entries.next_element::<IgnoredAny>()?.is_some() {}
+            while entries.next_element::<IgnoredAny>()?.is_some() {
+                BOUND.set(Bound::Each(true));
+            }
             Ok(kept)
         }
     }
