@@ -1,6 +1,7 @@
 //! Scans many runs: finds Jobs without a complete run, runs whose Job is gone, and surplus runs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
@@ -88,28 +89,20 @@ impl Store {
             Some(lease) if full => self.created(lease).await?,
             _ => None,
         };
-        let params = ListParams::default();
-        let params = if full {
-            params
-        } else {
-            params.fields("status.outcome=Running")
+        let params = ListParams {
+            field_selector: (!full).then(|| "status.outcome=Running".to_owned()),
+            ..ListParams::default()
         };
         let (mut known, mut running) = (HashMap::new(), Vec::new());
         let (mut total, mut oldest) = (0, None);
         self.page(None, params, |page| {
             for run in page {
-                if run.outcome == Outcome::Running {
-                    running.push(JobKey {
-                        namespace: run.namespace,
-                        job: run.job,
-                        uid: run.job_uid.clone(),
-                        release: run.release,
-                        created: run.admitted_at,
-                    });
-                }
                 total += 1;
                 since = since.into_iter().chain(run.recorded_at).min();
                 oldest = oldest.into_iter().chain(run.finished_at).min();
+                if run.outcome == Outcome::Running {
+                    running.push(JobKey::of_run(&run));
+                }
                 // Only runs of existing Jobs: of a hundred thousand runs, most belong to Jobs that are long gone.
                 if jobs.get(&run.job_uid).is_some() {
                     known.insert(run.job_uid, (run.outcome, run.has_started));
@@ -118,7 +111,6 @@ impl Store {
         })
         .await?;
         // Jobs are read after the runs, or the Job of a new run would seem to be gone.
-        let since = since.filter(|_| full);
         let Some(jobs) = jobs.all() else {
             return Ok(Incomplete::default());
         };
@@ -126,18 +118,9 @@ impl Store {
             let older = job.end.zip(oldest).is_some_and(|(end, at)| end.at < at);
             total >= keep && older
         };
-        let silent = jobs.iter().filter(|job| match known.get(&job.uid) {
-            Some((outcome, _)) if job.end.is_some() => *outcome <= Outcome::Deleted,
-            // Its pods may show by now that it has started. Its own status may never do so.
-            Some((_, has_started)) => !has_started && job.said == Said::Unclear,
-            None => full && !job.is_opted_out && !would_go(job),
-        });
-        let there: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
-        running.retain(|key| !there.contains(&*key.uid));
-        let silent = silent.map(|job| (JobKey::of(job), false));
-        let suspects = running.into_iter().map(|key| (key, true));
-        let looks = silent.chain(suspects);
-        let looks = looks.map(|(key, suspect)| Look { key, suspect }).collect();
+        let lacks_run = |job: &StoredJob| full && !job.is_opted_out && !would_go(job);
+        let looks = looks(&jobs, &known, running, lacks_run);
+        let since = since.filter(|_| full);
         Ok(Incomplete { looks, since })
     }
 
@@ -220,6 +203,27 @@ impl Store {
     }
 }
 
+/// These Jobs as far as their run `known`, with its outcome and whether it has started, is incomplete or missing, and
+/// those of `running` that seem to be gone.
+fn looks(
+    jobs: &[Arc<StoredJob>],
+    known: &HashMap<String, (Outcome, bool)>,
+    mut running: Vec<JobKey>,
+    lacks_run: impl Fn(&StoredJob) -> bool,
+) -> Vec<Look> {
+    let silent = jobs.iter().filter(|job| match known.get(&job.uid) {
+        Some((outcome, _)) if job.end.is_some() => *outcome <= Outcome::Deleted,
+        // Its pods may show by now that it has started. Its own status may never do so.
+        Some((_, has_started)) => !has_started && job.said == Said::Unclear,
+        None => lacks_run(job),
+    });
+    let existing: HashSet<&str> = jobs.iter().map(|job| &*job.uid).collect();
+    running.retain(|key| !existing.contains(&*key.uid));
+    let silent = silent.map(|job| (JobKey::of(job), false));
+    let looks = silent.chain(running.into_iter().map(|key| (key, true)));
+    looks.map(|(key, suspect)| Look { key, suspect }).collect()
+}
+
 fn brief(run: Scanned) -> Brief {
     let (meta, spec) = (run.metadata, run.spec);
     let status = run.status.unwrap_or_default();
@@ -237,5 +241,49 @@ fn brief(run: Scanned) -> Brief {
         admitted_at: status.admitted_at.unwrap_or_default(),
         has_started: status.started_at.is_some(),
         finished_at: status.finished_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::api::patient::patient;
+    use crate::cluster::api::testing;
+
+    /// The pauses of the client take longer than the time limit of one request.
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_fails_is_read_again_and_no_other() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let client = testing::client(move |request| {
+            let page = match request.uri().query().unwrap_or_default() {
+                query if query.contains("continue=") => 2,
+                _ => 1,
+            };
+            let mut seen = seen.lock().unwrap();
+            seen.push(page);
+            let run = json!({
+                "metadata": {"name": format!("run-{page}")},
+                "spec": {"job": {"name": "x", "uid": "u"}, "release": {"name": "shop"}, "migration": "x"},
+            });
+            let next = if page == 1 { "more" } else { "" };
+            let answer = json!({"metadata": {"continue": next}, "items": [run]});
+            let is_refused = page == 2 && seen.len() < 7;
+            std::future::ready(if is_refused {
+                (503, json!({}))
+            } else {
+                (200, answer)
+            })
+        });
+        let store = Store::new(patient(&client));
+        let mut names = Vec::new();
+        let look = |page: Vec<Brief>| names.extend(page.into_iter().map(|run| run.name));
+        store.page(None, ListParams::default(), look).await.unwrap();
+        assert_eq!(names, ["run-1", "run-2"]);
+        assert_eq!(*asked.lock().unwrap(), [1, 2, 2, 2, 2, 2, 2]);
     }
 }

@@ -56,6 +56,16 @@ pub(super) enum Ensured {
     Unneeded,
 }
 
+impl Ensured {
+    fn written(Before(before): Before, run: MigrationRun, former: Option<String>) -> Self {
+        Self::Written(Box::new(Change {
+            before,
+            run,
+            former,
+        }))
+    }
+}
+
 impl Store {
     pub(super) fn new(client: Client) -> Self {
         let pods = Pods::new(client.clone(), PODS_SHARE);
@@ -143,9 +153,6 @@ impl Store {
         started: Option<Timestamp>,
         keep: usize,
     ) -> Result<Ensured, Unwritten> {
-        let key = waiting.key.clone();
-        let api = self.of(&key.namespace);
-        let params = PostParams::default();
         let mut swap = CompareAndSwap::default();
         loop {
             swap.begin("write migrationruns")?;
@@ -155,46 +162,23 @@ impl Store {
                 None => observed.clone(),
             };
             let wanted = wanted.started(started);
-            let outcome = Before(before.as_ref().map(|before| before.status.outcome));
-            let earlier = waiting.unsure;
             if before.as_ref() == Some(&wanted) {
                 // Reported twice rather than never.
                 let done = waiting.unsure.take().zip(stored);
-                return Ok(done.map_or(Ensured::Stored, |(Before(before), run)| {
-                    let former = None;
-                    Ensured::Written(Box::new(Change {
-                        before,
-                        run,
-                        former,
-                    }))
+                return Ok(done.map_or(Ensured::Stored, |(before, run)| {
+                    Ensured::written(before, run, None)
                 }));
             }
-            let (verb, former, written) = if let Some(run) = stored {
-                let run = fill(run, &wanted);
-                let name = run.metadata.name.clone().unwrap_or_default();
-                waiting.unsure = earlier.or(Some(outcome));
-                ("update", None, api.replace(&name, &params, &run).await)
-            } else {
-                let Some(new) = self.new_run(&key, wanted, keep).await? else {
-                    return Ok(Ensured::Unneeded);
-                };
-                waiting.unsure = earlier.or(Some(outcome));
-                let created = api.create(&params, &new.run).await;
-                if created.is_ok() {
-                    for run in new.old.iter().take(SURPLUS) {
-                        self.delete(run).await;
-                    }
-                }
-                ("create", new.former, created)
+            let outcome = Before(before.as_ref().map(|before| before.status.outcome));
+            let earlier = waiting.unsure;
+            let verb = if before.is_some() { "update" } else { "create" };
+            let Some(sent) = self.send(waiting, stored, wanted, outcome, keep).await? else {
+                return Ok(Ensured::Unneeded);
             };
-            let error = match written.map_err(api::failed(format_args!("{verb} migrationruns"))) {
-                Ok(run) => {
-                    let Before(before) = waiting.unsure.take().unwrap_or(outcome);
-                    return Ok(Ensured::Written(Box::new(Change {
-                        before,
-                        run,
-                        former,
-                    })));
+            let error = match sent.map_err(api::failed(format_args!("{verb} migrationruns"))) {
+                Ok((run, former)) => {
+                    let before = waiting.unsure.take().unwrap_or(outcome);
+                    return Ok(Ensured::written(before, run, former));
                 }
                 Err(error) => error,
             };
@@ -204,12 +188,44 @@ impl Store {
                 waiting.unsure = earlier;
             }
             // Another replica has written it, or it was removed.
-            if code == 409 || code == 404 && before.is_some() {
-                stored = self.find(&key).await?;
-            } else {
+            let has_changed = code == 409 || code == 404 && before.is_some();
+            if !has_changed {
                 return Err(classified(verb, error));
             }
+            stored = self.find(&waiting.key).await?;
         }
+    }
+
+    /// Updates or creates the run, which had this outcome; `None` if it is not needed. Returns it with the name that its
+    /// migration had before.
+    async fn send(
+        &self,
+        waiting: &mut Waiting,
+        stored: Option<MigrationRun>,
+        wanted: Known,
+        outcome: Before,
+        keep: usize,
+    ) -> Result<Option<kube::Result<(MigrationRun, Option<String>)>>, Unwritten> {
+        let api = self.of(&waiting.key.namespace);
+        let params = PostParams::default();
+        if let Some(run) = stored {
+            let run = fill(run, &wanted);
+            let name = run.metadata.name.as_deref().unwrap_or_default();
+            waiting.unsure.get_or_insert(outcome);
+            let replaced = api.replace(name, &params, &run).await;
+            return Ok(Some(replaced.map(|run| (run, None))));
+        }
+        let Some(New { run, old, former }) = self.new_run(&waiting.key, wanted, keep).await? else {
+            return Ok(None);
+        };
+        waiting.unsure.get_or_insert(outcome);
+        let created = api.create(&params, &run).await;
+        if created.is_ok() {
+            for run in old.iter().take(SURPLUS) {
+                self.delete(run).await;
+            }
+        }
+        Ok(Some(created.map(|run| (run, former))))
     }
 
     /// `None` if the new run would itself be surplus.
@@ -220,7 +236,7 @@ impl Store {
         keep: usize,
     ) -> Result<Option<New>, Unwritten> {
         let others = self.of_release(&key.namespace, &wanted).await?;
-        let new = brief(key, &wanted);
+        let new = key.brief(&wanted);
         let old = surplus(&others, &new, keep);
         if old.contains(&&new) {
             return Ok(None);
@@ -238,10 +254,8 @@ impl Store {
         let name = runs::name(&key.job, &key.uid);
         let found = self.of(&key.namespace).get_opt(&name).await;
         let found = found.map_err(|error| failed("get", error))?;
-        if found
-            .as_ref()
-            .is_some_and(|run| run.spec.job.uid != key.uid)
-        {
+        let mut job = found.iter().map(|run| &run.spec.job);
+        if job.any(|job| job.uid != key.uid) {
             let message = format!("the run {name} belongs to another Job");
             return Err(Unwritten::Hopeless(message));
         }
@@ -293,23 +307,4 @@ fn fill(mut run: MigrationRun, wanted: &Known) -> MigrationRun {
     run.spec = wanted.spec.clone();
     run.status = Some(wanted.status.clone());
     run
-}
-
-fn brief(key: &JobKey, wanted: &Known) -> Brief {
-    let (spec, status) = (&wanted.spec, &wanted.status);
-    Brief {
-        namespace: key.namespace.clone(),
-        name: runs::name(&key.job, &key.uid),
-        uid: String::new(),
-        job: key.job.clone(),
-        job_uid: key.uid.clone(),
-        release: spec.release.name.clone(),
-        migration: spec.migration.clone(),
-        attempt: 0,
-        outcome: status.outcome,
-        recorded_at: None,
-        admitted_at: status.admitted_at.unwrap_or_default(),
-        has_started: status.started_at.is_some(),
-        finished_at: status.finished_at,
-    }
 }

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::cluster::jobs::Seen;
 use crate::core::job::stored::StoredJob;
-use crate::core::runs::Ending;
 use crate::core::runs::resource::Outcome;
+use crate::core::runs::retention::Brief;
+use crate::core::runs::{self, Ending, Known};
 
 /// The identity of a Job in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,34 @@ impl JobKey {
             uid: job.uid.clone(),
             release: job.release.clone(),
             created: job.created,
+        }
+    }
+
+    /// The run with these facts, which is not stored yet.
+    pub(super) fn brief(&self, wanted: &Known) -> Brief {
+        let (spec, status) = (&wanted.spec, &wanted.status);
+        Brief {
+            namespace: self.namespace.clone(),
+            name: runs::name(&self.job, &self.uid),
+            job: self.job.clone(),
+            job_uid: self.uid.clone(),
+            release: spec.release.name.clone(),
+            migration: spec.migration.clone(),
+            outcome: status.outcome,
+            admitted_at: status.admitted_at.unwrap_or_default(),
+            has_started: status.started_at.is_some(),
+            finished_at: status.finished_at,
+            ..Brief::default()
+        }
+    }
+
+    pub(super) fn of_run(run: &Brief) -> Self {
+        Self {
+            namespace: run.namespace.clone(),
+            job: run.job.clone(),
+            uid: run.job_uid.clone(),
+            release: run.release.clone(),
+            created: run.admitted_at,
         }
     }
 
@@ -89,11 +118,12 @@ impl Waiting {
     /// Whether the state from the watch may be stale, so that the Job has to be read. A Job that is gone from the watch
     /// may only have lost its label, and a review of its deletion may show an end that the watch missed.
     pub(super) fn is_in_doubt(&self) -> bool {
-        let has_ended = self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.job.end.is_some());
-        !has_ended && (self.gone.is_some() || self.words.is_some())
+        !self.has_ended() && (self.gone.is_some() || self.words.is_some())
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut seen = self.seen.iter();
+        seen.any(|seen| seen.job.end.is_some())
     }
 
     /// Whether a scan could not find these facts again.
@@ -102,10 +132,8 @@ impl Waiting {
     }
 
     pub(super) fn absorb(&mut self, newer: Self) {
-        let has_ended =
-            |seen: &Option<Arc<Seen>>| seen.as_ref().is_some_and(|seen| seen.job.end.is_some());
         // Two selectors may match one Job, and their watches are not in step.
-        if newer.seen.is_some() && (has_ended(&newer.seen) || !has_ended(&self.seen)) {
+        if newer.seen.is_some() && (newer.has_ended() || !self.has_ended()) {
             self.seen = newer.seen;
         }
         self.gone = self.gone.or(newer.gone);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::resource::Outcome;
 
 /// The parts of a stored run that are read here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Brief {
     pub namespace: String,
     pub name: String,

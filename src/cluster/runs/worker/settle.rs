@@ -11,7 +11,7 @@ use crate::cluster::runs::error::Unwritten;
 use crate::cluster::runs::metrics::Wrote;
 use crate::cluster::runs::scan::Incomplete;
 use crate::cluster::runs::store::Ensured;
-use crate::cluster::runs::waiting::Waiting;
+use crate::cluster::runs::waiting::{JobKey, Waiting};
 
 /// Pause of all writes if the API server refuses runs altogether.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -94,23 +94,38 @@ impl Worker<'_> {
     }
 
     fn unwritten(&mut self, mut waiting: Waiting, error: &Unwritten) {
-        let key = &waiting.key;
-        let (namespace, job) = (&key.namespace, &key.job);
-        let now = Instant::now();
-        // Only this replica knows an end from a review; the others would finally record the run as lost.
-        let longest = match error {
-            Unwritten::Denied(_) => LONGEST_PAUSE,
-            _ if waiting.words.is_some() => SHORT_PAUSE,
-            _ => LONGEST_PAUSE,
-        };
-        let metrics = &self.runs.metrics;
         match error {
             Unwritten::Pointless => return,
             Unwritten::Hopeless(_) => {
-                metrics.wrote(Wrote::Dropped);
+                self.runs.metrics.wrote(Wrote::Dropped);
+                let JobKey { namespace, job, .. } = &waiting.key;
                 tracing::error!(%error, %namespace, %job, "failed to write the run of a migration, giving up");
                 return;
             }
+            _ => self.pause(&waiting.key, error),
+        }
+        // Only this replica knows an end from a review; the others would finally record the run as lost.
+        let is_alone = waiting.words.is_some() && !matches!(error, Unwritten::Denied(_));
+        let longest = if is_alone { SHORT_PAUSE } else { LONGEST_PAUSE };
+        self.runs.metrics.wrote(Wrote::Failed);
+        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
+        // Another replica may know how it ended, and may also be unable to write.
+        let pause = if waiting.is_suspect() {
+            pause.max(self.runs.pace.lost)
+        } else {
+            pause
+        };
+        waiting.tries += 1;
+        waiting.due = Instant::now() + pause;
+        let dropped = self.queue.restore(waiting);
+        self.dropped(dropped);
+    }
+
+    /// Pauses what the error is about: this namespace, or all writes.
+    fn pause(&mut self, key: &JobKey, error: &Unwritten) {
+        let JobKey { namespace, job, .. } = key;
+        let now = Instant::now();
+        match error {
             Unwritten::Refused(_) => self.refused(error),
             Unwritten::Denied(why) => {
                 self.runs.trouble.is_in(namespace, why);
@@ -127,24 +142,12 @@ impl Worker<'_> {
                 };
                 self.queue.refuse(namespace, now, longest);
             }
-            Unwritten::Later(_) => {
+            _ => {
                 // Writes may be slow only in this namespace.
                 self.queue.refuse(namespace, now, SHORT_PAUSE);
                 tracing::warn!(%error, %namespace, %job, "failed to write the run of a migration, retrying");
             }
         }
-        metrics.wrote(Wrote::Failed);
-        let pause = Duration::from_secs(1 << waiting.tries.min(6)).min(longest);
-        // Another replica may know how it ended, and may also be unable to write.
-        let pause = if waiting.is_suspect() {
-            pause.max(self.runs.pace.lost)
-        } else {
-            pause
-        };
-        waiting.tries += 1;
-        waiting.due = now + pause;
-        let dropped = self.queue.restore(waiting);
-        self.dropped(dropped);
     }
 
     fn failed(&mut self, what: &str, error: &Unwritten) {
