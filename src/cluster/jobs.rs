@@ -19,6 +19,7 @@ use crate::core::job::Job;
 use crate::core::job::stored::{StoredJob, WatchedJob};
 use crate::core::policy::select::Selectors;
 use crate::core::runs::facts::Facts;
+use crate::host::health::Status;
 use crate::host::policy_watch::LivePolicy;
 
 /// Jobs per page of a list: 7 KB each on the wire, some hundred bytes each in the cache.
@@ -117,6 +118,19 @@ impl Jobs {
             all.extend(entries.map(|(uid, job)| (uid.clone(), Arc::clone(job))));
         }
         (!known.selectors.is_empty()).then(|| all.into_values().collect())
+    }
+
+    /// The status for `/readyz`. It never makes a replica unready: reviews ask the API server about Jobs that are not
+    /// known, and after a change of the policy's selectors the Jobs are listed again.
+    pub(crate) fn status(&self) -> Status {
+        let selectors = &self.known().selectors;
+        if selectors.is_empty() || selectors.iter().any(|(matched, _)| matched.is_none()) {
+            Status::Warning(
+                "not all migration Jobs are known yet, so runs and tidy-up wait".to_owned(),
+            )
+        } else {
+            Status::Ok(String::new())
+        }
     }
 
     /// The Job with this uid, if it is in the cache.

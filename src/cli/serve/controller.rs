@@ -63,6 +63,8 @@ pub(super) fn start(
         .clone()
         .watch(client.clone(), policy, metrics.watches.clone());
     beside.background.add("watching Jobs", watching);
+    let known = jobs.clone();
+    beside.readiness.probe("jobs", move || known.status());
     // Without a webhook configuration no reviews arrive here, and then this process must not delete Jobs.
     let installation = election.as_ref().map(|election| election.lease.clone());
     let candidate = election.map(|election| tidy_up(election, client.clone(), &mut beside));

@@ -1,10 +1,20 @@
 //! Tests of how the events of a watch change the cache.
 
-use super::*;
-use crate::core::job::running::Said;
 use serde_json::json;
 use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::mpsc;
 use watcher::Event;
+
+use super::*;
+use crate::cluster::api::testing;
+use crate::cluster::events::Events;
+use crate::cluster::leader::Leads;
+use crate::cluster::pods::Pods;
+use crate::cluster::runs::{Pace, RunMetrics, Runs, Trouble};
+use crate::cluster::starts::{self, Starts};
+use crate::core::job::running::Said;
+use crate::host::metrics::Registry;
+use crate::host::policy_watch::PolicyMetrics;
 
 fn job(uid: &str, finished: bool) -> WatchedJob<Seen> {
     let conditions = json!([
@@ -153,4 +163,47 @@ fn the_last_that_was_seen_of_a_job_is_told() {
         panic!("no news");
     };
     assert!(seen.job.end.is_some());
+}
+
+/// After a change of the policy's selectors the Jobs are listed again, and until then nothing is known of them.
+#[tokio::test(start_paused = true)]
+async fn gauges_keep_their_values_while_the_jobs_are_listed() {
+    let (jobs, _) = jobs();
+    let warning = "not all migration Jobs are known yet, so runs and tidy-up wait";
+    assert_eq!(jobs.status(), Status::Warning(warning.to_owned()));
+    let old = json!({"metadata": {
+        "name": "migrate", "namespace": "team", "uid": "a", "creationTimestamp": "2025-12-22T00:00:00Z",
+    }});
+    list(&jobs, 0, vec![serde_json::from_value(old).unwrap()]);
+    assert_ne!(jobs.status(), Status::Ok(String::new()));
+    list(&jobs, 1, vec![]);
+    assert_eq!(jobs.status(), Status::Ok(String::new()));
+
+    let mut registry = Registry::new();
+    let client = testing::client(|_| std::future::ready((500, json!({}))));
+    let starts = Starts {
+        jobs: jobs.clone(),
+        pods: Pods::new(client.clone(), 1),
+        late: starts::metric(&mut registry),
+    };
+    let runs = Runs {
+        client,
+        jobs: jobs.clone(),
+        policy: LivePolicy::builtin(&PolicyMetrics::new(&mut registry)),
+        metrics: RunMetrics::new(&mut registry),
+        events: Events::default(),
+        trouble: Trouble::default(),
+        installation: None,
+        pace: Pace::default(),
+    };
+    let (_words, shown) = mpsc::channel(1);
+    tokio::spawn(starts.run());
+    tokio::spawn(runs.run(shown, Leads::always()));
+    let minute = Duration::from_secs(60);
+    let lines = ["runs_active 1", "runs_overdue 1", "runs_not_started 1"];
+    tokio::time::sleep(minute).await;
+    registry.assert_has(&lines);
+    jobs.known().selectors = vec![Default::default()];
+    tokio::time::sleep(minute).await;
+    registry.assert_has(&lines);
 }
