@@ -63,6 +63,25 @@ impl Pods {
         self.0.lists.ask(namespace, job, request).await
     }
 
+    /// Whether a pod of one of the Jobs with these uids is running.
+    pub(crate) async fn is_any_live(
+        &self,
+        namespace: &str,
+        uids: &[&str],
+    ) -> Result<bool, ApiError> {
+        let selector = format!("batch.kubernetes.io/controller-uid in ({})", uids.join(","));
+        let params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut list = List::of::<v1::Pod>(&self.0.client, Some(namespace), params);
+        let _seat = self.0.gets.take(namespace).await;
+        while let Some(page) = list.next().await? {
+            let page: Vec<Pod> = json::document(|| list.read(&page))?;
+            if page.iter().any(Pod::is_live) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
     /// review is not worth a LIST.
     pub(crate) async fn of_existing(
@@ -111,6 +130,7 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 

@@ -3,10 +3,9 @@
 //! Not for how it gives way: [`crate::cluster::claims`] has Kubernetes fail the Job.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition, PodStatus};
 
 use crate::core::job::annotation::Annotation;
-use crate::core::job::running::{Pod, Wait, has_started, is_managed_by_another};
+use crate::core::job::running::{Pod, PodStatus, Wait, has_started, is_managed_by_another};
 use crate::core::job::{Job, MIGRATION_LABEL};
 use crate::core::text;
 
@@ -177,61 +176,39 @@ fn stays(job: &Job<'_>) -> Option<&'static str> {
 /// mend itself.
 fn stuck(pod: &Pod, now: Timestamp) -> Option<Wait> {
     let status = &pod.status;
-    let debug = status.ephemeral_container_statuses.iter().flatten();
+    let debug = status.ephemeral_container_statuses.iter();
     let mut containers = pod.all().map(|(_, container)| container).chain(debug);
-    if status.phase.as_deref() != Some("Pending") || containers.any(has_started) {
+    if &*status.phase != "Pending" || containers.any(has_started) {
         return None;
     }
     let (mut lasting, mut is_next) = (None, false);
     for (_, container) in pod.all() {
-        let wait = wait(container)?;
-        match &*wait.reason {
-            reason if LASTING.contains(&reason) => lasting = lasting.or(Some(wait)),
+        let waiting = container.state.waiting.as_ref()?;
+        match &*waiting.reason {
+            reason if LASTING.contains(&reason) => lasting = lasting.or(Some(waiting)),
             // It follows an init container.
             "PodInitializing" => {}
             "ContainerCreating" => is_next = true,
             _ => return None,
         }
     }
+    let unscheduled = status.conditions.unscheduled.as_ref();
     lasting
         .filter(|_| !is_next)
-        .or_else(|| unschedulable(status))
+        .or(unscheduled.filter(|why| &*why.reason == "Unschedulable"))
+        .map(Wait::from)
         .or_else(|| unmounted(status, now))
-}
-
-fn wait(container: &ContainerStatus) -> Option<Wait> {
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    Some(Wait {
-        reason: waiting.reason.clone()?,
-        message: waiting.message.clone().unwrap_or_default(),
-    })
-}
-
-fn unschedulable(status: &PodStatus) -> Option<Wait> {
-    const UNSCHEDULABLE: &str = "Unschedulable";
-    let found = unmet(status, "PodScheduled")?;
-    (found.reason.as_deref() == Some(UNSCHEDULABLE)).then(|| Wait {
-        reason: UNSCHEDULABLE.to_owned(),
-        message: found.message.clone().unwrap_or_default(),
-    })
 }
 
 /// The kubelet has had no volumes or no network for the pod. Which of them, only its Events say.
 fn unmounted(status: &PodStatus, now: Timestamp) -> Option<Wait> {
-    let since = unmet(status, "PodReadyToStartContainers")?;
-    let since = since.last_transition_time.as_ref()?.0;
+    let since = status.conditions.unready.as_ref()?.0;
     (now.duration_since(since) > MOUNTED).then(|| Wait {
         reason: "ContainerCreating".to_owned(),
         message:
             "its volumes or its network are not there, such as for a missing Secret or ConfigMap"
                 .to_owned(),
     })
-}
-
-/// The condition of this type, if it is false.
-fn unmet<'s>(status: &'s PodStatus, kind: &str) -> Option<&'s PodCondition> {
-    let mut conditions = status.conditions.iter().flatten();
-    conditions.find(|c| c.type_ == kind && c.status == "False")
 }
 
 /// Why this Job never started, and for which newer attempt it was failed, if it shows that: Kubernetes failed it by

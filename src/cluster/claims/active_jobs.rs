@@ -34,8 +34,14 @@ impl Active {
     }
 }
 
-/// Adds those of these Jobs that are active migrations under this policy.
-pub(super) fn add(page: Vec<Object<'_>>, policy: &Policy, active: &mut Vec<Active>) {
+/// Adds those of these Jobs that are active migrations under this policy; of a LIST for one claim, only those with its
+/// key.
+pub(super) fn add(
+    page: Vec<Object<'_>>,
+    policy: &Policy,
+    lease: Option<&str>,
+    active: &mut Vec<Active>,
+) {
     for object in page {
         let job = Job::new(&object, Kind::Job, "");
         let migrates = || policy.selectors.select(&job, Action::Off) == Selection::Labelled;
@@ -51,11 +57,14 @@ pub(super) fn add(page: Vec<Object<'_>>, policy: &Policy, active: &mut Vec<Activ
             ..Claim::default()
         };
         let keys = Key::all_of(&job, &policy.claims).into_iter();
-        active.push(Active {
-            claim,
-            job: Unfinished::from(&job),
-            leases: keys.map(|key| key.lease_name().to_owned()).collect(),
-        });
+        let leases: Vec<_> = keys.map(|key| key.lease_name().to_owned()).collect();
+        if lease.is_none_or(|lease| leases.iter().any(|own| own == lease)) {
+            active.push(Active {
+                claim,
+                job: Unfinished::from(&job),
+                leases,
+            });
+        }
     }
 }
 
@@ -85,7 +94,7 @@ mod tests {
         let keys = Key::all_of(&Job::new(&object, Kind::Job, ""), &policy.claims);
         let page = items.iter().map(|item| Object::deserialize(item).unwrap());
         let mut active = Vec::new();
-        add(page.collect(), &policy, &mut active);
+        add(page.collect(), &policy, None, &mut active);
         active.iter().filter_map(|job| job.shared(&keys)).collect()
     }
 

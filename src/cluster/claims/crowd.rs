@@ -17,6 +17,9 @@ const KEYS: usize = 2;
 /// may exceed [`MOST`] by as many.
 const FEW: usize = 8;
 
+/// Most writes of a namespace that are remembered, those of seen Jobs included: forged reviews may name any of them.
+const REMEMBERED: usize = 500;
+
 /// How long a write is remembered after it has ended: longer than a claim without a Job lives, because a write that was
 /// given up may still arrive.
 const LATE: Duration = Duration::from_secs(60);
@@ -134,7 +137,7 @@ impl Turn {
 
     /// Whether there is no room, whatever a LIST returns.
     pub(super) fn is_one_too_many(&self) -> bool {
-        self.count(&[], |_| false) >= MOST
+        self.others.len() >= REMEMBERED || self.count(&[], |_| false) >= MOST
     }
 
     /// Whether the claim may be written in addition to `listed`, which was read after it began. Any write missing there
@@ -144,7 +147,7 @@ impl Turn {
         listed: &[Unseen],
         is_seen: impl Fn(&str) -> bool,
     ) -> Option<Self> {
-        let has_room = self.count(listed, is_seen) < MOST;
+        let has_room = self.others.len() < REMEMBERED && self.count(listed, is_seen) < MOST;
         self.end = has_room.then(|| End::Unsure(Instant::now()));
         has_room.then_some(self)
     }

@@ -3,6 +3,7 @@
 //! They are consistent reads, because they ask for no resourceVersion. A LIST depends on no single caller, so that all
 //! who asked before it was sent share it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -16,7 +17,9 @@ use super::active_jobs::{self, Active};
 use super::crowd::Unseen;
 use super::key::Key;
 use super::lease::{CLAIM, HOLDER_UID, NAMESPACE, UNSEEN};
+use super::looks::Looks;
 use super::protocol::Listed;
+use super::store::Wanted;
 use crate::cluster::api::ApiError;
 use crate::cluster::api::list::List;
 use crate::cluster::api::seats::Seats;
@@ -71,13 +74,13 @@ impl Lists {
         }
     }
 
-    /// The active Jobs that have one of these keys under this policy, as they are after the call. The caller limits the
-    /// time.
+    /// The active Jobs of the namespaces of these keys under this policy, as they are after the call. More than one LIST
+    /// may have the same Job. The caller limits the time.
     pub(super) async fn active(
         &self,
         keys: &[Key],
         policy: &Arc<Policy>,
-    ) -> Result<Vec<Listed>, ApiError> {
+    ) -> Result<Vec<Arc<Vec<Active>>>, ApiError> {
         let (mut asked, mut scopes) = (Vec::new(), Vec::new());
         for key in keys {
             for namespace in key.namespaces() {
@@ -101,16 +104,7 @@ impl Lists {
                 }
             }
         }
-        let mut listed: Vec<Listed> = Vec::new();
-        for found in try_join_all(asked).await? {
-            for job in found.iter().filter_map(|job| job.shared(keys)) {
-                // More than one selector may match it.
-                if !listed.iter().any(|other| other.claim.uid == job.claim.uid) {
-                    listed.push(job);
-                }
-            }
-        }
-        Ok(listed)
+        try_join_all(asked).await
     }
 
     /// The namespace's claims that are not marked as seen.
@@ -135,7 +129,8 @@ async fn jobs(
     let mut active = Vec::new();
     while let Some(page) = list.next().await? {
         let jobs = json::sample(|| list.read(&page))?;
-        active_jobs::add(jobs, &policy, &mut active);
+        let lease = (scope.place != scope.namespace).then_some(&*scope.place);
+        active_jobs::add(jobs, &policy, lease, &mut active);
         if active.len() > MOST {
             let doing = format!("list jobs.batch in namespace {namespace}");
             let why = format!("more than {MOST} of its migration Jobs are active");
@@ -143,6 +138,37 @@ async fn jobs(
         }
     }
     Ok(Arc::new(active))
+}
+
+/// The first of these Jobs that shares one of the keys, is not the one that asks, and can still run. One that is being
+/// deleted counts by its pods, and comes last.
+pub(super) async fn first(
+    lists: &[Arc<Vec<Active>>],
+    wanted: &Wanted<'_>,
+    looks: &Looks,
+) -> Result<Option<Listed>, ApiError> {
+    let mut deleted: BTreeMap<&str, BTreeMap<&str, Listed>> = BTreeMap::new();
+    for job in lists
+        .iter()
+        .flat_map(|list| list.iter())
+        .filter(|job| !wanted.is_for(&job.claim))
+    {
+        let Some(shared) = job.shared(wanted.keys) else {
+            continue;
+        };
+        if !shared.job.is_terminating {
+            return Ok(Some(shared));
+        }
+        let of_namespace = deleted.entry(&job.claim.namespace).or_default();
+        of_namespace.insert(&job.claim.uid, shared);
+    }
+    for (namespace, jobs) in deleted {
+        let uids: Vec<&str> = jobs.keys().copied().collect();
+        if let Some(place) = looks.one_live(namespace, &uids).await? {
+            return Ok(jobs.into_values().nth(place));
+        }
+    }
+    Ok(None)
 }
 
 async fn unseen(client: Client, namespace: String) -> Result<Arc<Vec<Unseen>>, ApiError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use super::protocol::{Claim, Found, Listed};
+use super::protocol::{Claim, Found};
 use crate::cluster::api::ApiError;
 use crate::cluster::api::patient::prompt;
 use crate::cluster::api::seats::Seats;
@@ -57,17 +57,27 @@ impl Looks {
         Ok(found)
     }
 
-    /// Those of these active Jobs that can still run. Of several that are being deleted one is enough.
-    pub(super) async fn running(&self, listed: Vec<Listed>) -> Result<Vec<Listed>, ApiError> {
-        let (deleted, mut running): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(|job| job.job.is_terminating);
-        for job in deleted {
-            if self.is_live(&job.claim).await? {
-                running.push(job);
-                break;
+    /// One of these Jobs that are being deleted of which a pod is running. A tenant may have any number of them, so the
+    /// pods of all are listed together, and those of one half after the other until it is found.
+    pub(super) async fn one_live(
+        &self,
+        namespace: &str,
+        mut uids: &[&str],
+    ) -> Result<Option<usize>, ApiError> {
+        let mut first = 0;
+        if uids.is_empty() || !self.pods.is_any_live(namespace, uids).await? {
+            return Ok(None);
+        }
+        while uids.len() > 1 {
+            let (one, other) = uids.split_at(uids.len() / 2);
+            if self.pods.is_any_live(namespace, one).await? {
+                uids = one;
+            } else {
+                first += one.len();
+                uids = other;
             }
         }
-        Ok(running)
+        Ok(Some(first))
     }
 
     /// Whether a pod of the Job that a claim names is running.

@@ -118,7 +118,7 @@ pub(crate) enum Step {
     Look(usize),
     FindJob(Claim),
     FindPods(Claim),
-    /// List the active Jobs that share a key with this one.
+    /// List the active Jobs that share a key with this one; the first other one is enough.
     List,
     /// Create the claim of this key.
     Create(usize, Claim),
@@ -139,7 +139,7 @@ pub(crate) enum Reply {
     Job(Found),
     /// Whether a pod is still running.
     Pods(bool),
-    Listed(Vec<Listed>),
+    Listed(Option<Listed>),
     /// The claim was created or replaced.
     Written(Stored),
     /// The claim exists already, is gone, or has another version: another replica was faster.
@@ -175,6 +175,11 @@ impl Claim {
             transitions: lease.claim.transitions.saturating_add(1),
             ..self.clone()
         }
+    }
+
+    /// Whether both are about the same Job. A forged review may have the uid of another one.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        (&self.uid, &self.namespace, &self.job) == (&other.uid, &other.namespace, &other.job)
     }
 
     /// Whether the create of its Job may still commit at `now`.

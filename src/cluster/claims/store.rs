@@ -18,7 +18,7 @@ use super::crowd::{Begun, Turn};
 use super::error::ClaimError;
 use super::key::Key;
 use super::lease;
-use super::lists::Lists;
+use super::lists::{Lists, first};
 use super::logged::Logged;
 use super::looks::Looks;
 use super::metrics::ClaimMetrics;
@@ -66,6 +66,17 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
+    /// Whether this claim is about the Job that asks. A forged review may have the uid of another one.
+    pub(super) fn is_for(&self, claim: &Claim) -> bool {
+        let Claimant {
+            namespace,
+            job,
+            uid,
+            ..
+        } = self.claimant;
+        (&*claim.uid, &*claim.namespace, &*claim.job) == (uid, namespace, job)
+    }
+
     /// Whether the Job is refused for this error, whatever the policy's rules say of it.
     fn is_refused_for(&self, error: &ClaimError) -> bool {
         let is_crowded = matches!(error, ClaimError::Crowded(_));
@@ -249,8 +260,8 @@ impl Claims {
             Step::FindPods(claim) => Ok(Reply::Pods(self.looks.is_live(&claim).await?)),
             // A finished attempt has no further step.
             Step::List | Step::Done(_) => {
-                let listed = self.lists.active(wanted.keys, wanted.policy).await?;
-                Ok(Reply::Listed(self.looks.running(listed).await?))
+                let lists = self.lists.active(wanted.keys, wanted.policy).await?;
+                Ok(Reply::Listed(first(&lists, wanted, &self.looks).await?))
             }
             Step::Create(place, claim) => {
                 let (name, key) = key(place);

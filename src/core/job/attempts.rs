@@ -89,10 +89,10 @@ impl Attempts {
 
 /// When the last of those pods failed that have.
 pub(crate) fn last_failure(pods: &[Pod]) -> Option<Timestamp> {
-    let has_failed = |pod: &&Pod| pod.status.phase.as_deref() == Some("Failed");
+    let has_failed = |pod: &&Pod| &*pod.status.phase == "Failed";
     let containers = pods.iter().filter(has_failed).flat_map(Pod::all);
     let ends = containers.filter_map(|(_, container)| {
-        let ended = container.state.as_ref()?.terminated.as_ref()?;
+        let ended = container.state.terminated.as_ref()?;
         Some(ended.finished_at.as_ref()?.0)
     });
     ends.max()

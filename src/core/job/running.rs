@@ -8,7 +8,7 @@ mod pod;
 use crate::core::job::object::Status;
 use crate::core::job::sidecar::is_known_proxy;
 use pod::Container;
-pub(crate) use pod::{ContainerState, ContainerStatus, Pod, PodStatus};
+pub(crate) use pod::{ContainerState, ContainerStatus, Pod, PodStatus, Why};
 
 /// `spec.managedBy` of a Job that Kubernetes' own controller manages.
 const JOB_CONTROLLER: &str = "kubernetes.io/job-controller";
@@ -205,6 +205,15 @@ fn waits(status: &ContainerStatus) -> Option<&str> {
 
 pub(crate) fn has_started(status: &ContainerStatus) -> bool {
     status.restart_count > 0 || status.state.has_run() || status.last_state.has_run()
+}
+
+impl From<&Why> for Wait {
+    fn from(why: &Why) -> Self {
+        Self {
+            reason: why.reason.to_string(),
+            message: why.message.to_string(),
+        }
+    }
 }
 
 /// The most serious reason why these pods wait.

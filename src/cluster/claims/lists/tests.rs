@@ -86,7 +86,13 @@ impl Rig {
         let (lists, policy) = (self.lists.clone(), Arc::clone(&self.policy));
         tokio::spawn(async move {
             let found = lists.active(&keys, &policy).await?;
-            Ok(found.into_iter().map(|job| job.claim.job).collect())
+            let jobs = found.iter().flat_map(|list| list.iter());
+            let mut names: Vec<_> = jobs
+                .filter_map(|job| Some(job.shared(&keys)?.claim.job))
+                .collect();
+            names.sort();
+            names.dedup();
+            Ok(names)
         })
     }
 }

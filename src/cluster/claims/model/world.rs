@@ -236,12 +236,13 @@ impl World {
         index(uid).map_or(Job::Absent, |index| self.jobs[index])
     }
 
-    /// The LIST of active Jobs that share a key with this one.
-    fn list(&self, asking: usize) -> Vec<Listed> {
+    /// The first of the active Jobs that share a key with this one.
+    fn list(&self, asking: usize) -> Option<Listed> {
         if self.sabotage == Some(Sabotage::EmptyList) {
-            return Vec::new();
+            return None;
         }
-        let active = (0..UIDS.len()).filter(|&index| match self.jobs[index] {
+        let others = (0..UIDS.len()).filter(|index| *index != asking);
+        let active = others.filter(|&index| match self.jobs[index] {
             Job::Active => true,
             Job::Failing => self.sabotage != Some(Sabotage::FailedAtOnce),
             _ => false,
@@ -255,8 +256,7 @@ impl World {
                 job: Unfinished::default(),
                 keys: self.shared(asking, index),
             })
-            .filter(|job| !job.keys.is_empty())
-            .collect()
+            .find(|job| !job.keys.is_empty())
     }
 
     /// The places of those keys that another Job has, too.

@@ -88,7 +88,7 @@ impl Take {
             (Stage::List, Reply::Listed(listed)) => self.listed(listed),
             (Stage::Claim(key), Reply::Written(stored)) => {
                 let former = self.leases[key].replace(stored).map(|lease| lease.claim);
-                let former = former.filter(|claim| claim.uid != self.me.uid);
+                let former = former.filter(|claim| !claim.is_of(&self.me));
                 self.taken_over = self.taken_over.take().or(former);
                 self.claim(key + 1)
             }
@@ -133,8 +133,8 @@ impl Take {
     /// Begins to judge the next holder, from this key on.
     fn judge(&self, from: usize) -> Stage {
         let others = |lease: &Option<Stored>| {
-            let holder = lease.as_ref().map(|lease| &lease.claim.uid);
-            holder.is_some_and(|uid| *uid != self.me.uid)
+            let holder = lease.as_ref().map(|lease| &lease.claim);
+            holder.is_some_and(|claim| !claim.is_of(&self.me))
         };
         let next = self.leases.iter().skip(from).position(others);
         next.map_or(Stage::List, |next| Stage::Judge {
@@ -157,9 +157,8 @@ impl Take {
     }
 
     /// No holder can run. An active Job without a claim comes first.
-    fn listed(&self, listed: Vec<Listed>) -> Stage {
-        let others = |job: &Listed| job.claim.uid != self.me.uid && !job.keys.is_empty();
-        match listed.into_iter().find(others) {
+    fn listed(&self, other: Option<Listed>) -> Stage {
+        match other {
             None => self.claim(0),
             Some(job) if self.dry_run => Stage::Done(waiting(job, None)),
             Some(job) => Stage::Assign(job, 0),

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::api::testing;
-use crate::core::job::{self, Kind};
 use crate::core::job::object::Object;
+use crate::core::job::{self, Kind};
 use crate::core::policy_file::validate::builtin;
 use crate::host::metrics::Registry;
 

@@ -82,7 +82,7 @@ fn is_filled<'de, D: Deserializer<'de>>(list: D) -> Result<bool, D::Error> {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct PodStatus {
-    pub(super) phase: Word,
+    pub(crate) phase: Word,
     pub(crate) reason: Word,
     pub(crate) message: Message,
     #[serde(deserialize_with = "conditions")]
@@ -91,13 +91,18 @@ pub(crate) struct PodStatus {
     pub(super) init_container_statuses: Vec<ContainerStatus>,
     #[serde(deserialize_with = "few")]
     pub(super) container_statuses: Vec<ContainerStatus>,
+    /// For debugging.
+    #[serde(deserialize_with = "few")]
+    pub(crate) ephemeral_container_statuses: Vec<ContainerStatus>,
 }
 
 /// Why the conditions say that something is wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conditions {
     /// It has no node.
-    pub(super) unscheduled: Option<Why>,
+    pub(crate) unscheduled: Option<Why>,
+    /// Since when it has no volumes or no network.
+    pub(crate) unready: Option<Time>,
     /// Something else ends it, such as a drain.
     pub(crate) disrupted: Option<Why>,
 }
@@ -110,12 +115,13 @@ pub(crate) struct Why {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct Condition {
     r#type: Word,
     status: Word,
     reason: Word,
     message: Message,
+    last_transition_time: Option<Time>,
 }
 
 fn conditions<'de, D: Deserializer<'de>>(list: D) -> Result<Conditions, D::Error> {
@@ -123,6 +129,10 @@ fn conditions<'de, D: Deserializer<'de>>(list: D) -> Result<Conditions, D::Error
         let why = match (&*next.r#type, &*next.status) {
             ("PodScheduled", "False") => &mut kept.unscheduled,
             ("DisruptionTarget", "True") => &mut kept.disrupted,
+            ("PodReadyToStartContainers", "False") => {
+                kept.unready = next.last_transition_time;
+                return false;
+            }
             _ => return false,
         };
         let (reason, message) = (next.reason, next.message);
@@ -186,7 +196,8 @@ impl Pod {
             .iter()
             .chain(&self.spec.containers);
         let written = written.map(|c| size_of_val(c) + c.name.len() + c.image.len());
-        let statuses = self.all().map(|(_, c)| {
+        let debug = self.status.ephemeral_container_statuses.iter();
+        let statuses = self.all().map(|(_, status)| status).chain(debug).map(|c| {
             let texts = c.name.len() + c.image.len() + c.image_id.len();
             size_of_val(c) + texts + c.state.size() + c.last_state.size()
         });
