@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::core::job::annotation::{Annotation, Annotations};
 use crate::core::job::release::FLUX_NAME;
+use crate::core::job::{Job, Kind};
 
 /// The label that Flux's kustomize-controller adds to everything it applies.
 pub(crate) const KUSTOMIZE_NAME: &str = "kustomize.toolkit.fluxcd.io/name";
@@ -98,6 +99,61 @@ impl Deployer {
             Self::KustomizeController => "Flux's kustomize-controller",
             Self::Kubectl => "kubectl",
         }
+    }
+}
+
+/// What its deployer does with a Job, and so what may be changed in it.
+impl Job<'_> {
+    /// Whether its deployer runs it as a hook, which is created once and never applied again. The template of any other
+    /// Job is immutable, and a patch would conflict with the next apply.
+    #[must_use]
+    pub(crate) fn is_patchable(&self) -> bool {
+        let is_hook = |annotation| self.annotations.get(annotation).is_some();
+        self.kind == Kind::Job
+            && self.deployer.runs_hooks()
+            && (is_hook(Annotation::Hook) || is_hook(Annotation::ArgoCdHook))
+    }
+
+    /// Whether Argo CD runs it as a hook, by either kind of annotation.
+    #[must_use]
+    pub(crate) fn is_argocd_hook(&self) -> bool {
+        self.deployer.is_argocd_hook(self.annotations)
+    }
+
+    /// Whether its author uses Argo CD's annotations. A hook with Helm's annotations belongs to a chart, even if Argo
+    /// CD deploys it: Argo CD reads those, too.
+    #[must_use]
+    pub(crate) fn is_in_argocds_words(&self) -> bool {
+        let has = |annotation| self.annotations.get(annotation).is_some();
+        !has(Annotation::Hook) && (self.deployer == Deployer::ArgoCd || self.is_argocd_hook())
+    }
+
+    /// Whether its deployer creates it again after a deletion, because it is not a hook.
+    #[must_use]
+    pub(crate) fn is_recreated(&self) -> bool {
+        match self.deployer {
+            Deployer::KustomizeController => true,
+            Deployer::ArgoCd | Deployer::HelmController => !self.is_patchable(),
+            Deployer::Kubectl => !self.is_started_by_hand(),
+            Deployer::Helm => false,
+        }
+    }
+
+    /// Whether a person created it from a CronJob: `kubectl create job --from=cronjob/NAME`.
+    #[must_use]
+    pub(crate) fn is_started_by_hand(&self) -> bool {
+        self.annotations.get(Annotation::StartedByHand).is_some()
+    }
+
+    /// Whether it may be renamed, because it was sent by a plain create. A server-side apply has the name in its URL,
+    /// and some tools look for the Job under the name that they wrote.
+    #[must_use]
+    pub(crate) fn is_renameable(&self) -> bool {
+        let fields = &self.metadata.managed_fields;
+        !fields.is_empty()
+            && fields.iter().all(|field| &*field.operation == "Update")
+            && self.annotations.get(Annotation::ArgoCdTrackingId).is_none()
+            && self.annotations.get(Annotation::LastApplied).is_none()
     }
 }
 
