@@ -3,6 +3,8 @@
 //! Every replica keeps one. It may be stale: writes based on it name the uid, and code that must be certain asks the
 //! API server. Detected Jobs are not in it, because no selector finds them.
 
+mod watched;
+
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +15,11 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use self::watched::WatchedJob;
 use super::api::{ApiError, failed};
 use super::{Watch, WatchMetrics};
 use crate::core::job::Job;
-use crate::core::job::stored::{StoredJob, WatchedJob};
+use crate::core::job::stored::StoredJob;
 use crate::core::policy::select::Selectors;
 use crate::core::runs::facts::Facts;
 use crate::host::health::Status;

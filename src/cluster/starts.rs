@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::api::testing;
-    use crate::core::job::stored::WatchedJob;
+    use crate::core::policy::testing::stored;
 
     /// A Job whose status shows only that it has one active pod.
     fn jobs() -> Vec<Arc<StoredJob>> {
@@ -121,8 +121,7 @@ mod tests {
             },
             "status": {"active": 1, "ready": 0},
         });
-        let job: WatchedJob<StoredJob> = serde_json::from_value(job).unwrap();
-        vec![Arc::new(job.facts)]
+        vec![Arc::new(stored(&job, |job| StoredJob::from(job)))]
     }
 
     fn pods(state: &Value) -> Value {

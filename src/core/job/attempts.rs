@@ -116,7 +116,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::core::job::stored::WatchedJob;
+    use crate::core::policy::testing::stored;
     use crate::testing::merge;
 
     #[test]
@@ -138,8 +138,7 @@ status: {startTime: 2026-01-01T14:00:00Z, failed: 2}
     fn unfinished(change: &Value) -> Unfinished {
         let mut job = serde_saphyr::from_str(FAILING).unwrap();
         merge(&mut job, Some(change));
-        let job: WatchedJob<Unfinished> = serde_json::from_value(job).unwrap();
-        job.facts
+        stored(&job, |job| Unfinished::from(job))
     }
 
     fn attempts(change: &Value) -> Attempts {

@@ -5,18 +5,12 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1 as batch;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use serde::{Deserialize, Deserializer};
 
 use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
-use crate::core::job::object::Object;
 use crate::core::job::release::{self, Source};
 use crate::core::job::running::Said;
-use crate::core::job::{Job, Kind, MIGRATION_LABEL, hooks};
-use crate::core::json;
+use crate::core::job::{Job, MIGRATION_LABEL, hooks};
 
 /// Most bytes of a name that is kept: those of a Kubernetes name. A release or an owner may be named by a longer text.
 const MAX_NAME: usize = 253;
@@ -123,60 +117,6 @@ impl End {
 
 fn time(text: Option<&str>) -> Option<Timestamp> {
     text?.parse().ok()
-}
-
-/// A Job that the API server sends. Only these facts of it are kept: tenants write most of a Job, and it may be large.
-#[derive(Clone, Debug)]
-pub(crate) struct WatchedJob<T> {
-    pub(crate) facts: T,
-    /// Only the version, for kube's watcher, and the uid.
-    metadata: ObjectMeta,
-}
-
-impl<'de, T: for<'b, 'j> From<&'b Job<'j>>> Deserialize<'de> for WatchedJob<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let object = json::sample(|| {
-            let object = Object::deserialize(deserializer)?;
-            let is_cut = json::is_cut();
-            Ok(Object { is_cut, ..object })
-        })?;
-        let metadata = ObjectMeta {
-            resource_version: Some(object.metadata.resource_version.to_string()),
-            uid: Some(object.metadata.uid.to_string()),
-            ..ObjectMeta::default()
-        };
-        let facts = T::from(&Job::new(&object, Kind::Job, ""));
-        Ok(Self { facts, metadata })
-    }
-}
-
-impl<T> Resource for WatchedJob<T> {
-    type DynamicType = ();
-    type Scope = <batch::Job as Resource>::Scope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        batch::Job::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        batch::Job::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        batch::Job::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        batch::Job::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
 }
 
 #[cfg(test)]

@@ -19,5 +19,5 @@ pub(crate) fn policy(text: &str) -> Policy {
 /// What `find` makes of a stored Job.
 pub(crate) fn stored<T>(job: &Value, find: impl FnOnce(&Job<'_>) -> T) -> T {
     let object = Object::deserialize(job).unwrap();
-    find(&Job::new(&object, Kind::Job, "shop"))
+    find(&Job::new(&object, Kind::Job, ""))
 }

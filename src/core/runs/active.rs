@@ -73,7 +73,7 @@ impl Active {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::runs::testing::{job, yaml};
+    use crate::core::runs::testing::{seen, yaml};
 
     #[test]
     fn a_migration_is_late_after_ten_minutes() {
@@ -91,7 +91,7 @@ mod tests {
 "#;
         for (time, change, expected) in yaml::<Vec<(String, serde_json::Value, String)>>(rows) {
             let now = format!("2026-01-01T00:{time}Z").parse().unwrap();
-            let found = start(&job(&change.to_string()), now);
+            let found = start(&seen(&change.to_string()).job, now);
             assert_eq!(format!("{found:?}"), expected, "{change}");
         }
     }
@@ -113,7 +113,7 @@ mod tests {
 "#;
         let changes = yaml::<Vec<serde_json::Value>>(rows).into_iter();
         let jobs: Vec<_> = changes
-            .map(|change| Arc::new(job(&change.to_string())))
+            .map(|change| Arc::new(seen(&change.to_string()).job))
             .collect();
         let now = "2026-01-01T03:00:00Z".parse().unwrap();
         let expected = Active {

@@ -151,8 +151,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::jobs::Seen;
-    use crate::core::runs::testing::{job, yaml};
+    use crate::core::runs::testing::{seen, yaml};
 
     /// A Job that a user has created with Helm, and that has failed.
     const STAMPED: &str = r#"
@@ -178,7 +177,7 @@ status:
     fn facts(change: &str) -> Facts {
         let mut all = yaml(STAMPED);
         crate::testing::merge(&mut all, Some(&yaml(change)));
-        job::<Seen>(&all.to_string()).facts
+        seen(&all.to_string()).facts
     }
 
     #[test]
@@ -197,7 +196,7 @@ status:
             secrets: Secrets::default(),
         };
         assert_eq!(facts("{}"), expected);
-        let bare = job::<Seen>("{spec: null, status: null}").facts;
+        let bare = seen("{spec: null, status: null}").facts;
         assert!(!bare.is_reviewed());
         assert_eq!((bare.deployer, bare.tool), (Deployer::Other, None));
         assert_eq!((bare.images, bare.reason), (Vec::new(), None));

@@ -3,7 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::core::job::stored::WatchedJob;
+use crate::core::job::stored::StoredJob;
+use crate::core::policy::testing::stored;
+use crate::core::runs::facts::Facts;
 use crate::testing::merge;
 
 /// A Job of Helm's that is waiting for its pod.
@@ -18,14 +20,20 @@ spec: {template: {spec: {containers: [{name: m, image: 'app:1'}]}}}
 status: {}
 ";
 
-/// What is kept of the Job with this change, a merge patch.
-pub(super) fn job<T>(change: &str) -> T
-where
-    WatchedJob<T>: DeserializeOwned,
-{
+/// What a watch reads from a Job.
+pub(super) struct Seen {
+    pub(super) job: StoredJob,
+    pub(super) facts: Facts,
+}
+
+/// The Job with this change, a merge patch.
+pub(super) fn seen(change: &str) -> Seen {
     let mut job = yaml(JOB);
     merge(&mut job, Some(&yaml::<Value>(change)));
-    serde_json::from_value::<WatchedJob<T>>(job).unwrap().facts
+    stored(&job, |job| Seen {
+        job: job.into(),
+        facts: Facts::of(job),
+    })
 }
 
 pub(super) fn yaml<T: DeserializeOwned>(text: &str) -> T {

@@ -9,8 +9,8 @@ use strum::VariantArray;
 use super::observe::observe;
 use super::pods::PodFacts;
 use super::resource::{Deployer, JobReference};
+use super::testing::Seen;
 use super::*;
-use crate::cluster::jobs::Seen;
 
 prop_compose! {
     fn texts()(texts in vec("[ab]", 0..3)) -> Vec<String> {
@@ -150,7 +150,7 @@ fn seen(condition: &str) -> Seen {
         ),
     };
     let status = format!("{{startTime: 2026-01-01T00:00:02Z, conditions: [{conditions}]}}");
-    testing::job(&format!("status: {status}"))
+    testing::seen(&format!("status: {status}"))
 }
 
 /// This many seconds after the Job was created.
@@ -291,7 +291,7 @@ fn what_is_gone_has_an_end_and_what_is_lost_no_duration() {
 #[test]
 fn a_jobs_own_password_is_in_no_run() {
     let secret = "hunter2zq";
-    let seen: Seen = testing::job(&format!(
+    let seen = testing::seen(&format!(
         "
 metadata: {{labels: {{helm.sh/chart: {secret}}}}}
 spec: {{template: {{spec: {{containers: [

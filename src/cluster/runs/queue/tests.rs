@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster::jobs::Seen;
-use crate::core::job::stored::WatchedJob;
 use crate::core::runs::Ending;
 use crate::core::runs::resource::Outcome;
+use crate::core::policy::testing::stored;
 
 fn waiting(uid: &str, due: Instant) -> Waiting {
     let key = JobKey {
@@ -26,13 +26,12 @@ fn seen(uid: &str, due: Instant, ended: bool) -> Waiting {
     let conditions = json!([
         {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
     ]);
-    let job: WatchedJob<Seen> = serde_json::from_value(json!({
+    let job = json!({
         "metadata": {"name": "x", "namespace": "team", "uid": uid},
         "status": {"conditions": if ended { conditions } else { json!([]) }},
-    }))
-    .unwrap();
+    });
     Waiting {
-        seen: Some(Arc::new(job.facts)),
+        seen: Some(Arc::new(stored(&job, |job| Seen::from(job)))),
         ..waiting(uid, due)
     }
 }

@@ -3,16 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::cluster::jobs::Seen;
+use crate::core::policy::testing;
 use crate::testing::{merge, table};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-fn known(job: Value) -> StoredJob {
-    serde_json::from_value::<WatchedJob<StoredJob>>(job)
-        .unwrap()
-        .facts
-}
 
 /// A failed Job of the guide, with this merge patch.
 fn stored(change: &Value) -> StoredJob {
@@ -38,7 +32,7 @@ fn stored(change: &Value) -> StoredJob {
         ]},
     });
     merge(&mut job, Some(change));
-    known(job)
+    testing::stored(&job, |job| job.into())
 }
 
 #[test]
@@ -100,26 +94,6 @@ fn keeps_what_a_change_says() {
         }
         assert_eq!(kept(&stored(&case.change)), expected, "{name}");
     }
-}
-
-/// Of a long list only the beginning is read, so a password may follow that no one has seen.
-#[test]
-fn texts_about_a_job_that_was_not_wholly_read_are_hidden() {
-    let message = |words: usize| {
-        let mut args = vec!["-v"; words];
-        args.push("--password=hunter2hunter2");
-        let job = json!({
-            "spec": {"template": {"spec": {"containers": [{"name": "m", "image": "app:1", "args": args}]}}},
-            "status": {"conditions": [{
-                "type": "Failed", "status": "True", "reason": "X", "message": "hunter2hunter2 is wrong",
-                "lastTransitionTime": "2025-12-22T00:02:00Z",
-            }]},
-        });
-        let job: WatchedJob<Seen> = serde_json::from_value(job).unwrap();
-        job.facts.facts.message.unwrap()
-    };
-    assert_eq!(message(255), "*** is wrong");
-    assert_eq!(message(256), "***");
 }
 
 /// A tenant writes these texts, and each Job of the cluster keeps them.

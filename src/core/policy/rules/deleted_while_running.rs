@@ -135,7 +135,9 @@ mod tests {
 
     fn changed(change: &Value) -> Value {
         let mut job = json!({
-            "metadata": {"name": "migrate-1", "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"}},
+            "metadata": {
+                "name": "migrate-1", "namespace": "shop", "annotations": {"helm.sh/hook": "pre-install,pre-upgrade"},
+            },
             "status": {"ready": 1, "active": 1},
         });
         json_patch::merge(&mut job, change);
