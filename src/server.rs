@@ -1,12 +1,11 @@
 //! The service: listeners and routes put together, from start to drain.
 //!
-//! Not for what a review says: that is a [`Judge`]'s part.
+//! Not for what a review says: that is the part of a [`Reviewer`].
 
 pub(crate) mod admin;
 mod bodies;
 mod budget;
 mod connections;
-pub(crate) mod judge;
 pub mod listen;
 pub(crate) mod listener;
 pub mod metrics;
@@ -14,6 +13,7 @@ pub(crate) mod otlp;
 pub(crate) mod refusal;
 mod review_metrics;
 pub mod routes;
+pub(crate) mod warden;
 
 use self::{
     listen::Limits,
@@ -53,24 +53,25 @@ const READY_PERIOD: Duration = Duration::from_millis(5);
 /// before it this stays below the 30 s after which Kubernetes kills a pod.
 const DRAIN: Duration = Duration::from_secs(20);
 
-pub trait Judge: Send + Sync + 'static {
+/// Answers reviews.
+pub trait Reviewer: Send + Sync + 'static {
     /// Answers the review in `body`, whatever is in there, before the deadline. The caller limits how many large
     /// reviews compute at once: while this waits, another one computes.
-    fn judge<'a>(
+    fn review<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Judged, Unanswered>>;
+    ) -> BoxFuture<'a, Result<Reviewed, Unanswered>>;
 
     /// Reports a decision once it is known whether its line was written. Takes the exceptions and the Event from the
     /// answer.
-    fn report(&self, judged: &mut Judged);
+    fn report(&self, reviewed: &mut Reviewed);
 }
 
-/// A review that was judged.
+/// A review with its answer, before its line is written.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Reviewed {
     /// The answer.
     pub answer: Answer,
     /// Only if the program's log shows the level `debug`.
@@ -83,7 +84,7 @@ pub struct Trace {
     /// Kind, operation, namespace and name.
     pub asked: String,
     /// The time for parsing, evaluating and answering.
-    pub judging: Duration,
+    pub evaluation: Duration,
     /// The time for questions to the API server.
     pub cluster: Duration,
     /// When the answer was complete, except for its line in the decision log.
@@ -126,7 +127,8 @@ pub struct Service {
     pub admin: TcpListener,
     /// What connections are accepted with.
     pub tls: RustlsConfig,
-    pub judge: Arc<dyn Judge>,
+    /// Answers the reviews.
+    pub reviewer: Arc<dyn Reviewer>,
     /// Where decisions are written.
     pub sink: Arc<Sink>,
     /// Sends traces and copies of decisions to a collector.
@@ -149,7 +151,7 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         .register("shutdown", "shutting down", true);
 
     let reviews = Reviews::new(
-        service.judge,
+        service.reviewer,
         service.sink,
         service.otlp,
         Arc::clone(&metrics),

@@ -97,12 +97,12 @@ async fn one_connection_too_many_is_closed_at_once_when_all_others_are_served() 
         let hang = post("/validate", "hang");
         stream.write_all(hang.as_bytes()).await.unwrap();
     }
-    server.judge.has_begun(2).await;
+    server.reviewer.has_begun(2).await;
     let mut third = TcpStream::connect(server.address).await.unwrap();
     is_closed(&mut third).await;
     assert_eq!(server.metric("connections_refused_total"), Some(1.0));
     // The others do not notice.
-    server.judge.release();
+    server.reviewer.release();
     for stream in &mut busy {
         assert_eq!(receive(stream).await.unwrap().status, 200);
     }
@@ -119,7 +119,7 @@ async fn a_new_connection_closes_the_one_that_has_waited_longest_for_its_client(
     let mut busy = server.connect().await;
     let hang = post("/validate", "hang");
     busy.write_all(hang.as_bytes()).await.unwrap();
-    server.judge.has_begun(1).await;
+    server.reviewer.has_begun(1).await;
     let mut silent = server.connect().await;
     let mut used = server.connect().await;
     assert_eq!(ask(&mut used, &post("/validate", "{}")).await.status, 200);
@@ -135,7 +135,7 @@ async fn a_new_connection_closes_the_one_that_has_waited_longest_for_its_client(
     }
     assert_eq!(server.metric("connections_evicted_total"), Some(3.0));
     assert_eq!(server.metric("connections_refused_total"), Some(0.0));
-    server.judge.release();
+    server.reviewer.release();
     assert_eq!(receive(&mut busy).await.unwrap().status, 200);
 }
 
@@ -296,7 +296,7 @@ async fn draining_finishes_what_is_in_flight_and_closes_what_is_idle() {
     let mut busy = server.connect().await;
     let request = post("/validate", "hang");
     busy.write_all(request.as_bytes()).await.unwrap();
-    server.judge.has_begun(2).await;
+    server.reviewer.has_begun(2).await;
     server.reviews.close_connections();
     server
         .handle
@@ -307,7 +307,7 @@ async fn draining_finishes_what_is_in_flight_and_closes_what_is_idle() {
     })
     .await;
     assert!(!server.task.is_finished());
-    server.judge.release();
+    server.reviewer.release();
     let answer = receive(&mut busy).await.unwrap();
     assert_eq!(
         (answer.status, answer.header("connection")),

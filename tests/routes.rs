@@ -87,7 +87,7 @@ async fn requests_that_are_no_reviews_are_refused() {
     for (reason, count) in [("method", 1.0), ("content_type", 2.0), ("too_large", 1.0)] {
         assert_eq!(server.rejected(reason), Some(count), "{reason}");
     }
-    assert_eq!(server.judge.judged.load(Ordering::SeqCst), 0);
+    assert_eq!(server.reviewer.reviewed.load(Ordering::SeqCst), 0);
 }
 
 /// Otherwise a client that still sends would see a reset connection, and no answer.
@@ -175,7 +175,7 @@ async fn a_panic_costs_one_request() {
     assert_eq!(server.metric("requests_in_flight"), Some(0.0));
 }
 
-/// A review that is judged on a thread of its own.
+/// A review that is evaluated on a thread of its own.
 fn large(what: &str) -> String {
     post("/validate", &(what.to_owned() + &" ".repeat(64 << 10)))
 }
@@ -185,11 +185,11 @@ async fn small_reviews_do_not_wait_for_large_ones() {
     let server = Server::start().await;
     let mut hanging = server.connect().await;
     hanging.write_all(large("hang").as_bytes()).await.unwrap();
-    server.judge.has_begun(1).await;
+    server.reviewer.has_begun(1).await;
     let mut stream = server.connect().await;
     assert_eq!(ask(&mut stream, &post("/validate", "{}")).await.status, 200);
     assert_eq!(ask(&mut stream, &large("panic")).await.status, 500);
-    server.judge.release();
+    server.reviewer.release();
     assert_eq!(receive(&mut hanging).await.unwrap().status, 200);
 }
 
@@ -204,7 +204,7 @@ async fn a_large_review_is_written_down_though_its_caller_has_left() {
     .await;
     let mut leaving = server.connect().await;
     leaving.write_all(large("hang").as_bytes()).await.unwrap();
-    server.judge.has_begun(1).await;
+    server.reviewer.has_begun(1).await;
     drop(leaving);
     until("its request to be gone", async || {
         server.metric("requests_in_flight") == Some(0.0)
@@ -213,7 +213,7 @@ async fn a_large_review_is_written_down_though_its_caller_has_left() {
     // Its body is in memory, and paid for.
     let mut stream = server.connect().await;
     assert_eq!(ask(&mut stream, &large("{}")).await.status, 503);
-    server.judge.release();
+    server.reviewer.release();
     let mut line = [0; 8];
     tokio::task::spawn_blocking(move || reader.read_exact(&mut line).unwrap())
         .await
@@ -237,7 +237,7 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         stream.write_all(large("hang").as_bytes()).await.unwrap();
         hanging.push(stream);
     }
-    server.judge.has_begun(2).await;
+    server.reviewer.has_begun(2).await;
     for path in ["/validate", "/mutate"] {
         // Without waiting for its turn.
         let large = large("{}").replace("/validate", &format!("{path}?timeout=30s"));
@@ -258,7 +258,7 @@ async fn what_cannot_be_taken_on_is_refused_at_once() {
         assert_eq!(answer.status, status, "{length} bytes");
     }
     assert_eq!(server.rejected("overloaded"), Some(3.0));
-    server.judge.release();
+    server.reviewer.release();
     for mut stream in hanging {
         assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     }
@@ -275,14 +275,14 @@ async fn two_large_reviews_are_judged_at_once_and_others_wait_for_their_turn() {
         stream.write_all(large("hang").as_bytes()).await.unwrap();
         hanging.push(stream);
     }
-    server.judge.has_begun(2).await;
+    server.reviewer.has_begun(2).await;
     let huge = post("/validate?timeout=200ms", &"x".repeat(1 << 20));
     assert_eq!(ask(&mut server.connect().await, &huge).await.status, 503);
     let late = large("hang").replace("/validate", "/validate?timeout=200ms");
     let answer = ask(&mut server.connect().await, &late).await;
     assert_eq!(answer.status, 503);
-    assert_eq!(server.judge.judged.load(Ordering::SeqCst), 2);
-    server.judge.release();
+    assert_eq!(server.reviewer.reviewed.load(Ordering::SeqCst), 2);
+    server.reviewer.release();
     for mut stream in hanging {
         assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     }
@@ -300,8 +300,8 @@ async fn a_large_review_that_waits_for_others_gives_its_turn_back() {
         waiting.push(stream);
     }
     // There are two turns.
-    server.judge.has_begun(3).await;
-    server.judge.release();
+    server.reviewer.has_begun(3).await;
+    server.reviewer.release();
     for mut stream in waiting {
         assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     }
@@ -424,5 +424,5 @@ async fn a_lost_decision_denies_only_where_that_was_asked_for() {
         Some(2.0)
     );
     // What was refused after all is not told as what it was before.
-    assert_eq!(*server.judge.told.lock().unwrap(), [false, true]);
+    assert_eq!(*server.reviewer.told.lock().unwrap(), [false, true]);
 }

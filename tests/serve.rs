@@ -137,7 +137,7 @@ fn at_the_level_debug_each_review_is_a_line() {
         line["message"],
         "reviewed CREATE Job shop/shop-migrate-1766361600"
     );
-    for part in ["judging_us", "api_server_us", "decision_log_us"] {
+    for part in ["evaluation_us", "api_server_us", "decision_log_us"] {
         assert!(line[part].is_u64(), "{line}");
     }
 }

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{PATIENCE, Response, TestJudge, ask, connect, issued, post, receive, until};
+use common::{PATIENCE, Response, TestReviewer, ask, connect, issued, post, receive, until};
 use migration_warden::host::decision_log::Sink;
 use migration_warden::host::health::{Check, Readiness};
 use migration_warden::host::tls::live::LiveTls;
@@ -20,7 +20,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, task::JoinHandle, 
 struct Running {
     reviews: SocketAddr,
     admin: SocketAddr,
-    judge: Arc<TestJudge>,
+    reviewer: Arc<TestReviewer>,
     readiness: Readiness,
     namespaces: Check,
     stop: Option<oneshot::Sender<Stop>>,
@@ -35,7 +35,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
     let any = || listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (listener, admin) = (any(), any());
     let metrics = Arc::new(Metrics::new());
-    let judge = Arc::new(TestJudge::default());
+    let reviewer = Arc::new(TestReviewer::default());
     let readiness = Readiness::default();
     let namespaces = readiness.register("namespaces", "not known", ready);
     let null = File::options().write(true).open("/dev/null").unwrap();
@@ -50,7 +50,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
         keeper: None,
         admin,
         tls: live.config(),
-        judge: Arc::clone(&judge) as Arc<dyn server::Judge>,
+        reviewer: Arc::clone(&reviewer) as Arc<dyn server::Reviewer>,
         sink: Arc::new(Sink::new(null.into(), metrics.lost_lines.clone()).unwrap()),
         otlp: None,
         metrics,
@@ -61,7 +61,7 @@ fn start_with(shutdown_delay: Duration, ready: bool) -> Running {
     Running {
         reviews: reviews_at,
         admin: admin_at,
-        judge,
+        reviewer,
         readiness,
         namespaces,
         stop: Some(stop),
@@ -205,30 +205,30 @@ async fn a_stop_without_delay_finishes_what_is_in_flight() {
         .write_all(post("/validate", "hang").as_bytes())
         .await
         .unwrap();
-    running.judge.has_begun(1).await;
+    running.reviewer.has_begun(1).await;
     running.stop(Stop::Now);
     // Until the end the admin port tells what is going on.
     until("it not to be ready", async || {
         running.get("/readyz").await.status == 503
     })
     .await;
-    running.judge.release();
+    running.reviewer.release();
     assert_eq!(receive(&mut stream).await.unwrap().status, 200);
     running.ended().await;
 }
 
 #[tokio::test]
-async fn a_review_that_takes_long_to_judge_leaves_small_ones_and_livez_quick() {
+async fn a_review_that_takes_long_to_evaluate_leaves_small_ones_and_livez_quick() {
     let running = start(Duration::ZERO);
     let mut large = connect(running.reviews).await;
     let body = "hang".to_owned() + &" ".repeat(64 << 10);
     let request = post("/validate", &body);
     large.write_all(request.as_bytes()).await.unwrap();
-    running.judge.has_begun(1).await;
-    // This test has one thread: were the review judged on it, nothing else would be done.
+    running.reviewer.has_begun(1).await;
+    // This test has one thread: were the review evaluated on it, nothing else would be done.
     assert_eq!(running.get("/livez").await.status, 200);
     let mut small = connect(running.reviews).await;
     assert_eq!(ask(&mut small, &post("/validate", "{}")).await.status, 200);
-    running.judge.release();
+    running.reviewer.release();
     assert_eq!(receive(&mut large).await.unwrap().status, 200);
 }

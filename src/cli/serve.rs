@@ -37,12 +37,12 @@ use crate::host::health::Readiness;
 use crate::host::policy_watch::{LivePolicy, PolicyMetrics};
 use crate::host::telemetry::{self, Another, LogFormat};
 use crate::server::Service;
-use crate::server::judge::Warden;
 use crate::server::listen;
 use crate::server::listener;
 use crate::server::metrics::Metrics;
 use crate::server::otlp::Otlp;
 use crate::server::run;
+use crate::server::warden::Warden;
 use crate::server::{Stop, StopSignals};
 
 /// How long the process waits for blocking work after all else has ended.
@@ -271,7 +271,7 @@ impl Args {
             keeper,
             admin,
             tls: tls.config(),
-            judge: Arc::new(warden),
+            reviewer: Arc::new(warden),
             sink,
             otlp,
             metrics: Arc::clone(&metrics),

@@ -3,8 +3,8 @@
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::connections::ConnectionMetrics;
-use super::judge::lookups::LookupMetrics;
 use super::review_metrics::ReviewMetrics;
+use super::warden::lookups::LookupMetrics;
 use crate::cluster::claims::metrics::ClaimMetrics;
 use crate::cluster::cleanup::CleanupMetrics;
 use crate::cluster::events::EventMetrics;

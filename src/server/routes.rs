@@ -1,12 +1,12 @@
 //! The HTTP side of reviews: which requests are reviewed, with which limits.
 //!
 //! Everything is done in one handler without middleware, because a few layers would take almost as long as a review.
-//! The judge evaluates the review itself.
+//! The reviewer evaluates the review itself.
 
 pub use super::bodies::MAX_IN_FLIGHT;
 
 use super::{
-    Answered, Judge, Judged,
+    Answered, Reviewed, Reviewer,
     bodies::{Bodies, Buffer},
     budget::budget,
     connections::Place,
@@ -55,7 +55,7 @@ const HUGE: usize = 1 << 20;
 
 /// The state that both routes share.
 pub struct Reviews {
-    judge: Arc<dyn Judge>,
+    reviewer: Arc<dyn Reviewer>,
     sink: Arc<Sink>,
     otlp: Option<Otlp>,
     metrics: Arc<Metrics>,
@@ -68,14 +68,14 @@ impl Reviews {
     /// The state for reviews. Bodies above 16 KiB take at most `in_flight` bytes at once.
     #[must_use]
     pub fn new(
-        judge: Arc<dyn Judge>,
+        reviewer: Arc<dyn Reviewer>,
         sink: Arc<Sink>,
         otlp: Option<Otlp>,
         metrics: Arc<Metrics>,
         in_flight: usize,
     ) -> Arc<Self> {
         Arc::new(Self {
-            judge,
+            reviewer,
             sink,
             otlp,
             bodies: Bodies::new(in_flight, metrics.connections.clone()),
@@ -103,7 +103,7 @@ impl Reviews {
         let otlp = self.otlp.as_ref();
         let traced = otlp.map(|otlp| (otlp, SystemTime::now(), request.headers().clone()));
         let (mut response, verdict, line) = match self.review(phase, &place, request, start).await {
-            Ok(Judged { answer, .. }) => {
+            Ok(Reviewed { answer, .. }) => {
                 self.metrics.reviews.took(phase, start.elapsed());
                 let verdict = answer.outcome.as_str();
                 (json(answer.body), Some(verdict), answer.line)
@@ -138,7 +138,7 @@ impl Reviews {
         place: &Arc<Place>,
         request: Request,
         start: Instant,
-    ) -> Result<Judged, Refusal> {
+    ) -> Result<Reviewed, Refusal> {
         let deadline = start + budget(request.uri().query());
         let refusal = if request.method() != Method::POST {
             Some(Refusal::method())
@@ -162,57 +162,57 @@ impl Reviews {
         drop(chunks);
         let _works = place.works();
         if body.len() <= SMALL {
-            let judged = AssertUnwindSafe(self.judge.judge(phase, &body, deadline))
+            let reviewed = AssertUnwindSafe(self.reviewer.review(phase, &body, deadline))
                 .catch_unwind()
                 .await;
             // Freed before the decision log, which may be slow: the body is no longer needed.
             drop(body);
-            let judged = judged.map_err(|_| Refusal::panic())??;
-            return Ok(self.log(judged, deadline).await);
+            let reviewed = reviewed.map_err(|_| Refusal::panic())??;
+            return Ok(self.log(reviewed, deadline).await);
         }
         // Continues after the caller has disconnected: the decision must be logged, and the memory must stay accounted
         // for.
         let reviews = Arc::clone(self);
         let decided = tokio::spawn(async move {
-            let judged = reviews.judge_apart(phase, body, deadline).await?;
+            let reviewed = reviews.review_apart(phase, body, deadline).await?;
             drop(paid);
-            Ok(reviews.log(judged, deadline).await)
+            Ok(reviews.log(reviewed, deadline).await)
         });
         decided.await.unwrap_or_else(|_| Err(Refusal::panic()))
     }
 
-    async fn judge_apart(
+    async fn review_apart(
         &self,
         phase: Phase,
         body: Buffer,
         deadline: Instant,
-    ) -> Result<Judged, Refusal> {
+    ) -> Result<Reviewed, Refusal> {
         let place = Turns {
             large: Arc::clone(&self.large),
             number: if body.len() < HUGE { 1 } else { TURNS },
             deadline,
         };
         let turn = place.take().await?;
-        let judge = Arc::clone(&self.judge);
+        let reviewer = Arc::clone(&self.reviewer);
         let runtime = Handle::current();
-        let judged = spawn_blocking(move || {
-            let judging = judge.judge(phase, &body, deadline);
-            runtime.block_on(place.judge(judging, turn))
+        let reviewed = spawn_blocking(move || {
+            let reviewing = reviewer.review(phase, &body, deadline);
+            runtime.block_on(place.run(reviewing, turn))
         });
-        Ok(judged.await.map_err(|_| Refusal::panic())???)
+        Ok(reviewed.await.map_err(|_| Refusal::panic())???)
     }
 
     /// Logs the decision, or counts it as lost, and returns the answer to send. For a collector it keeps the line.
-    async fn log(&self, mut judged: Judged, deadline: Instant) -> Judged {
-        let answer = &mut judged.answer;
+    async fn log(&self, mut reviewed: Reviewed, deadline: Instant) -> Reviewed {
+        let answer = &mut reviewed.answer;
         if let Some(line) = answer.line.take() {
             answer.line = self.otlp.as_ref().map(|_| line.clone());
             if self.sink.write(line, deadline).await.is_err() {
                 answer.lose_line();
             }
         }
-        self.judge.report(&mut judged);
-        judged
+        self.reviewer.report(&mut reviewed);
+        reviewed
     }
 }
 
@@ -233,16 +233,16 @@ impl Turns {
         Ok(turn.map_err(|_| Refusal::overloaded())?.ok())
     }
 
-    /// Judges, and holds a turn whenever the judge computes. While it waits for the API server, others may compute.
-    async fn judge<T>(
+    /// Runs a review, and holds a turn whenever it computes. While it waits for the API server, others may compute.
+    async fn run<T>(
         &self,
-        mut judging: BoxFuture<'_, T>,
+        mut review: BoxFuture<'_, T>,
         mut turn: Option<OwnedSemaphorePermit>,
     ) -> Result<T, Refusal> {
         loop {
-            let polled = poll_fn(|cx| Poll::Ready(judging.as_mut().poll(cx))).await;
-            if let Poll::Ready(judged) = polled {
-                return Ok(judged);
+            let polled = poll_fn(|cx| Poll::Ready(review.as_mut().poll(cx))).await;
+            if let Poll::Ready(reviewed) = polled {
+                return Ok(reviewed);
             }
             drop(turn);
             let mut is_woken = false;
@@ -308,7 +308,7 @@ mod tests {
         let turn = place.take().await.ok().flatten();
         let free = || place.large.available_permits();
         let (answer, answered) = oneshot::channel();
-        let judging = async move {
+        let review = async move {
             let before = free();
             answered.await.unwrap();
             (before, free())
@@ -319,7 +319,7 @@ mod tests {
             }
             answer.send(()).unwrap();
         };
-        let (judged, ()) = tokio::join!(place.judge(Box::pin(judging), turn), api_server);
-        assert_eq!(judged.ok(), Some((0, 0)));
+        let (reviewed, ()) = tokio::join!(place.run(Box::pin(review), turn), api_server);
+        assert_eq!(reviewed.ok(), Some((0, 0)));
     }
 }

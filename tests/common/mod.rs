@@ -1,4 +1,4 @@
-//! A service with a judge of ours, and a client that can also misbehave.
+//! A service with a reviewer of ours, and a client that can also misbehave.
 
 #![allow(
     dead_code,
@@ -18,7 +18,7 @@ use migration_warden::host::tls::issue;
 use migration_warden::host::tls::issue::Issued;
 use migration_warden::server::metrics::Metrics;
 use migration_warden::server::{
-    Judge, Judged,
+    Reviewed, Reviewer,
     listen::{self, Limits},
     routes::{self, Reviews},
 };
@@ -66,8 +66,8 @@ pub fn issued() -> &'static Issued {
 /// `malformed`, `record`, `deny` (a record that must not be lost); everything else is answered with
 /// the phase.
 #[derive(Default)]
-pub struct TestJudge {
-    pub judged: AtomicUsize,
+pub struct TestReviewer {
+    pub reviewed: AtomicUsize,
     begun: Notify,
     /// Of each decision, whether its lost record has turned it into a denial.
     pub told: Mutex<Vec<bool>>,
@@ -76,12 +76,12 @@ pub struct TestJudge {
     others: Notify,
 }
 
-impl TestJudge {
-    /// Returns when so many reviews have come to the judge.
+impl TestReviewer {
+    /// Returns when so many reviews have come to the reviewer.
     pub async fn has_begun(&self, reviews: usize) {
         loop {
             let next = self.begun.notified();
-            if self.judged.load(Ordering::SeqCst) >= reviews {
+            if self.reviewed.load(Ordering::SeqCst) >= reviews {
                 return;
             }
             next.await;
@@ -95,13 +95,13 @@ impl TestJudge {
     }
 }
 
-impl Judge for TestJudge {
-    fn judge<'a>(
+impl Reviewer for TestReviewer {
+    fn review<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         _deadline: Instant,
-    ) -> BoxFuture<'a, Result<Judged, Unanswered>> {
+    ) -> BoxFuture<'a, Result<Reviewed, Unanswered>> {
         Box::pin(async move {
             let answer = self.answer(phase, body);
             if body.trim_ascii() == b"wait" {
@@ -110,11 +110,11 @@ impl Judge for TestJudge {
             }
             let answer = answer?;
             let trace = None;
-            Ok(Judged { answer, trace })
+            Ok(Reviewed { answer, trace })
         })
     }
 
-    fn report(&self, Judged { answer, .. }: &mut Judged) {
+    fn report(&self, Reviewed { answer, .. }: &mut Reviewed) {
         if !answer.findings.is_empty() {
             let refused = answer.outcome == Outcome::Denied;
             self.told.lock().unwrap().push(refused);
@@ -122,9 +122,9 @@ impl Judge for TestJudge {
     }
 }
 
-impl TestJudge {
+impl TestReviewer {
     fn answer(&self, phase: Phase, body: &[u8]) -> Result<Answer, Unanswered> {
-        self.judged.fetch_add(1, Ordering::SeqCst);
+        self.reviewed.fetch_add(1, Ordering::SeqCst);
         self.begun.notify_waiters();
         let (word, bytes) = (phase.as_str(), body.len());
         let said = format!("{{\"phase\":\"{word}\",\"bytes\":{bytes}}}");
@@ -139,7 +139,7 @@ impl TestJudge {
             });
         }
         match body {
-            b"panic" => panic!("the judge's own"),
+            b"panic" => panic!("the reviewer's own"),
             b"malformed" => return Err(MalformedReview::NoRequest.into()),
             b"record" | b"deny" | b"hang" => {
                 answer.findings = vec![("MW001", Action::Warn)];
@@ -157,7 +157,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub handle: Handle<SocketAddr>,
     pub metrics: Arc<Metrics>,
-    pub judge: Arc<TestJudge>,
+    pub reviewer: Arc<TestReviewer>,
     pub reviews: Arc<Reviews>,
     pub task: JoinHandle<std::io::Result<()>>,
 }
@@ -187,10 +187,10 @@ impl Server {
 
     pub async fn with(setup: Setup) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let judge = Arc::new(TestJudge::default());
+        let reviewer = Arc::new(TestReviewer::default());
         let sink = Arc::new(Sink::new(setup.output, metrics.lost_lines.clone()).unwrap());
         let reviews = Reviews::new(
-            Arc::clone(&judge) as Arc<dyn Judge>,
+            Arc::clone(&reviewer) as Arc<dyn Reviewer>,
             sink,
             None,
             Arc::clone(&metrics),
@@ -208,7 +208,7 @@ impl Server {
             address: handle.listening().await.unwrap(),
             handle,
             metrics,
-            judge,
+            reviewer,
             reviews,
             task,
         }

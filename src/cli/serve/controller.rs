@@ -23,8 +23,8 @@ use crate::cluster::version::KubernetesVersion;
 use crate::core::cleanup::GRACE;
 use crate::host::decision_log::Sink;
 use crate::host::health::Readiness;
-use crate::server::judge::Warden;
 use crate::server::metrics::Metrics;
+use crate::server::warden::Warden;
 
 /// The parts of the service that the tasks share.
 pub(super) struct Beside<'a> {

@@ -1,4 +1,4 @@
-//! Judges the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
+//! Answers the reviews of the running service: the pure engine, with a clock, ids, metrics and the cluster.
 
 pub(super) mod lookups;
 
@@ -27,7 +27,7 @@ use crate::core::policy::rules::concurrent_migration::Refusal;
 use crate::core::review::Phase;
 use crate::host::policy_watch::LivePolicy;
 use crate::server::metrics::Metrics;
-use crate::server::{Judge, Judged, Trace};
+use crate::server::{Reviewed, Reviewer, Trace};
 
 /// The part of a review's time that is kept for logging the decision, if the API server was asked.
 const MARGIN: Duration = Duration::from_millis(200);
@@ -80,13 +80,13 @@ struct Asking<'a> {
     deadline: Instant,
 }
 
-impl Judge for Warden {
-    fn judge<'a>(
+impl Reviewer for Warden {
+    fn review<'a>(
         &'a self,
         phase: Phase,
         body: &'a [u8],
         deadline: Instant,
-    ) -> BoxFuture<'a, Result<Judged, Unanswered>> {
+    ) -> BoxFuture<'a, Result<Reviewed, Unanswered>> {
         Box::pin(async move {
             let mut watch = Stopwatch {
                 now: Timestamp::now(),
@@ -97,21 +97,21 @@ impl Judge for Warden {
                 .inspect_err(|error| tracing::debug!(%error, "a request was not reviewed"))?;
             let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
             let answer = self.answer(&review, deadline, &mut watch).await?;
-            let judging = watch.started.elapsed().saturating_sub(watch.waited);
-            self.metrics.reviews.evaluated(phase, judging);
+            let evaluation = watch.started.elapsed().saturating_sub(watch.waited);
+            self.metrics.reviews.evaluated(phase, evaluation);
             let trace = tracing::enabled!(tracing::Level::DEBUG).then(|| {
                 Box::new(Trace {
                     asked: review.summary(),
-                    judging,
+                    evaluation,
                     cluster: watch.waited,
                     answered: Instant::now(),
                 })
             });
-            Ok(Judged { answer, trace })
+            Ok(Reviewed { answer, trace })
         })
     }
 
-    fn report(&self, Judged { answer, trace }: &mut Judged) {
+    fn report(&self, Reviewed { answer, trace }: &mut Reviewed) {
         let outcome = answer.outcome.as_str();
         let metrics = &self.metrics.reviews;
         metrics.reviewed(answer.phase, answer.operation, outcome);
@@ -124,7 +124,7 @@ impl Judge for Warden {
             tracing::debug!(
                 phase = answer.phase.as_str(),
                 verdict = outcome,
-                judging_us = micros(trace.judging),
+                evaluation_us = micros(trace.evaluation),
                 api_server_us = micros(trace.cluster),
                 decision_log_us = micros(log),
                 "reviewed {}",
