@@ -13,6 +13,7 @@ pub(crate) mod otlp;
 pub(crate) mod refusal;
 mod review_metrics;
 pub mod routes;
+mod turns;
 pub(crate) mod warden;
 
 use self::{

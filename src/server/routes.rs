@@ -13,6 +13,7 @@ use super::{
     metrics::Metrics,
     otlp::Otlp,
     refusal::Refusal,
+    turns::Turns,
 };
 use crate::core::review::Phase;
 use crate::host::decision_log::Sink;
@@ -24,34 +25,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::FutureExt;
 use std::{
-    future::poll_fn,
-    mem,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
     time::SystemTime,
 };
 use tokio::{
     runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
 
 /// The longest body that is evaluated on the async workers: at most a millisecond of work.
 const SMALL: usize = 64 << 10;
-
-/// How many larger bodies are evaluated at once, each on a thread of its own. More would take CPU time from the worker
-/// that answers small reviews and `/livez`.
-const TURNS: u32 = 2;
-
-/// Bodies of at least this size take all turns: parsed, one may take ten times its length.
-const HUGE: usize = 1 << 20;
 
 /// The state that both routes share.
 pub struct Reviews {
@@ -60,7 +50,7 @@ pub struct Reviews {
     otlp: Option<Otlp>,
     metrics: Arc<Metrics>,
     bodies: Bodies,
-    large: Arc<Semaphore>,
+    turns: Turns,
     closing: AtomicBool,
 }
 
@@ -80,7 +70,7 @@ impl Reviews {
             otlp,
             bodies: Bodies::new(in_flight, metrics.connections.clone()),
             metrics,
-            large: Arc::new(Semaphore::new(TURNS as usize)),
+            turns: Turns::new(),
             closing: AtomicBool::new(false),
         })
     }
@@ -187,11 +177,7 @@ impl Reviews {
         body: Buffer,
         deadline: Instant,
     ) -> Result<Reviewed, Refusal> {
-        let place = Turns {
-            large: Arc::clone(&self.large),
-            number: if body.len() < HUGE { 1 } else { TURNS },
-            deadline,
-        };
+        let place = self.turns.of(body.len(), deadline);
         let turn = place.take().await?;
         let reviewer = Arc::clone(&self.reviewer);
         let runtime = Handle::current();
@@ -213,49 +199,6 @@ impl Reviews {
         }
         self.reviewer.report(&mut reviewed);
         reviewed
-    }
-}
-
-/// The turns that one large review takes.
-struct Turns {
-    large: Arc<Semaphore>,
-    /// How many it takes.
-    number: u32,
-    deadline: Instant,
-}
-
-impl Turns {
-    /// Waits for a turn, which ends when it is dropped.
-    async fn take(&self) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let turn = Arc::clone(&self.large).acquire_many_owned(self.number);
-        let turn = timeout_at(self.deadline, turn).await;
-        // The semaphore is never closed.
-        Ok(turn.map_err(|_| Refusal::overloaded())?.ok())
-    }
-
-    /// Runs a review, and holds a turn whenever it computes. While it waits for the API server, others may compute.
-    async fn run<T>(
-        &self,
-        mut review: BoxFuture<'_, T>,
-        mut turn: Option<OwnedSemaphorePermit>,
-    ) -> Result<T, Refusal> {
-        loop {
-            let polled = poll_fn(|cx| Poll::Ready(review.as_mut().poll(cx))).await;
-            if let Poll::Ready(reviewed) = polled {
-                return Ok(reviewed);
-            }
-            drop(turn);
-            let mut is_woken = false;
-            poll_fn(|_| {
-                if mem::replace(&mut is_woken, true) {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                }
-            })
-            .await;
-            turn = self.take().await?;
-        }
     }
 }
 
@@ -290,36 +233,4 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use tokio::{sync::oneshot, task::yield_now};
-
-    #[tokio::test]
-    async fn a_turn_is_held_before_and_after_a_wait() {
-        let place = Turns {
-            large: Arc::new(Semaphore::new(1)),
-            number: 1,
-            deadline: Instant::now() + Duration::from_secs(60),
-        };
-        let turn = place.take().await.ok().flatten();
-        let free = || place.large.available_permits();
-        let (answer, answered) = oneshot::channel();
-        let review = async move {
-            let before = free();
-            answered.await.unwrap();
-            (before, free())
-        };
-        let api_server = async move {
-            while free() == 0 {
-                yield_now().await;
-            }
-            answer.send(()).unwrap();
-        };
-        let (reviewed, ()) = tokio::join!(place.run(Box::pin(review), turn), api_server);
-        assert_eq!(reviewed.ok(), Some((0, 0)));
-    }
 }
