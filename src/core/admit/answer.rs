@@ -24,6 +24,35 @@ impl Judged<'_> {
         }
         let findings = &self.findings;
         let outcome = verdict::outcome(findings);
+        let response = self.response(outcome)?;
+        // A refusal or a dry run does not use an exception.
+        let is_stored = response.allowed && !self.request.dry_run;
+        let exceptions = if is_stored && self.review.phase == Phase::Validate {
+            exception::uses(findings, self.name(), self.circumstances.now)
+        } else {
+            Vec::new()
+        };
+        let line = self
+            .is_logged(outcome)
+            .then(|| self.decision(outcome).to_line());
+        let if_lost = match line {
+            Some(_) if response.allowed => self.if_lost()?,
+            _ => None,
+        };
+        Ok(Answer {
+            outcome,
+            findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            exceptions,
+            happening: self.happening(outcome).map(Box::new),
+            line: line.transpose()?,
+            if_lost,
+            ..Answer::allowed(self.review.phase, self.operation, response.to_bytes()?)
+        })
+    }
+
+    /// What the API server is sent.
+    fn response(&self, outcome: Outcome) -> Result<Response<'_>, Unanswered> {
+        let findings = &self.findings;
         let mut response = Response::allowed(&self.request.uid);
         let is_dry_run = self.request.dry_run;
         let refused = match outcome {
@@ -56,33 +85,16 @@ impl Judged<'_> {
             annotations.push(("rules", rules(findings).into()));
         }
         annotations.push(("verdict", outcome.as_str().into()));
-        // The validating phase decides. The mutating one records a decision only if it patched or refused something.
+        Ok(response)
+    }
+
+    /// Whether the decision log gets a line. The validating phase decides; the mutating one logs a decision only if it
+    /// patched or refused something. Clients retry, so a wait is logged once.
+    fn is_logged(&self, outcome: Outcome) -> bool {
         let decided = self.review.phase == Phase::Validate
             || outcome >= Outcome::Patched
             || self.correction.patch.is_some();
-        // Clients retry, so a wait is recorded once.
-        let recorded = decided && !(outcome == Outcome::Waiting && self.is_told);
-        // A refusal or a dry run does not use an exception.
-        let used = self.review.phase == Phase::Validate && response.allowed && !is_dry_run;
-        let exceptions = if used {
-            exception::uses(findings, self.name(), self.circumstances.now)
-        } else {
-            Vec::new()
-        };
-        let line = recorded.then(|| self.decision(outcome).to_line());
-        let if_lost = match line {
-            Some(_) if response.allowed => self.if_lost()?,
-            _ => None,
-        };
-        Ok(Answer {
-            outcome,
-            findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
-            exceptions,
-            happening: self.happening(outcome).map(Box::new),
-            line: line.transpose()?,
-            if_lost,
-            ..Answer::allowed(self.review.phase, self.operation, response.to_bytes()?)
-        })
+        decided && !(outcome == Outcome::Waiting && self.is_told)
     }
 
     /// Warnings come from the validating phase, which sees the final object. The mutating phase warns about what it
