@@ -14,7 +14,7 @@
 
 mod queue;
 
-use self::queue::{Attendant, Queue, Settled, Ticket};
+use self::queue::{Attendant, Queue, Ticket};
 use crate::host::line_writer::{Attempt, LineWriter};
 use crate::host::metrics::{Counters, Registry};
 use std::{
@@ -239,20 +239,16 @@ impl Shared {
             };
             drop(bytes);
             queue = self.lock();
-            let Settled {
-                told,
-                left,
-                abandoned,
-            } = queue.settle(batch, written);
-            if told > 0 && queue.is_whole_again() {
-                tracing::info!(lost = told, "writing decision lines succeeds again");
+            let settled = queue.settle(batch, written);
+            if settled.told > 0 && queue.is_whole_again() {
+                tracing::info!(lost = settled.told, "writing decision lines succeeds again");
             }
-            for _ in 0..abandoned {
+            for _ in 0..settled.abandoned {
                 self.lose(&mut queue, Lost::Blocked);
             }
             if failed {
-                self.refuse(&mut queue, left);
-            } else if left > 0 {
+                self.refuse(&mut queue, settled.left);
+            } else if settled.left > 0 {
                 break;
             }
             if !patient && !queue.is_relied_on() {
@@ -292,11 +288,9 @@ impl Shared {
             drop(queue);
             if !has_to_write {
                 thread::park();
-                queue = self.lock();
-                continue;
             }
             // Lines stay in the queue meanwhile, so that callers can still remove them.
-            let writable = self.output.writable(LOOK_UP);
+            let writable = has_to_write && self.output.writable(LOOK_UP);
             queue = self.lock();
             if writable {
                 queue = self.drain(queue, true);
