@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::{MetricType, gauge::Gauge};
 
@@ -109,8 +109,9 @@ impl LivePolicy {
 
     /// The current policy. A reload does not change a policy that was already returned.
     #[must_use]
-    pub fn current(&self) -> Guard<Arc<Policy>> {
-        self.0.load()
+    pub fn current(&self) -> Arc<Policy> {
+        // Not a `Guard`: callers await, and a thread has few of them.
+        self.0.load_full()
     }
 
     /// Reads the file every `period` and uses a new policy if it is valid. Runs until it is dropped.
