@@ -27,7 +27,7 @@ use crate::core::admit::{Answer, Unanswered};
 use crate::core::review::Phase;
 use crate::core::time::in_words;
 use crate::host::decision_log::Sink;
-use crate::host::health::Readiness;
+use crate::host::health::{Check, Readiness};
 use axum::http::{HeaderMap, StatusCode};
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use futures_util::future::BoxFuture;
@@ -134,6 +134,7 @@ pub struct Service {
     pub sink: Arc<Sink>,
     /// Sends traces and copies of decisions to a collector.
     pub otlp: Option<Otlp>,
+    /// Counts what is served, and is served at `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Checks of others; the service adds `shutdown`.
     pub readiness: Readiness,
@@ -150,7 +151,6 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     let open = service
         .readiness
         .register("shutdown", "shutting down", true);
-
     let reviews = Reviews::new(
         service.reviewer,
         service.sink,
@@ -170,38 +170,14 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
         let (listener, https, metrics) = (service.listener, https.clone(), Arc::clone(&metrics));
         listen::https(listener, service.tls, app, for_reviews, https, metrics).await
     };
-    let serve_admin = listen::http(
-        service.admin,
-        admin::router(service.readiness.clone(), Arc::clone(&metrics)),
-        for_admin,
-        http.clone(),
-        Arc::clone(&metrics),
-    );
-    let until_drain = async {
-        let stop = stop.await;
-        open.set(false);
-        reviews.close_connections();
-        if stop == Stop::Gently {
-            let delay = service.shutdown_delay;
-            tracing::info!(
-                "stopping: still serving for {}, until endpoints are updated",
-                in_words(delay.try_into().unwrap_or(SignedDuration::MAX))
-            );
-            tokio::time::sleep(delay).await;
-        }
-        tracing::info!("stopping: finishing the requests in flight");
-    };
-    let keeping = async {
-        match service.keeper {
-            Some(keeper) => keeper.keep().await,
-            None => pending::<Infallible>().await,
-        }
-    };
+    let app = admin::router(service.readiness.clone(), Arc::clone(&metrics));
+    let (handle, metrics) = (http.clone(), Arc::clone(&metrics));
+    let serve_admin = listen::http(service.admin, app, for_admin, handle, metrics);
     let stopping = async {
         // Ends the keeping, which would have connections wait for nobody.
         tokio::select! {
-            () = until_drain => (),
-            never = keeping => match never {},
+            () = until_drain(stop, &open, &reviews, service.shutdown_delay) => (),
+            never = keep(service.keeper) => match never {},
         }
         https.graceful_shutdown(Some(DRAIN));
         ending.notify_one();
@@ -215,6 +191,35 @@ pub async fn run(service: Service, stop: impl Future<Output = Stop>) -> io::Resu
     };
     http.shutdown();
     served
+}
+
+/// Keeps the listening socket open beyond this process, if there is a holder.
+async fn keep(keeper: Option<Keeper>) -> Infallible {
+    match keeper {
+        Some(keeper) => keeper.keep().await,
+        None => pending().await,
+    }
+}
+
+/// Resolves when new requests need no longer be taken: after `stop`, and after the time in which the endpoints are
+/// updated.
+async fn until_drain(
+    stop: impl Future<Output = Stop>,
+    open: &Check,
+    reviews: &Reviews,
+    delay: Duration,
+) {
+    let stop = stop.await;
+    open.set(false);
+    reviews.close_connections();
+    if stop == Stop::Gently {
+        tracing::info!(
+            "stopping: still serving for {}, until endpoints are updated",
+            in_words(delay.try_into().unwrap_or(SignedDuration::MAX))
+        );
+        time::sleep(delay).await;
+    }
+    tracing::info!("stopping: finishing the requests in flight");
 }
 
 /// Resolves when all conditions hold for the first time.

@@ -59,12 +59,6 @@ impl From<watch::Receiver<bool>> for Leads {
     }
 }
 
-impl From<Leads> for watch::Receiver<bool> {
-    fn from(leads: Leads) -> Self {
-        leads.0
-    }
-}
-
 #[derive(Debug)]
 pub struct Candidate {
     leads: Leads,

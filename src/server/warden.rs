@@ -138,6 +138,22 @@ impl Reviewer for Warden {
     }
 }
 
+impl Warden {
+    /// Answers reviews without a cluster: the caller adds its parts.
+    pub(crate) fn new(policy: LivePolicy, metrics: Arc<Metrics>, replica: String) -> Self {
+        Self {
+            policy,
+            namespaces: Namespaces::default(),
+            claims: None,
+            exceptions: Exceptions::default(),
+            events: Events::default(),
+            last_words: LastWords::default(),
+            metrics,
+            replica,
+        }
+    }
+}
+
 // Few reviews need the API server, and the others should not carry the state for it: what asks is boxed.
 impl Warden {
     async fn answer(

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 
-use super::{Args, Background};
+use super::args::Args;
+use super::setup::Setup;
 use crate::cluster::certificate::KeptCertificate;
 use crate::cluster::registration::{Disagreement, Registration};
 use crate::core::pki::rotation;
@@ -19,92 +20,89 @@ use crate::host::policy_watch::LivePolicy;
 use crate::host::tls::issue;
 use crate::host::tls::live::LiveTls;
 use crate::host::tls::reload::{TlsFiles, keep_bundle};
-use crate::server::metrics::Metrics;
 
 /// Where the server creates a certificate if no argument names one.
 const DEVELOPMENT: &str = "certs/dev";
 
-/// Loads the certificate that the arguments name, and adds the tasks that reload or renew it.
+/// Loads the certificate that the arguments name, and adds the tasks that reload or renew it, and that publish its CA.
 pub(super) fn set_up(
     args: &Args,
     client: Option<&Client>,
     policy: &LivePolicy,
-    metrics: &Metrics,
-    readiness: &Readiness,
-    background: &mut Background,
+    setup: &mut Setup,
 ) -> anyhow::Result<LiveTls> {
-    let needs_cluster = [
-        ("--tls-secret", args.tls_secret.is_some()),
-        (
-            "--webhook-configuration",
-            args.webhook_configuration.is_some(),
-        ),
-    ];
-    if let (None, Some((argument, _))) = (client, needs_cluster.iter().find(|(_, given)| *given)) {
-        anyhow::bail!("{argument} needs a cluster; add --cluster in-cluster");
-    }
-    let live = LiveTls::new(metrics.certificates.clone())?;
+    let live = LiveTls::new(setup.metrics.certificates.clone())?;
     if let Some(ca) = &args.client_ca {
-        let files = TlsFiles::client_ca(ca.clone(), &live)?;
-        background.add(
-            "watching the callers' CA",
-            files.keep_fresh(file_watch::PERIOD),
-        );
+        let fresh = TlsFiles::client_ca(ca.clone(), &live)?.keep_fresh(file_watch::PERIOD);
+        setup.add("watching the callers' CA", fresh);
     }
     let (bundle, bundled) = watch::channel(String::new());
     if let (Some(secret), Some(client)) = (&args.tls_secret, client) {
-        let client = client.clone();
         let service = args.service.as_deref().unwrap_or_default();
-        let kept = KeptCertificate::new(client, secret.clone(), service);
-        let keeping = kept.keep_fresh(live.clone(), bundle);
-        background.add("managing the certificate", keeping);
-    } else {
-        let files = files(args, &live)?;
-        background.add(
-            "watching the certificate files",
-            files.keep_fresh(file_watch::PERIOD),
+        let kept = KeptCertificate::new(client.clone(), secret.clone(), service);
+        setup.add(
+            "managing the certificate",
+            kept.keep_fresh(live.clone(), bundle),
         );
-        if let Some(file) = &args.ca_bundle {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("failed to read the CAs in {}", file.display()))?;
-            if !rotation::usable(&text, Timestamp::now()) {
-                anyhow::bail!(
-                    "{} has no CA that is still valid; write one or more CAs into it as PEM",
-                    file.display()
-                );
-            }
-            let keeping = keep_bundle(file.clone(), file_watch::PERIOD, live.clone(), bundle);
-            background.add("watching the CA file", keeping);
-        }
+    } else {
+        watch_files(args, &live, bundle, setup)?;
     }
-    tell_expiry(readiness, &live);
-
+    tell_expiry(&setup.readiness, &live);
     if let (Some(name), Some(client)) = (&args.webhook_configuration, client) {
-        let client = client.clone();
         let writes = args.tls_secret.is_some() || args.ca_bundle.is_some();
-        let disagreement = Disagreement::default();
         let registration = Registration {
-            client,
+            client: client.clone(),
             name: name.clone(),
             policy: policy.clone(),
             bundle: writes.then_some(bundled),
-            metrics: metrics.registration.clone(),
-            disagreement: disagreement.clone(),
+            metrics: setup.metrics.registration.clone(),
+            disagreement: Disagreement::default(),
         };
-        let trust = Trust::default();
-        if writes {
-            tell_trust(readiness, &trust);
-        }
-        background.add("watching the webhook configurations", async move {
-            registration.keep(|all| trust.set(all)).await;
-        });
-        readiness.probe("webhook-configuration", move || {
-            disagreement
-                .current()
-                .map_or(Status::Ok(String::new()), Status::Warning)
-        });
+        publish(registration, setup);
     }
     Ok(live)
+}
+
+/// Loads the certificate from files, and the CAs to publish if a file has them.
+fn watch_files(
+    args: &Args,
+    live: &LiveTls,
+    bundle: watch::Sender<String>,
+    setup: &mut Setup,
+) -> anyhow::Result<()> {
+    let fresh = files(args, live)?.keep_fresh(file_watch::PERIOD);
+    setup.add("watching the certificate files", fresh);
+    let Some(file) = &args.ca_bundle else {
+        return Ok(());
+    };
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("failed to read the CAs in {}", file.display()))?;
+    if !rotation::usable(&text, Timestamp::now()) {
+        anyhow::bail!(
+            "{} has no CA that is still valid; write one or more CAs into it as PEM",
+            file.display()
+        );
+    }
+    let fresh = keep_bundle(file.clone(), file_watch::PERIOD, live.clone(), bundle);
+    setup.add("watching the CA file", fresh);
+    Ok(())
+}
+
+/// Watches the webhook configurations, and writes the CAs into them if the replicas manage these.
+fn publish(registration: Registration, setup: &mut Setup) {
+    let disagreement = registration.disagreement.clone();
+    let trust = Trust::default();
+    if registration.bundle.is_some() {
+        tell_trust(&setup.readiness, &trust);
+    }
+    setup.add("watching the webhook configurations", async move {
+        registration.keep(|all| trust.set(all)).await;
+    });
+    setup.readiness.probe("webhook-configuration", move || {
+        disagreement
+            .current()
+            .map_or(Status::Ok(String::new()), Status::Warning)
+    });
 }
 
 /// Whether the webhook configurations trust the CA of the certificate: now, and at least once. Clones share the state.

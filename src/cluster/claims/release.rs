@@ -97,11 +97,11 @@ impl Claims {
         loop {
             match sweep.step() {
                 SweepStep::FindJob(claim) => {
-                    let found = self.swept.job(claim).await?;
+                    let found = self.looks.job(claim).await?;
                     sweep.on_job(found);
                 }
                 SweepStep::FindPods(claim) => {
-                    let live = self.swept.is_live(claim).await?;
+                    let live = self.looks.is_live(claim).await?;
                     sweep.on_pods(live);
                 }
                 SweepStep::MarkSeen(version) => {

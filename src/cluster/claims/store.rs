@@ -100,9 +100,7 @@ pub struct Claims {
     pub(super) client: Client,
     pub(super) leases: Api<Lease>,
     lists: Lists,
-    looks: Looks,
-    /// Those of the sweeper, which delays nobody who waits.
-    pub(super) swept: Looks,
+    pub(super) looks: Looks,
     /// For those who fail a Job.
     pub(super) seats: Arc<Seats>,
     /// For the guards and the alerts.
@@ -124,7 +122,6 @@ impl Claims {
             leases: Api::default_namespaced(client.clone()),
             lists: Lists::new(client.clone()),
             looks,
-            swept: Looks::new(client.clone()),
             seats: Arc::new(Seats::new(FAILING, FAILING_SHARE)),
             pods,
             jobs,

@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::release::Looked;
 use super::store::Claims;
 use crate::cluster::api::every;
 use crate::cluster::jobs::{self, News};
+use crate::cluster::leader::Leads;
 
 /// How often all claims are checked: a pod of a deleted Job ends without news.
 const PERIOD: Duration = Duration::from_secs(15);
@@ -17,7 +18,7 @@ const PERIOD: Duration = Duration::from_secs(15);
 /// Gives claims up while `leads` says so, for as long as it is awaited.
 pub(crate) async fn run(
     claims: Claims,
-    leads: watch::Receiver<bool>,
+    leads: Leads,
     mut news: broadcast::Receiver<News>,
 ) {
     let mut ticks = every(PERIOD);
@@ -26,7 +27,7 @@ pub(crate) async fn run(
             _ = ticks.tick() => None,
             ended = ended(&mut news) => ended,
         };
-        if !*leads.borrow() {
+        if !leads.now() {
             continue;
         }
         let tell = |looked| match looked {
