@@ -16,7 +16,7 @@ use syn::visit::{self, Visit};
 /// The folders of `src` from the ground up. What stands in one may import what stands in it or before it.
 const STOREYS: [&str; 5] = ["core", "host", "cluster", "server", "cli"];
 /// What is not in `core`: what paths begin with. A type that only holds a time or an address may be.
-const IMPURE: [&str; 17] = [
+const IMPURE: [&str; 20] = [
     "tokio",
     "tracing",
     "std::env",
@@ -34,6 +34,9 @@ const IMPURE: [&str; 17] = [
     "Zoned::now",
     "kube::Api",
     "kube::Client",
+    "kube::api",
+    "kube::client",
+    "kube::runtime",
 ];
 
 /// A module's path below the crate, such as `core::job::name`, and the paths that its code names.
