@@ -93,52 +93,54 @@ where
     T: Deserialize<'de>,
     R: Default,
 {
-    struct Fold<F, T, R>(F, PhantomData<(T, R)>);
-    impl<'de, F, T, R> Visitor<'de> for Fold<F, T, R>
-    where
-        F: FnMut(&mut R, T) -> bool,
-        T: Deserialize<'de>,
-        R: Default,
-    {
-        type Value = R;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a list")
-        }
-
-        fn visit_unit<E>(self) -> Result<R, E> {
-            Ok(R::default())
-        }
-
-        fn visit_none<E>(self) -> Result<R, E> {
-            Ok(R::default())
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
-            let mut kept = R::default();
-            let mut left = match BOUND.get() {
-                Bound::Each(_) => FIRST,
-                _ => usize::MAX,
-            };
-            while left > 0
-                && let Some(next) = entries.next_element()?
-            {
-                if (self.0)(&mut kept, next) {
-                    entry()?;
-                    left -= 1;
-                }
-            }
-            while entries.next_element::<IgnoredAny>()?.is_some() {
-                BOUND.set(Bound::Each(true));
-            }
-            Ok(kept)
-        }
-    }
     deserializer.deserialize_option(Fold(take, PhantomData))
+}
+
+struct Fold<F, T, R>(F, PhantomData<(T, R)>);
+
+impl<'de, F, T, R> Visitor<'de> for Fold<F, T, R>
+where
+    F: FnMut(&mut R, T) -> bool,
+    T: Deserialize<'de>,
+    R: Default,
+{
+    type Value = R;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_unit<E>(self) -> Result<R, E> {
+        Ok(R::default())
+    }
+
+    fn visit_none<E>(self) -> Result<R, E> {
+        Ok(R::default())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut entries: A) -> Result<R, A::Error> {
+        let mut kept = R::default();
+        let mut left = match BOUND.get() {
+            Bound::Each(_) => FIRST,
+            _ => usize::MAX,
+        };
+        while left > 0
+            && let Some(next) = entries.next_element()?
+        {
+            if (self.0)(&mut kept, next) {
+                entry()?;
+                left -= 1;
+            }
+        }
+        while entries.next_element::<IgnoredAny>()?.is_some() {
+            BOUND.set(Bound::Each(true));
+        }
+        Ok(kept)
+    }
 }
 
 #[cfg(test)]

@@ -14,24 +14,8 @@ impl Scan<'_, '_> {
     /// Finds the value after `=` or `:`, if the name before it is that of a password.
     pub(super) fn assignment(&mut self, at: usize) {
         let bytes = self.text.as_bytes();
-        let (before, sign, next) = (
-            at.checked_sub(1).map(|at| bytes[at]),
-            bytes[at],
-            bytes.get(at + 1),
-        );
-        let is_other = match sign {
-            b'=' => {
-                matches!(before, Some(b'=' | b'!' | b'<' | b'>' | b'~'))
-                    || matches!(next, Some(b'=' | b'~'))
-            }
-            b':' => {
-                matches!(before, Some(b':'))
-                    || matches!(next, Some(b':' | b'='))
-                    || bytes[at + 1..].starts_with(b"//")
-            }
-            _ => !matches!(next, Some(b'"' | b'\'')),
-        };
-        let Some(key) = (!is_other).then(|| self.key(at)).flatten() else {
+        let (sign, next) = (bytes[at], bytes.get(at + 1));
+        let Some(key) = (!is_other(bytes, at)).then(|| self.key(at)).flatten() else {
             return;
         };
         let name = &self.text[key.clone()];
@@ -225,6 +209,24 @@ impl Scan<'_, '_> {
             .min(self.ends.next(End::Double, range.end));
         let after = self.text[range.end..line].trim_start();
         !is_item && !after.is_empty() && !after.starts_with('#')
+    }
+}
+
+/// Whether the sign at `at` assigns nothing: it is a part of an operator or of a URL, or no text in quotes follows.
+fn is_other(bytes: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).map(|at| bytes[at]);
+    let next = bytes.get(at + 1);
+    match bytes[at] {
+        b'=' => {
+            matches!(before, Some(b'=' | b'!' | b'<' | b'>' | b'~'))
+                || matches!(next, Some(b'=' | b'~'))
+        }
+        b':' => {
+            matches!(before, Some(b':'))
+                || matches!(next, Some(b':' | b'='))
+                || bytes[at + 1..].starts_with(b"//")
+        }
+        _ => !matches!(next, Some(b'"' | b'\'')),
     }
 }
 
