@@ -4,10 +4,13 @@
 //! itself stops working after the first change. Not for large files, nor for changes that must be seen sooner.
 
 use std::{fs, io, path::PathBuf, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// How often files are read.
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
+
+/// A read that takes this many periods is logged.
+const SLOW: u32 = 10;
 
 /// The contents of the watched files, in the order of their paths.
 pub(crate) type Contents = Vec<Vec<u8>>;
@@ -61,16 +64,30 @@ impl Poller {
         period: Duration,
         mut apply: impl FnMut(Result<Contents, ReadError>),
     ) {
+        let files: Vec<_> = self
+            .paths
+            .iter()
+            .map(|path| path.to_string_lossy())
+            .collect();
+        let files = files.join(", ");
         let mut ticks = interval(period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // Reading from a network volume may hang. That must not block requests.
-            let reading = tokio::task::spawn_blocking(move || {
+            let mut reading = tokio::task::spawn_blocking(move || {
                 let new = self.poll();
                 (self, new)
             });
-            let Ok((poller, new)) = reading.await else {
+            let mut read = timeout(period * SLOW, &mut reading).await;
+            if read.is_err() {
+                tracing::warn!(
+                    %files, "failed to read files in time; their last contents stay in use until the read ends"
+                );
+                read = Ok(reading.await);
+                tracing::info!(%files, "the slow read of files has ended");
+            }
+            let Ok(Ok((poller, new))) = read else {
                 return;
             };
             self = poller;
@@ -94,6 +111,72 @@ impl Poller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::io::Write;
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+    /// Sends each line of the log.
+    struct Lines(UnboundedSender<String>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let line = String::from_utf8_lossy(bytes).trim().to_owned();
+            self.0.send(line).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A pipe is read until its writer closes it.
+    #[tokio::test]
+    async fn a_read_that_hangs_is_logged_once_and_so_is_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, next] = ["policy.yaml", "next"].map(|name| dir.path().join(name));
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        fs::write(&next, "new").unwrap();
+        let (sender, mut log) = unbounded_channel();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || Lines(sender.clone()))
+            .finish();
+        let _logs = tracing::subscriber::set_default(subscriber);
+        let (sender, mut contents) = unbounded_channel();
+        let poller = Poller::new(vec![path.clone()]);
+        let polling = poller.run(Duration::from_millis(1), move |read| {
+            sender.send(read.unwrap()).unwrap();
+        });
+        let files = format!("files={}", path.display());
+        let limit = Duration::from_secs(20);
+        let test = async {
+            // Open for reading, too, so that opening it waits for nobody.
+            let mut pipe = fs::File::options()
+                .read(true)
+                .write(true)
+                .open(&path)
+                .unwrap();
+            let slow = "WARN failed to read files in time; their last contents stay in use until the read ends";
+            let line = timeout(limit, log.recv()).await.expect("a line");
+            assert_eq!(line.unwrap(), format!("{slow} {files}"));
+            fs::rename(&next, &path).unwrap();
+            pipe.write_all(b"old").unwrap();
+            drop(pipe);
+            assert_eq!(contents.recv().await.unwrap(), [b"old"]);
+            assert_eq!(contents.recv().await.unwrap(), [b"new"]);
+            let ended = "INFO the slow read of files has ended";
+            assert_eq!(log.recv().await.unwrap(), format!("{ended} {files}"));
+            assert!(log.is_empty());
+        };
+        tokio::select! {
+            biased;
+            () = test => (),
+            () = polling => panic!("the polling has ended"),
+        }
+    }
 
     #[test]
     fn tells_every_distinct_state_once() {
