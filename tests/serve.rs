@@ -13,8 +13,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
-use server::{Server, example, good};
+use server::{PATIENCE, Server, example, good};
 
 #[test]
 fn the_readmes_review_gets_the_readmes_answer() {
@@ -126,6 +129,27 @@ fn a_second_signal_ends_the_wait() {
         assert!(sent.unwrap().success());
     }
     assert_eq!(server.child.wait().unwrap().code(), Some(2));
+}
+
+/// A pipe is read until its writer closes it, so this one is read for ever, as a file on a network volume may be.
+#[test]
+fn a_read_that_hangs_does_not_keep_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, pipe] = ["policy.yaml", "pipe"].map(|name| folder.path().join(name));
+    let head = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n";
+    std::fs::write(&path, head).unwrap();
+    let mut server = Server::start(&["--config", path.to_str().unwrap()]);
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    std::fs::rename(&pipe, &path).unwrap();
+    // Opens as soon as the server reads.
+    let _open = std::fs::File::options().write(true).open(&path).unwrap();
+    let process = Pid::from_child(&server.child);
+    let ended = pidfd_open(process, PidfdFlags::empty()).unwrap();
+    kill_process(process, Signal::TERM).unwrap();
+    let limit = PATIENCE.try_into().unwrap();
+    let mut ended = [PollFd::new(&ended, PollFlags::IN)];
+    assert_eq!(poll(&mut ended, Some(&limit)), Ok(1), "it has not ended");
+    assert!(server.child.wait().unwrap().success());
 }
 
 #[test]

@@ -140,3 +140,45 @@ impl KeptCertificate {
         error.map_or(Ok(news), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use axum::http::Method;
+    use jiff::SignedDuration;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cluster::api::{TIMEOUT, testing};
+    use crate::host::metrics::Registry;
+    use crate::host::tls::live::CertificateMetrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_hangs_leaves_the_certificate_that_was_read() {
+        let names = ["warden.default.svc".to_owned()];
+        let now = Timestamp::now();
+        let begun = now - SignedDuration::from_hours(65 * 24);
+        let stored = Material::default().renewed(&names, begun).unwrap().unwrap();
+        assert!(stored.renewed(&names, now).unwrap().is_some());
+        let secret = json!({"metadata": {"name": "tls"}, "data": stored.to_data()});
+        let client = testing::client(move |request| {
+            let secret = secret.clone();
+            async move {
+                if request.method() == Method::PUT {
+                    pending::<()>().await;
+                }
+                (200, secret)
+            }
+        });
+        let kept = KeptCertificate::new(client, "tls".to_owned(), "warden");
+        let live = LiveTls::new(CertificateMetrics::new(&mut Registry::new())).unwrap();
+        let (mut shown, (bundle, bundled)) = (Material::default(), watch::channel(String::new()));
+        let looked = kept.look(&live, &mut shown, &bundle);
+        let looked = time::timeout(3 * TIMEOUT, looked).await.expect("an end");
+        let error = looked.unwrap_err().to_string();
+        assert_eq!(error, "the API server did not answer in time");
+        assert!(shown == stored && *bundled.borrow() == stored.ca_certs);
+        assert!(live.expiry().certificate.is_some());
+    }
+}
