@@ -26,8 +26,9 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Most tries of one write: all replicas may write the same object, and each round one of them succeeds.
 const TRIES: usize = 8;
 
-/// Why a request to the API server failed. `doing` is its verb and its resource.
+/// Why a request to the API server failed. `doing` is its verb and its resource, and `why` the error that began it.
 #[derive(Clone, Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are described above")]
 pub enum ApiError {
     /// The API server did not answer before the deadline.
     #[error("the API server did not answer in time")]

@@ -10,6 +10,7 @@ use crate::core::policy::rules::concurrent_migration::{Failures, Holder, State};
 /// The Job that a migration has to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
+    /// What the client is shown of it.
     pub facts: Holder,
     /// Whether this replica has not logged yet, as far as it remembers, that the migration waits for this one.
     pub first: bool,

@@ -7,11 +7,13 @@ use crate::cluster::api::ApiError;
 /// Why a claim could not be acquired or released.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
+    /// A request failed.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// Too many claims of this namespace name Jobs that have not been seen.
     #[error("namespace {0} has {most} claims whose Jobs have not been seen yet", most = MOST)]
     Crowded(String),
+    /// Another program wrote the Lease with this name.
     #[error("failed to read the Lease {0} as a claim; delete it if no migration of its key runs")]
     Unreadable(String),
 }

@@ -22,6 +22,7 @@ use crate::cluster::api::{ApiError, ask, failed, in_time, unless_changed_or_gone
 /// Claims that are checked at once: one slow answer must not delay the others.
 const AT_ONCE: usize = 8;
 
+/// What a sweep did with one claim.
 #[derive(Debug)]
 pub enum Looked {
     /// It is still needed.

@@ -41,22 +41,28 @@ const FAILING_SHARE: usize = 1;
 /// The migration Job that requests a claim, from the validating review.
 #[derive(Clone, Copy, Debug)]
 pub struct Claimant<'a> {
+    /// Namespace of the Job.
     pub namespace: &'a str,
+    /// Name of the Job.
     pub job: &'a str,
     /// The `generateName` that its name was made from, if any.
     pub generate_name: Option<&'a str>,
+    /// Uid of the Job, which the validating review has before the object is stored.
     pub uid: &'a str,
     /// Its `creationTimestamp`, from the API server's clock.
     pub created: Timestamp,
+    /// The user who creates it.
     pub user: &'a str,
 }
 
+/// A request for a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
     /// Its keys, in the order of [`Key::all_of`].
     pub keys: &'a [Key],
     /// The policy, which determines the keys of other Jobs.
     pub policy: &'a Arc<Policy>,
+    /// The Job that is to hold them.
     pub claimant: Claimant<'a>,
     /// Whether to check only, without taking the claim.
     pub dry_run: bool,
@@ -84,6 +90,7 @@ impl Wanted<'_> {
     }
 }
 
+/// The answer to a request for a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// The Job has the claim and may run; in a dry run, it could.
@@ -95,6 +102,7 @@ pub enum Taken {
     Waiting(Blocker),
 }
 
+/// The claims of a cluster, each of which is a Lease. Clones share the limits on requests.
 #[derive(Clone)]
 pub struct Claims {
     pub(super) client: Client,
@@ -105,6 +113,7 @@ pub struct Claims {
     pub(super) seats: Arc<Seats>,
     /// For the guards and the alerts.
     pub pods: Pods,
+    /// The Jobs that a watch has seen.
     pub jobs: Jobs,
     begun: Begun,
     logged: Arc<Logged>,
