@@ -24,6 +24,8 @@
 //! while, and [`core::admit`] puts them together. [`core::check`] and [`core::scan`] give the same verdict for manifests
 //! and for a running cluster, and [`core::generate`] writes the rules in the API server's own language.
 
+#![warn(missing_docs)]
+
 pub mod cli;
 pub mod cluster;
 pub mod core;

@@ -90,10 +90,11 @@ fn after(
     }
 }
 
+/// Deletes the finished migration Jobs that nothing else deletes.
+#[expect(missing_docs, reason = "their types say it")]
 pub struct Cleanup {
     pub client: Client,
     pub jobs: Jobs,
-    /// The labels of namespaces.
     pub namespaces: Namespaces,
     /// Namespaces whose Jobs are never removed.
     pub excluded: Vec<String>,

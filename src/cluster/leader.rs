@@ -40,6 +40,7 @@ impl Leads {
         Self(watch::channel(true).1)
     }
 
+    /// Whether it does now.
     #[must_use]
     pub fn now(&self) -> bool {
         *self.0.borrow()
@@ -59,6 +60,7 @@ impl From<watch::Receiver<bool>> for Leads {
     }
 }
 
+/// The part of this replica in the election. It resigns only if asked to, so that it can end its work first.
 #[derive(Debug)]
 pub struct Candidate {
     leads: Leads,

@@ -24,6 +24,7 @@ const PAGE: u32 = 250;
 /// The longest annotation that is kept, in bytes: those that are read are single words.
 const LONGEST: usize = 64;
 
+/// The cache of namespaces. Clones share it. Without a cluster it knows every namespace, and that none has labels.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces(Option<KnownNamespaces>);
 

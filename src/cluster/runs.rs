@@ -61,6 +61,8 @@ impl Default for Pace {
     }
 }
 
+/// Records the runs of migration Jobs.
+#[expect(missing_docs, reason = "their types say it")]
 pub struct Runs {
     pub client: Client,
     pub jobs: Jobs,

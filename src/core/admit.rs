@@ -38,21 +38,24 @@ pub struct Circumstances<'a> {
     pub now: Timestamp,
     /// Id for the decision, unless the Job already has one that was assigned for this request.
     pub id: Uuid,
+    /// Name of the replica, for the decision log.
     pub replica: &'a str,
 }
 
 /// The answer to a review, with everything that is recorded about it.
 #[derive(Debug)]
 pub struct Answer {
-    pub phase: Phase,
-    pub operation: Operation,
+    pub(crate) phase: Phase,
+    pub(crate) operation: Operation,
     /// The AdmissionReview to send, as JSON.
     pub body: Vec<u8>,
+    /// The verdict, without the loss of its line.
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
     /// The exceptions that the object needs to be admitted.
     pub exceptions: Vec<Use>,
+    /// The Event to send, if the verdict is worth one.
     pub happening: Option<Box<Happening>>,
     /// The line for the decision log, without a newline, if the decision is logged.
     pub line: Option<Vec<u8>>,
@@ -92,6 +95,7 @@ impl Answer {
 /// Why a review has no answer. The client gets an HTTP error.
 #[derive(Debug, thiserror::Error)]
 pub enum Unanswered {
+    /// The body is not a review that can be answered.
     #[error(transparent)]
     Malformed(#[from] MalformedReview),
     /// The answer could not be serialized.

@@ -167,10 +167,12 @@ pub fn apply(findings: &mut [Finding], honoured: &[Arc<Exception>], job: &Job<'_
 /// One use of an exception: a Job that it admitted.
 #[derive(Clone, Debug)]
 pub struct Use {
-    pub exception: Arc<ExceptionRef>,
+    pub(crate) exception: Arc<ExceptionRef>,
+    /// Ids of the rules that it exempts the Job from.
     pub rules: Vec<&'static str>,
+    /// Name of the Job.
     pub job: String,
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// The uses recorded in findings, one for each exception.

@@ -43,8 +43,10 @@ pub(crate) const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 /// Path of a Job's init containers.
 pub(crate) const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
+/// The kinds that hold a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A `batch/v1` Job.
     Job,
     /// A CronJob; the facts are those of its `spec.jobTemplate`.
     CronJob,
@@ -53,18 +55,19 @@ pub enum Kind {
 /// The facts of a Job or of a CronJob's template.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Namespace of the request or manifest; empty if a manifest sets none.
     pub namespace: &'a str,
     /// Name of the object; for a CronJob, its own.
     pub name: Name<'a>,
     /// Labels; those of the pod template if the Job has none.
     pub labels: &'a Map<'a>,
-    pub annotations: &'a Annotations<'a>,
+    pub(crate) annotations: &'a Annotations<'a>,
+    /// Of the object; for a CronJob, its own.
     pub metadata: &'a Metadata<'a>,
-    pub spec: &'a Spec<'a>,
-    pub status: &'a Status<'a>,
-    pub created: Option<Timestamp>,
+    pub(crate) spec: &'a Spec<'a>,
+    pub(crate) status: &'a Status<'a>,
+    pub(crate) created: Option<Timestamp>,
     pub(crate) deployer: Deployer,
     /// It is part of a request, not a manifest that is yet to be sent.
     pub(crate) is_sent: bool,
@@ -92,7 +95,7 @@ fn deployer_of(metadata: &Metadata<'_>, annotations: &Annotations<'_>, manager: 
 
 impl Kind {
     #[must_use]
-    pub fn parse(kind: &str) -> Option<Self> {
+    pub(crate) fn parse(kind: &str) -> Option<Self> {
         match kind {
             "Job" => Some(Self::Job),
             "CronJob" => Some(Self::CronJob),
@@ -235,7 +238,7 @@ impl<'a> Job<'a> {
     }
 
     #[must_use]
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.ending().is_some()
     }
 

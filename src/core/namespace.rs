@@ -19,6 +19,7 @@ pub struct NamespaceView {
     pub mesh: Option<Mesh>,
     /// Whether it is being deleted, with all its objects.
     pub terminating: bool,
+    /// The exceptions for its Jobs, honoured or not.
     pub exceptions: Vec<Arc<Exception>>,
 }
 

@@ -30,6 +30,10 @@ pub struct Loaded {
 
 /// Why a certificate and key cannot be served. No message contains any part of the key.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "each message says what is wrong and what is expected"
+)]
 pub enum TlsError {
     #[error(
         "failed to find a certificate in the certificate file: it must hold the server's certificate and then its intermediates, as PEM"

@@ -27,17 +27,19 @@ pub type Sink<'s> = &'s mut dyn FnMut(Located);
 pub struct Located {
     /// The place in a file; `None` for an object of a cluster.
     pub source: Option<Source>,
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// For a manifest without a namespace, the one that was given; may be empty.
     pub namespace: String,
+    /// Name of the Job or CronJob; its `generateName` if it has no name.
     pub job: String,
+    /// What is wrong, and what the policy does with it.
     pub finding: Finding,
 }
 
 /// A value in a file.
 #[derive(Debug)]
 pub struct Source {
-    pub file: String,
+    pub(crate) file: String,
     /// Position of the value, or of its nearest existing parent.
     pub position: Position,
     /// The shown part of its line, with credentials masked.
@@ -85,7 +87,7 @@ impl fmt::Display for Problem {
 /// An exception that is not honoured.
 #[derive(Debug, Serialize)]
 pub struct Ignored {
-    pub name: String,
+    pub(crate) name: String,
     /// Where it stands, and why it is not honoured.
     #[serde(flatten)]
     pub(crate) problem: Problem,
@@ -114,11 +116,12 @@ pub struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<Problem>,
     #[serde(rename = "ignored_exceptions", skip_serializing_if = "Vec::is_empty")]
-    pub ignored: Vec<Ignored>,
+    pub(crate) ignored: Vec<Ignored>,
     /// The last line if something is denied.
     #[serde(skip)]
     pub help: Option<String>,
     #[serde(rename = "summary")]
+    /// All findings by action.
     pub counts: Counts,
     /// The counts of each broken rule, by id.
     #[serde(skip)]
@@ -165,9 +168,9 @@ impl OptedOut {
 /// Findings by action.
 #[derive(Debug, Default, Serialize)]
 pub struct Counts {
-    pub deny: usize,
-    pub patch: usize,
-    pub warn: usize,
+    pub(crate) deny: usize,
+    pub(crate) patch: usize,
+    pub(crate) warn: usize,
     /// With those that an exception covers.
     pub audit: usize,
     /// Those that an exception covers.

@@ -34,10 +34,13 @@ impl Phase {
 pub enum Operation {
     /// A new object, or the first apply of one.
     Create,
+    /// A change of a stored object, its status and an apply included.
     Update,
+    /// The deletion of an object.
     Delete,
     /// A connection to a subresource.
     Connect,
+    /// Any word that is none of these.
     Other,
 }
 
@@ -54,7 +57,7 @@ impl From<&str> for Operation {
 }
 
 impl Operation {
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Create,
         Self::Update,
         Self::Delete,

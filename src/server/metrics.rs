@@ -17,7 +17,9 @@ use crate::host::metrics::Registry;
 use crate::host::policy_watch::PolicyMetrics;
 use crate::host::tls::live::CertificateMetrics;
 
+/// All metrics of the process. A part that counts by itself gets a clone of its own.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the type of each says what it counts")]
 pub struct Metrics {
     registry: Registry,
     pub(super) reviews: ReviewMetrics,

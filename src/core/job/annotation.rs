@@ -69,7 +69,7 @@ annotations! {
 ///
 /// As in Go's decoder, a `null` value reads as the empty string, and the last one of a repeated key counts.
 #[derive(Clone, Debug, Default)]
-pub struct Annotations<'a> {
+pub(crate) struct Annotations<'a> {
     is_map: bool,
     entries: Vec<(Annotation, Text<'a>)>,
 }

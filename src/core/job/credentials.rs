@@ -24,7 +24,7 @@ mod words;
 use std::ops::Range;
 
 pub(super) use glance::may_hold_any;
-pub use hidden::Secrets;
+pub(crate) use hidden::Secrets;
 pub(super) use key::is_key;
 pub use mask::{blot, hide, mask};
 

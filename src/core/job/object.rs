@@ -14,11 +14,11 @@ use crate::core::json::{Map, Text, few, fold, integer, integers, nullable};
 #[derive(Debug, Default, Deserialize)]
 pub struct Object<'a> {
     #[serde(borrow, default, deserialize_with = "nullable")]
-    pub metadata: Metadata<'a>,
+    pub(crate) metadata: Metadata<'a>,
     #[serde(default, deserialize_with = "nullable")]
-    pub spec: Spec<'a>,
+    pub(crate) spec: Spec<'a>,
     #[serde(default, deserialize_with = "nullable")]
-    pub status: Status<'a>,
+    pub(crate) status: Status<'a>,
     /// Whether the ends of long lists were not read.
     #[serde(skip)]
     pub(crate) is_cut: bool,
@@ -26,15 +26,15 @@ pub struct Object<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Status<'a> {
+pub(crate) struct Status<'a> {
     /// Pods that are pending or running and not being deleted.
     pub active: Option<i64>,
     /// The ready ones among them; absent until they are first counted.
     pub ready: Option<i64>,
     /// Pods that are being deleted and have not ended.
     pub terminating: Option<i64>,
-    pub succeeded: Option<i64>,
-    pub failed: Option<i64>,
+    pub(crate) succeeded: Option<i64>,
+    pub(crate) failed: Option<i64>,
     /// Pods that have ended and are not among those two yet.
     #[serde(default, deserialize_with = "nullable")]
     pub(crate) uncounted_terminated_pods: Uncounted,
@@ -71,13 +71,14 @@ pub(crate) struct Condition<'a> {
     pub message: Text<'a>,
 }
 
+/// The metadata of an object or of a template.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata<'a> {
     /// Empty until the API server has generated it.
     #[serde(borrow)]
     pub name: Text<'a>,
-    pub generate_name: Text<'a>,
+    pub(crate) generate_name: Text<'a>,
     /// May be missing in a manifest.
     pub namespace: Text<'a>,
     /// Set by the API server, between the two phases.
@@ -90,8 +91,8 @@ pub struct Metadata<'a> {
     /// Whether Argo CD keeps it until its sync is over.
     #[serde(rename = "finalizers", default, deserialize_with = "is_held")]
     pub is_held: bool,
-    pub labels: Map<'a>,
-    pub annotations: Annotations<'a>,
+    pub(crate) labels: Map<'a>,
+    pub(crate) annotations: Annotations<'a>,
     #[serde(default, deserialize_with = "few")]
     pub(crate) owner_references: Vec<OwnerReference<'a>>,
     /// Which field manager set which field; distinguishes an apply from a plain create.
@@ -189,9 +190,9 @@ pub struct Spec<'a> {
     #[serde(default, deserialize_with = "integer")]
     pub(crate) active_deadline_seconds: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
-    pub parallelism: Option<i64>,
+    pub(crate) parallelism: Option<i64>,
     #[serde(default, deserialize_with = "integer")]
-    pub completions: Option<i64>,
+    pub(crate) completions: Option<i64>,
     /// `NonIndexed` or `Indexed`.
     #[serde(borrow)]
     pub(crate) completion_mode: Option<Text<'a>>,
@@ -276,7 +277,7 @@ pub(crate) struct ExitCodes<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub struct PodFailurePolicy<'a> {
+pub(crate) struct PodFailurePolicy<'a> {
     /// The first rule that applies to a failed pod decides.
     #[serde(borrow, default, deserialize_with = "few")]
     pub(crate) rules: Vec<FailureRule<'a>>,

@@ -13,17 +13,20 @@ use crate::core::job::annotation::Annotation;
 /// The release a migration belongs to. Its name is untrusted: annotations are free text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release<'a> {
-    pub namespace: &'a str,
-    pub name: Cow<'a, str>,
-    pub source: Source,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) source: Source,
 }
 
 /// Where a release's name was found, most reliable first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
+    /// The label `app.kubernetes.io/instance` of the Job or of its pod template.
     InstanceLabel,
+    /// The label that Flux adds to the objects of its Helm releases.
     Flux,
+    /// The annotation with which Argo CD tracks its objects.
     ArgoCd,
     /// Nothing but the Job's own name.
     BaseName,
@@ -37,6 +40,7 @@ pub const CHART: &str = "helm.sh/chart";
 pub(crate) const FLUX_NAME: &str = "helm.toolkit.fluxcd.io/name";
 
 impl<'a> Release<'a> {
+    /// The release of a Job, from the most reliable sign that it has.
     #[must_use]
     pub fn of(job: &Job<'a>) -> Self {
         let (name, source) = find(job);

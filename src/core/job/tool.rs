@@ -17,10 +17,13 @@ pub(super) use tables::{TABLES, Words};
 /// How a migration was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detection {
+    /// A container runs the migration command of this tool.
     Command(&'static str),
+    /// A container has the image of this tool.
     Image(&'static str),
     /// It runs something called `migrate`.
     Generic,
+    /// The name of the Job says so.
     Name,
 }
 

@@ -9,10 +9,11 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 /// The facts of one certificate.
 #[derive(Clone, Debug)]
 pub struct CertificateFacts {
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The DNS names and IP addresses it is valid for.
     pub names: Vec<String>,
     pub(crate) not_before: Timestamp,
+    /// From this time on clients refuse it.
     pub not_after: Timestamp,
     pub(crate) der: CertificateDer<'static>,
 }

@@ -16,6 +16,7 @@ pub(super) const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why a certificate cannot be generated. No message contains any part of a key.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what is wrong")]
 pub enum MakeError {
     #[error("failed to make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -99,8 +100,9 @@ impl Ca {
 
 /// A server's certificate and its key.
 pub struct Leaf {
+    /// The certificate, PEM.
     pub cert_pem: String,
-    /// The private key, PKCS#8.
+    /// The private key, PKCS#8 as PEM.
     pub key_pem: String,
 }
 

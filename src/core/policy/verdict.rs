@@ -39,10 +39,13 @@ const MAX_WARNINGS: usize = 3600;
 pub enum Outcome {
     /// Admitted without findings to report.
     Allowed,
+    /// Admitted with warnings for the client.
     Warned,
+    /// Admitted after a change that the policy asks for.
     Patched,
     /// Refused for now: the client is asked to retry.
     Waiting,
+    /// Refused for good: a retry of the same object gets the same verdict.
     Denied,
 }
 

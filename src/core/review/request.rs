@@ -21,6 +21,7 @@ const MAX_UID: usize = 253;
 /// Why a body is not a review that can be answered. It has positions, never content, because a body may contain
 /// credentials.
 #[derive(Debug, Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each message says what is wrong")]
 pub enum MalformedReview {
     #[error("the body is not an AdmissionReview: {problem} at line {line}, column {column}")]
     Json {
@@ -68,7 +69,7 @@ pub(crate) struct UserInfo<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Options<'a> {
+pub(crate) struct Options<'a> {
     /// The field manager; clients choose it, and a DELETE has none.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub(crate) field_manager: Text<'a>,
@@ -76,7 +77,7 @@ pub struct Options<'a> {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", bound(deserialize = "O: Deserialize<'de>"))]
-pub struct Request<'a, O = Object<'a>> {
+pub(crate) struct Request<'a, O = Object<'a>> {
     /// The id of this call, repeated in the answer.
     #[serde(borrow, default, deserialize_with = "nullable")]
     pub uid: Text<'a>,

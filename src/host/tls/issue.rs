@@ -62,7 +62,12 @@ pub enum IssueError {
          add that file, or choose another folder",
         found.display(), missing.display()
     )]
-    Foreign { found: PathBuf, missing: PathBuf },
+    Foreign {
+        /// The file that the user provided.
+        found: PathBuf,
+        /// The other file of the pair.
+        missing: PathBuf,
+    },
     /// A file of the user would be overwritten.
     #[error(
         "failed to replace {}: migration-warden did not create it, so it is not overwritten; \

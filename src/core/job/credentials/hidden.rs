@@ -18,7 +18,7 @@ const KEPT: usize = 64;
 const KEPT_BYTES: usize = 4096;
 
 #[derive(Clone, Default)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     sorted: Vec<String>,
     automaton: Option<AhoCorasick>,
     /// There may be more passwords: not all of the Job's text was searched.
@@ -133,7 +133,7 @@ impl Secrets {
 
     /// Like [`Self::hide_in`], with a star for each byte, so that positions do not change.
     #[must_use]
-    pub fn blot(&self, text: &str) -> String {
+    pub(crate) fn blot(&self, text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         if self.has_unread {
             let shown = bytes.iter_mut().filter(|byte| !byte.is_ascii_whitespace());
