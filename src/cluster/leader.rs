@@ -101,6 +101,8 @@ impl Candidate {
     }
 
     #[must_use]
+    /// Whether this replica is the elected one.
+    #[must_use]
     pub fn leads(&self) -> Leads {
         self.leads.clone()
     }

@@ -181,11 +181,11 @@ impl Reviews {
         let turn = place.take().await?;
         let reviewer = Arc::clone(&self.reviewer);
         let runtime = Handle::current();
-        let reviewed = spawn_blocking(move || {
+        let answered = spawn_blocking(move || {
             let reviewing = reviewer.review(phase, &body, deadline);
             runtime.block_on(place.run(reviewing, turn))
         });
-        Ok(reviewed.await.map_err(|_| Refusal::panic())???)
+        Ok(answered.await.map_err(|_| Refusal::panic())???)
     }
 
     /// Logs the decision, or counts it as lost, and returns the answer to send. For a collector it keeps the line.

@@ -150,13 +150,7 @@ impl Controller {
     }
 
     /// Starts the task that records runs. The elected replica records at once; the others step in if it does not.
-    fn record_runs(
-        self,
-        args: &Args,
-        leads: Leads,
-        warden: &Warden,
-        setup: &mut Setup,
-    ) {
+    fn record_runs(self, args: &Args, leads: Leads, warden: &Warden, setup: &mut Setup) {
         let trouble = Trouble::default();
         let runs = Runs {
             client: self.client,

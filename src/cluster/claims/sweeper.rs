@@ -16,11 +16,7 @@ use crate::cluster::leader::Leads;
 const PERIOD: Duration = Duration::from_secs(15);
 
 /// Gives claims up while `leads` says so, for as long as it is awaited.
-pub(crate) async fn run(
-    claims: Claims,
-    leads: Leads,
-    mut news: broadcast::Receiver<News>,
-) {
+pub(crate) async fn run(claims: Claims, leads: Leads, mut news: broadcast::Receiver<News>) {
     let mut ticks = every(PERIOD);
     loop {
         let ended = tokio::select! {

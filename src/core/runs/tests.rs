@@ -216,7 +216,7 @@ fn a_job_that_failed_says_why_and_its_pod_says_it_better() {
 
 #[test]
 fn a_job_that_was_superseded_says_so_unless_it_had_started() {
-    let seen: Seen = testing::job(
+    let seen = testing::seen(
         "
 metadata: {annotations: {migration-warden.io/superseded: 'ErrImagePull: x; shop-migrate-2 waited for it'}}
 spec: {activeDeadlineSeconds: 1}

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster::jobs::Seen;
+use crate::core::policy::testing::stored;
 use crate::core::runs::Ending;
 use crate::core::runs::resource::Outcome;
-use crate::core::policy::testing::stored;
 
 fn waiting(uid: &str, due: Instant) -> Waiting {
     let key = JobKey {
