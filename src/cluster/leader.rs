@@ -100,7 +100,6 @@ impl Candidate {
         }
     }
 
-    #[must_use]
     /// Whether this replica is the elected one.
     #[must_use]
     pub fn leads(&self) -> Leads {
