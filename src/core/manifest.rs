@@ -69,40 +69,56 @@ impl Document<'_> {
         self.places.position(self.bytes(node).start)
     }
 
-    /// Position and byte range, in the stream, of the value at this JSON Pointer below `within`, or of its nearest
-    /// existing parent.
+    /// Position and byte range, in the stream, of the value at this JSON Pointer below `within`. They are those of a key,
+    /// if it has one, for a value that is missing and belongs below this key of its nearest existing parent, and for a
+    /// map or a list that begins in a later line.
     pub(crate) fn locate(&self, within: Node, pointer: &str) -> (Position, Range<usize>) {
-        let pointer = Pointer::parse(pointer).unwrap_or(Pointer::root());
-        let node = self.find(within, pointer);
+        let found = self.find(within, pointer);
+        let is_below = !found.is_whole || self.is_block(found.node);
+        let key = found.key.filter(|_| is_below);
+        let node = key.unwrap_or(found.node);
         (self.position(node), self.bytes(node))
     }
 
     /// Position of the key at this JSON Pointer, or of its value if the key stands elsewhere.
     pub(crate) fn locate_key(&self, pointer: &str) -> Position {
-        let whole = Pointer::parse(pointer).unwrap_or(Pointer::root());
-        let key = whole.split_back().and_then(|(map, key)| {
-            let map = self.find(self.root(), map);
-            self.key_node(map, &key.decoded())
-        });
-        self.position(key.unwrap_or_else(|| self.find(self.root(), whole)))
+        let found = self.find(self.root(), pointer);
+        self.position(found.key.unwrap_or(found.node))
     }
 
-    fn find(&self, within: Node, pointer: &Pointer) -> Node {
-        let mut here = within;
+    fn find(&self, within: Node, pointer: &str) -> Found {
+        let mut found = Found {
+            node: within,
+            key: None,
+            is_whole: true,
+        };
+        let pointer = Pointer::parse(pointer).unwrap_or(Pointer::root());
         for token in pointer.tokens() {
-            let key = token.decoded();
+            let (here, token) = (found.node, token.decoded());
             let next = if self.is_list(here) {
-                key.parse()
-                    .ok()
-                    .and_then(|index| self.items(here).nth(index))
+                let index = token.parse().ok();
+                index.and_then(|index| self.items(here).nth(index))
             } else {
-                self.get(here, &key)
+                self.get(here, &token)
             };
-            let Some(next) = next else { break };
-            here = next;
+            let Some(next) = next else {
+                found.is_whole = false;
+                break;
+            };
+            found.node = next;
+            found.key = self.key_node(here, &token);
         }
-        here
+        found
     }
+}
+
+/// The value at a JSON Pointer, or its nearest existing parent.
+struct Found {
+    node: Node,
+    /// The key of `node`, if it stands in the map of `node`.
+    key: Option<Node>,
+    /// Whether `node` is the value and not a parent of it.
+    is_whole: bool,
 }
 
 #[cfg(test)]

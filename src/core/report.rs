@@ -40,7 +40,7 @@ pub struct Located {
 #[derive(Debug)]
 pub struct Source {
     pub(crate) file: String,
-    /// Position of the value, or of its nearest existing parent.
+    /// Position of the value, or of the key below which it is missing.
     pub position: Position,
     /// The shown part of its line, with credentials masked.
     pub line: String,
@@ -109,6 +109,12 @@ pub struct Report {
     pub(crate) jobs_with_problems: usize,
     #[serde(skip_serializing_if = "OptedOut::is_empty")]
     pub(crate) opted_out: OptedOut,
+    /// Jobs and CronJobs that are not migrations.
+    #[serde(skip)]
+    pub(crate) others: usize,
+    /// Files of a folder that were not read, because their names are not those of manifests.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped_files: usize,
     /// Parts that could not be checked, or that Kubernetes refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -206,7 +212,7 @@ impl Report {
     pub(super) fn selects(&mut self, job: &Job<'_>, selection: Selection) -> bool {
         match selection {
             Selection::Labelled | Selection::Detected(_) => return true,
-            Selection::None => {}
+            Selection::None => self.others += 1,
             Selection::OptedOut => {
                 let OptedOut { count, jobs } = &mut self.opted_out;
                 *count += 1;

@@ -23,7 +23,7 @@ fn what_was_patched_is_a_stamp_like_the_others() {
     let (_, response) = ask(Validate, &forged, &validate::builtin());
     assert_eq!(
         response["status"]["message"],
-        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: it is missing beside other \
+        "MW104 forged-stamp: metadata.annotations['migration-warden.io/requested-by']: the annotation migration-warden.io/requested-by is missing beside other \
          stamps, and \"ci\" creates the Job; leave stamps out of charts and manifests, and keep the label of a stamped Job"
     );
     // A detected Job is corrected, and has no other stamp.
@@ -120,11 +120,11 @@ fn nobody_creates_a_job_in_anothers_name() {
         ),
         (
             json!({"decision": ID}),
-            "it is missing beside other stamps, and \"ci\" creates the Job",
+            "the annotation migration-warden.io/requested-by is missing beside other stamps, and \"ci\" creates the Job",
         ),
         (
             json!({"exceptions": "all"}),
-            "it is missing beside other stamps, and \"ci\" creates the Job",
+            "the annotation migration-warden.io/requested-by is missing beside other stamps, and \"ci\" creates the Job",
         ),
     ] {
         let (answer, response) = ask(Validate, &forged(stamps.clone()), &policy(""));

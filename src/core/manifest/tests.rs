@@ -37,8 +37,16 @@ fn every_value_has_its_place_in_the_stream() {
     assert_eq!((at, &stream[bytes]), (place(8, 12), "two"));
     let (at, bytes) = documents[1].locate(root, "/b/0/c");
     assert_eq!((at, &stream[bytes]), (place(7, 8), "'x'"));
-    // The nearest existing parent.
+    // The key of the nearest existing parent, or that parent if it has none.
+    let (at, bytes) = documents[1].locate(root, "/b/x");
+    assert_eq!((at, &stream[bytes]), (place(6, 1), "b"));
+    let (at, bytes) = documents[1].locate(root, "/b/0/d/4/e");
+    assert_eq!((at, &stream[bytes]), (place(8, 5), "d"));
     assert_eq!(documents[1].locate(root, "/b/0/e/f").0, place(7, 5));
+    assert_eq!(documents[1].locate(root, "/e").0, place(6, 1));
+    // A map or a list begins at its bracket, or else below its key.
+    assert_eq!(documents[1].locate(root, "/b").0, place(6, 1));
+    assert_eq!(documents[1].locate(root, "/b/0/d").0, place(8, 8));
     assert_eq!(
         documents[0].locate(documents[0].root(), "/a").0,
         place(3, 4)

@@ -198,6 +198,12 @@ impl<'a> Document<'a> {
         self.kind(self.target(node)) == Kind::Seq
     }
 
+    /// Whether it is a map or a list without brackets.
+    pub(super) fn is_block(&self, node: Node) -> bool {
+        let source = &self.places.text[self.bytes(node).start..];
+        matches!(self.kind(node), Kind::Map | Kind::Seq) && !source.starts_with(['{', '['])
+    }
+
     /// A node and its children as JSON.
     pub(crate) fn value(&self, node: Node) -> Value {
         let node = self.target(node);

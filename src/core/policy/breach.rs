@@ -130,11 +130,16 @@ impl From<Breach> for Breaches {
 /// The words for a value that Kubernetes may have defaulted. The API server writes a default before it asks the webhook,
 /// so nothing shows whether the author wrote a value that equals it. `check` says the same of a file.
 #[must_use]
-pub(crate) fn defaulted(value: impl Display, is_set: bool, is_default: bool) -> String {
+pub(crate) fn defaulted(
+    field: &str,
+    value: impl Display,
+    is_set: bool,
+    is_default: bool,
+) -> String {
     if is_set && !is_default {
         format!("found {value}")
     } else {
-        format!("it is {value}, Kubernetes' default if it is not set")
+        format!("{field} is {value}, Kubernetes' default if it is not set")
     }
 }
 

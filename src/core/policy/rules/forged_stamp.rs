@@ -86,9 +86,12 @@ pub(crate) fn updated(
 /// The breach of a new Job whose stamps have the name `named`, although `user` creates it.
 fn brought(named: Option<&str>, user: &str) -> Breach {
     let user = shown(user);
+    let key = Annotation::RequestedBy.key();
     let detail = match named {
         Some(named) => format!("it is {}, but {user} creates the Job", shown(named)),
-        None => format!("it is missing beside other stamps, and {user} creates the Job"),
+        None => format!(
+            "the annotation {key} is missing beside other stamps, and {user} creates the Job"
+        ),
     };
     Breach::new(Annotation::RequestedBy, detail)
 }

@@ -99,7 +99,8 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
         (false, false) => "pre-install and pre-upgrade are missing",
     };
     let detail = match value {
-        None => "it is not set, so Helm does not run this Job as a hook".to_owned(),
+        None => "the annotation helm.sh/hook is missing, so Helm does not run this Job as a hook"
+            .to_owned(),
         Some(value) => format!("found {}, {missing}", shown(value)),
     };
     let purpose = Purpose::of(job, value.unwrap_or_default());
@@ -174,7 +175,7 @@ fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options) -> Breach {
 fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let detail = match value {
         None => {
-            "it is not set, so Argo CD applies this Job together with the new version".to_owned()
+            "the annotation argocd.argoproj.io/hook is missing, so Argo CD applies this Job together with the new version".to_owned()
         }
         Some(value) if hooks::argocd_has(Some(value), "PreSync") => {
             format!("found {}, which the policy does not accept", shown(value))

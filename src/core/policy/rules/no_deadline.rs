@@ -37,7 +37,7 @@ rule! {
 fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     let pods = job.spec.template.spec.active_deadline_seconds;
     let deadline = job.spec.active_deadline_seconds.or(pods);
-    let detail = "it is not set, and no deployer's timeout stops the Job";
+    let detail = "activeDeadlineSeconds is not set, and no deployer's timeout stops the Job";
     deadline
         .is_none()
         .then(|| Breach::new("spec.activeDeadlineSeconds", detail))

@@ -49,7 +49,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
     let found = job.restart_policy();
     let pods = (found != "Never").then(|| {
         let is_set = own_policy(job.spec.template.spec.restart_policy.as_deref()).is_some();
-        let detail = defaulted(shown(found), is_set, found == "Always");
+        let detail = defaulted("restartPolicy", shown(found), is_set, found == "Always");
         never("spec.template.spec.restartPolicy".into(), detail)
     });
     let containers = job.containers().flat_map(|(list, index, container)| {

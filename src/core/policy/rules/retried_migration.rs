@@ -64,7 +64,12 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
     }
     let limited = counted.then(|| {
         let is_default = limit == job.default_backoff_limit();
-        let found = defaulted(limit, job.spec.backoff_limit.is_some(), is_default);
+        let found = defaulted(
+            "backoffLimit",
+            limit,
+            job.spec.backoff_limit.is_some(),
+            is_default,
+        );
         let detail = if rules.is_empty() {
             found
         } else {

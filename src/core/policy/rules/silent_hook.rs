@@ -47,7 +47,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     }
     let detail = match policy {
         Some(policy) => format!("found {}", shown(policy)),
-        None => "it is not set, so Helm prints no log when the hook fails".to_owned(),
+        None => "the annotation helm.sh/hook-output-log-policy is missing, so Helm prints no log when the hook fails".to_owned(),
     };
     Some(Breach::new(Annotation::HookOutputLogPolicy, detail))
 }

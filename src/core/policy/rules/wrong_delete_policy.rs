@@ -88,7 +88,7 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
     }
     let detail = match (value, unknown) {
         (None, _) => {
-            "it is not set, and Helm defaults it to before-hook-creation: finished Jobs stay"
+            "the annotation helm.sh/hook-delete-policy is missing, and Helm defaults it to before-hook-creation: finished Jobs stay"
                 .to_owned()
         }
         (Some(value), None) => format!("found {}", shown(value)),
@@ -144,7 +144,7 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
             stray.place
         ),
         (None, None) => {
-            "it is not set, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay"
+            "the annotation argocd.argoproj.io/hook-delete-policy is missing, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay"
                 .to_owned()
         }
         (Some((value, Some(wrong))), _) => format!("found {}, {wrong}", shown(value)),
