@@ -9,7 +9,7 @@ mod source;
 
 use std::sync::Arc;
 
-use serde_json::{Number, Value};
+use serde_json::Value;
 
 use crate::core::check::annotation_types::Annotated;
 use crate::core::check::source::Masked;
@@ -17,7 +17,7 @@ use crate::core::exception::Exception;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
 use crate::core::judge::Migration;
-use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer};
+use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer, typed};
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
 use crate::core::report::{Located, Problem, Report, Sink};
@@ -169,8 +169,7 @@ impl Here<'_, '_> {
             Ok(object) => self.judge(&object, kind, &value, node),
             Err(error) => {
                 let (at, name) = pointer::of(error.path());
-                let number = value.pointer(at.as_str()).and_then(Value::as_number);
-                let what = expectation(error.inner(), number);
+                let what = expectation(error.inner(), value.pointer(at.as_str()));
                 self.problem(node, at.as_str(), format!("{name}{what}"));
             }
         }
@@ -228,16 +227,20 @@ impl Here<'_, '_> {
     }
 }
 
-/// What the API server expects. The parser's own message would quote the value.
-fn expectation(error: &serde_json::Error, found: Option<&Number>) -> String {
+/// What the API server expects. The parser's own message would quote the value, with a credential that it may hold.
+fn expectation(error: &serde_json::Error, found: Option<&Value>) -> String {
     let text = error.to_string();
     let wanted = text
         .rsplit_once("expected ")
         .map_or("something else", |(_, wanted)| wanted);
-    match (wanted, found) {
-        ("a string", _) => " must be a string; put the value in quotes".to_owned(),
-        ("an integer", Some(number)) => format!(": Invalid value: {number}: must be an integer"),
-        ("i64", _) => " must be an integer".to_owned(),
+    match wanted {
+        "a string" => " must be a string; put the value in quotes".to_owned(),
+        "an integer" | "i64" => {
+            format!(
+                ": Invalid value: {}: must be an integer",
+                typed::shown(found)
+            )
+        }
         _ if wanted.starts_with("struct ") => " must be a map".to_owned(),
         _ => format!(" must be {wanted}"),
     }

@@ -200,18 +200,18 @@ fn labels(selector: &JobSelector) -> Result<Option<Selectors>, Unusable> {
     if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
         return Ok(None);
     }
-    let at = "/spec/selector/matchExpressions";
-    let mut expressions = selector.match_expressions.iter();
-    if let Some(message) = expressions.find_map(label_selector::misused) {
-        return Err(Unusable::at(at, message));
-    }
     let written = LabelSelector {
         match_labels: selector.match_labels.clone(),
         match_expressions: selector.match_expressions.clone(),
     };
+    let unusable =
+        |at: &str, message: String| Unusable::at(&format!("/spec/selector{at}"), message);
+    if let Some((at, message)) = label_selector::faults(&written).into_iter().next() {
+        return Err(unusable(at.as_str(), message));
+    }
     match Selectors::new(vec![written.into()]) {
         Ok(selectors) => Ok(Some(selectors)),
-        Err(error) => Err(Unusable::at(at, error.to_string())),
+        Err(error) => Err(unusable("/matchExpressions", error.to_string())),
     }
 }
 

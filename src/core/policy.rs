@@ -26,7 +26,7 @@ pub(crate) mod word;
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::core::job::{Job, Kind};
 use crate::core::policy::finding::Finding;
@@ -37,7 +37,7 @@ use crate::core::policy::runs::Runs;
 use crate::core::policy::select::{Selection, Selectors};
 use crate::core::policy::tidy_up::Cleanup;
 
-/// What the policy does with a rule's findings, mildest first.
+/// What the policy does with a rule's findings, strongest first, as files and messages list them.
 #[derive(
     Clone,
     Copy,
@@ -51,22 +51,23 @@ use crate::core::policy::tidy_up::Cleanup;
     Deserialize,
     JsonSchema,
     IntoStaticStr,
+    VariantArray,
 )]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Action {
-    /// The rule is not evaluated.
-    Off,
-    /// The finding is only logged.
-    Audit,
-    /// The user gets a warning.
-    Warn,
-    /// The Job is corrected. A Job that cannot be corrected is denied.
-    Patch,
-    /// The Job is not admitted yet, and clients retry by themselves.
-    Wait,
     /// The Job is denied.
-    Deny,
+    Deny = 5,
+    /// The Job is not admitted yet, and clients retry by themselves.
+    Wait = 4,
+    /// The Job is corrected. A Job that cannot be corrected is denied.
+    Patch = 3,
+    /// The user gets a warning.
+    Warn = 2,
+    /// The finding is only logged.
+    Audit = 1,
+    /// The rule is not evaluated.
+    Off = 0,
 }
 
 impl Action {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::job::MIGRATION_LABEL;
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, LabelSelectorRequirement, Operator};
+use crate::core::policy::options::Length;
 use crate::core::policy::runs::Runs;
 use crate::core::policy::word::{or_off, word};
 use crate::core::policy::{Action, Mode, WithoutRecord};
@@ -172,7 +173,8 @@ pub(crate) struct NamespaceEntry {
 pub struct Exceptions {
     /// The longest time from the creation of an exception to its expiry, such as `720h`, the default.
     /// Longer ones are not honoured. With `0s` no exception is honoured.
-    pub(crate) max_duration: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_duration: Option<Length>,
 }
 
 /// What is recorded: decisions and runs.
@@ -207,5 +209,5 @@ pub fn schema() -> serde_json::Value {
 /// The schema of the actions that may be a limit.
 fn max_action_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     // `false` is `off`, as YAML 1.1 reads it.
-    schemars::json_schema!({"enum": ["off", "audit", "warn", "deny", false]})
+    schemars::json_schema!({"enum": ["deny", "warn", "audit", "off", false]})
 }

@@ -79,15 +79,16 @@ pub(crate) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
     most_alike(word, names, 0.7)
 }
 
-/// The name that is most like `word`, if it scores more than `least`, from 0 to 1.
+/// The name that is most like `word`, whatever their case, if it scores more than `least`, from 0 to 1.
 pub(crate) fn most_alike<'a>(
     word: &str,
     names: impl IntoIterator<Item = &'a str>,
     least: f64,
 ) -> Option<&'a str> {
+    let word = word.to_lowercase();
     names
         .into_iter()
-        .map(|name| (strsim::jaro(word, name), name))
+        .map(|name| (strsim::jaro(&word, &name.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness > least)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)

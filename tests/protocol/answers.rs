@@ -93,7 +93,6 @@ fn a_denial_ends_with_the_policys_help() {
             "help: >\n  Ask #platform\n  for an exception.\n",
             "Ask #platform for an exception.",
         ),
-        ("help: see password=hunter2\n", "see password=***"),
     ] {
         let (_, response) = ask(Validate, &bad, &policy(key));
         let message = response["status"]["message"].as_str().unwrap();

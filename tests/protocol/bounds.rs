@@ -60,7 +60,7 @@ fn filled(text: &str, many: usize, operation: &str) -> Value {
 fn answers(review: &Value) -> Vec<Answer> {
     let body = review.to_string();
     let policies = [
-        "profile: strict\nhelp: https://wiki.example.com/migrations?token=hunter2hunter2\n",
+        "profile: strict\nhelp: https://wiki.example.com/migrations\n",
         "profile: audit\n",
     ];
     let all = [Mutate, Validate].map(|phase| {

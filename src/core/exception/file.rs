@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::core::exception::resource::MigrationException;
 use crate::core::exception::{Exception, Unusable};
-use crate::core::manifest::{self, Document, Node, Position, typed};
+use crate::core::manifest::typed::{self, Misfit};
+use crate::core::manifest::{self, Document, Node, Position};
 use crate::core::policy::rule::Rule;
 use crate::core::policy::rules::{self, RULES};
 use crate::core::report::Problem;
@@ -97,15 +98,18 @@ fn one(value: &Value, namespace: &str, now: Timestamp) -> Result<Exception, Vec<
         let message = format!("there is no key {key}; the keys here are metadata, spec");
         return Err(vec![Unusable::at(&format!("/{key}"), message)]);
     }
-    let mut object: MigrationException = typed::read(value).map_err(|misfit| {
+    let unusable = |misfit: Misfit| {
         let message = match misfit.pointer.as_str() {
             "/spec/expiresAt" => {
                 "spec.expiresAt is not a time; write one such as 2026-12-01T12:00:00Z".to_owned()
             }
             _ => misfit.message,
         };
-        vec![Unusable::at(&misfit.pointer, message)]
-    })?;
+        Unusable::at(misfit.pointer.as_str(), message)
+    };
+    let read = typed::read_all(value.clone());
+    let mut object: MigrationException =
+        read.map_err(|misfits: Vec<_>| misfits.into_iter().map(unusable).collect::<Vec<_>>())?;
     let metadata = &mut object.metadata;
     metadata.creation_timestamp = None;
     if metadata.namespace.as_deref().is_none_or(str::is_empty) {
@@ -126,7 +130,7 @@ fn misused(object: &MigrationException) -> Vec<Unusable> {
     let mut faults = Vec::new();
     if object.metadata.name.as_deref().is_none_or(str::is_empty) {
         let message = "metadata.name is missing: decisions quote the name of the exception";
-        faults.push(Unusable::at("/metadata", message));
+        faults.push(Unusable::at("/metadata/name", message));
     }
     if object.spec.rules.is_empty() {
         let message = "spec.rules is empty: the exception would cover nothing";

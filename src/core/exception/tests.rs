@@ -192,12 +192,12 @@ fn whatever_is_wrong_in_a_file_is_told_with_its_place() {
    '2:7: kind is "Job", not MigrationException; this file may hold only exceptions']
 - [v1alpha1, v1,
    '1:13: apiVersion is "migration-warden.io/v1", not migration-warden.io/v1alpha1; this file may hold only exceptions']
-- ["{name: restart}", "{}", "3:11: metadata.name is missing: decisions quote the name of the exception"]
+- ["{name: restart}", "{}", "3:1: metadata.name is missing: decisions quote the name of the exception"]
 - [untimestamped, untimestampd, "5:18: there is no rule untimestampd-name; did you mean untimestamped-name?"]
 - ["[MW004, untimestamped-name]", "[]", "5:10: spec.rules is empty: the exception would cover nothing"]
 - ["names: [shop-migrate-*]", "names: []",
-   "7:5: select some Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of the namespace"]
-- ["names: [shop-migrate-*]", "matchExpressions: [{key: a, operator: In}]", "7:23: operator In needs values"]
+   "6:3: select some Jobs: matchLabels, matchExpressions or names; names: ['*'] means every migration Job of the namespace"]
+- ["names: [shop-migrate-*]", "matchExpressions: [{key: a, operator: In}]", "7:24: operator In needs values"]
 - [the old image needs it, because, "8:11: spec.reason is shorter than 8 characters: say why"]
 - ["  reason:", "  raison:", "8:11: there is no key raison; did you mean reason?"]
 - ["2026-11-26T12:00:00+01:00", tomorrow,

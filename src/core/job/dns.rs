@@ -17,6 +17,26 @@ pub(crate) fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
 }
 
+/// Whether a label can have this key: a name, after an optional prefix that is a DNS-1123 subdomain and a slash
+/// (`IsQualifiedName`).
+pub(crate) fn is_label_key(text: &str) -> bool {
+    let (prefix, name) = text
+        .rsplit_once('/')
+        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// Whether a label can have this value, which may be empty (`IsValidLabelValue`).
+pub(crate) fn is_label_value(text: &str) -> bool {
+    let is_taken = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_end = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_LABEL
+        && bytes.iter().copied().all(is_taken)
+        && is_end(bytes.first())
+        && is_end(bytes.last())
+}
+
 /// Why a namespace or a container cannot have this name, if it cannot.
 pub(crate) fn label_fault(name: &str) -> Option<String> {
     let wanted = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
@@ -72,5 +92,37 @@ mod tests {
             assert!(!is_subdomain(name), "{name:?}");
         }
         assert!(!is_label(&"a".repeat(64)));
+    }
+
+    #[test]
+    fn labels_have_keys_and_values_that_kubernetes_takes() {
+        let long = "a".repeat(63);
+        for key in [
+            "a",
+            "A_b.c-D",
+            "app.kubernetes.io/component",
+            &format!("x.y/{long}"),
+        ] {
+            assert!(is_label_key(key), "{key}");
+        }
+        for key in [
+            "",
+            "a b",
+            "/a",
+            "a/",
+            "a/b/c",
+            "App/a",
+            "-a",
+            "a_",
+            &format!("{long}a"),
+        ] {
+            assert!(!is_label_key(key), "{key}");
+        }
+        for value in ["", "a", "A_b.c-D", "1", &long] {
+            assert!(is_label_value(value), "{value}");
+        }
+        for value in [" ", "a b", "a/b", "-", "a.", "\u{e9}", &format!("{long}a")] {
+            assert!(!is_label_value(value), "{value}");
+        }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) const ARGOCD_OPTION: RuleOption<bool> = RuleOption {
     key: "argocd",
     about: "For `missing-hook` and `wrong-delete-policy`: accept Argo CD's own hook annotations too.",
     default: false,
+    needs: None,
 };
 
 impl Purpose {

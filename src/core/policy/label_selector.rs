@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::core::job::dns;
+use crate::core::policy::breach::shown;
 
 /// A standard Kubernetes label selector for Jobs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -60,13 +64,58 @@ impl From<LabelSelector> for meta::LabelSelector {
     }
 }
 
-/// What is wrong with the values of a requirement.
-pub(crate) fn misused(requirement: &LabelSelectorRequirement) -> Option<String> {
-    let takes_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
-    let operator = requirement.operator;
-    match (takes_values, requirement.values.is_empty()) {
-        (true, true) => Some(format!("operator {operator} needs values")),
-        (false, false) => Some(format!("operator {operator} takes no values")),
-        _ => None,
+/// A JSON Pointer below a selector, and why nothing there can match a Job.
+type Fault = (PointerBuf, String);
+
+/// What keeps a selector from ever matching.
+pub(crate) fn faults(selector: &LabelSelector) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (key, value) in &selector.match_labels {
+        let at = PointerBuf::from_tokens(["matchLabels", key]);
+        let fault = bad_key(key).or_else(|| bad_value(value));
+        faults.extend(fault.map(|fault| (at, fault)));
     }
+    for (index, requirement) in selector.match_expressions.iter().enumerate() {
+        let at =
+            |field: &str| PointerBuf::from_tokens(["matchExpressions", &index.to_string(), field]);
+        let LabelSelectorRequirement {
+            key,
+            operator,
+            values,
+        } = requirement;
+        faults.extend(bad_key(key).map(|fault| (at("key"), fault)));
+        let takes_values = matches!(operator, Operator::In | Operator::NotIn);
+        if takes_values == values.is_empty() {
+            let needs = if takes_values { "needs" } else { "takes no" };
+            faults.push((
+                at("values"),
+                format!("operator {operator} {needs} values"),
+            ));
+        }
+        for (index, value) in values.iter().enumerate().filter(|_| takes_values) {
+            let at = at("values").with_trailing_token(index);
+            faults.extend(bad_value(value).map(|fault| (at, fault)));
+        }
+    }
+    faults
+}
+
+fn bad_key(key: &str) -> Option<String> {
+    (!dns::is_label_key(key)).then(|| {
+        format!(
+            "{} is not the key of a label; write at most 63 letters, digits, '-', '_' and '.', after a prefix such as \
+             example.com/ if it has one",
+            shown(key)
+        )
+    })
+}
+
+fn bad_value(value: &str) -> Option<String> {
+    (!dns::is_label_value(value)).then(|| {
+        format!(
+            "{} is not the value of a label; write at most 63 letters, digits, '-', '_' and '.', with a letter or digit \
+             at both ends",
+            shown(value)
+        )
+    })
 }

@@ -1,11 +1,13 @@
 //! Options of rules. A rule declares its options in its own file; nothing else knows them by name.
 
-use std::ptr;
+use std::{fmt, ptr};
 
 use jiff::SignedDuration;
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use serde_json::json;
 
-use crate::core::{text, time};
+use crate::core::policy::Action;
+use crate::core::time;
 
 /// An option of a rule, declared as a `static`: its address is its identity.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(crate) struct RuleOption<T: 'static> {
     pub about: &'static str,
     /// The value if the policy file does not set it.
     pub default: T,
+    /// The action of the rule without which it has no effect.
+    pub needs: Option<Action>,
 }
 
 /// An option of any type.
@@ -67,13 +71,27 @@ fn value<T: Copy>(set: &[(&'static RuleOption<T>, T)], option: &'static RuleOpti
     found.map_or(option.default, |(_, value)| *value)
 }
 
-/// Reads a duration of the policy file. Fails with a message.
-pub(crate) fn duration(text: &str) -> Result<SignedDuration, String> {
-    let duration = time::duration(text);
-    duration.ok_or_else(|| {
-        format!(
-            "{} is not a duration; write one such as 24h or 15m",
-            text::quoted(text)
-        )
-    })
+/// A duration in the policy file. A bare number is refused with the same words as any other text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Length(pub(crate) SignedDuration);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LengthVisitor)
+    }
+}
+
+struct LengthVisitor;
+
+impl Visitor<'_> for LengthVisitor {
+    type Value = Length;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration; write one such as 24h or 15m")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Length, E> {
+        let length = time::duration(text).map(Length);
+        length.ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
 }

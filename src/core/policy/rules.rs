@@ -73,19 +73,30 @@ pub fn find(id_or_name: &str) -> Option<&'static Rule> {
     RULES.iter().copied().find(is)
 }
 
-/// The message for a name that is not a rule, with the nearest rule names.
+/// The message for a name that is not a rule, with the nearest id or name.
 pub(crate) fn unknown(key: &str) -> String {
-    match text::nearest(key, RULES.iter().map(|rule| rule.name)) {
-        Some(name) => format!("there is no rule {key}; did you mean {name}?"),
+    let names = RULES.iter().map(|rule| rule.name);
+    match id_of(key).or_else(|| text::nearest(key, names)) {
+        Some(meant) => format!("there is no rule {key}; did you mean {meant}?"),
         None => format!("there is no rule {key}; `migration-warden explain` lists them all"),
     }
+}
+
+/// The id with the same number, such as `MW001` for `mw1` or `MW-01`.
+fn id_of(key: &str) -> Option<&'static str> {
+    let (letters, digits) = key.split_at_checked(2)?;
+    let digits = digits.trim_start_matches(['-', '_', ' ']);
+    let number: Option<u16> = digits.parse().ok();
+    let mut ids = RULES.iter().map(|rule| rule.id);
+    let id = ids.find(|id| number.is_some() && id[2..].parse().ok() == number);
+    id.filter(|_| letters.eq_ignore_ascii_case("MW"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{RULES, find};
+    use super::{RULES, find, unknown};
 
     #[test]
     fn ids_and_names_are_unique_and_in_order() {
@@ -122,5 +133,25 @@ mod tests {
         assert_eq!(find("mw004").map(|rule| rule.name), Some("restarting-pod"));
         assert_eq!(find("restarting-pod").map(|rule| rule.id), Some("MW004"));
         assert!(find("MW999").is_none());
+    }
+
+    #[test]
+    fn a_typo_in_an_id_gets_the_id_that_was_meant() {
+        for (typo, meant) in [
+            ("MW1", "MW001"),
+            ("mw10", "MW010"),
+            ("MW-01", "MW001"),
+            ("MW0101", "MW101"),
+            ("mw004", "MW004"),
+            ("Missing-Hook", "missing-hook"),
+        ] {
+            let message = format!("there is no rule {typo}; did you mean {meant}?");
+            assert_eq!(unknown(typo), message);
+        }
+        for typo in ["MW999", "MW", "M", "\u{e9}W001"] {
+            let message =
+                format!("there is no rule {typo}; `migration-warden explain` lists them all");
+            assert_eq!(unknown(typo), message);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Parses the text of a policy file into its types, or returns the faults of syntax and types with their positions.
 
-use crate::core::manifest::{self, Document, Position, typed};
+use crate::core::manifest::typed::{self, Key, Misfit};
+use crate::core::manifest::{self, Document, Position};
 use crate::core::policy_file::MigrationPolicy;
 use crate::core::text;
 
@@ -39,16 +40,18 @@ pub(super) fn parse(text: &str) -> Result<(MigrationPolicy, Document<'_>), Vec<F
     if !twice.is_empty() {
         return Err(twice);
     }
-    let value = document.value(document.root());
-    match typed::read(&value) {
+    match typed::read_all(document.value(document.root())) {
         Ok(written) => Ok((written, document)),
-        Err(misfit) => {
-            let position = if misfit.is_key {
-                document.locate_key(&misfit.pointer)
-            } else {
-                document.locate(document.root(), &misfit.pointer).0
+        Err(misfits) => {
+            let place = |misfit: Misfit| {
+                let at = misfit.pointer.as_str();
+                let position = match misfit.key {
+                    Some(Key::Unknown(_)) => document.locate_key(at),
+                    _ => document.locate(document.root(), at).0,
+                };
+                (position, misfit.message)
             };
-            Err(vec![(position, misfit.message)])
+            Err(misfits.into_iter().map(place).collect())
         }
     }
 }

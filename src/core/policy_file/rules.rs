@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 
 use super::Fault;
 use crate::core::manifest::typed;
-use crate::core::policy::options::{AnyOption, Options, duration};
+use crate::core::policy::options::{AnyOption, Length, Options};
 use crate::core::policy::rule::{Patch, Rule};
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::word::Word;
@@ -30,43 +31,82 @@ pub(super) fn apply(written: &BTreeMap<String, Value>, policy: &mut Policy) -> V
             faults.push((pointer.clone(), message));
         }
         let rule = RULES[index];
-        let result = match setting {
+        let below = |(key, why): (&str, String)| (format!("{pointer}/{key}"), why);
+        let (written, at) = match setting {
             Value::Object(map) => {
-                let found = set_options(rule, map, &mut policy.options).into_iter();
-                faults.extend(found.map(|(key, why)| (format!("{pointer}/{key}"), why)));
-                let action = map.get("action").map(|action| action_of(rule, action));
-                action.transpose().map(Option::flatten)
+                faults.extend(
+                    set_options(rule, map, &mut policy.options)
+                        .into_iter()
+                        .map(below),
+                );
+                let action = map.get("action").filter(|action| !action.is_null());
+                (action, format!("{pointer}/action"))
             }
-            Value::String(_) | Value::Bool(_) => action_of(rule, setting),
-            other => Err(format!(
-                "{} is not deny, patch, warn, audit, off, or a map with action and options",
-                text::bounded(&other.to_string(), text::NAME)
-            )),
+            setting => (Some(setting), pointer.clone()),
         };
-        match result {
-            Ok(Some(action)) => policy.actions[index] = action,
-            Ok(None) => {}
-            Err(message) => faults.push((format!("{pointer}/action"), message)),
+        match written.map(|written| action_of(rule, written)).transpose() {
+            Ok(action) => {
+                policy.actions[index] = action.unwrap_or(policy.actions[index]);
+                faults.extend(useless(rule, policy, policy.actions[index]).map(below));
+            }
+            Err(message) => faults.push((at, message)),
         }
     }
     faults
 }
 
-/// The action, which the rule has to be able to take; `None` for an empty value.
-fn action_of(rule: &Rule, written: &Value) -> Result<Option<Action>, String> {
-    let Some(Word(action)) = read(written)? else {
-        return Ok(None);
-    };
+/// The action, which the rule has to be able to take.
+fn action_of(rule: &Rule, written: &Value) -> Result<Action, String> {
     let Rule { id, name, .. } = rule;
+    let action = typed::read(written).map(|Word(action)| action);
     match (action, rule.patch) {
-        (Action::Patch, Patch::Refused(reason)) => {
+        (Ok(action), _) if can(rule, action) => Ok(action),
+        (Ok(Action::Patch), Patch::Refused(reason)) => {
             Err(format!("{id} {name} cannot be patched: {reason}"))
         }
-        (Action::Wait, _) if rule.guide != Action::Wait => Err(format!(
+        (Ok(Action::Wait), _) => Err(format!(
             "{id} {name} cannot wait: a retry would have the same finding"
         )),
-        _ => Ok(Some(action)),
+        (Ok(_) | Err(_), _) => {
+            let words: Vec<_> = actions(rule).map(Action::as_str).collect();
+            Err(typed::not_one_of(Some(written), &words))
+        }
     }
+}
+
+/// Whether the rule can take this action.
+fn can(rule: &Rule, action: Action) -> bool {
+    match action {
+        Action::Patch => rule.patch == Patch::Possible,
+        Action::Wait => rule.guide == Action::Wait,
+        Action::Deny | Action::Warn | Action::Audit | Action::Off => true,
+    }
+}
+
+/// The actions that the rule can take.
+fn actions(rule: &Rule) -> impl Iterator<Item = Action> {
+    let all = Action::VARIANTS.iter().copied();
+    all.filter(|action| can(rule, *action))
+}
+
+/// The switches that are on and have no effect with this action, each with what to write instead.
+fn useless(
+    rule: &Rule,
+    policy: &Policy,
+    action: Action,
+) -> impl Iterator<Item = (&'static str, String)> {
+    let switches = rule.options.iter().filter_map(|option| match option {
+        AnyOption::Switch(switch) => Some(*switch),
+        AnyOption::Duration(_) => None,
+    });
+    switches.filter_map(move |switch| {
+        let needs = switch.needs.filter(|needs| *needs != action)?;
+        let (key, needs, action) = (switch.key, needs.as_str(), action.as_str());
+        let why = format!(
+            "{key}: true has no effect with the action {action}; write action: {needs} beside it, or leave {key} out"
+        );
+        policy.options.is_on(switch).then_some((key, why))
+    })
 }
 
 /// Sets the options in a map, and returns what is wrong with them, by key.
@@ -93,11 +133,8 @@ fn set(option: AnyOption, value: &Value, options: &mut Options) -> Result<(), St
             options.switches.extend(is_on);
         }
         AnyOption::Duration(option) => {
-            let text: Option<String> = read(value)?;
-            let length = text.map(|text| duration(&text)).transpose()?;
-            options
-                .durations
-                .extend(length.map(|length| (option, length)));
+            let length = read(value)?.map(|Length(length)| (option, length));
+            options.durations.extend(length);
         }
     }
     Ok(())
@@ -123,20 +160,9 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<Option<T>, String> {
 pub(super) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut properties = Map::new();
     for rule in RULES {
+        let actions = actions(rule).map(|action| json!(action.as_str()));
         // `false` is `off`, as YAML 1.1 reads it.
-        let mut actions = vec![
-            json!("deny"),
-            json!("warn"),
-            json!("audit"),
-            json!("off"),
-            json!(false),
-        ];
-        if rule.patch == Patch::Possible {
-            actions.push(json!("patch"));
-        }
-        if rule.guide == Action::Wait {
-            actions.push(json!("wait"));
-        }
+        let actions: Vec<_> = actions.chain([json!(false)]).collect();
         let action = json!({"enum": actions});
         let mut keys = Map::from_iter([("action".to_owned(), action.clone())]);
         keys.extend(

@@ -2,23 +2,43 @@
 
 use super::{Fault, NamespaceEntry};
 use crate::core::job::dns;
+use crate::core::policy::breach::shown;
 use crate::core::policy::claims::{Claims, MAX_NAMESPACES};
-use crate::core::policy::label_selector::{LabelSelector, misused};
+use crate::core::policy::label_selector::{self, LabelSelector};
 use crate::core::policy::runs::Runs;
-use crate::core::policy::select::Selectors;
 use crate::core::policy::{NamespaceMode, name_patterns};
 use crate::core::text;
 
 /// Longest `help`, in characters: each denial repeats it.
 const MAX_HELP: usize = 256;
 
-pub(super) fn namespace_mode(entry: &NamespaceEntry) -> Result<NamespaceMode, String> {
-    if entry.names.is_empty() {
-        return Err("names is empty: the entry would match no namespace".to_owned());
+pub(super) fn namespaces(entries: &[NamespaceEntry]) -> (Vec<NamespaceMode>, Vec<Fault>) {
+    let (mut modes, mut faults) = (Vec::new(), Vec::new());
+    for (index, entry) in entries.iter().enumerate() {
+        let pointer = format!("/namespaces/{index}/names");
+        if entry.names.is_empty() {
+            let message = "names is empty: the entry would match no namespace".to_owned();
+            faults.push((pointer.clone(), message));
+        }
+        for (at, name) in entry.names.iter().enumerate() {
+            let can_be = |filled| dns::is_label(&name.replace('*', filled));
+            if !can_be("x") && !can_be("") {
+                let message = format!(
+                    "{} matches no namespace; write at most 63 lower-case letters, digits and '-', and * for any characters",
+                    shown(name)
+                );
+                faults.push((format!("{pointer}/{at}"), message));
+            }
+        }
+        match name_patterns::compile(&entry.names) {
+            Ok(names) => modes.push(NamespaceMode {
+                names,
+                mode: entry.mode,
+            }),
+            Err(error) => faults.push((pointer, error.to_string())),
+        }
     }
-    let names = name_patterns::compile(&entry.names).map_err(|error| error.to_string())?;
-    let mode = entry.mode;
-    Ok(NamespaceMode { names, mode })
+    (modes, faults)
 }
 
 pub(super) fn runs(runs: Runs) -> Vec<Fault> {
@@ -43,12 +63,18 @@ pub(super) fn runs(runs: Runs) -> Vec<Fault> {
 
 /// The text for the end of each denial, in one line and without credentials.
 pub(super) fn help(text: &str) -> Result<String, String> {
-    match text.trim() {
+    let line = text::one_line(text.trim());
+    let shown = text::bounded(&line, line.len().max(text::DETAIL));
+    match line.trim() {
         "" => Err("help is empty; write a URL or a sentence, or leave the key out".to_owned()),
         text if text.chars().count() > MAX_HELP => Err(format!(
             "help is longer than {MAX_HELP} characters; write a URL with the details"
         )),
-        text => Ok(text::bounded(text, text.len().max(text::DETAIL)).into_owned()),
+        _ if shown != line => Err(
+            "help holds a credential, which no denial shows; write a URL or a sentence without it"
+                .to_owned(),
+        ),
+        text => Ok(text.to_owned()),
     }
 }
 
@@ -57,21 +83,21 @@ pub(super) fn selectors(selectors: &[LabelSelector]) -> Vec<Fault> {
         let message = "match.selectors is empty: no Job would be a migration";
         return vec![("/match/selectors".to_owned(), message.to_owned())];
     }
-    let fault = |selector: &LabelSelector| {
+    let mut all = Vec::new();
+    for (index, selector) in selectors.iter().enumerate() {
+        let pointer = format!("/match/selectors/{index}");
+        let faults = label_selector::faults(selector);
+        all.extend(
+            faults
+                .into_iter()
+                .map(|(at, why)| (format!("{pointer}{at}"), why)),
+        );
         if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
-            return Some("an empty selector matches every Job; name a label".to_owned());
+            let message = "an empty selector matches every Job; name a label";
+            all.push((pointer, message.to_owned()));
         }
-        let misused = selector.match_expressions.iter().find_map(misused);
-        misused.or_else(|| {
-            let parsed = Selectors::new(vec![selector.clone().into()]);
-            parsed.err().map(|error| error.to_string())
-        })
-    };
-    let all = selectors.iter().enumerate();
-    all.filter_map(|(index, selector)| {
-        Some((format!("/match/selectors/{index}"), fault(selector)?))
-    })
-    .collect()
+    }
+    all
 }
 
 pub(super) fn claims(claims: &Claims) -> Vec<Fault> {

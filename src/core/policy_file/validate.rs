@@ -1,7 +1,7 @@
 //! Converts a policy file to a policy, or reports all its faults.
 //!
-//! [`super::parse`] reports faults of syntax and types one at a time; faults of meaning are all reported at once. Both
-//! have file, line and column.
+//! [`super::parse`] reports the first fault of syntax, or all faults of types. Without one, all faults of meaning are
+//! reported. Each has file, line and column.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 
 use super::{Fault, parse, rules, sections};
 use crate::core::policy::claims::Claims;
-use crate::core::policy::options::{Options, duration};
+use crate::core::policy::options::{Length, Options};
 use crate::core::policy::rules::RULES;
 use crate::core::policy::runs::Runs;
 use crate::core::policy::select::Selectors;
@@ -59,18 +59,19 @@ pub fn builtin() -> Policy {
 
 /// Reads a policy file. `file` is its name, for messages.
 pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
-    let at = |(position, message)| Problem::at(file, position, message);
-    let (written, document) =
-        parse::parse(text).map_err(|faults| InvalidPolicy(faults.into_iter().map(at).collect()))?;
+    let invalid = |mut faults: Vec<parse::Fault>| {
+        faults.sort_by_key(|(position, _)| (position.line, position.column));
+        let at = |(position, message)| Problem::at(file, position, message);
+        InvalidPolicy(faults.into_iter().map(at).collect())
+    };
+    let (written, document) = parse::parse(text).map_err(invalid)?;
     let (policy, faults) = policy_of(written);
     if faults.is_empty() {
         let hash = text::sha256(text)[..HASH_DIGITS].to_owned();
         return Ok(Policy { hash, ..policy });
     }
     let place = |(pointer, message): Fault| (document.locate(document.root(), &pointer).0, message);
-    let mut placed: Vec<_> = faults.into_iter().map(place).collect();
-    placed.sort_by_key(|(position, _)| (position.line, position.column));
-    Err(InvalidPolicy(placed.into_iter().map(at).collect()))
+    Err(invalid(faults.into_iter().map(place).collect()))
 }
 
 fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {
@@ -104,22 +105,11 @@ fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {
     }
     let selectors = written.matching.selectors.into_iter().map(Into::into);
     policy.selectors = Selectors::new(selectors.collect()).unwrap_or_default();
-    for (index, entry) in written.namespaces.iter().enumerate() {
-        match sections::namespace_mode(entry) {
-            Ok(mode) => policy.namespaces.push(mode),
-            Err(message) => fault(&format!("/namespaces/{index}/names"), message),
-        }
-    }
-    match written
-        .exceptions
-        .max_duration
-        .as_deref()
-        .map(duration)
-        .transpose()
-    {
-        Ok(max) => policy.max_exception = max.unwrap_or(MAX_EXCEPTION),
-        Err(message) => fault("/exceptions/maxDuration", message),
-    }
+    let (modes, found) = sections::namespaces(&written.namespaces);
+    policy.namespaces = modes;
+    faults.extend(found);
+    let max_exception = written.exceptions.max_duration;
+    policy.max_exception = max_exception.map_or(MAX_EXCEPTION, |Length(length)| length);
     (policy, faults)
 }
 

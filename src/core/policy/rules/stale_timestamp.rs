@@ -40,12 +40,14 @@ static MAX_AGE: RuleOption<SignedDuration> = RuleOption {
     key: "maxAge",
     about: "For `stale-timestamp`: the highest age of the timestamp in the name, such as `24h`.",
     default: SignedDuration::from_hours(24),
+    needs: None,
 };
 
 static MAX_SKEW: RuleOption<SignedDuration> = RuleOption {
     key: "maxSkew",
     about: "For `stale-timestamp`: how far in the future the timestamp may be, such as `15m`.",
     default: SignedDuration::from_mins(15),
+    needs: None,
 };
 
 /// Zones reach from UTC-12 to UTC+14.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::core::job::credentials;
 use crate::core::job::dns::{MAX_LABEL, is_subdomain};
 use crate::core::job::name::{Name, appended_by_argocd, cut};
+use crate::core::policy::Action;
 use crate::core::policy::fix::{Fix, Replacement};
 use crate::core::policy::rule::prelude::*;
 
@@ -70,6 +71,7 @@ static RENAME: RuleOption<bool> = RuleOption {
     key: "rename",
     about: "For `untimestamped-name` with `patch`: also rename Jobs that have a fixed name.",
     default: false,
+    needs: Some(Action::Patch),
 };
 
 /// What the author of a chart writes.
