@@ -143,11 +143,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// Reads the policy from `config`, or returns the built-in policy.
 fn policy(config: Option<&PathBuf>) -> anyhow::Result<Policy> {
     match config {
-        Some(path) => read_policy(path),
+        Some(path) => read_policy(path, Some("--config")),
         None => Ok(validate::builtin()),
     }
 }
 
-fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    Ok(validate::read(&files::name(path), &files::text(path)?)?)
+/// Reads a policy file. `flag` is the one that names it, for the message.
+fn read_policy(path: &Path, flag: Option<&str>) -> anyhow::Result<Policy> {
+    Ok(validate::read(
+        &files::name(path),
+        &files::text(path, flag)?,
+    )?)
 }

@@ -159,7 +159,7 @@ fn what_could_not_be_checked_is_told_and_the_rest_is_checked() {
     let (_, out) = check_json(&valid().replace("backoffLimit: 0", "backoffLimit: none"));
     assert_eq!(
         out["problems"][0]["message"],
-        "spec.backoffLimit must be an integer"
+        "spec.backoffLimit: Invalid value: \"none\": must be an integer"
     );
 
     let (code, out, err) = run(&["check", "-"], b"kind: \xff");
@@ -223,7 +223,7 @@ fn folders_are_searched_and_paths_are_told() {
     std::fs::create_dir(folder.path().join("b")).unwrap();
     let bad = valid().replace("restartPolicy: Never", "restartPolicy: OnFailure");
     std::fs::write(folder.path().join("b/job.yml"), &bad).unwrap();
-    std::fs::write(folder.path().join("a.yaml"), valid()).unwrap();
+    std::fs::write(folder.path().join("a.YAML"), valid()).unwrap();
     std::fs::write(folder.path().join("notes.txt"), "a: [1").unwrap();
     let json: String =
         serde_json::to_string(&json!({"apiVersion": "v1", "kind": "List", "items": []})).unwrap();
@@ -241,6 +241,10 @@ fn folders_are_searched_and_paths_are_told() {
         out["findings"][0]["file"],
         folder.path().join("b/job.yml").to_str().unwrap()
     );
+    assert_eq!(out["skipped_files"], 1);
+    let (_, out, _) = run(&["check", folder.path().to_str().unwrap()], b"");
+    let skipped = "1 file skipped: only names that end in .yaml, .yml or .json are read\n";
+    assert!(out.contains(skipped), "{out}");
 }
 
 #[test]
@@ -253,13 +257,111 @@ fn items_of_a_typed_list_need_not_say_what_they_are() {
 }
 
 #[test]
-fn nothing_on_stdin_is_no_success() {
-    let (code, _, err) = run(&["check", "-"], b"\n---\n# nothing\n");
-    assert_eq!(code, 2);
-    assert_eq!(
-        err,
-        "error: stdin has no manifests; pipe them in: helm template RELEASE CHART | migration-warden check -\n"
+fn a_path_without_manifests_is_no_success() {
+    let why = "it has no manifests, so nothing was checked. If `helm template` made it, look for `skipping unknown \
+               hook` on Helm's stderr: Helm leaves out a Job whose hook event has a typo. To check a chart: helm \
+               template RELEASE CHART | migration-warden check -";
+    for stdin in ["", "\n---\n# nothing\n"] {
+        let (code, out, err) = run(&["check", "-"], stdin.as_bytes());
+        let expected =
+            format!("could not check <stdin>: {why}\n\n0 documents: no migration Jobs\n");
+        assert_eq!((code, &*out, &*err), (2, &*expected, ""));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("empty.yaml");
+    std::fs::write(&file, "# nothing\n").unwrap();
+    for path in [&file, folder.path()] {
+        let path = path.to_str().unwrap();
+        let (code, out, _) = run(
+            &["check", "-o", "json", "tests/fixtures/valid_job.yaml", path],
+            b"",
+        );
+        let out: Value = serde_json::from_str(&out).unwrap();
+        let problems = json!([{"file": path, "message": why}]);
+        assert_eq!(
+            (code, &out["jobs"], &out["problems"]),
+            (2, &json!(1), &problems)
+        );
+    }
+}
+
+#[test]
+fn an_error_is_also_a_report_for_programs() {
+    let policy = b"apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nprofil: guide\nrule: {}\n";
+    let faults = json!([
+        {"file": "<stdin>", "line": 3, "column": 1, "message": "there is no key profil; did you mean profile?"},
+        {"file": "<stdin>", "line": 4, "column": 1, "message": "there is no key rule; did you mean rules?"},
+    ]);
+    let lines = "error: <stdin>:3:1: there is no key profil; did you mean profile?\n\
+                 <stdin>:4:1: there is no key rule; did you mean rules?\n";
+    let job = "tests/fixtures/valid_job.yaml";
+    for args in [
+        &["check", "-o", "json", "--config", "-", job][..],
+        &["scan", "-o", "json", "--config", "-"],
+        &["check-config", "-o", "json", "-"],
+    ] {
+        let (code, out, err) = run(args, policy);
+        let out: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(
+            (code, &out["version"], &out["problems"]),
+            (2, &json!(1), &faults)
+        );
+        assert_eq!(err, lines);
+    }
+    let (code, out, err) = run(
+        &["check", "-o", "json", "--config", "no/such.yaml", job],
+        b"",
     );
+    let why = "--config: failed to read no/such.yaml: No such file or directory";
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &out["problems"]), (2, &json!([{"message": why}])));
+    assert_eq!(err, format!("error: {why}\n"));
+}
+
+#[test]
+fn a_missing_field_is_named_and_its_object_pointed_at() {
+    let text = valid();
+    let without = |part: &str| {
+        text.lines()
+            .filter(|line| !line.contains(part))
+            .fold(String::new(), |text, line| text + line + "\n")
+    };
+    for (part, at, key, detail) in [
+        (
+            "helm.sh/hook: ",
+            "11:3",
+            "annotations",
+            "the annotation helm.sh/hook is missing, so Helm does not run this Job as a hook",
+        ),
+        (
+            "hook-output-log-policy",
+            "11:3",
+            "annotations",
+            "the annotation helm.sh/hook-output-log-policy is missing, so Helm prints no log when the hook fails",
+        ),
+        (
+            "hook-delete-policy",
+            "11:3",
+            "annotations",
+            "the annotation helm.sh/hook-delete-policy is missing, and Helm defaults it to before-hook-creation: \
+             finished Jobs stay",
+        ),
+        (
+            "activeDeadlineSeconds",
+            "16:1",
+            "spec",
+            "activeDeadlineSeconds is not set, and no deployer's timeout stops the Job",
+        ),
+    ] {
+        let (_, out, _) = run(&["check", "-"], without(part).as_bytes());
+        assert!(out.contains(&format!("--> <stdin>:{at}\n")), "{out}");
+        let caret = format!(
+            "| {}{} {detail}\n",
+            " ".repeat(2 * usize::from(at.ends_with('3'))),
+            "^".repeat(key.len())
+        );
+        assert!(out.contains(&caret), "{caret}{out}");
+    }
 }
 
 /// The warnings or problems of a report, each as `line: message`.
@@ -451,29 +553,40 @@ fn jobs_that_a_cronjob_made_are_left_alone() {
 }
 
 #[test]
-fn nothing_judged_is_said_and_can_be_refused() {
+fn why_nothing_was_checked_is_said_and_can_be_refused() {
     let other = b"kind: ConfigMap\napiVersion: v1\n---\nkind: Secret\n";
-    let (code, out, _) = run(&["check", "-"], other);
-    assert_eq!(code, 0);
-    assert!(
-        out.starts_with("no migration Job among 2 documents: nothing was checked. Helm does not render a Job with an unknown"),
-        "{out}"
+    let nothing = "no migration Job among 2 documents: nothing was checked. Helm does not render a Job with an unknown \
+                   hook event: look for `skipping unknown hook` on its stderr\n\n2 documents: no migration Jobs\n";
+    assert_eq!(
+        run(&["check", "-"], other),
+        (0, nothing.to_owned(), String::new())
     );
     let (code, out, err) = run(&["check", "--require-migration", "-"], other);
-    assert_eq!(code, 2);
-    assert!(
-        out.starts_with("no migration Job among 2 documents"),
-        "{out}"
-    );
-    assert_eq!(
-        err,
-        "error: no migration Job was found, but --require-migration requires one\n"
-    );
+    let required = "no migration Job was found, but --require-migration requires one\n\n\
+                    2 documents: no migration Jobs\n";
+    assert_eq!((code, &*out, &*err), (2, required, ""));
     let fine = valid();
     assert_eq!(
         run(&["check", "--require-migration", "-"], fine.as_bytes()).0,
         0
     );
+    let mut seed = fine.replace("component: migration", "component: seed");
+    for (from, to) in [
+        ("migrations", "seeds"),
+        ("migrate", "seed"),
+        ("arigaio/atlas", "example/seeder"),
+    ] {
+        seed = seed.replace(from, to);
+    }
+    let seed = seed.replace("-1766361600", "").replace("\"apply\", ", "");
+    let (code, out, _) = run(&["check", "-"], seed.as_bytes());
+    let unlabelled = "no migration Job among 1 document: nothing was checked. No selector of the policy matches the \
+                      labels of 1 Job, and nothing else shows that one is a migration. Unless the policy has other \
+                      selectors, a migration Job needs this label:\n  app.kubernetes.io/component: migration\n\n\
+                      1 document: no migration Jobs\n";
+    assert_eq!((code, &*out), (0, unlabelled));
+    let (code, out, _) = run(&["check", "-"], b"a: [1");
+    assert!(code == 2 && !out.contains("nothing was checked"), "{out}");
 }
 
 #[test]
@@ -497,6 +610,17 @@ fn files_are_named_as_for_kubectl() {
     let (code, _, err) = run(&["check"], b"");
     assert_eq!(code, 2);
     assert!(err.contains("  <PATH>...\n"), "{err}");
+    // It is the file that a verb is about; where it once was the policy beside that, it still works.
+    for verb in [&["scan"][..], &["generate", "vap"]] {
+        let (_, help, _) = run(&[verb, &["--help"]].concat(), b"");
+        assert!(
+            help.contains("--config <FILE>") && !help.contains("-f,"),
+            "{help}"
+        );
+        let (code, _, err) = run(&[verb, &["-f", "no/such"]].concat(), b"");
+        let why = "error: --config: failed to read no/such: No such file or directory\n";
+        assert_eq!((code, &*err), (2, why));
+    }
 }
 
 #[test]
@@ -767,6 +891,8 @@ fn explain_takes_ids_and_names_and_lists_all() {
     );
     assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
     assert_eq!(run(&["explain"], b"").1.lines().count(), 28);
+    let (_, _, err) = run(&["explain", "MW1"], b"");
+    assert_eq!(err, "error: there is no rule MW1; did you mean MW001?\n");
     let (code, _, err) = run(&["explain", "MW999"], b"");
     assert_eq!(
         (code, err.as_str()),
@@ -852,7 +978,8 @@ fn generate_takes_names_that_kubernetes_takes() {
         (
             "--name",
             "Net",
-            "a lowercase RFC 1123 subdomain must consist of ",
+            "not a name in Kubernetes; write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit \
+             at both ends and beside each '.'",
         ),
         (
             "--name",
@@ -862,7 +989,8 @@ fn generate_takes_names_that_kubernetes_takes() {
         (
             "--excluded-namespaces",
             "shop,a.b",
-            "a lowercase RFC 1123 label must consist of ",
+            "not a name in Kubernetes; write at most 63 lower-case letters, digits and '-', with a letter or digit at both \
+             ends",
         ),
     ] {
         let (code, out, err) = run(&["generate", "vap", flag, name], b"");
@@ -905,7 +1033,7 @@ fn serve_refuses_what_it_cannot_start_with() {
     assert_eq!(code, 2);
     assert!(
         err.ends_with(&format!(
-            "error: failed to read {missing}: No such file or directory\n"
+            "error: --tls-cert and --tls-key: failed to read {missing}: No such file or directory\n"
         )),
         "{err}"
     );
@@ -945,7 +1073,9 @@ fn names_of_objects_are_those_that_kubernetes_takes() {
     ] {
         let (code, out, err) = run(&[args, &[flag, name]].concat(), b"");
         assert_eq!((code, &*out), (2, ""));
-        let fault = format!(": a lowercase RFC 1123 {kind} must consist of ");
+        let most = if kind == "label" { 63 } else { 253 };
+        let fault =
+            format!(": not a name in Kubernetes; write at most {most} lower-case letters, digits");
         assert!(
             err.starts_with("error: invalid value '") && err.contains(&fault),
             "{err}"
@@ -1002,11 +1132,31 @@ fn a_typo_in_an_argument_of_serve_serves_nothing() {
         assert_eq!((code, &*out), (2, ""));
         err
     };
+    for address in ["localhost:8443", ":8443", "8443"] {
+        let err = refused(&["--listen", address]);
+        let why = format!(
+            "error: invalid value '{address}' for '--listen <ADDRESS>': not an IP address with a port; write one such \
+             as 127.0.0.1:8443 or [::]:8443\n"
+        );
+        assert!(err.starts_with(&why), "{err}");
+    }
+    let why = "error: --cluster in-cluster: this is not a pod, because KUBERNETES_SERVICE_HOST is not set; write \
+               --cluster kubeconfig\n";
+    let err = refused(&["--cluster", "in-cluster"]);
+    assert!(err.ends_with(why), "{err}");
+    for flag in ["--config", "--client-ca"] {
+        let why = format!("error: {flag}: failed to read no/such: No such file or directory\n");
+        let err = refused(&[flag, "no/such"]);
+        assert!(err.ends_with(&why), "{err}");
+    }
     for _ in 0..2 {
         assert_eq!(refused(&["--tls-dir", dir.to_str().unwrap()]), neither);
         assert!(!dir.join("tls.crt").exists());
         let _ = std::fs::create_dir(&dir);
     }
+    let err = refused(&["--log-level", "migration_wardn=debug"]);
+    let why = "\"migration_wardn\" is not a part of the program that logs; did you mean migration_warden?";
+    assert!(err.contains(why), "{err}");
     let err = refused(&["--log-level", "debgu"]);
     assert!(
         err.contains("did you mean debug?") && err.contains("--log-level"),
@@ -1058,7 +1208,8 @@ fn exceptions_are_honoured_as_in_the_server() {
         &exceptions(|text| text.replace("expiresAt: \"", "expiresAt: \"3")),
         "json",
     );
-    assert_eq!((code, &*out), (2, ""));
+    let why = "spec.expiresAt is not a time; write one such as 2026-12-01T12:00:00Z";
+    assert!(code == 2 && out.contains(why), "{out}");
 
     let old = exceptions(|text| {
         let line = text

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use migration_warden::core::decision::{JSON_SCHEMA, SCHEMA};
+use migration_warden::core::policy::Action;
 use migration_warden::core::policy::rule::{Cel, Patch};
 use migration_warden::core::policy::rules::RULES;
 use migration_warden::core::policy_file;
@@ -56,8 +57,9 @@ fn output(args: &[&str]) -> String {
 }
 
 fn rules_table() -> String {
-    let mut table = String::from("| id | name | what it flags | guide | strict | patch |\n");
-    table.push_str("|---|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| id | name | what it flags | guide | strict | audit | patch |\n");
+    table.push_str("|---|---|---|---|---|---|---|\n");
     for rule in RULES {
         let patch = if rule.patch == Patch::Possible {
             "yes"
@@ -66,13 +68,14 @@ fn rules_table() -> String {
         };
         writeln!(
             table,
-            "| [{0}](docs/rules.md#{1}) | `{2}` | {3} | {4} | {5} | {patch} |",
+            "| [{0}](docs/rules.md#{1}) | `{2}` | {3} | {4} | {5} | {6} | {patch} |",
             rule.id,
             anchor(rule.id, rule.name),
             rule.name,
             rule.summary().trim_end_matches('.'),
             rule.guide.as_str(),
             rule.strict.as_str(),
+            rule.guide.min(Action::Audit).as_str(),
         )
         .unwrap();
     }
@@ -189,6 +192,15 @@ fn the_example_policy_is_fine() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let policy = std::fs::read_to_string(root().join("docs/examples/policy.yaml")).unwrap();
     assert!(readme.contains(&policy), "the README shows another policy");
+}
+
+#[test]
+fn the_two_examples_are_one_job() {
+    let read =
+        |file: &str| std::fs::read_to_string(root().join("docs/examples").join(file)).unwrap();
+    let job: Value = serde_saphyr::from_str(&read("job.yaml")).unwrap();
+    let review: Value = serde_json::from_str(&read("review.json")).unwrap();
+    assert_eq!(review["request"]["object"], job);
 }
 
 /// The schema and the parser take the same files: an editor must not accept what `serve` refuses.

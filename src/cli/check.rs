@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::files::{self, is_stdin};
 use super::kube_args::namespace;
 use super::output_args::Output;
-use super::render::Printer;
+use super::render::{Printer, or_report};
 use crate::core::check::Check;
 use crate::core::exception::file::Written;
 use crate::core::exception::{self, Exception, Standing};
@@ -48,87 +48,111 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let paths = || self.paths.iter().chain(&self.filename);
-        let all = paths().chain(&self.config).chain(&self.exceptions);
+        let read = or_report(self.output, self.read())?;
+        let mut check = Check::new(&read.policy, self.namespace(), read.honoured);
+        check.report.ignored = read.ignored;
+        let mut run = Run {
+            check,
+            out: Printer::begin(self.output),
+        };
+        let mut stdin = read.stdin;
+        for path in self.paths() {
+            let before = run.seen();
+            if is_stdin(path) {
+                run.bytes(&files::name(path), std::mem::take(&mut stdin));
+            } else {
+                run.path(path, path);
+            }
+            if run.seen() == before {
+                let problem = whole(path, NO_MANIFESTS.to_owned());
+                run.check.report.problems.push(problem);
+            }
+        }
+        let mut report = run.check.report;
+        if self.require_migration && report.jobs == 0 {
+            report.problems.push(Problem {
+                file: None,
+                position: None,
+                message: "no migration Job was found, but --require-migration requires one"
+                    .to_owned(),
+            });
+        }
+        run.out.end(&report)?;
+        Ok(super::exit_code(&report))
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.paths.iter().chain(&self.filename)
+    }
+
+    fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Reads everything but manifests, and fails if a path cannot be checked.
+    fn read(&self) -> anyhow::Result<Read> {
+        let all = self.paths().chain(&self.config).chain(&self.exceptions);
         anyhow::ensure!(
             all.filter(|path| is_stdin(path)).count() < 2,
             "standard input can be read only once; write - for one file"
         );
-        let policy = super::policy(self.config.as_ref())?;
-        let namespace = self.namespace.as_deref().unwrap_or_default();
-        let (mut honoured, mut ignored) = (Vec::new(), Vec::new());
+        let mut read = Read {
+            policy: super::policy(self.config.as_ref())?,
+            honoured: Vec::new(),
+            ignored: Vec::new(),
+            stdin: Vec::new(),
+        };
         for path in &self.exceptions {
-            read_exceptions(path, namespace, &policy, &mut honoured, &mut ignored)?;
+            read.exceptions(path, self.namespace())?;
         }
-        let mut stdin = None;
-        for path in paths() {
+        for path in self.paths() {
             if is_stdin(path) {
-                stdin = Some(read_stdin(path)?);
+                read.stdin = files::bytes(path, None)?;
             } else {
                 named(path)?;
             }
         }
-        let mut run = Run {
-            check: Check::new(&policy, namespace, honoured),
-            out: Printer::begin(self.output),
-        };
-        run.check.report.ignored = ignored;
-        for path in paths() {
-            if is_stdin(path) {
-                run.bytes(&files::name(path), stdin.take().unwrap_or_default());
-            } else {
-                run.path(path, path);
+        Ok(read)
+    }
+}
+
+/// What is read before the manifests.
+struct Read {
+    policy: Policy,
+    honoured: Vec<Arc<Exception>>,
+    ignored: Vec<Ignored>,
+    stdin: Vec<u8>,
+}
+
+impl Read {
+    fn exceptions(&mut self, path: &Path, namespace: &str) -> anyhow::Result<()> {
+        let (file, text) = (files::name(path), files::text(path, Some("--exceptions"))?);
+        let now = Timestamp::now();
+        let read = exception::file::read(&file, &text, namespace, now).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!(lines.join("\n"))
+        })?;
+        for Written {
+            exception,
+            position,
+        } in read
+        {
+            match exception.standing(now, self.policy.max_exception) {
+                Standing::Honoured => self.honoured.push(Arc::new(exception)),
+                other => self.ignored.push(Ignored {
+                    name: exception.reference.name.clone(),
+                    problem: Problem::at(&file, position, other.message()),
+                }),
             }
         }
-        let report = run.check.report;
-        run.out.end(&report)?;
-        if self.require_migration && report.jobs == 0 {
-            anyhow::bail!("no migration Job was found, but --require-migration requires one");
-        }
-        Ok(super::exit_code(&report))
+        Ok(())
     }
 }
 
-fn read_exceptions(
-    path: &Path,
-    namespace: &str,
-    policy: &Policy,
-    honoured: &mut Vec<Arc<Exception>>,
-    ignored: &mut Vec<Ignored>,
-) -> anyhow::Result<()> {
-    let (file, text) = (files::name(path), files::text(path)?);
-    let now = Timestamp::now();
-    let read = exception::file::read(&file, &text, namespace, now).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
-    for Written {
-        exception,
-        position,
-    } in read
-    {
-        match exception.standing(now, policy.max_exception) {
-            Standing::Honoured => honoured.push(Arc::new(exception)),
-            other => ignored.push(Ignored {
-                name: exception.reference.name.clone(),
-                problem: Problem::at(&file, position, other.message()),
-            }),
-        }
-    }
-    Ok(())
-}
-
-fn read_stdin(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = files::bytes(path)?;
-    let text = manifest::decode(bytes.clone());
-    let is_empty = text.is_ok_and(|text| manifest::documents(&text).next().is_none());
-    anyhow::ensure!(
-        !is_empty,
-        "stdin has no manifests; pipe them in: helm template RELEASE CHART | \
-         migration-warden check -"
-    );
-    Ok(bytes)
-}
+/// The problem of a path without manifests. The usual cause is a chart whose only manifest is a Job that Helm skips.
+const NO_MANIFESTS: &str = "it has no manifests, so nothing was checked. If `helm template` made it, look for \
+                            `skipping unknown hook` on Helm's stderr: Helm leaves out a Job whose hook event has a \
+                            typo. To check a chart: helm template RELEASE CHART | migration-warden check -";
 
 /// Fails if a path from the command line cannot be checked, before anything is printed.
 fn named(path: &Path) -> anyhow::Result<()> {
@@ -159,6 +183,12 @@ struct Run<'p> {
 }
 
 impl Run<'_> {
+    /// A number that grows with each document, and with each file that could not be read.
+    fn seen(&self) -> usize {
+        let report = &self.check.report;
+        report.documents.unwrap_or_default() + report.problems.len() + report.warnings.len()
+    }
+
     /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. An unreadable file
     /// is reported as a problem, and the check continues with the others.
     fn path(&mut self, path: &Path, root: &Path) {
@@ -191,8 +221,9 @@ impl Run<'_> {
         }
         paths.sort();
         for path in paths {
-            let extension = path.extension().and_then(|extension| extension.to_str());
-            let is_manifest = matches!(extension, Some("yaml" | "yml" | "json"));
+            let extension = path.extension().unwrap_or_default();
+            let is = |known| extension.eq_ignore_ascii_case(known);
+            let is_manifest = ["yaml", "yml", "json"].into_iter().any(is);
             let is_folder = path.is_dir();
             if is_folder && path.is_symlink() {
                 // Following links could loop. A target below `root` is checked at its own path anyway.
@@ -205,6 +236,8 @@ impl Run<'_> {
                 // git's own files, which are not manifests.
             } else if is_folder || is_manifest && !is_special(&path) {
                 self.path(&path, root);
+            } else {
+                self.check.report.skipped_files += 1;
             }
         }
     }
@@ -238,7 +271,7 @@ impl Run<'_> {
 /// A problem of a whole file or folder.
 fn whole(path: &Path, message: String) -> Problem {
     Problem {
-        file: Some(path.display().to_string()),
+        file: Some(files::name(path)),
         position: None,
         message,
     }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::output_args::{Format, Output};
+use super::render::problems;
 use crate::core::policy::rules::RULES;
 
 /// Arguments of `check-config`.
@@ -25,7 +26,12 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let file = self.file.or(self.filename).unwrap_or_default();
-        let policy = super::read_policy(&file)?;
+        let read = super::read_policy(&file, None);
+        if let (Err(error), Format::Json) = (&read, self.output.output) {
+            let report = json!({"version": 1, "problems": problems(error)});
+            writeln!(anstream::stdout(), "{report:#}")?;
+        }
+        let policy = read?;
         let rules = || RULES.iter().zip(&policy.actions);
         let mut out = anstream::stdout().lock();
         match self.output.output {

@@ -20,18 +20,20 @@ pub(super) fn name(path: &Path) -> String {
     }
 }
 
-pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads a file. `flag` is the one that names it, for the message.
+pub(super) fn bytes(path: &Path, flag: Option<&str>) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = if is_stdin(path) {
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
         std::fs::read(path)
     };
-    read.with_context(|| format!("failed to read {}", name(path)))
+    let flag = flag.map_or_else(String::new, |flag| format!("{flag}: "));
+    read.with_context(|| format!("{flag}failed to read {}", name(path)))
 }
 
-pub(super) fn text(path: &Path) -> anyhow::Result<String> {
-    manifest::decode(bytes(path)?).map_err(|error| {
+pub(super) fn text(path: &Path, flag: Option<&str>) -> anyhow::Result<String> {
+    manifest::decode(bytes(path, flag)?).map_err(|error| {
         let place = error
             .position
             .map_or_else(String::new, |at| format!(":{}:{}", at.line, at.column));

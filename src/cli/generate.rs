@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::kube_args::namespace;
+use super::kube_args::{namespace, object};
 use crate::core::generate;
 use crate::core::generate::vap::{FailurePolicy, Settings, ValidationAction};
 use crate::core::job::dns;
@@ -27,7 +27,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 struct VapArgs {
     /// Policy file (default: the built-in profile `guide`). `-` reads standard input.
-    #[arg(long, short = 'f', value_name = "FILE")]
+    #[arg(long, short_alias = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the policy and its binding. Rules that only warn or audit get a policy of their own, with `-warn` or
     /// `-audit` appended to the name.
@@ -66,10 +66,11 @@ enum Format {
 
 /// Parses the name of a policy, which must be valid with every suffix.
 fn policy_name(text: &str) -> Result<String, String> {
-    match dns::subdomain_fault(text) {
-        Some(fault) => Err(fault),
-        None if dns::is_subdomain(&format!("{text}-audit")) => Ok(text.to_owned()),
-        None => Err("must be no more than 247 characters, because `-audit` is appended".to_owned()),
+    let name = object(text)?;
+    if dns::is_subdomain(&format!("{name}-audit")) {
+        Ok(name)
+    } else {
+        Err("must be no more than 247 characters, because `-audit` is appended".to_owned())
     }
 }
 

@@ -84,9 +84,8 @@ impl Kubeconfig {
             Some(paths) => env::split_paths(&paths).any(|file| file.exists()),
             None => home().is_some_and(|file| file.exists()),
         };
-        let is_pod = env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty());
-        if is_pod && !has_file && self.given().is_none() {
-            return Config::incluster().context("failed to find the cluster of this pod");
+        if is_pod() && !has_file && self.given().is_none() {
+            return of_pod();
         }
         self.read().await
     }
@@ -150,14 +149,30 @@ impl Namespaces {
     }
 }
 
+/// Whether this program runs in a pod.
+pub(super) fn is_pod() -> bool {
+    env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
+}
+
+/// The cluster of the pod that this program runs in.
+pub(super) fn of_pod() -> anyhow::Result<Config> {
+    Config::incluster().context("failed to find the cluster of this pod")
+}
+
 /// Parses the name of an object, such as a Secret.
 pub(super) fn object(text: &str) -> Result<String, String> {
-    dns::subdomain_fault(text).map_or_else(|| Ok(text.to_owned()), Err)
+    let refused = "not a name in Kubernetes; write at most 253 lower-case letters, digits, '-' and '.', with a letter \
+                   or digit at both ends and beside each '.'";
+    let name = dns::is_subdomain(text).then(|| text.to_owned());
+    name.ok_or_else(|| refused.to_owned())
 }
 
 /// Parses the name of a namespace or of a Service.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
-    dns::label_fault(text).map_or_else(|| Ok(text.to_owned()), Err)
+    let refused = "not a name in Kubernetes; write at most 63 lower-case letters, digits and '-', with a letter or \
+                   digit at both ends";
+    let name = dns::is_label(text).then(|| text.to_owned());
+    name.ok_or_else(|| refused.to_owned())
 }
 
 fn request_timeout(text: &str) -> Result<Duration, String> {

@@ -10,7 +10,8 @@ use anstream::AutoStream;
 
 use crate::cli::output_args::{Format, Output};
 use crate::cli::progress;
-use crate::core::report::{Located, Report};
+use crate::core::policy_file::validate::InvalidPolicy;
+use crate::core::report::{Located, Problem, Report};
 
 /// Writes a report in one format, piece by piece.
 pub trait Render {
@@ -69,6 +70,30 @@ impl Printer {
         self.result?;
         self.render.end(report, &mut self.out)?;
         self.out.flush()
+    }
+}
+
+/// Prints the error of a verb that could not begin as a report, too, if its output is for programs.
+pub(super) fn or_report<T>(args: Output, result: anyhow::Result<T>) -> anyhow::Result<T> {
+    let Err(error) = &result else { return result };
+    if args.output == Format::Json {
+        Printer::begin(args).end(&Report {
+            problems: problems(error),
+            ..Report::default()
+        })?;
+    }
+    result
+}
+
+/// The faults of a policy file, or the one problem that an error tells.
+pub(super) fn problems(error: &anyhow::Error) -> Vec<Problem> {
+    match error.downcast_ref::<InvalidPolicy>() {
+        Some(InvalidPolicy(faults)) => faults.clone(),
+        None => vec![Problem {
+            file: None,
+            position: None,
+            message: super::told(error),
+        }],
     }
 }
 

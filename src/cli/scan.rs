@@ -13,7 +13,7 @@ use kube::{Client, Resource};
 use super::kube_args::{Cluster, Namespaces, block_on};
 use super::output_args::Output;
 use super::progress;
-use super::render::Printer;
+use super::render::{Printer, or_report};
 use crate::cluster::api::ApiError;
 use crate::cluster::api::list::{self, List};
 use crate::core::exception::resource::MigrationException;
@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[command(flatten)]
     namespaces: Namespaces,
     /// Policy file (default: the built-in profile `guide`). `-` reads standard input.
-    #[arg(long, short = 'f', value_name = "FILE")]
+    #[arg(long, short_alias = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
@@ -39,20 +39,20 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let policy = super::policy(self.config.as_ref())?;
+        let policy = or_report(self.output, super::policy(self.config.as_ref()))?;
         self.output.begin();
         block_on(self.scan(&policy))
     }
 
     async fn scan(self, policy: &Policy) -> anyhow::Result<ExitCode> {
-        let client = self.cluster.client().await?;
+        let client = or_report(self.output, self.cluster.client().await)?;
         let namespace = self.namespaces.of(&client);
         let mut asked = Asked {
             client: &client,
             namespace: namespace.as_deref(),
             problems: Vec::new(),
         };
-        let world = asked.world(policy).await?;
+        let world = or_report(self.output, asked.world(policy).await)?;
         let mut scan = Scan::new(policy, world);
         let mut output = Printer::begin(self.output);
         asked

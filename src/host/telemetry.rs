@@ -57,6 +57,30 @@ pub enum TelemetryError {
     Init(#[from] TryInitError),
 }
 
+/// This crate, whose parts are its storeys.
+const CRATE: &str = "migration_warden";
+/// The parts of the program that log: the storeys, and the crates that it uses.
+const PARTS: [&str; 18] = [
+    "migration_warden::cli",
+    "migration_warden::cluster",
+    "migration_warden::core",
+    "migration_warden::host",
+    "migration_warden::server",
+    "h2",
+    "hyper_rustls",
+    "hyper_util",
+    "jiff",
+    "jiff_core",
+    "kube_client",
+    "kube_lease_manager",
+    "kube_runtime",
+    "opentelemetry_appender_tracing",
+    "rustls",
+    "rustls_platform_verifier",
+    "tower",
+    "tower_http",
+];
+
 /// Returns the filter, or what is wrong with it. The library takes a word that is not a level for the name of a part of
 /// the program, and then shows nothing else.
 pub fn filter(text: &str) -> Result<String, String> {
@@ -66,19 +90,41 @@ pub fn filter(text: &str) -> Result<String, String> {
         .split(',')
         .filter(|part| !part.contains(['[', ']', '{', '}']));
     for directive in directives {
-        let level = directive.rsplit('=').next().unwrap_or_default().trim();
-        if level.is_empty() || LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
-            continue;
+        let (part, level) = match directive.rsplit_once('=') {
+            Some((part, level)) => (Some(part.trim()), level.trim()),
+            None => (None, directive.trim()),
+        };
+        let is_level = LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known));
+        let meant = |word: &str, known: &[&'static str]| text::nearest(word, known.iter().copied());
+        if !level.is_empty() && !is_level {
+            let meant = meant(level, &LEVELS)
+                .map_or_else(String::new, |level| format!("; did you mean {level}?"));
+            return Err(format!(
+                "{level:?} is not one of {}{meant}",
+                LEVELS.join(", ")
+            ));
         }
-        let meant = text::nearest(&level.to_lowercase(), LEVELS)
-            .map_or_else(String::new, |nearest| format!("; did you mean {nearest}?"));
-        return Err(format!(
-            "{} is not one of {}{meant}",
-            text::quoted(level),
-            LEVELS.join(", ")
-        ));
+        if let Some(part) = part.filter(|part| !is_part(part)) {
+            let meant = match meant(part, &[CRATE]).or_else(|| meant(part, &PARTS)) {
+                Some(part) => format!("did you mean {part}?"),
+                None => format!("write {CRATE}, {CRATE}::server, or a crate such as kube_client"),
+            };
+            return Err(format!(
+                "{part:?} is not a part of the program that logs; {meant}"
+            ));
+        }
     }
     Ok(text.to_owned())
+}
+
+/// Whether a directive with this name selects a part, or some of one. A name selects all that begins with it.
+fn is_part(name: &str) -> bool {
+    let within = |part: &&str| {
+        name.strip_prefix(*part)
+            .is_some_and(|rest| rest.starts_with("::"))
+    };
+    let is = |part: &&str| part.starts_with(name) || within(part);
+    PARTS.iter().any(is)
 }
 
 /// Starts the log of the process. `filter` is a list such as `info,migration_warden=debug`; what passes it is written to
@@ -164,7 +210,7 @@ impl io::Write for &Stderr {
 
 #[cfg(test)]
 mod tests {
-    use super::filter;
+    use super::{PARTS, filter};
 
     #[test]
     fn a_word_that_is_no_level_is_refused() {
@@ -192,6 +238,49 @@ mod tests {
             ("info,migration_warden", "migration_warden", ""),
         ] {
             assert_eq!(filter(bad), Err(format!("{word:?} {levels}{meant}")));
+        }
+    }
+    #[test]
+    fn a_name_that_selects_no_part_is_refused() {
+        for (bad, word, meant) in [
+            (
+                "x=debug",
+                "x",
+                "write migration_warden, migration_warden::server, or a crate such as kube_client",
+            ),
+            (
+                "info,migration_wardn=debug",
+                "migration_wardn",
+                "did you mean migration_warden?",
+            ),
+            (
+                "warden::sever=debug",
+                "warden::sever",
+                "did you mean migration_warden::server?",
+            ),
+            (
+                "kube_clinet=trace",
+                "kube_clinet",
+                "did you mean kube_client?",
+            ),
+        ] {
+            let message = format!("{word:?} is not a part of the program that logs; {meant}");
+            assert_eq!(filter(bad), Err(message));
+        }
+    }
+
+    /// A crate logs if it depends on one of the two that take a line.
+    #[test]
+    fn the_parts_are_those_that_can_log() {
+        let lock = include_str!("../../Cargo.lock");
+        let packages = lock.split("[[package]]").filter_map(|package| {
+            let logs = ["\n \"log\"", "\n \"tracing\""];
+            let name = package.split('"').nth(1)?;
+            logs.iter().any(|log| package.contains(log)).then_some(name)
+        });
+        for name in packages.filter(|name| !name.starts_with("tracing") && *name != "jni") {
+            let name = name.replace('-', "_");
+            assert!(PARTS.iter().any(|part| part.starts_with(&name)), "{name}");
         }
     }
 }

@@ -198,15 +198,38 @@ fn notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             names.join(", ")
         )?;
     }
-    if report.jobs == 0 && report.documents.is_some() {
+    if report.skipped_files > 0 {
+        let files = counted(report.skipped_files, "file");
         writeln!(
             out,
-            "no migration Job among {}: nothing was checked. Helm does not render a Job with an unknown hook \
-             event: look for `skipping unknown hook` on its stderr\n",
+            "{files} skipped: only names that end in .yaml, .yml or .json are read\n"
+        )?;
+    }
+    if report.jobs == 0 && report.documents.is_some() && report.problems.is_empty() {
+        let why = no_migrations(report);
+        writeln!(
+            out,
+            "no migration Job among {}: nothing was checked{why}\n",
             looked_at(report)
         )?;
     }
     Ok(())
+}
+
+/// What may be the reason that `check` found no migration Job.
+fn no_migrations(report: &Report) -> String {
+    if report.others > 0 {
+        let others = counted(report.others, "Job");
+        return format!(
+            ". No selector of the policy matches the labels of {others}, and nothing else shows that one is a \
+             migration. Unless the policy has other selectors, a migration Job needs this label:\n  \
+             app.kubernetes.io/component: migration"
+        );
+    }
+    if report.opted_out.count > 0 {
+        return String::new();
+    }
+    ". Helm does not render a Job with an unknown hook event: look for `skipping unknown hook` on its stderr".to_owned()
 }
 
 /// A problem, after `lead` and its place if it is about a file.

@@ -9,7 +9,7 @@ use clap::{ArgGroup, ValueEnum};
 use kube::Client;
 
 use crate::cli::client;
-use crate::cli::kube_args::{Kubeconfig, namespace, object};
+use crate::cli::kube_args::{Kubeconfig, is_pod, namespace, object, of_pod};
 use crate::cluster::api::patient::patient;
 use crate::cluster::connect;
 use crate::core::time;
@@ -25,14 +25,14 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Address that serves admission reviews (HTTPS).
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443", value_parser = address)]
     pub(super) listen: SocketAddr,
     /// Unix socket of `migration-warden hold-listener`. That process keeps the socket of --listen open while `serve`
     /// restarts, so that no connection is refused.
     #[arg(long, value_name = "PATH")]
     pub(super) listener_holder: Option<PathBuf>,
     /// Address of /livez, /readyz, /metrics and /version (HTTP).
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", value_parser = address)]
     pub(super) admin_listen: SocketAddr,
     /// Certificate chain (PEM). Reloaded when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -130,6 +130,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "not a duration; write one such as 5s".to_owned())
 }
 
+/// Parses an address to listen on.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let refused = "not an IP address with a port; write one such as 127.0.0.1:8443 or [::]:8443";
+    text.parse().map_err(|_| refused.to_owned())
+}
+
 impl Args {
     /// Creates the clients for the selected cluster, without sending a request.
     pub(super) async fn clients(&self) -> anyhow::Result<Option<Clients>> {
@@ -149,9 +155,11 @@ impl Args {
                 }
                 return Ok(None);
             }
-            Cluster::Pod => {
-                kube::Config::incluster().context("failed to find the cluster of this pod")?
-            }
+            Cluster::Pod if !is_pod() => anyhow::bail!(
+                "--cluster in-cluster: this is not a pod, because KUBERNETES_SERVICE_HOST is not set; write --cluster \
+                 kubeconfig"
+            ),
+            Cluster::Pod => of_pod()?,
             Cluster::Kubeconfig => self.kubeconfig.read().await?,
         };
         let direct = connect(config);

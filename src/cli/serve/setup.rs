@@ -5,6 +5,7 @@ use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use futures_util::future::{BoxFuture, select_all};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -12,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::host::file_watch;
 use crate::host::health::Readiness;
-use crate::host::policy_watch::LivePolicy;
+use crate::host::policy_watch::{LivePolicy, LoadError};
 use crate::server::metrics::Metrics;
 
 #[derive(Default)]
@@ -73,7 +74,11 @@ impl Setup {
         let policy = match file {
             None => LivePolicy::builtin(&metrics),
             Some(path) => {
-                let (policy, file) = LivePolicy::load(path.to_owned(), &metrics)?;
+                let loaded = LivePolicy::load(path.to_owned(), &metrics);
+                let (policy, file) = loaded.map_err(|error| match error {
+                    LoadError::Invalid(faults) => faults.into(),
+                    unread => anyhow!("--config: {unread}"),
+                })?;
                 let fresh = policy.clone().keep_fresh(file, file_watch::PERIOD, metrics);
                 self.add("watching the policy file", fresh);
                 policy

@@ -33,7 +33,8 @@ pub(super) fn set_up(
 ) -> anyhow::Result<LiveTls> {
     let live = LiveTls::new(setup.metrics.certificates.clone())?;
     if let Some(ca) = &args.client_ca {
-        let fresh = TlsFiles::client_ca(ca.clone(), &live)?.keep_fresh(file_watch::PERIOD);
+        let files = TlsFiles::client_ca(ca.clone(), &live).context("--client-ca")?;
+        let fresh = files.keep_fresh(file_watch::PERIOD);
         setup.add("watching the callers' CA", fresh);
     }
     let (bundle, bundled) = watch::channel(String::new());
@@ -76,7 +77,7 @@ fn watch_files(
         return Ok(());
     };
     let text = std::fs::read_to_string(file)
-        .with_context(|| format!("failed to read the CAs in {}", file.display()))?;
+        .with_context(|| format!("--ca-bundle: failed to read {}", file.display()))?;
     if !rotation::usable(&text, Timestamp::now()) {
         anyhow::bail!(
             "{} has no CA that is still valid; write one or more CAs into it as PEM",
@@ -136,7 +137,8 @@ fn tell_trust(readiness: &Readiness, trust: &Trust) {
 
 fn files(args: &Args, live: &LiveTls) -> anyhow::Result<TlsFiles> {
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        return Ok(TlsFiles::certificate(cert.clone(), key.clone(), live)?);
+        let files = TlsFiles::certificate(cert.clone(), key.clone(), live);
+        return files.context("--tls-cert and --tls-key");
     }
     let dir = match &args.tls_dir {
         Some(dir) => {
@@ -160,7 +162,11 @@ fn files(args: &Args, live: &LiveTls) -> anyhow::Result<TlsFiles> {
             "serving with a development certificate for localhost; clients must trust this CA"
         );
     }
-    Ok(TlsFiles::certificate(issued.cert, issued.key, live)?)
+    let files = TlsFiles::certificate(issued.cert, issued.key, live);
+    match args.tls_dir {
+        Some(_) => files.context("--tls-dir"),
+        None => Ok(files?),
+    }
 }
 
 fn tell_expiry(readiness: &Readiness, live: &LiveTls) {
