@@ -87,10 +87,7 @@ pub(crate) fn faults(selector: &LabelSelector) -> Vec<Fault> {
         let takes_values = matches!(operator, Operator::In | Operator::NotIn);
         if takes_values == values.is_empty() {
             let needs = if takes_values { "needs" } else { "takes no" };
-            faults.push((
-                at("values"),
-                format!("operator {operator} {needs} values"),
-            ));
+            faults.push((at("values"), format!("operator {operator} {needs} values")));
         }
         for (index, value) in values.iter().enumerate().filter(|_| takes_values) {
             let at = at("values").with_trailing_token(index);
