@@ -20,6 +20,7 @@ pub(crate) mod notice;
 pub mod pki;
 pub mod policy;
 pub mod policy_file;
+pub(crate) mod quote;
 pub mod report;
 pub mod review;
 pub mod runs;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::{Form, Hit};
-use crate::core::text;
+use crate::core::quote::quoted;
 
 /// Shortest text that is hidden: shorter ones are part of many words and not secret.
 const SHORTEST: usize = 4;
@@ -52,7 +52,7 @@ impl Secrets {
         let mut sorted: Vec<String> = long
             .flat_map(|text| {
                 // Its escaped form, as in a quoted text.
-                let quoted = text::quoted(text);
+                let quoted = quoted(text);
                 let escaped = quoted[1..quoted.len() - 1].to_owned();
                 [Some(text.to_owned()), (escaped != text).then_some(escaped)]
             })
