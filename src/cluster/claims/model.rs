@@ -14,6 +14,7 @@
 //! consistent reads make them one; a Job that is being deleted, which counts as active or as finished by its pods; and
 //! pods that the Job controller creates for a Job that is gone.
 
+mod scene;
 mod world;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,8 +22,9 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::protocol::{Conclusion, Reply, Step, Version};
 use super::sweep::{Sweep, SweepStep};
+use scene::{BOTH, DATABASE, NAME, Sabotage, Scene, TWO};
 use strum::VariantArray;
-use world::{Action, BOTH, DATABASE, Job, NAME, Sabotage, Scene, TWO, World};
+use world::{Action, Job, World};
 
 #[derive(Debug)]
 struct Explored {

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::core::Status;
 
+use super::scene::{JOBS, KEYS, LAST_TICK, Sabotage, Scene};
 use crate::cluster::api::{ApiError, failed, unless_changed_or_gone};
 use crate::cluster::claims::lease;
 use crate::cluster::claims::protocol::{
@@ -19,32 +20,11 @@ use crate::core::job::attempts::Unfinished;
 /// One step of time: within one a create may still commit and a claim still holds; after two, neither.
 pub(super) const TICK: SignedDuration = SignedDuration::from_secs(41);
 const _: () = assert!(TICK.as_secs() <= COMMIT.as_secs() && 2 * TICK.as_secs() > EXPIRY.as_secs());
-/// Time enough for the claim of a request at any tick to expire beside the next one.
-const LAST_TICK: u8 = 3;
 /// The uids: those of the requests, that of the Job without a claim, and one more.
-const UIDS: [&str; 5] = ["a", "b", "c", "old", "extra"];
+const UIDS: [&str; JOBS] = ["a", "b", "c", "old", "extra"];
 const UNCLAIMED: usize = 3;
 /// The request that is sent when all is quiet.
 pub(super) const EXTRA: usize = 4;
-
-/// A safeguard that is removed, to show that the model finds the fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::VariantArray)]
-pub(super) enum Sabotage {
-    /// Creates commit after a claim has expired.
-    LateCommit,
-    /// Pods are not read.
-    BlindToPods,
-    /// Writes ignore the version of the claim.
-    NoVersions,
-    /// A claim that is written again unchanged keeps its version, as any object does.
-    UncountedWrites,
-    /// The LIST misses Jobs.
-    EmptyList,
-    /// A Job counts as failed before Kubernetes has stopped its pods.
-    FailedAtOnce,
-    /// One API server's clock is ahead by more than [`SKEW`](crate::cluster::claims::protocol::SKEW).
-    FastClock,
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Job {
@@ -92,9 +72,9 @@ pub(super) struct World {
     /// The claim of each key.
     pub(super) leases: [Option<Stored>; KEYS],
     /// The keys of each Job.
-    keys: [&'static [usize]; UIDS.len()],
-    jobs: [Job; UIDS.len()],
-    since: [u8; UIDS.len()],
+    keys: [&'static [usize]; JOBS],
+    jobs: [Job; JOBS],
+    since: [u8; JOBS],
     requests: Vec<Request>,
     sweeper: Sweeper,
     /// Writes of replicas that died, not yet arrived, with the request they are for.
@@ -108,46 +88,6 @@ pub(super) struct World {
     supersedes: bool,
     sabotage: Option<Sabotage>,
 }
-
-/// How a world begins, and what may happen in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Scene {
-    pub(super) requests: usize,
-    /// Most steps of time that pass.
-    pub(super) ticks: u8,
-    /// Most replicas that die.
-    pub(super) crashes: u8,
-    /// Most writes whose answer does not come.
-    pub(super) unanswered: u8,
-    /// Whether a sweeper gives claims up.
-    pub(super) swept: bool,
-    /// The keys of the requests, of the first Job, and of the one that is sent when all is quiet.
-    pub(super) keys: [&'static [usize]; UIDS.len()],
-    /// The Job before the requests: an active one was created without a review, a finished one has the claim.
-    pub(super) first: Job,
-    /// Whether a refused request may fail the Job that it has to wait for.
-    pub(super) supersedes: bool,
-    pub(super) sabotage: Option<Sabotage>,
-}
-
-/// Two requests.
-pub(super) const TWO: Scene = Scene {
-    requests: 2,
-    ticks: LAST_TICK,
-    crashes: 0,
-    unanswered: 0,
-    swept: true,
-    keys: [NAME; UIDS.len()],
-    first: Job::Absent,
-    supersedes: false,
-    sabotage: None,
-};
-
-/// The keys of a Job: its name, its database, or both.
-pub(super) const NAME: &[usize] = &[0];
-pub(super) const DATABASE: &[usize] = &[1];
-pub(super) const BOTH: &[usize] = &[0, 1];
-const KEYS: usize = 2;
 
 impl World {
     pub(super) fn new(scene: Scene) -> Self {

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::cluster::api::testing;
+use crate::cluster::claims::key::Key;
 use crate::core::job::object::Object;
 use crate::core::job::{self, Kind};
 use crate::core::policy_file::validate::builtin;

@@ -1,6 +1,7 @@
 //! All possible next steps of a world.
 
-use super::{Action, Job, Request, Sabotage, Sweeper, TICK, UIDS, UNCLAIMED, World, index, time};
+use super::{Action, Job, Request, Sweeper, TICK, UIDS, UNCLAIMED, World, index, time};
+use crate::cluster::claims::model::scene::Sabotage;
 use crate::cluster::claims::protocol::{COMMIT, Conclusion, EXPIRY, Reply, Standing, Step};
 use crate::cluster::claims::sweep::Sweep;
 
