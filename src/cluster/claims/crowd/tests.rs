@@ -133,3 +133,17 @@ fn a_write_that_was_given_up_may_still_arrive() {
     }
     assert!(begin(&begun, &claim(100)).is_one_of_few());
 }
+
+/// Those of seen Jobs are remembered, too: a forged review may name any of them.
+#[test]
+fn of_a_minute_not_more_writes_are_remembered_than_fit() {
+    let (begun, seen) = (Begun::default(), |_: &str| true);
+    for number in 0..REMEMBERED {
+        let Unseen { lease, uid } = claim(number);
+        let turn = begun.begin("shop", &lease, &uid, seen);
+        turn.has_room(&[], seen).unwrap().over(true);
+    }
+    assert!(!room(&begun, 0, seen));
+    let other = begun.begin("other", "claim-new", "uid-new", seen);
+    assert!(other.has_room(&[], seen).is_some());
+}
