@@ -11,9 +11,9 @@ use crate::harness::{Net, Space, eventually};
 fn every_expression_passes_the_apiservers_type_check() {
     let selectors = r#"match:
   selectors:
-    - matchLabels: {app: migration, tier: "it's"}
+    - matchLabels: {app: migration, tier: its_v1.0-a}
       matchExpressions:
-        - {key: a.example/in, operator: In, values: [b, 'c\d']}
+        - {key: a.example/in, operator: In, values: [b, C.d]}
         - {key: a.example/not-in, operator: NotIn, values: [b, c]}
         - {key: a.example/exists, operator: Exists}
         - {key: a.example/absent, operator: DoesNotExist}
@@ -24,7 +24,7 @@ fn every_expression_passes_the_apiservers_type_check() {
   wrong-delete-policy: {argocd: true}
   stale-timestamp: {action: deny, maxAge: 10000000h, maxSkew: 500ms}
 namespaces:
-  - {names: [sandbox-*, 'a.b'], mode: audit}
+  - {names: [sandbox-*, a-b], mode: audit}
   - {names: ['*'], mode: warn}
 ";
     for policy in [
