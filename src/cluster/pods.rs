@@ -39,6 +39,8 @@ struct Inner {
     client: Client,
     /// By namespace and uid.
     lists: Questions<(String, String), Arc<Vec<Pod>>>,
+    /// By namespace, and the uids of some Jobs: whether a pod of one of them is running.
+    lives: Questions<(String, String), bool>,
     gets: Seats,
 }
 
@@ -49,6 +51,7 @@ impl Pods {
         Self(Arc::new(Inner {
             client: prompt(client),
             lists: Questions::new(Seats::new(LISTS, share)),
+            lives: Questions::new(Seats::new(LISTS, LISTS / 2)),
             gets: Seats::new(GETS, GETS_SHARE),
         }))
     }
@@ -69,17 +72,10 @@ impl Pods {
         namespace: &str,
         uids: &[&str],
     ) -> Result<bool, ApiError> {
-        let selector = format!("batch.kubernetes.io/controller-uid in ({})", uids.join(","));
-        let params = ListParams::default().labels(&selector).limit(PAGE);
-        let mut list = List::of::<v1::Pod>(&self.0.client, Some(namespace), params);
-        let _seat = self.0.gets.take(namespace).await;
-        while let Some(page) = list.next().await? {
-            let page: Vec<Pod> = json::document(|| list.read(&page))?;
-            if page.iter().any(Pod::is_live) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let jobs = (namespace.to_owned(), uids.join(","));
+        let (inner, asked) = (Arc::clone(&self.0), jobs.clone());
+        let request = async move { inner.is_any_live(&asked.0, &asked.1).await };
+        self.0.lives.ask(namespace, jobs, request).await
     }
 
     /// The pods of a Job from a review. If neither the watch nor the API server knows the Job, there are none: a forged
@@ -106,6 +102,19 @@ impl Inner {
             .await
             .map_err(failed("get jobs"))?;
         Ok(job.is_some_and(|job| job.metadata.uid.as_deref() == Some(uid)))
+    }
+
+    async fn is_any_live(&self, namespace: &str, uids: &str) -> Result<bool, ApiError> {
+        let selector = format!("batch.kubernetes.io/controller-uid in ({uids})");
+        let params = ListParams::default().labels(&selector).limit(PAGE);
+        let mut list = List::of::<v1::Pod>(&self.client, Some(namespace), params);
+        while let Some(page) = list.next().await? {
+            let page: Vec<Pod> = json::document(|| list.read(&page))?;
+            if page.iter().any(Pod::is_live) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn list(&self, namespace: &str, uid: &str) -> Result<Vec<Pod>, ApiError> {

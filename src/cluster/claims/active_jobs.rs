@@ -14,17 +14,24 @@ use crate::core::policy::{Action, Policy};
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) claim: Claim,
-    job: Unfinished,
+    pub(super) job: Unfinished,
     /// The names of the Leases of its keys, which are short, whatever an annotation says.
     leases: Vec<String>,
 }
 
 impl Active {
+    pub(super) fn shares(&self, keys: &[Key]) -> bool {
+        keys.iter().any(|key| self.has(key))
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        self.leases.iter().any(|lease| lease == key.lease_name())
+    }
+
     /// This Job for one with these keys, if they share any.
     pub(super) fn shared(&self, keys: &[Key]) -> Option<Listed> {
         let places = keys.iter().enumerate();
-        let has = |key: &Key| self.leases.iter().any(|lease| lease == key.lease_name());
-        let places = places.filter(|(_, key)| has(key));
+        let places = places.filter(|(_, key)| self.has(key));
         let keys: Vec<_> = places.map(|(place, _)| place).collect();
         (!keys.is_empty()).then(|| Listed {
             claim: self.claim.clone(),

@@ -147,25 +147,22 @@ pub(super) async fn first(
     wanted: &Wanted<'_>,
     looks: &Looks,
 ) -> Result<Option<Listed>, ApiError> {
-    let mut deleted: BTreeMap<&str, BTreeMap<&str, Listed>> = BTreeMap::new();
-    for job in lists
-        .iter()
-        .flat_map(|list| list.iter())
-        .filter(|job| !wanted.is_for(&job.claim))
-    {
-        let Some(shared) = job.shared(wanted.keys) else {
-            continue;
-        };
-        if !shared.job.is_terminating {
-            return Ok(Some(shared));
+    let mut deleted: BTreeMap<&str, BTreeMap<&str, &Active>> = BTreeMap::new();
+    let all = lists.iter().flat_map(|list| list.iter());
+    for job in all.filter(|job| !wanted.is_for(&job.claim) && job.shares(wanted.keys)) {
+        if !job.job.is_terminating {
+            return Ok(job.shared(wanted.keys));
         }
         let of_namespace = deleted.entry(&job.claim.namespace).or_default();
-        of_namespace.insert(&job.claim.uid, shared);
+        of_namespace.insert(&job.claim.uid, job);
     }
     for (namespace, jobs) in deleted {
         let uids: Vec<&str> = jobs.keys().copied().collect();
         if let Some(place) = looks.one_live(namespace, &uids).await? {
-            return Ok(jobs.into_values().nth(place));
+            return Ok(jobs
+                .into_values()
+                .nth(place)
+                .and_then(|job| job.shared(wanted.keys)));
         }
     }
     Ok(None)
