@@ -57,8 +57,8 @@ impl Looks {
         Ok(found)
     }
 
-    /// One of these Jobs that are being deleted of which a pod is running. A tenant may have any number of them, so the
-    /// pods of all are listed together, and those of one half after the other until it is found.
+    /// The place of a Job with a running pod among these, which are being deleted. A tenant may have many of them, so one
+    /// LIST has the pods of all, and the next ones those of a half each time, until the Job is found.
     pub(super) async fn one_live(
         &self,
         namespace: &str,

@@ -193,18 +193,13 @@ impl Claims {
     }
 
     async fn carry_out(&self, wanted: &Wanted<'_>, step: Step) -> Result<Reply, ClaimError> {
-        let key = |place: usize| {
-            (
-                wanted.keys[place].lease_name(),
-                wanted.keys[place].to_string(),
-            )
-        };
+        let key = |place: usize| &wanted.keys[place];
+        let name = |place: usize| key(place).lease_name();
         match step {
             Step::Look(place) => {
-                let (name, _) = key(place);
-                let lease = self.leases.get_opt(name).await;
+                let lease = self.leases.get_opt(name(place)).await;
                 let lease = lease.map_err(failed("get leases"))?;
-                let read = lease.map(|lease| read(name, &lease)).transpose()?;
+                let read = lease.map(|lease| read(name(place), &lease)).transpose()?;
                 Ok(Reply::Looked(read))
             }
             Step::FindJob(claim) => Ok(Reply::Job(self.looks.job(&claim).await?)),
@@ -215,21 +210,24 @@ impl Claims {
                 Ok(Reply::Listed(first(&lists, wanted, &self.looks).await?))
             }
             Step::Create(place, claim) => {
-                let (name, key) = key(place);
-                let lease = lease::to_lease(name, &key, &claim, None);
+                let text = key(place).to_string();
+                let lease = lease::to_lease(name(place), &text, &claim, None);
                 let created = self.leases.create(&PostParams::default(), &lease).await;
-                written(name, true, created.map_err(failed("create leases")))
+                written(name(place), true, created.map_err(failed("create leases")))
             }
             Step::Replace(place, version, claim) => {
-                let (name, key) = key(place);
-                let lease = lease::to_lease(name, &key, &claim, Some(&version));
+                let text = key(place).to_string();
+                let lease = lease::to_lease(name(place), &text, &claim, Some(&version));
                 let params = PostParams::default();
-                let replaced = self.leases.replace(name, &params, &lease).await;
-                written(name, false, replaced.map_err(failed("update leases")))
+                let replaced = self.leases.replace(name(place), &params, &lease).await;
+                written(
+                    name(place),
+                    false,
+                    replaced.map_err(failed("update leases")),
+                )
             }
             Step::Delete(place, version) => {
-                let (name, _) = key(place);
-                self.release(name, &version).await?;
+                self.release(name(place), &version).await?;
                 Ok(Reply::Deleted)
             }
         }

@@ -84,6 +84,17 @@ fn learn(writer: &Writer, name: &str) {
     });
 }
 
+/// A writer that knows twenty-one exceptions without a status, of which the server treats the last one well.
+fn crowded() -> (Arc<Server>, Writer) {
+    let server = Arc::new(Server::default());
+    let writer = writer(server.client());
+    for index in 0..20 {
+        learn(&writer, &format!("a{index:02}"));
+    }
+    learn(&writer, "b");
+    (server, writer)
+}
+
 fn used(name: &str) -> Use {
     Use {
         exception: Arc::new(ExceptionRef {
@@ -100,13 +111,7 @@ fn used(name: &str) -> Use {
 
 #[tokio::test]
 async fn a_status_that_was_not_written_comes_last_and_keeps_its_uses() {
-    let server = Arc::new(Server::default());
-    let writer = writer(server.client());
-    let names: Vec<_> = (0..20).map(|index| format!("a{index:02}")).collect();
-    for name in &names {
-        learn(&writer, name);
-    }
-    learn(&writer, "b");
+    let (server, writer) = crowded();
     let mut progress = Progress::default();
     progress.merge(used("a00"));
     progress.merge(used("a00"));
@@ -133,13 +138,7 @@ async fn a_status_that_was_not_written_comes_last_and_keeps_its_uses() {
 
 #[tokio::test(start_paused = true)]
 async fn statuses_that_hang_do_not_keep_the_others_waiting_for_long() {
-    let server = Arc::new(Server::default());
-    let writer = writer(server.client());
-    let names: Vec<_> = (0..20).map(|index| format!("a{index:02}")).collect();
-    for name in &names {
-        learn(&writer, name);
-    }
-    learn(&writer, "b");
+    let (server, writer) = crowded();
     let mut progress = Progress::default();
     server.hangs.store(true, Ordering::Relaxed);
     let begun = Instant::now();
