@@ -202,4 +202,24 @@ mod tests {
         assert!(victim.is_finished());
         assert!(!crowd[99].is_finished());
     }
+
+    fn defect() -> impl Future<Output = Result<usize, ApiError>> {
+        futures_util::future::lazy(|_| panic!("a defect"))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_for_all_who_wait() {
+        let questions = Questions::new(Seats::new(1, 1));
+        let ask = || questions.ask("shop", "q", defect());
+        let (one, other) = tokio::join!(ask(), ask());
+        let expected = "failed to read from the API server: the program has a defect";
+        for answer in [one, other] {
+            assert_eq!(answer.unwrap_err().to_string(), expected);
+        }
+        // Its seat is free again.
+        assert_eq!(
+            questions.ask("shop", "q", async { Ok(1) }).await.unwrap(),
+            1
+        );
+    }
 }
