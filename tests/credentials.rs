@@ -203,7 +203,7 @@ fn judged(json: &str) -> Duration {
     let object: Object<'_> = serde_json::from_str(json).unwrap();
     let start = Instant::now();
     let job = Job::new(&object, Kind::Job, "billing");
-    let selection = policy.selectors.select(&job, Action::Audit);
+    let selection = policy.select(&job);
     let mut findings = policy.evaluate(&job, selection, Action::Deny);
     credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
     let release = migration_warden::core::job::release::Release::of(&job);
@@ -410,11 +410,7 @@ fn a_password_is_hidden_as_it_is_quoted() {
         let object: Object<'_> = serde_json::from_str(&text).unwrap();
         let job = Job::new(&object, Kind::Job, "billing");
         let policy = validate::builtin();
-        let mut findings = policy.evaluate(
-            &job,
-            policy.selectors.select(&job, Action::Audit),
-            Action::Deny,
-        );
+        let mut findings = policy.evaluate(&job, policy.select(&job), Action::Deny);
         credentials::hide(&job, findings.iter_mut().flat_map(Finding::texts_mut));
         let told: Vec<_> = findings.iter().map(Finding::message).collect();
         let told = told.concat();

@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// The rules that judge what a file says.
 fn in_files() -> impl Iterator<Item = &'static Rule> {
     let rules = RULES.into_iter();
-    rules.filter(|rule| rule.scope != Scope::Cluster)
+    rules.filter(|rule| !matches!(rule.scope, Scope::Cluster(_)))
 }
 
 fn read(path: &str) -> String {
@@ -287,12 +287,16 @@ fn the_guides_own_job_is_recognised_and_not_denied() {
         found(&report),
         BTreeSet::from(["MW006", "MW007", "MW022", "MW023"])
     );
-    assert!(
-        report
-            .findings
-            .iter()
-            .all(|located| located.finding.action == Action::Audit)
-    );
+    assert_only_its_label_is_missed(&report);
+}
+
+/// Whether nothing is more than logged, but for the advice to label an adopted Job.
+fn assert_only_its_label_is_missed(report: &Checked) {
+    for located in &report.findings {
+        let finding = &located.finding;
+        let is_advice = finding.rule.id == "MW022" && finding.action == Action::Warn;
+        assert!(is_advice || finding.action == Action::Audit, "{finding:?}");
+    }
 }
 
 fn expected_denials() -> BTreeMap<String, BTreeMap<String, BTreeSet<String>>> {
@@ -304,7 +308,7 @@ fn the_charts_of_the_field_are_detected_and_none_is_denied() {
     for (file, jobs) in expected_denials() {
         let report = check(&read(&format!("charts/{file}")), &profile("guide"));
         assert_eq!(report.jobs, jobs.len(), "{file}");
-        assert_eq!(report.counts.audit, report.findings.len(), "{file}");
+        assert_only_its_label_is_missed(&report);
         for job in jobs.keys() {
             let unlabelled = report
                 .findings

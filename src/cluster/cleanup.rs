@@ -130,8 +130,7 @@ impl Cleanup {
         let Some(jobs) = self.jobs.all() else {
             return;
         };
-        let keep = self.policy.current().tidy_up.keep_failed;
-        let mut removals = plan(&jobs, keep, self.grace, Timestamp::now());
+        let mut removals = plan(&jobs, &self.policy.current(), self.grace, Timestamp::now());
         told.retain(|uid, _| removals.iter().any(|removal| removal.job.uid == *uid));
         // A webhook may hang in some namespaces. Each costs one try per round, after all others.
         let is_silent = |told: &Told, uid: &str| told.get(uid) == Some(&Tried::Unknown);
@@ -174,7 +173,7 @@ impl Cleanup {
             return TidyMode::Off;
         };
         let (mode, _) = crate::core::namespace::mode(view.mode, policy, namespace);
-        policy.tidy_up.mode.capped(mode)
+        policy.tidy_up.mode.capped(policy.limit(mode))
     }
 
     /// Removes one Job, unless that was refused recently.

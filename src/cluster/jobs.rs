@@ -174,10 +174,10 @@ impl Jobs {
     }
 
     async fn watch_these(&self, client: &Client, selectors: &Selectors, metrics: &WatchMetrics) {
-        let parsed = selectors.parsed();
-        self.known().selectors = parsed.iter().map(|_| Default::default()).collect();
+        let selectors = selectors.of_stored();
+        self.known().selectors = selectors.iter().map(|_| Default::default()).collect();
         let mut events = SelectAll::new();
-        for (index, selector) in parsed.iter().enumerate() {
+        for (index, selector) in selectors.iter().enumerate() {
             let config = watcher::Config::default()
                 .labels_from(selector)
                 .page_size(PAGE);

@@ -189,7 +189,7 @@ impl Here<'_, '_> {
         for (at, message) in refused::by_kubernetes(value, kind) {
             self.problem(node, &at, message);
         }
-        let selection = policy.selectors.select(&job, policy.detection);
+        let selection = policy.select(&job);
         if !self.check.report.selects(&job, selection) {
             return;
         }

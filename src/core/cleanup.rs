@@ -11,6 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::core::job::stored::StoredJob;
+use crate::core::policy::Policy;
+use crate::core::policy::adopt::Promise;
 
 /// How long a Job is left alone after its end: Helm 4 may still wait for it, and hangs if it disappears. Helm's own
 /// timeout is five minutes by default; this is twice that.
@@ -33,11 +35,11 @@ pub(crate) struct Removal {
     pub reason: Reason,
 }
 
-/// The Jobs to remove at `now`, oldest first. Of each migration, the `keep_failed` newest failed Jobs and the latest
-/// attempt stay. `grace` is [`GRACE`], except in tests.
+/// The Jobs to remove at `now`, oldest first. Of each migration, the newest failed Jobs and the latest attempt stay.
+/// `grace` is [`GRACE`], except in tests.
 pub(crate) fn plan(
     jobs: &[Arc<StoredJob>],
-    keep_failed: usize,
+    policy: &Policy,
     grace: SignedDuration,
     now: Timestamp,
 ) -> Vec<Removal> {
@@ -57,12 +59,12 @@ pub(crate) fn plan(
                 continue;
             };
             failed += usize::from(!end.succeeded);
-            let is_ours = !job.is_held && !job.is_opted_out;
+            let is_ours = !job.is_held && !job.is_opted_out && is_tidied(job, policy);
             let is_old = is_past(end.at, grace, now) && is_past(job.created, grace, now);
             let reason = if end.succeeded {
                 job.deletes_succeeded.then_some(Reason::HookSucceeded)
             } else {
-                let is_earlier = later > 0 && failed > keep_failed;
+                let is_earlier = later > 0 && failed > policy.tidy_up.keep_failed;
                 (is_earlier && job.deletes_before_creation).then_some(Reason::EarlierAttempt)
             };
             if let (Some(reason), true) = (reason, is_ours && is_old) {
@@ -73,6 +75,15 @@ pub(crate) fn plan(
     }
     removals.sort_by(|a, b| age(&a.job).cmp(&age(&b.job)));
     removals
+}
+
+/// Whether a Job's chart and the policy allow to remove it. The owner of an adopted one has not chosen how it is named
+/// and removed, and without a timestamp nothing piles up.
+fn is_tidied(job: &StoredJob, policy: &Policy) -> bool {
+    job.adopted.is_none()
+        || policy.keeps(Promise::TidyUp, job.adopted.as_deref())
+            && job.is_timestamped
+            && job.deletes_before_creation
 }
 
 /// The order of attempts; names order those of the same second.

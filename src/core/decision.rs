@@ -48,6 +48,8 @@ pub(crate) struct Decision<'a> {
     pub user: &'a str,
     pub groups: Vec<&'a str>,
     pub selection: &'static str,
+    /// The name under which the Job is adopted.
+    pub adopted: Option<&'a str>,
     pub mode: Mode,
     pub verdict: Outcome,
     pub findings: &'a [Finding],

@@ -40,6 +40,9 @@ use crate::core::json::Map;
 /// The label that marks a migration Job; with `false` a Job opts out.
 pub(crate) const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 
+/// The label with the name of the policy's entry that adopts the Job.
+pub(crate) const ADOPTED_LABEL: &str = "migration-warden.io/adopted";
+
 /// Path of a Job's init containers.
 pub(crate) const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
@@ -240,6 +243,20 @@ impl<'a> Job<'a> {
     #[must_use]
     pub(crate) fn is_finished(&self) -> bool {
         self.ending().is_some()
+    }
+
+    /// The name under which it was adopted, as its label says.
+    #[must_use]
+    pub(crate) fn adopted_as(&self) -> Option<&'a str> {
+        self.metadata.labels.get(ADOPTED_LABEL)
+    }
+
+    /// Whether it has the shape of the guide's migration: Helm runs it before an install or an upgrade, or Argo CD before
+    /// a sync.
+    #[must_use]
+    pub(crate) fn runs_before_the_release(&self) -> bool {
+        let own = self.annotations.get(Annotation::ArgoCdHook);
+        self.is_pre_hook() || hooks::argocd_has(own, "PreSync")
     }
 
     /// Whether it is running, as far as its own status shows it.

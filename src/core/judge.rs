@@ -8,10 +8,12 @@ use std::sync::Arc;
 use crate::core::exception::{self, Exception};
 use crate::core::job::{Job, credentials};
 use crate::core::namespace::{self, NamespaceView};
+use crate::core::policy::adopt::Promise;
 use crate::core::policy::breach::{Breach, Breaches};
+use crate::core::policy::claims::WithoutClaim;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::rule::Rule;
-use crate::core::policy::select::Selection;
+use crate::core::policy::select::{Adopter, Selection};
 use crate::core::policy::{Action, Mode, Policy, verdict};
 
 /// A migration under a policy, in its namespace.
@@ -80,6 +82,30 @@ impl<'a> Migration<'a> {
     pub(super) fn action(&self, rule: &Rule) -> Action {
         let cap = self.mode.cap();
         self.policy.action(rule, &self.job, self.selection, cap)
+    }
+
+    /// What happens if its claim could not be checked. Detection may be wrong, so it never delays a Job for that.
+    pub(super) fn without_claim(&self) -> WithoutClaim {
+        match self.selection {
+            Selection::Adopted(Adopter::Detection) => WithoutClaim::Allow,
+            _ => self.policy.claims.on_failure,
+        }
+    }
+
+    /// Whether its remains may be removed. An adopted Job's pile up only if its name has a timestamp.
+    pub(super) fn is_tidied(&self) -> bool {
+        let is_adopted = matches!(self.selection, Selection::Adopted(_));
+        self.policy.promises(self.selection, Promise::TidyUp)
+            && (!is_adopted || self.job.name.stamp().is_some())
+    }
+
+    /// The name under which it is adopted, if it is.
+    pub(super) fn adopter(&self) -> Option<&str> {
+        let own = || self.job.adopted_as();
+        match self.selection {
+            Selection::Adopted(_) => self.policy.adopter(self.selection).or_else(own),
+            _ => None,
+        }
     }
 
     /// Hides the credentials of the Job in findings, and allows those that an exception covers.

@@ -3,6 +3,7 @@
 //! Everything here is pure: the same facts under the same policy give the same findings in the server, in `check` and
 //! in a replay. [`crate::core::policy_file`] reads the policy file.
 
+pub(crate) mod adopt;
 pub(crate) mod advice;
 pub(crate) mod breach;
 pub mod cel;
@@ -29,12 +30,14 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::core::job::{Job, Kind};
+use crate::core::policy::adopt::{Adoption, Promises};
 use crate::core::policy::finding::Finding;
 use crate::core::policy::options::Options;
 use crate::core::policy::rule::{Check, Context, Rule, Scope};
 use crate::core::policy::rules::RULES;
+use crate::core::policy::rules::unlabelled_migration::UNLABELLED_MIGRATION;
 use crate::core::policy::runs::Runs;
-use crate::core::policy::select::{Selection, Selectors};
+use crate::core::policy::select::{Adopter, Selection, Selectors};
 use crate::core::policy::tidy_up::Cleanup;
 
 /// What the policy does with a rule's findings, strongest first, as files and messages list them.
@@ -152,8 +155,16 @@ pub struct Policy {
     pub hash: String,
     /// Which Jobs are migrations.
     pub selectors: Selectors,
+    /// Which unlabelled Jobs get the promises of migration Jobs.
+    pub(crate) adopt: Adoption,
     /// The strongest action for detected Jobs.
     pub detection: Action,
+    /// What detected Jobs of the guide's shape get.
+    pub(crate) promises: Promises,
+    /// The action of the rule `unlabelled-migration` for those. It is not limited by `detection`.
+    pub(crate) advice: Action,
+    /// Whether the profile is `audit`: then no Job is changed or removed.
+    pub(crate) only_audits: bool,
     /// The action of each rule, in the order of [`RULES`].
     pub actions: [Action; RULES.len()],
     /// Options of the rules.
@@ -183,6 +194,16 @@ impl Policy {
         entry.map_or_else(Mode::default, |entry| entry.mode)
     }
 
+    /// How strict the policy is with what exists already in a namespace of this mode: under the profile `audit` no Job
+    /// is changed or removed.
+    #[must_use]
+    pub(crate) fn limit(&self, mode: Mode) -> Mode {
+        match mode {
+            Mode::Enforce | Mode::Warn if self.only_audits => Mode::Audit,
+            mode => mode,
+        }
+    }
+
     /// The last line of a denial, if the policy has one.
     #[must_use]
     pub(crate) fn help_line(&self) -> Option<String> {
@@ -190,12 +211,18 @@ impl Policy {
         Some(format!("Why, and how to ask for an exception: {help}"))
     }
 
-    /// The strongest action for this Job; `cap` is that of its namespace.
+    /// The strongest action of a rule about this Job's manifest; `cap` is that of its namespace.
     #[must_use]
     pub(crate) fn cap(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Action {
         let cap = match selection {
             Selection::Labelled => cap,
-            Selection::Detected(_) => cap.min(self.detection),
+            Selection::Adopted(Adopter::Entry(index)) => {
+                cap.min(self.adopt.entries()[index].rules.cap())
+            }
+            // Any client can write the label of a former policy, so it lifts no limit and lowers none.
+            Selection::Adopted(Adopter::Detection | Adopter::Former) | Selection::Detected(_) => {
+                cap.min(self.detection)
+            }
             Selection::OptedOut | Selection::None => Action::Off,
         };
         // A CronJob runs at its own time. Helm has long returned, and no author would read the denial.
@@ -217,7 +244,14 @@ impl Policy {
     ) -> Action {
         let index = RULES.iter().position(|other| other.id == rule.id);
         let action = index.map_or(Action::Off, |index| self.actions[index]);
-        action.min(self.cap(job, selection, cap))
+        match rule.scope {
+            // An adopted Job gets the promise whatever its rules do.
+            Scope::Cluster(promise) if matches!(selection, Selection::Adopted(_)) => {
+                let is_kept = self.promises(selection, promise);
+                action.min(if is_kept { cap } else { Action::Off })
+            }
+            _ => action.min(self.cap(job, selection, cap)),
+        }
     }
 
     /// Evaluates one Job: every finding of every rule, with its action.
@@ -225,17 +259,22 @@ impl Policy {
     /// `cap` is the strongest action of the Job's namespace.
     #[must_use]
     pub fn evaluate(&self, job: &Job<'_>, selection: Selection, cap: Action) -> Vec<Finding> {
-        let cap = self.cap(job, selection, cap);
+        let (namespaces, cap) = (cap, self.cap(job, selection, cap));
         let options = &self.options;
         let context = Context { selection, options };
+        let is_detected = selection == Selection::Adopted(Adopter::Detection);
         let mut findings = Vec::new();
         for (rule, &action) in RULES.iter().copied().zip(&self.actions) {
-            let action = action.min(cap);
+            let action = if is_detected && rule.id == UNLABELLED_MIGRATION.id {
+                self.advice.min(namespaces)
+            } else {
+                action.min(cap)
+            };
             let in_scope = match rule.scope {
                 Scope::Template => true,
                 Scope::Job => job.kind == Kind::Job,
                 Scope::Hook => job.kind == Kind::Job && job.deployer.runs_hooks(),
-                Scope::Cluster => false,
+                Scope::Cluster(_) => false,
             };
             if action == Action::Off || !in_scope {
                 continue;

@@ -3,6 +3,7 @@
 //! These types are the file as it is written. [`validate`] converts it to a [`crate::core::policy::Policy`] or reports
 //! all faults, with line and column. [`crate::host::policy_watch`] watches the file.
 
+mod adopt;
 mod parse;
 mod rules;
 mod sections;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::core::job::MIGRATION_LABEL;
+use crate::core::policy::adopt::{Entry, Promises};
 use crate::core::policy::claims::Claims;
 use crate::core::policy::label_selector::{LabelSelector, LabelSelectorRequirement, Operator};
 use crate::core::policy::options::Length;
@@ -54,7 +56,13 @@ pub struct MigrationPolicy {
     /// Which Jobs are migrations.
     #[serde(default, rename = "match")]
     pub matching: Match,
-    /// How to treat adopted Jobs, which look like migrations but have no label.
+    /// Unlabelled Jobs that get the promises of migration Jobs, without a change to their charts. The first entry that
+    /// matches a Job wins. A label that a selector matches wins over all entries, and the label
+    /// `migration-warden.io/migration: "false"` over everything.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub(crate) adopt: Vec<Entry>,
+    /// How to treat Jobs that look like migrations, but have no label and no entry in `adopt`.
     #[serde(default)]
     pub(crate) detection: Detection,
     /// Rules by id or name: an action, or an action with options.
@@ -136,20 +144,24 @@ impl Default for Match {
     }
 }
 
-/// How to treat adopted Jobs, which look like migrations but have no label.
+/// How to treat Jobs that look like migrations, but have no label and no entry in `adopt`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Detection {
-    /// The strongest action for adopted Jobs. `off` turns detection off.
+    /// The strongest action for these Jobs. `off` turns detection off.
     #[serde(deserialize_with = "word")]
     #[schemars(schema_with = "max_action_schema")]
     pub(crate) max_action: Action,
+    /// What a detected Job of the guide's shape gets: a `pre-install` or `pre-upgrade` hook of Helm, or a `PreSync` hook
+    /// of Argo CD, that runs a migration tool. With `[]` it gets nothing.
+    pub(crate) promises: Promises,
 }
 
 impl Default for Detection {
     fn default() -> Self {
         Self {
             max_action: Action::Audit,
+            promises: Promises::default(),
         }
     }
 }

@@ -211,7 +211,7 @@ impl Report {
     /// Whether to evaluate this Job. A Job that is opted out is counted and named.
     pub(super) fn selects(&mut self, job: &Job<'_>, selection: Selection) -> bool {
         match selection {
-            Selection::Labelled | Selection::Detected(_) => return true,
+            Selection::Labelled | Selection::Adopted(_) | Selection::Detected(_) => return true,
             Selection::None => self.others += 1,
             Selection::OptedOut => {
                 let OptedOut { count, jobs } = &mut self.opted_out;

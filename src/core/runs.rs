@@ -150,6 +150,7 @@ impl Known {
             requested_by: a.requested_by.clone().max(b.requested_by.clone()),
             decision: a.decision.clone().max(b.decision.clone()),
             exceptions: united(&a.exceptions, &b.exceptions),
+            adopted: a.adopted.clone().max(b.adopted.clone()),
             reviewed: a.reviewed || b.reviewed,
             attempt: a.attempt.max(b.attempt),
         };

@@ -60,7 +60,7 @@ impl<'a> Scan<'a> {
             objects.made_by_cronjobs += 1;
             return;
         }
-        let selection = policy.selectors.select(&job, policy.detection);
+        let selection = policy.select(&job);
         if !report.selects(&job, selection) {
             return;
         }

@@ -237,7 +237,7 @@ impl Warden {
         };
         let policy = asking.policy;
         let wanted = Wanted {
-            keys: &Key::all_of(job, &policy.claims),
+            keys: &Key::all_of(job, &policy.claims, claimant.database),
             policy,
             claimant: store::Claimant {
                 namespace: job.namespace,

@@ -158,6 +158,7 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
     let keys = Key::all_of(
         &Job::new(&object, Kind::Job, &asker.namespace),
         &policy.claims,
+        None,
     );
     let claimant = Claimant {
         namespace: &asker.namespace,

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adopted;
 mod answers;
 mod bounds;
 mod events;

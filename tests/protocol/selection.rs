@@ -109,7 +109,8 @@ fn detection_is_capped_and_can_be_switched_off() {
         job["metadata"]["labels"] = json!({"app": "shop"});
         job["metadata"]["name"] = json!("x");
     });
-    let (answer, response) = ask(Validate, &unlabelled, &validate::builtin());
+    let unadopted = policy("detection: {promises: []}\n");
+    let (answer, response) = ask(Validate, &unlabelled, &unadopted);
     assert_eq!(
         (answer.outcome, &response["allowed"]),
         (Outcome::Allowed, &json!(true))
@@ -118,21 +119,21 @@ fn detection_is_capped_and_can_be_switched_off() {
     let warned = ask(
         Validate,
         &unlabelled,
-        &policy("detection: {maxAction: warn}\n"),
+        &policy("detection: {maxAction: warn, promises: []}\n"),
     )
     .0;
     assert_eq!(warned.outcome, Outcome::Warned);
     let denied = ask(
         Validate,
         &unlabelled,
-        &policy("detection: {maxAction: deny}\n"),
+        &policy("detection: {maxAction: deny, promises: []}\n"),
     )
     .0;
     assert_eq!(denied.outcome, Outcome::Denied);
     let (off, response) = ask(
         Validate,
         &unlabelled,
-        &policy("detection: {maxAction: off}\n"),
+        &policy("detection: {maxAction: off, promises: []}\n"),
     );
     assert!(off.line.is_none());
     assert_eq!(response, json!({"uid": UID, "allowed": true}));

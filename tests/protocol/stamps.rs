@@ -85,7 +85,7 @@ fn a_migration_job_is_stamped_whatever_it_says_of_itself() {
 
 #[test]
 fn what_is_no_labelled_migration_is_not_stamped() {
-    let untidy = policy("tidyUp: {mode: off}\n");
+    let untidy = policy("tidyUp: {mode: off}\ndetection: {promises: []}\n");
     let off = policy("namespaces: [{names: [shop], mode: off}]\n");
     let detected = changed(|job| job["metadata"]["labels"] = json!({"app": "shop"}));
     let opted_out = changed(|job| {

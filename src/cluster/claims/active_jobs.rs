@@ -7,8 +7,8 @@ use super::protocol::{Claim, Listed};
 use crate::core::job::attempts::Unfinished;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
-use crate::core::policy::select::Selection;
-use crate::core::policy::{Action, Policy};
+use crate::core::policy::Policy;
+use crate::core::policy::adopt::Promise;
 
 /// An active Job.
 #[derive(Debug)]
@@ -51,8 +51,11 @@ pub(super) fn add(
 ) {
     for object in page {
         let job = Job::new(&object, Kind::Job, "");
-        let migrates = || policy.selectors.select(&job, Action::Off) == Selection::Labelled;
-        if job.is_finished() || !migrates() {
+        if job.is_finished() {
+            continue;
+        }
+        let selection = policy.select_stored(&job);
+        if !policy.promises(selection, Promise::Claims) {
             continue;
         }
         let claim = Claim {
@@ -63,7 +66,8 @@ pub(super) fn add(
             seen: true,
             ..Claim::default()
         };
-        let keys = Key::all_of(&job, &policy.claims).into_iter();
+        let database = policy.database(selection);
+        let keys = Key::all_of(&job, &policy.claims, database).into_iter();
         let leases: Vec<_> = keys.map(|key| key.lease_name().to_owned()).collect();
         if lease.is_none_or(|lease| leases.iter().any(|own| own == lease)) {
             active.push(Active {
@@ -98,7 +102,7 @@ mod tests {
         let policy = builtin();
         let mine = stored("shop-migrate-1766361600", "me", |_| {});
         let object = Object::deserialize(&mine).unwrap();
-        let keys = Key::all_of(&Job::new(&object, Kind::Job, ""), &policy.claims);
+        let keys = Key::all_of(&Job::new(&object, Kind::Job, ""), &policy.claims, None);
         let page = items.iter().map(|item| Object::deserialize(item).unwrap());
         let mut active = Vec::new();
         add(page.collect(), &policy, None, &mut active);

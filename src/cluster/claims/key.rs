@@ -35,9 +35,9 @@ impl Key {
         }
     }
 
-    /// The keys of a Job, in the order of the names of their Leases: every replica writes them in this order.
+    /// The keys of a Job, for which the policy names this database, in the order of the names of their Leases: every replica writes them in this order.
     #[must_use]
-    pub fn all_of(job: &Job<'_>, claims: &Claims) -> Vec<Self> {
+    pub fn all_of(job: &Job<'_>, claims: &Claims, database: Option<&str>) -> Vec<Self> {
         let namespace = job.namespace;
         let own =
             |rest: String| Self::new(format!("{namespace}/{rest}"), vec![namespace.to_owned()]);
@@ -49,7 +49,7 @@ impl Key {
             )),
         }];
         let annotation = job.annotations.get(Annotation::Database);
-        if let Some(written) = annotation.filter(|name| !name.is_empty()) {
+        if let Some(written) = annotation.filter(|name| !name.is_empty()).or(database) {
             // The annotation may hold a URL with a password.
             let database = credentials::mask(written);
             keys.push(match claims.shared_with(written, namespace) {
@@ -115,7 +115,7 @@ mod tests {
     /// The keys of a Job, as they are shown, with their namespaces.
     fn keys(namespace: &str, claims: &Claims, job: &Value) -> Vec<Key> {
         let object = Object::deserialize(job).unwrap();
-        Key::all_of(&Job::new(&object, Kind::Job, namespace), claims)
+        Key::all_of(&Job::new(&object, Kind::Job, namespace), claims, None)
     }
 
     /// The key of the database, if there is one, and the other.

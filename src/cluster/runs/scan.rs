@@ -22,6 +22,7 @@ use crate::cluster::api::list::List;
 use crate::cluster::api::{ask, in_time};
 use crate::core::job::running::Said;
 use crate::core::job::stored::StoredJob;
+use crate::core::policy::adopt::Promise;
 use crate::core::runs::resource::{JobReference, MigrationRun, Outcome};
 use crate::core::runs::retention::{Brief, Oldest};
 use crate::core::runs::{Known, RELEASE_LABEL};
@@ -118,7 +119,11 @@ impl Store {
             let older = job.end.zip(oldest).is_some_and(|(end, at)| end.at < at);
             total >= keep && older
         };
-        let lacks_run = |job: &StoredJob| full && !job.is_opted_out && !would_go(job);
+        let policy = runs.policy.current();
+        let is_recorded = |job: &StoredJob| {
+            !job.is_opted_out && policy.keeps(Promise::Record, job.adopted.as_deref())
+        };
+        let lacks_run = |job: &StoredJob| full && is_recorded(job) && !would_go(job);
         let looks = looks(&jobs, &known, running, lacks_run);
         let since = since.filter(|_| full);
         Ok(Incomplete { looks, since })

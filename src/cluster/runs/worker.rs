@@ -20,6 +20,7 @@ use super::{Runs, Words, now};
 use crate::cluster::api::{TIMEOUT, by};
 use crate::cluster::jobs::{News, Seen};
 use crate::cluster::runs::metrics::Wrote;
+use crate::core::policy::adopt::Promise;
 use crate::core::runs::Ending;
 
 /// Time limit for a run in a namespace where the last write succeeded. After that the namespace counts as paused: its
@@ -105,7 +106,12 @@ impl<'r> Worker<'r> {
     }
 
     fn put(&mut self, waiting: Waiting) {
-        if self.runs.is_on() {
+        let adopted = waiting
+            .seen
+            .as_ref()
+            .map(|seen| seen.job.adopted.as_deref());
+        let is_promised = |adopted| self.runs.policy.current().keeps(Promise::Record, adopted);
+        if self.runs.is_on() && adopted.is_none_or(is_promised) {
             let dropped = self.queue.put(waiting);
             self.dropped(dropped);
         }

@@ -8,6 +8,7 @@ use crate::core::decision::Decision;
 use crate::core::exception;
 use crate::core::job::Kind;
 use crate::core::job::release::Release;
+use crate::core::judge::Migration;
 use crate::core::namespace;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::verdict::{self, Outcome};
@@ -89,11 +90,15 @@ impl Judged<'_> {
     }
 
     /// Whether the decision log gets a line. The validating phase decides; the mutating one logs a decision only if it
-    /// patched or refused something. Clients retry, so a wait is logged once.
+    /// patched or refused something, or if no other phase follows. Clients retry, so a wait is logged once.
     fn is_logged(&self, outcome: Outcome) -> bool {
-        let decided = self.review.phase == Phase::Validate
-            || outcome >= Outcome::Patched
-            || self.correction.patch.is_some();
+        let Migration {
+            selection, policy, ..
+        } = &self.migration;
+        // The API server sends such a Job to the validating phase only if it may be denied.
+        let is_last = self.review.phase == Phase::Validate
+            || !selection.is_migration() && policy.detection <= Action::Audit;
+        let decided = is_last || outcome >= Outcome::Patched || self.correction.patch.is_some();
         decided && !(outcome == Outcome::Waiting && self.is_told)
     }
 
@@ -133,6 +138,7 @@ impl Judged<'_> {
             user: &user.username,
             groups: user.groups.iter().map(|group| &**group).collect(),
             selection: migration.selection.as_str(),
+            adopted: migration.adopter(),
             mode: migration.mode,
             verdict: outcome,
             findings: &self.findings,

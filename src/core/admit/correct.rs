@@ -12,7 +12,6 @@ use crate::core::judge::Migration;
 use crate::core::policy::Mode;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::fix::{self, Fix};
-use crate::core::policy::select::Selection;
 use crate::core::policy::verdict::{self, Outcome};
 use crate::core::review::Phase;
 use crate::core::review::request::{self, Request};
@@ -39,7 +38,7 @@ pub(super) fn correction(
     let (user, now) = (&*request.user_info.username, circumstances.now);
     let gets_stamps = &*request.operation == "CREATE"
         && job.kind == Kind::Job
-        && migration.selection == Selection::Labelled
+        && migration.selection.is_migration()
         && migration.mode != Mode::Off;
     let given = gets_stamps.then(|| stamp::id(review.phase, job, user, now));
     let given = given.flatten();
@@ -57,11 +56,12 @@ pub(super) fn correction(
         };
     }
     let patch = patch(review.body, migration, findings, before, now);
-    let stamps = if gets_stamps {
+    let mut stamps = if gets_stamps {
         stamp::operations(job, id, user, findings, before)
     } else {
         Vec::new()
     };
+    stamps.extend(stamp::label(job, migration.adopter()));
     Correction { id, patch, stamps }
 }
 
@@ -102,8 +102,8 @@ fn patch(
 fn ttl(migration: &Migration<'_>) -> Option<Fix> {
     let job = &migration.job;
     let wants_ttl = job.is_patchable()
-        && migration.selection == Selection::Labelled
-        && migration.mode == Mode::Enforce
+        && migration.is_tidied()
+        && migration.policy.limit(migration.mode) == Mode::Enforce
         && job.spec.ttl_seconds_after_finished.is_none()
         && job.containers().next().is_some();
     wants_ttl.then(|| migration.policy.tidy_up.ttl()).flatten()

@@ -11,7 +11,6 @@ use crate::core::policy::finding::Finding;
 use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING, Loss};
 use crate::core::policy::rules::forged_stamp::{self, FORGED_STAMP};
 use crate::core::policy::rules::reapplied_job::{self, REAPPLIED_JOB};
-use crate::core::policy::select::Selection;
 use crate::core::review::request::Request;
 use crate::core::review::retry::Retry;
 use crate::core::review::{Operation, Phase};
@@ -87,9 +86,9 @@ fn created(migration: &Migration<'_>, phase: Phase, request: &Request<'_>) -> Ve
     let mut findings = migration.evaluate();
     // The mutating phase replaces foreign stamps instead.
     if phase == Phase::Validate && stamp::is_stamped(&migration.job) {
-        let is_labelled = migration.selection == Selection::Labelled;
+        let gets_stamps = migration.selection.is_migration();
         let user = &request.user_info.username;
-        let breach = forged_stamp::created(&migration.job, is_labelled, user);
+        let breach = forged_stamp::created(&migration.job, gets_stamps, user);
         findings.extend(migration.find(&FORGED_STAMP, breach));
     }
     findings
@@ -101,7 +100,7 @@ fn updated(
     request: &Request<'_>,
 ) -> (Vec<Finding>, Option<Loss>) {
     let Migration { job, policy, .. } = migration;
-    let loses_label = policy.selectors.select(new, Action::Off) != Selection::Labelled;
+    let loses_label = !policy.select_stored(new).is_migration();
     let (mut findings, unclear) = if loses_label {
         lost(migration, false)
     } else {

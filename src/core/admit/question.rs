@@ -8,7 +8,6 @@ use crate::core::policy::breach::Breach;
 use crate::core::policy::claims::Supersede;
 use crate::core::policy::rules::concurrent_migration::{self, CONCURRENT_MIGRATION, Refusal};
 use crate::core::policy::rules::deleted_while_running::{self, DELETED_WHILE_RUNNING};
-use crate::core::policy::select::Selection;
 use crate::core::policy::verdict::{self, Outcome};
 use crate::core::review::retry::Retry;
 use crate::core::review::{Operation, Phase};
@@ -36,6 +35,8 @@ pub struct Claimant<'q, 'a> {
     pub job: &'q Job<'a>,
     /// The user who creates it.
     pub user: &'q str,
+    /// The database that the policy names for it.
+    pub database: Option<&'q str>,
     /// Whether this is a dry run, which stores nothing.
     pub dry_run: bool,
     /// Whether an earlier attempt that never started gives way to it.
@@ -71,12 +72,13 @@ impl<'a> Judged<'a> {
                 let needs_claim = !is_refused
                     && self.review.phase == Phase::Validate
                     && job.kind == Kind::Job
-                    && self.migration.selection == Selection::Labelled
+                    && self.migration.selection.is_migration()
                     && self.migration.action(&CONCURRENT_MIGRATION) > Action::Off;
                 needs_claim.then(|| {
                     Question::Claim(Claimant {
                         job,
                         user: &self.request.user_info.username,
+                        database: self.migration.policy.database(self.migration.selection),
                         dry_run: self.request.dry_run,
                         supersedes: self.supersedes(),
                     })
@@ -128,8 +130,8 @@ impl<'a> Judged<'a> {
             Heard::Refused(refusal, is_told) => {
                 self.is_told = is_told;
                 self.retry = Retry(refusal.age());
-                let claims = &self.migration.policy.claims;
-                let breach = concurrent_migration::check(&refusal, claims.on_failure);
+                let on_failure = self.migration.without_claim();
+                let breach = concurrent_migration::check(&refusal, on_failure);
                 let found = self.migration.find(&CONCURRENT_MIGRATION, [breach]);
                 self.findings.extend(found);
             }

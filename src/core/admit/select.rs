@@ -3,9 +3,10 @@
 use super::Review;
 use crate::core::guard;
 use crate::core::job::{Job, Kind, stamp};
+use crate::core::policy::Policy;
+use crate::core::policy::adopt::Promise;
 use crate::core::policy::runs::RunMode;
 use crate::core::policy::select::Selection;
-use crate::core::policy::{Action, Policy};
 use crate::core::review::request::{Parsed, Request};
 use crate::core::review::{Operation, Phase};
 
@@ -66,12 +67,11 @@ impl<'a> Review<'a> {
                     && kind == Kind::Job
                     && !guard::is_control_plane(&request.user_info.username) =>
             {
-                let (job, change) = if operation == Operation::Delete {
+                if operation == Operation::Delete {
                     deleted(request, policy)?
                 } else {
                     updated(request, policy)?
-                };
-                (job, Selection::Labelled, change)
+                }
             }
             _ => return None,
         };
@@ -97,7 +97,8 @@ impl<'a> Review<'a> {
             return None;
         }
         let job = stored(request)?;
-        (job.is_finished() && is_labelled(&job, policy)).then_some(job)
+        let selection = policy.select_stored(&job);
+        (job.is_finished() && policy.promises(selection, Promise::Record)).then_some(job)
     }
 }
 
@@ -112,41 +113,45 @@ fn created<'a>(request: &'a Request<'a>, kind: Kind, policy: &Policy) -> Option<
     if is_from_cronjob(&job, &request.user_info.username) {
         return None;
     }
-    let selection = policy.selectors.select(&job, policy.detection);
+    let selection = policy.select(&job);
     (selection != Selection::None).then_some((job, selection, Change::Creation))
 }
 
-fn deleted<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<(Job<'a>, Change<'a>)> {
+fn deleted<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<Selected<'a>> {
     if !request.sub_resource.is_empty() {
         return None;
     }
     let job = stored(request)?;
-    // Its label may have been removed while no replica was running to refuse that.
-    let is_migration = is_labelled(&job, policy) || stamp::is_stamped(&job);
-    is_migration.then_some((job, Change::Deletion))
+    let selection = match policy.select_stored(&job) {
+        // Its label may have been removed while no replica was running to refuse that.
+        other if !other.is_migration() && stamp::is_stamped(&job) => Selection::Labelled,
+        selection => selection,
+    };
+    selection
+        .is_migration()
+        .then_some((job, selection, Change::Deletion))
 }
 
-fn updated<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<(Job<'a>, Change<'a>)> {
+fn updated<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<Selected<'a>> {
     // An update of a Job's status can change its annotations, too.
     if !["", "status"].contains(&&*request.sub_resource) {
         return None;
     }
     let old = stored(request)?;
     let new = Job::new(request.object.as_ref()?, Kind::Job, &request.namespace);
-    if is_labelled(&old, policy) {
-        Some((old, Change::Update(Box::new(new))))
+    let (before, after) = (policy.select_stored(&old), policy.select_stored(&new));
+    if before.is_migration() {
+        Some((old, before, Change::Update(Box::new(new))))
     } else {
-        is_labelled(&new, policy).then_some((new, Change::Adoption))
+        after
+            .is_migration()
+            .then_some((new, after, Change::Adoption))
     }
 }
 
 fn stored<'a>(request: &'a Request<'a>) -> Option<Job<'a>> {
     let object = request.old_object.as_ref()?;
     Some(Job::new(object, Kind::Job, &request.namespace))
-}
-
-fn is_labelled(job: &Job<'_>, policy: &Policy) -> bool {
-    policy.selectors.select(job, Action::Off) == Selection::Labelled
 }
 
 /// Whether the CronJob controller created this Job. An ownerReference alone proves nothing: any client can write one.

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::stamp::{self, STAMPS, requested_by};
+use crate::core::job::{ADOPTED_LABEL, Job};
 use crate::core::policy::Action;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::path::FieldPath;
@@ -68,6 +68,21 @@ pub(super) fn operations(
         }
     });
     changes.collect()
+}
+
+/// The operation that gives `job` the label of what adopts it, or removes one that a client wrote; none if it is right.
+pub(super) fn label(job: &Job<'_>, adopter: Option<&str>) -> Option<PatchOperation> {
+    let labels = &job.metadata.labels;
+    let path = || PointerBuf::from_tokens(["metadata", "labels", ADOPTED_LABEL]);
+    match (job.adopted_as(), adopter) {
+        (found, wanted) if found == wanted => None,
+        (_, Some(name)) if labels.is_empty() => {
+            let path = PointerBuf::from_tokens(["metadata", "labels"]);
+            Some(add(path, json!({ADOPTED_LABEL: name})))
+        }
+        (_, Some(name)) => Some(add(path(), name.into())),
+        (_, None) => Some(PatchOperation::Remove(RemoveOperation { path: path() })),
+    }
 }
 
 /// `add` also replaces an existing value (RFC 6902, 4.1).

@@ -4,6 +4,7 @@ use super::*;
 use crate::core::job::release::Source;
 use crate::core::job::running::Said;
 use crate::core::job::stored::End;
+use crate::core::policy_file::validate::builtin;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -36,6 +37,8 @@ fn failed(minute: i64, change: impl FnOnce(&mut StoredJob)) -> Arc<StoredJob> {
         is_deleting: false,
         is_held: false,
         is_opted_out: false,
+        adopted: None,
+        is_timestamped: true,
         deletes_before_creation: true,
         deletes_succeeded: false,
     };
@@ -47,10 +50,17 @@ fn succeed(job: &mut StoredJob) {
     job.end.as_mut().unwrap().succeeded = true;
 }
 
+/// The policy that keeps this many failed Jobs.
+fn keeping(keep_failed: usize) -> Policy {
+    let mut policy = builtin();
+    policy.tidy_up.keep_failed = keep_failed;
+    policy
+}
+
 /// Minute of creation and reason of the removed Jobs.
 fn gone(jobs: &[Arc<StoredJob>], keep: usize, minute: i64) -> Vec<(i64, &'static str)> {
     let minutes = |job: &StoredJob| (job.created.as_second() - at(0).as_second()) / 60;
-    let removals = plan(jobs, keep, GRACE, at(minute)).into_iter();
+    let removals = plan(jobs, &keeping(keep), GRACE, at(minute)).into_iter();
     removals
         .map(|r| (minutes(&r.job), r.reason.into()))
         .collect()
@@ -181,7 +191,7 @@ proptest! {
     #[test]
     fn nothing_goes_that_must_stay(jobs in any_jobs(), keep in 0..3_usize, now in 0..120_i64) {
         let now = at(now);
-        let removals = plan(&jobs, keep, GRACE, now);
+        let removals = plan(&jobs, &keeping(keep), GRACE, now);
         let stay = newest_failed(&jobs, keep);
         prop_assert!(uids(&removals).is_disjoint(&stay), "{removals:?} and {stay:?}");
         for Removal { job, reason } in &removals {
@@ -197,9 +207,9 @@ proptest! {
 
     #[test]
     fn all_of_it_goes_at_once(jobs in any_jobs(), keep in 0..3_usize, now in 0..120_i64) {
-        let gone = uids(&plan(&jobs, keep, GRACE, at(now)));
+        let gone = uids(&plan(&jobs, &keeping(keep), GRACE, at(now)));
         let left: Vec<_> = jobs.into_iter().filter(|job| !gone.contains(&job.uid)).collect();
-        prop_assert_eq!(plan(&left, keep, GRACE, at(now)), []);
+        prop_assert_eq!(plan(&left, &keeping(keep), GRACE, at(now)), []);
     }
 
     #[test]
@@ -207,6 +217,6 @@ proptest! {
         (jobs, shuffled) in any_jobs().prop_flat_map(|jobs| (Just(jobs.clone()), Just(jobs).prop_shuffle())),
         keep in 0..3_usize,
     ) {
-        prop_assert_eq!(plan(&jobs, keep, GRACE, at(120)), plan(&shuffled, keep, GRACE, at(120)));
+        prop_assert_eq!(plan(&jobs, &keeping(keep), GRACE, at(120)), plan(&shuffled, &keeping(keep), GRACE, at(120)));
     }
 }

@@ -118,6 +118,9 @@ impl Decision<'_> {
         fields.serialize_entry("user", &cutter.cut(self.user, limits.user))?;
         fields.serialize_entry("groups", &groups)?;
         fields.serialize_entry("selection", self.selection)?;
+        if let Some(adopted) = self.adopted {
+            fields.serialize_entry("adopted", &name(adopted))?;
+        }
         fields.serialize_entry("mode", &self.mode)?;
         fields.serialize_entry("verdict", &self.verdict)?;
         fields.serialize_entry("findings", &cutter.told(self.findings, limits))?;

@@ -10,7 +10,7 @@ use crate::core::job::annotation::Annotation;
 use crate::core::job::name::cut;
 use crate::core::job::release::{self, Source};
 use crate::core::job::running::Said;
-use crate::core::job::{Job, MIGRATION_LABEL, hooks};
+use crate::core::job::{Job, MIGRATION_LABEL, dns, hooks};
 
 /// Most bytes of a name that is kept: those of a Kubernetes name. A release or an owner may be named by a longer text.
 const MAX_NAME: usize = 253;
@@ -50,6 +50,10 @@ pub(crate) struct StoredJob {
     /// Whether Argo CD's finalizer still holds it.
     pub is_held: bool,
     pub(crate) is_opted_out: bool,
+    /// The name under which it was adopted; `None` for a labelled one.
+    pub(crate) adopted: Option<String>,
+    /// Whether its name carries a timestamp, so that each attempt has another name.
+    pub(crate) is_timestamped: bool,
     /// Whether it is a hook that the deployer deletes before it creates the next one.
     pub(crate) deletes_before_creation: bool,
     /// Whether it is a hook that must be deleted after it succeeds, but not by its deployer, which does not know that
@@ -97,6 +101,10 @@ impl From<&Job<'_>> for StoredJob {
             is_deleting: job.is_terminating(),
             is_held: metadata.is_held,
             is_opted_out: metadata.labels.get(MIGRATION_LABEL) == Some("false"),
+            adopted: job
+                .adopted_as()
+                .map(|name| cut(name, dns::MAX_LABEL).to_owned()),
+            is_timestamped: job.name.stamp().is_some(),
             deletes_before_creation: helm && hooks::deletes_before_creation(policy)
                 || argocd && hooks::argocd_deletes_before_creation(argocd_policy),
             deletes_succeeded: patched

@@ -50,6 +50,18 @@ enum Evidence {
     None,
 }
 
+/// The names of the tools that are recognised, in the order of the tables.
+#[must_use]
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = TABLES.commands.names().collect();
+    for name in TABLES.images.names() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// How this Job is recognised as a migration, strongest evidence first; `None` if it is not.
 #[must_use]
 pub(crate) fn detect(job: &Job<'_>) -> Option<Detection> {

@@ -72,8 +72,7 @@ pub(crate) fn faults(selector: &LabelSelector) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (key, value) in &selector.match_labels {
         let at = PointerBuf::from_tokens(["matchLabels", key]);
-        let fault = bad_key(key).or_else(|| bad_value(value));
-        faults.extend(fault.map(|fault| (at, fault)));
+        faults.extend(label_fault(key, value).map(|fault| (at, fault)));
     }
     for (index, requirement) in selector.match_expressions.iter().enumerate() {
         let at =
@@ -95,6 +94,11 @@ pub(crate) fn faults(selector: &LabelSelector) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Why no Job can have this label, if it cannot.
+pub(crate) fn label_fault(key: &str, value: &str) -> Option<String> {
+    bad_key(key).or_else(|| bad_value(value))
 }
 
 fn bad_key(key: &str) -> Option<String> {

@@ -5,6 +5,7 @@
 
 use crate::core::job::Job;
 use crate::core::policy::Action;
+use crate::core::policy::adopt::Promise;
 use crate::core::policy::breach::{Breach, Breaches};
 use crate::core::policy::options::{AnyOption, Options};
 use crate::core::policy::select::Selection;
@@ -19,8 +20,9 @@ pub enum Scope {
     /// What the Job runs; also evaluated for a CronJob's template.
     Template,
     /// The Job's surroundings in the cluster, or what happens to it there. Its file has functions of its own, which take
-    /// facts from the cluster and are called when a review is answered.
-    Cluster,
+    /// facts from the cluster and are called when a review is answered. It belongs to one of the promises, which an
+    /// adopted Job may lack.
+    Cluster(Promise),
 }
 
 /// Whether the action `patch` may be chosen for a rule.
@@ -41,7 +43,7 @@ impl Patch {
     pub(crate) const fn refused_by(scope: Scope) -> Self {
         match scope {
             Scope::Hook => HOOKS_NOT_PATCHABLE,
-            Scope::Cluster => CLUSTER_STATE_NOT_PATCHABLE,
+            Scope::Cluster(_) => CLUSTER_STATE_NOT_PATCHABLE,
             Scope::Job | Scope::Template => panic!("the rule has to say whether it can patch"),
         }
     }
@@ -206,6 +208,7 @@ pub(crate) mod prelude {
     pub(crate) use crate::core::job::deployer::Deployer;
     pub(crate) use crate::core::job::hooks;
     pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
+    pub(crate) use crate::core::policy::adopt::Promise;
     pub(crate) use crate::core::policy::advice::{ARGOCD_OPTION, Purpose, Stray};
     pub(crate) use crate::core::policy::breach::{Breach, Breaches, defaulted, shown};
     pub(crate) use crate::core::policy::options::{AnyOption, Options, RuleOption};

@@ -30,7 +30,7 @@ mod silent_hook;
 mod stale_timestamp;
 mod suspended_migration;
 mod unknown_hook_event;
-mod unlabelled_migration;
+pub(crate) mod unlabelled_migration;
 mod untimestamped_name;
 mod wrong_delete_policy;
 

@@ -1,14 +1,17 @@
-//! Which Jobs are migrations: those that a selector of the policy matches, and those that detection recognises.
+//! Which Jobs are migrations: those that a selector of the policy matches, those that it adopts, and those that detection
+//! recognises.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{ParseExpressionError, Selector, SelectorExt};
+use kube::core::{Expression, ParseExpressionError, Selector, SelectorExt};
 
 use crate::core::job::tool::{self, Detection};
-use crate::core::job::{Job, Kind, MIGRATION_LABEL};
+use crate::core::job::{ADOPTED_LABEL, Job, Kind, MIGRATION_LABEL};
 use crate::core::json::Map;
-use crate::core::policy::Action;
+use crate::core::policy::adopt::{DETECTED, Promise};
+use crate::core::policy::{Action, Policy};
 
 /// Why a Job is evaluated, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
@@ -16,6 +19,8 @@ use crate::core::policy::Action;
 pub enum Selection {
     /// A selector of the policy matches.
     Labelled,
+    /// No selector matches it, but the policy adopts it.
+    Adopted(Adopter),
     /// No label, but it looks like a migration.
     Detected(Detection),
     /// Labelled `migration-warden.io/migration: "false"`.
@@ -25,11 +30,28 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// Whether it is a migration: what is only detected is not.
+    #[must_use]
+    pub(crate) fn is_migration(self) -> bool {
+        matches!(self, Self::Labelled | Self::Adopted(_))
+    }
+
     /// The word for it in decisions.
     #[must_use]
     pub(crate) fn as_str(self) -> &'static str {
         self.into()
     }
+}
+
+/// What adopts a Job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopter {
+    /// The entry at this place in the policy's `adopt`.
+    Entry(usize),
+    /// Detection, because the Job has the shape of the guide's.
+    Detection,
+    /// An earlier policy: the Job has a label with the name of an entry that this policy does not have.
+    Former,
 }
 
 /// The selectors of a policy; a Job that any of them matches is a migration Job.
@@ -38,6 +60,8 @@ pub struct Selectors {
     /// As given, for callers that write them out again.
     written: Vec<LabelSelector>,
     parsed: Vec<Selector>,
+    /// Also those that match adopted Jobs, by the label that they get.
+    stored: Vec<Selector>,
     /// The label keys that the selectors use. No other label can change the answer.
     keys: BTreeSet<String>,
 }
@@ -52,9 +76,11 @@ impl Selectors {
         });
         let keys = keys.cloned().collect();
         let parsed = selectors.iter().cloned().map(Selector::try_from);
-        let parsed = parsed.collect::<Result<_, _>>()?;
+        let parsed = parsed.collect::<Result<Vec<Selector>, _>>()?;
+        let adopted = Expression::Exists(ADOPTED_LABEL.to_owned()).into();
         Ok(Self {
             written: selectors,
+            stored: parsed.iter().cloned().chain([adopted]).collect(),
             parsed,
             keys,
         })
@@ -66,10 +92,11 @@ impl Selectors {
         &self.written
     }
 
-    /// The selectors in the form of a watch's parameter.
+    /// The selectors that find all existing migration Jobs, in the form of a LIST's parameter. The last one finds those
+    /// that were adopted.
     #[must_use]
-    pub fn parsed(&self) -> &[Selector] {
-        &self.parsed
+    pub fn of_stored(&self) -> &[Selector] {
+        &self.stored
     }
 
     /// Whether any selector matches these labels.
@@ -82,22 +109,108 @@ impl Selectors {
         self.parsed.iter().any(|selector| selector.matches(&asked))
     }
 
-    /// Whether `job` is a migration, and why. Detection is skipped if `detection` is `off`.
-    #[must_use]
-    pub fn select(&self, job: &Job<'_>, detection: Action) -> Selection {
+    /// What the labels of `job` say: it is a migration, has opted out, or `None` if they say nothing.
+    fn by_label(&self, job: &Job<'_>) -> Option<Selection> {
         // A chart labels either the CronJob itself or its Job template.
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let mut labels = [Some(job.labels), own].into_iter().flatten();
         let has_opted_out = |labels: &Map<'_>| labels.get(MIGRATION_LABEL) == Some("false");
         if labels.clone().any(has_opted_out) {
-            return Selection::OptedOut;
+            return Some(Selection::OptedOut);
         }
-        if labels.any(|labels| self.match_labels(labels)) {
-            return Selection::Labelled;
+        let is_labelled = labels.any(|labels| self.match_labels(labels));
+        is_labelled.then_some(Selection::Labelled)
+    }
+}
+
+impl Policy {
+    /// Whether `job` is a migration when it is created, and why.
+    #[must_use]
+    pub fn select(&self, job: &Job<'_>) -> Selection {
+        if let Some(found) = self.selectors.by_label(job) {
+            return found;
         }
-        if detection == Action::Off {
-            return Selection::None;
+        let detection = OnceCell::new();
+        let detect = || *detection.get_or_init(|| tool::detect(job));
+        if job.kind == Kind::Job
+            && let Some(index) = self.adopt.first(job, detect)
+        {
+            return Selection::Adopted(Adopter::Entry(index));
         }
-        tool::detect(job).map_or(Selection::None, Selection::Detected)
+        let detected = (self.detection != Action::Off).then(detect).flatten();
+        if detected.is_some_and(|by| by != Detection::Name) && self.adopts_detected(job) {
+            return Selection::Adopted(Adopter::Detection);
+        }
+        let stored = self.stored_as(job).map(Selection::Adopted);
+        stored
+            .or(detected.map(Selection::Detected))
+            .unwrap_or(Selection::None)
+    }
+
+    fn adopts_detected(&self, job: &Job<'_>) -> bool {
+        job.kind == Kind::Job && !self.promises.0.is_empty() && job.runs_before_the_release()
+    }
+
+    /// Whether an existing `job` is a migration, and why. One that was adopted has a label that says so.
+    #[must_use]
+    pub(crate) fn select_stored(&self, job: &Job<'_>) -> Selection {
+        let adopted = || self.stored_as(job).map(Selection::Adopted);
+        let found = self.selectors.by_label(job).or_else(adopted);
+        found.unwrap_or(Selection::None)
+    }
+
+    /// What adopted an existing Job, as its label says.
+    fn stored_as(&self, job: &Job<'_>) -> Option<Adopter> {
+        let name = job.adopted_as().filter(|_| job.kind == Kind::Job)?;
+        Some(self.adopter_named(name))
+    }
+
+    fn adopter_named(&self, name: &str) -> Adopter {
+        match self.adopt.named(name) {
+            Some(index) => Adopter::Entry(index),
+            None if name == DETECTED => Adopter::Detection,
+            None => Adopter::Former,
+        }
+    }
+
+    /// Whether this promise is kept for such a Job.
+    #[must_use]
+    pub(crate) fn promises(&self, selection: Selection, promise: Promise) -> bool {
+        match selection {
+            Selection::Labelled | Selection::Adopted(Adopter::Former) => true,
+            Selection::Adopted(Adopter::Entry(index)) => {
+                self.adopt.entries()[index].promises.has(promise)
+            }
+            Selection::Adopted(Adopter::Detection) => self.promises.has(promise),
+            Selection::Detected(_) | Selection::OptedOut | Selection::None => false,
+        }
+    }
+
+    /// Whether this promise is kept for an existing migration Job, which was adopted under this name, if it was.
+    #[must_use]
+    pub(crate) fn keeps(&self, promise: Promise, adopted: Option<&str>) -> bool {
+        adopted.is_none_or(|name| {
+            let selection = Selection::Adopted(self.adopter_named(name));
+            self.promises(selection, promise)
+        })
+    }
+
+    /// The name under which a Job is adopted, if it is; `None` for a name that only its label has.
+    #[must_use]
+    pub(crate) fn adopter(&self, selection: Selection) -> Option<&str> {
+        match selection {
+            Selection::Adopted(Adopter::Entry(index)) => Some(&self.adopt.entries()[index].name),
+            Selection::Adopted(Adopter::Detection) => Some(DETECTED),
+            _ => None,
+        }
+    }
+
+    /// The database that the entry names which adopts the Job.
+    #[must_use]
+    pub(crate) fn database(&self, selection: Selection) -> Option<&str> {
+        let Selection::Adopted(Adopter::Entry(index)) = selection else {
+            return None;
+        };
+        self.adopt.entries()[index].database.as_deref()
     }
 }

@@ -10,6 +10,7 @@ use super::Fault;
 use crate::core::manifest::typed;
 use crate::core::policy::options::{AnyOption, Length, Options};
 use crate::core::policy::rule::{Patch, Rule};
+use crate::core::policy::rules::unlabelled_migration::UNLABELLED_MIGRATION;
 use crate::core::policy::rules::{self, RULES};
 use crate::core::policy::word::Word;
 use crate::core::policy::{Action, Policy};
@@ -53,6 +54,19 @@ pub(super) fn apply(written: &BTreeMap<String, Value>, policy: &mut Policy) -> V
         }
     }
     faults
+}
+
+/// The action of the rule `unlabelled-migration` for an adopted Job: a warning, unless the policy sets another.
+pub(super) fn advice(written: &BTreeMap<String, Value>, policy: &Policy) -> Action {
+    let rule = &UNLABELLED_MIGRATION;
+    let index = RULES.iter().position(|other| other.id == rule.id);
+    let action = index.map_or(Action::Off, |index| policy.actions[index]);
+    let is_set = written.contains_key(rule.id) || written.contains_key(rule.name);
+    if is_set || policy.only_audits {
+        action
+    } else {
+        Action::Warn
+    }
 }
 
 /// The action, which the rule has to be able to take.

@@ -21,14 +21,8 @@ pub(super) fn namespaces(entries: &[NamespaceEntry]) -> (Vec<NamespaceMode>, Vec
             faults.push((pointer.clone(), message));
         }
         for (at, name) in entry.names.iter().enumerate() {
-            let can_be = |filled| dns::is_label(&name.replace('*', filled));
-            if !can_be("x") && !can_be("") {
-                let message = format!(
-                    "{} matches no namespace; write at most 63 lower-case letters, digits and '-', and * for any characters",
-                    shown(name)
-                );
-                faults.push((format!("{pointer}/{at}"), message));
-            }
+            let fault = namespace_pattern(name);
+            faults.extend(fault.map(|message| (format!("{pointer}/{at}"), message)));
         }
         match name_patterns::compile(&entry.names) {
             Ok(names) => modes.push(NamespaceMode {
@@ -39,6 +33,17 @@ pub(super) fn namespaces(entries: &[NamespaceEntry]) -> (Vec<NamespaceMode>, Vec
         }
     }
     (modes, faults)
+}
+
+/// Why this pattern matches no namespace, if it does not.
+pub(super) fn namespace_pattern(pattern: &str) -> Option<String> {
+    let can_be = |filled| dns::is_label(&pattern.replace('*', filled));
+    (!can_be("x") && !can_be("")).then(|| {
+        format!(
+            "{} matches no namespace; write at most 63 lower-case letters, digits and '-', and * for any characters",
+            shown(pattern)
+        )
+    })
 }
 
 pub(super) fn runs(runs: Runs) -> Vec<Fault> {

@@ -7,7 +7,8 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
-use super::{Fault, parse, rules, sections};
+use super::{Fault, adopt, parse, rules, sections};
+use crate::core::policy::adopt::{Adoption, Promises};
 use crate::core::policy::claims::Claims;
 use crate::core::policy::options::{Length, Options};
 use crate::core::policy::rules::RULES;
@@ -44,7 +45,11 @@ pub fn builtin() -> Policy {
         hash: "builtin".to_owned(),
         // The default selectors are constants that a test compiles.
         selectors: Selectors::new(super::default_selectors()).unwrap_or_default(),
+        adopt: Adoption::default(),
         detection: Action::Audit,
+        promises: Promises::default(),
+        advice: Action::Warn,
+        only_audits: false,
         actions: profile_actions(Profile::Guide),
         options: Options::default(),
         namespaces: Vec::new(),
@@ -78,11 +83,19 @@ fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {
     let mut policy = Policy {
         actions: profile_actions(written.profile),
         detection: written.detection.max_action,
+        promises: written.detection.promises,
+        only_audits: written.profile == Profile::Audit,
         without_record: written.record.on_failure,
         runs: written.record.runs,
         ..builtin()
     };
     let mut faults = rules::apply(&written.rules, &mut policy);
+    policy.advice = rules::advice(&written.rules, &policy);
+    faults.extend(adopt::faults(&written.adopt));
+    match Adoption::new(written.adopt) {
+        Ok(adoption) => policy.adopt = adoption,
+        Err(error) => faults.push(("/adopt".to_owned(), error.to_string())),
+    }
     faults.extend(sections::runs(policy.runs));
     faults.extend(sections::selectors(&written.matching.selectors));
     faults.extend(sections::claims(&written.claims));

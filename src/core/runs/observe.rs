@@ -28,6 +28,7 @@ pub(crate) fn observe(job: &StoredJob, facts: &Facts, pods: Option<&PodFacts>) -
         requested_by: facts.requested_by.clone(),
         decision: facts.decision.clone(),
         exceptions: facts.exceptions.clone(),
+        adopted: job.adopted.clone(),
         reviewed: facts.is_reviewed(),
         attempt: 0,
     };

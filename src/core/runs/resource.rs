@@ -64,6 +64,9 @@ pub struct MigrationRunSpec {
     /// Exceptions that applied to the Job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<String>,
+    /// The entry of the policy that adopted the Job, or `detected`, if no label made it a migration Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     /// Whether the Job was reviewed. It was not if the webhook was down or not installed, or does not
     /// review the namespace.
     pub reviewed: bool,

@@ -42,7 +42,7 @@ prop_compose! {
 prop_compose! {
     fn known()(
         [uid, release, migration] in ["[ab]", "[ab]", "[ab]"],
-        [chart, tool, requested_by, decision] in [0; 4].map(|_| option::of("[ab]")),
+        [chart, tool, requested_by, decision, adopted] in [0; 5].map(|_| option::of("[ab]")),
         [images, exceptions] in [texts(), texts()],
         deployer in select(&[Deployer::Helm, Deployer::Kubectl][..]),
         reviewed in any::<bool>(),
@@ -52,7 +52,8 @@ prop_compose! {
         let job = JobReference { name: "x".to_owned(), uid };
         let release = ReleaseReference { name: release, source: "flux".to_owned() };
         let spec = MigrationRunSpec {
-            job, release, migration, chart, tool, images, deployer, requested_by, decision, exceptions, reviewed, attempt,
+            job, release, migration, chart, tool, images, deployer, requested_by, decision, exceptions, adopted, reviewed,
+            attempt,
         };
         Known { spec, status }
     }

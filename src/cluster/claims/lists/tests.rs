@@ -13,8 +13,8 @@ use crate::core::job::object::Object;
 use crate::core::job::{Job as Migration, Kind};
 use crate::core::policy::testing::{job, policy};
 
-/// LISTs of one namespace, one for each selector of the built-in policy.
-const SELECTORS: usize = 2;
+/// LISTs of one namespace: one for each selector of the built-in policy, and one for adopted Jobs.
+const SELECTORS: usize = 3;
 
 /// An API server.
 #[derive(Default)]
@@ -82,7 +82,11 @@ impl Rig {
     /// Asks for the names of the active Jobs that share a key with this one.
     fn ask(&self, asker: &Value) -> Asking {
         let object = Object::deserialize(asker).unwrap();
-        let keys = Key::all_of(&Migration::new(&object, Kind::Job, ""), &self.policy.claims);
+        let keys = Key::all_of(
+            &Migration::new(&object, Kind::Job, ""),
+            &self.policy.claims,
+            None,
+        );
         let (lists, policy) = (self.lists.clone(), Arc::clone(&self.policy));
         tokio::spawn(async move {
             let found = lists.active(&keys, &policy).await?;

@@ -100,7 +100,11 @@ async fn take(
     let object = Object::deserialize(&job).unwrap();
     let policy = Arc::new(builtin());
     let wanted = Wanted {
-        keys: &Key::all_of(&job::Job::new(&object, Kind::Job, "shop"), &policy.claims),
+        keys: &Key::all_of(
+            &job::Job::new(&object, Kind::Job, "shop"),
+            &policy.claims,
+            None,
+        ),
         policy: &policy,
         claimant: Claimant {
             namespace: "shop",

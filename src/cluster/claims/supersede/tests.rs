@@ -62,7 +62,11 @@ fn holder(since: Timestamp) -> Value {
 async fn take(case: Case) -> Found {
     let (policy, job) = (Arc::new(builtin()), holder(case.since));
     let object = Object::deserialize(&job).unwrap();
-    let keys = Key::all_of(&job::Job::new(&object, Kind::Job, "shop"), &policy.claims);
+    let keys = Key::all_of(
+        &job::Job::new(&object, Kind::Job, "shop"),
+        &policy.claims,
+        None,
+    );
     let [key] = &keys[..] else { panic!("{keys:?}") };
     let claim = Claim {
         namespace: "shop".to_owned(),

@@ -59,6 +59,8 @@ fn keeps_what_is_asked_for() {
             is_deleting: false,
             is_held: false,
             is_opted_out: false,
+            adopted: None,
+            is_timestamped: true,
             deletes_before_creation: true,
             deletes_succeeded: false,
         }

@@ -106,6 +106,10 @@ impl TryFrom<Vec<(String, String)>> for Tools {
 }
 
 impl Tools {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// The tool that this text shows.
     pub(super) fn of(&self, text: &str) -> Option<&str> {
         let found = self.patterns.matches(text.as_bytes()).iter().next()?;

@@ -54,7 +54,7 @@ rule! {
         path: "metadata.name",
         guide: Wait,
         strict: Wait,
-        scope: Scope::Cluster,
+        scope: Scope::Cluster(Promise::Claims),
         cel: NEEDS_THE_CLUSTER,
         check: Check::None,
     };

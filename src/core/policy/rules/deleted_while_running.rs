@@ -40,7 +40,7 @@ rule! {
         path: "metadata.name",
         guide: Deny,
         strict: Deny,
-        scope: Scope::Cluster,
+        scope: Scope::Cluster(Promise::Guards),
         cel: NOT_A_CREATION,
         check: Check::None,
     };

@@ -9,8 +9,9 @@ rule! {
     /// loses its label.
     ///
     /// Stamps are the annotations `migration-warden.io/decision`, `migration-warden.io/requested-by`,
-    /// `migration-warden.io/exceptions` and `migration-warden.io/patched`. A labelled migration Job gets them when it
-    /// is created, in place of those in its manifest. The rule flags:
+    /// `migration-warden.io/exceptions` and `migration-warden.io/patched`. A migration Job gets them when it is created,
+    /// in place of those in its manifest. An adopted one also gets the label `migration-warden.io/adopted`. The rule
+    /// flags:
     ///
     /// - a new Job with the stamps of a user other than the one who creates it
     /// - stamps in a CronJob's template
@@ -18,6 +19,7 @@ rule! {
     /// - each update that makes a stamped Job a migration Job
     /// - each update after which a stamped Job is not a migration Job: without its label, or with
     ///   `migration-warden.io/migration: "false"`
+    /// - each update of a migration Job that changes, adds or removes the label `migration-warden.io/adopted`
     ///
     /// ## Why is this bad?
     /// The stamps say who asked for a migration and which decision admitted it, after Helm, the pod and the pipeline's
@@ -39,7 +41,7 @@ rule! {
         path: "metadata.annotations",
         guide: Deny,
         strict: Deny,
-        scope: Scope::Cluster,
+        scope: Scope::Cluster(Promise::Guards),
         patch: Patch::Refused("migration-warden stamps a Job when it is created, whatever the action of this rule"),
         cel: Cel::Refused("the rule depends on who asks, and the policy is evaluated only for creations"),
         check: Check::None,
@@ -48,11 +50,11 @@ rule! {
 
 /// The breach that a new Job has stamps that do not name the `user` who creates it.
 #[must_use]
-pub(crate) fn created(job: &Job<'_>, is_labelled: bool, user: &str) -> Option<Breach> {
+pub(crate) fn created(job: &Job<'_>, gets_stamps: bool, user: &str) -> Option<Breach> {
     // A detected Job that was corrected has only the stamp with the patched rules.
     let mut stamps = STAMPS
         .iter()
-        .filter(|stamp| is_labelled || **stamp != Annotation::Patched);
+        .filter(|stamp| gets_stamps || **stamp != Annotation::Patched);
     let named = job.annotations.get(Annotation::RequestedBy);
     // The Jobs of a CronJob would copy the stamps in its template.
     let is_theirs = job.kind == Kind::Job && named == Some(&*requested_by(user));
@@ -69,7 +71,8 @@ pub(crate) fn became(job: &Job<'_>) -> impl Iterator<Item = Breach> {
         .filter_map(|stamp| Some(carried(stamp, job.annotations.get(stamp)?)))
 }
 
-/// A breach for each stamp that an update changes, and one if a stamped Job loses its label.
+/// A breach for each stamp that an update changes, and one if a stamped Job loses its label, or an adopted one changes
+/// the name under which it was adopted.
 pub(crate) fn updated(
     old: &Job<'_>,
     new: &Job<'_>,
@@ -77,10 +80,14 @@ pub(crate) fn updated(
 ) -> impl Iterator<Item = Breach> {
     let changes = STAMPS.into_iter().filter_map(|stamp| {
         let (old, new) = (old.annotations.get(stamp), new.annotations.get(stamp));
-        (old != new).then(|| changed(stamp, old, new))
+        (old != new).then(|| changed(FieldPath::annotation(stamp), old, new))
     });
     let is_lost = loses_label && is_stamped(old);
-    changes.chain(is_lost.then(|| unlabelled(old.namespace, old.name.shown())))
+    let (before, after) = (old.adopted_as(), new.adopted_as());
+    let is_renamed = !is_lost && before != after;
+    changes
+        .chain(is_lost.then(|| unlabelled(old.namespace, old.name.shown())))
+        .chain(is_renamed.then(|| changed("metadata.labels", before, after)))
 }
 
 /// The breach of a new Job whose stamps have the name `named`, although `user` creates it.
@@ -115,8 +122,8 @@ fn unlabelled(namespace: &str, job: &str) -> Breach {
     Breach::new("metadata.labels", detail).command("To remove the Job", delete)
 }
 
-/// The breach of an update that changes a `stamp`.
-fn changed(stamp: Annotation, old: Option<&str>, new: Option<&str>) -> Breach {
+/// The breach of an update that changes a stamp, or the label of an adopted Job.
+fn changed(stamp: impl Into<FieldPath>, old: Option<&str>, new: Option<&str>) -> Breach {
     let detail = match (old, new) {
         (Some(old), Some(new)) => {
             format!("it is {}, and may not become {}", shown(old), shown(new))

@@ -1,7 +1,8 @@
 //! MW022: it looks like a migration and is not labelled as one.
 
+use crate::core::job::tool;
 use crate::core::policy::rule::prelude::*;
-use crate::core::policy::select::Selection;
+use crate::core::policy::select::{Adopter, Selection};
 
 rule! {
     /// A Job that looks like a migration and has no label that says so.
@@ -9,8 +10,9 @@ rule! {
     /// The rule recognises it by the tool it runs, its image or its name.
     ///
     /// ## Why is this bad?
-    /// The policy enforces nothing for it: `detection.maxAction` limits every action for such a Job, and its default is
-    /// `audit`.
+    /// `detection.maxAction` limits the action of every rule for such a Job, and its default is `audit`. If Helm or Argo
+    /// CD runs it before the release, it gets the promises in `detection.promises`. Any other gets none: two may run at
+    /// once, and nothing guards it or records it.
     ///
     /// ## Instead
     /// ```yaml
@@ -21,7 +23,7 @@ rule! {
     /// If the Job is not a migration, write the label `migration-warden.io/migration: "false"`.
     ///
     /// Source: the default selectors of the policy file.
-    pub(super) static UNLABELLED_MIGRATION = {
+    pub(crate) static UNLABELLED_MIGRATION = {
         id: "MW022",
         name: "unlabelled-migration",
         reason: "no label says that it is a migration",
@@ -36,9 +38,11 @@ rule! {
     };
 }
 
-fn check(_: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
-    let Selection::Detected(detection) = context.selection else {
-        return None;
+fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
+    let detection = match context.selection {
+        Selection::Detected(detection) => detection,
+        Selection::Adopted(Adopter::Detection) => tool::detect(job)?,
+        _ => return None,
     };
     let detail = format!("looks like a migration: {detection}");
     Some(Breach::new("metadata.labels", detail))

@@ -1,0 +1,227 @@
+//! The policy's section `adopt`: unlabelled Jobs that get the promises of migration Jobs.
+//!
+//! Plain values, as in the policy file, and an index that finds the entry of a Job in a few passes over its texts,
+//! however many entries there are. [`super::adopt_cel`] writes the same for the API server. Not for labelled Jobs:
+//! those are [`super::select`]'s.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use regex::{Error, RegexSet};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::word::{or_off, word};
+use super::{Mode, name_patterns};
+use crate::core::job::annotation::Annotation;
+use crate::core::job::tool::Detection;
+use crate::core::job::{Job, hooks};
+
+/// The name under which detection adopts Jobs. No entry may have it.
+pub(crate) const DETECTED: &str = "detected";
+
+/// What an adopted Job gets. A migration Job with a label gets all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, strum::VariantArray)]
+#[serde(rename_all = "camelCase")]
+pub enum Promise {
+    /// It runs one at a time.
+    Claims,
+    /// It is not deleted while it runs, and its stamps stay.
+    Guards,
+    /// It gets a run.
+    Record,
+    /// It is removed once it is not needed any more, if its name has a timestamp.
+    TidyUp,
+}
+
+/// The promises that are kept for some Jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(crate) struct Promises(pub(crate) Vec<Promise>);
+
+impl Promises {
+    pub(crate) fn has(&self, promise: Promise) -> bool {
+        self.0.contains(&promise)
+    }
+}
+
+impl Default for Promises {
+    /// All of them.
+    fn default() -> Self {
+        Self(<Promise as strum::VariantArray>::VARIANTS.to_vec())
+    }
+}
+
+/// Unlabelled Jobs that get the promises of migration Jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Entry {
+    /// The name of the entry, which stands on each Job that it adopts, in decisions, runs and metrics. A DNS label,
+    /// unique, and not `detected`.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Which Jobs it adopts.
+    #[serde(rename = "match")]
+    pub matching: Match,
+    /// The mode for the findings of rules in these Jobs: a limit for every action.
+    #[serde(default = "audit", deserialize_with = "word")]
+    #[schemars(schema_with = "or_off::<Mode>")]
+    pub rules: Mode,
+    /// What these Jobs get.
+    #[serde(default)]
+    pub promises: Promises,
+    /// The database that they migrate, unless the annotation `migration-warden.io/database` names one.
+    #[schemars(length(min = 1))]
+    pub database: Option<String>,
+}
+
+const fn audit() -> Mode {
+    Mode::Audit
+}
+
+/// The Jobs that an entry adopts: all that is set must match. A list matches if one of its values does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Match {
+    /// Names of namespaces. `*` matches any characters, here and below.
+    pub namespaces: Vec<String>,
+    /// Names of Jobs. A Job without a name is matched by its `generateName`.
+    pub names: Vec<String>,
+    /// Images of any container, as the Job has them.
+    pub images: Vec<String>,
+    /// Migration tools, as `explain MW022` lists them. The API server cannot evaluate them, so a Job of such an entry
+    /// is admitted without a review if no replica answers.
+    pub tools: Vec<String>,
+    /// Hook events of Helm, such as `pre-upgrade`, or hook types of Argo CD, such as `PreSync`.
+    pub hooks: Vec<String>,
+    /// Labels, all of which the Job must have.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The entries, ready for use.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Adoption {
+    entries: Vec<Entry>,
+    namespaces: Patterns,
+    names: Patterns,
+    images: Patterns,
+}
+
+impl Adoption {
+    /// Fails if the patterns are too large to be compiled.
+    pub(crate) fn new(entries: Vec<Entry>) -> Result<Self, Error> {
+        Ok(Self {
+            namespaces: Patterns::new(&entries, |of| &of.namespaces)?,
+            names: Patterns::new(&entries, |of| &of.names)?,
+            images: Patterns::new(&entries, |of| &of.images)?,
+            entries,
+        })
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(crate) fn named(&self, name: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.name == name)
+    }
+
+    /// The first entry that matches this Job. `detect` tells what it was recognised by, and is called at most once.
+    pub(crate) fn first(
+        &self,
+        job: &Job<'_>,
+        detect: impl Fn() -> Option<Detection>,
+    ) -> Option<usize> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let namespaces = self.namespaces.of([job.namespace]);
+        let mut names = None;
+        let (mut images, mut tool) = (None, None);
+        (0..self.entries.len()).find(|&index| {
+            let matching = &self.entries[index].matching;
+            namespaces.has(index)
+                && names
+                    .get_or_insert_with(|| self.names.of([job.name.shown()]))
+                    .has(index)
+                && has_labels(job, &matching.labels)
+                && has_hook(job, &matching.hooks)
+                && images
+                    .get_or_insert_with(|| {
+                        self.images
+                            .of(job.containers().map(|(_, _, of)| &*of.image))
+                    })
+                    .has(index)
+                && (matching.tools.is_empty()
+                    || is_one_of(*tool.get_or_insert_with(&detect), &matching.tools))
+        })
+    }
+}
+
+fn has_labels(job: &Job<'_>, labels: &BTreeMap<String, String>) -> bool {
+    let mut labels = labels.iter();
+    labels.all(|(key, value)| job.labels.get(key) == Some(value))
+}
+
+fn has_hook(job: &Job<'_>, events: &[String]) -> bool {
+    let helm = job.annotations.get(Annotation::Hook);
+    let argocd = job.annotations.get(Annotation::ArgoCdHook);
+    let of_helm = |event: &String| {
+        helm.is_some_and(|value| hooks::elements(value).any(|found| found == **event))
+    };
+    events.is_empty()
+        || events
+            .iter()
+            .any(|event| of_helm(event) || hooks::argocd_has(argocd, event))
+}
+
+fn is_one_of(detection: Option<Detection>, tools: &[String]) -> bool {
+    let Some(Detection::Command(found) | Detection::Image(found)) = detection else {
+        return false;
+    };
+    tools.iter().any(|tool| tool.eq_ignore_ascii_case(found))
+}
+
+/// The patterns that all entries have for one field, in one expression each text is read by once.
+#[derive(Clone, Debug, Default)]
+struct Patterns {
+    all: RegexSet,
+    /// The patterns of each entry.
+    ranges: Vec<Range<usize>>,
+}
+
+impl Patterns {
+    fn new(entries: &[Entry], field: fn(&Match) -> &Vec<String>) -> Result<Self, Error> {
+        let (mut all, mut ranges) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let start = all.len();
+            all.extend(field(&entry.matching).iter().cloned());
+            ranges.push(start..all.len());
+        }
+        let all = name_patterns::compile(&all)?;
+        Ok(Self { all, ranges })
+    }
+
+    /// Which entries match one of these texts.
+    fn of<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Matched<'_> {
+        let mut found = vec![false; self.all.len()];
+        if !found.is_empty() {
+            for text in texts {
+                for pattern in self.all.matches(text) {
+                    found[pattern] = true;
+                }
+            }
+        }
+        Matched(&self.ranges, found)
+    }
+}
+
+/// Which of the patterns matched, and whose they are.
+struct Matched<'a>(&'a [Range<usize>], Vec<bool>);
+
+impl Matched<'_> {
+    /// Whether the entry matches: one of its patterns does, or it has none.
+    fn has(&self, index: usize) -> bool {
+        let range = self.0[index].clone();
+        range.is_empty() || self.1[range].contains(&true)
+    }
+}
