@@ -60,7 +60,7 @@ impl<'a> Case<'a> {
         let (mut findings, unclear) = match &change {
             Change::Creation => (created(&migration, review.phase, request), None),
             Change::Update(new) => updated(&migration, new, request),
-            Change::Adoption => (became(&migration), None),
+            Change::Became => (became(&migration), None),
             Change::Deletion => lost(&migration, true),
         };
         let operation = Operation::from(&*request.operation);

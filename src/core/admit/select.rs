@@ -34,7 +34,7 @@ pub(super) enum Change<'a> {
     /// A stored migration is updated to this Job.
     Update(Box<Job<'a>>),
     /// An update makes a migration of a stored Job.
-    Adoption,
+    Became,
     Deletion,
 }
 
@@ -145,7 +145,7 @@ fn updated<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<Selected<'a>
     } else {
         after
             .is_migration()
-            .then_some((new, after, Change::Adoption))
+            .then_some((new, after, Change::Became))
     }
 }
 
