@@ -13,6 +13,8 @@
 mod bodies;
 #[path = "common/floor.rs"]
 mod floor;
+#[path = "common/policies.rs"]
+mod policies;
 #[path = "common/ratios.rs"]
 mod ratios;
 
@@ -47,6 +49,13 @@ fn main() {
             let name = format!("{size}, allowed, {}", phase.as_str());
             measure(&name, &body, &builtin, phase, Outcome::Allowed);
         }
+    }
+    let ordinary = bodies::ordinary();
+    for (name, entries) in [("0 entries", 0), ("100 entries", 100)] {
+        let text = policies::adopting(entries);
+        let policy = validate::read("policy.yaml", &text).expect("a policy");
+        let name = format!("3.5 KB, ordinary, {name}");
+        measure(&name, &ordinary, &policy, Phase::Mutate, Outcome::Allowed);
     }
     let text = String::from_utf8(bodies::allowed(0)).expect("UTF-8");
     let body = text.replace(r#""Never""#, r#""OnFailure""#).into_bytes();
@@ -111,7 +120,9 @@ fn judge(phase: Phase, body: &[u8], policy: &Policy) -> Answer {
         replica: "warden-0",
     };
     let review = admit::parse(phase, body).expect("a review");
-    let case = review.select(policy).expect("a migration");
+    let Some(case) = review.select(policy) else {
+        return review.allowed().expect("an answer");
+    };
     let judged = case.judge(&circumstances, NamespaceView::default());
     judged.finish().expect("an answer")
 }

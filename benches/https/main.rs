@@ -14,6 +14,8 @@ mod floor;
 #[path = "floor.rs"]
 mod floor_server;
 mod load;
+#[path = "../common/policies.rs"]
+mod policies;
 mod process;
 #[path = "../common/ratios.rs"]
 mod ratios;
@@ -71,6 +73,7 @@ fn warden(name: &'static str, program: impl Into<PathBuf>, to_file: bool) -> Con
         name,
         program,
         to_file,
+        entries: 0,
     }
 }
 
@@ -90,6 +93,12 @@ fn measure_load(dir: &Path, broken: &mut Vec<String>) {
         .collect();
     contenders.push(warden("warden, log to a pipe", WARDEN, false));
     contenders.push(warden("warden, log to a file", WARDEN, true));
+    contenders.push(Contender::Warden {
+        name: "warden, 100 entries that adopt",
+        program: WARDEN.into(),
+        to_file: false,
+        entries: 100,
+    });
     // Another build to compare with, before and after a change, say.
     if let Some(other) = std::env::var_os("MW_BENCH_OTHER") {
         contenders.push(warden("other warden, log to a pipe", other, false));
@@ -109,11 +118,12 @@ fn measure_load(dir: &Path, broken: &mut Vec<String>) {
             }
         })
         .collect();
-    for ((size, bytes), connections) in bodies::SIZES.into_iter().zip([8, 4, 4]) {
+    let sizes = bodies::SIZES.map(|(size, bytes)| (size, bodies::allowed(bytes)));
+    let sizes = sizes.into_iter().chain([("ordinary", bodies::ordinary())]);
+    for ((size, body), connections) in sizes.zip([8, 4, 4, 8]) {
         if !ratios::is_wanted(size) {
             continue;
         }
-        let body = bodies::allowed(bytes);
         rounds(&client, &mut runners, &body, connections);
         report(size, body.len(), connections, &runners, broken);
     }

@@ -1,6 +1,7 @@
 //! Servers as child processes: their certificate, their start, and what the kernel says they use.
 
 use crate::floor_server::Floor;
+use crate::policies;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::{
     fs::{self, File},
@@ -21,11 +22,13 @@ const TICKS_PER_SECOND: f64 = 100.0;
 #[derive(Clone, Debug)]
 pub(crate) enum Contender {
     Floor(Floor),
-    /// A `migration-warden`, and whether its decision log is a file rather than a pipe.
+    /// A `migration-warden`, whether its decision log is a file rather than a pipe, and how many entries of its policy
+    /// adopt Jobs.
     Warden {
         name: &'static str,
         program: PathBuf,
         to_file: bool,
+        entries: usize,
     },
 }
 
@@ -49,13 +52,21 @@ impl Contender {
                 command
             }
             Self::Warden {
-                program, to_file, ..
+                program,
+                to_file,
+                entries,
+                ..
             } => {
                 let mut command = Command::new(program);
                 command.args(["serve", "--log-level", "info", "--tls-dir"]);
                 command.arg(dir);
                 command.args(["--listen", &format!("127.0.0.1:{port}")]);
                 command.args(["--admin-listen", "127.0.0.1:0"]);
+                if *entries > 0 {
+                    let policy = dir.join(format!("policy-{port}.yaml"));
+                    fs::write(&policy, policies::adopting(*entries)).expect("a policy file");
+                    command.arg("--config").arg(policy);
+                }
                 if *to_file {
                     let log = File::create(dir.join(format!("decisions-{port}.log")));
                     command.stdout(log.expect("a log file"));

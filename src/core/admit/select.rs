@@ -143,9 +143,7 @@ fn updated<'a>(request: &'a Request<'a>, policy: &Policy) -> Option<Selected<'a>
     if before.is_migration() {
         Some((old, before, Change::Update(Box::new(new))))
     } else {
-        after
-            .is_migration()
-            .then_some((new, after, Change::Became))
+        after.is_migration().then_some((new, after, Change::Became))
     }
 }
 
