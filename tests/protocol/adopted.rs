@@ -253,6 +253,29 @@ fn the_label_is_the_policys_word_and_not_the_clients() {
 }
 
 #[test]
+fn in_a_namespace_that_is_off_nothing_is_changed() {
+    let off = policy("namespaces: [{names: [shop], mode: off}]\n");
+    let (_, response) = ask(Mutate, &unlabelled(|_| {}), &off);
+    assert!(response["patch"].is_null(), "{response:#}");
+}
+
+/// The API server asks no other phase about it.
+#[test]
+fn the_decision_about_a_job_that_is_only_detected_is_that_of_the_mutating_phase() {
+    let later =
+        unlabelled(|job| job["metadata"]["annotations"]["helm.sh/hook"] = json!("post-install"));
+    let (answer, response) = ask(Mutate, &later, &validate::builtin());
+    assert_eq!(line(&answer)["selection"], "detected");
+    assert!(response["patch"].is_null());
+    let denying = policy("detection: {maxAction: deny}\nrules: {MW002: warn, MW017: warn}\n");
+    assert!(ask(Mutate, &later, &denying).0.line.is_none());
+    assert_eq!(
+        line(&ask(Validate, &later, &denying).0)["selection"],
+        "detected"
+    );
+}
+
+#[test]
 fn a_job_without_any_label_gets_its_first() {
     let bare = unlabelled(|job| {
         job["metadata"].as_object_mut().unwrap().remove("labels");

@@ -28,7 +28,7 @@ impl Judged<'_> {
         let response = self.response(outcome)?;
         // A refusal or a dry run does not use an exception.
         let is_stored = response.allowed && !self.request.dry_run;
-        let exceptions = if is_stored && self.review.phase == Phase::Validate {
+        let exceptions = if is_stored && self.is_last() {
             exception::uses(findings, self.name(), self.circumstances.now)
         } else {
             Vec::new()
@@ -92,20 +92,25 @@ impl Judged<'_> {
     /// Whether the decision log gets a line. The validating phase decides; the mutating one logs a decision only if it
     /// patched or refused something, or if no other phase follows. Clients retry, so a wait is logged once.
     fn is_logged(&self, outcome: Outcome) -> bool {
-        let Migration {
-            selection, policy, ..
-        } = &self.migration;
-        // The API server sends such a Job to the validating phase only if it may be denied.
-        let is_last = self.review.phase == Phase::Validate
-            || !selection.is_migration() && policy.detection <= Action::Audit;
-        let decided = is_last || outcome >= Outcome::Patched || self.correction.patch.is_some();
+        let decided =
+            self.is_last() || outcome >= Outcome::Patched || self.correction.patch.is_some();
         decided && !(outcome == Outcome::Waiting && self.is_told)
     }
 
-    /// Warnings come from the validating phase, which sees the final object. The mutating phase warns about what it
-    /// patched or denied, because the validating phase will not see that.
+    /// Whether the API server asks no more about this request. It sends a Job that is only detected to the validating
+    /// phase if that Job may be denied.
+    fn is_last(&self) -> bool {
+        let Migration {
+            selection, policy, ..
+        } = &self.migration;
+        self.review.phase == Phase::Validate
+            || !selection.is_migration() && policy.detection <= Action::Audit
+    }
+
+    /// Warnings come from the last phase, which sees the final object. The mutating phase warns about what it patched or
+    /// denied, because the validating phase will not see that.
     fn warnings(&self, outcome: Outcome) -> Vec<String> {
-        let all = self.review.phase == Phase::Validate || outcome == Outcome::Denied;
+        let all = self.is_last() || outcome == Outcome::Denied;
         let told = self.findings.iter().filter(|finding| match finding.action {
             Action::Patch => outcome == Outcome::Patched,
             Action::Warn => all,

@@ -56,12 +56,14 @@ pub(super) fn correction(
         };
     }
     let patch = patch(review.body, migration, findings, before, now);
-    let mut stamps = if gets_stamps {
-        stamp::operations(job, id, user, findings, before)
+    let stamps = if gets_stamps {
+        let stamps = stamp::operations(job, id, user, findings, before).into_iter();
+        stamps
+            .chain(stamp::label(job, migration.adopter()))
+            .collect()
     } else {
         Vec::new()
     };
-    stamps.extend(stamp::label(job, migration.adopter()));
     Correction { id, patch, stamps }
 }
 
