@@ -4,6 +4,7 @@ use super::*;
 use crate::core::job::release::Source;
 use crate::core::job::running::Said;
 use crate::core::job::stored::End;
+use crate::core::policy::testing::policy as policy_of;
 use crate::core::policy_file::validate::builtin;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -130,6 +131,34 @@ fn a_succeeded_one_goes_where_helm_does_not_know_that_it_should() {
     assert_eq!(gone(&[job], 1, 11), [(0, "hook-succeeded")]);
     let failed = failed(0, |job| job.deletes_succeeded = true);
     assert_eq!(gone(&[failed], 1, 60), []);
+}
+
+#[test]
+fn an_adopted_one_goes_only_where_its_chart_made_it_pile_up() {
+    let adopted = |job: &mut StoredJob| job.adopted = Some("detected".to_owned());
+    let removed = |policy: &str, change: Change| {
+        let change = |job: &mut StoredJob| {
+            adopted(job);
+            change(job);
+        };
+        let jobs = [failed(0, change), failed(40, change)];
+        plan(&jobs, &policy_of(policy), GRACE, at(60)).len()
+    };
+    assert_eq!(removed("", same), 1);
+    assert_eq!(removed("detection: {promises: [tidyUp]}\n", same), 1);
+    assert_eq!(removed("", |job| job.is_timestamped = false), 0);
+    assert_eq!(removed("", |job| job.deletes_before_creation = false), 0);
+    assert_eq!(
+        removed("detection: {promises: [claims, guards, record]}\n", same),
+        0
+    );
+    // An entry of an earlier policy adopted it.
+    assert_eq!(removed("", |job| job.adopted = Some("lago".to_owned())), 1);
+    let lago = "adopt: [{name: lago, match: {names: [x]}, promises: [claims]}]\n";
+    assert_eq!(
+        removed(lago, |job| job.adopted = Some("lago".to_owned())),
+        0
+    );
 }
 
 prop_compose! {

@@ -225,3 +225,6 @@ impl Matched<'_> {
         range.is_empty() || self.1[range].contains(&true)
     }
 }
+
+#[cfg(test)]
+mod tests;
