@@ -125,9 +125,8 @@ impl LivePolicy {
         let apply = |contents| match read(&name, contents) {
             Ok(policy) => {
                 metrics.reloaded(true);
-                metrics.in_use(policy.hash.clone());
                 let hash = policy.hash.clone();
-                self.0.store(Arc::new(policy));
+                self.replace(policy, &metrics);
                 tracing::info!(file = %name, policy = %hash, "the policy file was reloaded");
             }
             Err(error) => {
@@ -141,7 +140,12 @@ impl LivePolicy {
         poller.run(period, apply).await;
     }
 
-    fn new(policy: Policy, metrics: &PolicyMetrics) -> Self {
+    pub(crate) fn replace(&self, policy: Policy, metrics: &PolicyMetrics) {
+        metrics.in_use(policy.hash.clone());
+        self.0.store(Arc::new(policy));
+    }
+
+    pub(crate) fn new(policy: Policy, metrics: &PolicyMetrics) -> Self {
         metrics.in_use(policy.hash.clone());
         Self(Arc::new(ArcSwap::from_pointee(policy)))
     }

@@ -247,6 +247,7 @@ impl Warden {
                 created,
                 user,
             },
+            is_adopted: claimant.is_adopted,
             dry_run: claimant.dry_run,
             supersedes: claimant.supersedes.then(|| job.name.base()),
         };
