@@ -103,6 +103,7 @@ mod tests {
             "connections_evicted_total 0",
             r#"decision_records_lost_total{reason="blocked"} 0"#,
             r#"policy_reloads_total{result="success"} 0"#,
+            r#"adopted_jobs_total{adopted="detected"} 0"#,
             "policy_last_reload_successful 1",
             r#"namespace_lookups_total{result="failure"} 0"#,
             r#"watch_failures_total{watch="exceptions"} 0"#,
