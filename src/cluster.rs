@@ -3,6 +3,7 @@
 //! Most of what reviews need is in the watches' memory. They wait for the API server only for claims, and for what no
 //! watch has brought yet.
 
+pub mod adoption;
 pub mod api;
 pub(crate) mod certificate;
 pub mod claims;

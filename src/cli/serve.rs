@@ -74,7 +74,7 @@ impl Args {
         let tls = tls::set_up(&self, client, &policy, &mut setup)?;
         let mut warden = Warden::new(policy, Arc::clone(&setup.metrics), host_name());
         let controller =
-            clients.map(|clients| Controller::connect(clients, &mut warden, &mut setup));
+            clients.map(|clients| Controller::connect(clients, &self, &mut warden, &mut setup));
         if controller.is_none() {
             tracing::info!(
                 "running without a cluster (--cluster off): exceptions, and the labels and \

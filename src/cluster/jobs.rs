@@ -95,11 +95,12 @@ struct Shared {
 
 /// The Jobs that one selector matches, by uid.
 type Matched = HashMap<String, Arc<StoredJob>>;
+type Known = (Option<Matched>, Matched);
 
 #[derive(Debug, Default)]
 struct KnownJobs {
-    /// For each selector the known Jobs, and those of a list that is not complete yet.
-    selectors: Vec<(Option<Matched>, Matched)>,
+    /// For each selector the known Jobs, and those of a list that is not complete yet. The last one matches adopted Jobs.
+    selectors: Vec<Known>,
 }
 
 impl Default for Jobs {
@@ -116,7 +117,8 @@ impl Jobs {
     pub(crate) fn all(&self) -> Option<Vec<Arc<StoredJob>>> {
         let known = self.known();
         let mut all = Matched::new();
-        for (matched, _) in &known.selectors {
+        // The Jobs of earlier selectors replace those of later ones.
+        for (matched, _) in known.selectors.iter().rev() {
             let entries = matched.as_ref()?.iter();
             all.extend(entries.map(|(uid, job)| (uid.clone(), Arc::clone(job))));
         }
@@ -198,14 +200,16 @@ impl Jobs {
 
     fn take(&self, index: usize, event: watcher::Event<WatchedJob<Seen>>) {
         let mut known = self.known();
-        let Some((matched, listed)) = known.selectors.get_mut(index) else {
+        let (earlier, others) = known.selectors.split_at_mut(index);
+        let Some(((matched, listed), later)) = others.split_first_mut() else {
             return;
         };
+        let labelled = |uid: &str| !later.is_empty() || has(earlier, uid);
         let mut news = None;
         match event {
             watcher::Event::Init => listed.clear(),
             watcher::Event::InitApply(job) => {
-                let seen = Arc::new(job.facts);
+                let seen = brought(job, labelled);
                 let known = matched.as_ref().map(|matched| matched.get(&seen.job.uid));
                 // A Job that ended while the watch was down may be deleted before a scan reads it.
                 if let Some(former) = known
@@ -221,7 +225,7 @@ impl Jobs {
                 news = all.then_some(News::Listed);
             }
             watcher::Event::Apply(job) => {
-                let seen = Arc::new(job.facts);
+                let seen = brought(job, labelled);
                 let job = &seen.job;
                 let matched = matched.get_or_insert_default();
                 let former = matched.insert(job.uid.clone(), Arc::clone(job));
@@ -229,11 +233,11 @@ impl Jobs {
             }
             // Also sent if the labels no longer match: then it is not a migration any more.
             watcher::Event::Delete(job) => {
-                let last = job.facts;
+                let last = brought(job, labelled);
                 if let Some(matched) = matched {
                     matched.remove(&last.job.uid);
                 }
-                news = Some(News::Deleted(Arc::new(last)));
+                news = Some(News::Deleted(last));
             }
         }
         drop(known);
@@ -246,6 +250,22 @@ impl Jobs {
     fn known(&self) -> MutexGuard<'_, KnownJobs> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn has(selectors: &[Known], uid: &str) -> bool {
+    let mut selectors = selectors.iter();
+    selectors.any(|(matched, listed)| {
+        listed.contains_key(uid) || matched.as_ref().is_some_and(|jobs| jobs.contains_key(uid))
+    })
+}
+
+/// A Job that a watch has sent. A labelled one is not adopted, whatever else a client has written on it.
+fn brought(job: WatchedJob<Seen>, is_labelled: impl Fn(&str) -> bool) -> Arc<Seen> {
+    let mut seen = job.facts;
+    if seen.job.adopted.is_some() && is_labelled(&seen.job.uid) {
+        Arc::make_mut(&mut seen.job).adopted = None;
+    }
+    Arc::new(seen)
 }
 
 /// The news about a Job that was known as `former`.

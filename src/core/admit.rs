@@ -53,6 +53,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Rule and action of each finding.
     pub findings: Vec<(&'static str, Action)>,
+    /// The name under which the Job is adopted, if it is stored.
+    pub(crate) adopted: Option<String>,
     /// The exceptions that the object needs to be admitted.
     pub exceptions: Vec<Use>,
     /// The Event to send, if the verdict is worth one.
@@ -73,6 +75,7 @@ impl Answer {
             body,
             outcome: Outcome::Allowed,
             findings: Vec::new(),
+            adopted: None,
             exceptions: Vec::new(),
             happening: None,
             line: None,
@@ -80,12 +83,13 @@ impl Answer {
         }
     }
 
-    /// Turns into the denial for a line that could not be written, if the policy says `deny`. Then no exception was
-    /// used, and no Event reports an admitted Job.
+    /// Turns into the denial for a line that could not be written, if the policy says `deny`. Then no Job was
+    /// adopted, no exception was used, and no Event reports an admitted Job.
     pub(crate) fn lose_line(&mut self) {
         if let Some(denial) = self.if_lost.take() {
             self.body = denial;
             self.outcome = Outcome::Denied;
+            self.adopted = None;
             self.exceptions.clear();
             self.happening = None;
         }

@@ -43,6 +43,9 @@ pub(crate) const MIGRATION_LABEL: &str = "migration-warden.io/migration";
 /// The label with the name of the policy's entry that adopts the Job.
 pub(crate) const ADOPTED_LABEL: &str = "migration-warden.io/adopted";
 
+/// The field manager that sets this label on a Job that already runs.
+pub(crate) const ADOPTING_MANAGER: &str = "migration-warden-adoption";
+
 /// Path of a Job's init containers.
 pub(crate) const INIT_CONTAINERS: &str = "spec.template.spec.initContainers";
 
@@ -249,6 +252,12 @@ impl<'a> Job<'a> {
     #[must_use]
     pub(crate) fn adopted_as(&self) -> Option<&'a str> {
         self.metadata.labels.get(ADOPTED_LABEL)
+    }
+
+    /// Whether it already ran when the policy began to adopt it.
+    #[must_use]
+    pub(crate) fn is_adopted_late(&self) -> bool {
+        self.adopted_as().is_some() && self.managers().any(|manager| manager == ADOPTING_MANAGER)
     }
 
     /// Whether it has the shape of the guide's migration: Helm runs it before an install or an upgrade, or Argo CD before

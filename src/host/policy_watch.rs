@@ -3,14 +3,15 @@
 //! An invalid file is logged and counted, and the last valid policy stays in use.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::{MetricType, gauge::Gauge};
+use prometheus_client::metrics::{MetricType, counter::Counter, family::Family, gauge::Gauge};
 
 use crate::core::policy::Policy;
+use crate::core::policy::adopt::DETECTED;
 use crate::core::policy_file::validate::{self, InvalidPolicy};
 use crate::host::file_watch::{Contents, Poller, ReadError};
 use crate::host::metrics::{Counters, Registry};
@@ -35,6 +36,19 @@ pub struct PolicyMetrics {
     reloads: Counters,
     last_reload: Gauge,
     in_use: PolicyInfo,
+    adopted: Family<Name, Counter>,
+    /// The entries of the policy in use.
+    entries: Arc<Mutex<Vec<String>>>,
+}
+
+/// The label with the name of an entry.
+type Name = [(&'static str, String); 1];
+
+/// Counts the Jobs that an earlier policy has adopted, as their label says.
+const OTHER: &str = "other";
+
+fn labels(name: &str) -> Name {
+    [("adopted", name.to_owned())]
 }
 
 /// The policy in use, as one series. A family would keep the old hashes, or show none or two hashes during a change.
@@ -63,7 +77,15 @@ impl PolicyMetrics {
                 "1 if the last reload of the policy file succeeded, 0 if it failed",
             ),
             in_use: registry.add("policy", "The policy in use"),
+            adopted: registry.add(
+                "adopted_jobs",
+                "Jobs admitted without a label that the policy adopts, by its entry",
+            ),
+            entries: Arc::default(),
         };
+        for name in [DETECTED, OTHER] {
+            drop(metrics.adopted.get_or_create(&labels(name)));
+        }
         // The first policy was already loaded: without a valid one the program does not start.
         metrics.last_reload.set(1);
         metrics
@@ -72,6 +94,33 @@ impl PolicyMetrics {
     pub(crate) fn reloaded(&self, success: bool) {
         self.reloads.inc_result(success);
         self.last_reload.set(success.into());
+    }
+
+    /// Counts a Job that is adopted under this name.
+    pub(crate) fn adopted(&self, name: &str) {
+        let series = self.adopted.get(&labels(name));
+        let series = series.or_else(|| self.adopted.get(&labels(OTHER)));
+        if let Some(series) = series {
+            series.inc();
+        }
+    }
+
+    /// Shows the policy in use. Its entries have a series each, and those of the previous one have none any more.
+    fn uses(&self, policy: &Policy) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = policy.adopt.entries().iter();
+        let now: Vec<_> = now.map(|entry| entry.name.clone()).collect();
+        for name in entries
+            .iter()
+            .filter(|name| !now.contains(name) && *name != OTHER)
+        {
+            self.adopted.remove(&labels(name));
+        }
+        for name in &now {
+            drop(self.adopted.get_or_create(&labels(name)));
+        }
+        *entries = now;
+        self.in_use(policy.hash.clone());
     }
 
     /// Sets the hash of the policy in use. The previous one is no longer exported.
@@ -125,9 +174,8 @@ impl LivePolicy {
         let apply = |contents| match read(&name, contents) {
             Ok(policy) => {
                 metrics.reloaded(true);
-                metrics.in_use(policy.hash.clone());
                 let hash = policy.hash.clone();
-                self.0.store(Arc::new(policy));
+                self.replace(policy, &metrics);
                 tracing::info!(file = %name, policy = %hash, "the policy file was reloaded");
             }
             Err(error) => {
@@ -141,8 +189,13 @@ impl LivePolicy {
         poller.run(period, apply).await;
     }
 
-    fn new(policy: Policy, metrics: &PolicyMetrics) -> Self {
-        metrics.in_use(policy.hash.clone());
+    pub(crate) fn replace(&self, policy: Policy, metrics: &PolicyMetrics) {
+        metrics.uses(&policy);
+        self.0.store(Arc::new(policy));
+    }
+
+    pub(crate) fn new(policy: Policy, metrics: &PolicyMetrics) -> Self {
+        metrics.uses(&policy);
         Self(Arc::new(ArcSwap::from_pointee(policy)))
     }
 }
@@ -178,5 +231,40 @@ mod tests {
             );
         }
         registry.assert_has(&[r#"policy_reloads_total{result="failure"} 1"#]);
+    }
+
+    /// A label of a Job is a client's word.
+    #[test]
+    fn adopted_jobs_are_counted_by_the_entries_of_the_policy_in_use() {
+        let mut registry = Registry::new();
+        let metrics = PolicyMetrics::new(&mut registry);
+        let adopting = |names: &[&str]| {
+            let entries = names
+                .iter()
+                .map(|name| format!("{{name: {name}, match: {{names: [x]}}}}"));
+            let entries = entries.collect::<Vec<_>>().join(", ");
+            crate::core::policy::testing::policy(&format!("adopt: [{entries}]\n"))
+        };
+        let live = LivePolicy::new(adopting(&["shop", "other"]), &metrics);
+        registry.assert_has(&[r#"adopted_jobs_total{adopted="shop"} 0"#]);
+        for name in ["shop", "shop", "detected", "forged"] {
+            metrics.adopted(name);
+        }
+        let shown = [
+            r#"adopted_jobs_total{adopted="shop"} 2"#,
+            r#"adopted_jobs_total{adopted="detected"} 1"#,
+            r#"adopted_jobs_total{adopted="other"} 1"#,
+        ];
+        registry.assert_has(&shown);
+        live.replace(adopting(&["shop", "billing"]), &metrics);
+        registry.assert_has(&shown);
+        live.replace(adopting(&["billing"]), &metrics);
+        // A review that began under the previous policy.
+        metrics.adopted("shop");
+        registry.assert_has(&[
+            r#"adopted_jobs_total{adopted="billing"} 0"#,
+            r#"adopted_jobs_total{adopted="other"} 2"#,
+        ]);
+        assert!(!registry.encode().contains("\"shop\""));
     }
 }

@@ -11,9 +11,9 @@ use crate::cluster::events::EventMetrics;
 use crate::cluster::exceptions::ExceptionMetrics;
 use crate::cluster::registration::RegistrationMetrics;
 use crate::cluster::runs::RunMetrics;
-use crate::cluster::{WatchMetrics, leader, starts};
+use crate::cluster::{WatchMetrics, adoption, leader, starts};
 use crate::host::decision_log::LostLines;
-use crate::host::metrics::Registry;
+use crate::host::metrics::{Counters, Registry};
 use crate::host::policy_watch::PolicyMetrics;
 use crate::host::tls::live::CertificateMetrics;
 
@@ -36,6 +36,7 @@ pub struct Metrics {
     pub events: EventMetrics,
     pub leader: Gauge,
     pub cleanup: CleanupMetrics,
+    pub(crate) adoptions: Counters,
     pub runs: RunMetrics,
     pub(crate) not_started: Gauge,
 }
@@ -68,6 +69,7 @@ impl Metrics {
             events: EventMetrics::new(registry),
             leader: leader::metric(registry),
             cleanup: CleanupMetrics::new(registry),
+            adoptions: adoption::metric(registry),
             runs: RunMetrics::new(registry),
             not_started: starts::metric(registry),
             registry: owned,
@@ -101,6 +103,7 @@ mod tests {
             "connections_evicted_total 0",
             r#"decision_records_lost_total{reason="blocked"} 0"#,
             r#"policy_reloads_total{result="success"} 0"#,
+            r#"adopted_jobs_total{adopted="detected"} 0"#,
             "policy_last_reload_successful 1",
             r#"namespace_lookups_total{result="failure"} 0"#,
             r#"watch_failures_total{watch="exceptions"} 0"#,
@@ -117,6 +120,7 @@ mod tests {
             r#"guard_pod_lookups_total{result="idle"} 0"#,
             "leader 0",
             r#"tidy_ups_total{reason="hook-succeeded",result="dry-run"} 0"#,
+            r#"adoptions_total{result="failure"} 0"#,
             r#"runs_total{outcome="lost"} 0"#,
             "runs_active 0",
             "runs_overdue 0",

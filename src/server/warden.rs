@@ -131,6 +131,9 @@ impl Reviewer for Warden {
                 trace.asked
             );
         }
+        if let Some(name) = &answer.adopted {
+            self.metrics.policy.adopted(name);
+        }
         self.exceptions.used(answer.exceptions.drain(..));
         if let Some(happening) = answer.happening.take() {
             self.events.tell(*happening);
@@ -247,6 +250,7 @@ impl Warden {
                 created,
                 user,
             },
+            is_adopted: claimant.is_adopted,
             dry_run: claimant.dry_run,
             supersedes: claimant.supersedes.then(|| job.name.base()),
         };

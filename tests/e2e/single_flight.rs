@@ -172,6 +172,7 @@ async fn take(claims: &Claims, asker: &Asker, dry_run: bool) -> Result<Taken, Cl
         keys: &keys,
         policy: &policy,
         claimant,
+        is_adopted: false,
         dry_run,
         supersedes: None,
     };

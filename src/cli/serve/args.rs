@@ -74,7 +74,7 @@ pub(in crate::cli) struct Args {
         conflicts_with = "tls_secret"
     )]
     pub(super) ca_bundle: Option<PathBuf>,
-    /// Namespaces to exclude from tidy-up. Use the same list as the webhook configurations.
+    /// Namespaces to exclude from tidy-up, and from labelling Jobs that already run. Use the same list as the webhook configurations.
     #[arg(
         long,
         value_name = "NAMES",

@@ -1,5 +1,5 @@
 //! The parts of the service that need a cluster: what reviews ask it, and the tasks that run next to them, which are the
-//! watches, Events, tidy-up, releasing claims, and recording runs.
+//! watches, Events, adoption, tidy-up, releasing claims, and recording runs.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::args::{Args, Clients};
 use super::setup::Setup;
+use crate::cluster::adoption::record::Record;
+use crate::cluster::adoption::{Adoption, SETTLE};
 use crate::cluster::claims::store::Claims;
 use crate::cluster::claims::sweeper;
 use crate::cluster::cleanup::Cleanup;
@@ -30,20 +32,28 @@ pub(super) struct Controller {
     client: Client,
     /// Filled by the watch that [`start`](Self::start) starts.
     jobs: Jobs,
+    /// Whether all active Jobs that the policy adopts have their label.
+    adoption: Record,
     /// How Jobs ended, as reviews of their deletion show it.
     shown: mpsc::Receiver<Words>,
 }
 
 impl Controller {
     /// Connects `warden` to the cluster, and starts the watches that its reviews need.
-    pub(super) fn connect(clients: Clients, warden: &mut Warden, setup: &mut Setup) -> Self {
+    pub(super) fn connect(
+        clients: Clients,
+        args: &Args,
+        warden: &mut Warden,
+        setup: &mut Setup,
+    ) -> Self {
         let (client, jobs, metrics) =
             (clients.patient, Jobs::default(), Arc::clone(&setup.metrics));
-        warden.claims = Some(Claims::new(
-            clients.direct,
-            jobs.clone(),
-            metrics.claims.clone(),
-        ));
+        let lease = args.webhook_configuration.clone();
+        let adoption = lease.map(|lease| Record::on(clients.direct.clone(), lease));
+        let adoption = adoption.unwrap_or_default();
+        let mut claims = Claims::new(clients.direct, jobs.clone(), metrics.claims.clone());
+        claims.adoption = adoption.clone();
+        warden.claims = Some(claims);
         let (events, sending) = Events::send(
             client.clone(),
             warden.replica.clone(),
@@ -69,6 +79,7 @@ impl Controller {
         Self {
             client,
             jobs,
+            adoption,
             shown,
         }
     }
@@ -93,9 +104,13 @@ impl Controller {
         setup.add_thread("watching Jobs", watching);
         let known = self.jobs.clone();
         setup.readiness.probe("jobs", move || known.status());
-        // Without a webhook configuration no reviews arrive here, and then this process must not delete Jobs.
+        // Without a webhook configuration no reviews arrive here, and then this process must not change or delete Jobs.
         let lease = args.webhook_configuration.as_deref();
-        let candidate = lease.map(|lease| self.tidy_up(lease, args, warden, sink, setup));
+        let candidate = lease.map(|lease| self.stand(lease, warden, setup));
+        if let Some(candidate) = &candidate {
+            self.adopt(candidate, args, warden, setup);
+            self.tidy_up(candidate, args, warden, sink, setup);
+        }
         let elected = candidate.as_ref();
         let leads = || elected.map_or_else(Leads::always, Candidate::leads);
         self.release_claims(leads(), setup);
@@ -103,19 +118,38 @@ impl Controller {
         candidate
     }
 
-    /// Takes part in the election of the replica that tidies up, and starts that task.
+    /// Takes part in the election of the replica that changes and deletes Jobs.
+    fn stand(&self, lease: &str, warden: &Warden, setup: &Setup) -> Candidate {
+        // The id distinguishes two processes on one host.
+        let identity = format!("{}_{}", warden.replica, Uuid::now_v7());
+        let leader = setup.metrics.leader.clone();
+        Candidate::stand(self.client.clone(), lease.to_owned(), &identity, leader)
+    }
+
+    /// Starts the task that labels the Jobs which already run when the policy begins to adopt them.
+    fn adopt(&self, elected: &Candidate, args: &Args, warden: &Warden, setup: &mut Setup) {
+        let adoption = Adoption {
+            client: self.client.clone(),
+            namespaces: warden.namespaces.clone(),
+            excluded: args.excluded_namespaces.clone(),
+            policy: warden.policy.clone(),
+            record: self.adoption.clone(),
+            labelled: setup.metrics.adoptions.clone(),
+            settle: SETTLE,
+        };
+        // It reads all Jobs.
+        setup.add_thread("adopting Jobs that run", adoption.run(elected.leads()));
+    }
+
+    /// Starts the task that tidies up.
     fn tidy_up(
         &self,
-        lease: &str,
+        elected: &Candidate,
         args: &Args,
         warden: &Warden,
         sink: &Arc<Sink>,
         setup: &mut Setup,
-    ) -> Candidate {
-        // The id distinguishes two processes on one host.
-        let identity = format!("{}_{}", warden.replica, Uuid::now_v7());
-        let leader = setup.metrics.leader.clone();
-        let candidate = Candidate::stand(self.client.clone(), lease.to_owned(), &identity, leader);
+    ) {
         let tidy = Cleanup {
             client: self.client.clone(),
             jobs: self.jobs.clone(),
@@ -127,8 +161,7 @@ impl Controller {
             replica: warden.replica.clone(),
             grace: GRACE,
         };
-        setup.add("tidying up", tidy.run(candidate.leads()));
-        candidate
+        setup.add("tidying up", tidy.run(elected.leads()));
     }
 
     /// Starts the tasks that release claims, and that look for migrations that do not start.

@@ -54,7 +54,7 @@ pub(super) fn add(
         if job.is_finished() {
             continue;
         }
-        let selection = policy.select_stored(&job);
+        let selection = policy.select_running(&job);
         if !policy.promises(selection, Promise::Claims) {
             continue;
         }

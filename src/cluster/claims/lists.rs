@@ -57,8 +57,8 @@ struct Scope {
     /// delay a small one with the same namespace.
     place: String,
     namespace: String,
-    /// The place of the selector in the policy.
-    selector: usize,
+    /// The place of the selector in the policy; `None` for all Jobs.
+    selector: Option<usize>,
     /// The hash of the policy, which determines the keys.
     policy: String,
 }
@@ -75,12 +75,16 @@ impl Lists {
     }
 
     /// The active Jobs of the namespaces of these keys under this policy, as they are after the call. More than one LIST
-    /// may have the same Job. The caller limits the time.
+    /// may have the same Job. With `all`, also those that it adopts and that have no label yet. The caller limits the
+    /// time.
     pub(super) async fn active(
         &self,
         keys: &[Key],
         policy: &Arc<Policy>,
+        all: bool,
     ) -> Result<Vec<Arc<Vec<Active>>>, ApiError> {
+        let labelled = (0..policy.selectors.of_stored().len()).map(Some);
+        let selectors = if all { vec![None] } else { labelled.collect() };
         let (mut asked, mut scopes) = (Vec::new(), Vec::new());
         for key in keys {
             for namespace in key.namespaces() {
@@ -88,7 +92,7 @@ impl Lists {
                     [_] => (&self.jobs, &**namespace),
                     _ => (&self.databases, key.lease_name()),
                 };
-                for selector in 0..policy.selectors.of_stored().len() {
+                for &selector in &selectors {
                     let scope = Scope {
                         place: place.to_owned(),
                         namespace: namespace.clone(),
@@ -123,8 +127,10 @@ async fn jobs(
     policy: Arc<Policy>,
 ) -> Result<Arc<Vec<Active>>, ApiError> {
     let namespace = &*scope.namespace;
-    let selector = &policy.selectors.of_stored()[scope.selector];
-    let params = ListParams::default().labels_from(selector).limit(PAGE);
+    let mut params = ListParams::default().limit(PAGE);
+    if let Some(place) = scope.selector {
+        params = params.labels_from(&policy.selectors.of_stored()[place]);
+    }
     let mut list = List::of::<Job>(&client, Some(namespace), params);
     let mut active = Vec::new();
     while let Some(page) = list.next().await? {

@@ -22,11 +22,13 @@ use super::looks::Looks;
 use super::metrics::ClaimMetrics;
 use super::protocol::{Claim, Conclusion, Reply, Standing, Step, Take, Version};
 pub use super::wanted::{Claimant, Wanted};
+use crate::cluster::adoption::record::Record;
 use crate::cluster::api::patient::prompt;
 use crate::cluster::api::seats::Seats;
 use crate::cluster::api::{ApiError, by, failed, unless_changed, unless_changed_or_gone};
 use crate::cluster::jobs::Jobs;
 use crate::cluster::pods::Pods;
+use crate::core::policy::Policy;
 
 /// Jobs of one namespace whose pods are listed at once for the guards.
 const PODS_SHARE: usize = 1;
@@ -60,6 +62,8 @@ pub struct Claims {
     pub pods: Pods,
     /// The Jobs that a watch has seen.
     pub jobs: Jobs,
+    /// Whether all active Jobs that the policy adopts have their label.
+    pub(crate) adoption: Record,
     begun: Begun,
     logged: Arc<Logged>,
     pub(super) metrics: ClaimMetrics,
@@ -79,6 +83,7 @@ impl Claims {
             seats: Arc::new(Seats::new(FAILING, FAILING_SHARE)),
             pods,
             jobs,
+            adoption: Record::default(),
             client,
             begun: Begun::default(),
             logged: Arc::default(),
@@ -206,7 +211,8 @@ impl Claims {
             Step::FindPods(claim) => Ok(Reply::Pods(self.looks.is_live(&claim).await?)),
             // A finished attempt has no further step.
             Step::List | Step::Done(_) => {
-                let lists = self.lists.active(wanted.keys, wanted.policy).await?;
+                let all = wanted.is_adopted && !self.are_labelled(wanted.policy).await;
+                let lists = self.lists.active(wanted.keys, wanted.policy, all).await?;
                 Ok(Reply::Listed(first(&lists, wanted, &self.looks).await?))
             }
             Step::Create(place, claim) => {
@@ -231,6 +237,14 @@ impl Claims {
                 Ok(Reply::Deleted)
             }
         }
+    }
+
+    /// Whether the label finds all active Jobs that this policy adopts, as far as is known.
+    async fn are_labelled(&self, policy: &Arc<Policy>) -> bool {
+        self.adoption.is_done(policy).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "failed to read whether all adopted Jobs have their label");
+            false
+        })
     }
 
     /// Marks the holder as seen on its claim. Once marked, the claim can be taken over as soon as the Job is gone.

@@ -36,6 +36,8 @@ pub struct Wanted<'a> {
     pub policy: &'a Arc<Policy>,
     /// The Job that is to hold them.
     pub claimant: Claimant<'a>,
+    /// Whether it was adopted, so that an active Job with its keys may have no label yet.
+    pub is_adopted: bool,
     /// Whether to check only, without taking the claim.
     pub dry_run: bool,
     /// The base name of the Job, if it is refused unless it gets the claim, and an earlier attempt that never started

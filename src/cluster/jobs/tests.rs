@@ -151,6 +151,45 @@ fn a_job_that_goes_on_is_news_and_one_that_is_only_written_to_is_not() {
     assert!(jobs.get("b").is_none());
 }
 
+/// A client can write the label of adopted Jobs, too.
+#[test]
+fn a_labelled_job_is_not_adopted() {
+    let adopted = |uid: &str| -> WatchedJob<Seen> {
+        serde_json::from_value(json!({"metadata": {
+            "name": "migrate", "namespace": "team", "uid": uid, "labels": {"migration-warden.io/adopted": "shop"},
+        }}))
+        .unwrap()
+    };
+    let (jobs, mut news) = jobs();
+    list(&jobs, 0, vec![adopted("both")]);
+    list(&jobs, 1, vec![adopted("both"), adopted("own")]);
+    told(&mut news);
+    jobs.take(0, Event::Apply(adopted("new")));
+    jobs.take(1, Event::Apply(adopted("new")));
+    jobs.take(1, Event::Delete(adopted("both")));
+    jobs.take(1, Event::Delete(adopted("own")));
+    jobs.take(1, Event::Apply(adopted("own")));
+    let mut told = Vec::new();
+    while let Ok(News::Changed(seen) | News::Deleted(seen)) = news.try_recv() {
+        told.push((seen.job.uid.clone(), seen.job.adopted.clone()));
+    }
+    let shop = Some("shop".to_owned());
+    let expected = [
+        ("new", None),
+        ("new", None),
+        ("both", None),
+        ("own", shop.clone()),
+        ("own", shop.clone()),
+    ];
+    assert_eq!(told, expected.map(|(uid, name)| (uid.to_owned(), name)));
+    for (uid, name) in [("both", None), ("new", None), ("own", shop)] {
+        assert_eq!(jobs.get(uid).unwrap().adopted, name, "{uid}");
+        let all = jobs.all().unwrap();
+        let found = all.iter().find(|job| job.uid == uid).unwrap();
+        assert_eq!(found.adopted, name, "{uid}");
+    }
+}
+
 /// The event of a deletion has the last state, which the watch may not have sent before.
 #[test]
 fn the_last_that_was_seen_of_a_job_is_told() {

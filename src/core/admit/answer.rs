@@ -27,12 +27,14 @@ impl Judged<'_> {
         let outcome = verdict::outcome(findings);
         let response = self.response(outcome)?;
         // A refusal or a dry run does not use an exception.
-        let is_stored = response.allowed && !self.request.dry_run;
-        let exceptions = if is_stored && self.is_last() {
+        let is_stored = response.allowed && !self.request.dry_run && self.is_last();
+        let exceptions = if is_stored {
             exception::uses(findings, self.name(), self.circumstances.now)
         } else {
             Vec::new()
         };
+        let is_created = is_stored && self.operation == Operation::Create;
+        let adopted = self.migration.adopter().filter(|_| is_created);
         let line = self
             .is_logged(outcome)
             .then(|| self.decision(outcome).to_line());
@@ -43,6 +45,7 @@ impl Judged<'_> {
         Ok(Answer {
             outcome,
             findings: findings.iter().map(|f| (f.rule.id, f.action)).collect(),
+            adopted: adopted.map(str::to_owned),
             exceptions,
             happening: self.happening(outcome).map(Box::new),
             line: line.transpose()?,

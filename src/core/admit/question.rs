@@ -37,6 +37,8 @@ pub struct Claimant<'q, 'a> {
     pub user: &'q str,
     /// The database that the policy names for it.
     pub database: Option<&'q str>,
+    /// Whether it has no label, so that an active one like it may have none either.
+    pub is_adopted: bool,
     /// Whether this is a dry run, which stores nothing.
     pub dry_run: bool,
     /// Whether an earlier attempt that never started gives way to it.
@@ -79,6 +81,7 @@ impl<'a> Judged<'a> {
                         job,
                         user: &self.request.user_info.username,
                         database: self.migration.policy.database(self.migration.selection),
+                        is_adopted: self.migration.adopter().is_some(),
                         dry_run: self.request.dry_run,
                         supersedes: self.supersedes(),
                     })

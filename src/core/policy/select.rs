@@ -159,6 +159,15 @@ impl Policy {
         found.unwrap_or(Selection::None)
     }
 
+    /// The same, but also for a Job that was created before the policy adopted its like.
+    #[must_use]
+    pub(crate) fn select_running(&self, job: &Job<'_>) -> Selection {
+        match self.select_stored(job) {
+            Selection::None if !job.is_made_by_cronjob() => self.select(job),
+            found => found,
+        }
+    }
+
     /// What adopted an existing Job, as its label says.
     fn stored_as(&self, job: &Job<'_>) -> Option<Adopter> {
         let name = job.adopted_as().filter(|_| job.kind == Kind::Job)?;

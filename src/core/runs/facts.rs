@@ -34,6 +34,8 @@ pub(crate) struct Facts {
     pub requested_by: Option<String>,
     /// Id of the decision that admitted it.
     pub decision: Option<String>,
+    /// Whether it already ran when the policy began to adopt it, so that no decision was due.
+    pub is_adopted_late: bool,
     pub exceptions: Vec<String>,
     /// The reason of the condition it ended with.
     pub reason: Option<String>,
@@ -64,6 +66,7 @@ impl Facts {
             deployer: deployer(job),
             requested_by: stamp(Annotation::RequestedBy),
             decision,
+            is_adopted_late: job.is_adopted_late(),
             exceptions: entries(exceptions.split(','), MAX_NAME),
             reason: reason.and_then(|reason| filled(reason, MAX_NAME)),
             message: message.and_then(|message| filled(message, MAX_MESSAGE)),
@@ -81,9 +84,10 @@ impl Facts {
         }
     }
 
-    /// Whether there is a decision about it. The decision about a CronJob covers the Jobs that its controller creates.
+    /// Whether there is a decision about it, or none was due. The decision about a CronJob covers the Jobs that its
+    /// controller creates.
     pub(crate) fn is_reviewed(&self) -> bool {
-        self.decision.is_some() || self.deployer == Deployer::CronJob
+        self.decision.is_some() || self.is_adopted_late || self.deployer == Deployer::CronJob
     }
 }
 
@@ -190,6 +194,7 @@ status:
             deployer: Deployer::Helm,
             requested_by: text("ci"),
             decision: text("0199a204-0000-7000-8000-000000000001"),
+            is_adopted_late: false,
             exceptions: vec!["hurry".to_owned(), "old-chart".to_owned()],
             reason: text("BackoffLimitExceeded"),
             message: text("Job has reached the specified backoff limit"),
@@ -218,6 +223,21 @@ status:
         for forged in stamps.into_iter().chain([wiped]) {
             assert!(!forged.is_reviewed());
             assert_eq!((forged.requested_by, forged.exceptions), (None, Vec::new()));
+        }
+    }
+
+    #[test]
+    fn no_decision_is_due_for_a_job_that_ran_before_it_was_adopted() {
+        for (label, manager, is_reviewed) in [
+            ("adopted", "migration-warden-adoption", true),
+            ("adopted", "helm", false),
+            ("other", "migration-warden-adoption", false),
+        ] {
+            let seen = seen(&format!(
+                "{{metadata: {{labels: {{migration-warden.io/{label}: shop}}, annotations: null, \
+                 managedFields: [{{manager: {manager}}}]}}}}"
+            ));
+            assert_eq!(seen.facts.is_reviewed(), is_reviewed, "{label} {manager}");
         }
     }
 

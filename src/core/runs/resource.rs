@@ -68,7 +68,7 @@ pub struct MigrationRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<String>,
     /// Whether the Job was reviewed. It was not if the webhook was down or not installed, or does not
-    /// review the namespace.
+    /// review the namespace. A Job that the policy adopts while it runs needs no review.
     pub reviewed: bool,
     /// Number of the attempt. It counts from 1 again after each run that succeeded.
     pub attempt: i32,

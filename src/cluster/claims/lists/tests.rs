@@ -51,9 +51,10 @@ impl Rig {
         let client = testing::client(move |request| {
             let namespace = request.uri().path().split('/').nth(5).unwrap().to_owned();
             let query = request.uri().query().unwrap_or_default();
+            let is_of_all = !query.contains("labelSelector=");
             let token = query.split("continue=").nth(1);
             let start = token.map_or(0, |token| token.parse().unwrap());
-            let (code, body) = answers.lock().unwrap().answer(&namespace, start);
+            let (code, body) = answers.lock().unwrap().answer(&namespace, start, is_of_all);
             let ticks = ticks.clone();
             async move {
                 if start == 0 {
@@ -81,6 +82,11 @@ impl Rig {
 
     /// Asks for the names of the active Jobs that share a key with this one.
     fn ask(&self, asker: &Value) -> Asking {
+        self.ask_of(asker, false)
+    }
+
+    /// The same, also of those without a label.
+    fn ask_of(&self, asker: &Value, all: bool) -> Asking {
         let object = Object::deserialize(asker).unwrap();
         let keys = Key::all_of(
             &Migration::new(&object, Kind::Job, ""),
@@ -89,7 +95,7 @@ impl Rig {
         );
         let (lists, policy) = (self.lists.clone(), Arc::clone(&self.policy));
         tokio::spawn(async move {
-            let found = lists.active(&keys, &policy).await?;
+            let found = lists.active(&keys, &policy, all).await?;
             let jobs = found.iter().flat_map(|list| list.iter());
             let mut names: Vec<_> = jobs
                 .filter_map(|job| Some(job.shared(&keys)?.claim.job))
@@ -107,7 +113,7 @@ async fn found(asking: Asking) -> Result<Vec<String>, String> {
 }
 
 impl Server {
-    fn answer(&mut self, namespace: &str, start: usize) -> (u16, Value) {
+    fn answer(&mut self, namespace: &str, start: usize, is_of_all: bool) -> (u16, Value) {
         if start == 0 {
             *self.lists.entry(namespace.to_owned()).or_default() += 1;
         }
@@ -116,6 +122,9 @@ impl Server {
             return (500, status);
         }
         let jobs = self.jobs.get(namespace).map_or(&[][..], |jobs| jobs);
+        let has_label = |job: &&Value| !job["metadata"]["labels"].is_null();
+        let jobs = jobs.iter().filter(|job| is_of_all || has_label(job));
+        let jobs: Vec<_> = jobs.collect();
         let end = jobs.len().min(start + PAGE as usize);
         let next = (end < jobs.len()).then(|| end.to_string());
         let list = json!({"metadata": {"continue": next}, "items": jobs[start..end]});
@@ -193,6 +202,36 @@ async fn only_active_jobs_are_kept_and_not_too_many() {
     assert_eq!(answer(true).await.unwrap(), ["web-migrate-1766361000"]);
     let told = "failed to list jobs.batch in namespace shop: more than 500 of its migration Jobs are active";
     assert_eq!(answer(false).await.unwrap_err(), told);
+}
+
+/// It may have been created before the policy adopted its like.
+#[tokio::test]
+async fn an_active_job_without_a_label_is_found_if_all_are_listed() {
+    let rig = Rig::new("");
+    let unlabelled = |name: &str| {
+        let mut job = stored("shop", name);
+        job["metadata"].as_object_mut().unwrap().remove("labels");
+        job
+    };
+    let asker = unlabelled("web-migrate-1766361600");
+    let mut nightly = unlabelled("web-migrate-1766360000");
+    nightly["metadata"]["ownerReferences"] =
+        json!([{"kind": "CronJob", "name": "web-migrate", "controller": true}]);
+    let mut later = unlabelled("web-migrate-1766362000");
+    later["metadata"]["annotations"]["helm.sh/hook"] = json!("post-install");
+    let jobs = vec![unlabelled("web-migrate-1766361000"), nightly, later];
+    rig.server().jobs.insert("shop".to_owned(), jobs);
+    for (all, names) in [
+        (false, vec![]),
+        (true, vec!["web-migrate-1766361000".to_owned()]),
+    ] {
+        let before = rig.count("shop");
+        let asking = rig.ask_of(&asker, all);
+        rig.clock.tick().await;
+        assert_eq!(found(asking).await, Ok(names));
+        let lists = if all { 1 } else { SELECTORS };
+        assert_eq!(rig.count("shop") - before, lists);
+    }
 }
 
 /// Others of databases wait for half of the seats at most.

@@ -114,6 +114,7 @@ async fn take(
             created: Timestamp::UNIX_EPOCH,
             user: "ci",
         },
+        is_adopted: false,
         dry_run: false,
         supersedes: None,
     };

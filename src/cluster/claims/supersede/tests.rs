@@ -126,6 +126,7 @@ async fn take(case: Case) -> Found {
             created: case.now,
             user: "ci",
         },
+        is_adopted: false,
         dry_run: false,
         supersedes: case.supersedes,
     };
