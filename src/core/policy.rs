@@ -4,6 +4,7 @@
 //! in a replay. [`crate::core::policy_file`] reads the policy file.
 
 pub(crate) mod adopt;
+pub(crate) mod adopt_cel;
 pub(crate) mod advice;
 pub(crate) mod breach;
 pub mod cel;
@@ -192,6 +193,17 @@ impl Policy {
         let mut entries = self.namespaces.iter();
         let entry = entries.find(|entry| entry.names.is_match(namespace));
         entry.map_or_else(Mode::default, |entry| entry.mode)
+    }
+
+    /// The match conditions of the webhook entries for the Jobs that `adopt` adopts, and for all others; `None` if CEL can
+    /// express no entry.
+    #[must_use]
+    pub fn adoption_conditions(&self) -> Option<[(&'static str, String); 2]> {
+        let entries = self.adopt.entries();
+        Some([
+            (cel::ADOPTED, adopt_cel::adopted(entries)?),
+            (cel::NOT_ADOPTED, adopt_cel::not_adopted(entries)?),
+        ])
     }
 
     /// How strict the policy is with what exists already in a namespace of this mode: under the profile `audit` no Job

@@ -58,6 +58,11 @@ existing Job.
 !({{ include "migration-warden.cel.optedOut" . }}) && ({{ include "migration-warden.cel.selectors" . }})
 {{- end }}
 
+{{/* Whether an existing Job is a migration: it is labelled, or was adopted. {root, job} */}}
+{{- define "migration-warden.cel.storedMigration" -}}
+!({{ include "migration-warden.cel.optedOut" . }}) && ({{ include "migration-warden.cel.selectors" . }} || {{ include "migration-warden.cel.adoptedLabel" (dict "job" .job "operator" "Exists") }})
+{{- end }}
+
 {{/* Conditions of the entries for migration Jobs. */}}
 {{- define "migration-warden.migrationConditions" -}}
 {{ include "migration-warden.notTheControlPlane" . }}
@@ -66,18 +71,26 @@ existing Job.
 {{- end }}
 
 {{/*
-Conditions of the entries for all other Jobs. With detection off in the policy, only Jobs that opted out are sent,
-because those are recorded.
+Conditions of the entries for all other Jobs: {root, path}. If nothing but the label can be found in them, only Jobs that
+opted out are sent, because those are recorded.
 */}}
 {{- define "migration-warden.detectConditions" -}}
-{{ include "migration-warden.notTheControlPlane" . }}
-{{- $job := dict "root" . "job" "object" }}
-{{- if eq (include "migration-warden.detection" .) "off" }}
-- name: opted-out
-  expression: {{ include "migration-warden.cel.optedOut" $job | quote }}
-{{- else }}
+{{ include "migration-warden.notTheControlPlane" .root }}
+{{- $job := dict "root" .root "job" "object" }}
+{{- $optedOut := include "migration-warden.cel.optedOut" $job }}
+{{- if include "migration-warden.needsDetection" .root }}
 - name: not-a-migration
-  expression: {{ printf "%s || !(%s)" (include "migration-warden.cel.optedOut" $job) (include "migration-warden.cel.selectors" $job) | quote }}
+  expression: {{ printf "%s || !(%s)" $optedOut (include "migration-warden.cel.selectors" $job) | quote }}
+{{- if eq .path "/validate" }}
+- name: not-adopted-yet
+  expression: {{ printf "%s || %s" $optedOut (include "migration-warden.cel.adoptedLabel" (dict "operator" "DoesNotExist")) | quote }}
+{{- else if include "migration-warden.adopts" .root }}
+- name: not-adopted
+  expression: {{ printf "%s || !(%s)" $optedOut (include "migration-warden.cel.adopted" .root) | quote }}
+{{- end }}
+{{- else }}
+- name: opted-out
+  expression: {{ $optedOut | quote }}
 {{- end }}
 {{- end }}
 
@@ -90,32 +103,35 @@ because those are recorded.
 {{/* Conditions of the entry for updates and deletions of migration Jobs. */}}
 {{- define "migration-warden.guardConditions" -}}
 {{- $stamps := include "migration-warden.cel.list" (list "migration-warden.io/decision" "migration-warden.io/requested-by" "migration-warden.io/exceptions" "migration-warden.io/patched") }}
-{{- $old := include "migration-warden.cel.migration" (dict "root" . "job" "oldObject") }}
-{{- $new := include "migration-warden.cel.migration" (dict "root" . "job" "object") -}}
+{{- $old := include "migration-warden.cel.storedMigration" (dict "root" . "job" "oldObject") }}
+{{- $new := include "migration-warden.cel.storedMigration" (dict "root" . "job" "object") -}}
 - name: not-the-control-plane
   expression: "!(request.userInfo.username in ['system:apiserver', 'system:kube-controller-manager', 'system:serviceaccount:kube-system:cronjob-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:node-controller', 'system:serviceaccount:kube-system:pod-garbage-collector', 'system:serviceaccount:kube-system:ttl-after-finished-controller'] || request.userInfo.username.startsWith('system:node:'))"
 - name: guarded-migration
   expression: {{ printf "(%s) || (request.operation == 'DELETE' && %s.exists(s, oldObject.metadata.?annotations[?s].hasValue())) || (request.operation == 'UPDATE' && %s.exists(s, object.metadata.?annotations[?s].hasValue()) && (%s))" $old $stamps $stamps $new | quote }}
 - name: deleted-reapplied-or-forged
-  expression: {{ printf "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || !(%s) || !(%s)" $stamps $old $new | quote }}
+  expression: {{ printf "request.operation == 'DELETE' || ([request.options.?fieldManager.orValue('')].exists(m, !(m in ['', 'kustomize-controller'] || m.startsWith('kubectl') || m.startsWith('argocd'))) && oldObject.metadata.?annotations[?'helm.sh/hook'].hasValue() && oldObject.?status.?conditions.orValue([]).exists(c, c.type in ['Complete', 'Failed'] && c.status == 'True')) || %s.exists(s, object.metadata.?annotations[?s] != oldObject.metadata.?annotations[?s]) || object.metadata.?labels[?'migration-warden.io/adopted'] != oldObject.metadata.?labels[?'migration-warden.io/adopted'] || !(%s) || !(%s)" $stamps $old $new | quote }}
 {{- end }}
 
-{{/* The policy's strongest action for adopted Jobs. Helm reads `off` without quotes as false. */}}
+{{/* The policy's strongest action for detected Jobs. Helm reads `off` without quotes as false. */}}
 {{- define "migration-warden.detection" -}}
 {{- $action := dig "detection" "maxAction" "audit" .Values.policy | toString }}
 {{- eq $action "false" | ternary "off" $action }}
 {{- end }}
 
-{{/* Which holder of a claim gives way. Helm reads `off` without quotes as false. */}}
-{{- define "migration-warden.supersede" -}}
+{{/*
+Not empty if a holder of a claim that never started gives way. Helm reads `off` without quotes as false. Under the profile
+`audit` no Job is changed or removed.
+*/}}
+{{- define "migration-warden.supersedes" -}}
 {{- $holder := dig "claims" "supersede" "neverStarted" .Values.policy | toString }}
-{{- eq $holder "false" | ternary "off" $holder }}
+{{- if not (or (has $holder (list "off" "false")) (eq .Values.policy.profile "audit")) }}yes{{ end }}
 {{- end }}
 
-{{/* Whether finished Jobs are removed. Helm reads `on` and `off` without quotes as booleans. */}}
-{{- define "migration-warden.tidyUp" -}}
+{{/* Not empty if finished Jobs are removed. Helm reads `on` and `off` without quotes as booleans. */}}
+{{- define "migration-warden.tidies" -}}
 {{- $mode := dig "tidyUp" "mode" "on" .Values.policy | toString }}
-{{- get (dict "true" "on" "false" "off") $mode | default $mode }}
+{{- if and (has $mode (list "on" "true")) (ne .Values.policy.profile "audit") }}yes{{ end }}
 {{- end }}
 
 {{/* Whether runs are recorded. Helm reads `on` and `off` without quotes as booleans. */}}

@@ -39,13 +39,14 @@ pub(crate) fn list(words: &[&str]) -> String {
     format!("['{}']", words.join("', '"))
 }
 
+/// Lower-cases a text as Helm does. Helm lower-cases all of Unicode, CEL only ASCII. These two are the only other
+/// characters whose lower case is an ASCII letter, and Helm's own words are ASCII.
+pub(crate) const LOWER: &str = r"lowerAscii().replace('\u0130', 'i').replace('\u212a', 'k')";
+
 /// [`crate::core::job::hooks::elements`] of an annotation; empty if it is absent.
 fn elements(key: Annotation) -> String {
-    // Helm lower-cases all of Unicode, CEL only ASCII. These two are the only other characters whose lower case is an
-    // ASCII letter, and Helm's own words are ASCII.
-    let lower = r"lowerAscii().replace('\u0130', 'i').replace('\u212a', 'k')";
     format!(
-        "{}.optMap(v, v.split(',').map(e, e.trim().{lower})).orValue([])",
+        "{}.optMap(v, v.split(',').map(e, e.trim().{LOWER})).orValue([])",
         annotation(key)
     )
 }

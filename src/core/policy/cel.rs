@@ -5,7 +5,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::core::job::MIGRATION_LABEL;
+use crate::core::job::{ADOPTED_LABEL, MIGRATION_LABEL};
+use crate::core::policy::adopt::DETECTED;
 
 /// Name of the match condition that selects only migration Jobs.
 pub const MIGRATION: &str = "migration";
@@ -14,6 +15,18 @@ pub const NOT_A_MIGRATION: &str = "not-a-migration";
 /// Name of the match condition that selects only Jobs that have opted out. It replaces [`NOT_A_MIGRATION`] if detection
 /// is off.
 pub(crate) const ONLY_OPTED_OUT: &str = "opted-out";
+/// Name of the match condition that selects only Jobs whose labels say nothing: neither migrations nor opted out.
+pub const UNLABELLED: &str = "unlabelled";
+/// Name of the match condition that selects only Jobs that the policy's `adopt` adopts.
+pub const ADOPTED: &str = "adopted";
+/// Name of the match condition that selects all other Jobs: the complement of [`ADOPTED`].
+pub const NOT_ADOPTED: &str = "not-adopted";
+/// Name of the match condition that selects only Jobs with the label of an entry of `adopt`.
+pub const ADOPTED_BY_AN_ENTRY: &str = "adopted-by-an-entry";
+/// Name of the match condition that selects only Jobs with the label that detection gives.
+pub const ADOPTED_BY_DETECTION: &str = "adopted-by-detection";
+/// Name of the match condition that leaves out Jobs with either label.
+pub const NOT_ADOPTED_YET: &str = "not-adopted-yet";
 /// Name of the match condition that leaves out requests of the control plane.
 pub const NOT_THE_CONTROL_PLANE: &str = "not-the-control-plane";
 
@@ -44,6 +57,44 @@ pub fn not_a_migration(job: &str, selectors: &[LabelSelector]) -> String {
     format!("{} || !({})", opted_out(job), any(job, selectors))
 }
 
+/// Whether the Job's labels say nothing: no selector matches it, and it has not opted out.
+#[must_use]
+pub fn unlabelled(job: &str, selectors: &[LabelSelector]) -> String {
+    format!("!({} || {})", opted_out(job), any(job, selectors))
+}
+
+/// Whether a Job that exists is a migration: any of the selectors matches it or it was adopted, and it has not opted
+/// out.
+#[must_use]
+pub(crate) fn stored_migration(job: &str, selectors: &[LabelSelector]) -> String {
+    let (any, adopted) = (
+        any(job, selectors),
+        requirement(job, ADOPTED_LABEL, "Exists", &[]),
+    );
+    format!("!({}) && ({any} || {adopted})", opted_out(job))
+}
+
+/// Whether an entry of `adopt` has adopted the Job.
+#[must_use]
+pub fn adopted_by_an_entry(job: &str) -> String {
+    let label = requirement(job, ADOPTED_LABEL, "Exists", &[]);
+    let other = requirement(job, ADOPTED_LABEL, "NotIn", &[DETECTED.to_owned()]);
+    format!("{label} && {other}")
+}
+
+/// Whether detection has adopted the Job.
+#[must_use]
+pub fn adopted_by_detection(job: &str) -> String {
+    requirement(job, ADOPTED_LABEL, "In", &[DETECTED.to_owned()])
+}
+
+/// Whether nothing has adopted the Job, or it has opted out.
+#[must_use]
+pub fn not_adopted_yet(job: &str) -> String {
+    let label = requirement(job, ADOPTED_LABEL, "DoesNotExist", &[]);
+    format!("{} || {label}", opted_out(job))
+}
+
 /// Whether any of the selectors matches the Job's labels.
 #[must_use]
 pub fn any(job: &str, selectors: &[LabelSelector]) -> String {
@@ -69,13 +120,13 @@ fn all(job: &str, selector: &LabelSelector) -> String {
     join(&each, " && ", "true")
 }
 
-fn requirement(job: &str, key: &str, operator: &str, values: &[String]) -> String {
+/// Whether a requirement of a selector holds.
+pub(super) fn requirement(job: &str, key: &str, operator: &str, values: &[String]) -> String {
     let label = format!("{job}.metadata.?labels[?{}]", string(key));
-    let values: Vec<String> = values.iter().map(|value| string(value)).collect();
-    let values = values.join(", ");
+    let values = list(values);
     match operator {
-        "In" => format!("{label}.optMap(v, v in [{values}]).orValue(false)"),
-        "NotIn" => format!("{label}.optMap(v, !(v in [{values}])).orValue(true)"),
+        "In" => format!("{label}.optMap(v, v in {values}).orValue(false)"),
+        "NotIn" => format!("{label}.optMap(v, !(v in {values})).orValue(true)"),
         "Exists" => format!("{label}.hasValue()"),
         // `DoesNotExist`: `Selectors` rejects other operators.
         _ => format!("!{label}.hasValue()"),
@@ -88,6 +139,12 @@ fn join(parts: &[String], operator: &str, none: &str) -> String {
     } else {
         parts.join(operator)
     }
+}
+
+/// A CEL list of strings.
+pub(crate) fn list<T: AsRef<str>>(texts: &[T]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| string(text.as_ref())).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 /// A CEL string literal.

@@ -147,6 +147,14 @@ impl Policy {
             .unwrap_or(Selection::None)
     }
 
+    /// Whether the API server must send the Jobs that no selector matches: only the engine finds those that detection
+    /// recognises, and those of an entry with tools.
+    #[must_use]
+    pub(crate) fn needs_detection(&self) -> bool {
+        let mut entries = self.adopt.entries().iter();
+        self.detection != Action::Off || entries.any(|entry| !entry.matching.tools.is_empty())
+    }
+
     fn adopts_detected(&self, job: &Job<'_>) -> bool {
         job.kind == Kind::Job && !self.promises.0.is_empty() && job.runs_before_the_release()
     }

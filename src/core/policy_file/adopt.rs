@@ -9,13 +9,16 @@ use crate::core::job::hooks::{ARGOCD_TYPES, EVENTS};
 use crate::core::job::{dns, tool};
 use crate::core::policy::adopt::{DETECTED, Entry, Match};
 use crate::core::policy::breach::shown;
-use crate::core::policy::label_selector;
+use crate::core::policy::{adopt_cel, label_selector};
 use crate::core::text;
 
 /// Most entries: the API server evaluates all of them for a Job that none of them matches.
 const MAX_ENTRIES: usize = 100;
-/// Most bytes of all patterns for one field. [`crate::core::policy::adopt_cel`] limits what they are compared with.
-const MAX_PATTERNS: usize = 8 * 1024;
+/// Most characters of the regular expressions for one field. With what [`adopt_cel`] compares them to, they take three
+/// quarters of the budget that the API server has for one expression.
+const MAX_PATTERNS: usize = 6 * 1024;
+/// Most characters of the whole expression. The API server refuses one of more than 100,000.
+const MAX_EXPRESSION: usize = 64 * 1024;
 
 pub(super) fn faults(entries: &[Entry]) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -137,21 +140,77 @@ fn unknown(what: &str, written: &str, known: &[&str]) -> String {
 }
 
 fn sizes(entries: &[Entry]) -> Vec<Fault> {
-    let fields: [(&str, fn(&Match) -> &Vec<String>); 3] = [
-        ("namespaces", |of| &of.namespaces),
-        ("names", |of| &of.names),
-        ("images", |of| &of.images),
+    let of_field = |key: &str, field: fn(&Match) -> &Vec<String>| {
+        let patterns = entries.iter().map(|entry| field(&entry.matching));
+        let patterns = patterns.filter(|globs| !globs.is_empty());
+        let size = patterns.map(|globs| adopt_cel::pattern(globs).len()).sum();
+        too_long(
+            &format!("the patterns in {key} of all entries"),
+            size,
+            MAX_PATTERNS,
+        )
+    };
+    let whole = adopt_cel::adopted(entries).map_or(0, |expression| expression.len());
+    let faults = [
+        of_field("namespaces", |of| &of.namespaces),
+        of_field("names", |of| &of.names),
+        of_field("images", |of| &of.images),
+        too_long("all entries together, in CEL,", whole, MAX_EXPRESSION),
     ];
-    let too_long = fields.into_iter().filter_map(|(key, field)| {
-        let patterns = entries.iter().flat_map(|entry| field(&entry.matching));
-        let size: usize = patterns.map(String::len).sum();
-        (size > MAX_PATTERNS).then(|| {
-            let message = format!(
-                "the patterns in {key} of all entries have {size} characters, more than {MAX_PATTERNS}; write fewer or \
-                 shorter ones"
+    faults.into_iter().flatten().collect()
+}
+
+fn too_long(what: &str, size: usize, limit: usize) -> Option<Fault> {
+    let message =
+        format!("{what} have {size} characters, more than {limit}; write fewer or shorter ones");
+    (size > limit).then(|| ("/adopt".to_owned(), message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(count: usize, matching: impl Fn(usize) -> Match) -> Vec<Entry> {
+        let entry = |index| {
+            let mut entry: Entry =
+                serde_json::from_str(&format!(r#"{{"name":"e{index}","match":{{}}}}"#)).unwrap();
+            entry.matching = matching(index);
+            entry
+        };
+        (0..count).map(entry).collect()
+    }
+
+    #[test]
+    fn what_the_api_server_evaluates_is_bounded() {
+        let images = |many: usize| Match {
+            images: vec![".*".repeat(many)],
+            ..Match::default()
+        };
+        let labels = |_| Match {
+            labels: (0..10)
+                .map(|key| (format!("{key:063}"), "v".to_owned()))
+                .collect(),
+            ..Match::default()
+        };
+        assert_eq!(faults(&entries(100, |_| images(13))), []);
+        for (entries, message) in [
+            (
+                entries(101, |_| images(1)),
+                "adopt has 101 entries, more than 100; write several patterns in one entry",
+            ),
+            (
+                entries(100, |_| images(14)),
+                "the patterns in images of all entries have 6200 characters, more than 6144; write fewer or shorter ones",
+            ),
+            (
+                entries(100, labels),
+                "all entries together, in CEL, have 132999 characters, more than 65536; write fewer or shorter ones",
+            ),
+        ] {
+            assert_eq!(
+                faults(&entries),
+                [("/adopt".to_owned(), message.to_owned())]
             );
-            ("/adopt".to_owned(), message)
-        })
-    });
-    too_long.collect()
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! The webhook configurations: the right Jobs, each once, and permissions for no more than that.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::{Value, json};
 
 use migration_warden::core::guard::webhook_config;
-use migration_warden::core::policy::cel;
+use migration_warden::core::policy::{Policy, cel};
 
-use super::rendered;
+use super::{Rendered, rendered};
 use crate::harness::Space;
 
 /// The apiserver has to send the Jobs that the program takes for migrations, and not twice.
@@ -15,18 +16,7 @@ fn the_entries_are_those_of_the_policy() {
     let space = Space::new();
     for rendered in rendered(&space) {
         let set = &*rendered.set;
-        let (_, selectors) = rendered.policy();
-        let rest = if set == "undetected" {
-            json!({"name": "opted-out", "expression": cel::opted_out("object")})
-        } else {
-            json!({"name": cel::NOT_A_MIGRATION, "expression": cel::not_a_migration("object", &selectors)})
-        };
-        let migration =
-            json!({"name": cel::MIGRATION, "expression": cel::migration("object", &selectors)});
-        let others =
-            json!({"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS});
-        let guards = webhook_config::conditions(&selectors)
-            .map(|(name, expression)| json!({"name": name, "expression": expression}));
+        let (policy, selectors) = rendered.policy();
         let outside = outside(&space, set);
         for (kind, path) in [
             ("ValidatingWebhookConfiguration", "/validate"),
@@ -36,17 +26,13 @@ fn the_entries_are_those_of_the_policy() {
             assert!(!configuration.to_string().contains("caBundle"), "{set}");
             for entry in configuration["webhooks"].as_array().unwrap() {
                 let name = entry["name"].as_str().unwrap();
-                let (conditions, resources) = match name {
-                    "guard.migration-warden.io" => (json!(guards), json!(["jobs", "jobs/status"])),
-                    "validate.migration-warden.io" | "mutate.migration-warden.io" => {
-                        (json!([others, migration]), json!(["jobs"]))
-                    }
-                    "detect.migration-warden.io" | "detect-mutate.migration-warden.io" => {
-                        (json!([others, rest]), json!(["jobs"]))
-                    }
-                    _ => (json!([others]), json!(["cronjobs"])),
+                let conditions = conditions(name, set, &policy, &selectors);
+                let resources = match name {
+                    "guard.migration-warden.io" => json!(["jobs", "jobs/status"]),
+                    "cronjobs.migration-warden.io" => json!(["cronjobs"]),
+                    _ => json!(["jobs"]),
                 };
-                let (policy, seconds, operations, effects) = manner(name, set);
+                let (failure, seconds, operations, effects) = manner(name, set);
                 let mut expected = json!({
                     "name": name,
                     "admissionReviewVersions": ["v1"],
@@ -56,7 +42,7 @@ fn the_entries_are_those_of_the_policy() {
                         "path": path,
                         "port": if set == "host-network" { 8443 } else { 443 },
                     }},
-                    "failurePolicy": policy,
+                    "failurePolicy": failure,
                     "matchConditions": conditions,
                     "matchPolicy": "Equivalent",
                     "namespaceSelector": {"matchExpressions": [
@@ -79,22 +65,81 @@ fn the_entries_are_those_of_the_policy() {
                 assert_eq!(*entry, expected, "{set} {name}");
             }
         }
-        let detects = set != "minimal";
-        let validating = rendered.entries("ValidatingWebhookConfiguration");
-        assert_eq!(
-            validating.contains(&"detect.migration-warden.io"),
-            detects,
-            "{set}"
-        );
-        assert_eq!(validating.len(), 3 + usize::from(detects), "{set}");
-        let mutating = rendered.entries("MutatingWebhookConfiguration");
-        // Where detected Jobs may be denied.
-        let all = [
-            "mutate.migration-warden.io",
-            "detect-mutate.migration-warden.io",
-        ];
-        assert_eq!(mutating, all[..=usize::from(set == "strict")], "{set}");
+        lists(&rendered);
     }
+}
+
+/// The conditions of an entry.
+fn conditions(entry: &str, set: &str, policy: &Policy, selectors: &[LabelSelector]) -> Value {
+    let of = |name, expression: fn(&str, &[LabelSelector]) -> String| {
+        (name, expression("object", selectors))
+    };
+    let object = |name, expression: fn(&str) -> String| (name, expression("object"));
+    let others = (cel::NOT_THE_CONTROL_PLANE, cel::ASKED_BY_OTHERS.to_owned());
+    let rest = of(cel::NOT_A_MIGRATION, cel::not_a_migration);
+    let unlabelled = of(cel::UNLABELLED, cel::unlabelled);
+    let adoption = |index: usize| policy.adoption_conditions().unwrap()[index].clone();
+    let more = match entry.trim_end_matches(".migration-warden.io") {
+        "guard" => return named(webhook_config::conditions(selectors)),
+        "validate" | "mutate" => vec![of(cel::MIGRATION, cel::migration)],
+        "detect-mutate" if set == "undetected" => vec![("opted-out", cel::opted_out("object"))],
+        "detect-mutate" if set == "adopt" => vec![rest, adoption(1)],
+        "detect-mutate" => vec![rest],
+        "detect" => vec![rest, object(cel::NOT_ADOPTED_YET, cel::not_adopted_yet)],
+        "adopt" => vec![unlabelled, adoption(0)],
+        "adopted" => vec![
+            unlabelled,
+            object(cel::ADOPTED_BY_AN_ENTRY, cel::adopted_by_an_entry),
+        ],
+        "adopted-detected" => vec![
+            unlabelled,
+            object(cel::ADOPTED_BY_DETECTION, cel::adopted_by_detection),
+        ],
+        _ => Vec::new(),
+    };
+    named([others].into_iter().chain(more))
+}
+
+fn named(conditions: impl IntoIterator<Item = (&'static str, String)>) -> Value {
+    let conditions = conditions.into_iter();
+    conditions
+        .map(|(name, expression)| json!({"name": name, "expression": expression}))
+        .collect()
+}
+
+/// Both configurations have these entries, in this order.
+fn lists(rendered: &Rendered) {
+    let set = &*rendered.set;
+    let entries = |kind: &str| {
+        let names = rendered.entries(kind).into_iter();
+        let short = |name: &str| name.replace(".migration-warden.io", "");
+        names.map(short).collect::<Vec<_>>().join(" ")
+    };
+    let (mutating, validating) = match set {
+        // Detection is off here.
+        "minimal" => ("mutate", "validate adopted-detected guard cronjobs"),
+        "undetected" => ("detect-mutate mutate", "validate guard cronjobs"),
+        // Other detected Jobs may be denied here.
+        "strict" | "vap" => (
+            "detect-mutate mutate",
+            "validate adopted-detected guard detect cronjobs",
+        ),
+        // Detection is off here, and an entry of `adopt` needs the engine all the same.
+        "adopt" => (
+            "detect-mutate adopt mutate",
+            "validate adopted guard cronjobs",
+        ),
+        _ => (
+            "detect-mutate mutate",
+            "validate adopted-detected guard cronjobs",
+        ),
+    };
+    assert_eq!(entries("MutatingWebhookConfiguration"), mutating, "{set}");
+    assert_eq!(
+        entries("ValidatingWebhookConfiguration"),
+        validating,
+        "{set}"
+    );
 }
 
 /// The namespaces that are left out.
@@ -115,9 +160,14 @@ fn manner(entry: &str, set: &str) -> (&'static str, u32, Value, &'static str) {
             ("Ignore", 2, json!(["UPDATE", "DELETE"]), "NoneOnDryRun")
         }
         ("validate.migration-warden.io", "undetected") => ("Ignore", 2, create(), "NoneOnDryRun"),
-        ("validate.migration-warden.io", _) => ("Fail", 5, create(), "NoneOnDryRun"),
+        ("validate.migration-warden.io" | "adopted.migration-warden.io", _) => {
+            ("Fail", 5, create(), "NoneOnDryRun")
+        }
+        ("adopted-detected.migration-warden.io", _) => ("Ignore", 5, create(), "NoneOnDryRun"),
         ("mutate.migration-warden.io", "undetected") => ("Ignore", 2, create(), "None"),
-        ("mutate.migration-warden.io", _) => ("Fail", 5, create(), "None"),
+        ("adopt.migration-warden.io" | "mutate.migration-warden.io", _) => {
+            ("Fail", 5, create(), "None")
+        }
         _ => ("Ignore", 1, create(), "None"),
     }
 }
@@ -143,9 +193,11 @@ fn permissions_are_these() {
         } else {
             json!(["list", "watch", "patch"])
         };
-        // `patch` is for what never started, which this set leaves alone.
+        // `patch` is for what never started and for what is adopted, which this set leaves alone. Under the profile
+        // `audit` nothing is deleted.
         let jobs = match set {
             "undetected" => json!(["get", "list", "watch", "delete"]),
+            "adopt" => json!(["get", "list", "watch", "patch"]),
             _ => json!(["get", "list", "watch", "patch", "delete"]),
         };
         let expected = json!([
