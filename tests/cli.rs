@@ -119,7 +119,7 @@ fn streams_lists_and_cronjobs_are_looked_into() {
     assert!(pointed_at(&stream, &out).contains("OnFailure"));
 
     let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\n  labels: {app.kubernetes.io/component: migration}\n\
-        spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: []\n";
+        spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: [{name: migrate}]\n";
     let (code, out) = check_json(cronjob);
     assert_eq!((code, &out["jobs"]), (0, &json!(1)));
     assert_eq!(
@@ -250,7 +250,7 @@ fn folders_are_searched_and_paths_are_told() {
 #[test]
 fn items_of_a_typed_list_need_not_say_what_they_are() {
     let job: Value = json!({"metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": []}}}});
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "migrate"}]}}}});
     let list = json!({"apiVersion": "batch/v1", "kind": "JobList", "items": [job]});
     let (code, out) = check_json(&list.to_string());
     assert_eq!((code, &out["jobs"]), (1, &json!(1)));
@@ -590,6 +590,19 @@ fn why_nothing_was_checked_is_said_and_can_be_refused() {
 }
 
 #[test]
+fn a_job_without_containers_is_refused_as_kubernetes_refuses_it() {
+    let text = valid();
+    let containers = text.find("      containers:").unwrap();
+    let (code, out) = check_json(&text[..containers]);
+    let why = "27: spec.template.spec.containers: Required value";
+    assert_eq!((code, notes(&out, "problems")), (2, vec![why.to_owned()]));
+    let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\nspec:\n  schedule: '@daily'\n";
+    let (code, out) = check_json(cronjob);
+    let why = "5: spec.jobTemplate.spec.template.spec.containers: Required value";
+    assert_eq!((code, notes(&out, "problems")), (2, vec![why.to_owned()]));
+}
+
+#[test]
 fn files_are_named_as_for_kubectl() {
     let file = "tests/fixtures/valid_job.yaml";
     let by_place = run(&["check", file], b"");
@@ -764,7 +777,7 @@ fn a_credential_behind_an_anchor_is_not_shown() {
 fn one_long_line_is_no_burden() {
     let job: Value = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
-        "spec": {"template": {"spec": {"containers": []}}}});
+        "spec": {"template": {"spec": {"containers": [{"name": "migrate"}]}}}});
     let time = |jobs: usize| {
         let items = vec![job.clone(); jobs];
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
