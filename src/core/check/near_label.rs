@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::core::manifest;
 use crate::core::policy::breach::shown;
 use crate::core::policy::select::Selectors;
+use crate::core::typos::typos;
 
 /// The objects in a Job or CronJob whose labels may mark a migration.
 const LABELLED: [&str; 4] = [
@@ -15,8 +16,6 @@ const LABELLED: [&str; 4] = [
     "/spec/jobTemplate",
     "/spec/jobTemplate/spec/template",
 ];
-/// Longer than any key and any value of a label.
-const MAX: usize = 512;
 
 /// A label that a selector asks for. Any value will do if it has none.
 #[derive(Clone, Copy)]
@@ -106,11 +105,7 @@ impl Wanted<'_> {
     }
 }
 
-/// The number of typos, whatever the case, if there are few of them for the length of the text.
+/// The number of typos, if there are few of them for the length of the text.
 fn distance(written: &str, wanted: &str) -> Option<usize> {
-    if written.len() > MAX {
-        return None;
-    }
-    let typos = strsim::osa_distance(&written.to_lowercase(), &wanted.to_lowercase());
-    (typos <= (wanted.len() / 4).min(2)).then_some(typos)
+    typos(written, wanted, (wanted.len() / 4).min(2))
 }
