@@ -166,7 +166,9 @@ impl Here<'_, '_> {
         if let Some(at) = names.iter().find(is_template) {
             return self.unrendered(node, at);
         }
-        match types::read(&value, |at| self.document.written(node, at)) {
+        match types::read(&value, |at| {
+            self.document.plain(node, at).map(|(written, _)| written)
+        }) {
             Ok(object) => self.judge(&object, kind, &value, node),
             Err(wrong) if wrong.is_template => self.unrendered(node, &wrong.at),
             Err(wrong) => self.problem(node, &wrong.at, wrong.message),

@@ -85,12 +85,12 @@ impl Document<'_> {
         (self.position(node), self.bytes(node))
     }
 
-    /// The value at this JSON Pointer below `within` as its author wrote it, if it is a scalar without quotes.
-    pub(crate) fn written(&self, within: Node, pointer: &str) -> Option<&str> {
+    /// The scalar without quotes at this JSON Pointer below `within`: as its author wrote it, and its value.
+    pub(crate) fn plain(&self, within: Node, pointer: &str) -> Option<(&str, Value)> {
         let found = self.find(within, pointer);
         let node = self.target(found.node);
         let is_plain = found.is_whole && self.kind(node) == tree::Kind::Plain;
-        is_plain.then(|| &self.places.text[self.bytes(node)])
+        is_plain.then(|| (&self.places.text[self.bytes(node)], self.value(node)))
     }
 
     /// Position of the key at this JSON Pointer, or of its value if the key stands elsewhere.
