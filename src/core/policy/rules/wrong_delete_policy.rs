@@ -25,7 +25,7 @@ rule! {
     ///
     /// ## Patching
     /// migration-warden sets the annotation on the Job. Helm does not see it, because Helm has already read the chart.
-    /// Programs that read the annotation in the cluster follow the patched policy.
+    /// Tidy-up removes the finished Job in its place, and programs that read the annotation in the cluster follow it.
     ///
     /// Source: `operateAnnotationValues` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
     pub(super) static WRONG_DELETE_POLICY = {
