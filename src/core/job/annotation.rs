@@ -9,6 +9,8 @@ use crate::core::typos::typos;
 
 /// Most typos in a key that is still recognised.
 const MAX_TYPOS: usize = 3;
+/// Most unknown keys that are kept.
+const MAX_UNKNOWN: usize = 64;
 
 macro_rules! annotations {
     ($($(#[doc = $doc:literal])* $name:ident = $key:literal,)+) => {
@@ -117,7 +119,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
         for (key, value) in entries.into_iter().flatten() {
             match key {
                 Ok(known) => read.entries.push((known, value)),
-                Err(unknown) => read.unknown.push(unknown),
+                Err(unknown) if read.unknown.len() < MAX_UNKNOWN => read.unknown.push(unknown),
+                Err(_) => {}
             }
         }
         Ok(read)
