@@ -28,3 +28,4 @@ pub(crate) mod scan;
 pub(crate) mod supersede;
 pub(crate) mod text;
 pub(crate) mod time;
+mod typos;

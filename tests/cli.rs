@@ -80,7 +80,7 @@ fn json_has_the_documented_shape() {
                 "line": line, "column": 22, "namespace": "shop", "job": "shop-migrate-1766361600",
                 "path": "spec.template.spec.restartPolicy", "reason": "restartPolicy is not Never",
                 "detail": "found \"OnFailure\"",
-                "remediation": "write restartPolicy: Never in the pod template and no other in a container",
+                "remediation": "write restartPolicy: Never in the pod template",
             }],
             "summary": {"deny": 1, "patch": 0, "warn": 0, "audit": 0},
         })
@@ -119,7 +119,7 @@ fn streams_lists_and_cronjobs_are_looked_into() {
     assert!(pointed_at(&stream, &out).contains("OnFailure"));
 
     let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\n  labels: {app.kubernetes.io/component: migration}\n\
-        spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: []\n";
+        spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n          restartPolicy: OnFailure\n          containers: [{name: migrate}]\n";
     let (code, out) = check_json(cronjob);
     assert_eq!((code, &out["jobs"]), (0, &json!(1)));
     assert_eq!(
@@ -147,14 +147,14 @@ fn what_could_not_be_checked_is_told_and_the_rest_is_checked() {
     assert_eq!(code, 2);
     assert_eq!(
         out["problems"][0]["message"],
-        "metadata.annotations['helm.sh/hook-weight'] must be a string; put the value in quotes"
+        "metadata.annotations['helm.sh/hook-weight']: Invalid value: 0: must be a string; write \"0\""
     );
     let other = valid().replace("hook-weight: \"0\"", "hook-weight: \"0\"\n    x/y: 5");
     let (code, out) = check_json(&other);
     assert_eq!(code, 2);
     assert_eq!(
         out["problems"][0]["message"],
-        "metadata.annotations['x/y'] must be a string; put the value in quotes"
+        "metadata.annotations['x/y']: Invalid value: 5: must be a string; write \"5\""
     );
     let (_, out) = check_json(&valid().replace("backoffLimit: 0", "backoffLimit: none"));
     assert_eq!(
@@ -182,6 +182,7 @@ fn templates_that_were_not_rendered_get_a_hint() {
         ),
         "kind: {{ .Values.kind }}\napiVersion: batch/v1\n".to_owned(),
         "{{- if .Values.migrate }}\napiVersion: batch/v1\nkind: Job\n{{- end }}\n".to_owned(),
+        valid().replace("backoffLimit: 0", "backoffLimit: \"{{ .Values.retries }}\""),
     ] {
         let (code, out) = check_json(&text);
         assert_eq!(code, 2, "{text}");
@@ -250,7 +251,7 @@ fn folders_are_searched_and_paths_are_told() {
 #[test]
 fn items_of_a_typed_list_need_not_say_what_they_are() {
     let job: Value = json!({"metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": []}}}});
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "migrate"}]}}}});
     let list = json!({"apiVersion": "batch/v1", "kind": "JobList", "items": [job]});
     let (code, out) = check_json(&list.to_string());
     assert_eq!((code, &out["jobs"]), (1, &json!(1)));
@@ -258,13 +259,14 @@ fn items_of_a_typed_list_need_not_say_what_they_are() {
 
 #[test]
 fn a_path_without_manifests_is_no_success() {
-    let why = "it has no manifests, so nothing was checked. If `helm template` made it, look for `skipping unknown \
-               hook` on Helm's stderr: Helm leaves out a Job whose hook event has a typo. To check a chart: helm \
-               template RELEASE CHART | migration-warden check -";
+    let why = "it has no manifests, so nothing was checked. If `helm template` wrote it, Helm's stderr says why: an \
+               error, or `skipping unknown hook` for a Job that Helm leaves out. To check a chart: helm template RELEASE \
+               CHART | migration-warden check -";
     for stdin in ["", "\n---\n# nothing\n"] {
         let (code, out, err) = run(&["check", "-"], stdin.as_bytes());
-        let expected =
-            format!("could not check <stdin>: {why}\n\n0 documents: no migration Jobs\n");
+        let expected = format!(
+            "could not check <stdin>: {why}\n\n0 documents: no migration Job could be checked\n"
+        );
         assert_eq!((code, &*out, &*err), (2, &*expected, ""));
     }
     let folder = tempfile::tempdir().unwrap();
@@ -570,15 +572,7 @@ fn why_nothing_was_checked_is_said_and_can_be_refused() {
         run(&["check", "--require-migration", "-"], fine.as_bytes()).0,
         0
     );
-    let mut seed = fine.replace("component: migration", "component: seed");
-    for (from, to) in [
-        ("migrations", "seeds"),
-        ("migrate", "seed"),
-        ("arigaio/atlas", "example/seeder"),
-    ] {
-        seed = seed.replace(from, to);
-    }
-    let seed = seed.replace("-1766361600", "").replace("\"apply\", ", "");
+    let seed = seed("component: seed");
     let (code, out, _) = run(&["check", "-"], seed.as_bytes());
     let unlabelled = "no migration Job among 1 document: nothing was checked. No selector of the policy matches the \
                       labels of 1 Job, and nothing else shows that one is a migration. Unless the policy has other \
@@ -587,6 +581,184 @@ fn why_nothing_was_checked_is_said_and_can_be_refused() {
     assert_eq!((code, &*out), (0, unlabelled));
     let (code, out, _) = run(&["check", "-"], b"a: [1");
     assert!(code == 2 && !out.contains("nothing was checked"), "{out}");
+    let (code, out, _) = run(&["check", "--require-migration", "-"], b"a: [1");
+    let unread = "no migration Job was found in what could be read, but --require-migration requires one\n\n\
+                  1 document: no migration Job could be checked\n";
+    assert!(code == 2 && out.ends_with(unread), "{out}");
+}
+
+/// A Job that nothing shows to be a migration, with this label in place of the component.
+fn seed(label: &str) -> String {
+    let mut seed = valid().replace("component: migration", label);
+    for (from, to) in [
+        ("migrations", "seeds"),
+        ("migrate", "seed"),
+        ("arigaio/atlas", "example/seeder"),
+    ] {
+        seed = seed.replace(from, to);
+    }
+    seed.replace("-1766361600", "").replace("\"apply\", ", "")
+}
+
+#[test]
+fn a_typo_in_the_label_is_named() {
+    const RIGHT: &str = "app.kubernetes.io/component: migration";
+    for typo in [
+        "app.kubernetes.io/component: migratoin",
+        "app.kubernetes.io/component: Migration",
+        "app.kubernetes.io/componet: migration",
+        "app.kubernets.io/Component: migration",
+        "component: migration",
+    ] {
+        let why = format!(
+            "8: no selector of the policy matches the label \"{typo}\"; did you mean {RIGHT}?"
+        );
+        let detected = valid().replace(RIGHT, typo);
+        let unknown = seed("component: migration").replace(RIGHT, typo);
+        for (job, jobs) in [(&detected, 1), (&unknown, 0)] {
+            let (code, out) = check_json(job);
+            assert_eq!((code, &out["jobs"]), (0, &json!(jobs)), "{out}");
+            assert_eq!(notes(&out, "warnings"), std::slice::from_ref(&why));
+            let args = ["check", "--require-migration", "-o", "json", "-"];
+            let (code, out, _) = run(&args, job.as_bytes());
+            let out: Value = serde_json::from_str(&out).unwrap();
+            let name = if jobs == 1 {
+                "shop-migrate-1766361600"
+            } else {
+                "shop-seed"
+            };
+            let required = format!(
+                "null: no Job is a migration Job, but --require-migration requires one; write {RIGHT} on \
+                 shop/{name}"
+            );
+            assert_eq!((code, notes(&out, "problems")), (2, vec![required]));
+        }
+    }
+    for other in [
+        "app.kubernetes.io/component: integration",
+        "tier: migrants",
+        "a: 'true'",
+    ] {
+        let (_, out) = check_json(&valid().replace(RIGHT, other));
+        assert_eq!(out["warnings"], Value::Null, "{other}");
+    }
+    let key = valid().replace(RIGHT, "migration-warden.io/migrations: \"true\"");
+    let (_, out) = check_json(&key);
+    let why = "8: no selector of the policy matches the label \"migration-warden.io/migrations: true\"; did you mean \
+               migration-warden.io/migration: \"true\"?";
+    assert_eq!(notes(&out, "warnings"), [why]);
+}
+
+#[test]
+fn a_migration_that_is_only_detected_is_not_the_one_that_is_required() {
+    let bare = valid().replace("    app.kubernetes.io/component: migration\n", "");
+    let (code, out, _) = run(&["check", "--require-migration", "-"], bare.as_bytes());
+    let required = "no Job is a migration Job, but --require-migration requires one; write \
+                    app.kubernetes.io/component: migration on shop/shop-migrate-1766361600\n\n";
+    assert!(code == 2 && out.contains(required), "{out}");
+    assert_eq!(run(&["check", "-"], bare.as_bytes()).0, 0);
+    let both = format!("{bare}---\n{}", valid());
+    assert_eq!(
+        run(&["check", "--require-migration", "-"], both.as_bytes()).0,
+        0
+    );
+    let policy = b"apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\n\
+                   match: {selectors: [{matchExpressions: [{key: team.example.com/migrates, operator: Exists}]}]}\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &bare).unwrap();
+    let args = [
+        "check",
+        "--require-migration",
+        "--config",
+        "-",
+        file.path().to_str().unwrap(),
+    ];
+    let (code, out, _) = run(&args, policy);
+    let required =
+        "requires one; write team.example.com/migrates on shop/shop-migrate-1766361600\n";
+    assert!(code == 2 && out.contains(required), "{out}");
+}
+
+#[test]
+fn a_job_without_containers_is_refused_as_kubernetes_refuses_it() {
+    let text = valid();
+    let containers = text.find("      containers:").unwrap();
+    let (code, out) = check_json(&text[..containers]);
+    let why = "27: spec.template.spec.containers: Required value";
+    assert_eq!((code, notes(&out, "problems")), (2, vec![why.to_owned()]));
+    let cronjob = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: nightly\nspec:\n  schedule: '@daily'\n";
+    let (code, out) = check_json(cronjob);
+    let why = "5: spec.jobTemplate.spec.template.spec.containers: Required value";
+    assert_eq!((code, notes(&out, "problems")), (2, vec![why.to_owned()]));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_what_to_write() {
+    let label = "app.kubernetes.io/instance: shop";
+    let key = "metadata.labels['app.kubernetes.io/instance']";
+    for (from, to, why) in [
+        (label, "app.kubernetes.io/instance: 5", format!("{key}: Invalid value: 5: must be a string; write \"5\"")),
+        (label, "app.kubernetes.io/instance: yes", format!("{key}: Invalid value: yes: must be a string; write \"yes\"")),
+        (label, "app.kubernetes.io/instance: {a: b}", format!("{key}: Invalid value: a map: must be a string")),
+        (
+            "restartPolicy: Never",
+            "restartPolicy: [Never]",
+            "spec.template.spec.restartPolicy: Invalid value: a list: must be a string; write Never".to_owned(),
+        ),
+        (
+            "backoffLimit: 0",
+            "backoffLimit: \"0\"",
+            "spec.backoffLimit: Invalid value: \"0\": must be an integer; write 0".to_owned(),
+        ),
+        (
+            "- name: DATABASE_URL",
+            "- name: PASSWORD\n              value: 48151623",
+            "spec.template.spec.containers[0].env[0].value must be a string; put the value in quotes".to_owned(),
+        ),
+    ] {
+        let (code, out) = check_json(&valid().replace(from, to));
+        assert_eq!((code, &out["problems"][0]["message"]), (2, &json!(why)), "{out}");
+        assert!(!out.to_string().contains("48151623"), "{out}");
+    }
+}
+
+#[test]
+fn text_without_a_manifest_is_no_success() {
+    let why = "could not check <stdin>: none of its documents has apiVersion and kind, so nothing was checked; give it \
+               rendered manifests, as in helm template RELEASE CHART | migration-warden check -\n";
+    for text in [
+        "A chart for the shop.\n",
+        "[{\"a\": 1}]",
+        "image: {tag: 1.2}\n",
+        "{\"level\": \"info\"}\n{}",
+    ] {
+        let (code, out, _) = run(&["check", "-"], text.as_bytes());
+        assert!(code == 2 && out.starts_with(why), "{text}: {out}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("values.yaml"), "image: {tag: 1.2}\n").unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(run(&["check", path], b"").0, 2);
+    std::fs::write(folder.path().join("job.yaml"), valid()).unwrap();
+    assert_eq!(run(&["check", path], b"").0, 0);
+}
+
+#[test]
+fn a_packaged_chart_is_to_be_rendered() {
+    let file = tempfile::Builder::new().suffix(".tgz").tempfile().unwrap();
+    std::fs::write(file.path(), b"\x1f\x8b\x08\x00\x00").unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, out, _) = run(&["check", path], b"");
+    let why = format!(
+        "could not check {path}: it is compressed, as a packaged chart is; render it first: helm template RELEASE {path} \
+         | migration-warden check -\n"
+    );
+    assert!(code == 2 && out.starts_with(&why), "{out}");
+    let (code, out, _) = run(&["check", "-"], b"\x1f\x8b\x08\x00\x00");
+    assert!(
+        code == 2 && out.contains("helm template RELEASE CHART | "),
+        "{out}"
+    );
 }
 
 #[test]
@@ -764,7 +936,7 @@ fn a_credential_behind_an_anchor_is_not_shown() {
 fn one_long_line_is_no_burden() {
     let job: Value = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "x", "labels": {"app.kubernetes.io/component": "migration"}},
-        "spec": {"template": {"spec": {"containers": []}}}});
+        "spec": {"template": {"spec": {"containers": [{"name": "migrate"}]}}}});
     let time = |jobs: usize| {
         let items = vec![job.clone(); jobs];
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
@@ -1245,4 +1417,27 @@ fn exceptions_with_faults_are_none() {
             "error: {path}:7:31: there is no rule restarting-pods; did you mean restarting-pod?\n"
         )
     );
+}
+
+#[test]
+fn exceptions_that_change_nothing_are_named() {
+    let note = |file: &tempfile::NamedTempFile, quiet: &[&str]| {
+        let path = file.path().to_str().unwrap();
+        let args = [
+            &["check", "--exceptions", path, "docs/examples/job.yaml"],
+            quiet,
+        ]
+        .concat();
+        run(&args, b"").2.replace(path, "FILE")
+    };
+    assert_eq!(note(&exceptions(|text| text), &[]), "");
+    let other = exceptions(|text| text.replace("namespace: shop", "namespace: other"));
+    assert_eq!(
+        note(&other, &[]),
+        "note: FILE:4:9: the exception shop-1-4 changes no finding; compare its rules, its selector and its namespace \"other\" \
+         with the findings. --namespace sets the namespace of Jobs without one\n"
+    );
+    assert_eq!(note(&other, &["-q"]), "");
+    let empty = exceptions(|_| "# none\n".to_owned());
+    assert_eq!(note(&empty, &[]), "note: FILE has no exceptions\n");
 }

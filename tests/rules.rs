@@ -271,7 +271,7 @@ fn check_finds_what_the_webhook_finds() {
     let mut object = json!({"apiVersion": "batch/v1", "kind": "Job",
         "metadata": {"name": "a-1766361600", "labels": {"app.kubernetes.io/component": "migration"}},
         "spec": {"backoffLimit": 6, "ttlSecondsAfterFinished": 60,
-            "template": {"spec": {"restartPolicy": "Never", "containers": []}}}});
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "migrate"}]}}}});
     let before = reviewed(&object, &strict);
     object["spec"]["backoffLimit"] = json!(6.0);
     object["spec"]["ttlSecondsAfterFinished"] = json!(6e1);

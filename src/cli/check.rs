@@ -1,22 +1,22 @@
 //! `migration-warden check`: finds the manifests, checks them and prints the report.
 
+mod exceptions;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
-use jiff::Timestamp;
 
+use self::exceptions::Exceptions;
 use super::files::{self, is_stdin};
 use super::kube_args::namespace;
 use super::output_args::Output;
+use super::progress;
 use super::render::{Printer, or_report};
 use crate::core::check::Check;
-use crate::core::exception::file::Written;
-use crate::core::exception::{self, Exception, Standing};
 use crate::core::manifest;
 use crate::core::policy::Policy;
-use crate::core::report::{Ignored, Problem};
+use crate::core::report::Problem;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// File with the `MigrationException` objects to apply. Can be given several times.
     #[arg(long, value_name = "FILE")]
     exceptions: Vec<PathBuf>,
-    /// Exit with code 2 if no migration Job is found, for pipelines that expect one.
+    /// Exit with code 2 if no Job is a migration Job, for pipelines that expect one.
     #[arg(long)]
     require_migration: bool,
     #[command(flatten)]
@@ -48,36 +48,49 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        self.output.begin();
         let read = or_report(self.output, self.read())?;
-        let mut check = Check::new(&read.policy, self.namespace(), read.honoured);
-        check.report.ignored = read.ignored;
+        let mut exceptions = read.exceptions;
+        let honoured = std::mem::take(&mut exceptions.honoured);
+        let mut check = Check::new(&read.policy, self.namespace(), honoured);
+        check.report.ignored = std::mem::take(&mut exceptions.ignored);
         let mut run = Run {
             check,
+            exceptions,
             out: Printer::begin(self.output),
         };
         let mut stdin = read.stdin;
         for path in self.paths() {
-            let before = run.seen();
+            let (before, documents) = (run.seen(), run.documents());
             if is_stdin(path) {
                 run.bytes(&files::name(path), std::mem::take(&mut stdin));
             } else {
                 run.path(path, path);
             }
             if run.seen() == before {
-                let problem = whole(path, NO_MANIFESTS.to_owned());
+                let is_empty = run.documents() == documents;
+                let why = if is_empty {
+                    NO_MANIFESTS
+                } else {
+                    NOT_MANIFESTS
+                };
+                let problem = whole(path, why.to_owned());
                 run.check.report.problems.push(problem);
             }
         }
         let mut report = run.check.report;
-        if self.require_migration && report.jobs == 0 {
-            report.problems.push(Problem {
+        let lacks_migration = report.lacks_migration().filter(|_| self.require_migration);
+        report
+            .problems
+            .extend(lacks_migration.map(|message| Problem {
                 file: None,
                 position: None,
-                message: "no migration Job was found, but --require-migration requires one"
-                    .to_owned(),
-            });
-        }
+                message,
+            }));
         run.out.end(&report)?;
+        for note in run.exceptions.notes() {
+            progress::note(&note);
+        }
         Ok(super::exit_code(&report))
     }
 
@@ -98,12 +111,12 @@ impl Args {
         );
         let mut read = Read {
             policy: super::policy(self.config.as_ref())?,
-            honoured: Vec::new(),
-            ignored: Vec::new(),
+            exceptions: Exceptions::default(),
             stdin: Vec::new(),
         };
         for path in &self.exceptions {
-            read.exceptions(path, self.namespace())?;
+            let max = read.policy.max_exception;
+            read.exceptions.read(path, self.namespace(), max)?;
         }
         for path in self.paths() {
             if is_stdin(path) {
@@ -119,40 +132,19 @@ impl Args {
 /// What is read before the manifests.
 struct Read {
     policy: Policy,
-    honoured: Vec<Arc<Exception>>,
-    ignored: Vec<Ignored>,
+    exceptions: Exceptions,
     stdin: Vec<u8>,
 }
 
-impl Read {
-    fn exceptions(&mut self, path: &Path, namespace: &str) -> anyhow::Result<()> {
-        let (file, text) = (files::name(path), files::text(path, Some("--exceptions"))?);
-        let now = Timestamp::now();
-        let read = exception::file::read(&file, &text, namespace, now).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!(lines.join("\n"))
-        })?;
-        for Written {
-            exception,
-            position,
-        } in read
-        {
-            match exception.standing(now, self.policy.max_exception) {
-                Standing::Honoured => self.honoured.push(Arc::new(exception)),
-                other => self.ignored.push(Ignored {
-                    name: exception.reference.name.clone(),
-                    problem: Problem::at(&file, position, other.message()),
-                }),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The problem of a path without manifests. The usual cause is a chart whose only manifest is a Job that Helm skips.
-const NO_MANIFESTS: &str = "it has no manifests, so nothing was checked. If `helm template` made it, look for \
-                            `skipping unknown hook` on Helm's stderr: Helm leaves out a Job whose hook event has a \
-                            typo. To check a chart: helm template RELEASE CHART | migration-warden check -";
+/// The problem of a path without documents. Usually Helm has failed, or has skipped a chart's only manifest.
+const NO_MANIFESTS: &str = "it has no manifests, so nothing was checked. If `helm template` wrote it, Helm's stderr says \
+                            why: an error, or `skipping unknown hook` for a Job that Helm leaves out. To check a chart: \
+                            helm template RELEASE CHART | migration-warden check -";
+/// The problem of a path whose documents are not manifests.
+const NOT_MANIFESTS: &str = "none of its documents has apiVersion and kind, so nothing was checked; give it rendered \
+                             manifests, as in helm template RELEASE CHART | migration-warden check -";
+/// How a file that gzip compressed begins.
+const GZIP: &[u8] = &[0x1F, 0x8B];
 
 /// Fails if a path from the command line cannot be checked, before anything is printed.
 fn named(path: &Path) -> anyhow::Result<()> {
@@ -179,14 +171,19 @@ fn is_chart(folder: &Path) -> bool {
 /// A check of all paths.
 struct Run<'p> {
     check: Check<'p>,
+    exceptions: Exceptions,
     out: Printer,
 }
 
 impl Run<'_> {
-    /// A number that grows with each document, and with each file that could not be read.
+    /// A number that grows with each manifest, and with everything that could not be read.
     fn seen(&self) -> usize {
         let report = &self.check.report;
-        report.documents.unwrap_or_default() + report.problems.len() + report.warnings.len()
+        report.manifests + report.problems.len()
+    }
+
+    fn documents(&self) -> usize {
+        self.check.report.documents.unwrap_or_default()
     }
 
     /// Checks a file, or every manifest below a folder, as `kubectl apply --recursive` finds them. An unreadable file
@@ -243,11 +240,22 @@ impl Run<'_> {
     }
 
     fn bytes(&mut self, file: &str, bytes: Vec<u8>) {
+        if bytes.starts_with(GZIP) {
+            let chart = if file == files::STDIN { "CHART" } else { file };
+            let message = format!(
+                "it is compressed, as a packaged chart is; render it first: \
+                 helm template RELEASE {chart} | migration-warden check -"
+            );
+            let problem = whole(Path::new(file), message);
+            return self.check.report.problems.push(problem);
+        }
         match manifest::decode(bytes) {
             Ok(text) => {
-                let out = &mut self.out;
-                self.check
-                    .file(file, &text, &mut |located| out.finding(&located));
+                let (out, exceptions) = (&mut self.out, &mut self.exceptions);
+                self.check.file(file, &text, &mut |located| {
+                    exceptions.used_by(&located.finding);
+                    out.finding(&located);
+                });
             }
             Err(error) => self.check.report.problems.push(Problem {
                 file: Some(file.to_owned()),

@@ -7,6 +7,9 @@ use anyhow::Context;
 
 use crate::core::manifest;
 
+/// The name of standard input in messages.
+pub(super) const STDIN: &str = "<stdin>";
+
 pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -14,7 +17,7 @@ pub(super) fn is_stdin(path: &Path) -> bool {
 /// The name of the file in messages.
 pub(super) fn name(path: &Path) -> String {
     if is_stdin(path) {
-        "<stdin>".to_owned()
+        STDIN.to_owned()
     } else {
         path.display().to_string()
     }

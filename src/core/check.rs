@@ -2,24 +2,25 @@
 //!
 //! Text in, findings with line and column out. [`crate::cli`] reads the files, and [`crate::cli::render`] prints.
 
-mod annotation_types;
+mod near_label;
 mod place;
 mod refused;
 mod source;
+mod types;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::core::check::annotation_types::Annotated;
 use crate::core::check::source::Masked;
 use crate::core::exception::Exception;
 use crate::core::job::object::Object;
 use crate::core::job::{Job, Kind};
 use crate::core::judge::Migration;
-use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer, typed};
+use crate::core::manifest::{self, BrokenDocument, Document, Node, Position};
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
+use crate::core::policy::select::Selection;
 use crate::core::report::{Located, Problem, Report, Sink};
 use crate::core::text;
 
@@ -134,6 +135,8 @@ impl Here<'_, '_> {
         let document = self.document;
         let text = |key, default: &str| document.text(node, key).unwrap_or(default.to_owned());
         let (version, kind) = (text("apiVersion", list_version), text("kind", item_kind));
+        let is_manifest = !version.is_empty() && !kind.is_empty();
+        self.check.report.manifests += usize::from(is_manifest);
         if let Some(item_kind) = kind.strip_suffix("List") {
             let items = document.get(node, "items");
             for item in items.into_iter().flat_map(|items| document.items(items)) {
@@ -163,15 +166,12 @@ impl Here<'_, '_> {
         if let Some(at) = names.iter().find(is_template) {
             return self.unrendered(node, at);
         }
-        let object = serde_path_to_error::deserialize::<_, Object<'_>>(&value);
-        let annotated = serde_path_to_error::deserialize::<_, Annotated>(&value);
-        match annotated.and(object) {
+        match types::read(&value, |at| {
+            self.document.plain(node, at).map(|(written, _)| written)
+        }) {
             Ok(object) => self.judge(&object, kind, &value, node),
-            Err(error) => {
-                let (at, name) = pointer::of(error.path());
-                let what = expectation(error.inner(), value.pointer(at.as_str()));
-                self.problem(node, at.as_str(), format!("{name}{what}"));
-            }
+            Err(wrong) if wrong.is_template => self.unrendered(node, &wrong.at),
+            Err(wrong) => self.problem(node, &wrong.at, wrong.message),
         }
     }
 
@@ -190,6 +190,7 @@ impl Here<'_, '_> {
             self.problem(node, &at, message);
         }
         let selection = policy.select(&job);
+        self.label(&job, selection, value, node);
         if !self.check.report.selects(&job, selection) {
             return;
         }
@@ -215,6 +216,30 @@ impl Here<'_, '_> {
         }
     }
 
+    /// Warns about a label with a typo, and notes which label the Job lacks.
+    fn label(&mut self, job: &Job<'_>, selection: Selection, value: &Value, node: Node) {
+        let selectors = &self.check.policy.selectors;
+        let is_detected = matches!(selection, Selection::Detected(_));
+        if matches!(selection, Selection::Labelled | Selection::OptedOut) {
+            self.check.report.migrations += usize::from(selection == Selection::Labelled);
+            return;
+        }
+        let near = near_label::find(value, selectors);
+        if near.is_none() && selection.is_migration() {
+            self.check.report.migrations += 1;
+            return;
+        }
+        let label = near.as_ref().map(|near| near.meant.clone());
+        let first = || near_label::first(selectors).filter(|_| is_detected);
+        if let Some(label) = label.or_else(first) {
+            self.check.report.lacks(job, label);
+        }
+        if let Some(near) = near {
+            let (position, _) = self.document.locate(node, near.at.as_str());
+            self.warning(position, near.message);
+        }
+    }
+
     fn unrendered(&mut self, node: Node, pointer: &str) {
         let name = pointer.trim_start_matches('/').replace('/', ".");
         self.problem(node, pointer, format!("{name} holds {{{{ }}}}{UNRENDERED}"));
@@ -224,25 +249,6 @@ impl Here<'_, '_> {
         let (position, _) = self.document.locate(node, pointer);
         let problem = Problem::at(self.file, position, message);
         self.check.report.problems.push(problem);
-    }
-}
-
-/// What the API server expects. The parser's own message would quote the value, with a credential that it may hold.
-fn expectation(error: &serde_json::Error, found: Option<&Value>) -> String {
-    let text = error.to_string();
-    let wanted = text
-        .rsplit_once("expected ")
-        .map_or("something else", |(_, wanted)| wanted);
-    match wanted {
-        "a string" => " must be a string; put the value in quotes".to_owned(),
-        "an integer" | "i64" => {
-            format!(
-                ": Invalid value: {}: must be an integer",
-                typed::shown(found)
-            )
-        }
-        _ if wanted.starts_with("struct ") => " must be a map".to_owned(),
-        _ => format!(" must be {wanted}"),
     }
 }
 

@@ -42,6 +42,11 @@ pub(crate) struct Duplicate {
     pub later: Position,
 }
 
+/// Whether a scalar without quotes is a text, and not a number or another word of YAML.
+pub(crate) fn is_text(scalar: &str) -> bool {
+    matches!(scalar::plain(scalar), Value::String(_))
+}
+
 impl Document<'_> {
     #[expect(clippy::unused_self, reason = "it is the root of this document")]
     pub(crate) fn root(&self) -> Node {
@@ -78,6 +83,14 @@ impl Document<'_> {
         let key = found.key.filter(|_| is_below);
         let node = key.unwrap_or(found.node);
         (self.position(node), self.bytes(node))
+    }
+
+    /// The scalar without quotes at this JSON Pointer below `within`: as its author wrote it, and its value.
+    pub(crate) fn plain(&self, within: Node, pointer: &str) -> Option<(&str, Value)> {
+        let found = self.find(within, pointer);
+        let node = self.target(found.node);
+        let is_plain = found.is_whole && self.kind(node) == tree::Kind::Plain;
+        is_plain.then(|| (&self.places.text[self.bytes(node)], self.value(node)))
     }
 
     /// Position of the key at this JSON Pointer, or of its value if the key stands elsewhere.

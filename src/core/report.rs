@@ -16,7 +16,7 @@ use crate::core::policy::finding::Finding;
 use crate::core::policy::rule::Rule;
 use crate::core::policy::select::Selection;
 
-/// Most opted-out Jobs whose names are kept.
+/// Most Jobs of a kind whose names are kept.
 const MAX_NAMES: usize = 1000;
 
 /// Receives each finding.
@@ -112,6 +112,15 @@ pub struct Report {
     /// Jobs and CronJobs that are not migrations.
     #[serde(skip)]
     pub(crate) others: usize,
+    /// The documents and their items that have a version and a kind.
+    #[serde(skip)]
+    pub(crate) manifests: usize,
+    /// Migration Jobs: labelled, or adopted without a typo in a label.
+    #[serde(skip)]
+    pub(crate) migrations: usize,
+    /// The first Jobs that may be migrations and have no label, each with the label to write.
+    #[serde(skip)]
+    pub(crate) unlabelled: Vec<(String, String)>,
     /// Files of a folder that were not read, because their names are not those of manifests.
     #[serde(skip_serializing_if = "is_zero")]
     pub skipped_files: usize,
@@ -217,12 +226,48 @@ impl Report {
                 let OptedOut { count, jobs } = &mut self.opted_out;
                 *count += 1;
                 if jobs.len() < MAX_NAMES {
-                    let slash = if job.namespace.is_empty() { "" } else { "/" };
-                    jobs.push(format!("{}{slash}{}", job.namespace, job.name.shown()));
+                    jobs.push(full_name(job));
                 }
             }
         }
         false
+    }
+
+    /// Notes that a Job has no label of a migration; `label` is the one to write.
+    pub(super) fn lacks(&mut self, job: &Job<'_>, label: String) {
+        if self.unlabelled.len() < MAX_NAMES {
+            self.unlabelled.push((full_name(job), label));
+        }
+    }
+
+    /// Why there is no labelled migration Job, which `check --require-migration` requires.
+    pub(crate) fn lacks_migration(&self) -> Option<String> {
+        const NAMED: usize = 3;
+        if self.migrations > 0 {
+            return None;
+        }
+        if self.unlabelled.is_empty() {
+            let read = if self.problems.is_empty() {
+                ""
+            } else {
+                " in what could be read"
+            };
+            return Some(format!(
+                "no migration Job was found{read}, but --require-migration requires one"
+            ));
+        }
+        let named = self.unlabelled.iter().take(NAMED);
+        let named: Vec<_> = named
+            .map(|(job, label)| format!("{label} on {job}"))
+            .collect();
+        let more = match self.unlabelled.len() - named.len() {
+            0 => String::new(),
+            more => format!(", and on {more} more"),
+        };
+        Some(format!(
+            "no Job is a migration Job, but --require-migration requires one; write {}{more}",
+            named.join(", ")
+        ))
     }
 
     /// Counts a Job that was evaluated.
@@ -240,4 +285,10 @@ impl Report {
             self.counts.add(finding);
         }
     }
+}
+
+/// `namespace/name`; the name alone for a manifest without a namespace.
+fn full_name(job: &Job<'_>) -> String {
+    let slash = if job.namespace.is_empty() { "" } else { "/" };
+    format!("{}{slash}{}", job.namespace, job.name.shown())
 }

@@ -195,7 +195,7 @@ job/shop-migrate-1766361600 in shop
   denied    MW004 spec.template.spec.restartPolicy: found \"OnFailure\"
 
 RULE                          DENIED  PATCHED  WARNED  AUDITED  EXEMPTED  INSTEAD
-MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template and no other in a container
+MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template
 
 failed to get namespaces shop: {server} answered: User \"me\" cannot read /api/v1/namespaces/shop; Jobs are checked without its mode and mesh
 

@@ -50,13 +50,13 @@ fn a_denial_tells_everything_at_once() {
                 "message": format!(
                     "MW001 untimestamped-name: metadata.name: \"shop-migrate\" does not end in a timestamp; \
                      {write_name}\nMW004 restarting-pod: spec.template.spec.restartPolicy: found \
-                     \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"
+                     \"OnFailure\"; write restartPolicy: Never in the pod template"
                 ),
                 "details": {"name": "shop-migrate", "group": "batch", "kind": "jobs", "causes": [
                     {"field": "metadata.name", "reason": "MW001",
                      "message": format!("\"shop-migrate\" does not end in a timestamp; {write_name}")},
                     {"field": "spec.template.spec.restartPolicy", "reason": "MW004",
-                     "message": "found \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"},
+                     "message": "found \"OnFailure\"; write restartPolicy: Never in the pod template"},
                 ]},
             })
         );

@@ -28,7 +28,7 @@ fn restarting(job: &mut Value) {
 #[test]
 fn a_denial_is_told_of_the_namespace_and_a_correction_of_the_job() {
     let denied = "CREATE of shop-migrate-1766361600: MW004 restarting-pod: spec.template.spec.restartPolicy: found \
-                  \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container";
+                  \"OnFailure\"; write restartPolicy: Never in the pod template";
     let objects = json!([
         reference("Namespace", "shop"),
         reference("Job", "shop-migrate")

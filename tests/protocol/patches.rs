@@ -31,7 +31,7 @@ fn patches_apply_to_the_object_as_received_and_only_once() {
     assert_eq!(warnings.len(), 3);
     assert_eq!(
         warnings[2],
-        "MW004 spec.template.spec.restartPolicy: patched; in the chart, write restartPolicy: Never in the pod template and no other in a container"
+        "MW004 spec.template.spec.restartPolicy: patched; in the chart, write restartPolicy: Never in the pod template"
     );
     // Three corrections, the stamp, the time to live.
     assert_eq!(line(&answer)["patch"].as_array().map(Vec::len), Some(5));

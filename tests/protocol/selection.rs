@@ -82,7 +82,7 @@ fn a_labelled_cronjob_gets_warnings_at_most() {
     assert_eq!(response["allowed"], true);
     assert_eq!(
         response["warnings"][0],
-        "MW004 spec.jobTemplate.spec.template.spec.restartPolicy: found \"OnFailure\"; write restartPolicy: Never in the pod template and no other in a container"
+        "MW004 spec.jobTemplate.spec.template.spec.restartPolicy: found \"OnFailure\"; write restartPolicy: Never in the pod template"
     );
     let line = line(&answer);
     assert_eq!(

@@ -67,7 +67,7 @@ job/shop-migrate-1766361600 in shop
   warning   MW010 spec.template.spec.containers[0].args[1]: holds a URL with a password
 
 RULE                          DENIED  PATCHED  WARNED  AUDITED  EXEMPTED  INSTEAD
-MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template and no other in a container
+MW004 restarting-pod               1        0       0        0         0  write restartPolicy: Never in the pod template
 MW010 inline-credentials           0        0       1        0         0  take it from a Secret, by an env variable with valueFrom.secretKeyRef
 
 shop: namespace label migration-warden.io/mode: \"of\" is not a mode, so the policy is enforced; write enforce, warn, audit or off
@@ -92,7 +92,7 @@ fn programs_get_the_documented_shape() {
             "namespace": "shop", "job": "shop-migrate-1766361600",
             "path": "spec.template.spec.restartPolicy", "reason": "restartPolicy is not Never",
             "detail": "found \"OnFailure\"",
-            "remediation": "write restartPolicy: Never in the pod template and no other in a container",
+            "remediation": "write restartPolicy: Never in the pod template",
         })
     );
     assert_eq!(out["findings"][1]["rule"], "MW010");

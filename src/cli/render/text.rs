@@ -252,7 +252,13 @@ fn looked_at(report: &Report) -> String {
 /// `2 problems in 1 of 3 migration Jobs (1 denied, 1 warned), 1 finding exempted`.
 fn summary(report: &Report) -> String {
     if report.jobs == 0 {
-        return "no migration Jobs".to_owned();
+        let is_unread = report.problems.iter().any(|problem| problem.file.is_some());
+        let none = if is_unread {
+            "no migration Job could be checked"
+        } else {
+            "no migration Jobs"
+        };
+        return none.to_owned();
     }
     let jobs = counted(report.jobs, "migration Job");
     let mut text = match report.counts.problems() {

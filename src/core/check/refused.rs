@@ -1,6 +1,6 @@
-//! Finds faults that the API server refuses in any Job, whatever the policy: numbers out of range and names that are
-//! not DNS names (`pkg/apis/batch/validation` of Kubernetes). The messages are Kubernetes' own, because users search
-//! for them.
+//! Finds faults that the API server refuses in any Job, whatever the policy: numbers out of range, names that are not
+//! DNS names and a pod without containers (`pkg/apis/batch/validation` and `pkg/apis/core/validation` of Kubernetes). The
+//! messages are Kubernetes' own, because users search for them.
 //!
 //! The webhook does not need this, because the API server validates itself. [`crate::core::job::object`] checks types.
 
@@ -64,6 +64,12 @@ pub(super) fn by_kubernetes(object: &Value, kind: Kind) -> Vec<Refused> {
         faults.push(invalid_number(object, at, &what));
     }
     names(object, spec, &mut faults);
+    let at = format!("{spec}/template/spec/containers");
+    let containers = object.pointer(&at).and_then(Value::as_array);
+    if containers.is_none_or(Vec::is_empty) {
+        let message = format!("{}: Required value", path(&at));
+        faults.push((at, message));
+    }
     faults
 }
 
@@ -184,6 +190,8 @@ mod tests {
 - [{metadata: {namespace: a.b}}, ["metadata.namespace: Invalid value: \"a.b\": LABEL"]]
 - [{spec: {template: {spec: {containers: [{name: migrate}, {name: Run_it}]}}}},
    ["spec.template.spec.containers[1].name: Invalid value: \"Run_it\": LABEL"]]
+- [{spec: {template: {spec: {containers: []}}}}, ["spec.template.spec.containers: Required value"]]
+- [{spec: null}, ["spec.template.spec.containers: Required value"]]
 "#;
         let subdomain = dns::subdomain_fault("Shop").unwrap();
         let label = dns::label_fault("Shop").unwrap();
@@ -201,6 +209,9 @@ mod tests {
             "spec.failedJobsHistoryLimit: Invalid value: -2: must be greater than or equal to 0",
         ];
         let change = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(messages(Kind::CronJob, &change), expected);
+        let expected = ["spec.jobTemplate.spec.template.spec.containers: Required value"];
+        let change = json!({"spec": {"jobTemplate": null}});
         assert_eq!(messages(Kind::CronJob, &change), expected);
         for (field, _) in NUMBERS {
             let with = |value: Value| messages(Kind::Job, &json!({"spec": {field: value}}));

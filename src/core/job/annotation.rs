@@ -5,6 +5,12 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::core::json::{Text, entries};
+use crate::core::typos::typos;
+
+/// Most typos in a key that is still recognised.
+const MAX_TYPOS: usize = 3;
+/// Most unknown keys that are kept.
+const MAX_UNKNOWN: usize = 64;
 
 macro_rules! annotations {
     ($($(#[doc = $doc:literal])* $name:ident = $key:literal,)+) => {
@@ -72,6 +78,8 @@ annotations! {
 pub(crate) struct Annotations<'a> {
     is_map: bool,
     entries: Vec<(Annotation, Text<'a>)>,
+    /// The keys that no program knows and that may be meant as those of a hook.
+    unknown: Vec<Text<'a>>,
 }
 
 impl Annotations<'_> {
@@ -79,6 +87,16 @@ impl Annotations<'_> {
         let mut entries = self.entries.iter().rev();
         let (_, value) = entries.find(|(found, _)| *found == annotation)?;
         Some(value)
+    }
+
+    /// The key that was probably meant as the key of `annotation`.
+    pub(crate) fn misspelt(&self, annotation: Annotation) -> Option<&str> {
+        let typos = |key: &&Text<'_>| typos(key, annotation.key(), MAX_TYPOS);
+        let near = self
+            .unknown
+            .iter()
+            .filter_map(|key| Some((typos(&key)?, key)));
+        near.min_by_key(|(typos, _)| *typos).map(|(_, key)| &**key)
     }
 
     /// Whether the object has a map of annotations, even an empty one, so that one can be added. False if the map is
@@ -90,11 +108,22 @@ impl Annotations<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = entries(deserializer, |key| Annotation::of_key(&key))?;
-        Ok(Self {
+        let entries = entries(deserializer, |key| match Annotation::of_key(&key) {
+            Some(known) => Some(Ok(known)),
+            None => (key.starts_with("helm") || key.contains("hook")).then_some(Err(key)),
+        })?;
+        let mut read = Self {
             is_map: entries.is_some(),
-            entries: entries.unwrap_or_default(),
-        })
+            ..Self::default()
+        };
+        for (key, value) in entries.into_iter().flatten() {
+            match key {
+                Ok(known) => read.entries.push((known, value)),
+                Err(unknown) if read.unknown.len() < MAX_UNKNOWN => read.unknown.push(unknown),
+                Err(_) => {}
+            }
+        }
+        Ok(read)
     }
 }
 

@@ -145,12 +145,7 @@ impl LeftOut {
 
 /// The message for a value that is not one of some words.
 pub(crate) fn not_one_of(found: Option<&Value>, words: &[&str]) -> String {
-    let shown = match found {
-        // YAML 1.1 reads these words as the others.
-        Some(Value::Bool(true)) => "on (true)".into(),
-        Some(Value::Bool(false)) => "off (false)".into(),
-        found => shown(found),
-    };
+    let shown = shown(found);
     if let [one] = words {
         return format!("write {one} instead of {shown}");
     }
@@ -261,7 +256,7 @@ mod tests {
 - [{word: "no"}, /word, '"no" is not one of deny, warn']
 - [{word: 3}, /word, '3 is not one of deny, warn']
 - [{word: "on"}, /word, '"on" is not one of deny, warn']
-- [{word: true}, /word, 'on (true) is not one of deny, warn']
+- [{word: true}, /word, 'true is not one of deny, warn']
 - [{word: [deny]}, /word, 'a list is not one of deny, warn']
 - [{kind: 3}, /kind, write Job instead of 3]
 - [{kind: Jbo}, /kind, 'write Job instead of "Jbo"']

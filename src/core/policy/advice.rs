@@ -8,12 +8,17 @@ use std::borrow::Cow;
 use crate::core::job::Job;
 use crate::core::job::annotation::Annotation;
 use crate::core::job::hooks::{self, Event};
+use crate::core::policy::breach::shown;
 use crate::core::policy::options::RuleOption;
 use crate::core::policy::path::FieldPath;
 
 /// Advice for a Job that is not a migration before an upgrade.
 const NO_UPGRADE: &str = "let a MigrationException admit it, or label it migration-warden.io/migration: \"false\" \
                           if it is not a migration";
+
+/// Advice for a Job that undoes a migration.
+pub(crate) const DOWNGRADE: &str =
+    "a Job that undoes a migration must not run before upgrades: let a MigrationException admit it";
 
 /// What a hook Job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +83,27 @@ impl Purpose {
         }
     }
 
-    /// Advice for a Job that is not for upgrades; `None` for one that is.
+    /// The advice for a Job whose hook is not that of a migration before upgrades; `write` is what that needs.
     #[must_use]
-    pub(crate) fn advice(self) -> Option<Cow<'static, str>> {
-        let text = match self {
-            Self::Upgrade => return None,
-            Self::Downgrade => {
-                "a Job that undoes a migration must not run before upgrades: let a MigrationException admit it"
-                    .into()
-            }
-            Self::After => format!("if it needs a database of this same release, {NO_UPGRADE}").into(),
+    pub(crate) fn advice(self, write: Cow<'static, str>) -> Cow<'static, str> {
+        match self {
+            Self::Upgrade => write,
+            Self::Downgrade => DOWNGRADE.into(),
+            Self::After => format!(
+                "{write}; or, if it needs a database of this same release, let a MigrationException admit it"
+            )
+            .into(),
             Self::Other => NO_UPGRADE.into(),
-        };
-        Some(text)
+        }
+    }
+}
+
+/// The words for an annotation that is missing, with the key that is most like its own.
+pub(crate) fn missing(job: &Job<'_>, annotation: Annotation) -> String {
+    let key = annotation.key();
+    match job.annotations.misspelt(annotation) {
+        Some(written) => format!("the annotation is called {} and not {key}", shown(written)),
+        None => format!("the annotation {key} is missing"),
     }
 }
 

@@ -209,7 +209,7 @@ pub(crate) mod prelude {
     pub(crate) use crate::core::job::hooks;
     pub(crate) use crate::core::policy::Action::{Audit, Deny, Off, Wait, Warn};
     pub(crate) use crate::core::policy::adopt::Promise;
-    pub(crate) use crate::core::policy::advice::{ARGOCD_OPTION, Purpose, Stray};
+    pub(crate) use crate::core::policy::advice::{ARGOCD_OPTION, Purpose, Stray, missing};
     pub(crate) use crate::core::policy::breach::{Breach, Breaches, defaulted, shown};
     pub(crate) use crate::core::policy::options::{AnyOption, Options, RuleOption};
     pub(crate) use crate::core::policy::path::FieldPath;

@@ -1,14 +1,16 @@
-//! Parses the text of a policy file into its types, or returns the faults of syntax and types with their positions.
+//! Parses the text of a policy file, and gives faults their positions and the values as they are written.
 
-use crate::core::manifest::typed::{self, Key, Misfit};
+use serde_json::Value;
+
+use crate::core::manifest::typed::{Key, Misfit};
 use crate::core::manifest::{self, Document, Position};
-use crate::core::policy_file::MigrationPolicy;
 use crate::core::text;
 
 /// A position and what is wrong there.
 pub(super) type Fault = (Position, String);
 
-pub(super) fn parse(text: &str) -> Result<(MigrationPolicy, Document<'_>), Vec<Fault>> {
+/// The document of a policy file, with its duplicate keys as faults; or the faults of its syntax.
+pub(super) fn parse(text: &str) -> Result<(Document<'_>, Vec<Fault>), Vec<Fault>> {
     let mut documents = manifest::documents(text);
     let document = match documents.next() {
         Some(Ok(document)) => document,
@@ -27,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<(MigrationPolicy, Document<'_>), Vec<F
         let message = "a policy file has one document; delete this one and the --- before it";
         return Err(vec![(position, message.to_owned())]);
     }
-    let twice: Vec<_> = document
+    let twice = document
         .duplicates()
         .map(|twice| {
             let message = format!(
@@ -37,21 +39,27 @@ pub(super) fn parse(text: &str) -> Result<(MigrationPolicy, Document<'_>), Vec<F
             (twice.later, message)
         })
         .collect();
-    if !twice.is_empty() {
-        return Err(twice);
+    Ok((document, twice))
+}
+
+/// The fault of a value that does not fit its type.
+pub(super) fn misfit(document: &Document<'_>, misfit: Misfit) -> Fault {
+    let at = misfit.pointer.as_str();
+    match misfit.key {
+        Some(Key::Unknown(_)) => (document.locate_key(at), misfit.message),
+        _ => fault(document, at, misfit.message),
     }
-    match typed::read_all(document.value(document.root())) {
-        Ok(written) => Ok((written, document)),
-        Err(misfits) => {
-            let place = |misfit: Misfit| {
-                let at = misfit.pointer.as_str();
-                let position = match misfit.key {
-                    Some(Key::Unknown(_)) => document.locate_key(at),
-                    _ => document.locate(document.root(), at).0,
-                };
-                (position, misfit.message)
-            };
-            Err(misfits.into_iter().map(place).collect())
+}
+
+/// A fault of the value at this JSON Pointer. YAML reads `yes` as true and `0x10` as 16: the message gets what is written.
+pub(super) fn fault(document: &Document<'_>, pointer: &str, message: String) -> Fault {
+    let root = document.root();
+    let position = document.locate(root, pointer).0;
+    let message = match document.plain(root, pointer) {
+        Some((written, read @ (Value::Bool(_) | Value::Number(_)))) => {
+            message.replacen(&read.to_string(), &text::bounded(written, text::NAME), 1)
         }
-    }
+        _ => message,
+    };
+    (position, message)
 }

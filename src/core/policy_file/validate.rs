@@ -1,13 +1,15 @@
 //! Converts a policy file to a policy, or reports all its faults.
 //!
-//! [`super::parse`] reports the first fault of syntax, or all faults of types. Without one, all faults of meaning are
-//! reported. Each has file, line and column.
+//! [`super::parse`] reports the first fault of syntax. Without one, all duplicate keys and all faults of types are reported
+//! with those of the rules, and without faults of types all faults of meaning. Each has file, line and column.
 
 use std::fmt;
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use super::{Fault, adopt, parse, rules, sections};
+use crate::core::manifest::typed;
 use crate::core::policy::adopt::{Adoption, Promises};
 use crate::core::policy::claims::Claims;
 use crate::core::policy::options::{Length, Options};
@@ -69,14 +71,35 @@ pub fn read(file: &str, text: &str) -> Result<Policy, InvalidPolicy> {
         let at = |(position, message)| Problem::at(file, position, message);
         InvalidPolicy(faults.into_iter().map(at).collect())
     };
-    let (written, document) = parse::parse(text).map_err(invalid)?;
-    let (policy, faults) = policy_of(written);
-    if faults.is_empty() {
-        let hash = text::sha256(text)[..HASH_DIGITS].to_owned();
-        return Ok(Policy { hash, ..policy });
+    let (document, mut faults) = parse::parse(text).map_err(invalid)?;
+    let value = document.value(document.root());
+    let (policy, found) = match typed::read_all(value.clone()) {
+        Ok(written) => policy_of(written),
+        Err(misfits) => {
+            let misfits = misfits.into_iter();
+            faults.extend(misfits.map(|misfit| parse::misfit(&document, misfit)));
+            rules_of(&value)
+        }
+    };
+    let found = found.into_iter();
+    faults.extend(found.map(|(at, message)| parse::fault(&document, &at, message)));
+    if !faults.is_empty() {
+        return Err(invalid(faults));
     }
-    let place = |(pointer, message): Fault| (document.locate(document.root(), &pointer).0, message);
-    Err(invalid(faults.into_iter().map(place).collect()))
+    let hash = text::sha256(text)[..HASH_DIGITS].to_owned();
+    Ok(Policy { hash, ..policy })
+}
+
+/// The section `rules` of a file that does not fit its type: its faults are of the same round.
+fn rules_of(file: &Value) -> (Policy, Vec<Fault>) {
+    let profile = file.get("profile").and_then(|it| typed::read(it).ok());
+    let rules = file.get("rules").and_then(|it| typed::read(it).ok());
+    let mut policy = Policy {
+        actions: profile_actions(profile.unwrap_or_default()),
+        ..builtin()
+    };
+    let faults = rules::apply(&rules.unwrap_or_default(), &mut policy);
+    (policy, faults)
 }
 
 fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {

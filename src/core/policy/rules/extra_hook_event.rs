@@ -1,7 +1,10 @@
 //! MW017: the migration runs at another moment, too.
 
+use std::borrow::Cow;
+
 use crate::core::job::hooks::Event;
 use crate::core::job::name::cut;
+use crate::core::policy::advice::DOWNGRADE;
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -35,6 +38,8 @@ rule! {
     };
 }
 
+/// What an exception for MW002 lacks.
+const NAME_BOTH: &str = "name MW017 too in the MigrationException that admits it";
 /// Most of the events' names that is repeated; each of the eight once has less.
 const MAX: usize = 120;
 
@@ -48,9 +53,14 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     }
     let extra = extra.join(", ");
     let breach = Breach::new(Annotation::Hook, format!("it runs at {extra}"));
-    let take_out = || format!("remove {} from helm.sh/hook", cut(&extra, MAX)).into();
-    let advice = Purpose::of(job, value).advice();
-    Some(breach.advise(advice.unwrap_or_else(take_out)))
+    let remove = format!("remove {} from helm.sh/hook", cut(&extra, MAX));
+    // MW002 says what to write, and when an exception is right.
+    Some(breach.advise(match Purpose::of(job, value) {
+        Purpose::Upgrade => remove.into(),
+        Purpose::After => format!("{remove}, or {NAME_BOTH}").into(),
+        Purpose::Other => NAME_BOTH.into(),
+        Purpose::Downgrade => Cow::from(DOWNGRADE),
+    }))
 }
 
 fn expression(_: &Options) -> String {

@@ -3,7 +3,7 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration whose image has no digest, and the tag `latest` or none.
+    /// A migration whose image has no digest, and whose tag is `latest` or missing.
     ///
     /// ## Why is this bad?
     /// The tag may point to another image tomorrow. A rollback or a retry then runs other migrations than those of its

@@ -92,26 +92,27 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
             Some(Event::Other) | None => {}
         }
     }
-    let missing = match (install, upgrade) {
+    let lacks = match (install, upgrade) {
         (true, true) => return None,
         (true, false) => "pre-upgrade is missing",
         (false, true) => "pre-install is missing",
         (false, false) => "pre-install and pre-upgrade are missing",
     };
     let detail = match value {
-        None => "the annotation helm.sh/hook is missing, so Helm does not run this Job as a hook"
-            .to_owned(),
-        Some(value) => format!("found {}, {missing}", shown(value)),
+        None => format!(
+            "{}, so Helm does not run this Job as a hook",
+            missing(job, Annotation::Hook)
+        ),
+        Some(value) => format!("found {}, {lacks}", shown(value)),
     };
     let purpose = Purpose::of(job, value.unwrap_or_default());
     let breach = Breach::new(Annotation::Hook, detail);
-    Some(breach.advise(match purpose.advice() {
-        Some(advice) => advice,
-        None if hooks::argocd_has(argocd, "PreSync") => {
-            format!("{WRITE}; or {ACCEPT_ARGOCD}").into()
-        }
-        None => WRITE.into(),
-    }))
+    let write = if hooks::argocd_has(argocd, "PreSync") {
+        format!("{WRITE}; or {ACCEPT_ARGOCD}").into()
+    } else {
+        WRITE.into()
+    };
+    Some(breach.advise(purpose.advice(write)))
 }
 
 /// The one finding about a Job whose deployer runs no hooks: a warning, because there is nothing to put right.
@@ -174,9 +175,10 @@ fn misplaced(job: &Job<'_>, stray: &Stray<'_>, options: &Options) -> Breach {
 /// The finding in Argo CD's words.
 fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     let detail = match value {
-        None => {
-            "the annotation argocd.argoproj.io/hook is missing, so Argo CD applies this Job together with the new version".to_owned()
-        }
+        None => format!(
+            "{}, so Argo CD applies this Job together with the new version",
+            missing(job, Annotation::ArgoCdHook)
+        ),
         Some(value) if hooks::argocd_has(Some(value), "PreSync") => {
             format!("found {}, which the policy does not accept", shown(value))
         }
@@ -184,12 +186,14 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
     };
     let write = "write argocd.argoproj.io/hook: PreSync";
     let purpose = Purpose::of_argocds(job, value.unwrap_or_default());
-    Breach::new(Annotation::ArgoCdHook, detail).advise(match purpose.advice() {
-        Some(advice) => advice,
-        None if options.is_on(&ARGOCD) => write.into(),
-        None if hooks::argocd_has(value, "PreSync") => ACCEPT_ARGOCD.into(),
-        None => format!("{write}, and {ACCEPT_ARGOCD}").into(),
-    })
+    let write = if options.is_on(&ARGOCD) {
+        write.into()
+    } else if hooks::argocd_has(value, "PreSync") {
+        ACCEPT_ARGOCD.into()
+    } else {
+        format!("{write}, and {ACCEPT_ARGOCD}").into()
+    };
+    Breach::new(Annotation::ArgoCdHook, detail).advise(purpose.advice(write))
 }
 
 fn expression(options: &Options) -> String {

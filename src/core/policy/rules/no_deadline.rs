@@ -3,7 +3,7 @@
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job without `activeDeadlineSeconds`, both its own and its pod's.
+    /// A migration Job without a deadline: neither the Job nor its pod template has `activeDeadlineSeconds`.
     ///
     /// ## Why is this bad?
     /// `helm --timeout` stops Helm, not the Job. A migration that waits for a lock keeps running after the deploy has
@@ -23,7 +23,7 @@ rule! {
         id: "MW007",
         name: "no-deadline",
         reason: "it has no deadline",
-        remediation: "write activeDeadlineSeconds; with Helm, below its --timeout (300 s by default)",
+        remediation: "write activeDeadlineSeconds: 270, or any time below helm --timeout (default 300 s)",
         path: "spec.activeDeadlineSeconds",
         guide: Warn,
         strict: Deny,

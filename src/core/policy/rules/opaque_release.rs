@@ -4,7 +4,7 @@ use crate::core::job::release::{self, FLUX_NAME, INSTANCE, Source};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
-    /// A migration Job whose release only its name indicates.
+    /// A migration Job without a label or annotation that names its release.
     ///
     /// The rule looks for the label `app.kubernetes.io/instance` on the Job or its pod template, Flux's
     /// `helm.toolkit.fluxcd.io/name` and Argo CD's `argocd.argoproj.io/tracking-id`.

@@ -34,7 +34,7 @@ rule! {
         id: "MW004",
         name: "restarting-pod",
         reason: "restartPolicy is not Never",
-        remediation: "write restartPolicy: Never in the pod template and no other in a container",
+        remediation: "write restartPolicy: Never in the pod template",
         path: "spec.template.spec.restartPolicy",
         guide: Deny,
         strict: Deny,
@@ -57,13 +57,16 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
         let sidecar = Job::is_native_sidecar(list, container);
         let own = own_policy(container.restart_policy.as_deref());
         let own = own.filter(|policy| !sidecar && *policy != "Never");
-        let own =
-            own.map(|policy| never(path("restartPolicy"), format!("found {}", shown(policy))));
+        let own = own.map(|policy| {
+            let breach = never(path("restartPolicy"), format!("found {}", shown(policy)));
+            breach.advise("remove restartPolicy from the container")
+        });
         let mut rules = container.restart_policy_rules.iter();
         let rule = rules.find(|rule| restarts(rule, sidecar)).map(|rule| {
             let path = path("restartPolicyRules");
             let detail = format!("found a rule with the action {}", shown(&rule.action));
-            Breach::new(path.clone(), detail).fixed_by(Fix::remove(path))
+            let breach = Breach::new(path.clone(), detail).fixed_by(Fix::remove(path));
+            breach.advise("remove restartPolicyRules from the container")
         });
         own.into_iter().chain(rule)
     });

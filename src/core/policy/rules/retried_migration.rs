@@ -36,7 +36,7 @@ rule! {
         id: "MW006",
         name: "retried-migration",
         reason: "a failed attempt is retried",
-        remediation: "write backoffLimit: 0 and no podFailurePolicy that retries",
+        remediation: "write backoffLimit: 0, and no podFailurePolicy that retries",
         path: "spec.backoffLimit",
         guide: Warn,
         strict: Deny,
@@ -75,7 +75,7 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
         } else {
             format!("{found}, and podFailurePolicy does not fail the Job on every exit code")
         };
-        Breach::new("spec.backoffLimit", detail)
+        Breach::new("spec.backoffLimit", detail).advise("write backoffLimit: 0 in the Job's spec")
     });
     let restarting = rules
         .iter()
@@ -85,7 +85,8 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Breaches {
         let path = FieldPath::of("spec.podFailurePolicy.rules");
         let action = shown(&rule.action);
         let detail = format!("found {action}, which starts a failed migration again");
-        Breach::new(path.index(index).field("action"), detail)
+        let breach = Breach::new(path.index(index).field("action"), detail);
+        breach.advise("remove this rule of podFailurePolicy, or write action: FailJob")
     });
     limited.into_iter().chain(restarting).collect()
 }

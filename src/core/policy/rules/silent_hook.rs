@@ -47,7 +47,10 @@ fn check(job: &Job<'_>, _: &Context<'_>) -> Option<Breach> {
     }
     let detail = match policy {
         Some(policy) => format!("found {}", shown(policy)),
-        None => "the annotation helm.sh/hook-output-log-policy is missing, so Helm prints no log when the hook fails".to_owned(),
+        None => format!(
+            "{}, so Helm prints no log when the hook fails",
+            missing(job, Annotation::HookOutputLogPolicy)
+        ),
     };
     Some(Breach::new(Annotation::HookOutputLogPolicy, detail))
 }

@@ -25,7 +25,7 @@ rule! {
     ///
     /// ## Patching
     /// migration-warden sets the annotation on the Job. Helm does not see it, because Helm has already read the chart.
-    /// Programs that read the annotation in the cluster follow the patched policy.
+    /// Tidy-up removes the finished Job in its place, and programs that read the annotation in the cluster follow it.
     ///
     /// Source: `operateAnnotationValues` in `helm/helm: pkg/releaseutil/manifest_sorter.go`.
     pub(super) static WRONG_DELETE_POLICY = {
@@ -87,10 +87,10 @@ fn check(job: &Job<'_>, context: &Context<'_>) -> Option<Breach> {
         ));
     }
     let detail = match (value, unknown) {
-        (None, _) => {
-            "the annotation helm.sh/hook-delete-policy is missing, and Helm defaults it to before-hook-creation: finished Jobs stay"
-                .to_owned()
-        }
+        (None, _) => format!(
+            "{}, and Helm defaults it to before-hook-creation: finished Jobs stay",
+            missing(job, Annotation::DeletePolicy)
+        ),
         (Some(value), None) => format!("found {}", shown(value)),
         (Some(value), Some(unknown)) => {
             format!(
@@ -143,10 +143,10 @@ fn argocds(job: &Job<'_>, value: Option<&str>, options: &Options) -> Breach {
             shown(stray.value),
             stray.place
         ),
-        (None, None) => {
-            "the annotation argocd.argoproj.io/hook-delete-policy is missing, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay"
-                .to_owned()
-        }
+        (None, None) => format!(
+            "{}, and Argo CD defaults it to BeforeHookCreation: finished Jobs stay",
+            missing(job, Annotation::ArgoCdDeletePolicy)
+        ),
         (Some((value, Some(wrong))), _) => format!("found {}, {wrong}", shown(value)),
         (Some((value, None)), _) => {
             format!("found {}, which the policy does not accept", shown(value))
