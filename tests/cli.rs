@@ -189,6 +189,19 @@ fn templates_that_were_not_rendered_get_a_hint() {
         let message = out["problems"][0]["message"].as_str().unwrap();
         assert!(message.ends_with(hint), "{message}");
     }
+    let name = valid().replace(
+        "name: shop-migrate-1766361600",
+        "name: {{ .Release.Name }}-migrate",
+    );
+    let (_, out) = check_json(&name);
+    assert_eq!(notes(&out, "problems"), [format!("5: {hint}")]);
+    let elsewhere = format!("{}x: y: z\nb: \"{{{{ x }}}}\"\n", valid());
+    let (_, out) = check_json(&elsewhere);
+    let message = out["problems"][0]["message"].as_str().unwrap();
+    assert!(
+        !message.starts_with(hint) && message.ends_with(hint),
+        "{message}"
+    );
     let chart = tempfile::tempdir().unwrap();
     std::fs::write(chart.path().join("Chart.yaml"), "name: x\n").unwrap();
     let path = chart.path().to_str().unwrap();

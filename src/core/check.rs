@@ -78,15 +78,19 @@ impl<'p> Check<'p> {
     }
 
     fn broken(&mut self, file: &str, broken: &BrokenDocument) {
-        let hint = if broken.is_template { UNRENDERED } else { "" };
-        let message = format!("{}{hint}", broken.message);
+        let message = match (broken.is_template, broken.is_template_line) {
+            // The parser's words would mislead: it takes `{{` for a map.
+            (_, true) => UNRENDERED.to_owned(),
+            (true, false) => format!("{}; {UNRENDERED}", broken.message),
+            (false, false) => broken.message.clone(),
+        };
         let problem = Problem::at(file, broken.position, message);
         self.report.problems.push(problem);
     }
 }
 
 /// Advice for a template that Helm has not rendered.
-const UNRENDERED: &str = "; this looks like a chart's template: render it first, as in \
+const UNRENDERED: &str = "this looks like a chart's template: render it first, as in \
                           helm template RELEASE CHART | migration-warden check -";
 
 /// The document that is being checked.
@@ -242,7 +246,11 @@ impl Here<'_, '_> {
 
     fn unrendered(&mut self, node: Node, pointer: &str) {
         let name = pointer.trim_start_matches('/').replace('/', ".");
-        self.problem(node, pointer, format!("{name} holds {{{{ }}}}{UNRENDERED}"));
+        self.problem(
+            node,
+            pointer,
+            format!("{name} holds {{{{ }}}}; {UNRENDERED}"),
+        );
     }
 
     fn problem(&mut self, node: Node, pointer: &str, message: String) {

@@ -17,6 +17,8 @@ pub(crate) struct BrokenDocument {
     pub message: String,
     /// Whether the document contains `{{`, as a template does.
     pub(crate) is_template: bool,
+    /// Whether the line of the fault does.
+    pub(crate) is_template_line: bool,
     /// Whether the fault is between two documents, which are still read.
     pub(crate) is_between: bool,
 }
@@ -117,6 +119,7 @@ impl<'a> Documents<'a> {
         if separators.is_empty() {
             let mut broken = self.broken(part.bytes, fault.message, false);
             broken.position = self.places.position(fault.at);
+            broken.is_template_line = is_template_line(self.places.text, fault.at);
             return Err(broken);
         }
         self.cut_at(&separators, &part);
@@ -173,9 +176,22 @@ impl<'a> Documents<'a> {
             position: self.places.position(bytes.start),
             message: message.to_owned(),
             is_template: self.places.text[bytes].contains("{{"),
+            is_template_line: false,
             is_between,
         }
     }
+}
+
+/// Whether `{{` is near this byte, in its line.
+fn is_template_line(text: &str, at: usize) -> bool {
+    const NEAR: usize = 256;
+    let (before, after) = text.as_bytes().split_at(at.min(text.len()));
+    let before = &before[before.len().saturating_sub(NEAR)..];
+    let start = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+    let after = &after[..after.len().min(NEAR)];
+    let end = memchr::memchr(b'\n', after).unwrap_or(after.len());
+    let line = [&before[start..], &after[..end]].concat();
+    memchr::memmem::find(&line, b"{{").is_some()
 }
 
 /// Where the next line with `---` or `...` begins, and where the text after the marker begins.
