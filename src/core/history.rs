@@ -49,6 +49,8 @@ pub(crate) struct Entry {
     pub exceptions: Vec<String>,
     /// Name of the `MigrationRun`.
     pub run: String,
+    /// The entry of the policy that adopted the Job, if no label made it a migration Job.
+    pub adopted: Option<String>,
     /// When the run was created; later than the Job if the Job was only found later.
     #[serde(skip)]
     created: Option<Timestamp>,
@@ -88,6 +90,7 @@ impl Entry {
             decision: spec.decision.map(masked),
             exceptions: spec.exceptions.into_iter().map(masked).collect(),
             run: object.name_any(),
+            adopted: spec.adopted.map(masked),
             created: object.creation_timestamp().map(|time| time.0),
         }
     }

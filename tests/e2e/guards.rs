@@ -33,7 +33,7 @@ pub(super) fn create(space: &Space, chart: &Chart, release: &str) -> String {
 }
 
 /// Writes the status of a Job whose pod runs.
-pub(super) fn run(space: &Space, job: &str) {
+pub(crate) fn run(space: &Space, job: &str) {
     let status = json!({"startTime": now(), "active": 1, "ready": 1});
     set_status(space, job, &status);
 }

@@ -124,7 +124,7 @@ fn programs_read_the_runs_of_a_release() {
             "finished_at": "2026-11-25T02:00:04Z", "duration_seconds": 4, "reason": null,
             "exit_code": null, "message": null, "requested_by": "ci", "deployer": "Helm",
             "chart": "shop-1.4.2", "tool": null, "images": [], "image_ids": [], "reviewed": true,
-            "decision": "01a204ca-c67a-7567-9db1-6e854088d7b1", "exceptions": [], "run": "1764036000",
+            "decision": "01a204ca-c67a-7567-9db1-6e854088d7b1", "exceptions": [], "run": "1764036000", "adopted": null,
         })
     );
     let csv = history(&space, &["--release", "pay", "-o", "csv"]).succeeds();

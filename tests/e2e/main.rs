@@ -14,6 +14,7 @@
 )]
 
 mod actions;
+mod adopted;
 mod agree;
 mod availability;
 mod chart;

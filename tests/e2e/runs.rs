@@ -23,7 +23,7 @@ use replica::Replica;
 /// Replicas look at the runs of the whole cluster, so tests that count what one of them does take turns.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> (MutexGuard<'static, ()>, RwLockReadGuard<'static, ()>) {
+pub(crate) fn alone() -> (MutexGuard<'static, ()>, RwLockReadGuard<'static, ()>) {
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     (alone, crd::installed())
 }
@@ -78,7 +78,7 @@ fn failing() -> Chart {
 }
 
 /// Every run of the namespace, oldest first.
-fn runs(space: &Space) -> Vec<Value> {
+pub(crate) fn runs(space: &Space) -> Vec<Value> {
     let mut runs = api::all(api::RUNS, space.name());
     let age = |run: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

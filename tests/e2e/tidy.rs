@@ -1,6 +1,6 @@
 //! Finished Jobs that nobody needs: what Helm leaves behind, and what is left of it afterwards.
 
-mod replica;
+pub(crate) mod replica;
 mod written;
 
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn three_failures_and_a_success(space: &Space, helm: Helm, release: &str) -> Vec
     names(&space.jobs_of(release))
 }
 
-fn names(jobs: &[Value]) -> Vec<String> {
+pub(crate) fn names(jobs: &[Value]) -> Vec<String> {
     let name = |job: &Value| job["metadata"]["name"].as_str().unwrap().to_owned();
     let mut names: Vec<_> = jobs.iter().map(name).collect();
     names.sort();

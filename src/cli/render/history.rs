@@ -128,6 +128,9 @@ fn why(entry: &Entry) -> String {
         (ended, Some(message)) if ended.is_empty() => parts.push(message),
         (ended, Some(message)) => parts.push(format!("{ended}: {message}")),
     }
+    if let Some(name) = &entry.adopted {
+        parts.push(format!("adopted as {}", shown(name)));
+    }
     if !entry.reviewed {
         parts.push("unreviewed: created without a decision".to_owned());
     }

@@ -13,6 +13,7 @@ use crate::cluster::pods::Pods;
 use crate::cluster::runs::{Pace, RunMetrics, Runs, Trouble};
 use crate::cluster::starts::{self, Starts};
 use crate::core::job::running::Said;
+use crate::core::policy::testing::policy;
 use crate::host::metrics::Registry;
 use crate::host::policy_watch::PolicyMetrics;
 
@@ -187,6 +188,66 @@ fn a_labelled_job_is_not_adopted() {
         let all = jobs.all().unwrap();
         let found = all.iter().find(|job| job.uid == uid).unwrap();
         assert_eq!(found.adopted, name, "{uid}");
+    }
+}
+
+/// Whether its run is wanted, by news of the Job or by a scan.
+#[tokio::test(start_paused = true)]
+async fn an_adopted_job_gets_a_run_only_if_that_is_promised() {
+    let adopted = || -> WatchedJob<Seen> {
+        serde_json::from_value(json!({"metadata": {
+            "name": "migrate", "namespace": "team", "uid": "a", "labels": {"migration-warden.io/adopted": "detected"},
+        }}))
+        .unwrap()
+    };
+    for (promise, is_scanned, is_recorded) in [
+        ("record", false, true),
+        ("record", true, true),
+        ("claims", false, false),
+        ("claims", true, false),
+    ] {
+        let (jobs, _) = jobs();
+        let known = if is_scanned { vec![adopted()] } else { vec![] };
+        list(&jobs, 0, vec![]);
+        list(&jobs, 1, known);
+        let (asked, mut wanted) = mpsc::unbounded_channel();
+        let client = testing::client(move |request| {
+            // Runs are listed in all namespaces, and a single one is read in its own.
+            let is_list = !request.uri().path().contains("/namespaces/team/");
+            if !is_list {
+                let _ = asked.send(());
+            }
+            let list = json!({"metadata": {}, "items": []});
+            std::future::ready(if is_list {
+                (200, list)
+            } else {
+                (500, json!({}))
+            })
+        });
+        let mut registry = Registry::new();
+        let policy = policy(&format!("detection: {{promises: [{promise}]}}\n"));
+        let runs = Runs {
+            client,
+            jobs: jobs.clone(),
+            policy: LivePolicy::new(policy, &PolicyMetrics::new(&mut registry)),
+            metrics: RunMetrics::new(&mut registry),
+            events: Events::default(),
+            trouble: Trouble::default(),
+            installation: None,
+            pace: Pace::default(),
+        };
+        let (_words, shown) = mpsc::channel(1);
+        tokio::spawn(runs.run(shown, Leads::always()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if !is_scanned {
+            jobs.take(1, Event::Apply(adopted()));
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(
+            wanted.try_recv().is_ok(),
+            is_recorded,
+            "{promise} {is_scanned}"
+        );
     }
 }
 

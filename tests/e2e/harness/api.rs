@@ -62,6 +62,16 @@ pub(crate) fn try_to_create(namespace: &str, job: &str) -> Tried {
     Tried { refusal, warnings }
 }
 
+/// The Job as the API server would store it, if it would.
+pub(crate) fn would_store(namespace: &str, job: &str) -> Option<Value> {
+    let path = format!(
+        "/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All&fieldValidation=Ignore&fieldManager=helm"
+    );
+    let request = Request::post(&path).header("Content-Type", "application/json");
+    let (code, _, stored) = send(request, job.to_owned());
+    (code == 201).then_some(stored)
+}
+
 /// In a thread of its own, as some tests are asynchronous themselves.
 fn send(request: Asked, body: String) -> (u16, HeaderMap, Value) {
     static SENDER: OnceLock<(Runtime, Client)> = OnceLock::new();

@@ -228,7 +228,12 @@ impl Webhooks {
 
 /// The entry for updates and deletions, which goes where this one for creations does.
 fn guard(webhook: &Value) -> Value {
-    let conditions = webhook_config::conditions(&policy_file::default_selectors())
+    // A Job that was adopted while it ran has no stamp.
+    let mut selectors = policy_file::default_selectors();
+    let adopted =
+        json!({"matchExpressions": [{"key": "migration-warden.io/adopted", "operator": "Exists"}]});
+    selectors.push(serde_json::from_value(adopted).unwrap());
+    let conditions = webhook_config::conditions(&selectors)
         .map(|(name, expression)| json!({"name": name, "expression": expression}));
     let mut guard = webhook.clone();
     guard["name"] = "guard.migration-warden.io".into();

@@ -16,7 +16,7 @@ const TEMPLATE: &str = "templates/dashboard.yaml";
 const PICTURED: u64 = 300;
 
 /// What has not happened after [`work::all`], by panel and query: it answers nothing, or 0 all the time.
-const IDLE: [(&str, &str); 10] = [
+const IDLE: [(&str, &str); 11] = [
     // Tidy-up waits for ten minutes, a migration gives way after one, a certificate lives for months, and the others want a
     // flood or a fault.
     ("Jobs removed", "A"),
@@ -29,6 +29,7 @@ const IDLE: [(&str, &str); 10] = [
     ("Events, and uses of exceptions not shown", "B"),
     ("Guards", "B"),
     ("Guards", "C"),
+    ("Jobs adopted, by entry", "B"),
 ];
 
 fn dashboard() -> String {

@@ -20,6 +20,7 @@ pub(super) const POLICY: &str = "rules: {restarting-pod: patch}\ntidyUp: {mode: 
 /// All that the dashboard shows, as far as it happens within seconds.
 pub(super) fn all(space: &Guarded) {
     succeeds(space, "good");
+    space.accepts(&Chart::guide().render("guide"));
     let denied = BREACHES.map(|breach| breach.id);
     space.rejects(&Chart::broken().render("broken"), &denied[..3]);
     space.patches(&RESTARTING_POD.chart().render("patched"), RESTARTING_POD.id);

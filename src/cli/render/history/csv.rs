@@ -24,7 +24,7 @@ pub(crate) fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
 
 type Field = (&'static str, fn(&Entry) -> String);
 
-const FIELDS: [Field; 24] = [
+const FIELDS: [Field; 25] = [
     ("namespace", |entry| no_formula(&entry.namespace)),
     ("release", |entry| no_formula(&entry.release)),
     ("migration", |entry| no_formula(&entry.migration)),
@@ -51,6 +51,7 @@ const FIELDS: [Field; 24] = [
         no_formula(&entry.exceptions.join(" "))
     }),
     ("run", |entry| no_formula(&entry.run)),
+    ("adopted", |entry| text(entry.adopted.as_ref())),
 ];
 
 fn known(value: Option<impl ToString>) -> String {

@@ -48,6 +48,7 @@ fn all() -> Vec<Entry> {
         }),
         run("03:30:00", 3, "Running", |run| {
             run["spec"]["exceptions"] = json!(["old-chart", "no-hook"]);
+            run["spec"]["adopted"] = json!("detected");
         }),
         run("03:00:00", 1, "Deleted", |run| {
             run["metadata"]["namespace"] = json!("web");
@@ -82,7 +83,7 @@ release shop in namespace shop
   2026-11-25 03:20:00  Lost       -      2    shop-migrate-1795576800  -
                        unreviewed: created without a decision
   2026-11-25 03:30:00  Running    20m3s  3    shop-migrate-1795577400  ci
-                       exempted by old-chart, no-hook
+                       adopted as detected; exempted by old-chart, no-hook
 release web in namespace web
   2026-11-25 03:00:00  Deleted    -      1    shop-migrate-1795575600  ci
 "
@@ -143,10 +144,10 @@ fn csv_is_quoted_and_no_formula() {
         String::from_utf8(out).unwrap(),
         "namespace,release,migration,job,job_uid,attempt,outcome,admitted_at,started_at,finished_at,\
          duration_seconds,reason,exit_code,message,requested_by,deployer,chart,tool,images,image_ids,\
-         reviewed,decision,exceptions,run\r\n\
+         reviewed,decision,exceptions,run,adopted\r\n\
          shop,\"'=HYPERLINK(\"\"http://x\"\")\",shop-migrate,shop-migrate-1795572000,uid-1795572000,1,Failed,\
          2026-11-25T02:00:00Z,2026-11-25T02:00:00Z,,,,-1,\"said \"\"no\"\", and  more\",\
-         '@SUM(1+1)*cmd|' /C calc'!A0,Helm,'-shop,' =1,'+a b,,true,01ac-7,,run-1795572000\r\n"
+         '@SUM(1+1)*cmd|' /C calc'!A0,Helm,'-shop,' =1,'+a b,,true,01ac-7,,run-1795572000,\r\n"
     );
 }
 
