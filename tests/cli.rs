@@ -1035,7 +1035,8 @@ fn check_config_tells_every_fault() {
 
 #[test]
 fn check_config_prints_the_actions_in_force() {
-    let text = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nrules: {MW004: warn}\n";
+    let text = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nrules: {MW004: warn}\n\
+        adopt: [{name: rails, match: {tools: [rails]}}, {name: shop, match: {names: [shop-*]}}]\n";
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let path = file.path().to_str().unwrap();
@@ -1043,7 +1044,11 @@ fn check_config_prints_the_actions_in_force() {
     assert_eq!((code, &*err), (0, ""));
     let lines: Vec<_> = human.lines().collect();
     assert!(lines[0].starts_with(&format!("{path}: policy ")), "{human}");
-    assert_eq!(lines.len(), 2 + 28);
+    assert_eq!(lines.len(), 2 + 28 + 2);
+    assert_eq!(
+        lines[31],
+        "adopted as rails, detected: fails open, because the API server cannot recognise tools"
+    );
     assert_eq!(lines[2], "MW001  untimestamped-name     deny");
     assert_eq!(lines[5], "MW004  restarting-pod         warn");
     let (code, by_flag, _) = run(&["check-config", "-f", "-"], text.as_bytes());
@@ -1054,6 +1059,7 @@ fn check_config_prints_the_actions_in_force() {
         out["rules"][3],
         json!({"id": "MW004", "name": "restarting-pod", "action": "warn"})
     );
+    assert_eq!(out["failOpen"], json!(["rails", "detected"]));
     let quiet = run(&["check-config", "-q", path], b"");
     assert_eq!(quiet, (0, String::new(), String::new()));
     let (code, _, err) = run(&["check-config", "-"], b"kind: \xff");
@@ -1153,6 +1159,46 @@ fn generate_vap_prints_what_kubectl_can_apply() {
     assert_eq!(
         err,
         "error: --action: the API server does not accept both Deny and Warn; keep one of them\n"
+    );
+}
+
+#[test]
+fn generate_adopt_labels_what_the_api_server_can_find() {
+    let written =
+        "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nadopt:\n";
+    let by_tool = "  - {name: a, match: {tools: [rails]}}\n";
+    let args = [
+        "generate", "adopt", "-f", "-", "--name", "net", "-o", "json",
+    ];
+    let both = format!("{written}{by_tool}  - {{name: b, match: {{names: [b-*]}}}}\n");
+    let (code, out, err) = run(&args, both.as_bytes());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let list: Value = serde_json::from_str(&out).unwrap();
+    let [policy, binding] = &list["items"].as_array().unwrap()[..] else {
+        panic!("{list:#}")
+    };
+    assert_eq!(policy["kind"], "MutatingAdmissionPolicy");
+    assert_eq!(
+        policy["spec"]["variables"][3],
+        json!({
+            "name": "adopted",
+            "expression": "variables.names.exists(t, t.matches('^(?:b-.*)$')) ? 'b' : ''",
+        })
+    );
+    assert_eq!(
+        *binding,
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": {"name": "net"},
+            "spec": {"policyName": "net"},
+        })
+    );
+    let (code, out, err) = run(&args, format!("{written}{by_tool}").as_bytes());
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(
+        err,
+        "error: <stdin>: the API server can evaluate no entry of adopt; write one without tools\n"
     );
 }
 

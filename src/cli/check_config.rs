@@ -42,12 +42,21 @@ impl Args {
                 for (rule, action) in rules() {
                     writeln!(out, "{}  {:<22} {}", rule.id, rule.name, action.as_str())?;
                 }
+                let names: Vec<&str> = policy.fail_open().collect();
+                if !names.is_empty() {
+                    writeln!(
+                        out,
+                        "\nadopted as {}: fails open, because the API server cannot recognise tools",
+                        names.join(", ")
+                    )?;
+                }
             }
             Format::Json => {
                 let rules: Value = rules()
                     .map(|(rule, action)| json!({"id": rule.id, "name": rule.name, "action": action}))
                     .collect();
-                let report = json!({"version": 1, "policy": policy.hash, "rules": rules});
+                let fail_open: Value = policy.fail_open().collect();
+                let report = json!({"version": 1, "policy": policy.hash, "rules": rules, "failOpen": fail_open});
                 writeln!(out, "{report:#}")?;
             }
         }

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use serde_json::json;
+use anyhow::Context as _;
+use serde_json::{Value, json};
 
 use super::kube_args::{namespace, object};
 use crate::core::generate;
@@ -22,6 +23,37 @@ pub(super) struct Args {
 enum What {
     /// Generate a `ValidatingAdmissionPolicy` and its binding from the rules that CEL can express.
     Vap(VapArgs),
+    /// Generate a `MutatingAdmissionPolicy` and its binding from the entries of `adopt` that CEL can express. It labels
+    /// their Jobs while no replica answers. Kubernetes 1.36 or later.
+    Adopt(AdoptArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct AdoptArgs {
+    /// Policy file with the section `adopt`. `-` reads standard input.
+    #[arg(long, short_alias = 'f', value_name = "FILE")]
+    config: PathBuf,
+    /// Name of the policy and its binding.
+    #[arg(long, default_value = "migration-warden-adopt", value_parser = object)]
+    name: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Namespaces to exclude, besides kube-system and kube-node-lease.
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        default_value = "migration-warden",
+        value_parser = namespace
+    )]
+    excluded_namespaces: Vec<String>,
+    /// Output format.
+    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
+    output: Format,
 }
 
 #[derive(Debug, clap::Args)]
@@ -44,18 +76,8 @@ struct VapArgs {
     /// What the API server does if a CEL expression fails at run time.
     #[arg(long, default_value = "Fail")]
     failure_policy: FailurePolicy,
-    /// Namespaces to exclude, besides kube-system and kube-node-lease.
-    #[arg(
-        long,
-        value_name = "NAMESPACE",
-        value_delimiter = ',',
-        default_value = "migration-warden",
-        value_parser = namespace
-    )]
-    excluded_namespaces: Vec<String>,
-    /// Output format.
-    #[arg(long, short, value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
-    output: Format,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -76,29 +98,58 @@ fn policy_name(text: &str) -> Result<String, String> {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let What::Vap(args) = self.what;
-        let policy = super::policy(args.config.as_ref())?;
+        match self.what {
+            What::Vap(args) => args.run(),
+            What::Adopt(args) => args.run(),
+        }
+    }
+}
+
+impl VapArgs {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let policy = super::policy(self.config.as_ref())?;
         let both = [ValidationAction::Deny, ValidationAction::Warn];
-        if both.iter().all(|action| args.actions.contains(action)) {
+        if both.iter().all(|action| self.actions.contains(action)) {
             anyhow::bail!(
                 "--action: the API server does not accept both Deny and Warn; keep one of them"
             );
         }
         let settings = Settings {
-            name: args.name,
-            actions: args.actions,
-            failure_policy: args.failure_policy,
-            excluded_namespaces: args.excluded_namespaces,
+            name: self.name,
+            actions: self.actions,
+            failure_policy: self.failure_policy,
+            excluded_namespaces: self.common.excluded_namespaces,
         };
-        let manifests = generate::vap::manifests(&policy, &settings);
-        let mut out = anstream::stdout().lock();
-        match args.output {
-            Format::Yaml => out.write_all(generate::yaml(&manifests)?.as_bytes())?,
-            Format::Json => {
-                let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
-                writeln!(out, "{list:#}")?;
-            }
-        }
-        Ok(ExitCode::SUCCESS)
+        print(
+            &generate::vap::manifests(&policy, &settings),
+            self.common.output,
+        )
     }
+}
+
+impl AdoptArgs {
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let policy = super::policy(Some(&self.config))?;
+        let excluded = &self.common.excluded_namespaces;
+        let manifests = generate::adopt::manifests(&policy, &self.name, excluded);
+        let manifests = manifests.with_context(|| {
+            format!(
+                "{}: the API server can evaluate no entry of adopt; write one without tools",
+                super::files::name(&self.config)
+            )
+        })?;
+        print(&manifests, self.common.output)
+    }
+}
+
+fn print(manifests: &[Value], format: Format) -> anyhow::Result<ExitCode> {
+    let mut out = anstream::stdout().lock();
+    match format {
+        Format::Yaml => out.write_all(generate::yaml(manifests)?.as_bytes())?,
+        Format::Json => {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
+            writeln!(out, "{list:#}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }

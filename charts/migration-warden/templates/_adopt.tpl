@@ -97,3 +97,18 @@ express.
 - name: unlabelled
   expression: {{ printf "!(%s || %s)" (include "migration-warden.cel.optedOut" $job) (include "migration-warden.cel.selectors" $job) | quote }}
 {{- end }}
+
+{{/* Conditions of the ValidatingAdmissionPolicy: it also judges the Jobs of the entries whose rules are enforced. */}}
+{{- define "migration-warden.enforcedConditions" -}}
+{{- $names := list }}
+{{- range .Values.policy.adopt }}{{ if eq (toString .rules) "enforce" }}{{ $names = append $names .name }}{{ end }}{{ end }}
+{{- $job := dict "root" . "job" "object" }}
+{{- if $names -}}
+{{ include "migration-warden.notTheControlPlane" . }}
+{{- $adopted := include "migration-warden.cel.requirement" (dict "job" "object" "key" "migration-warden.io/adopted" "operator" "In" "values" $names) }}
+- name: migration
+  expression: {{ printf "!(%s) && (%s || %s)" (include "migration-warden.cel.optedOut" $job) (include "migration-warden.cel.selectors" $job) $adopted | quote }}
+{{- else -}}
+{{ include "migration-warden.migrationConditions" . }}
+{{- end }}
+{{- end }}

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::new_jobs;
 use crate::core::job;
 use crate::core::policy::cel::{self, string};
 use crate::core::policy::options::Options;
@@ -111,8 +112,6 @@ fn validating_policy(
     action: Action,
     rules: &[(&Rule, String)],
 ) -> Value {
-    let mut excluded = SYSTEM_NAMESPACES.map(str::to_owned).to_vec();
-    excluded.extend_from_slice(&settings.excluded_namespaces);
     let modes = [Mode::Warn, Mode::Audit, Mode::Off].into_iter();
     let milder: Vec<_> = modes
         .filter(|mode| mode.cap() < action)
@@ -134,27 +133,23 @@ fn validating_policy(
         "metadata": {"name": name},
         "spec": {
             "failurePolicy": format!("{:?}", settings.failure_policy),
-            "matchConstraints": {
-                "namespaceSelector": {"matchExpressions": [{
-                    "key": "kubernetes.io/metadata.name",
-                    "operator": "NotIn",
-                    "values": excluded,
-                }]},
-                "resourceRules": [{
-                    "apiGroups": ["batch"],
-                    "apiVersions": ["v1"],
-                    "operations": ["CREATE"],
-                    "resources": ["jobs"],
-                }],
-            },
+            "matchConstraints": new_jobs(&settings.excluded_namespaces),
             "matchConditions": [
                 {"name": cel::NOT_THE_CONTROL_PLANE, "expression": cel::ASKED_BY_OTHERS},
-                {"name": cel::MIGRATION, "expression": cel::migration("object", policy.selectors.as_written())},
+                {"name": cel::MIGRATION, "expression": judged(policy)},
             ],
             "variables": variables(policy, rules),
             "validations": validations,
         },
     })
+}
+
+/// Whether the rules are enforced on the Job: as a migration Job, or as one of an entry of `adopt` with that mode.
+fn judged(policy: &Policy) -> String {
+    let entries = policy.adopt.entries().iter();
+    let enforced = entries.filter(|entry| entry.rules == Mode::Enforce);
+    let enforced: Vec<String> = enforced.map(|entry| entry.name.clone()).collect();
+    cel::migration_or_of("object", policy.selectors.as_written(), &enforced)
 }
 
 fn binding(name: &str, settings: &Settings, strongest: ValidationAction) -> Value {

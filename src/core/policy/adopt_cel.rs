@@ -40,6 +40,15 @@ pub(crate) fn not_adopted(entries: &[Entry]) -> Option<String> {
     Some(format!("{} || !({adopted})", cel::opted_out("object")))
 }
 
+/// The name of the first entry that adopts the Job, or an empty text. It uses [`variables`].
+pub(crate) fn first(entries: &[Entry]) -> String {
+    let none = string("");
+    expressible(entries).rev().fold(none, |otherwise, entry| {
+        let matches = matches(&entry.matching, "variables.");
+        format!("{matches} ? {} : {otherwise}", string(&entry.name))
+    })
+}
+
 /// The entries that CEL can express.
 pub(crate) fn expressible(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Entry> {
     entries
@@ -146,6 +155,10 @@ mod tests {
         assert_eq!(
             any,
             "(names.exists(t, t.matches('^(?:b)$'))) || (names.exists(t, t.matches('^(?:c)$'))))))"
+        );
+        assert_eq!(
+            first(&entries),
+            "variables.names.exists(t, t.matches('^(?:b)$')) ? 'b' : variables.names.exists(t, t.matches('^(?:c)$')) ? 'c' : ''"
         );
         assert_eq!((adopted(&entries[..1]), not_adopted(&[])), (None, None));
     }

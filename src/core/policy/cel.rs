@@ -67,11 +67,26 @@ pub fn unlabelled(job: &str, selectors: &[LabelSelector]) -> String {
 /// out.
 #[must_use]
 pub(crate) fn stored_migration(job: &str, selectors: &[LabelSelector]) -> String {
-    let (any, adopted) = (
-        any(job, selectors),
-        requirement(job, ADOPTED_LABEL, "Exists", &[]),
-    );
-    format!("!({}) && ({any} || {adopted})", opted_out(job))
+    let adopted = requirement(job, ADOPTED_LABEL, "Exists", &[]);
+    migration_or(job, selectors, &adopted)
+}
+
+/// Whether the Job is a migration, or was adopted by one of these entries.
+#[must_use]
+pub(crate) fn migration_or_of(
+    job: &str,
+    selectors: &[LabelSelector],
+    entries: &[String],
+) -> String {
+    if entries.is_empty() {
+        return migration(job, selectors);
+    }
+    let adopted = requirement(job, ADOPTED_LABEL, "In", entries);
+    migration_or(job, selectors, &adopted)
+}
+
+fn migration_or(job: &str, selectors: &[LabelSelector], or: &str) -> String {
+    format!("!({}) && ({} || {or})", opted_out(job), any(job, selectors))
 }
 
 /// Whether an entry of `adopt` has adopted the Job.

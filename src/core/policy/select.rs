@@ -151,8 +151,17 @@ impl Policy {
     /// recognises, and those of an entry with tools.
     #[must_use]
     pub(crate) fn needs_detection(&self) -> bool {
-        let mut entries = self.adopt.entries().iter();
-        self.detection != Action::Off || entries.any(|entry| !entry.matching.tools.is_empty())
+        self.detection != Action::Off || self.fail_open().next().is_some()
+    }
+
+    /// The names under which only the engine adopts Jobs. While no replica answers, their Jobs are admitted without a
+    /// review.
+    pub(crate) fn fail_open(&self) -> impl Iterator<Item = &str> {
+        let entries = self.adopt.entries().iter();
+        let by_tool = entries.filter(|entry| !entry.matching.tools.is_empty());
+        let detects = self.detection != Action::Off && !self.promises.0.is_empty();
+        let by_tool = by_tool.map(|entry| &*entry.name);
+        by_tool.chain(detects.then_some(DETECTED))
     }
 
     fn adopts_detected(&self, job: &Job<'_>) -> bool {

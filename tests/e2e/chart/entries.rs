@@ -83,7 +83,7 @@ fn conditions(entry: &str, set: &str, policy: &Policy, selectors: &[LabelSelecto
         "guard" => return named(webhook_config::conditions(selectors)),
         "validate" | "mutate" => vec![of(cel::MIGRATION, cel::migration)],
         "detect-mutate" if set == "undetected" => vec![("opted-out", cel::opted_out("object"))],
-        "detect-mutate" if set == "adopt" => vec![rest, adoption(1)],
+        "detect-mutate" if policy.adoption_conditions().is_some() => vec![rest, adoption(1)],
         "detect-mutate" => vec![rest],
         "detect" => vec![rest, object(cel::NOT_ADOPTED_YET, cel::not_adopted_yet)],
         "adopt" => vec![unlabelled, adoption(0)],
@@ -119,10 +119,14 @@ fn lists(rendered: &Rendered) {
         // Detection is off here.
         "minimal" => ("mutate", "validate adopted-detected guard cronjobs"),
         "undetected" => ("detect-mutate mutate", "validate guard cronjobs"),
-        // Other detected Jobs may be denied here.
-        "strict" | "vap" => (
+        // Other detected Jobs may be warned about or denied here.
+        "strict" => (
             "detect-mutate mutate",
             "validate adopted-detected guard detect cronjobs",
+        ),
+        "vap" => (
+            "detect-mutate adopt mutate",
+            "validate adopted adopted-detected guard detect cronjobs",
         ),
         // Detection is off here, and an entry of `adopt` needs the engine all the same.
         "adopt" => (

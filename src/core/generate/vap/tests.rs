@@ -57,6 +57,22 @@ fn a_rule_is_never_held_more_strictly_than_by_the_webhook() {
 }
 
 #[test]
+fn judges_jobs_of_the_entries_whose_rules_are_enforced() {
+    let condition = |text: &str| {
+        let manifests = manifests(&policy(text), &Settings::default());
+        let condition = &manifests[0]["spec"]["matchConditions"][1]["expression"];
+        condition.as_str().unwrap().to_owned()
+    };
+    let audited = "adopt: [{name: a, match: {names: [a]}}]\n";
+    assert_eq!(condition(audited), condition(""));
+    let enforced = "adopt: [{name: a, match: {names: [a]}}, {name: b, rules: enforce, match: {tools: [rails]}}]\n";
+    let label = "object.metadata.?labels[?'migration-warden.io/adopted'].optMap(v, v in ['b']).orValue(false)";
+    let migration = condition("");
+    let labelled = migration.strip_suffix(')').unwrap();
+    assert_eq!(condition(enforced), format!("{labelled} || {label})"));
+}
+
+#[test]
 fn holds_what_it_uses_and_no_more() {
     for (only, names) in [
         ("restarting-pod", &["mode"][..]),
