@@ -1,4 +1,4 @@
-//! `migration-warden verify`: creates two Jobs as dry runs, and prints whether the webhook reviewed them.
+//! `migration-warden verify`: creates three Jobs as dry runs, and prints whether the webhook reviewed them.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -100,7 +100,7 @@ impl Adoption {
         self.until_done("label", || self.round(policy)).await;
         self.until_done("record", || self.record.set(Some(policy)))
             .await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn until_done<F>(&self, what: &str, attempt: impl Fn() -> F)
@@ -171,16 +171,15 @@ impl Adoption {
         if self.excluded.iter().any(|name| name == namespace) {
             return Ok(false);
         }
-        let view = match self.namespaces.view(namespace) {
-            Some(view) => Some(view),
-            None => {
-                let deadline = Instant::now() + TIMEOUT;
-                let found = self.namespaces.ask(namespace, deadline).await;
-                found.map_err(|why| ApiError::Unanswered {
-                    doing: format!("get namespace {namespace}"),
-                    why,
-                })?
-            }
+        let view = if let Some(view) = self.namespaces.view(namespace) {
+            Some(view)
+        } else {
+            let deadline = Instant::now() + TIMEOUT;
+            let found = self.namespaces.ask(namespace, deadline).await;
+            found.map_err(|why| ApiError::Unanswered {
+                doing: format!("get namespace {namespace}"),
+                why,
+            })?
         };
         let mode = view.map(|view| crate::core::namespace::mode(view.mode, policy, namespace).0);
         Ok(mode.is_some_and(|mode| mode != Mode::Off))

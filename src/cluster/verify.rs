@@ -1,5 +1,5 @@
-//! Tests whether the webhook is enforcing in a namespace, from the answers to a good Job and a broken one, and advises
-//! what to do if it is not.
+//! Tests whether the webhook is enforcing in a namespace, from the answers to a good Job, a broken one and one without
+//! a label, and advises what to do if it is not.
 
 mod advice;
 mod answer;
@@ -35,37 +35,44 @@ pub(crate) enum State {
 enum Sent {
     Good,
     Broken,
+    /// A good one, but without a label.
+    Unlabelled,
 }
 
-/// What the answers to the two Jobs show. Displayed, it is the report for the user.
+/// What the answers to the Jobs show. Displayed, it is the report for the user.
 #[derive(Debug)]
 pub(crate) struct Verification {
     namespace: String,
     good: Check,
     broken: Check,
+    unlabelled: Check,
 }
 
 impl Verification {
-    /// Sends both Jobs to the API server.
+    /// Sends the Jobs to the API server.
     pub(crate) async fn of(client: &Client, namespace: String) -> Result<Self, ApiError> {
-        let good = dry_run(client, &namespace, &jobs::good(Timestamp::now())).await?;
+        let now = Timestamp::now();
+        let good = dry_run(client, &namespace, &jobs::good(now)).await?;
         let broken = dry_run(client, &namespace, &jobs::broken()).await?;
+        let unlabelled = dry_run(client, &namespace, &jobs::unlabelled(now)).await?;
         Ok(Self {
             good: check(Sent::Good, &good, &namespace),
             broken: check(Sent::Broken, &broken, &namespace),
+            unlabelled: check(Sent::Unlabelled, &unlabelled, &namespace),
             namespace,
         })
     }
 
-    /// The conclusion from both Jobs.
+    /// The conclusion from all Jobs.
     pub(crate) fn state(&self) -> State {
-        self.good.state.max(self.broken.state)
+        let states = [&self.good, &self.broken, &self.unlabelled].map(|check| check.state);
+        states.into_iter().fold(State::InForce, State::max)
     }
 
     pub(crate) fn json(&self) -> Value {
         json!({
             "version": 1, "namespace": self.namespace, "result": self.state().to_string(),
-            "good": self.good.json(), "broken": self.broken.json(),
+            "good": self.good.json(), "broken": self.broken.json(), "unlabelled": self.unlabelled.json(),
         })
     }
 }
@@ -92,7 +99,12 @@ async fn dry_run(client: &Client, namespace: &str, job: &Value) -> Result<Answer
 
 impl Display for Verification {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (name, check) in [("good", &self.good), ("broken", &self.broken)] {
+        let sent = [
+            ("good", &self.good),
+            ("broken", &self.broken),
+            ("unlabelled", &self.unlabelled),
+        ];
+        for (name, check) in sent {
             let word = check.state.to_string();
             writeln!(f, "{word:<7}  {name} migration Job: {}", check.told)?;
             for line in check.words.lines() {
@@ -105,11 +117,13 @@ impl Display for Verification {
             State::Unknown => "could not determine whether migration-warden is in force",
         };
         writeln!(f, "\n{whether} in namespace {}", self.namespace)?;
-        // Advice that applies to both is given once.
-        let mut advice = vec![&self.good.advice, &self.broken.advice];
-        advice.dedup();
-        for advice in advice.iter().filter(|advice| !advice.is_empty()) {
-            writeln!(f, "{advice}")?;
+        // Advice that applies to several is given once.
+        let mut given = Vec::new();
+        for (_, Check { advice, .. }) in sent {
+            if !advice.is_empty() && !given.contains(&advice) {
+                given.push(advice);
+                writeln!(f, "{advice}")?;
+            }
         }
         Ok(())
     }
@@ -154,9 +168,14 @@ mod tests {
         struct Rows {
             good: Vec<Row>,
             broken: Vec<Row>,
+            unlabelled: Vec<Row>,
         }
-        let Rows { good, broken } = table("verify");
-        for (sent, rows) in [(Sent::Good, good), (Sent::Broken, broken)] {
+        let rows = table::<Rows>("verify");
+        for (sent, rows) in [
+            (Sent::Good, rows.good),
+            (Sent::Broken, rows.broken),
+            (Sent::Unlabelled, rows.unlabelled),
+        ] {
             assert!(rows.len() > 1);
             for row in rows {
                 let mut told = check(sent, &row.answer(), "shop").json();
@@ -173,6 +192,7 @@ mod tests {
             namespace: "shop".to_owned(),
             good: check(Sent::Good, &good.answer(), "shop"),
             broken: check(Sent::Broken, &broken.answer(), "shop"),
+            unlabelled: check(Sent::Unlabelled, &good.answer(), "shop"),
         };
         (verification.state(), verification.to_string())
     }
@@ -198,15 +218,20 @@ ok       good migration Job: allowed
 ok       broken migration Job: denied by mutate.migration-warden.io
          MW001 a: x
          MW004 b: y
+ok       unlabelled migration Job: allowed, but not adopted
 
 migration-warden is in force in namespace shop
+no webhook adopts a Job of the guide's shape that has no label, so it gets none of the promises:
+- is detection.promises in the policy empty, or detection.maxAction off?
+- is the mode of the namespace off? kubectl get namespace shop --show-labels
+- does the entry detect-mutate.migration-warden.io of the mutating webhook configuration exist, and did it answer in time?
 ";
         let told = report(&allowed, &refused(403, denied));
         assert_eq!(told, (State::InForce, expected.to_owned()));
     }
 
     #[test]
-    fn what_hinders_both_is_said_once() {
+    fn what_hinders_all_is_said_once() {
         let message =
             "Internal error occurred: failed calling webhook \"validate.migration-warden.io\"";
         let unanswered = refused(500, message);
@@ -215,6 +240,8 @@ migration-warden is in force in namespace shop
 failed   good migration Job: refused, because the webhook does not answer
          {message}
 failed   broken migration Job: refused, because the webhook does not answer
+         {message}
+failed   unlabelled migration Job: refused, because the webhook does not answer
          {message}
 
 migration-warden is not in force in namespace shop

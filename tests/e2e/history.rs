@@ -130,7 +130,7 @@ fn programs_read_the_runs_of_a_release() {
     let csv = history(&space, &["--release", "pay", "-o", "csv"]).succeeds();
     let line = format!(
         "\r\n{},pay,pay-migrate,pay-migrate-1764040000,uid-1764040000,1,Lost,2026-11-25T03:06:40Z,,2026-11-25T03:08:10Z,,,,,ci,Helm,\
-         pay-1.4.2,,,,true,01a204ca-c67a-7567-9db1-6e854088d7b1,,1764040000\r\n",
+         pay-1.4.2,,,,true,01a204ca-c67a-7567-9db1-6e854088d7b1,,1764040000,\r\n",
         space.name()
     );
     assert!(csv.stdout.ends_with(&line), "{csv}");

@@ -246,15 +246,16 @@ fn the_charts_rights_are_enough() {
     assert_eq!(replica.lines().len(), 2);
 }
 
-/// A mode of the policy, or of the namespace, that leaves everything where it is.
+/// A mode or a profile of the policy, or a mode of the namespace, that leaves everything where it is.
 #[test]
 #[ignore = "needs a cluster: run tests/run"]
 fn off_is_off() {
-    let spaces = [Space::new(), Space::new()];
+    let spaces = [Space::new(), Space::new(), Space::new()];
     spaces[1].label("migration-warden.io/mode=off");
     let replicas = [
         Replica::of(&spaces[0], "a", "{mode: 'off'}"),
         Replica::of(&spaces[1], "b", "{}"),
+        Replica::of(&spaces[2], "c", "{}\nprofile: audit"),
     ];
     for space in &spaces {
         let failed = three_failures_and_a_success(space, Helm::V3, "app");

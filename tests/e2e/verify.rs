@@ -57,6 +57,7 @@ fn a_guarded_namespace_is_in_force() {
             "\
 ok       good migration Job: allowed
 ok       broken migration Job: denied by mutate.migration-warden.io
+ok       unlabelled migration Job: allowed, and adopted as detected
 
 migration-warden is in force in namespace {}
 ",
@@ -94,6 +95,7 @@ fn an_unguarded_namespace_is_not_in_force() {
             "\
 ok       good migration Job: allowed
 failed   broken migration Job: allowed without a warning from migration-warden
+ok       unlabelled migration Job: allowed, but not adopted
 
 migration-warden is not in force in namespace {}
 no webhook evaluated the Job, or its findings were only logged:
@@ -120,6 +122,22 @@ fn a_policy_that_corrects_is_in_force() {
         "ok       good migration Job: allowed\nok       broken migration Job: allowed, and corrected\n",
     );
     adds(&outcome, "\n         MW004 ");
+}
+
+#[test]
+#[ignore = "needs a cluster: run tests/run"]
+fn a_policy_that_adopts_none_is_in_force() {
+    let space = Guarded::with("detection: {promises: []}\n");
+    let outcome = verify(&space);
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    adds(
+        &outcome,
+        "\nok       unlabelled migration Job: allowed, but not adopted\n",
+    );
+    adds(
+        &outcome,
+        "\n- is detection.promises in the policy empty, or detection.maxAction off?\n",
+    );
 }
 
 #[test]
@@ -156,6 +174,7 @@ fn a_webhook_that_is_gone_is_not_in_force() {
             "\
 failed   good migration Job: refused, because the webhook does not answer
 failed   broken migration Job: refused, because the webhook does not answer
+failed   unlabelled migration Job: refused, because the webhook does not answer
 
 migration-warden is not in force in namespace {}
 the API server cannot call it, and no migration Job is created as long as its failurePolicy is Fail:
@@ -214,6 +233,7 @@ fn whoever_may_not_create_jobs_cannot_tell() {
             "\
 unknown  good migration Job: refused, but not by migration-warden
 unknown  broken migration Job: refused, but not by migration-warden
+unknown  unlabelled migration Job: refused, but not by migration-warden
 
 could not determine whether migration-warden is in force in namespace {name}
 the permission to create jobs.batch in namespace {name} is missing, which a dry run needs too:

@@ -177,7 +177,7 @@ async fn minutes(count: u64) {
 #[tokio::test(start_paused = true)]
 async fn the_active_jobs_that_the_policy_adopts_get_its_label() {
     let ended = |job: &mut Value| {
-        job["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}])
+        job["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
     };
     let mut rig = Rig::new(&[
         ("shop/web-1", unlabelled(|_| {})),
@@ -186,13 +186,13 @@ async fn the_active_jobs_that_the_policy_adopts_get_its_label() {
         (
             "shop/web-adopted",
             unlabelled(|job| {
-                job["metadata"]["labels"] = json!({"migration-warden.io/adopted": "old"})
+                job["metadata"]["labels"] = json!({"migration-warden.io/adopted": "old"});
             }),
         ),
         (
             "shop/web-opted-out",
             unlabelled(|job| {
-                job["metadata"]["labels"] = json!({"migration-warden.io/migration": "false"})
+                job["metadata"]["labels"] = json!({"migration-warden.io/migration": "false"});
             }),
         ),
         ("shop/web-ended", unlabelled(ended)),
@@ -204,7 +204,7 @@ async fn the_active_jobs_that_the_policy_adopts_get_its_label() {
             "shop/web-nightly",
             unlabelled(|job| {
                 job["metadata"]["ownerReferences"] =
-                    json!([{"kind": "CronJob", "name": "web", "controller": true}])
+                    json!([{"kind": "CronJob", "name": "web", "controller": true}]);
             }),
         ),
         ("kube-system/web-1", unlabelled(|_| {})),

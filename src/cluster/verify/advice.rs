@@ -21,6 +21,17 @@ it evaluates Jobs there, but only warns:
     )
 }
 
+/// The Job without a label was stored without one.
+pub(super) fn not_adopted(namespace: &str) -> String {
+    format!(
+        "\
+no webhook adopts a Job of the guide's shape that has no label, so it gets none of the promises:
+- is detection.promises in the policy empty, or detection.maxAction off?
+- is the mode of the namespace off? kubectl get namespace {namespace} --show-labels
+- does the entry detect-mutate.migration-warden.io of the mutating webhook configuration exist, and did it answer in time?"
+    )
+}
+
 /// Nothing shows that the webhook evaluated the Job.
 pub(super) fn unjudged(namespace: &str) -> String {
     format!(

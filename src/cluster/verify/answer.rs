@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Sent, State, advice, jobs};
 use crate::cluster::api::said;
+use crate::core::job::ADOPTED_LABEL;
+use crate::core::text;
 
 /// The domain of our webhooks' names.
 const DOMAIN: &str = "migration-warden.io";
@@ -19,7 +21,7 @@ pub(super) struct Answer {
     pub(super) body: Value,
 }
 
-/// What the answer to one of the two Jobs shows.
+/// What the answer to one of the Jobs shows.
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) state: State,
@@ -50,8 +52,19 @@ pub(super) fn check(sent: Sent, answer: &Answer, namespace: &str) -> Check {
 fn allowed(sent: Sent, answer: &Answer, namespace: &str) -> Check {
     let warnings = answer.warnings.iter().flat_map(|value| quoted(value));
     let warnings: Vec<_> = warnings.collect();
+    let adopted = answer.body["metadata"]["labels"][ADOPTED_LABEL].as_str();
+    let adopted = adopted.map(|name| format!("allowed, and adopted as {}", text::one_line(name)));
     let (state, told, advice) = match sent {
         Sent::Good => (State::InForce, "allowed", String::new()),
+        // The policy may say so.
+        Sent::Unlabelled => match &adopted {
+            Some(told) => (State::InForce, &**told, String::new()),
+            None => (
+                State::InForce,
+                "allowed, but not adopted",
+                advice::not_adopted(namespace),
+            ),
+        },
         Sent::Broken if is_corrected(&answer.body) => {
             (State::InForce, "allowed, and corrected", String::new())
         }
@@ -82,7 +95,7 @@ fn refused(sent: Sent, answer: &Answer, namespace: &str) -> Check {
         && is_ours(webhook)
     {
         let (state, advice) = match sent {
-            Sent::Good => (State::NotInForce, advice::REFUSES_GOOD),
+            Sent::Good | Sent::Unlabelled => (State::NotInForce, advice::REFUSES_GOOD),
             Sent::Broken => (State::InForce, ""),
         };
         return Check {

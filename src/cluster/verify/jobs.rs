@@ -1,4 +1,4 @@
-//! The two Jobs that `verify` sends. Neither is ever stored, and no image is pulled.
+//! The Jobs that `verify` sends. None is ever stored, and no image is pulled.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -19,6 +19,20 @@ pub(super) fn good(now: Timestamp) -> Value {
 /// The same Job, breaking MW001 to MW004 and nothing else.
 pub(super) fn broken() -> Value {
     job(NAME, "pre-install", "before-hook-creation", "OnFailure")
+}
+
+/// The good Job as a chart has it that no one has changed: its image and its arguments are those of the guide.
+pub(super) fn unlabelled(now: Timestamp) -> Value {
+    let mut job = good(now);
+    job["metadata"]["name"] = json!(format!("{NAME}-unlabelled-{}", now.as_second()));
+    job["metadata"]["labels"] = json!({"app.kubernetes.io/instance": NAME});
+    let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+    container["image"] = json!("arigaio/atlas:0.38.0");
+    container["args"] = json!(["migrate", "apply", "--dir", "file:///src/"]);
+    if let Some(container) = container.as_object_mut() {
+        container.remove("command");
+    }
+    job
 }
 
 fn job(name: &str, hook: &str, delete_policy: &str, restart_policy: &str) -> Value {
@@ -102,10 +116,11 @@ mod tests {
     }
 
     #[test]
-    fn one_breaks_nothing_and_the_other_the_four_rules_alone() {
+    fn each_breaks_what_it_should_and_nothing_else() {
         for profile in ["guide", "strict"] {
             let now = "2026-03-01T12:00:00Z".parse().unwrap();
             assert_eq!(findings(&good(now), profile), [""; 0]);
+            assert_eq!(findings(&unlabelled(now), profile), ["MW022"]);
             assert_eq!(
                 findings(&broken(), profile),
                 ["MW001", "MW002", "MW003", "MW004"]
