@@ -14,6 +14,7 @@
 )]
 
 mod actions;
+mod adopt;
 mod agree;
 mod availability;
 mod chart;
