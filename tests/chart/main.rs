@@ -188,6 +188,16 @@ fn bad_values_are_refused() {
         (true, json!({"policy": {"detection": {"maxAction": false}}})),
         (true, json!({"policy": {"claims": {"supersede": false}}})),
         (false, json!({"policy": {"claims": {"supersede": "never"}}})),
+        (
+            true,
+            json!({"policy": {"adopt": [{"name": "a", "match": {"images": ["a/b:*"]}}]}}),
+        ),
+        // The template makes a regular expression of it.
+        (
+            false,
+            json!({"policy": {"adopt": [{"name": "a", "match": {"images": ["a(b"]}}]}}),
+        ),
+        (false, json!({"policy": {"adopt": [{"name": "a"}]}})),
         (false, json!({"policy": {"apiVersion": "v1"}})),
         (false, json!({"webhooks": {"failurePolicy": "fail"}})),
         (false, json!({"webhooks": {"timeoutSeconds": 10}})),

@@ -14,6 +14,7 @@
 )]
 
 mod actions;
+mod adopt;
 mod adopted;
 mod agree;
 mod availability;

@@ -83,10 +83,13 @@ const fn audit() -> Mode {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Match {
     /// Names of namespaces. `*` matches any characters, here and below.
+    #[schemars(inner(regex(pattern = "^[a-z0-9*-]+$")))]
     pub namespaces: Vec<String>,
     /// Names of Jobs. A Job without a name is matched by its `generateName`.
+    #[schemars(inner(regex(pattern = "^[a-z0-9.*-]+$")))]
     pub names: Vec<String>,
     /// Images of any container, as the Job has them.
+    #[schemars(inner(regex(pattern = "^[A-Za-z0-9._/:@*-]+$")))]
     pub images: Vec<String>,
     /// Migration tools, as `explain MW022` lists them. The API server cannot evaluate them, so a Job of such an entry
     /// is admitted without a review if no replica answers.

@@ -39,6 +39,8 @@ pub(crate) struct Tried {
     /// Empty where the object would be created.
     pub(crate) refusal: String,
     pub(crate) warnings: Vec<String>,
+    /// The object as it would be stored, or the Status.
+    pub(crate) object: Value,
 }
 
 /// Tries to create this Job as `kubectl create --dry-run=server --validate=ignore --field-manager=helm` does.
@@ -59,7 +61,11 @@ pub(crate) fn try_to_create(namespace: &str, job: &str) -> Tried {
             .to_owned()
     };
     let warnings = headers.get_all("Warning").iter().map(text).collect();
-    Tried { refusal, warnings }
+    Tried {
+        refusal,
+        warnings,
+        object: answer,
+    }
 }
 
 /// The Job as the API server would store it, if it would.

@@ -5,6 +5,7 @@ mod audit;
 mod chart;
 mod cluster;
 mod faulty;
+pub(crate) mod installed;
 mod net;
 mod outcome;
 mod proxy;
@@ -26,7 +27,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use recorder::Recorded;
 pub(crate) use recorder::Recorder;
 pub(crate) use space::Space;
-pub(crate) use warden::{Warden, check, generate_vap, peak_mib};
+pub(crate) use warden::{Warden, check, generate, peak_mib};
 pub(crate) use webhooks::{Registration, Webhooks};
 
 use std::{

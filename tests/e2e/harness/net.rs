@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Cluster, Outcome, RESTARTING_POD, Space, eventually, generate_vap};
+use super::{Cluster, Outcome, RESTARTING_POD, Space, eventually, generate};
 
 /// Applied policies and bindings, for one namespace; dropping them deletes them.
 pub(crate) struct Net {
@@ -36,7 +36,7 @@ impl Net {
     pub(crate) fn apply(space: &Space, policy: &str, actions: &str) -> Self {
         let name = space.name().to_owned();
         let args = ["--name", &name, "--action", actions];
-        let yaml = generate_vap(policy, &args).succeeds().stdout;
+        let yaml = generate("vap", policy, &args).succeeds().stdout;
         let manifests: Vec<Value> = serde_saphyr::from_multiple(&yaml).unwrap();
         let net = Self { name, manifests };
         for binding in net.of_kind("ValidatingAdmissionPolicyBinding") {

@@ -388,11 +388,11 @@ pub(crate) fn check(policy: &str, manifest: &str) -> Outcome {
     Outcome::of(&mut command, manifest)
 }
 
-/// `migration-warden generate vap` under this policy.
-pub(crate) fn generate_vap(policy: &str, args: &[&str]) -> Outcome {
+/// `migration-warden generate` of this kind under this policy.
+pub(crate) fn generate(what: &str, policy: &str, args: &[&str]) -> Outcome {
     let dir = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_migration-warden"));
-    command.args(["generate", "vap", "--config"]);
+    command.args(["generate", what, "--config"]);
     command.arg(write_policy(dir.path(), policy)).args(args);
     Outcome::of(&mut command, "")
 }

@@ -141,34 +141,16 @@ impl Webhooks {
     pub(crate) fn register(self, space: &Space) -> Registration {
         let name = format!("{}{}", self.prefix, space.name());
         let configurations = [
-            self.configuration(space, &name, "Mutating", &self.mutate),
-            self.configuration(space, &name, "Validating", &self.validate),
+            ("Mutating", self.entries(space, "Mutating", &self.mutate)),
+            (
+                "Validating",
+                self.entries(space, "Validating", &self.validate),
+            ),
         ];
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": configurations});
-        space
-            .kubectl_with(&["create", "-f", "-"], &list.to_string())
-            .succeeds();
-        let registration = Registration { name: name.clone() };
-        for phase in ["Mutating", "Validating"] {
-            let tripwire = tripwire(&name, phase);
-            let map = json!({
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": "tripwire", "labels": {"tripwire": tripwire}},
-            });
-            eventually("the webhook configuration to take effect", || {
-                let args = ["create", "--dry-run=server", "-f", "-"];
-                let created = space.kubectl_with(&args, &map.to_string());
-                created
-                    .stderr
-                    .contains("failed calling webhook")
-                    .then_some(())
-            });
-        }
-        registration
+        register(space, &name, configurations)
     }
 
-    fn configuration(&self, space: &Space, name: &str, phase: &str, url: &str) -> Value {
+    fn entries(&self, space: &Space, phase: &str, url: &str) -> Value {
         let namespaces = json!({"matchLabels": {"kubernetes.io/metadata.name": space.name()}});
         let verb = if phase == "Mutating" {
             "mutate"
@@ -198,32 +180,67 @@ impl Webhooks {
             }
         }
         let guard = (phase == "Validating" && self.guarding).then(|| guard(&webhook));
-        // The apiserver learns of a configuration some time after it was stored. Its second webhook, which
-        // cannot be called, tells when: from then on a marked ConfigMap is refused.
-        let tripwire = json!({
-            "name": "tripwire.migration-warden.io",
-            "admissionReviewVersions": ["v1"],
-            "clientConfig": {"url": "https://127.0.0.1:1/"},
-            "failurePolicy": "Fail",
-            "namespaceSelector": namespaces,
-            "objectSelector": {"matchLabels": {"tripwire": tripwire(name, phase)}},
-            "rules": [{
-                "apiGroups": [""],
-                "apiVersions": ["v1"],
-                "operations": ["CREATE"],
-                "resources": ["configmaps"],
-            }],
-            "sideEffects": "None",
-            "timeoutSeconds": 1,
-        });
-        let webhooks: Vec<_> = [webhook, tripwire].into_iter().chain(guard).collect();
+        [webhook].into_iter().chain(guard).collect()
+    }
+}
+
+/// Registers the entries of both phases, and waits until the apiserver calls them.
+///
+/// The apiserver learns of a configuration some time after it was stored. One more webhook, which cannot be called,
+/// tells when: from then on a marked ConfigMap is refused.
+pub(super) fn register(space: &Space, name: &str, phases: [(&str, Value); 2]) -> Registration {
+    let configurations = phases.map(|(phase, mut webhooks)| {
+        let last = tripwire(space, name, phase);
+        webhooks.as_array_mut().unwrap().push(last);
         json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": format!("{phase}WebhookConfiguration"),
             "metadata": {"name": name},
             "webhooks": webhooks,
         })
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": configurations});
+    space
+        .kubectl_with(&["create", "-f", "-"], &list.to_string())
+        .succeeds();
+    let registration = Registration {
+        name: name.to_owned(),
+    };
+    for phase in ["Mutating", "Validating"] {
+        let map = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "tripwire", "labels": {"tripwire": mark(name, phase)}},
+        });
+        eventually("the webhook configuration to take effect", || {
+            let args = ["create", "--dry-run=server", "-f", "-"];
+            let created = space.kubectl_with(&args, &map.to_string());
+            created
+                .stderr
+                .contains("failed calling webhook")
+                .then_some(())
+        });
     }
+    registration
+}
+
+fn tripwire(space: &Space, name: &str, phase: &str) -> Value {
+    json!({
+        "name": "tripwire.migration-warden.io",
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "failurePolicy": "Fail",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name()}},
+        "objectSelector": {"matchLabels": {"tripwire": mark(name, phase)}},
+        "rules": [{
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE"],
+            "resources": ["configmaps"],
+        }],
+        "sideEffects": "None",
+        "timeoutSeconds": 1,
+    })
 }
 
 /// The entry for updates and deletions, which goes where this one for creations does.
@@ -246,7 +263,7 @@ fn guard(webhook: &Value) -> Value {
     guard
 }
 
-fn tripwire(name: &str, phase: &str) -> String {
+fn mark(name: &str, phase: &str) -> String {
     format!("{name}-{phase}")
 }
 
