@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::files::{self, is_stdin};
 use super::kube_args::namespace;
-use super::output_args::Output;
+use super::output_args::{Output, ReportFormat};
 use super::render::{Printer, or_report};
 use crate::core::check::Check;
 use crate::core::exception::file::Written;
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long)]
     require_migration: bool,
     #[command(flatten)]
-    output: Output,
+    output: Output<ReportFormat>,
 }
 
 impl Args {
@@ -78,7 +78,7 @@ impl Args {
             });
         }
         run.out.end(&report)?;
-        Ok(super::exit_code(&report))
+        Ok(super::exit_code(self.output, &report))
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -245,9 +245,7 @@ impl Run<'_> {
     fn bytes(&mut self, file: &str, bytes: Vec<u8>) {
         match manifest::decode(bytes) {
             Ok(text) => {
-                let out = &mut self.out;
-                self.check
-                    .file(file, &text, &mut |located| out.finding(&located));
+                self.check.file(file, &text, &mut self.out);
             }
             Err(error) => self.check.report.problems.push(Problem {
                 file: Some(file.to_owned()),

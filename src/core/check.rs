@@ -20,6 +20,7 @@ use crate::core::judge::Migration;
 use crate::core::manifest::{self, BrokenDocument, Document, Node, Position, pointer, typed};
 use crate::core::namespace::NamespaceView;
 use crate::core::policy::Policy;
+use crate::core::policy::select::Selection;
 use crate::core::report::{Located, Problem, Report, Sink};
 use crate::core::text;
 
@@ -45,6 +46,7 @@ impl<'p> Check<'p> {
             exceptions,
             report: Report {
                 documents: Some(0),
+                entries: policy.adopt.entries().to_vec(),
                 help: policy.help_line(),
                 ..Report::default()
             },
@@ -52,7 +54,7 @@ impl<'p> Check<'p> {
     }
 
     /// Checks every Job in `text`, the content of `file`, in the order of documents and rules.
-    pub fn file(&mut self, file: &str, text: &str, found: Sink<'_>) {
+    pub fn file(&mut self, file: &str, text: &str, found: &mut dyn Sink) {
         for document in manifest::documents(text) {
             let documents = self.report.documents.get_or_insert_default();
             let document = match document {
@@ -91,7 +93,7 @@ const UNRENDERED: &str = "; this looks like a chart's template: render it first,
 /// The document that is being checked.
 struct Here<'a, 'p> {
     check: &'a mut Check<'p>,
-    found: Sink<'a>,
+    found: &'a mut dyn Sink,
     file: &'a str,
     text: &'a str,
     document: &'a Document<'a>,
@@ -184,12 +186,14 @@ impl Here<'_, '_> {
         let job = Job::new(object, kind, namespace);
         // Its CronJob is checked instead, as in the webhook and in `scan`.
         if job.is_made_by_cronjob() {
+            self.found.job(&job, Selection::None, None);
             return;
         }
         for (at, message) in refused::by_kubernetes(value, kind) {
             self.problem(node, &at, message);
         }
         let selection = policy.select(&job);
+        self.found.job(&job, selection, None);
         if !self.check.report.selects(&job, selection) {
             return;
         }
@@ -205,9 +209,10 @@ impl Here<'_, '_> {
         }
         let masked = Masked::new(job, (self.text, self.document, node));
         for finding in findings {
-            (self.found)(Located {
+            self.found.finding(Located {
                 source: Some(masked.source(self.file, &finding)),
                 kind,
+                adopted: migration.adopter().map(str::to_owned),
                 namespace: job.namespace.to_owned(),
                 job: job.name.shown().to_owned(),
                 finding,
