@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::output_args::{Output, ReportFormat};
 use crate::core::policy::Policy;
 use crate::core::policy_file::validate;
 use crate::core::report::Report;
@@ -97,10 +98,10 @@ impl Args {
 }
 
 /// The exit code of `check` and `scan`.
-fn exit_code(report: &Report) -> ExitCode {
+fn exit_code(output: Output<ReportFormat>, report: &Report) -> ExitCode {
     if !report.problems.is_empty() {
         ExitCode::from(COULD_NOT)
-    } else if report.counts.deny > 0 {
+    } else if report.counts.deny > 0 && output.output != ReportFormat::Adopt {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS

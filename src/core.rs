@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod check;
 pub(crate) mod cleanup;
+pub(crate) mod comparison;
 mod crd_schema;
 pub mod decision;
 pub mod exception;
@@ -20,6 +21,7 @@ pub(crate) mod notice;
 pub mod pki;
 pub mod policy;
 pub mod policy_file;
+pub(crate) mod proposal;
 pub(crate) mod quote;
 pub mod report;
 pub mod review;

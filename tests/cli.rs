@@ -1044,11 +1044,7 @@ fn check_config_prints_the_actions_in_force() {
     assert_eq!((code, &*err), (0, ""));
     let lines: Vec<_> = human.lines().collect();
     assert!(lines[0].starts_with(&format!("{path}: policy ")), "{human}");
-    assert_eq!(lines.len(), 2 + 28 + 2);
-    assert_eq!(
-        lines[31],
-        "adopted as rails, detected: fails open, because the API server cannot recognise tools"
-    );
+    assert_eq!(lines.len(), 2 + 28 + 3);
     assert_eq!(lines[2], "MW001  untimestamped-name     deny");
     assert_eq!(lines[5], "MW004  restarting-pod         warn");
     let (code, by_flag, _) = run(&["check-config", "-f", "-"], text.as_bytes());
@@ -1068,6 +1064,40 @@ fn check_config_prints_the_actions_in_force() {
 }
 
 #[test]
+fn check_config_prints_what_is_adopted() {
+    let text = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\nadopt:\n\
+                \x20 - name: lago\n\
+                \x20   match: {namespaces: [billing-*], names: [lago-migrate*, x], hooks: [PreSync], labels: {app: lago}}\n\
+                \x20   database: main\n\
+                \x20 - {name: rails, match: {tools: [rails]}, rules: warn, promises: [claims]}\n";
+    let adopted = |text: &str| {
+        let (code, out, err) = run(&["check-config", "-"], text.as_bytes());
+        assert_eq!((code, &*err), (0, ""));
+        out.split_once("\n\nadopts").unwrap().1.to_owned()
+    };
+    let expected = "\
+, and the first entry that matches wins:
+lago                          namespaces: billing-*; names: lago-migrate*, x; hooks: PreSync; labels: app=lago; database: main; rules: audit; promises: claims, guards, record, tidyUp
+rails                         tools: rails (not adopted while no replica answers); rules: warn; promises: claims
+detected                      a pre-install, pre-upgrade or PreSync hook that runs a migration tool (not adopted while no replica answers); rules: audit; promises: claims, guards, record, tidyUp
+";
+    assert_eq!(adopted(text), expected);
+    let none = "apiVersion: config.migration-warden.io/v1alpha1\nkind: MigrationPolicy\ndetection: {promises: []}\n";
+    let (_, out, _) = run(&["check-config", "-"], none.as_bytes());
+    assert!(out.ends_with("\n\nadopts no Job\n"), "{out}");
+    let (_, out, _) = run(&["check-config", "-", "-o", "json"], text.as_bytes());
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        out["adopt"][1],
+        json!({"name": "rails", "match": {"tools": ["rails"]}, "rules": "warn", "promises": ["claims"]})
+    );
+    assert_eq!(
+        out["detection"],
+        json!({"maxAction": "audit", "promises": ["claims", "guards", "record", "tidyUp"]})
+    );
+}
+
+#[test]
 fn explain_takes_ids_and_names_and_lists_all() {
     let (code, by_id, _) = run(&["explain", "MW001"], b"");
     assert_eq!(code, 0);
@@ -1082,6 +1112,8 @@ fn explain_takes_ids_and_names_and_lists_all() {
     );
     assert_eq!(run(&["explain", "untimestamped-name"], b"").1, by_id);
     assert_eq!(run(&["explain"], b"").1.lines().count(), 28);
+    let (_, detected, _) = run(&["explain", "MW022"], b"");
+    assert!(detected.contains("\nTools:    Atlas, "), "{detected}");
     let (_, _, err) = run(&["explain", "MW1"], b"");
     assert_eq!(err, "error: there is no rule MW1; did you mean MW001?\n");
     let (code, _, err) = run(&["explain", "MW999"], b"");

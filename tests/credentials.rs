@@ -61,7 +61,9 @@ fn job(containers: &[Value]) -> Value {
 fn checked(text: &str) -> (Report, Vec<Located>) {
     let (policy, mut found) = (validate::builtin(), Vec::new());
     let mut check = Check::new(&policy, "", Vec::new());
-    check.file("job.yaml", text, &mut |located| found.push(located));
+    check.file("job.yaml", text, &mut |located: Located| {
+        found.push(located)
+    });
     (check.report, found)
 }
 

@@ -69,7 +69,9 @@ fn check(text: &str, policy: &Policy) -> Checked {
 /// The same for a Job that Kubernetes may refuse.
 fn try_check(text: &str, policy: &Policy) -> Checked {
     let (mut check, mut findings) = (Check::new(policy, "", Vec::new()), Vec::new());
-    check.file("fixture.yaml", text, &mut |located| findings.push(located));
+    check.file("fixture.yaml", text, &mut |located: Located| {
+        findings.push(located)
+    });
     Checked {
         report: check.report,
         findings,

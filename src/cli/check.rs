@@ -10,7 +10,7 @@ use anyhow::Context;
 use self::exceptions::Exceptions;
 use super::files::{self, is_stdin};
 use super::kube_args::namespace;
-use super::output_args::Output;
+use super::output_args::{Output, ReportFormat};
 use super::progress;
 use super::render::{Printer, or_report};
 use crate::core::check::Check;
@@ -43,7 +43,7 @@ pub(super) struct Args {
     #[arg(long)]
     require_migration: bool,
     #[command(flatten)]
-    output: Output,
+    output: Output<ReportFormat>,
 }
 
 impl Args {
@@ -91,7 +91,7 @@ impl Args {
         for note in run.exceptions.notes() {
             progress::note(&note);
         }
-        Ok(super::exit_code(&report))
+        Ok(super::exit_code(self.output, &report))
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -251,11 +251,8 @@ impl Run<'_> {
         }
         match manifest::decode(bytes) {
             Ok(text) => {
-                let (out, exceptions) = (&mut self.out, &mut self.exceptions);
-                self.check.file(file, &text, &mut |located| {
-                    exceptions.used_by(&located.finding);
-                    out.finding(&located);
-                });
+                let mut out = self.exceptions.noting(&mut self.out);
+                self.check.file(file, &text, &mut out);
             }
             Err(error) => self.check.report.problems.push(Problem {
                 file: Some(file.to_owned()),

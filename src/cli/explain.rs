@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::output_args::Format;
+use crate::core::job::tool;
 use crate::core::policy::rule::{Cel, Patch, Rule};
+use crate::core::policy::rules::unlabelled_migration::UNLABELLED_MIGRATION;
 use crate::core::policy::rules::{self, RULES};
 
 /// Arguments of `explain`.
@@ -61,6 +63,9 @@ fn print(rule: &Rule, out: &mut impl Write) -> std::io::Result<()> {
     match rule.cel {
         Cel::Expression(_) => writeln!(out, "CEL:      in `generate vap`")?,
         Cel::Refused(reason) => writeln!(out, "CEL:      not in `generate vap`: {reason}")?,
+    }
+    if rule.id == UNLABELLED_MIGRATION.id {
+        writeln!(out, "Tools:    {}", tool::names().join(", "))?;
     }
     if !rule.options.is_empty() {
         writeln!(out, "Options:  {}", rule.option_keys().join(", "))?;

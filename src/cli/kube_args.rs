@@ -143,6 +143,11 @@ impl Namespace {
 }
 
 impl Namespaces {
+    /// The namespace that is named.
+    pub(super) fn given(&self) -> Option<&str> {
+        self.one.namespace.as_deref()
+    }
+
     /// The selected namespace; `None` for all namespaces.
     pub(super) fn of(&self, client: &Client) -> Option<String> {
         (!self.all_namespaces).then(|| self.one.of(client))

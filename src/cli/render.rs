@@ -1,5 +1,6 @@
 //! Writes what `check`, `scan` and `history` found, for people and for programs.
 
+mod adopt;
 pub(crate) mod history;
 pub mod json;
 pub mod text;
@@ -8,10 +9,12 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 
 use anstream::AutoStream;
 
-use crate::cli::output_args::{Format, Output};
+use crate::cli::output_args::{Output, ReportFormat};
 use crate::cli::progress;
+use crate::core::job::Job;
+use crate::core::policy::select::Selection;
 use crate::core::policy_file::validate::InvalidPolicy;
-use crate::core::report::{Located, Problem, Report};
+use crate::core::report::{Located, Problem, Report, Sink};
 
 /// Writes a report in one format, piece by piece.
 pub trait Render {
@@ -19,6 +22,9 @@ pub trait Render {
     fn begin(&mut self, _out: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
+
+    /// Takes one Job or CronJob, before its findings.
+    fn job(&mut self, _job: &Job<'_>, _selection: Selection) {}
 
     /// Writes one finding.
     fn finding(&mut self, located: &Located, out: &mut dyn Write) -> io::Result<()>;
@@ -36,33 +42,18 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    pub(super) fn begin(args: Output) -> Self {
+    pub(super) fn begin(args: Output<ReportFormat>) -> Self {
         let mut output = Self {
             out: BufWriter::new(anstream::stdout().lock()),
             render: match args.output {
-                Format::Human => Box::new(text::Text::new(args.quiet)),
-                Format::Json => Box::new(json::Json::default()),
+                ReportFormat::Human => Box::new(text::Text::new(args.quiet)),
+                ReportFormat::Json => Box::new(json::Json::default()),
+                ReportFormat::Adopt => Box::new(adopt::Adopt::default()),
             },
             result: Ok(()),
         };
         output.result = output.render.begin(&mut output.out);
         output
-    }
-
-    pub(super) fn finding(&mut self, located: &Located) {
-        // stdout and stderr may be the same terminal.
-        progress::clear();
-        if self.result.is_ok() {
-            self.result = self.render.finding(located, &mut self.out);
-        }
-    }
-
-    /// Shows on stderr how far a scan is.
-    pub(super) fn progress(&mut self, report: &Report) -> io::Result<()> {
-        std::mem::replace(&mut self.result, Ok(()))?;
-        self.out.flush()?;
-        progress::show(&text::progress(report));
-        Ok(())
     }
 
     pub(super) fn end(mut self, report: &Report) -> io::Result<()> {
@@ -73,10 +64,35 @@ impl Printer {
     }
 }
 
+impl Sink for Printer {
+    fn job(&mut self, job: &Job<'_>, selection: Selection, _: Option<&str>) {
+        self.render.job(job, selection);
+    }
+
+    fn finding(&mut self, located: Located) {
+        // stdout and stderr may be the same terminal.
+        progress::clear();
+        if self.result.is_ok() {
+            self.result = self.render.finding(&located, &mut self.out);
+        }
+    }
+
+    /// Shows on stderr how far a scan is.
+    fn page(&mut self, so_far: &Report) -> io::Result<()> {
+        std::mem::replace(&mut self.result, Ok(()))?;
+        self.out.flush()?;
+        progress::show(&text::progress(so_far));
+        Ok(())
+    }
+}
+
 /// Prints the error of a verb that could not begin as a report, too, if its output is for programs.
-pub(super) fn or_report<T>(args: Output, result: anyhow::Result<T>) -> anyhow::Result<T> {
+pub(super) fn or_report<T>(
+    args: Output<ReportFormat>,
+    result: anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let Err(error) = &result else { return result };
-    if args.output == Format::Json {
+    if args.output == ReportFormat::Json {
         Printer::begin(args).end(&Report {
             problems: problems(error),
             ..Report::default()

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Client, Resource};
 
 use super::kube_args::{Cluster, Namespaces, block_on};
-use super::output_args::Output;
+use super::output_args::{Output, ReportFormat};
 use super::progress;
 use super::render::{Printer, or_report};
 use crate::cluster::api::ApiError;
@@ -20,7 +20,7 @@ use crate::core::exception::resource::MigrationException;
 use crate::core::generate::vap::SYSTEM_NAMESPACES;
 use crate::core::job::Kind;
 use crate::core::policy::Policy;
-use crate::core::report::{Problem, Report};
+use crate::core::report::{Problem, Report, Sink};
 use crate::core::scan::{Scan, World};
 
 /// Arguments of `scan`.
@@ -32,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, short_alias = 'f', value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    output: Output,
+    output: Output<ReportFormat>,
     #[command(flatten)]
     cluster: Cluster,
 }
@@ -47,11 +47,7 @@ impl Args {
     async fn scan(self, policy: &Policy) -> anyhow::Result<ExitCode> {
         let client = or_report(self.output, self.cluster.client().await)?;
         let namespace = self.namespaces.of(&client);
-        let mut asked = Asked {
-            client: &client,
-            namespace: namespace.as_deref(),
-            problems: Vec::new(),
-        };
+        let mut asked = Asked::new(&client, namespace.as_deref());
         let world = or_report(self.output, asked.world(policy).await)?;
         let mut scan = Scan::new(policy, world);
         let mut output = Printer::begin(self.output);
@@ -66,22 +62,30 @@ impl Args {
             ..scan.report
         };
         output.end(&report)?;
-        Ok(super::exit_code(&report))
+        Ok(super::exit_code(self.output, &report))
     }
 }
 
 /// The requests of a scan, and what they could not read.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     client: &'a Client,
     /// All namespaces if `None`.
     namespace: Option<&'a str>,
     /// One message for each kind or namespace that could not be read.
-    problems: Vec<Problem>,
+    pub(super) problems: Vec<Problem>,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    pub(super) fn new(client: &'a Client, namespace: Option<&'a str>) -> Self {
+        Self {
+            client,
+            namespace,
+            problems: Vec::new(),
+        }
+    }
+
     /// Reads namespaces and exceptions. A user without the right to read them gets a message, and the scan continues.
-    async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
+    pub(super) async fn world(&mut self, policy: &Policy) -> anyhow::Result<World> {
         let mut world = World::default();
         let modes = self.namespaces(&mut world).await;
         self.unless_forbidden(modes, "Jobs are checked without its mode and mesh")?;
@@ -141,11 +145,11 @@ impl Asked<'_> {
 
     /// Checks all objects of a kind. A failure is reported as a problem instead of returned, so that a report whose
     /// beginning is already printed still gets its end.
-    async fn objects<K: Resource<DynamicType = ()>>(
+    pub(super) async fn objects<K: Resource<DynamicType = ()>>(
         &mut self,
         kind: Kind,
         scan: &mut Scan<'_>,
-        output: &mut Printer,
+        sink: &mut dyn Sink,
     ) -> anyhow::Result<()> {
         let mut params = ListParams::default();
         if self.namespace.is_none() {
@@ -158,7 +162,7 @@ impl Asked<'_> {
             let judged = match page {
                 Ok(None) => break,
                 Ok(Some(page)) => scan
-                    .page(kind, &page, &mut |located| output.finding(&located))
+                    .page(kind, &page, sink)
                     .with_context(|| pages.failed_to_read()),
                 Err(error) => Err(error),
             };
@@ -166,7 +170,7 @@ impl Asked<'_> {
                 self.problem(super::told(&error));
                 break;
             }
-            output.progress(&scan.report)?;
+            sink.page(&scan.report)?;
         }
         if let Some(caveat) = pages.caveat() {
             progress::warning(&caveat);

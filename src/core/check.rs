@@ -46,6 +46,7 @@ impl<'p> Check<'p> {
             exceptions,
             report: Report {
                 documents: Some(0),
+                entries: policy.adopt.entries().to_vec(),
                 help: policy.help_line(),
                 ..Report::default()
             },
@@ -53,7 +54,7 @@ impl<'p> Check<'p> {
     }
 
     /// Checks every Job in `text`, the content of `file`, in the order of documents and rules.
-    pub fn file(&mut self, file: &str, text: &str, found: Sink<'_>) {
+    pub fn file(&mut self, file: &str, text: &str, found: &mut dyn Sink) {
         for document in manifest::documents(text) {
             let documents = self.report.documents.get_or_insert_default();
             let document = match document {
@@ -96,7 +97,7 @@ const UNRENDERED: &str = "this looks like a chart's template: render it first, a
 /// The document that is being checked.
 struct Here<'a, 'p> {
     check: &'a mut Check<'p>,
-    found: Sink<'a>,
+    found: &'a mut dyn Sink,
     file: &'a str,
     text: &'a str,
     document: &'a Document<'a>,
@@ -188,6 +189,7 @@ impl Here<'_, '_> {
         let job = Job::new(object, kind, namespace);
         // Its CronJob is checked instead, as in the webhook and in `scan`.
         if job.is_made_by_cronjob() {
+            self.found.job(&job, Selection::None, None);
             return;
         }
         for (at, message) in refused::by_kubernetes(value, kind) {
@@ -195,6 +197,7 @@ impl Here<'_, '_> {
         }
         let selection = policy.select(&job);
         self.label(&job, selection, value, node);
+        self.found.job(&job, selection, None);
         if !self.check.report.selects(&job, selection) {
             return;
         }
@@ -210,9 +213,10 @@ impl Here<'_, '_> {
         }
         let masked = Masked::new(job, (self.text, self.document, node));
         for finding in findings {
-            (self.found)(Located {
+            self.found.finding(Located {
                 source: Some(masked.source(self.file, &finding)),
                 kind,
+                adopted: migration.adopter().map(str::to_owned),
                 namespace: job.namespace.to_owned(),
                 job: job.name.shown().to_owned(),
                 finding,

@@ -3,7 +3,7 @@
 //! These types are the file as it is written. [`validate`] converts it to a [`crate::core::policy::Policy`] or reports
 //! all faults, with line and column. [`crate::host::policy_watch`] watches the file.
 
-mod adopt;
+pub(crate) mod adopt;
 mod parse;
 mod rules;
 mod sections;

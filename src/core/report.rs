@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use crate::core::job::{Job, Kind};
 use crate::core::manifest::Position;
 use crate::core::policy::Action;
+use crate::core::policy::adopt::Entry;
 use crate::core::policy::finding::Finding;
 use crate::core::policy::rule::Rule;
 use crate::core::policy::select::Selection;
@@ -19,8 +21,26 @@ use crate::core::policy::select::Selection;
 /// Most Jobs of a kind whose names are kept.
 const MAX_NAMES: usize = 1000;
 
-/// Receives each finding.
-pub type Sink<'s> = &'s mut dyn FnMut(Located);
+/// Receives what is found, piece by piece.
+pub trait Sink {
+    /// Receives each Job and CronJob before its findings, with why it is evaluated or why not. `mode` is the label of its
+    /// namespace.
+    fn job(&mut self, _job: &Job<'_>, _selection: Selection, _mode: Option<&str>) {}
+
+    /// Receives each finding.
+    fn finding(&mut self, located: Located);
+
+    /// Is called after each page of a LIST.
+    fn page(&mut self, _so_far: &Report) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(Located)> Sink for F {
+    fn finding(&mut self, located: Located) {
+        self(located);
+    }
+}
 
 /// A finding, and the Job or CronJob in which it is.
 #[derive(Debug)]
@@ -28,6 +48,8 @@ pub struct Located {
     /// The place in a file; `None` for an object of a cluster.
     pub source: Option<Source>,
     pub(crate) kind: Kind,
+    /// The name under which the Job is adopted, if it is.
+    pub(crate) adopted: Option<String>,
     /// For a manifest without a namespace, the one that was given; may be empty.
     pub namespace: String,
     /// Name of the Job or CronJob; its `generateName` if it has no name.
@@ -132,6 +154,9 @@ pub struct Report {
     pub(crate) warnings: Vec<Problem>,
     #[serde(rename = "ignored_exceptions", skip_serializing_if = "Vec::is_empty")]
     pub(crate) ignored: Vec<Ignored>,
+    /// The entries of the policy's `adopt`.
+    #[serde(skip)]
+    pub(crate) entries: Vec<Entry>,
     /// The last line if something is denied.
     #[serde(skip)]
     pub help: Option<String>,
@@ -154,6 +179,9 @@ pub struct Objects {
     pub cronjobs: usize,
     /// Jobs created by a CronJob, which are checked with their CronJob.
     pub made_by_cronjobs: usize,
+    /// All namespaces, if they could be listed.
+    #[serde(skip)]
+    pub(crate) namespaces: BTreeSet<String>,
     /// Namespaces whose label is not a mode.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) unknown_modes: BTreeSet<UnknownMode>,

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::files;
+use crate::cli::render::Printer;
 use crate::core::exception::file::Written;
 use crate::core::exception::{self, Exception, Standing};
+use crate::core::job::Job;
 use crate::core::policy::finding::{ExceptionRef, Finding};
-use crate::core::report::{Ignored, Problem};
+use crate::core::policy::select::Selection;
+use crate::core::report::{Ignored, Located, Problem, Sink};
 use crate::core::text;
 
 #[derive(Default)]
@@ -65,7 +68,15 @@ impl Exceptions {
         Ok(())
     }
 
-    pub(super) fn used_by(&mut self, finding: &Finding) {
+    /// The same sink, which also notes the exceptions that findings use.
+    pub(super) fn noting<'a>(&'a mut self, out: &'a mut Printer) -> Noting<'a> {
+        Noting {
+            exceptions: self,
+            out,
+        }
+    }
+
+    fn used_by(&mut self, finding: &Finding) {
         if let Some(used) = &finding.exception {
             self.unused.retain(|(unused, _)| !Arc::ptr_eq(unused, used));
         }
@@ -77,5 +88,22 @@ impl Exceptions {
         let empty = empty.map(|file| format!("{file} has no exceptions"));
         let unused = self.unused.iter();
         empty.chain(unused.map(|(_, note)| text::one_line(&note.to_string()).into_owned()))
+    }
+}
+
+/// Notes the exceptions that findings use, and prints what it receives.
+pub(super) struct Noting<'a> {
+    exceptions: &'a mut Exceptions,
+    out: &'a mut Printer,
+}
+
+impl Sink for Noting<'_> {
+    fn job(&mut self, job: &Job<'_>, selection: Selection, mode: Option<&str>) {
+        self.out.job(job, selection, mode);
+    }
+
+    fn finding(&mut self, located: Located) {
+        self.exceptions.used_by(&located.finding);
+        self.out.finding(located);
     }
 }

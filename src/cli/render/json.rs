@@ -22,6 +22,8 @@ struct Finding<'a> {
     place: Place<'a>,
     namespace: &'a str,
     job: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted: Option<&'a str>,
     path: String,
     reason: &'a str,
     detail: &'a str,
@@ -92,6 +94,7 @@ fn finding(located: &Located) -> Finding<'_> {
         },
         namespace: &located.namespace,
         job: &located.job,
+        adopted: located.adopted.as_deref(),
         path: found.path.to_string(),
         reason: found.rule.reason,
         detail: &found.detail,

@@ -5,7 +5,7 @@ use crate::core::check::Check;
 use crate::core::job::Kind;
 use crate::core::policy::testing::job;
 use crate::core::policy_file::validate;
-use crate::core::report::Problem;
+use crate::core::report::{Located, Problem};
 use crate::core::scan::{Scan, World};
 
 /// A password in an argument, and a pod that is restarted.
@@ -37,7 +37,7 @@ fn scanned(items: &[Value], problems: &[&str], mut render: impl Render) -> Strin
     let mut out = anstream::StripStream::new(Vec::new());
     render.begin(&mut out).unwrap();
     let page = json!({"metadata": {}, "items": items}).to_string();
-    let found = &mut |located| render.finding(&located, &mut out).unwrap();
+    let found = &mut |located: Located| render.finding(&located, &mut out).unwrap();
     scan.page(Kind::Job, &page, found).unwrap();
     let problem = |message: &&str| Problem {
         file: None,
@@ -136,7 +136,7 @@ fn summary(manifests: &[Value], exceptions: &[Value]) -> String {
     let honoured = written.into_iter().map(|w| w.exception.into()).collect();
     let mut check = Check::new(&policy, "shop", honoured);
     let text = manifests.iter().map(Value::to_string).collect::<String>();
-    check.file("file.json", &text, &mut |_| ());
+    check.file("file.json", &text, &mut |_: Located| ());
     let mut out = Vec::new();
     Text::default().end(&check.report, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();

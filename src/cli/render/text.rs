@@ -81,7 +81,8 @@ impl Text {
             };
             let bold = Style::new().bold();
             let (name, place) = (one_line(job), one_line(namespace));
-            writeln!(out, "{bold}{word}/{name} in {place}{bold:#}")?;
+            let adopted = adopted(located);
+            writeln!(out, "{bold}{word}/{name} in {place}{bold:#}{adopted}")?;
             self.object = Some((kind, namespace.clone(), job.clone()));
         }
         let finding = &located.finding;
@@ -108,6 +109,14 @@ fn verdict(finding: &Finding) -> (&'static str, AnsiColor, Level<'static>) {
     }
 }
 
+/// Under which name the Job is adopted, if it is.
+fn adopted(located: &Located) -> String {
+    let name = located.adopted.as_ref();
+    name.map_or_else(String::new, |name| {
+        format!(", adopted as {}", one_line(name))
+    })
+}
+
 /// A finding with the line of its file.
 fn snippet(located: &Located, source: &Source) -> String {
     let found = &located.finding;
@@ -131,7 +140,12 @@ fn snippet(located: &Located, source: &Source) -> String {
         .primary_title(title)
         .id(found.rule.id)
         .element(snippet)
-        .element(Level::NOTE.message(format!("{} of {}", found.path, one_line(&located.job))))
+        .element(Level::NOTE.message(format!(
+            "{} of {}{}",
+            found.path,
+            one_line(&located.job),
+            adopted(located)
+        )))
         .element(help)];
     let renderer = Renderer::styled().decor_style(DecorStyle::Ascii);
     renderer.render(&report)
@@ -292,7 +306,7 @@ pub(super) fn progress(report: &Report) -> String {
     )
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }

@@ -136,7 +136,7 @@ fn known(name: &str) -> bool {
 }
 
 /// An image without tag and digest.
-pub(super) fn repository(image: &str) -> &str {
+pub(crate) fn repository(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or_default();
     match image.rsplit_once(':') {
         // A colon before a slash is the registry's port.

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use regex::{Error, RegexSet};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::word::{or_off, word};
 use super::{Mode, name_patterns};
@@ -21,8 +21,20 @@ use crate::core::job::{Job, hooks};
 pub(crate) const DETECTED: &str = "detected";
 
 /// What an adopted Job gets. A migration Job with a label gets all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema, strum::VariantArray)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
 pub enum Promise {
     /// It runs one at a time.
     Claims,
@@ -35,7 +47,7 @@ pub enum Promise {
 }
 
 /// The promises that are kept for some Jobs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Promises(pub(crate) Vec<Promise>);
 
 impl Promises {
@@ -52,7 +64,7 @@ impl Default for Promises {
 }
 
 /// Unlabelled Jobs that get the promises of migration Jobs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Entry {
     /// The name of the entry, which stands on each Job that it adopts, in decisions, runs and metrics. A DNS label,
@@ -71,6 +83,7 @@ pub(crate) struct Entry {
     pub promises: Promises,
     /// The database that they migrate, unless the annotation `migration-warden.io/database` names one.
     #[schemars(length(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
 }
 
@@ -79,25 +92,45 @@ const fn audit() -> Mode {
 }
 
 /// The Jobs that an entry adopts: all that is set must match. A list matches if one of its values does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Match {
     /// Names of namespaces. `*` matches any characters, here and below.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = "^[a-z0-9*-]+$")))]
     pub namespaces: Vec<String>,
     /// Names of Jobs. A Job without a name is matched by its `generateName`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = "^[a-z0-9.*-]+$")))]
     pub names: Vec<String>,
     /// Images of any container, as the Job has them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = "^[A-Za-z0-9._/:@*-]+$")))]
     pub images: Vec<String>,
     /// Migration tools, as `explain MW022` lists them. The API server cannot evaluate them, so a Job of such an entry
     /// is admitted without a review if no replica answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
     /// Hook events of Helm, such as `pre-upgrade`, or hook types of Argo CD, such as `PreSync`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<String>,
     /// Labels, all of which the Job must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+impl Match {
+    /// The lists that are not empty, by their keys in the policy file.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = (&'static str, &[String])> {
+        let lists = [
+            ("namespaces", &*self.namespaces),
+            ("names", &self.names),
+            ("images", &self.images),
+            ("tools", &self.tools),
+            ("hooks", &self.hooks),
+        ];
+        lists.into_iter().filter(|(_, values)| !values.is_empty())
+    }
 }
 
 /// The entries, ready for use.
@@ -128,26 +161,25 @@ impl Adoption {
         self.entries.iter().position(|entry| entry.name == name)
     }
 
-    /// The first entry that matches this Job. `detect` tells what it was recognised by, and is called at most once.
-    pub(crate) fn first(
-        &self,
-        job: &Job<'_>,
-        detect: impl Fn() -> Option<Detection>,
-    ) -> Option<usize> {
-        if self.entries.is_empty() {
-            return None;
-        }
+    /// The entries that match this Job, of which the first wins. `detect` tells what it was recognised by, and is called
+    /// at most once.
+    pub(crate) fn matching<'a>(
+        &'a self,
+        job: &'a Job<'_>,
+        detect: impl Fn() -> Option<Detection> + 'a,
+    ) -> impl Iterator<Item = usize> + 'a {
         let namespaces = self.namespaces.of([job.namespace]);
         let mut names = None;
         let (mut images, mut tool) = (None, None);
-        (0..self.entries.len()).find(|&index| {
+        (0..self.entries.len()).filter(move |&index| {
             let matching = &self.entries[index].matching;
             namespaces.has(index)
                 && names
                     .get_or_insert_with(|| self.names.of([job.name.shown()]))
                     .has(index)
                 && has_labels(job, &matching.labels)
-                && has_hook(job, &matching.hooks)
+                && (matching.hooks.is_empty()
+                    || matching.hooks.iter().any(|event| has_hook(job, event)))
                 && images
                     .get_or_insert_with(|| {
                         self.images
@@ -165,16 +197,11 @@ fn has_labels(job: &Job<'_>, labels: &BTreeMap<String, String>) -> bool {
     labels.all(|(key, value)| job.labels.get(key) == Some(value))
 }
 
-fn has_hook(job: &Job<'_>, events: &[String]) -> bool {
+/// Whether the Job is a hook of this event of Helm or of this type of Argo CD.
+pub(crate) fn has_hook(job: &Job<'_>, event: &str) -> bool {
     let helm = job.annotations.get(Annotation::Hook);
-    let argocd = job.annotations.get(Annotation::ArgoCdHook);
-    let of_helm = |event: &String| {
-        helm.is_some_and(|value| hooks::elements(value).any(|found| found == **event))
-    };
-    events.is_empty()
-        || events
-            .iter()
-            .any(|event| of_helm(event) || hooks::argocd_has(argocd, event))
+    helm.is_some_and(|value| hooks::elements(value).any(|found| found == *event))
+        || hooks::argocd_has(job.annotations.get(Annotation::ArgoCdHook), event)
 }
 
 fn is_one_of(detection: Option<Detection>, tools: &[String]) -> bool {

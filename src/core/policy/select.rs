@@ -127,13 +127,24 @@ impl Policy {
     /// Whether `job` is a migration when it is created, and why.
     #[must_use]
     pub fn select(&self, job: &Job<'_>) -> Selection {
+        match self.select_by_itself(job) {
+            found @ (Selection::Detected(_) | Selection::None) => {
+                self.stored_as(job).map_or(found, Selection::Adopted)
+            }
+            found => found,
+        }
+    }
+
+    /// The same, whatever its label of an adopted Job says.
+    #[must_use]
+    pub(crate) fn select_by_itself(&self, job: &Job<'_>) -> Selection {
         if let Some(found) = self.selectors.by_label(job) {
             return found;
         }
         let detection = OnceCell::new();
         let detect = || *detection.get_or_init(|| tool::detect(job));
         if job.kind == Kind::Job
-            && let Some(index) = self.adopt.first(job, detect)
+            && let Some(index) = self.adopt.matching(job, detect).next()
         {
             return Selection::Adopted(Adopter::Entry(index));
         }
@@ -141,10 +152,16 @@ impl Policy {
         if detected.is_some_and(|by| by != Detection::Name) && self.adopts_detected(job) {
             return Selection::Adopted(Adopter::Detection);
         }
-        let stored = self.stored_as(job).map(Selection::Adopted);
-        stored
-            .or(detected.map(Selection::Detected))
-            .unwrap_or(Selection::None)
+        detected.map_or(Selection::None, Selection::Detected)
+    }
+
+    /// The names of the entries that match `job`. The first one wins.
+    pub(crate) fn entries_of(&self, job: &Job<'_>) -> impl Iterator<Item = &str> {
+        let matching = self.adopt.matching(job, || tool::detect(job));
+        let matching: Vec<usize> = matching.collect();
+        matching
+            .into_iter()
+            .map(|index| &*self.adopt.entries()[index].name)
     }
 
     /// Whether the API server must send the Jobs that no selector matches: only the engine finds those that detection

@@ -20,7 +20,7 @@ const MAX_PATTERNS: usize = 6 * 1024;
 /// Most characters of the whole expression. The API server refuses one of more than 100,000.
 const MAX_EXPRESSION: usize = 64 * 1024;
 
-pub(super) fn faults(entries: &[Entry]) -> Vec<Fault> {
+pub(crate) fn faults(entries: &[Entry]) -> Vec<Fault> {
     let mut faults = Vec::new();
     let many = entries.len();
     if many > MAX_ENTRIES {
@@ -44,15 +44,19 @@ fn name(entry: &Entry, before: &[Entry]) -> Option<String> {
     let name = &entry.name;
     if name == DETECTED {
         let why =
-            format!("{DETECTED} is the name under which detection adopts Jobs; write another");
+            format!("{DETECTED} is the name for Jobs that detection adopts; write another name");
         return Some(why);
     }
     if before.iter().any(|other| other.name == *name) {
-        return Some(format!("two entries have the name {}", shown(name)));
+        return Some(format!(
+            "an earlier entry has the name {}, too; write another name",
+            shown(name)
+        ));
     }
     (!dns::is_label(name)).then(|| {
         format!(
-            "{} is not a name; write at most 63 lower-case letters, digits and '-'",
+            "{} is not the name of an entry; write at most 63 lower-case letters, digits and '-', with a letter or digit \
+             at both ends",
             shown(name)
         )
     })
@@ -64,16 +68,7 @@ fn database(name: &str) -> Option<String> {
 }
 
 fn matching(written: &Match) -> Vec<Fault> {
-    let Match {
-        namespaces,
-        names,
-        images,
-        tools,
-        hooks,
-        labels,
-    } = written;
-    let lists = [namespaces, names, images, tools, hooks];
-    if labels.is_empty() && lists.iter().all(|list| list.is_empty()) {
+    if written.labels.is_empty() && written.lists().next().is_none() {
         let message = "match is empty: the entry would adopt every Job; name at least one of namespaces, names, \
                        images, tools, hooks and labels";
         return vec![("/match".to_owned(), message.to_owned())];
@@ -85,12 +80,16 @@ fn matching(written: &Match) -> Vec<Fault> {
         let faults: Vec<Fault> = values.iter().enumerate().filter_map(at).collect();
         faults
     };
-    let mut faults = each("namespaces", namespaces, sections::namespace_pattern);
-    faults.extend(each("names", names, job_pattern));
-    faults.extend(each("images", images, image_pattern));
-    faults.extend(each("tools", tools, unknown_tool));
-    faults.extend(each("hooks", hooks, unknown_hook));
-    faults.extend(labels.iter().filter_map(|(key, value)| {
+    let mut faults = each(
+        "namespaces",
+        &written.namespaces,
+        sections::namespace_pattern,
+    );
+    faults.extend(each("names", &written.names, job_pattern));
+    faults.extend(each("images", &written.images, image_pattern));
+    faults.extend(each("tools", &written.tools, unknown_tool));
+    faults.extend(each("hooks", &written.hooks, unknown_hook));
+    faults.extend(written.labels.iter().filter_map(|(key, value)| {
         let at = PointerBuf::from_tokens(["match", "labels", key]);
         Some((at.to_string(), label_selector::label_fault(key, value)?))
     }));
@@ -122,21 +121,27 @@ fn image_pattern(pattern: &str) -> Option<String> {
 
 fn unknown_tool(written: &str) -> Option<String> {
     let known = tool::names();
-    (!known.iter().any(|name| name.eq_ignore_ascii_case(written)))
-        .then(|| unknown("a migration tool that is recognised", written, &known))
+    let list = || "`migration-warden explain MW022` lists them".to_owned();
+    (!known.iter().any(|name| name.eq_ignore_ascii_case(written))).then(|| {
+        unknown(
+            "a migration tool that detection recognises",
+            written,
+            &known,
+            list,
+        )
+    })
 }
 
 fn unknown_hook(written: &str) -> Option<String> {
     let known: Vec<&str> = EVENTS.into_iter().chain(ARGOCD_TYPES).collect();
-    (!known.contains(&written)).then(|| unknown("a hook of Helm or Argo CD", written, &known))
+    let list = || format!("write one of {}", known.join(", "));
+    (!known.contains(&written)).then(|| unknown("a hook of Helm or Argo CD", written, &known, list))
 }
 
-fn unknown(what: &str, written: &str, known: &[&str]) -> String {
-    let wrong = format!("{} is not {what}", shown(written));
-    match text::nearest(written, known.iter().copied()) {
-        Some(name) => format!("{wrong}; did you mean {name}?"),
-        None => format!("{wrong}; write one of {}", known.join(", ")),
-    }
+fn unknown(what: &str, written: &str, known: &[&str], list: impl Fn() -> String) -> String {
+    let nearest = text::nearest(written, known.iter().copied());
+    let advice = nearest.map_or_else(list, |name| format!("did you mean {name}?"));
+    format!("{} is not {what}; {advice}", shown(written))
 }
 
 fn sizes(entries: &[Entry]) -> Vec<Fault> {

@@ -212,6 +212,16 @@ mod tests {
             read("policy.yaml", &long).unwrap_err().to_string(),
             "policy.yaml:3:7: help is longer than 256 characters; write a URL with the details"
         );
+        let entry = |index| format!("  - {{name: e{index}, match: {{names: [x{index:0>89}]}}}}\n");
+        let many: String = (0..101).map(entry).collect();
+        assert_eq!(
+            read("policy.yaml", &format!("{POLICY}adopt:\n{many}"))
+                .unwrap_err()
+                .to_string(),
+            "policy.yaml:4:3: adopt has 101 entries, more than 100; write several patterns in one entry\n\
+             policy.yaml:4:3: the patterns in names of all entries have 9090 characters, more than 8192; write fewer or \
+             shorter ones"
+        );
     }
 
     #[test]

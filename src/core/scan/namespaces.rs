@@ -1,6 +1,6 @@
 //! The facts about namespaces in a scan: modes, meshes and honoured exceptions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -17,6 +17,8 @@ use crate::core::namespace::NamespaceView;
 pub(crate) struct World {
     namespaces: HashMap<String, NamespaceView>,
     unknown: NamespaceView,
+    /// Those that exist.
+    pub(super) names: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,7 @@ impl World {
             labels,
             annotations,
         } = &namespace.metadata;
+        self.names.insert((**name).to_owned());
         let view = self.namespaces.entry((**name).to_owned()).or_default();
         let told = NamespaceView::of(|key| labels.get(key), |key| annotations.get(key));
         (view.mode, view.mesh) = (told.mode, told.mesh);

@@ -51,7 +51,7 @@ fn told(found: &[Located]) -> Vec<(&'static str, Action, Option<String>)> {
 fn scan_in(policy: &Policy, world: World, kind: Kind, item: Value) -> (Vec<Located>, Report) {
     let (mut scan, mut found) = (Scan::new(policy, world), Vec::new());
     let page = page(&[item]);
-    scan.page(kind, &page, &mut |located| found.push(located))
+    scan.page(kind, &page, &mut |located: Located| found.push(located))
         .unwrap();
     (found, scan.report)
 }
