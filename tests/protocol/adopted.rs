@@ -14,11 +14,10 @@ fn unlabelled(tweak: impl FnOnce(&mut Value)) -> Value {
 
 /// A policy with these entries, each given by what it matches, and nothing else that adopts.
 fn adopting(entries: &[&str]) -> Policy {
-    let entries: String = (0..)
-        .zip(entries)
-        .map(|(index, matching)| format!("  - {{name: e{index}, match: {{{matching}}}}}\n"))
-        .collect();
-    policy(&format!("detection: {{promises: []}}\nadopt:\n{entries}"))
+    let entry = |(index, matching)| format!("  - {{name: e{index}, match: {{{matching}}}}}");
+    let entries: Vec<String> = entries.iter().enumerate().map(entry).collect();
+    let entries = entries.join("\n");
+    policy(&format!("detection: {{promises: []}}\nadopt:\n{entries}\n"))
 }
 
 /// What `/mutate` makes of the Job's label, and the name in the line of the decision of `/validate`.
@@ -49,7 +48,7 @@ fn name(review: &Value, policy: &Policy) -> Option<String> {
 #[test]
 fn each_field_of_an_entry_has_to_match() {
     let job = unlabelled(|job| {
-        job["metadata"]["annotations"]["helm.sh/hook"] = json!(" Pre-Install , pre-upgrade")
+        job["metadata"]["annotations"]["helm.sh/hook"] = json!(" Pre-Install , pre-upgrade");
     });
     for (matching, is_adopted) in [
         ("namespaces: [shop]", true),
@@ -169,7 +168,7 @@ fn what_the_owner_has_said_of_the_label_is_not_advised_against() {
 fn an_entry_caps_the_rules_and_no_promise() {
     let bad = unlabelled(|job| job["spec"]["template"]["spec"]["restartPolicy"] = json!("Always"));
     let running = later("DELETE", |job| {
-        job["metadata"]["labels"] = json!({LABEL: "shop"})
+        job["metadata"]["labels"] = json!({LABEL: "shop"});
     });
     for (rules, outcome) in [
         ("", Outcome::Allowed),
@@ -195,7 +194,7 @@ fn an_entry_caps_the_rules_and_no_promise() {
 #[test]
 fn only_the_promises_of_the_entry_are_kept() {
     let running = later("DELETE", |job| {
-        job["metadata"]["labels"] = json!({LABEL: "shop"})
+        job["metadata"]["labels"] = json!({LABEL: "shop"});
     });
     let ended = later("DELETE", |job| {
         job["metadata"]["labels"] = json!({LABEL: "shop"});

@@ -144,8 +144,11 @@ fn unknown(what: &str, written: &str, known: &[&str], list: impl Fn() -> String)
     format!("{} is not {what}; {advice}", shown(written))
 }
 
+/// A list of patterns in an entry.
+type Field = fn(&Match) -> &Vec<String>;
+
 fn sizes(entries: &[Entry]) -> Vec<Fault> {
-    let of_field = |key: &str, field: fn(&Match) -> &Vec<String>| {
+    let of_field = |key: &str, field: Field| {
         let patterns = entries.iter().map(|entry| field(&entry.matching));
         let patterns = patterns.filter(|globs| !globs.is_empty());
         let size = patterns.map(|globs| adopt_cel::pattern(globs).len()).sum();

@@ -52,6 +52,6 @@ proptest! {
                 && matching.labels.values().all(|value| *value == label)
         });
         let adoption = Adoption::new(entries).unwrap();
-        prop_assert_eq!(stored(&job, |job| adoption.first(job, || None)), expected);
+        prop_assert_eq!(stored(&job, |job| adoption.matching(job, || None).next()), expected);
     }
 }
