@@ -2,8 +2,10 @@
 
 mod argocd;
 mod claims;
+mod guide;
 mod image;
 mod kustomize;
+mod migration;
 mod patience;
 mod recorded;
 mod restart;

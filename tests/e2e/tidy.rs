@@ -1,6 +1,6 @@
 //! Finished Jobs that nobody needs: what Helm leaves behind, and what is left of it afterwards.
 
-mod replica;
+pub(crate) mod replica;
 mod written;
 
 use serde_json::{Value, json};

@@ -24,7 +24,7 @@ use crate::published::is_as_published;
 const GRACE: SignedDuration = SignedDuration::from_secs(2);
 
 /// A replica as far as it tidies up, in this process.
-pub(super) struct Replica {
+pub(crate) struct Replica {
     runtime: Runtime,
     candidate: Option<Candidate>,
     metrics: Arc<Metrics>,
@@ -33,12 +33,12 @@ pub(super) struct Replica {
 
 impl Replica {
     /// One that has to do with this namespace alone, under `tidyUp` as given.
-    pub(super) fn of(space: &Space, name: &str, tidy_up: &str) -> Self {
+    pub(crate) fn of(space: &Space, name: &str, tidy_up: &str) -> Self {
         Self::over(&[space], Vec::new(), name, tidy_up)
     }
 
     /// One for several namespaces, of which these are left out.
-    pub(super) fn over(
+    pub(crate) fn over(
         spaces: &[&Space],
         excluded: Vec<String>,
         name: &str,
@@ -48,7 +48,7 @@ impl Replica {
     }
 
     /// One that writes to this output, where one is given, as this user, under `record.onFailure` as given.
-    pub(super) fn made(
+    pub(crate) fn made(
         spaces: &[&Space],
         excluded: Vec<String>,
         name: &str,
@@ -111,7 +111,7 @@ impl Replica {
         }
     }
 
-    pub(super) fn leads(&self) -> bool {
+    pub(crate) fn leads(&self) -> bool {
         let leads = self
             .metrics
             .encode()
@@ -121,7 +121,7 @@ impl Replica {
     }
 
     /// What it has written down.
-    pub(super) fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.dir.path().join("lines")).unwrap();
         let lines: Vec<_> = text
             .lines()
@@ -132,14 +132,14 @@ impl Replica {
     }
 
     /// Whether it has counted a removal with this result.
-    pub(super) fn counts(&self, result: &str) -> bool {
+    pub(crate) fn counts(&self, result: &str) -> bool {
         let label = format!("reason=\"earlier-attempt\",result=\"{result}\"}} ");
         let metrics = self.metrics.encode();
         let mut counts = metrics.lines().filter_map(|line| line.split_once(&label));
         counts.any(|(_, count)| count != "0")
     }
 
-    pub(super) fn resign(&mut self) {
+    pub(crate) fn resign(&mut self) {
         let candidate = self.candidate.take().unwrap();
         self.runtime.block_on(candidate.resign());
     }
