@@ -1,6 +1,7 @@
 //! Migrations that really run.
 
 mod argocd;
+mod charts;
 mod claims;
 mod guide;
 mod image;
