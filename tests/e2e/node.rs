@@ -1,9 +1,12 @@
 //! Migrations that really run.
 
 mod argocd;
+mod charts;
 mod claims;
+mod guide;
 mod image;
 mod kustomize;
+mod migration;
 mod patience;
 mod recorded;
 mod restart;

@@ -22,15 +22,24 @@ pub(crate) const RUNS: (&str, &str, &str) = (
 /// All objects of this kind in a namespace, as `kubectl get` prints them.
 #[track_caller]
 pub(crate) fn all((version, kind, plural): (&str, &str, &str), namespace: &str) -> Vec<Value> {
-    let path = format!("/apis/{version}/namespaces/{namespace}/{plural}");
-    let (code, _, mut list) = send(Request::get(&path), String::new());
-    assert_eq!(code, 200, "{path}: {list:#}");
-    let mut items: Vec<Value> = serde_json::from_value(list["items"].take()).unwrap();
+    let mut items = list(&format!("/apis/{version}/namespaces/{namespace}/{plural}"));
     for item in &mut items {
         item["apiVersion"] = json!(version);
         item["kind"] = json!(kind);
     }
     items
+}
+
+/// The pods of all Jobs of the cluster, in one request.
+pub(crate) fn pods_of_jobs() -> Vec<Value> {
+    list("/api/v1/pods?labelSelector=batch.kubernetes.io/job-name")
+}
+
+#[track_caller]
+fn list(path: &str) -> Vec<Value> {
+    let (code, _, mut list) = send(Request::get(path), String::new());
+    assert_eq!(code, 200, "{path}: {list:#}");
+    serde_json::from_value(list["items"].take()).unwrap()
 }
 
 /// What the API server answers to a dry run of a creation.
