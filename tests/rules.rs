@@ -70,7 +70,7 @@ fn check(text: &str, policy: &Policy) -> Checked {
 fn try_check(text: &str, policy: &Policy) -> Checked {
     let (mut check, mut findings) = (Check::new(policy, "", Vec::new()), Vec::new());
     check.file("fixture.yaml", text, &mut |located: Located| {
-        findings.push(located)
+        findings.push(located);
     });
     Checked {
         report: check.report,

@@ -37,8 +37,8 @@ const CLUSTER: &str = "cluster";
 pub(super) struct Against {
     /// Also print what the policy does with each Job of the cluster, or of a file with manifests. `cluster` reads it as
     /// `scan` does. Can be given several times.
-    #[arg(long, value_name = "cluster|FILE")]
-    against: Vec<PathBuf>,
+    #[arg(long = "against", id = "against", value_name = "cluster|FILE")]
+    jobs: Vec<PathBuf>,
     /// The policy in use, to print what changes for those Jobs (default: that of the installation in the cluster, or the
     /// built-in policy).
     #[arg(long, value_name = "FILE", requires = "against")]
@@ -51,7 +51,7 @@ pub(super) struct Against {
 
 impl Against {
     pub(super) fn is_given(&self) -> bool {
-        !self.against.is_empty()
+        !self.jobs.is_empty()
     }
 
     /// Writes the comparison. Returns what could not be read.
@@ -63,14 +63,14 @@ impl Against {
         out: &mut dyn Write,
     ) -> anyhow::Result<Vec<Problem>> {
         let is_cluster = |path: &&PathBuf| path.as_os_str() == CLUSTER;
-        let client = match self.against.iter().find(is_cluster) {
+        let client = match self.jobs.iter().find(is_cluster) {
             Some(_) => Some(block_on(self.cluster.client())?),
             None => None,
         };
         let (current, name) = self.current(client.as_ref())?;
         let mut listing = Listing::begin((policy, &current), format, quiet, out)?;
         let mut problems = Vec::new();
-        for path in &self.against {
+        for path in &self.jobs {
             problems.extend(match client.as_ref().filter(|_| is_cluster(&path)) {
                 Some(client) => block_on(self.of_cluster(client, policy, &mut listing))?,
                 None => self.of_file(path, policy, &mut listing)?,
@@ -298,14 +298,17 @@ fn line(compared: &Compared) -> String {
     let name = format!("{}{slash}{}", compared.namespace, compared.job);
     let mut line = format!("{}: {}", one_line(&name), treatment(&compared.now));
     if !compared.also_matched_by.is_empty() {
-        line += &format!(
-            "; also matched by {}, which never wins",
-            compared.also_matched_by.join(", ")
-        );
+        line += "; also matched by ";
+        line += &compared.also_matched_by.join(", ");
+        line += ", which never wins";
     }
     if let (Some(change), Some(before)) = (compared.change, &compared.before) {
         let change: &str = change.into();
-        line += &format!("; {change} (before: {})", treatment(before));
+        line += "; ";
+        line += change;
+        line += " (before: ";
+        line += &treatment(before);
+        line += ")";
     }
     line
 }

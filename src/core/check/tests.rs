@@ -8,7 +8,7 @@ fn check(text: &str, policy: &Policy) -> (Report, Vec<Located>) {
     let mut findings = Vec::new();
     let mut check = Check::new(policy, "", Vec::new());
     check.file("file.yaml", text, &mut |located: Located| {
-        findings.push(located)
+        findings.push(located);
     });
     (check.report, findings)
 }

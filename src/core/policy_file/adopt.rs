@@ -141,8 +141,11 @@ fn unknown(what: &str, written: &str, known: &[&str], list: impl Fn() -> String)
     format!("{} is not {what}; {advice}", shown(written))
 }
 
+/// A list of patterns in an entry.
+type Field = fn(&Match) -> &Vec<String>;
+
 fn sizes(entries: &[Entry]) -> Vec<Fault> {
-    let fields: [(&str, fn(&Match) -> &Vec<String>); 3] = [
+    let fields: [(&str, Field); 3] = [
         ("namespaces", |of| &of.namespaces),
         ("names", |of| &of.names),
         ("images", |of| &of.images),

@@ -195,8 +195,8 @@ mod tests {
             read("policy.yaml", &format!("{POLICY}adopt:\n{many}"))
                 .unwrap_err()
                 .to_string(),
-            "policy.yaml:4:3: adopt has 101 entries, more than 100; write several patterns in one entry\n\
-             policy.yaml:4:3: the patterns in names of all entries have 9090 characters, more than 8192; write fewer or \
+            "policy.yaml:3:1: adopt has 101 entries, more than 100; write several patterns in one entry\n\
+             policy.yaml:3:1: the patterns in names of all entries have 9090 characters, more than 8192; write fewer or \
              shorter ones"
         );
     }

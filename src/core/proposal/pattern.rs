@@ -75,10 +75,7 @@ impl fmt::Display for Pattern {
 
 /// Patterns for these namespaces: a common beginning if several have it and no other known namespace does. If the
 /// others are not known, each is named.
-pub(super) fn of_namespaces<'a>(
-    namespaces: &BTreeSet<&'a str>,
-    known: &BTreeSet<String>,
-) -> Vec<Pattern> {
+pub(super) fn of_namespaces(namespaces: &BTreeSet<&str>, known: &BTreeSet<String>) -> Vec<Pattern> {
     let mut left = namespaces.clone();
     let mut patterns = BTreeSet::new();
     while let Some(&name) = left.first() {

@@ -178,7 +178,7 @@ fn what_needs_no_entry_has_none() {
         labelled("migration-warden.io/migration", "false"),
     ] {
         stored(&job, |job| {
-            proposal.add(job, validate::builtin().select(job))
+            proposal.add(job, validate::builtin().select(job));
         });
     }
     assert_eq!(proposal.entries(&known(&["x"]), &[]).0.len(), 0);
@@ -217,7 +217,7 @@ fn more_than_a_policy_takes_is_left_out() {
                 .repeat(1 + usize::from(index / 26))
         );
         stored(&migration(&name), |job| {
-            proposal.add(job, validate::builtin().select(job))
+            proposal.add(job, validate::builtin().select(job));
         });
     }
     let (proposed, left) = proposal.entries(&known(&["x"]), &[]);
