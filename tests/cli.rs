@@ -665,6 +665,12 @@ fn a_typo_in_the_label_is_named() {
 #[test]
 fn a_migration_that_is_only_detected_is_not_the_one_that_is_required() {
     let bare = valid().replace("    app.kubernetes.io/component: migration\n", "");
+    assert_eq!(
+        run(&["check", "--require-migration", "-"], bare.as_bytes()).0,
+        0,
+        "adopted"
+    );
+    let bare = bare.replace("pre-install,pre-upgrade", "post-install");
     let (code, out, _) = run(&["check", "--require-migration", "-"], bare.as_bytes());
     let required = "no Job is a migration Job, but --require-migration requires one; write \
                     app.kubernetes.io/component: migration on shop/shop-migrate-1766361600\n\n";
@@ -1044,7 +1050,7 @@ fn check_config_prints_the_actions_in_force() {
     assert_eq!((code, &*err), (0, ""));
     let lines: Vec<_> = human.lines().collect();
     assert!(lines[0].starts_with(&format!("{path}: policy ")), "{human}");
-    assert_eq!(lines.len(), 2 + 28 + 3);
+    assert_eq!(lines.len(), 2 + 28 + 5);
     assert_eq!(lines[2], "MW001  untimestamped-name     deny");
     assert_eq!(lines[5], "MW004  restarting-pod         warn");
     let (code, by_flag, _) = run(&["check-config", "-f", "-"], text.as_bytes());

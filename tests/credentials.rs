@@ -62,7 +62,7 @@ fn checked(text: &str) -> (Report, Vec<Located>) {
     let (policy, mut found) = (validate::builtin(), Vec::new());
     let mut check = Check::new(&policy, "", Vec::new());
     check.file("job.yaml", text, &mut |located: Located| {
-        found.push(located)
+        found.push(located);
     });
     (check.report, found)
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::kube_args::block_on;
 use super::output_args::{Format, Output};
 use super::render::problems;
 use crate::core::policy::adopt::{DETECTED, Entry, Promises};
@@ -77,7 +78,7 @@ impl Args {
             return Ok(ExitCode::SUCCESS);
         }
         let Output { output, quiet } = self.output;
-        let problems = self.against.write(&policy, output, quiet, &mut out)?;
+        let problems = block_on(self.against.write(&policy, output, quiet, &mut out))?;
         out.flush()?;
         Ok(if problems.is_empty() {
             ExitCode::SUCCESS

@@ -12,7 +12,7 @@ use kube::api::ListParams;
 use serde_json::json;
 
 use crate::cli::files;
-use crate::cli::kube_args::{Cluster, Namespaces, block_on};
+use crate::cli::kube_args::{Cluster, Namespaces};
 use crate::cli::output_args::Format;
 use crate::cli::progress;
 use crate::cli::render::text::counted;
@@ -55,7 +55,7 @@ impl Against {
     }
 
     /// Writes the comparison. Returns what could not be read.
-    pub(super) fn write(
+    pub(super) async fn write(
         &self,
         policy: &Policy,
         format: Format,
@@ -64,15 +64,15 @@ impl Against {
     ) -> anyhow::Result<Vec<Problem>> {
         let is_cluster = |path: &&PathBuf| path.as_os_str() == CLUSTER;
         let client = match self.jobs.iter().find(is_cluster) {
-            Some(_) => Some(block_on(self.cluster.client())?),
+            Some(_) => Some(self.cluster.client().await?),
             None => None,
         };
-        let (current, name) = self.current(client.as_ref())?;
+        let (current, name) = self.current(client.as_ref()).await?;
         let mut listing = Listing::begin((policy, &current), format, quiet, out)?;
         let mut problems = Vec::new();
         for path in &self.jobs {
             problems.extend(match client.as_ref().filter(|_| is_cluster(&path)) {
-                Some(client) => block_on(self.of_cluster(client, policy, &mut listing))?,
+                Some(client) => self.of_cluster(client, policy, &mut listing).await?,
                 None => self.of_file(path, policy, &mut listing)?,
             });
         }
@@ -110,13 +110,13 @@ impl Against {
     }
 
     /// The policy in use, and where it was found.
-    fn current(&self, client: Option<&Client>) -> anyhow::Result<(Policy, String)> {
+    async fn current(&self, client: Option<&Client>) -> anyhow::Result<(Policy, String)> {
         if let Some(path) = &self.current {
             let policy = super::super::read_policy(path, Some("--current"))?;
             return Ok((policy, files::name(path)));
         }
         let found = match client {
-            Some(client) => block_on(installed(client))?,
+            Some(client) => installed(client).await?,
             None => None,
         };
         Ok(found.unwrap_or_else(|| (validate::builtin(), "the built-in policy".to_owned())))

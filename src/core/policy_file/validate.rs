@@ -219,7 +219,7 @@ mod tests {
                 .unwrap_err()
                 .to_string(),
             "policy.yaml:3:1: adopt has 101 entries, more than 100; write several patterns in one entry\n\
-             policy.yaml:3:1: the patterns in names of all entries have 9090 characters, more than 8192; write fewer or \
+             policy.yaml:3:1: the patterns in names of all entries have 9696 characters, more than 6144; write fewer or \
              shorter ones"
         );
     }
