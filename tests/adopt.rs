@@ -162,6 +162,30 @@ fn the_next_release_of_each_chart_is_adopted_too() {
     }
 }
 
+/// Claims by name would let two attempts of these run at once.
+#[test]
+fn what_has_another_base_name_each_time_gets_a_key_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let policy: Value = serde_saphyr::from_str(&proposed(folder.path(), &charts())).unwrap();
+    let entries = policy["adopt"].as_array().unwrap().iter();
+    let keyed = entries.filter(|entry| !entry["database"].is_null());
+    let mut names: Vec<_> = keyed
+        .inspect(|entry| assert_eq!(entry["database"], entry["name"]))
+        .flat_map(|entry| entry["match"]["names"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "gitlab-migrations-*",
+            "hatchet-*",
+            "openproject-seeder-*",
+            "plane-api-migrate-*"
+        ]
+    );
+}
+
 #[derive(Deserialize)]
 struct Tools {
     others: Vec<String>,

@@ -48,6 +48,8 @@ struct Migration {
     pattern: Pattern,
     chart: Option<String>,
     release: Option<String>,
+    /// Whether each attempt has another base name.
+    is_renamed: bool,
 }
 
 /// A proposed entry.
@@ -79,6 +81,7 @@ impl Proposal {
                 let mut labels = [CHART, OLD_CHART].into_iter();
                 Some(Migration {
                     pattern: Pattern::of(job, release.as_deref()),
+                    is_renamed: Pattern::renames(job, release.as_deref()),
                     chart: labels
                         .find_map(|label| job.labels.get(label))
                         .map(|label| kept(chart(label))),
@@ -129,7 +132,14 @@ impl Proposal {
         let (mut all, mut proposed) = (before.to_vec(), Vec::new());
         for (title, targets) in self.groups() {
             for candidate in world.candidates(&targets) {
-                let entry = candidate.entry(unused(&title, &all), known);
+                let mut entry = candidate.entry(unused(&title, &all), known);
+                let is_renamed = |job: &&&Seen| {
+                    let migration = job.migration.as_ref();
+                    migration.is_some_and(|of| of.is_renamed) && candidate.matches(job)
+                };
+                if targets.iter().any(|job| is_renamed(&job)) {
+                    entry.database = Some(entry.name.clone());
+                }
                 all.push(entry.clone());
                 if adopt::faults(&all).is_empty() {
                     proposed.push(world.proposed(entry, &candidate));

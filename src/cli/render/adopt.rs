@@ -80,6 +80,12 @@ fn proposal(proposed: &Proposed<'_>, out: &mut dyn Write) -> io::Result<()> {
         let (count, names) = (counted(others.len(), "other Job"), names(others));
         writeln!(out, "  # Does not match {count} here: {names}")?;
     }
+    if entry.database.is_some() {
+        writeln!(
+            out,
+            "  # The names change besides a timestamp, so `database` makes the attempts wait for each other."
+        )?;
+    }
     write(entry, out)
 }
 
@@ -92,7 +98,11 @@ fn write(entry: &Entry, out: &mut dyn Write) -> io::Result<()> {
     for (key, value) in &entry.matching.labels {
         writeln!(out, "      labels: {{{key:?}: {value:?}}}")?;
     }
-    writeln!(out, "    rules: {}", entry.rules.as_str())
+    writeln!(out, "    rules: {}", entry.rules.as_str())?;
+    match &entry.database {
+        Some(database) => writeln!(out, "    database: {database:?}"),
+        None => Ok(()),
+    }
 }
 
 /// The first of these Jobs.

@@ -34,6 +34,11 @@ impl Pattern {
         }
     }
 
+    /// Whether a part of the base name changes with each attempt, so that claims by name do not make them wait.
+    pub(super) fn renames(job: &Job<'_>, release: Option<&str>) -> bool {
+        constant(job.name.base(), release.unwrap_or_default()).contains('*')
+    }
+
     /// The same for any release, if the name begins with that of the release and says more.
     pub(super) fn of_any_release(&self, release: &str) -> Option<Self> {
         let rest = self.0.strip_prefix(release)?;
