@@ -43,7 +43,7 @@ type Other = (String, String, String, String, String, Vec<String>);
 /// What runs beside them. `every` is the namespace of each chart.
 fn others() -> String {
     let charts: Vec<Value> = serde_saphyr::from_multiple(&charts()).unwrap();
-    let all: Vec<Other> = serde_saphyr::from_str(&fixture("charts/others.yaml")).unwrap();
+    let all: Vec<Other> = serde_saphyr::from_str(&fixture("beside_charts.yaml")).unwrap();
     let mut text = String::new();
     for (namespace, kind, name, hook, image, words) in all {
         for chart in &charts {

@@ -315,7 +315,7 @@ fn the_label_of_an_existing_job_stays() {
     }
     assert_eq!(
         told(json!({LABEL: "a"}), json!({LABEL: "b"})).1,
-        "MW104 forged-stamp: metadata.labels: it is \"a\", and may not become \"b\"; leave stamps out of charts and \
+        "MW104 forged-stamp: metadata.labels['migration-warden.io/adopted']: it is \"a\", and may not become \"b\"; leave stamps out of charts and \
          manifests, and keep the label of a stamped Job"
     );
 }

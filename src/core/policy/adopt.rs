@@ -69,7 +69,7 @@ impl Default for Promises {
 pub(crate) struct Entry {
     /// The name of the entry, which stands on each Job that it adopts, in decisions, runs and metrics. A DNS label,
     /// unique, and not `detected`.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), extend("not" = {"const": "detected"}))]
     pub name: String,
     /// Which Jobs it adopts.
     #[serde(rename = "match")]
@@ -94,28 +94,32 @@ const fn audit() -> Mode {
 /// The Jobs that an entry adopts: all that is set must match. A list matches if one of its values does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("minProperties" = 1))]
 pub(crate) struct Match {
     /// Names of namespaces. `*` matches any characters, here and below.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(regex(pattern = "^[a-z0-9*-]+$")))]
+    #[schemars(length(min = 1), inner(regex(pattern = "^[a-z0-9*-]+$")))]
     pub namespaces: Vec<String>,
     /// Names of Jobs. A Job without a name is matched by its `generateName`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(regex(pattern = "^[a-z0-9.*-]+$")))]
+    #[schemars(length(min = 1), inner(regex(pattern = "^[a-z0-9.*-]+$")))]
     pub names: Vec<String>,
     /// Images of any container, as the Job has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(inner(regex(pattern = "^[A-Za-z0-9._/:@*-]+$")))]
+    #[schemars(length(min = 1), inner(regex(pattern = "^[A-Za-z0-9._/:@*-]+$")))]
     pub images: Vec<String>,
     /// Migration tools, as `explain MW022` lists them. The API server cannot evaluate them, so a Job of such an entry
     /// is admitted without a review if no replica answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1))]
     pub tools: Vec<String>,
     /// Hook events of Helm, such as `pre-upgrade`, or hook types of Argo CD, such as `PreSync`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1))]
     pub hooks: Vec<String>,
     /// Labels, all of which the Job must have.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("minProperties" = 1))]
     pub labels: BTreeMap<String, String>,
 }
 

@@ -1,7 +1,7 @@
 //! MW104: a stamp that migration-warden did not set.
 
-use crate::core::job::Kind;
 use crate::core::job::stamp::{STAMPS, is_stamped, requested_by};
+use crate::core::job::{ADOPTED_LABEL, Kind};
 use crate::core::policy::rule::prelude::*;
 
 rule! {
@@ -87,7 +87,10 @@ pub(crate) fn updated(
     let is_renamed = !is_lost && before != after;
     changes
         .chain(is_lost.then(|| unlabelled(old.namespace, old.name.shown())))
-        .chain(is_renamed.then(|| changed("metadata.labels", before, after)))
+        .chain(is_renamed.then(|| {
+            let path = FieldPath::of("metadata.labels").key(ADOPTED_LABEL);
+            changed(path, before, after)
+        }))
 }
 
 /// The breach of a new Job whose stamps have the name `named`, although `user` creates it.
