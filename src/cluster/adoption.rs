@@ -120,7 +120,7 @@ impl Adoption {
         let params = ListParams::default().limit(PAGE);
         let mut list = List::of::<v1::Job>(&self.client, None, params);
         let mut result = Ok(());
-        while let Some(page) = list.next().await? {
+        while let Some(page) = list.next_of_report().await? {
             let jobs = json::sample(|| list.read(&page))?;
             for job in unlabelled(jobs, policy) {
                 match self.label(job, policy).await {
@@ -147,8 +147,9 @@ impl Adoption {
         let mut swap = CompareAndSwap::default();
         loop {
             swap.begin("patch jobs")?;
-            let patched = unless_changed_or_gone(self.patch(&job).await)?;
+            let patched = self.patch(&job).await;
             time::sleep(PAUSE).await;
+            let patched = unless_changed_or_gone(patched)?;
             if patched.is_some() {
                 let Unlabelled {
                     namespace,

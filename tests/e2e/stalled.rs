@@ -47,8 +47,12 @@ fn what_needs_it_is_answered_in_time_and_the_rest_at_once() {
 
     let (_, time) = took(|| space.rejects(&Chart::broken().render("bad"), &["MW004"]));
     assert!(time < AT_ONCE, "{time:?}");
-    let (_, time) = took(|| space.accepts(&Chart::guide().render("detected")));
+    let later = Chart::guide().with("pre-install,pre-upgrade", "post-install");
+    let (_, time) = took(|| space.accepts(&later.render("detected")));
     assert!(time < AT_ONCE, "{time:?}");
+    // What detection adopts is never refused because its claim could not be checked.
+    let (_, time) = took(|| space.accepts(&Chart::guide().render("adopted")));
+    assert!(time < TIMEOUT, "{time:?}");
 
     let delete = ["delete", "job", &runs, "--wait=false"];
     let (_, time) = took(|| space.kubectl(&delete).succeeds());

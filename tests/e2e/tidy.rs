@@ -262,9 +262,16 @@ fn off_is_off() {
         std::thread::sleep(std::time::Duration::from_secs(4));
         assert_eq!(names(&space.jobs_of("app")), failed);
     }
-    for replica in replicas {
+    let [off, ignored, audit] = replicas;
+    for replica in [off, ignored] {
         assert_eq!(replica.lines(), [] as [Value; 0]);
     }
+    // What it would remove is logged, as in a dry run.
+    let lines = audit.lines();
+    assert!(
+        lines.iter().all(|line| line["dry_run"] == true),
+        "{lines:#?}"
+    );
 }
 
 /// Its author has said `before-hook-creation` with a name that stays the same: Helm makes it again, and Helm 4

@@ -243,6 +243,17 @@ fn the_label_is_the_policys_word_and_not_the_clients() {
         (&line(&answer)["adopted"], answer.outcome),
         (&json!("other"), Outcome::Allowed)
     );
+    // Not even the name of an entry chooses the entry: it would lift the limit of detection, or lower it.
+    let denying = policy(
+        "detection: {maxAction: deny, promises: []}\n\
+         adopt: [{name: other, rules: off, match: {namespaces: [billing]}}]\n",
+    );
+    let later = unlabelled(|job| {
+        claims(job);
+        job["metadata"]["annotations"]["helm.sh/hook"] = json!("post-install");
+    });
+    let (answer, _) = ask(Validate, &later, &denying);
+    assert_eq!(answer.outcome, Outcome::Denied);
     let labelled = changed(claims);
     let (_, response) = ask(Mutate, &labelled, &builtin);
     assert!(

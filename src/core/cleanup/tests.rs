@@ -153,7 +153,7 @@ fn an_adopted_one_goes_only_where_its_chart_made_it_pile_up() {
         0
     );
     // An entry of an earlier policy adopted it.
-    assert_eq!(removed("", |job| job.adopted = Some("lago".to_owned())), 1);
+    assert_eq!(removed("", |job| job.adopted = Some("lago".to_owned())), 0);
     let lago = "adopt: [{name: lago, match: {names: [x]}, promises: [claims]}]\n";
     assert_eq!(
         removed(lago, |job| job.adopted = Some("lago".to_owned())),

@@ -1,13 +1,11 @@
 //! The policy's section `adopt`: unlabelled Jobs that get the promises of migration Jobs.
 //!
-//! Plain values, as in the policy file, and an index that finds the entry of a Job in a few passes over its texts,
-//! however many entries there are. [`super::adopt_cel`] writes the same for the API server. Not for labelled Jobs:
+//! Plain values, as in the policy file. Patterns are compared text by text, which costs the same for any text; one
+//! automaton for all of them would not. [`super::adopt_cel`] writes the same for the API server. Not for labelled Jobs:
 //! those are [`super::select`]'s.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use regex::{Error, RegexSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -137,63 +135,53 @@ impl Match {
     }
 }
 
-/// The entries, ready for use.
+/// The entries, in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Adoption {
-    entries: Vec<Entry>,
-    namespaces: Patterns,
-    names: Patterns,
-    images: Patterns,
-}
+pub(crate) struct Adoption(pub(crate) Vec<Entry>);
 
 impl Adoption {
-    /// Fails if the patterns are too large to be compiled.
-    pub(crate) fn new(entries: Vec<Entry>) -> Result<Self, Error> {
-        Ok(Self {
-            namespaces: Patterns::new(&entries, |of| &of.namespaces)?,
-            names: Patterns::new(&entries, |of| &of.names)?,
-            images: Patterns::new(&entries, |of| &of.images)?,
-            entries,
-        })
-    }
-
     pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+        &self.0
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.name == name)
+        self.0.iter().position(|entry| entry.name == name)
     }
 
     /// The entries that match this Job, of which the first wins. `detect` tells what it was recognised by, and is called
-    /// at most once.
+    /// at most once. What excludes most Jobs is compared first.
     pub(crate) fn matching<'a>(
         &'a self,
         job: &'a Job<'_>,
         detect: impl Fn() -> Option<Detection> + 'a,
     ) -> impl Iterator<Item = usize> + 'a {
-        let namespaces = self.namespaces.of([job.namespace]);
-        let mut names = None;
-        let (mut images, mut tool) = (None, None);
-        (0..self.entries.len()).filter(move |&index| {
-            let matching = &self.entries[index].matching;
-            namespaces.has(index)
-                && names
-                    .get_or_insert_with(|| self.names.of([job.name.shown()]))
-                    .has(index)
-                && has_labels(job, &matching.labels)
-                && (matching.hooks.is_empty()
-                    || matching.hooks.iter().any(|event| has_hook(job, event)))
-                && images
-                    .get_or_insert_with(|| {
-                        self.images
-                            .of(job.containers().map(|(_, _, of)| &*of.image))
-                    })
-                    .has(index)
-                && (matching.tools.is_empty()
-                    || is_one_of(*tool.get_or_insert_with(&detect), &matching.tools))
-        })
+        let mut tool = None;
+        let entries = self.0.iter().enumerate();
+        let found = entries.filter(move |(_, Entry { matching, .. })| {
+            let Match {
+                namespaces,
+                names,
+                images,
+                tools,
+                hooks,
+                labels,
+            } = matching;
+            let mut texts = job.containers().map(|(_, _, of)| &*of.image);
+            is_like(namespaces, job.namespace)
+                && is_like(names, job.name.shown())
+                && has_labels(job, labels)
+                && (hooks.is_empty() || hooks.iter().any(|event| has_hook(job, event)))
+                && (images.is_empty() || texts.any(|image| is_like(images, image)))
+                && (tools.is_empty() || is_one_of(*tool.get_or_insert_with(&detect), tools))
+        });
+        found.map(|(index, _)| index)
     }
+}
+
+/// Whether one of the patterns matches, or there is none.
+fn is_like(patterns: &[String], text: &str) -> bool {
+    let mut each = patterns.iter();
+    patterns.is_empty() || each.any(|pattern| name_patterns::matches(pattern, text))
 }
 
 fn has_labels(job: &Job<'_>, labels: &BTreeMap<String, String>) -> bool {
@@ -213,51 +201,6 @@ fn is_one_of(detection: Option<Detection>, tools: &[String]) -> bool {
         return false;
     };
     tools.iter().any(|tool| tool.eq_ignore_ascii_case(found))
-}
-
-/// The patterns that all entries have for one field, in one expression each text is read by once.
-#[derive(Clone, Debug, Default)]
-struct Patterns {
-    all: RegexSet,
-    /// The patterns of each entry.
-    ranges: Vec<Range<usize>>,
-}
-
-impl Patterns {
-    fn new(entries: &[Entry], field: fn(&Match) -> &Vec<String>) -> Result<Self, Error> {
-        let (mut all, mut ranges) = (Vec::new(), Vec::new());
-        for entry in entries {
-            let start = all.len();
-            all.extend(field(&entry.matching).iter().cloned());
-            ranges.push(start..all.len());
-        }
-        let all = name_patterns::compile(&all)?;
-        Ok(Self { all, ranges })
-    }
-
-    /// Which entries match one of these texts.
-    fn of<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Matched<'_> {
-        let mut found = vec![false; self.all.len()];
-        if !found.is_empty() {
-            for text in texts {
-                for pattern in self.all.matches(text) {
-                    found[pattern] = true;
-                }
-            }
-        }
-        Matched(&self.ranges, found)
-    }
-}
-
-/// Which of the patterns matched, and whose they are.
-struct Matched<'a>(&'a [Range<usize>], Vec<bool>);
-
-impl Matched<'_> {
-    /// Whether the entry matches: one of its patterns does, or it has none.
-    fn has(&self, index: usize) -> bool {
-        let range = self.0[index].clone();
-        range.is_empty() || self.1[range].contains(&true)
-    }
 }
 
 #[cfg(test)]

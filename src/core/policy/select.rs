@@ -50,7 +50,7 @@ pub enum Adopter {
     Entry(usize),
     /// Detection, because the Job has the shape of the guide's.
     Detection,
-    /// An earlier policy: the Job has a label with the name of an entry that this policy does not have.
+    /// Its label alone: the policy has no such entry, or no entry that matches the new Job.
     Former,
 }
 
@@ -128,8 +128,11 @@ impl Policy {
     #[must_use]
     pub fn select(&self, job: &Job<'_>) -> Selection {
         match self.select_by_itself(job) {
-            found @ (Selection::Detected(_) | Selection::None) => {
-                self.stored_as(job).map_or(found, Selection::Adopted)
+            // Any client can write the label, so it does not choose the entry whose limit counts.
+            Selection::Detected(_) | Selection::None
+                if job.kind == Kind::Job && job.adopted_as().is_some() =>
+            {
+                Selection::Adopted(Adopter::Former)
             }
             found => found,
         }
@@ -220,7 +223,9 @@ impl Policy {
     #[must_use]
     pub(crate) fn promises(&self, selection: Selection, promise: Promise) -> bool {
         match selection {
-            Selection::Labelled | Selection::Adopted(Adopter::Former) => true,
+            Selection::Labelled => true,
+            // Nothing is removed on the word of a label that no entry confirms.
+            Selection::Adopted(Adopter::Former) => promise != Promise::TidyUp,
             Selection::Adopted(Adopter::Entry(index)) => {
                 self.adopt.entries()[index].promises.has(promise)
             }

@@ -115,10 +115,7 @@ fn policy_of(written: MigrationPolicy) -> (Policy, Vec<Fault>) {
     let mut faults = rules::apply(&written.rules, &mut policy);
     policy.advice = rules::advice(&written.rules, &policy);
     faults.extend(adopt::faults(&written.adopt));
-    match Adoption::new(written.adopt) {
-        Ok(adoption) => policy.adopt = adoption,
-        Err(error) => faults.push(("/adopt".to_owned(), error.to_string())),
-    }
+    policy.adopt = Adoption(written.adopt);
     faults.extend(sections::runs(policy.runs));
     faults.extend(sections::selectors(&written.matching.selectors));
     faults.extend(sections::claims(&written.claims));

@@ -1,12 +1,13 @@
 //! Patterns for the names of Jobs and namespaces, generalised from those that exist.
 //!
-//! Not for the patterns of a policy, which may be any: [`crate::core::policy::name_patterns`] compiles those.
+//! Not for what a pattern matches: [`crate::core::policy::name_patterns`] knows that.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::core::job::Job;
 use crate::core::job::name::cut;
+use crate::core::policy::name_patterns;
 
 /// Most characters of a `generateName` that the API server keeps in a name.
 const MAX_GENERATED_BASE: usize = 58;
@@ -59,16 +60,7 @@ impl Pattern {
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let mut parts = self.0.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(last) = parts.next_back() else {
-            return text == first;
-        };
-        let mut rest = text.strip_prefix(first);
-        for part in parts {
-            rest = rest.and_then(|rest| Some(rest.split_once(part)?.1));
-        }
-        rest.is_some_and(|rest| rest.ends_with(last))
+        name_patterns::matches(&self.0, text)
     }
 }
 
@@ -147,7 +139,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::core::policy::name_patterns;
     use crate::core::policy::testing::stored;
 
     #[test]

@@ -51,7 +51,7 @@ fn proposed(jobs: &[Value], known: &BTreeSet<String>, policy: &Policy) -> Vec<St
     let all: Vec<Entry> = before.iter().chain(&entries).cloned().collect();
     assert_eq!(adopt::faults(&all), []);
     let with = Policy {
-        adopt: Adoption::new(all).unwrap(),
+        adopt: Adoption(all),
         ..policy.clone()
     };
     for job in jobs {

@@ -51,7 +51,7 @@ proptest! {
                 && (matching.images.is_empty() || images.iter().any(|image| any(&matching.images, image)))
                 && matching.labels.values().all(|value| *value == label)
         });
-        let adoption = Adoption::new(entries).unwrap();
+        let adoption = Adoption(entries);
         prop_assert_eq!(stored(&job, |job| adoption.matching(job, || None).next()), expected);
     }
 }

@@ -11,9 +11,9 @@ rule! {
     ///
     /// ## Why is this bad?
     /// `detection.maxAction` limits the action of every rule for such a Job, and its default is `audit`. If Helm or Argo
-    /// CD runs it before the release, and its command or image shows that it migrates, it is adopted: it gets the
-    /// promises in `detection.promises`, and this finding is a warning, unless the policy sets another action. Any other
-    /// such Job gets no promise: two may run at once, and nothing guards it or records it.
+    /// CD runs it before the release, and its command or image shows that it migrates, it is adopted. Then it gets the
+    /// promises in `detection.promises`, and this finding is a warning by default. Any other such Job gets no promise:
+    /// two may run at once, and nothing guards it or records it.
     ///
     /// ## Instead
     /// ```yaml
