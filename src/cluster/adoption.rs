@@ -12,7 +12,7 @@ use std::time::Duration;
 use k8s_openapi::api::batch::v1;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{self, Instant};
 
 use self::record::Record;
@@ -21,6 +21,7 @@ use super::api::{ApiError, CompareAndSwap, TIMEOUT, ask, in_time, unless_changed
 use super::leader::Leads;
 use super::namespaces::Namespaces;
 use crate::core::job::object::Object;
+use crate::core::job::stamp::STAMPS;
 use crate::core::job::{ADOPTED_LABEL, ADOPTING_MANAGER, Job, Kind};
 use crate::core::json;
 use crate::core::policy::{Mode, Policy};
@@ -36,6 +37,8 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Pause after the first round that failed, and the longest one.
 const RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(600);
+/// Pause between two rounds once all Jobs have their label.
+const REPEAT: Duration = Duration::from_secs(600);
 /// How long other replicas may still admit Jobs under the previous policy: a ConfigMap takes a minute to arrive.
 pub const SETTLE: Duration = Duration::from_secs(120);
 
@@ -92,7 +95,7 @@ impl Adoption {
         }
     }
 
-    /// Labels the Jobs, records that, and then waits.
+    /// Labels the Jobs, records that, and then looks now and then for those that were admitted while no replica answered.
     async fn adopt(&self, policy: &Policy) {
         self.until_done("record", || self.record.set(None)).await;
         self.until_done("label", || self.round(policy)).await;
@@ -100,7 +103,10 @@ impl Adoption {
         self.until_done("label", || self.round(policy)).await;
         self.until_done("record", || self.record.set(Some(policy)))
             .await;
-        std::future::pending::<()>().await;
+        loop {
+            time::sleep(REPEAT).await;
+            self.until_done("label", || self.round(policy)).await;
+        }
     }
 
     async fn until_done<F>(&self, what: &str, attempt: impl Fn() -> F)
@@ -215,12 +221,18 @@ impl Adoption {
 }
 
 /// The merge patch that labels the Job. It does nothing if the Job has changed. Not a JSON Patch: the Job may have no
-/// labels at all.
+/// labels at all. It removes stamps, which mean nothing on a Job that was not a migration Job: the rule `forged-stamp`
+/// would refuse them.
 fn patch(job: &Unlabelled) -> Value {
+    let stamps: Map<_, _> = STAMPS
+        .into_iter()
+        .map(|stamp| (stamp.key().to_owned(), Value::Null))
+        .collect();
     json!({"metadata": {
         "uid": job.uid,
         "resourceVersion": job.resource_version,
         "labels": {ADOPTED_LABEL: job.adopter},
+        "annotations": stamps,
     }})
 }
 

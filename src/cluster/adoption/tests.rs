@@ -179,8 +179,13 @@ async fn the_active_jobs_that_the_policy_adopts_get_its_label() {
     let ended = |job: &mut Value| {
         job["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
     };
+    let decision = "/metadata/annotations/migration-warden.io~1decision";
+    let stamped = unlabelled(|job| {
+        job["metadata"]["annotations"]["migration-warden.io/decision"] = json!("x");
+    });
+    assert!(stamped.pointer(decision).is_some());
     let mut rig = Rig::new(&[
-        ("shop/web-1", unlabelled(|_| {})),
+        ("shop/web-1", stamped),
         ("shop/seed-1", unlabelled(|_| {})),
         ("shop/web-labelled", job(|_| {})),
         (
@@ -221,8 +226,11 @@ async fn the_active_jobs_that_the_policy_adopts_get_its_label() {
         r#"adoptions_total{result="success"} 2"#,
         r#"adoptions_total{result="failure"} 0"#,
     ]);
+    let web = rig.server.lock().unwrap().jobs["shop/web-1"].clone();
+    assert_eq!(web.pointer(decision), None, "MW104 would refuse it");
+    // A second look, and then one every ten minutes.
     minutes(60).await;
-    assert_eq!(rig.asked(), ["list all"]);
+    assert_eq!(rig.asked(), ["list all"; 6]);
 }
 
 /// A replica that still has the previous policy may admit a Job after the first look.
