@@ -288,7 +288,7 @@ impl Sink for Listing<'_> {
     fn finding(&mut self, _: Located) {}
 }
 
-/// `shop/shop-migrate-1766361600: adopted as shop, rules: audit; newly adopted (detected, rules: audit)`
+/// `shop/shop-migrate-1766361600: adopted as shop, rules: audit; newly adopted (before: detected, rules: audit)`
 fn line(compared: &Compared) -> String {
     let slash = if compared.namespace.is_empty() {
         ""
