@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use regex::RegexSet;
 
 use crate::core::exception::resource::{JobSelector, MigrationException, WHICH_JOBS};
 use crate::core::job::{Job, Kind};
@@ -30,7 +29,7 @@ pub struct Exception {
     pub created: Timestamp,
     rules: Vec<&'static Rule>,
     labels: Option<Selectors>,
-    names: Option<RegexSet>,
+    names: Option<Vec<String>>,
 }
 
 /// Why an exception cannot be used.
@@ -59,7 +58,8 @@ impl Exception {
         let spec = &object.spec;
         let selector = &spec.selector;
         let created = object.creation_timestamp().map_or(now, |time| time.0);
-        let (labels, names) = (labels(selector)?, names(&selector.names)?);
+        let labels = labels(selector)?;
+        let names = Some(selector.names.clone()).filter(|names| !names.is_empty());
         if labels.is_none() && names.is_none() {
             return Err(Unusable::at("/spec/selector", WHICH_JOBS));
         }
@@ -103,7 +103,7 @@ impl Exception {
         let own = (job.kind == Kind::CronJob).then_some(&job.metadata.labels);
         let mut labels = [Some(job.labels), own].into_iter().flatten();
         let labelled = |selectors: &Selectors| labels.any(|map| selectors.match_labels(map));
-        let named = |names: &RegexSet| names.is_match(job.name.shown());
+        let named = |names: &Vec<String>| name_patterns::any(names, job.name.shown());
         self.reference.namespace == job.namespace
             && self.labels.as_ref().is_none_or(labelled)
             && self.names.as_ref().is_none_or(named)
@@ -213,15 +213,6 @@ fn labels(selector: &JobSelector) -> Result<Option<Selectors>, Unusable> {
         Ok(selectors) => Ok(Some(selectors)),
         Err(error) => Err(unusable("/matchExpressions", error.to_string())),
     }
-}
-
-fn names(patterns: &[String]) -> Result<Option<RegexSet>, Unusable> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    name_patterns::compile(patterns)
-        .map(Some)
-        .map_err(|error| Unusable::at("/spec/selector/names", error.to_string()))
 }
 
 #[cfg(test)]

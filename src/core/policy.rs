@@ -143,8 +143,8 @@ pub enum WithoutRecord {
 /// A mode for namespaces whose name matches one of some patterns.
 #[derive(Clone, Debug)]
 pub struct NamespaceMode {
-    /// Anchored expressions made from the file's `*` patterns.
-    pub names: regex::RegexSet,
+    /// Patterns in which `*` matches any characters.
+    pub names: Vec<String>,
     /// The mode of those namespaces.
     pub mode: Mode,
 }
@@ -191,7 +191,7 @@ impl Policy {
     #[must_use]
     pub(crate) fn mode(&self, namespace: &str) -> Mode {
         let mut entries = self.namespaces.iter();
-        let entry = entries.find(|entry| entry.names.is_match(namespace));
+        let entry = entries.find(|entry| name_patterns::any(&entry.names, namespace));
         entry.map_or_else(Mode::default, |entry| entry.mode)
     }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::new_jobs;
 use crate::core::job;
 use crate::core::policy::cel::{self, string};
+use crate::core::policy::name_patterns;
 use crate::core::policy::options::Options;
 use crate::core::policy::rule::{Cel, Rule, Scope};
 use crate::core::policy::rules::RULES;
@@ -186,9 +187,10 @@ fn variables(policy: &Policy, rules: &[(&Rule, String)]) -> Vec<Value> {
 fn mode(policy: &Policy) -> String {
     let mut otherwise = "'enforce'".to_owned();
     for entry in policy.namespaces.iter().rev() {
-        let patterns = entry.names.patterns().iter();
+        let patterns = entry.names.iter();
+        let patterns = patterns.map(|pattern| name_patterns::expression(pattern));
         let matches: Vec<_> = patterns
-            .map(|pattern| format!("request.namespace.matches({})", string(pattern)))
+            .map(|pattern| format!("request.namespace.matches({})", string(&pattern)))
             .collect();
         let (matches, mode) = (matches.join(" || "), entry.mode.as_str());
         otherwise = format!("{matches} ? '{mode}' : {otherwise}");

@@ -180,8 +180,7 @@ impl Adoption {
 
 /// Whether one of the patterns matches, or there is none.
 fn is_like(patterns: &[String], text: &str) -> bool {
-    let mut each = patterns.iter();
-    patterns.is_empty() || each.any(|pattern| name_patterns::matches(pattern, text))
+    patterns.is_empty() || name_patterns::any(patterns, text)
 }
 
 fn has_labels(job: &Job<'_>, labels: &BTreeMap<String, String>) -> bool {

@@ -123,6 +123,7 @@ pub(crate) fn pattern(globs: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::policy::name_patterns;
 
     fn entries(written: &str) -> Vec<Entry> {
         serde_saphyr::from_str(written).unwrap()
@@ -168,10 +169,7 @@ mod tests {
     fn a_pattern_is_that_of_the_engine() {
         for glob in ["*", "**", "a.b*", "r.example:5000/a_b-c@sha256:*", "-x-"] {
             let globs = [glob.to_owned()];
-            let (ours, engines) = (
-                regex::Regex::new(&pattern(&globs)).unwrap(),
-                crate::core::policy::name_patterns::compile(&globs).unwrap(),
-            );
+            let ours = regex::Regex::new(&pattern(&globs)).unwrap();
             for text in [
                 "",
                 "a.b",
@@ -181,7 +179,8 @@ mod tests {
                 "-x-",
                 "a\nb",
             ] {
-                assert_eq!(ours.is_match(text), engines.is_match(text), "{glob} {text}");
+                let engines = name_patterns::any(&globs, text);
+                assert_eq!(ours.is_match(text), engines, "{glob} {text}");
             }
         }
     }

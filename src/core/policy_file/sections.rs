@@ -2,11 +2,11 @@
 
 use super::{Fault, NamespaceEntry};
 use crate::core::job::dns;
+use crate::core::policy::NamespaceMode;
 use crate::core::policy::breach::shown;
 use crate::core::policy::claims::{Claims, MAX_NAMESPACES};
 use crate::core::policy::label_selector::{self, LabelSelector};
 use crate::core::policy::runs::Runs;
-use crate::core::policy::{NamespaceMode, name_patterns};
 use crate::core::text;
 
 /// Longest `help`, in characters: each denial repeats it.
@@ -24,13 +24,10 @@ pub(super) fn namespaces(entries: &[NamespaceEntry]) -> (Vec<NamespaceMode>, Vec
             let fault = namespace_pattern(name);
             faults.extend(fault.map(|message| (format!("{pointer}/{at}"), message)));
         }
-        match name_patterns::compile(&entry.names) {
-            Ok(names) => modes.push(NamespaceMode {
-                names,
-                mode: entry.mode,
-            }),
-            Err(error) => faults.push((pointer, error.to_string())),
-        }
+        modes.push(NamespaceMode {
+            names: entry.names.clone(),
+            mode: entry.mode,
+        });
     }
     (modes, faults)
 }
